@@ -7,7 +7,7 @@
 mod rig;
 
 use claviger::config::aws_secrets_manager::{AwsAuth, AwsSecretsManager};
-use claviger::config::azure_key_vault::{AzureAuth, AzureKeyVault, Expired};
+use claviger::config::azure_key_vault::{AzureAuth, AzureKeyVault, ExpiredSecrets};
 use claviger::config::cache::Cache;
 use claviger::config::gcp_secret_manager::{GcpAuth, GcpSecretManager};
 use claviger::config::secret_values::SecretValues;
@@ -170,7 +170,7 @@ async fn open_clouds() -> (Stores, Servers) {
                 token_file: token_file.clone(),
             },
             values: SecretValues::Object,
-            expired: Expired::Refuse,
+            expired: ExpiredSecrets::Refuse,
             timeout,
             cache,
         }),

@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a measurement ends where it cannot go on")]
 
 use claviger::config::database::Url;
-use claviger::config::tickets::{Tickets as Settings, Where};
+use claviger::config::tickets::{TicketStorage, Tickets as Settings};
 use claviger::database::Database;
 use claviger::model::binding::BindTo;
 use claviger::model::branch::Branch;
@@ -33,7 +33,7 @@ async fn main() {
     let database = Database::open(&Url::SqliteMemory).await.unwrap();
     let life = Duration::from_mins(2);
     let settings =
-        Settings { ttl: life, max_ttl: life, bind_to: BindTo::Ip, store: Where::Memory, max_live_per_pod: 64 };
+        Settings { ttl: life, max_ttl: life, bind_to: BindTo::Ip, store: TicketStorage::Memory, max_live_per_pod: 64 };
     let tickets = Tickets::open(&settings, &database, &RootKey::new([7; 32].into())).unwrap();
     let before = resident();
     let mut sealed_bytes = 0;

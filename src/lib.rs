@@ -1,18 +1,18 @@
 //! # Claviger
 //!
-//! A secret broker for Kubernetes build pods. A pod presents its `ServiceAccount` token, and gets a one-time URL for the secrets that policies
-//! grant it. The modules below ("rooms") follow one request, in reading order:
+//! A secret broker for Kubernetes build pods. A pod presents its `ServiceAccount` token, and gets a one-time URL for the secrets that
+//! policies grant it. The modules ("rooms") follow one request, in this order:
 //!
 //! | room | contents |
 //! |---|---|
 //! | [`sealing`] | all cryptography |
 //! | [`model`] | domain types: caller, repo, branch, secret, bundle, ticket, clock; no serde, no I/O |
-//! | [`wire`] | JSON bodies of the REST API, error codes, the audit event as it is written |
-//! | [`document`] | strict YAML and JSON, all faults with their places at once |
+//! | [`wire`] | JSON bodies of the REST API, error codes, the stored form of audit events |
+//! | [`document`] | strict YAML and JSON parsers that report all faults at once |
 //! | [`config`] | the settings, one section a file |
 //! | [`metrics`], `traces` | Prometheus families; spans and W3C trace context |
 //! | [`database`] | `SQLite` or `PostgreSQL`: pool, migrations, unit of work |
-//! | `flights` | one call in flight for each key |
+//! | `flights` | single flight: concurrent calls with the same key share one run |
 //! | [`cluster`] | Kubernetes clients: `TokenReview`, `SubjectAccessReview`, pods, Tekton runs, policies as custom resources |
 //! | [`authn`] | 1. a bearer token becomes a caller |
 //! | [`attest`] | 2. a caller becomes facts about its build |
@@ -72,7 +72,7 @@ pub(crate) mod admins;
 
 pub(crate) mod broker;
 
-// Fuzz targets use what is private to this room through `http::fuzzing`.
+// Public for fuzz targets, which use `http::fuzzing`.
 #[cfg(fuzzing)]
 pub mod http;
 #[cfg(not(fuzzing))]

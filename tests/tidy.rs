@@ -479,7 +479,7 @@ fn cryptography_is_in_one_room() {
     assert_eq!(primitives("use aws_lc_rs::{digest, hmac};"), ["aws_lc_rs::"]);
     assert_eq!(primitives("hmac::sign(aws_lc_rs::hmac::KEY)"), ["hmac::sign", "aws_lc_rs::hmac::KEY"]);
     assert!(primitives("rustls::crypto::aws_lc_rs::default_provider(); aws_lc_rs::default_provider()").is_empty());
-    assert!(primitives("use crate::sealing::random::fill; random::fill(); digest::hex(x)").is_empty());
+    assert!(primitives("use crate::sealing::random::fill; random::fill(); digest::to_hex(x)").is_empty());
 }
 
 #[test]

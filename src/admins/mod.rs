@@ -10,7 +10,7 @@ pub use port::{Act, AdminRefusal, AdminsError, Resource, Verb};
 use crate::cluster::access_review::{Access, AccessDecision};
 use crate::cluster::{CallFailure, Cluster, ClusterError, Clusters};
 use crate::config::Config;
-use crate::config::administrators::Static;
+use crate::config::administrators::StaticAdministrator;
 use crate::config::authenticators::Kind;
 use crate::model::applicant::{Applicant, ReviewedUser};
 use recent::{Allowed, Recent};
@@ -24,7 +24,7 @@ const GROUP: &str = "claviger.dev";
 pub struct Administrators {
     /// The clients for reviews, by authenticator, for those that are configured for reviews.
     clusters: BTreeMap<Arc<str>, Arc<Cluster>>,
-    static_entries: Vec<Static>,
+    static_entries: Vec<StaticAdministrator>,
     recent: Recent,
 }
 
@@ -43,7 +43,7 @@ impl Administrators {
         }
         Self {
             clusters: asked,
-            static_entries: config.administrators.static_entries.clone(),
+            static_entries: config.administrators.static_administrators.clone(),
             recent: Recent::default(),
         }
     }

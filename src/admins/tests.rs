@@ -43,7 +43,7 @@ async fn asking(fake: &Fake) -> Administrators {
 
 fn listing(claims: &Value) -> Administrators {
     let claims = claims.as_object().unwrap().clone().into_iter().collect();
-    let static_entries = vec![Static { authenticator: "dev".into(), claims }];
+    let static_entries = vec![StaticAdministrator { authenticator: "dev".into(), claims }];
     Administrators { clusters: BTreeMap::new(), static_entries, recent: Recent::default() }
 }
 

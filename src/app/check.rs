@@ -7,7 +7,7 @@ use super::{authenticators, keys, policies};
 use crate::attest::Attestors;
 use crate::cluster::Clusters;
 use crate::config::authenticators::Kind;
-use crate::config::{Config, OF_CLUSTER};
+use crate::config::{Config, ISSUER_OF_CLUSTER};
 use crate::document::Fault;
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::request_id::RequestId;
@@ -117,7 +117,7 @@ pub async fn check_online(config: Config) -> Result<Vec<(String, Result<&'static
     let mut results = Vec::new();
     match authenticators.check_online().await {
         Ok(()) => results.push(("authenticators".to_owned(), Ok(REACHED))),
-        Err(faults) => results.extend(faults.into_iter().map(|fault| (fault.dotted(), Err(fault.detail)))),
+        Err(faults) => results.extend(faults.into_iter().map(|fault| (fault.dotted_path(), Err(fault.detail)))),
     }
     results.extend(check_oidc_issuers(&config, &clusters).await);
     let attestors = Attestors::open(&config.authenticators, &clusters, config.attestation.admission_policy);
@@ -147,8 +147,8 @@ async fn check_oidc_issuers(config: &Config, clusters: &Clusters) -> Vec<(String
         let Some(cluster) = clusters.get(kubernetes.kubeconfig.as_deref()) else { continue };
         match cluster.issuer().await {
             Ok(issuer) => found.extend(oidc_issuers().filter(|(_, oidc)| **oidc == issuer).map(|(index, _)| {
-                let fault = Fault::new(format!("/authenticators/{index}/oidc/issuer"), OF_CLUSTER);
-                (fault.dotted(), Err(fault.detail))
+                let fault = Fault::new(format!("/authenticators/{index}/oidc/issuer"), ISSUER_OF_CLUSTER);
+                (fault.dotted_path(), Err(fault.detail))
             })),
             Err(_) => found.push((
                 format!("issuer of {}", authenticator.name),

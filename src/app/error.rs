@@ -7,7 +7,7 @@ use crate::cluster::ConnectError;
 use crate::config::database::Url;
 use crate::database::{self, DataLoss};
 use crate::document::Fault;
-use crate::sealing::random::NoRandomness;
+use crate::sealing::random::RandomError;
 use crate::stores;
 use std::io;
 use std::net::SocketAddr;
@@ -51,7 +51,7 @@ pub enum StartError {
     Cluster(Arc<str>, #[source] ConnectError),
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes")]
-    NoRandomness(#[from] NoRandomness),
+    NoRandomness(#[from] RandomError),
     /// Signal handlers cannot be installed.
     #[error("signal handlers cannot be installed")]
     Signals(#[source] io::Error),
@@ -80,5 +80,5 @@ impl From<KeyError> for StartError {
 
 /// The setting of a fault, and what is wrong with it, as a line for people.
 pub(super) fn fault_line(fault: &Fault) -> String {
-    format!("{}: {}", fault.dotted(), fault.detail)
+    format!("{}: {}", fault.dotted_path(), fault.detail)
 }

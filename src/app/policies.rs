@@ -30,14 +30,14 @@ impl PolicyObserver for PolicyMetrics {
         let removed = difference.removed().filter(|policy| policy.name().contains('/'));
         removed
             .filter(|policy| set.get(policy.name()).is_none())
-            .for_each(|policy| self.metrics.end_policy(policy.name()));
+            .for_each(|policy| self.metrics.remove_policy(policy.name()));
         for policy in difference.added() {
             if policy.is_shadow() {
                 for outcome in ShadowOutcome::ALL {
-                    self.metrics.start_shadow(policy.name(), outcome.as_str());
+                    self.metrics.init_shadow(policy.name(), outcome.as_str());
                 }
             } else {
-                self.metrics.start_policy(policy.name());
+                self.metrics.init_policy(policy.name());
             }
         }
         self.metrics.set_policies(set.len());

@@ -6,7 +6,7 @@ use super::keys;
 use crate::audit::{AuditLog, ChainHasher};
 use crate::broker::{self, revoke_after_restore};
 use crate::config::Config;
-use crate::config::tickets::{Tickets as Settings, Where};
+use crate::config::tickets::{TicketStorage, Tickets as Settings};
 use crate::database::Database;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock as _;
@@ -50,7 +50,7 @@ pub async fn restore(config: &Config, backup: Timestamp) -> Result<usize, Restor
     let (audit, written) = opened.map_err(StartError::Audit)?;
     let key = keys::database_key(&config.database).map_err(StartError::from)?;
     // Tickets in memory ended with their process. The database may have tickets even if it is no longer configured for them.
-    let settings = Settings { store: Where::Database, ..config.tickets };
+    let settings = Settings { store: TicketStorage::Database, ..config.tickets };
     let tickets = Tickets::open(&settings, &database, &key).map_err(StartError::from)?;
     let revoked = revoke_after_restore(&*tickets.store, &audit, backup).await;
     drop(audit);

@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::config::audit::Audit;
 use crate::config::authenticators::Kind;
 use crate::config::server::Server;
-use crate::config::tickets::Where;
+use crate::config::tickets::TicketStorage;
 use crate::config::vault_api;
 use crate::database::Database;
 use crate::http::{self, Edge, EdgeState, ServeLimits, VaultApi, api, ops, serve};
@@ -90,7 +90,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let metrics = Arc::new(new_metrics(&config)?);
     let found = authenticators::check(&config);
     for warning in &found.warnings {
-        tracing::warn!(setting = warning.dotted(), "{}", warning.detail);
+        tracing::warn!(setting = warning.dotted_path(), "{}", warning.detail);
     }
     if !found.faults.is_empty() {
         return Err(StartError::Configuration(found.faults.iter().map(fault_line).collect()));
@@ -318,8 +318,8 @@ async fn follow_usage(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
 /// `requestTimeout`.
 fn drain_limit(config: &Config) -> Duration {
     let longest = match config.tickets.store {
-        Where::Memory => config.tickets.max_ttl,
-        Where::Database => config.limits.request_timeout,
+        TicketStorage::Memory => config.tickets.max_ttl,
+        TicketStorage::Database => config.limits.request_timeout,
     };
     longest + DRAIN_MARGIN
 }
@@ -329,11 +329,11 @@ pub(super) fn new_metrics(config: &Config) -> Result<Metrics, prometheus::Error>
     let authenticators: Vec<&str> = config.authenticators.iter().map(|one| &*one.name).collect();
     let stores: Vec<&str> = config.stores.iter().map(|one| &*one.name).collect();
     let metrics = Metrics::new(&authenticators, &stores)?;
-    metrics.start_ticket_requests(Outcome::Ok, "ok");
+    metrics.init_ticket_requests(Outcome::Ok, "ok");
     for code in Code::ALL {
         let outcome = if matches!(code.status(), 401 | 403) { Outcome::Denied } else { Outcome::Failed };
-        metrics.start_ticket_requests(outcome, code.as_str());
-        metrics.start_error(code.as_str());
+        metrics.init_ticket_requests(outcome, code.as_str());
+        metrics.init_error(code.as_str());
     }
     Ok(metrics)
 }

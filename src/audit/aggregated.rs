@@ -62,7 +62,7 @@ impl Aggregated {
         reason: &'static str,
         source_ip: IpAddr,
     ) {
-        let (source_ip, account) = (Some(ipv6_prefix(source_ip)), Some(caller.account()));
+        let (source_ip, account) = (Some(ipv6_prefix(source_ip)), Some(caller.quota_identity()));
         self.count(Key { kind, outcome, reason, source_ip, account }, Some(caller));
     }
 

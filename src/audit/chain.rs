@@ -4,9 +4,9 @@
 use super::keys::ChainHasher;
 use super::port::Event;
 use crate::model::caller::Caller;
+use crate::model::compatible_api::CompatibleApi;
 use crate::model::request_id::RequestId;
 use crate::model::shadow::{ShadowOutcome, ShadowVerdict};
-use crate::model::via::Via;
 use crate::wire::audit_event::{AuditEvent, CallerView, PodView, SecretView, ShadowView};
 use crate::wire::inert_json;
 use jiff::Timestamp;
@@ -82,7 +82,7 @@ impl ChainHasher {
             request_id: event.request_id.as_ref().map(RequestId::as_str),
             client_request_id: event.client_request_id.as_deref(),
             trace_id: event.trace_id.as_deref(),
-            via: event.via.map(Via::as_str),
+            via: event.via.map(CompatibleApi::as_str),
             duration_ms: u64::try_from(event.took.as_millis()).unwrap_or(u64::MAX),
             count: event.count,
             shadow: event.shadow.iter().map(shadow_view).collect(),
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use crate::metrics::labels::{EventType, Outcome};
     use crate::model::branch::Branch;
-    use crate::wire::audit_event::with_hash;
+    use crate::wire::audit_event::append_hash;
 
     fn start() -> Arc<str> {
         written_time(Timestamp::UNIX_EPOCH)
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn the_written_event_is_the_hashed_text_and_its_hash() {
         let [first, _] = two_links(&ChainHasher::plain());
-        let whole: serde_json::Value = serde_json::from_str(&with_hash(&first.text, &first.hash)).expect("JSON");
+        let whole: serde_json::Value = serde_json::from_str(&append_hash(&first.text, &first.hash)).expect("JSON");
         assert_eq!(whole["hash"], first.hash.as_str());
         assert_eq!(whole["time"], "1970-01-01T00:00:00.000000Z");
         assert_eq!(whole["type"], "ticket.issued");

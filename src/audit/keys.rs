@@ -2,8 +2,8 @@
 //!
 //! The name of a chain contains a digest of its key. Chains of version 0.1.0 have none, and are verified under every key.
 
-use crate::sealing::digest::{self, MacKey, equal, hex, sha256};
-use crate::sealing::keys::{KeyName, RootKey};
+use crate::sealing::digest::{self, MacKey, constant_time_eq, sha256, to_hex};
+use crate::sealing::keys::{FingerprintPurpose, RootKey};
 use std::fmt;
 
 /// The separator before the key digest in the name of a chain.
@@ -103,12 +103,12 @@ impl fmt::Debug for ChainHasher {
 
 impl Key {
     fn new(key: &RootKey) -> Self {
-        let digest = hex(&digest::short::<{ DIGITS / 2 }>(&key.name(KeyName::AuditChain)));
+        let digest = to_hex(&digest::truncate::<{ DIGITS / 2 }>(&key.fingerprint(FingerprintPurpose::AuditChain)));
         Self { key: MacKey::new(key.as_bytes()), digest }
     }
 
     fn hash(&self, text: &str) -> String {
-        hex(&self.key.sign(text.as_bytes()))
+        to_hex(&self.key.sign(text.as_bytes()))
     }
 }
 
@@ -120,11 +120,11 @@ pub fn named_key(chain: &str) -> Option<&str> {
 }
 
 fn plain(text: &str) -> String {
-    hex(&sha256(text.as_bytes()))
+    to_hex(&sha256(text.as_bytes()))
 }
 
 fn matches(computed: &str, claimed: &str) -> bool {
-    equal(computed.as_bytes(), claimed.as_bytes())
+    constant_time_eq(computed.as_bytes(), claimed.as_bytes())
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@ use crate::database;
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::branch::Branch;
 use crate::model::caller::Caller;
+use crate::model::compatible_api::CompatibleApi;
 use crate::model::repo::Repo;
 use crate::model::request_id::RequestId;
 use crate::model::secret_ref::SecretVersion;
 use crate::model::shadow::ShadowVerdict;
 use crate::model::ticket::TicketId;
-use crate::model::via::Via;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub struct Event {
     /// The trace that the request belongs to.
     pub trace_id: Option<Arc<str>>,
     /// The API that the request used; `None` for the native one.
-    pub via: Option<Via>,
+    pub via: Option<CompatibleApi>,
     /// The duration of the verb.
     pub took: Duration,
     /// The number of equal events that this one represents.

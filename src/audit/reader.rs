@@ -7,7 +7,7 @@ use super::filter::{Cursor, Filter};
 use super::keys::ChainHasher;
 use super::{postgres_query, rows, sqlite_query};
 use crate::database::{Database, Failed, Query, Row};
-use crate::wire::audit_event::with_hash;
+use crate::wire::audit_event::append_hash;
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -55,7 +55,7 @@ impl Reader {
         };
         let recorded = |row: Row| {
             let place = Cursor { row: row.number(0)?, time: row.text(1)? };
-            Ok(Recorded { event: with_hash(&row.text(3)?, &row.text(2)?), place })
+            Ok(Recorded { event: append_hash(&row.text(3)?, &row.text(2)?), place })
         };
         rows.into_iter().map(recorded).collect()
     }

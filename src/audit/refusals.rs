@@ -53,7 +53,7 @@ impl Refusals {
             kind: event.kind,
             outcome: event.outcome,
             reason: event.reason,
-            caller: event.caller.as_ref().map(|caller| caller.account()),
+            caller: event.caller.as_ref().map(|caller| caller.quota_identity()),
         };
         let now = Instant::now();
         let mut sums = self.lock();

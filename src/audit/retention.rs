@@ -15,7 +15,7 @@ use super::segments::Segments;
 use super::stdout::Stdout;
 use crate::database::{Failed, Row, Work};
 use crate::metrics::Metrics;
-use crate::metrics::labels::{EventType, Outcome, Pruned};
+use crate::metrics::labels::{EventType, Outcome, PruneReason};
 use crate::model::clock::Clock;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -142,7 +142,7 @@ impl Retention {
     pub async fn delete_some(&self) -> Result<Batch, Stopped> {
         let Some(before) = self.cutoff() else { return Ok(Batch { deleted: 0, more: false }) };
         let batch = self.delete(&Until::Time(&before), BATCH).await?;
-        self.metrics.audit_pruned(Pruned::Retention, batch.deleted);
+        self.metrics.count_pruned_audit_events(PruneReason::Retention, batch.deleted);
         Ok(batch)
     }
 
@@ -168,10 +168,10 @@ impl Retention {
             sleep(SHORT_PAUSE).await;
         };
         if deleted > 0 {
-            self.metrics.audit_pruned(Pruned::MaxSize, deleted);
+            self.metrics.count_pruned_audit_events(PruneReason::MaxSize, deleted);
             tracing::warn!(deleted, "the audit log exceeded audit.maxSize; deleted its oldest events");
             let mut event = Event::new(EventType::AuditPruned, Outcome::Ok);
-            event.reason = Some(Pruned::MaxSize.as_str());
+            event.reason = Some(PruneReason::MaxSize.as_str());
             event.count = Some(deleted as u64);
             self.log.record_later(event);
         }

@@ -7,7 +7,7 @@ use super::port::{AuditUnavailable, CommitError};
 use super::stdout::Stdout;
 use crate::database;
 use crate::metrics::Metrics;
-use crate::wire::audit_event::with_hash;
+use crate::wire::audit_event::append_hash;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -111,7 +111,7 @@ impl Writer {
 
     fn report_outcome(&self, pending: Pending, written: bool, started: Instant) {
         if written {
-            self.metrics.audit_event(pending.event.kind, pending.event.outcome, started.elapsed());
+            self.metrics.record_audit_event(pending.event.kind, pending.event.outcome, started.elapsed());
             pending.report_outcome(|_| Ok(()));
         } else {
             pending.report_outcome(|event| Err(CommitError::Rejected(Box::new(event))));
@@ -125,7 +125,7 @@ impl Writer {
         }
         self.heads.send_replace(self.chain.head().clone());
         if let Some(stdout) = &self.stdout {
-            stdout.copy(links.iter().map(|link| with_hash(&link.text, &link.hash) + "\n").collect());
+            stdout.copy(links.iter().map(|link| append_hash(&link.text, &link.hash) + "\n").collect());
         }
     }
 }

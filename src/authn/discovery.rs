@@ -156,7 +156,7 @@ impl Discovery {
     async fn get(&self, address: Url) -> Result<Vec<u8>, FetchFault> {
         let mut answer = self.http.get(address).send().await.map_err(|error| self.fault(&error))?;
         if let Some(trust) = &self.trust {
-            trust.note_answer();
+            trust.record_response();
         }
         match answer.status().as_u16() {
             200 => body(&mut answer).await,
@@ -165,7 +165,8 @@ impl Discovery {
     }
 
     fn fault(&self, error: &reqwest::Error) -> FetchFault {
-        let failure = self.trust.as_ref().map_or_else(|| ConnectFailure::of(error), |trust| trust.failure(error));
+        let failure =
+            self.trust.as_ref().map_or_else(|| ConnectFailure::from_error(error), |trust| trust.connect_failure(error));
         match failure {
             Some(failure) if !error.is_timeout() => FetchFault::Unconnected(failure),
             _ => fault(error),

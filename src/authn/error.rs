@@ -36,10 +36,10 @@ pub enum CannotAsk {
     #[error(transparent)]
     Issuer(#[from] FetchFault),
     /// The API server accepts the broker's own credentials for the configured audience.
-    #[error("kubernetes.audience {}", config::OF_API_SERVER)]
+    #[error("kubernetes.audience {}", config::AUDIENCE_OF_API_SERVER)]
     OwnAudience,
     /// The same for the audience of tokens that are bound to no pod.
-    #[error("kubernetes.unboundAudience {}", config::OF_API_SERVER)]
+    #[error("kubernetes.unboundAudience {}", config::AUDIENCE_OF_API_SERVER)]
     OwnUnboundAudience,
 }
 

@@ -144,7 +144,7 @@ impl Authenticators {
 
     async fn recall_for(&self, token: BearerToken<'_>, purpose: Purpose) -> Option<Applicant> {
         let (by, applicant) = self.cached(token, purpose).await?;
-        self.metrics.authentication(by, AuthenticationOutcome::Ok);
+        self.metrics.count_authentication(by, AuthenticationOutcome::Ok);
         Some(applicant)
     }
 
@@ -181,7 +181,7 @@ impl Authenticators {
             }
             Err(AuthnError::Unavailable) => AuthenticationOutcome::Failed,
         };
-        self.metrics.authentication(by, outcome);
+        self.metrics.count_authentication(by, outcome);
         answer
     }
 

@@ -251,7 +251,7 @@ mod tests {
             };
             let all: Vec<_> = (0..1000).map(ask).collect();
             // All callers wait for the same review.
-            while counted.recent.flights.waiting(&TOKEN) < 1001 {
+            while counted.recent.flights.handle_count(&TOKEN) < 1001 {
                 tokio::task::yield_now().await;
             }
             asked.notify_one();
@@ -259,7 +259,7 @@ mod tests {
                 assert!(one.await.unwrap().is_ok());
             }
             assert_eq!(counted.reviews(), 1, "{keep:?}");
-            assert_eq!(counted.recent.flights.waiting(&TOKEN), 0);
+            assert_eq!(counted.recent.flights.handle_count(&TOKEN), 0);
         }
     }
 

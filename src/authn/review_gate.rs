@@ -7,7 +7,7 @@
 
 use super::error::AuthnError;
 use super::unverified::Fingerprint;
-use crate::rates::{RateLimiter, Window};
+use crate::rates::{RateLimiter, SlidingWindow};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
@@ -75,7 +75,7 @@ impl AddressHistory {
 
 /// The limit of first reviews, shared by all clusters.
 pub struct ReviewGate {
-    window: Window,
+    window: SlidingWindow,
     /// First reviews of each address: a fair share of the total.
     shares: RateLimiter<IpAddr>,
     /// The reserved rate of each exhausted address.
@@ -113,7 +113,7 @@ impl ReviewGate {
     pub fn new(per_second: NonZeroU32) -> Self {
         let part = |divisor: u32| NonZeroU32::new(per_second.get() / divisor).unwrap_or(NonZeroU32::MIN);
         Self {
-            window: Window::new(per_second),
+            window: SlidingWindow::new(per_second),
             shares: RateLimiter::new(part(5).saturating_mul(NonZeroU32::MIN.saturating_add(1))),
             exhausted_rates: RateLimiter::new(part(10)),
             forged_claims_rates: RateLimiter::one_every(FORGED_CLAIMS_INTERVAL),

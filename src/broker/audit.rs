@@ -42,7 +42,7 @@ impl Broker {
         let raw = |recorded: Recorded| RawValue::from_string(recorded.event);
         // An event that is not JSON was tampered with. Verification reports its place.
         let items = events.into_iter().filter_map(|event| raw(event).ok()).collect();
-        Ok(AuditEventList { items, next })
+        Ok(AuditEventList { items, continue_token: next })
     }
 
     /// Matching events as JSON lines, newest first, at most `limit`. They are read while the stream is consumed.

@@ -55,7 +55,7 @@ impl Broker {
             let answer = self.stages.authenticators.authenticate_applicant(token, history);
             self.checked(answer.instrument(Stage::Authn.span()).await, history, context)?
         };
-        if !self.callers.charge(applicant.caller.account()) {
+        if !self.callers.charge(applicant.caller.quota_identity()) {
             return Err(Code::RateLimited.into());
         }
         Ok(applicant)
@@ -119,7 +119,8 @@ impl Broker {
     /// Refuses a valid token that is bound to no pod. The failure is charged to the subject and not to the address, because all
     /// requests of External Secrets Operator come from one address.
     fn refuse_unbound(&self, caller: &Arc<Caller>, source_ip: IpAddr) -> Error {
-        let code = if self.unbound_failures.charge(caller.account()) { Code::NotPodBound } else { Code::RateLimited };
+        let code =
+            if self.unbound_failures.charge(caller.quota_identity()) { Code::NotPodBound } else { Code::RateLimited };
         self.aggregated.add_of(caller, EventType::AuthnFailed, Outcome::Denied, code.as_str(), source_ip);
         code.into()
     }

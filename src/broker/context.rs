@@ -2,8 +2,8 @@
 
 use crate::audit::Event;
 use crate::metrics::labels::{EventType, Outcome};
+use crate::model::compatible_api::CompatibleApi;
 use crate::model::request_id::RequestId;
-use crate::model::via::Via;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub struct Context {
     /// The trace id, if the request is traced.
     pub trace_id: Option<Arc<str>>,
     /// The API that it uses; `None` for the native one.
-    pub via: Option<Via>,
+    pub via: Option<CompatibleApi>,
 }
 
 impl Context {

@@ -45,12 +45,12 @@ impl Broker {
         version: Option<u64>,
     ) -> Result<(Delivered, EventData), Refusal> {
         let gathered = self.gather(ask, DeliveryMode::Direct).await?;
-        let (event_data, made_at, bundle) = (gathered.event_data(), gathered.made_at, gathered.bundle);
+        let (event_data, created_at, bundle) = (gathered.event_data(), gathered.created_at, gathered.bundle);
         if version.is_some_and(|version| version != u64::from(versions::number(&bundle.versions))) {
             return Err(Refusal::new(Code::SecretNotFound, EventData { keys: Vec::new(), ..event_data }));
         }
         match Stage::Render.span().in_scope(|| render::render(&bundle, rendering)) {
-            Ok(rendered) => Ok((Delivered::of(rendered, bundle, made_at), event_data)),
+            Ok(rendered) => Ok((Delivered::of(rendered, bundle, created_at), event_data)),
             Err(refused) => Err(Refusal::new(refused, event_data)),
         }
     }

@@ -2,10 +2,10 @@
 
 use crate::audit::AuditUnavailable;
 use crate::document::Fault;
-use crate::model::branch::InvalidBranch;
-use crate::model::repo::InvalidRepo;
+use crate::model::branch::ParseBranchError;
+use crate::model::repo::ParseRepoError;
 use crate::policy::{DraftError, PolicyStoreError};
-use crate::render::{self, Unrenderable};
+use crate::render::{self, UnrenderableKey};
 use crate::stores::{FetchError, ReadError, Unsuitable};
 use crate::wire::problem::{Code, ProblemError};
 use jiff::Timestamp;
@@ -17,12 +17,12 @@ pub enum Error {
     #[error("{0}")]
     InvalidRequest(&'static str),
     #[error(transparent)]
-    InvalidRepo(#[from] InvalidRepo),
+    InvalidRepo(#[from] ParseRepoError),
     #[error(transparent)]
-    InvalidBranch(#[from] InvalidBranch),
+    InvalidBranch(#[from] ParseBranchError),
     /// The format cannot represent a key.
     #[error(transparent)]
-    Unrenderable(Unrenderable),
+    Unrenderable(UnrenderableKey),
     /// A policy uses a path in a way that its secrets engine does not support.
     #[error(transparent)]
     Unsuitable(Unsuitable),
@@ -94,12 +94,12 @@ impl From<AuditUnavailable> for Error {
     }
 }
 
-impl From<render::Refused> for Error {
-    fn from(refused: render::Refused) -> Self {
+impl From<render::RenderError> for Error {
+    fn from(refused: render::RenderError) -> Self {
         match refused {
-            render::Refused::Unrenderable(unrenderable) => Self::Unrenderable(unrenderable),
-            render::Refused::NoSuchKey => Self::Plain(Code::SecretNotFound),
-            render::Refused::SeveralKeys => Self::InvalidRequest(
+            render::RenderError::Unrenderable(unrenderable) => Self::Unrenderable(unrenderable),
+            render::RenderError::NoSuchKey => Self::Plain(Code::SecretNotFound),
+            render::RenderError::SeveralKeys => Self::InvalidRequest(
                 "raw holds one key, and the bundle has several: name it (key= of a download, keys of a request)",
             ),
         }

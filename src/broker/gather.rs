@@ -9,6 +9,7 @@ use crate::metrics::labels::Outcome;
 use crate::model::binding::BindTo;
 use crate::model::branch::Branch;
 use crate::model::bundle::Bundle;
+use crate::model::compatible_api::CompatibleApi;
 use crate::model::duration;
 use crate::model::facts::{Facts, Needs};
 use crate::model::repo::Repo;
@@ -16,7 +17,6 @@ use crate::model::request::UnverifiedRequest;
 use crate::model::secret::Secret;
 use crate::model::secret_ref::{SecretRef, SecretVersion};
 use crate::model::shadow::ShadowVerdict;
-use crate::model::via::Via;
 use crate::policy::{
     self, Absence, Decision, Delivery, Denial, Grant, GrantedSecret, MergeError, MergedSecrets, PolicySet,
 };
@@ -42,7 +42,7 @@ pub(super) struct Gathered {
     /// The secrets that were read.
     pub(super) secrets: Vec<SecretVersion>,
     /// When the newest of the secrets was created, if the stores report it.
-    pub(super) made_at: Option<Timestamp>,
+    pub(super) created_at: Option<Timestamp>,
     /// Number of granted secrets that do not exist.
     pub(super) missing: usize,
     /// The requested lifetime, or less if something in the bundle expires earlier.
@@ -75,7 +75,7 @@ impl Broker {
         if self.clocks_differ.load(Ordering::Relaxed) {
             return Err(Code::ClocksDiffer.into());
         }
-        if !self.callers.charge(ask.caller.account()) {
+        if !self.callers.charge(ask.caller.quota_identity()) {
             return Err(Code::RateLimited.into());
         }
         let asked = self.check_request(ask)?;
@@ -132,9 +132,9 @@ impl Broker {
         };
         let versions = self.stages.versions_key.digest(present(&reads));
         let bundle = Bundle { entries: merged.entries, stale: merged.stale, versions };
-        let made_at = present(&reads).filter_map(|(_, lease)| lease.made_at).max();
+        let created_at = present(&reads).filter_map(|(_, lease)| lease.created_at).max();
         let missing = merged.missing;
-        Ok(Gathered { grant, bundle, secrets, made_at, missing, asked_ttl, shadow: Vec::new() })
+        Ok(Gathered { grant, bundle, secrets, created_at, missing, asked_ttl, shadow: Vec::new() })
     }
 
     /// The binding of the ticket for this grant.
@@ -171,7 +171,7 @@ impl Broker {
         let facts = facts.map_err(|error| Refusal::new(error, requested_event_data(asked)))?;
         let started = Instant::now();
         let decision = Stage::Policy.span().in_scope(|| policies.decide(&ask.caller, &facts, asked));
-        self.stages.metrics.decision(started.elapsed());
+        self.stages.metrics.observe_decision(started.elapsed());
         let grant = decided(decision, asked, |delivery| mode.hands_over(delivery, &ask.caller));
         Ok(Decided { policies, facts, needs, grant })
     }
@@ -203,7 +203,7 @@ impl Broker {
                 life,
                 write: granted.write.as_ref(),
                 // Vault's clients read repeatedly, possibly with a new token each time.
-                pods_only: ask.context.via == Some(Via::Vault),
+                pods_only: ask.context.via == Some(CompatibleApi::Vault),
                 request: &ask.context.request_id,
             };
             match self.stages.stores.read_for(wanted).await {
@@ -240,7 +240,7 @@ impl Broker {
         let merged = policy::merge(reads, ask.request.keys.as_deref()).map_err(|error| match error {
             MergeError::SecretNotFound(_) => Code::SecretNotFound.into(),
             MergeError::KeyAbsent { secret, .. } => {
-                self.stages.metrics.key_absent(&secret.store);
+                self.stages.metrics.count_absent_key(&secret.store);
                 Code::KeyAbsent.into()
             }
             MergeError::NotBase64 { key, .. } => Error::NotBase64 { key },

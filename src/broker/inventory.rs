@@ -85,7 +85,7 @@ impl Broker {
                 (item.callers, item.repos, item.repos_total) = (by.callers, by.names, by.repos);
             }
         }
-        Ok(Inventory { items, since: since.to_string(), complete: counted == Counted::Whole, next })
+        Ok(Inventory { items, since: since.to_string(), complete: counted == Counted::Whole, continue_token: next })
     }
 
     /// Counts uses in the background, so that they are known when their events are deleted.

@@ -76,7 +76,7 @@ impl Broker {
             Err(CommitError::Failed(_) | CommitError::Unknown(_)) => return Err(Code::AuditUnavailable.into()),
         }
         let names = ticket.policies.iter().map(|policy| &*policy.name);
-        self.stages.metrics.ticket_issued(names.filter(|name| self.has_series(name)));
+        self.stages.metrics.count_issued_ticket(names.filter(|name| self.has_series(name)));
         let segment = token.to_url_segment();
         let mut url = Zeroizing::new(String::with_capacity(self.stages.public_url.len() + 14 + segment.len()));
         url.push_str(&self.stages.public_url);
@@ -119,7 +119,7 @@ impl Broker {
                     tracing::error!(bytes_at_most = MAX_BUNDLE_BYTES, "bundle exceeds the ticket size limit");
                     Code::StoreMisconfigured
                 }
-                SealError::DoesNotOpen(_) | SealError::NotSealed(_) | SealError::Malformed(_) => Code::Internal,
+                SealError::Open(_) | SealError::Seal(_) | SealError::Malformed(_) => Code::Internal,
             };
             Refusal::new(code, EventData { shadow: shadow.clone(), ..ticket_event_data(&ticket) })
         })?;

@@ -47,7 +47,7 @@ impl Broker {
         let listed = self.stages.stores.list_leases(after, page.wanted()).await;
         let mut views = listed.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
         let next = page.cut(&mut views).map(LeaseView::place).map(|(time, id)| format!("{time} {id}"));
-        Ok(LeaseList { items: views.into_iter().map(object).collect(), next })
+        Ok(LeaseList { items: views.into_iter().map(object).collect(), continue_token: next })
     }
 
     /// Revokes one lease, or evicts one cached secret.

@@ -41,7 +41,7 @@ impl Broker {
     /// As for [`Broker::authenticate`], and `rate_limited` if the caller sends too many requests.
     pub async fn session(&self, bearer: Option<&SecretValue>, context: &Context) -> Result<Session, Error> {
         let caller = self.authenticate(bearer, context).await?;
-        if !self.callers.charge(caller.account()) {
+        if !self.callers.charge(caller.quota_identity()) {
             return Err(Code::RateLimited.into());
         }
         let life = bearer.and_then(|bearer| self.stages.authenticators.life_of(BearerToken::new(bearer)));

@@ -14,7 +14,7 @@ use crate::model::caller::Identity;
 use crate::model::clock::Clock;
 use crate::policy::{Bounds, PolicySet, PolicyStore};
 use crate::rates::RateLimiter;
-use crate::render::Rendered;
+use crate::render::RenderedBundle;
 use crate::stores::Stores;
 use crate::tickets::Tickets;
 use crate::wire::problem::Code;
@@ -77,7 +77,7 @@ pub struct Stages {
 
 /// A rendered bundle.
 pub struct Delivered {
-    pub rendered: Rendered,
+    pub rendered: RenderedBundle,
     /// The keyed digest of the served versions.
     pub versions: String,
     /// Whether a value is stale.
@@ -85,12 +85,18 @@ pub struct Delivered {
     /// Whether it has no keys.
     pub is_empty: bool,
     /// When the newest of its secrets was created, if known.
-    pub made_at: Option<Timestamp>,
+    pub created_at: Option<Timestamp>,
 }
 
 impl Delivered {
-    pub(super) fn of(rendered: Rendered, bundle: Bundle, made_at: Option<Timestamp>) -> Self {
-        Self { rendered, is_empty: bundle.entries.is_empty(), made_at, versions: bundle.versions, stale: bundle.stale }
+    pub(super) fn of(rendered: RenderedBundle, bundle: Bundle, created_at: Option<Timestamp>) -> Self {
+        Self {
+            rendered,
+            is_empty: bundle.entries.is_empty(),
+            created_at,
+            versions: bundle.versions,
+            stale: bundle.stale,
+        }
     }
 }
 

@@ -22,7 +22,7 @@ impl Broker {
         }
         let mut stored = self.stages.policy_store.list(page.after.as_deref(), page.wanted()).await?;
         let next = page.cut(&mut stored).map(|last| last.name.clone());
-        Ok(PolicyList { items: stored.into_iter().map(object).collect(), next })
+        Ok(PolicyList { items: stored.into_iter().map(object).collect(), continue_token: next })
     }
 
     /// One policy.
@@ -53,7 +53,7 @@ impl Broker {
         }
         let mut revisions = self.stages.policy_store.revisions(name, page.after, page.wanted()).await?;
         let next = page.cut(&mut revisions).map(|last| last.revision.to_string());
-        Ok(PolicyRevisionList { items: revisions.into_iter().map(change).collect(), next })
+        Ok(PolicyRevisionList { items: revisions.into_iter().map(change).collect(), continue_token: next })
     }
 }
 
@@ -78,9 +78,9 @@ fn change(revision: PolicyRevision) -> PolicyRevisionObject {
     let edit = |SpecChange { pointer, before, after }| SpecEdit { pointer, before, after };
     PolicyRevisionObject {
         revision: revision.revision.to_string(),
-        at: format!("{:.3}", revision.changed_at),
-        by: revision.changed_by,
-        change: revision.kind.as_str().into(),
+        changed_at: format!("{:.3}", revision.changed_at),
+        changed_by: revision.changed_by,
+        action: revision.kind.as_str().into(),
         diff: revision.diff.into_iter().map(edit).collect(),
     }
 }

@@ -5,7 +5,7 @@ use super::error::Error;
 use super::pipeline::{Broker, Delivered};
 use super::recent_refusals::RefusalEvent;
 use crate::audit::{CommitError, Event, OpenEvent};
-use crate::metrics::labels::{EventType, Outcome, Redemption};
+use crate::metrics::labels::{EventType, Outcome, RedemptionOutcome};
 use crate::model::binding::BindTo;
 use crate::model::format::Rendering;
 use crate::model::idempotency_key::IdempotencyKey;
@@ -25,7 +25,7 @@ use tracing::Instrument as _;
 const ATTEMPTS: usize = 5;
 
 /// Kind, outcome and reason of the event for an unknown ticket or a wrong key.
-const UNKNOWN: RefusalEvent = (EventType::TicketRejected, Outcome::Denied, Redemption::Unknown.as_str());
+const UNKNOWN: RefusalEvent = (EventType::TicketRejected, Outcome::Denied, RedemptionOutcome::Unknown.as_str());
 
 /// A request for a bundle.
 pub struct Redeem {
@@ -159,7 +159,7 @@ impl Broker {
         let replay = redeem.repeats.as_ref().map(|key| Box::new(key.digest(ticket.id)));
         match event.close_with(self.stages.tickets.store.ending(ticket.id, Ending::Redeemed { at, replay })).await {
             Ok(()) => {
-                self.stages.metrics.redemption(Redemption::Redeemed);
+                self.stages.metrics.count_redemption(RedemptionOutcome::Redeemed);
                 Closing::Done(Ok(delivered))
             }
             Err(error) => error.into(),
@@ -175,7 +175,7 @@ impl Broker {
         mut event: OpenEvent,
         redeem: &Redeem,
     ) -> Result<Delivered, Error> {
-        if !self.callers.charge(ticket.caller.account()) {
+        if !self.callers.charge(ticket.caller.quota_identity()) {
             let reason = Code::RateLimited.as_str();
             self.aggregated.add(EventType::TicketFailed, Outcome::Failed, reason, redeem.context.source_ip);
             event.discard();
@@ -184,7 +184,7 @@ impl Broker {
         describe(&mut event, ticket);
         (event.kind, event.outcome, event.reason) = (EventType::TicketRedeemed, Outcome::Ok, Some("replay"));
         event.close().await?;
-        self.stages.metrics.redemption(Redemption::Replayed);
+        self.stages.metrics.count_redemption(RedemptionOutcome::Replayed);
         Ok(delivered)
     }
 
@@ -223,7 +223,7 @@ impl Broker {
             if self.failures.charge(address) {
                 return Ok(Admitted { token, is_charged: true });
             }
-            self.stages.metrics.redemption(Redemption::Unknown);
+            self.stages.metrics.count_redemption(RedemptionOutcome::Unknown);
             UNKNOWN
         } else if self.failures.is_exhausted(&address)
             && let Some(event_labels) = self.recent_refusals.reason(token.ticket_id())
@@ -248,7 +248,7 @@ impl Broker {
     /// The same answer for an unknown id and for a wrong key. It is counted.
     fn unknown(&self, token: Option<&TicketToken>, source_ip: IpAddr) -> Error {
         let (kind, outcome, reason) = UNKNOWN;
-        self.stages.metrics.redemption(Redemption::Unknown);
+        self.stages.metrics.count_redemption(RedemptionOutcome::Unknown);
         self.aggregated.add(kind, outcome, reason, source_ip);
         let charged = match token {
             // Charged before the look-up.
@@ -266,10 +266,10 @@ impl Broker {
     async fn revoke_misused(&self, ticket: &Ticket, mut event: OpenEvent) -> Closing {
         describe(&mut event, ticket);
         (event.kind, event.outcome) = (EventType::TicketRejected, Outcome::Denied);
-        event.reason = Some(Redemption::Misuse.as_str());
+        event.reason = Some(RedemptionOutcome::Misuse.as_str());
         match event.close_with(self.stages.tickets.store.ending(ticket.id, Ending::Revoked)).await {
             Ok(()) => {
-                self.stages.metrics.redemption(Redemption::Misuse);
+                self.stages.metrics.count_redemption(RedemptionOutcome::Misuse);
                 Closing::Done(Err(Code::TicketMisuse.into()))
             }
             Err(error) => error.into(),
@@ -279,12 +279,12 @@ impl Broker {
     /// The client has the key, and gets the outcome of the ticket.
     fn rejected(&self, rejection: &Rejection, ticket: Arc<Ticket>) -> NotRedeemed {
         let (outcome, error) = match rejection {
-            Rejection::Unknown => (Redemption::Unknown, Code::TicketUnknown.into()),
-            Rejection::Redeemed { at } => (Redemption::AlreadyRedeemed, Error::TicketRedeemed { at: *at }),
-            Rejection::Expired => (Redemption::Expired, Code::TicketExpired.into()),
-            Rejection::Revoked => (Redemption::Revoked, Code::TicketRevoked.into()),
+            Rejection::Unknown => (RedemptionOutcome::Unknown, Code::TicketUnknown.into()),
+            Rejection::Redeemed { at } => (RedemptionOutcome::AlreadyRedeemed, Error::TicketRedeemed { at: *at }),
+            Rejection::Expired => (RedemptionOutcome::Expired, Code::TicketExpired.into()),
+            Rejection::Revoked => (RedemptionOutcome::Revoked, Code::TicketRevoked.into()),
         };
-        self.stages.metrics.redemption(outcome);
+        self.stages.metrics.count_redemption(outcome);
         NotRedeemed::Recorded {
             ticket,
             error,

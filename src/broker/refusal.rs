@@ -98,7 +98,7 @@ impl Broker {
 
     /// Records that the body of an authenticated request cannot be read, and returns the answer.
     pub async fn unreadable(&self, caller: Arc<Caller>, context: &Context, mode: DeliveryMode, error: Error) -> Error {
-        if !self.callers.charge(caller.account()) {
+        if !self.callers.charge(caller.quota_identity()) {
             self.count_rate_limited(context, mode);
             return Code::RateLimited.into();
         }

@@ -28,7 +28,7 @@ impl Broker {
         let Some(facts) = self.facts_of_shadows(caller, facts, needs, &shadows).await else { return Vec::new() };
         let verdicts = shadows.evaluate(caller, &facts, asked, &|delivery| mode.hands_over(delivery, caller));
         for verdict in verdicts.iter().filter(|verdict| self.has_series(&verdict.policy)) {
-            self.stages.metrics.shadow(&verdict.policy, verdict.outcome.as_str());
+            self.stages.metrics.count_shadow_result(&verdict.policy, verdict.outcome.as_str());
         }
         verdicts
     }

@@ -53,7 +53,7 @@ impl Broker {
         let waiting = store.list(self.stages.clock.now(), after, page.wanted()).await;
         let mut waiting = waiting.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
         let next = page.cut(&mut waiting).map(|last| format!("{}.{}", last.issued_at.as_microsecond(), last.id));
-        Ok(TicketList { items: waiting.into_iter().map(object).collect(), next })
+        Ok(TicketList { items: waiting.into_iter().map(object).collect(), continue_token: next })
     }
 
     /// Revokes the selected waiting tickets, and returns their number. A ticket that is issued meanwhile may remain.

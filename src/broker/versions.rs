@@ -2,7 +2,7 @@
 
 use crate::model::secret::Secret;
 use crate::model::secret_ref::SecretRef;
-use crate::sealing::digest::{MacKey, Parts, hex, short};
+use crate::sealing::digest::{MacKey, PartsHasher, to_hex, truncate};
 use crate::sealing::keys::{Purpose, RootKey};
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ impl VersionsKey {
 
     /// The digest of what was read: the version if the store has one, otherwise the values.
     pub(super) fn digest<'a>(&self, reads: impl Iterator<Item = (&'a SecretRef, &'a Arc<Secret>)>) -> String {
-        let mut digest = self.0.parts();
+        let mut digest = self.0.parts_hasher();
         for (secret, read) in reads {
             digest.add(secret.store.as_bytes());
             digest.add(secret.path.as_bytes());
@@ -26,7 +26,7 @@ impl VersionsKey {
                 None => add_values(read, &mut digest),
             }
         }
-        hex(&short::<16>(&digest.finish()))
+        to_hex(&truncate::<16>(&digest.finish()))
     }
 }
 
@@ -38,7 +38,7 @@ pub fn number(digest: &str) -> u32 {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a keyed digest of the value, where there is no version")]
-fn add_values(read: &Secret, digest: &mut Parts) {
+fn add_values(read: &Secret, digest: &mut PartsHasher) {
     for (name, value) in &read.data {
         digest.add(name.as_bytes());
         digest.add(value.as_ref().map_or(&[], |value| value.expose_secret().as_bytes()));
@@ -53,7 +53,7 @@ mod tests {
     fn digest(key: u8, path: &str, version: Option<&str>, value: &str) -> String {
         let secret = SecretRef { store: "s".into(), path: path.into() };
         let data = [("K".to_owned(), Some(SecretValue::new(value.into())))].into();
-        let read = Arc::new(Secret { data, version: version.map(str::to_owned), made_at: None, stale: false });
+        let read = Arc::new(Secret { data, version: version.map(str::to_owned), created_at: None, stale: false });
         VersionsKey::new(&RootKey::new([key; 32].into())).digest(std::iter::once((&secret, &read)))
     }
 

@@ -108,7 +108,7 @@ impl CommandError {
 
 /// A fault as a line: the position of the document, the key, and what is wrong.
 pub fn fault_line(position: &str, fault: &Fault) -> String {
-    match fault.dotted() {
+    match fault.dotted_path() {
         dotted if dotted.is_empty() => format!("{position}: {}", fault.detail),
         dotted => format!("{position}: {dotted}: {}", fault.detail),
     }

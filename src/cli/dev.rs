@@ -46,7 +46,7 @@ pub fn run(dev: &DevArguments) -> ExitCode {
         Ok(state) => state,
         Err(error) => return print_error(&*error),
     };
-    match config::embedded(&configuration(dev, &state)) {
+    match config::load_embedded(&configuration(dev, &state)) {
         Ok(config) => serve(config, |running| print_welcome(running, &state)),
         Err(faults) => {
             print_config_faults(Path::new("claviger dev"), &faults);

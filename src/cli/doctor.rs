@@ -53,7 +53,7 @@ fn diagnose(doctor: &DoctorArguments) -> Result<DoctorReport, CommandError> {
     let config = match config::load(&doctor.config) {
         Ok(config) => config,
         Err(faults) => {
-            let line = |fault: &crate::document::Fault| match fault.dotted() {
+            let line = |fault: &crate::document::Fault| match fault.dotted_path() {
                 key if key.is_empty() => fault.detail.clone(),
                 key => format!("{key}: {}", fault.detail),
             };

@@ -70,11 +70,11 @@ pub fn request_id(headers: &HeaderMap) -> Option<String> {
 
 /// Converts an error of reqwest. Its text is not used, because its URL may be a secret.
 pub fn unreachable(error: &reqwest::Error) -> CommandError {
-    match ConnectFailure::of(error) {
+    match ConnectFailure::from_error(error) {
         Some(failure @ (ConnectFailure::UnknownIssuer | ConnectFailure::CaAsEndEntity)) => {
             CommandError::Other(format!("{} (see --ca-file)", failure.sentence()))
         }
-        Some(failure) if failure.may_pass() => CommandError::Unreachable(failure.sentence()),
+        Some(failure) if failure.is_transient() => CommandError::Unreachable(failure.sentence()),
         // A retry is useless.
         Some(failure) => CommandError::Other(failure.sentence().into()),
         None if error.is_timeout() => CommandError::Unreachable("no answer in time"),

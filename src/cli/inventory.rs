@@ -66,14 +66,14 @@ async fn fetch_inventory(arguments: &InventoryArguments, server: &Connection) ->
         format!("/v1/inventory?limit=1000&{}", query_parameter("since", &parse_time("--since", &arguments.since)?));
     let mut inventory: Inventory = server.get(&first).await?.json()?;
     for _ in 0..MAX_PAGES {
-        let Some(next) = inventory.next.take() else { return Ok(inventory) };
+        let Some(next) = inventory.continue_token.take() else { return Ok(inventory) };
         let page: Inventory = server.get(&(first.clone() + &query_parameter("continue", &next))).await?.json()?;
         if page.items.is_empty() {
             return Ok(inventory);
         }
         inventory.items.extend(page.items);
         inventory.complete &= page.complete;
-        inventory.next = page.next;
+        inventory.continue_token = page.continue_token;
     }
     Err(CommandError::Other("the server's list does not end".into()))
 }

@@ -161,7 +161,7 @@ fn denies(binding: &ValidatingAdmissionPolicyBinding) -> bool {
 fn is_annotated_with(policy: &ValidatingAdmissionPolicy, expression: &str) -> bool {
     let shipped = policy.metadata.annotations.as_ref().and_then(|annotations| annotations.get(DIGEST));
     let hex = shipped.and_then(|digest| digest.strip_prefix("sha256:"));
-    hex == Some(digest::hex(&digest::sha256(expression.as_bytes())).as_str())
+    hex == Some(digest::to_hex(&digest::sha256(expression.as_bytes())).as_str())
 }
 
 #[cfg(test)]

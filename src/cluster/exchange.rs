@@ -74,7 +74,9 @@ impl Cluster {
                 link.client.send(request.map(kube::client::Body::from)).await.map_err(|error| match error {
                     // The broker's token file or credential plugin failed; nothing was sent.
                     kube::Error::Auth(_) => CallFailure::Credentials,
-                    error => ConnectFailure::of(&error).map_or(CallFailure::Connection, CallFailure::Unconnected),
+                    error => {
+                        ConnectFailure::from_error(&error).map_or(CallFailure::Connection, CallFailure::Unconnected)
+                    }
                 })?;
             let status = answer.status();
             let date = answer.headers().get(header::DATE).and_then(|date| date.to_str().ok());

@@ -1,6 +1,6 @@
 //! A list of policies while it is read: of objects beyond the limits, only what identifies them is kept.
 
-use crate::model::policy_resource::{MAX_OF_A_CLUSTER, MAX_OF_A_NAMESPACE, PolicyResource, ResourceSpec};
+use crate::model::policy_resource::{MAX_PER_CLUSTER, MAX_PER_NAMESPACE, PolicyResource, ResourceSpec};
 use jiff::Timestamp;
 use std::collections::{BinaryHeap, HashMap};
 
@@ -27,12 +27,12 @@ impl PolicyList {
         if let Some(namespace) = namespace {
             let of_namespace = self.of_namespaces.entry(namespace).or_default();
             of_namespace.push(listed.clone());
-            if of_namespace.len() > MAX_OF_A_NAMESPACE && drop_youngest(&mut self.resources, of_namespace) {
+            if of_namespace.len() > MAX_PER_NAMESPACE && drop_youngest(&mut self.resources, of_namespace) {
                 self.surplus += 1;
             }
         }
         self.of_cluster.push(listed);
-        while self.of_cluster.len() - self.surplus > MAX_OF_A_CLUSTER {
+        while self.of_cluster.len() - self.surplus > MAX_PER_CLUSTER {
             if !drop_youngest(&mut self.resources, &mut self.of_cluster) {
                 self.surplus -= 1;
             }
@@ -65,7 +65,7 @@ mod tests {
             created_at: Timestamp::from_second(created_at).expect("a time"),
             updated_at: Timestamp::UNIX_EPOCH,
             updated_by: "kubectl".into(),
-            spec: ResourceSpec::Whole(Value::Null),
+            spec: ResourceSpec::Complete(Value::Null),
             status: None,
         }
     }
@@ -78,30 +78,30 @@ mod tests {
     #[test]
     fn the_specs_of_the_youngest_beyond_a_limit_are_dropped() {
         let mut list = PolicyList::default();
-        for at in 0..MAX_OF_A_NAMESPACE + 2 {
+        for at in 0..MAX_PER_NAMESPACE + 2 {
             // The first two are the youngest.
             list.push(listed(Some("team-a"), at, if at < 2 { 9 } else { 1 }));
         }
         list.push(listed(Some("team-b"), 0, 10));
         assert_eq!(dropped(list), ["team-a/p-000000", "team-a/p-000001"]);
         let mut list = PolicyList::default();
-        (0..=MAX_OF_A_CLUSTER).for_each(|at| list.push(listed(None, at, 1)));
+        (0..=MAX_PER_CLUSTER).for_each(|at| list.push(listed(None, at, 1)));
         assert_eq!(dropped(list), ["p-050000"], "of those of one second the last name");
     }
 
     #[test]
     fn a_crowded_namespace_takes_no_room_of_others() {
-        for of_cluster in [MAX_OF_A_CLUSTER - MAX_OF_A_NAMESPACE - 1, MAX_OF_A_CLUSTER - MAX_OF_A_NAMESPACE] {
+        for of_cluster in [MAX_PER_CLUSTER - MAX_PER_NAMESPACE - 1, MAX_PER_CLUSTER - MAX_PER_NAMESPACE] {
             let mut list = PolicyList::default();
             (0..of_cluster).for_each(|at| list.push(listed(None, at, 2)));
-            (0..MAX_OF_A_NAMESPACE * 2).for_each(|at| list.push(listed(Some("team-a"), at, 1)));
+            (0..MAX_PER_NAMESPACE * 2).for_each(|at| list.push(listed(Some("team-a"), at, 1)));
             list.push(listed(Some("team-b"), 0, 10));
-            (0..MAX_OF_A_NAMESPACE).for_each(|at| list.push(listed(Some("team-a"), MAX_OF_A_NAMESPACE * 2 + at, 1)));
+            (0..MAX_PER_NAMESPACE).for_each(|at| list.push(listed(Some("team-a"), MAX_PER_NAMESPACE * 2 + at, 1)));
             let dropped = dropped(list);
             // The one that is too many for the cluster is the youngest of all.
-            let too_many = usize::from(of_cluster + MAX_OF_A_NAMESPACE == MAX_OF_A_CLUSTER);
+            let too_many = usize::from(of_cluster + MAX_PER_NAMESPACE == MAX_PER_CLUSTER);
             assert_eq!(dropped.iter().filter(|name| !name.starts_with("team-a/")).count(), too_many);
-            assert_eq!(dropped.len(), MAX_OF_A_NAMESPACE * 2 + too_many);
+            assert_eq!(dropped.len(), MAX_PER_NAMESPACE * 2 + too_many);
         }
     }
 }

@@ -73,7 +73,7 @@ fn spec(spec: Value) -> ResourceSpec {
     if serde_json::to_writer(&mut left, &spec).is_err() {
         return ResourceSpec::TooLarge { may_deny: may_deny(&spec) };
     }
-    ResourceSpec::Whole(spec)
+    ResourceSpec::Complete(spec)
 }
 
 /// Counts what is written, and refuses more than this number of bytes.
@@ -169,7 +169,7 @@ mod tests {
             resource(serde_json::from_value(object).expect("an object")).expect("a policy").spec
         };
         let around = r#"{"description":"","effect":"deny"}"#.len();
-        assert!(matches!(object("deny", MAX_SPEC_BYTES - around), ResourceSpec::Whole(_)));
+        assert!(matches!(object("deny", MAX_SPEC_BYTES - around), ResourceSpec::Complete(_)));
         assert_eq!(object("deny", MAX_SPEC_BYTES - around + 1), ResourceSpec::TooLarge { may_deny: true });
         assert_eq!(object("allow", MAX_SPEC_BYTES), ResourceSpec::TooLarge { may_deny: false });
     }

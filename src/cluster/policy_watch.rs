@@ -135,7 +135,7 @@ fn failure(error: &watcher::Error) -> PolicyWatchError {
         kube::Error::Auth(_) => return PolicyWatchError::NotAllowed,
         kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => CallFailure::Malformed,
         error if is_too_large(error) => CallFailure::TooLarge,
-        error => ConnectFailure::of(error).map_or(CallFailure::Connection, CallFailure::Unconnected),
+        error => ConnectFailure::from_error(error).map_or(CallFailure::Connection, CallFailure::Unconnected),
     };
     PolicyWatchError::Failed(failure)
 }

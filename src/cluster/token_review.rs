@@ -124,7 +124,7 @@ impl Cluster {
     async fn review_in_slot(&self, request: Request<Vec<u8>>, deadline: Instant) -> Result<Review, ClusterError> {
         let sent = Instant::now();
         let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await;
-        self.metrics.token_review(sent.elapsed());
+        self.metrics.observe_token_review(sent.elapsed());
         read(&answer?)
     }
 }

@@ -1,14 +1,14 @@
-//! Server addresses: `http://` or `https://`, a host, an optional port and an optional path, and nothing else.
+//! Validation of server URLs: `http://` or `https://`, a host, an optional port and an optional path.
 
-use super::check::Check;
+use super::fault_collector::FaultCollector;
 use http::Uri;
 
-/// Checks an address and returns it unchanged.
+/// Validates an address and returns it unchanged.
 ///
 /// # Errors
-/// A sentence that does not repeat the address, which may hold a password.
-pub(super) fn check(text: String) -> Result<String, &'static str> {
-    const NOT_AN_ADDRESS: &str = "must be an address such as https://host:port";
+/// The fault. It does not contain the address, which may contain a password.
+pub(super) fn validate(text: String) -> Result<String, &'static str> {
+    const INVALID: &str = "must be an address such as https://host:port";
     if !text.starts_with("https://") && !text.starts_with("http://") {
         return Err("must begin with https:// or http://");
     }
@@ -18,11 +18,11 @@ pub(super) fn check(text: String) -> Result<String, &'static str> {
     if text.contains('@') {
         return Err("must have no user and no password");
     }
-    let uri: Uri = text.parse().map_err(|_| NOT_AN_ADDRESS)?;
-    let authority = uri.authority().ok_or(NOT_AN_ADDRESS)?;
+    let uri: Uri = text.parse().map_err(|_| INVALID)?;
+    let authority = uri.authority().ok_or(INVALID)?;
     let host = authority.host();
-    // After the host there may be only a colon and a number.
-    let port = authority.as_str().strip_prefix(host).ok_or(NOT_AN_ADDRESS)?;
+    // The rest of the authority is empty, or a colon and a port.
+    let port = authority.as_str().strip_prefix(host).ok_or(INVALID)?;
     let port_is_good = match port.strip_prefix(':') {
         Some(digits) => !digits.starts_with('+') && digits.parse::<u16>().is_ok_and(|port| port > 0),
         None => port.is_empty(),
@@ -32,35 +32,39 @@ pub(super) fn check(text: String) -> Result<String, &'static str> {
         Some(literal) => literal.parse::<std::net::Ipv6Addr>().is_ok(),
         None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')),
     };
-    if port_is_good && host_is_good { Ok(text) } else { Err(NOT_AN_ADDRESS) }
+    if port_is_good && host_is_good { Ok(text) } else { Err(INVALID) }
 }
 
-/// Checks a base address, to which paths are appended, and removes trailing slashes.
-pub(super) fn check_base(text: String) -> Result<String, &'static str> {
-    check(text).map(|text| text.trim_end_matches('/').to_owned())
+/// Validates a base address, to which paths are appended. Removes trailing slashes.
+pub(super) fn validate_base(text: String) -> Result<String, &'static str> {
+    validate(text).map(|text| text.trim_end_matches('/').to_owned())
 }
 
-/// Checks an address without a path.
-pub(super) fn check_server(text: String) -> Result<String, &'static str> {
-    let text = check_base(text)?;
+/// Validates an address that must have no path.
+pub(super) fn validate_server(text: String) -> Result<String, &'static str> {
+    let text = validate_base(text)?;
     let has_path = text.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
     if has_path { Err("must have no path") } else { Ok(text) }
 }
 
-/// Checks an address that is a server behind TLS and no path on it.
-pub(super) fn check_https_server(text: String) -> Result<String, &'static str> {
-    let text = check_server(text)?;
+/// Validates an address that must have TLS and no path.
+pub(super) fn validate_https_server(text: String) -> Result<String, &'static str> {
+    let text = validate_server(text)?;
     if text.starts_with("https://") { Ok(text) } else { Err("must begin with https://") }
 }
 
-/// The same; without TLS on this machine only.
-pub(super) fn check_https_or_local_server(text: String) -> Result<String, &'static str> {
-    let text = check_server(text)?;
-    if is_in_clear(&text) { Err("must begin with https:// unless it is an address of this machine") } else { Ok(text) }
+/// Validates an address without a path that must have TLS, unless it is a loopback address.
+pub(super) fn validate_https_or_local_server(text: String) -> Result<String, &'static str> {
+    let text = validate_server(text)?;
+    if is_unencrypted_remote(&text) {
+        Err("must begin with https:// unless it is an address of this machine")
+    } else {
+        Ok(text)
+    }
 }
 
-/// Whether traffic to an address can be read on the network: no TLS, and not on this machine.
-pub(super) fn is_in_clear(address: &str) -> bool {
+/// Whether an address has no TLS and is not a loopback address, so that its traffic can be read on the network.
+pub(super) fn is_unencrypted_remote(address: &str) -> bool {
     let Some(rest) = address.strip_prefix("http://") else { return false };
     let authority = rest.split('/').next().unwrap_or_default();
     let host = match authority.strip_prefix('[') {
@@ -70,9 +74,9 @@ pub(super) fn is_in_clear(address: &str) -> bool {
     !(host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback()))
 }
 
-/// Checks the address of a proxy, if one is set.
-pub(super) fn proxy(at: &str, value: Option<String>, check: &mut Check) -> Option<String> {
-    check.noted(at, check_server(value?))
+/// Validates the address of a proxy, if one is set.
+pub(super) fn validate_proxy(pointer: &str, value: Option<String>, faults: &mut FaultCollector) -> Option<String> {
+    faults.ok_or_record(pointer, validate_server(value?))
 }
 
 #[cfg(test)]
@@ -80,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_servers_with_and_without_port_and_path() {
+    fn accepts_addresses_with_and_without_port_and_path() {
         for text in [
             "https://claviger.claviger.svc:8443",
             "http://127.0.0.1:8080",
@@ -89,15 +93,15 @@ mod tests {
             "https://host/some/path",
             "http://localhost:65535",
         ] {
-            assert_eq!(check(text.into()).as_deref(), Ok(text));
+            assert_eq!(validate(text.into()).as_deref(), Ok(text));
         }
-        assert_eq!(check("https://host/".into()).as_deref(), Ok("https://host/"));
-        assert_eq!(check_base("https://host/a//".into()).as_deref(), Ok("https://host/a"));
-        assert_eq!(check_server("https://host:1/".into()).as_deref(), Ok("https://host:1"));
+        assert_eq!(validate("https://host/".into()).as_deref(), Ok("https://host/"));
+        assert_eq!(validate_base("https://host/a//".into()).as_deref(), Ok("https://host/a"));
+        assert_eq!(validate_server("https://host:1/".into()).as_deref(), Ok("https://host:1"));
     }
 
     #[test]
-    fn refuses_everything_else_without_repeating_it() {
+    fn refuses_other_texts_without_repeating_them() {
         for text in [
             "",
             "host:8443",
@@ -124,12 +128,12 @@ mod tests {
             "https://h%41st",
             " https://host",
         ] {
-            let refused = check(text.into()).expect_err(text);
+            let refused = validate(text.into()).expect_err(text);
             assert!(!refused.contains("hunter2"));
         }
-        assert_eq!(check_server("https://host/v1".into()), Err("must have no path"));
-        assert_eq!(check_https_server("https://host".into()).as_deref(), Ok("https://host"));
-        assert_eq!(check_https_server("http://127.0.0.1:1".into()), Err("must begin with https://"));
+        assert_eq!(validate_server("https://host/v1".into()), Err("must have no path"));
+        assert_eq!(validate_https_server("https://host".into()).as_deref(), Ok("https://host"));
+        assert_eq!(validate_https_server("http://127.0.0.1:1".into()), Err("must begin with https://"));
         for (text, good) in [
             ("https://host", true),
             ("http://127.0.0.1:1", true),
@@ -139,7 +143,7 @@ mod tests {
             ("http://127.0.0.1.evil.example", false),
             ("http://localhost.evil.example", false),
         ] {
-            assert_eq!(check_https_or_local_server(text.into()).is_ok(), good, "{text}");
+            assert_eq!(validate_https_or_local_server(text.into()).is_ok(), good, "{text}");
         }
     }
 }

@@ -1,109 +1,110 @@
 //! `administrators`: who may administer.
 
-use super::check::Check;
-use crate::document::escape;
+use super::fault_collector::FaultCollector;
+use crate::document::escape_pointer_token;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// The checked section.
+const SUBJECT_ACCESS_REVIEW_POINTER: &str = "/administrators/subjectAccessReview";
+
+/// The validated section.
 #[derive(Debug, Clone)]
 pub struct Administrators {
-    /// The Kubernetes authenticators whose users can be administrators, decided by `SubjectAccessReview` at their
-    /// own API server.
+    /// The Kubernetes authenticators whose users may be administrators. A `SubjectAccessReview` at the API server of the authenticator
+    /// decides.
     pub subject_access_review: Vec<Arc<str>>,
-    /// OIDC callers; every claim of an entry must match.
-    pub static_entries: Vec<Static>,
+    /// OIDC callers that are administrators.
+    pub static_administrators: Vec<StaticAdministrator>,
 }
 
-/// One entry of `static`.
+/// An entry of `static`. All its claims must match.
 #[derive(Debug, Clone)]
-pub struct Static {
-    /// The authenticator that the caller must come from.
+pub struct StaticAdministrator {
+    /// The authenticator of the caller.
     pub authenticator: Arc<str>,
     /// Claims and their required values; at least one.
-    pub claims: BTreeMap<String, serde_json::Value>,
+    pub claims: BTreeMap<String, Value>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawAdministrators {
-    subject_access_review: Option<Reviewed>,
+    subject_access_review: Option<SubjectAccessReviewSetting>,
     #[serde(rename = "static")]
-    static_entries: Option<Vec<Option<RawStatic>>>,
+    static_administrators: Option<Vec<Option<RawStaticAdministrator>>>,
 }
 
-/// `subjectAccessReview` as written in the file.
-enum Reviewed {
+/// The value of `subjectAccessReview`.
+enum SubjectAccessReviewSetting {
     All(bool),
     Listed(Vec<Option<String>>),
 }
 
-impl<'de> Deserialize<'de> for Reviewed {
+impl<'de> Deserialize<'de> for SubjectAccessReviewSetting {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
         impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Reviewed;
+            type Value = SubjectAccessReviewSetting;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
                 f.write_str("true or false, or a list of the names of kubernetes authenticators")
             }
 
-            fn visit_bool<E>(self, all: bool) -> Result<Reviewed, E> {
-                Ok(Reviewed::All(all))
+            fn visit_bool<E>(self, all: bool) -> Result<SubjectAccessReviewSetting, E> {
+                Ok(SubjectAccessReviewSetting::All(all))
             }
 
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut names: A) -> Result<Reviewed, A::Error> {
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut names: A) -> Result<SubjectAccessReviewSetting, A::Error> {
                 let mut listed = Vec::new();
                 while let Some(name) = names.next_element()? {
                     listed.push(name);
                 }
-                Ok(Reviewed::Listed(listed))
+                Ok(SubjectAccessReviewSetting::Listed(listed))
             }
         }
         deserializer.deserialize_any(Visitor)
     }
 }
 
-/// The names of the authenticators by kind, including entries with faults.
-pub(super) struct Names {
-    pub(super) clusters: Vec<String>,
-    pub(super) issuers: Vec<String>,
+/// The names of the authenticators by kind. Includes those of entries with faults.
+pub(super) struct AuthenticatorNames {
+    pub(super) kubernetes: Vec<String>,
+    pub(super) oidc: Vec<String>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct RawStatic {
+struct RawStaticAdministrator {
     authenticator: Option<String>,
     claims: Option<BTreeMap<String, Value>>,
 }
 
 impl RawAdministrators {
-    pub(super) fn check(self, names: &Names, check: &mut Check) -> Option<Administrators> {
-        let reviewed = check.required(SUBJECT_ACCESS_REVIEW, self.subject_access_review);
-        let subject_access_review = reviewed.and_then(|reviewed| reviewed.check(&names.clusters, check));
-        let mut static_entries = Vec::new();
-        for (index, raw) in self.static_entries.into_iter().flatten().enumerate() {
-            let at = format!("/administrators/static/{index}");
-            static_entries.extend(check.required(&at, raw).and_then(|raw| raw.check(&at, &names.issuers, check)));
+    pub(super) fn validate(self, names: &AuthenticatorNames, faults: &mut FaultCollector) -> Option<Administrators> {
+        let reviewed = faults.require(SUBJECT_ACCESS_REVIEW_POINTER, self.subject_access_review);
+        let subject_access_review = reviewed.and_then(|reviewed| reviewed.validate(&names.kubernetes, faults));
+        let mut static_administrators = Vec::new();
+        for (index, raw) in self.static_administrators.into_iter().flatten().enumerate() {
+            let pointer = format!("/administrators/static/{index}");
+            static_administrators
+                .extend(faults.require(&pointer, raw).and_then(|raw| raw.validate(&pointer, &names.oidc, faults)));
         }
-        Some(Administrators { subject_access_review: subject_access_review?, static_entries })
+        Some(Administrators { subject_access_review: subject_access_review?, static_administrators })
     }
 }
 
-const SUBJECT_ACCESS_REVIEW: &str = "/administrators/subjectAccessReview";
-
-impl Reviewed {
-    fn check(self, clusters: &[String], check: &mut Check) -> Option<Vec<Arc<str>>> {
+impl SubjectAccessReviewSetting {
+    fn validate(self, clusters: &[String], faults: &mut FaultCollector) -> Option<Vec<Arc<str>>> {
         match self {
             Self::All(false) => Some(Vec::new()),
             Self::All(true) if clusters.len() > 1 => {
-                check.fault(
-                    SUBJECT_ACCESS_REVIEW,
-                    "must not be true where there is more than one kubernetes authenticator: the administrators of each of these \
-                     clusters would administer the broker. Write false, or the names of those that may: [name]",
+                faults.record(
+                    SUBJECT_ACCESS_REVIEW_POINTER,
+                    "must not be true where there is more than one kubernetes authenticator, because administrators of any of these \
+                     clusters could then administer Claviger. Write false, or a list of the authenticators whose users may: [name, ...]",
                 );
                 None
             }
@@ -111,12 +112,12 @@ impl Reviewed {
             Self::Listed(listed) => {
                 let mut names: Vec<Arc<str>> = Vec::new();
                 for (index, name) in listed.into_iter().enumerate() {
-                    let at = format!("{SUBJECT_ACCESS_REVIEW}/{index}");
-                    let Some(name) = check.required(&at, name) else { continue };
+                    let pointer = format!("{SUBJECT_ACCESS_REVIEW_POINTER}/{index}");
+                    let Some(name) = faults.require(&pointer, name) else { continue };
                     if !clusters.contains(&name) {
-                        check.fault(at, "must be the name of a kubernetes authenticator");
+                        faults.record(pointer, "must be the name of a kubernetes authenticator");
                     } else if names.iter().any(|other| **other == *name) {
-                        check.fault(at, "is in the list twice");
+                        faults.record(pointer, "is in the list twice");
                     } else {
                         names.push(name.into());
                     }
@@ -127,22 +128,29 @@ impl Reviewed {
     }
 }
 
-impl RawStatic {
-    fn check(self, at: &str, issuers: &[String], check: &mut Check) -> Option<Static> {
-        let authenticator_at = format!("{at}/authenticator");
-        let authenticator = check.required(&authenticator_at, self.authenticator);
+impl RawStaticAdministrator {
+    fn validate(self, pointer: &str, issuers: &[String], faults: &mut FaultCollector) -> Option<StaticAdministrator> {
+        let authenticator_pointer = format!("{pointer}/authenticator");
+        let authenticator = faults.require(&authenticator_pointer, self.authenticator);
         if authenticator.as_ref().is_some_and(|name| !issuers.contains(name)) {
-            check.fault(authenticator_at, "must be the name of an oidc authenticator");
+            faults.record(authenticator_pointer, "must be the name of an oidc authenticator");
         }
         let claims = self.claims.unwrap_or_default();
         if claims.is_empty() {
-            check.fault(format!("{at}/claims"), "must have at least one claim: everybody would be an administrator");
+            faults.record(
+                format!("{pointer}/claims"),
+                "must have at least one claim: without one, every caller of the authenticator would be an \
+                 administrator",
+            );
         }
         for (claim, value) in &claims {
             if !(value.is_string() || value.is_number() || value.is_boolean()) {
-                check.fault(format!("{at}/claims/{}", escape(claim)), "must be a text, a number, true or false");
+                faults.record(
+                    format!("{pointer}/claims/{}", escape_pointer_token(claim)),
+                    "must be a text, a number, true or false",
+                );
             }
         }
-        Some(Static { authenticator: authenticator?.into(), claims })
+        Some(StaticAdministrator { authenticator: authenticator?.into(), claims })
     }
 }

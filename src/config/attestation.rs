@@ -1,23 +1,23 @@
-//! `attestation`: requirements for policies that attest by run.
+//! `attestation`: requirements for policies that use attested facts of Tekton runs.
 
-use super::check::Check;
+use super::fault_collector::FaultCollector;
 use serde::Deserialize;
 
-/// The checked section.
+/// The validated section.
 #[derive(Debug, Clone, Copy)]
 pub struct Attestation {
-    /// The effect of a missing admission policy.
+    /// What happens if a cluster lacks the admission policy.
     pub admission_policy: AdmissionPolicy,
 }
 
-/// The effect of a cluster without the chart's admission policy.
+/// What happens if a cluster lacks the admission policy of the chart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AdmissionPolicy {
     /// A warning in the log.
     Warn,
-    /// `TaskRun`s and `PipelineRun`s of that cluster attest nothing.
+    /// `TaskRun`s and `PipelineRun`s of that cluster are not used as facts.
     Require,
-    /// The admission policy is not looked for.
+    /// The admission policy is not looked up.
     Off,
 }
 
@@ -28,10 +28,10 @@ pub(super) struct RawAttestation {
 }
 
 impl RawAttestation {
-    pub(super) fn check(self, check: &mut Check) -> Option<Attestation> {
+    pub(super) fn validate(self, faults: &mut FaultCollector) -> Option<Attestation> {
         let words =
             [("warn", AdmissionPolicy::Warn), ("require", AdmissionPolicy::Require), ("off", AdmissionPolicy::Off)];
-        let admission_policy = check.word("/attestation/admissionPolicy", self.admission_policy, &words)?;
+        let admission_policy = faults.require_one_of("/attestation/admissionPolicy", self.admission_policy, &words)?;
         Some(Attestation { admission_policy })
     }
 }

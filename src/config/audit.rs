@@ -1,23 +1,23 @@
 //! `audit`: the audit log.
 
-use super::check::{Check, DAY, HOUR};
+use super::fault_collector::{DAY, FaultCollector, HOUR};
 use super::size::{MIB, Size, TIB};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The checked section.
+/// The validated section.
 #[derive(Debug, Clone)]
 pub struct Audit {
     /// Whether events are also written to stdout.
     pub stdout: bool,
     /// How long events are kept.
     pub retention: Duration,
-    /// Maximum size of the log in bytes; unlimited without.
+    /// Maximum size of the log in bytes. `None`: unlimited.
     pub max_size: Option<u64>,
-    /// The HMAC key of the chain; plain SHA-256 without.
+    /// The file with the HMAC key of the chain. `None`: the chain uses SHA-256 without a key.
     pub key_file: Option<PathBuf>,
-    /// Keys of earlier chains, used for verification only.
+    /// Files with the keys of earlier chains, used only for verification.
     pub retired_key_files: Vec<PathBuf>,
 }
 
@@ -32,14 +32,15 @@ pub(super) struct RawAudit {
 }
 
 impl RawAudit {
-    pub(super) fn check(self, check: &mut Check) -> Option<Audit> {
-        let stdout = check.required("/audit/stdout", self.stdout);
-        let retention = check.duration("/audit/retention", self.retention, HOUR..=DAY * 3650);
-        let max_size = self.max_size.map(|size| check.size("/audit/maxSize", Some(size), MIB..=1024 * TIB));
-        let key_file = check.file_if_set("/audit/keyFile", self.key_file);
+    pub(super) fn validate(self, faults: &mut FaultCollector) -> Option<Audit> {
+        let stdout = faults.require("/audit/stdout", self.stdout);
+        let retention = faults.require_duration("/audit/retention", self.retention, HOUR..=DAY * 3650);
+        let max_size = self.max_size.map(|size| faults.require_size("/audit/maxSize", Some(size), MIB..=1024 * TIB));
+        let key_file = faults.optional_file("/audit/keyFile", self.key_file);
         let retired = self.retired_key_files.into_iter().enumerate();
-        let retired_key_files =
-            retired.filter_map(|(at, file)| check.file(&format!("/audit/retiredKeyFiles/{at}"), Some(file))).collect();
+        let retired_key_files = retired
+            .filter_map(|(index, file)| faults.require_file(&format!("/audit/retiredKeyFiles/{index}"), Some(file)))
+            .collect();
         Some(Audit {
             stdout: stdout?,
             retention: retention?,

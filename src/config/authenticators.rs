@@ -1,18 +1,18 @@
 //! `authenticators`: how callers are authenticated.
 
 use super::address;
-use super::check::{Check, MINUTE, NOTHING};
+use super::fault_collector::{FaultCollector, MINUTE, ZERO};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One checked entry.
+/// A validated entry.
 #[derive(Debug, Clone)]
 pub struct Authenticator {
-    /// Its name, which is also the issuer of every caller it authenticates.
+    /// The name, which is also [`Caller::issuer`](crate::model::caller::Caller::issuer) of its callers.
     pub name: Arc<str>,
-    /// Its kind and settings.
+    /// The kind with its settings.
     pub kind: Kind,
 }
 
@@ -21,26 +21,26 @@ pub struct Authenticator {
 pub enum Kind {
     /// `TokenReview` at a Kubernetes API server.
     Kubernetes(Kubernetes),
-    /// Signature check of tokens of an OIDC issuer.
+    /// Verification of the signatures of tokens of an OIDC issuer.
     Oidc(Oidc),
 }
 
-/// `TokenReview` against one cluster.
+/// The settings for the `TokenReview` of one cluster.
 #[derive(Debug, Clone)]
 pub struct Kubernetes {
     /// The required audience of tokens; never empty.
     pub audience: String,
-    /// The audience that admits tokens bound to no pod. Differs from `audience`.
+    /// The audience of tokens that are accepted without being bound to a pod. Differs from `audience`.
     pub unbound_audience: Option<String>,
     /// The `iss` of the cluster's tokens. Required with more than one cluster.
     pub issuer: Option<String>,
-    /// Path of a kubeconfig; the in-cluster configuration without.
+    /// The kubeconfig file. `None`: the in-cluster configuration.
     pub kubeconfig: Option<PathBuf>,
-    /// The maximum time for which a positive answer is cached.
+    /// How long an accepted token is cached, at most.
     pub cache_ttl: Duration,
 }
 
-/// JWTs of one issuer.
+/// The settings for the JWTs of one issuer.
 #[derive(Debug, Clone)]
 pub struct Oidc {
     /// The exact `iss` of its tokens.
@@ -51,9 +51,9 @@ pub struct Oidc {
     pub jwks_file: Option<PathBuf>,
     /// The accepted signature algorithms (RFC 7518 names); never empty, never symmetric.
     pub algorithms: Vec<Algorithm>,
-    /// PEM root certificates for the issuer's server certificate; the system's without.
+    /// PEM root certificates for the server certificate of the issuer. `None`: those of the system.
     pub ca_file: Option<PathBuf>,
-    /// A forward proxy. Proxies from the environment are not used.
+    /// A forward proxy. Proxy variables of the environment are ignored.
     pub proxy_url: Option<String>,
 }
 
@@ -94,7 +94,7 @@ impl Algorithm {
         Self::EdDsa,
     ];
 
-    /// Its name in RFC 7518 and RFC 8037, as tokens and the configuration write it.
+    /// The name in RFC 7518 and RFC 8037, as in tokens and in the configuration.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -140,10 +140,10 @@ pub(super) struct RawOidc {
     proxy_url: Option<String>,
 }
 
-/// Checks the whole list.
-pub(super) fn check(raw: Vec<Option<RawAuthenticator>>, check: &mut Check) -> Vec<Authenticator> {
+/// Validates the list.
+pub(super) fn validate(raw: Vec<Option<RawAuthenticator>>, faults: &mut FaultCollector) -> Vec<Authenticator> {
     if raw.is_empty() {
-        check.fault("/authenticators", "must have at least one entry: nobody could be known");
+        faults.record("/authenticators", "must have at least one entry: without one, no caller can be authenticated");
     }
     let clusters = raw.iter().flatten().filter(|raw| raw.kubernetes.is_some()).count();
     let mut names = Vec::new();
@@ -151,85 +151,88 @@ pub(super) fn check(raw: Vec<Option<RawAuthenticator>>, check: &mut Check) -> Ve
     let mut reviewers: Vec<Kubernetes> = Vec::new();
     let mut oidc_issuers = Vec::new();
     for (index, raw) in raw.into_iter().enumerate() {
-        let at = format!("/authenticators/{index}");
-        let Some(raw) = check.required(&at, raw) else { continue };
-        let name = check.name(&format!("{at}/name"), raw.name, &names);
+        let pointer = format!("/authenticators/{index}");
+        let Some(raw) = faults.require(&pointer, raw) else { continue };
+        let name = faults.require_name(&format!("{pointer}/name"), raw.name, &names);
         names.extend(name.clone());
         let kind = match (raw.kubernetes, raw.oidc) {
             (Some(kubernetes), None) => {
-                let at = format!("{at}/kubernetes");
-                let kubernetes = kubernetes.check(&at, clusters > 1, check);
-                if kubernetes.as_ref().is_some_and(|one| reviewers.iter().any(|other| one.takes_tokens_of(other))) {
-                    check.fault(
-                        format!("{at}/issuer"),
-                        "is the issuer of another cluster too, for the same audience: either API server would be shown the \
-                         other's tokens. Give each cluster an issuer (--service-account-issuer) or an audience of its own",
+                let pointer = format!("{pointer}/kubernetes");
+                let kubernetes = kubernetes.validate(&pointer, clusters > 1, faults);
+                if kubernetes.as_ref().is_some_and(|one| reviewers.iter().any(|other| one.accepts_tokens_of(other))) {
+                    faults.record(
+                        format!("{pointer}/issuer"),
+                        "is also the issuer of another cluster with the same audience, so each API server would receive the tokens of the \
+                         other. Give each cluster a different issuer (--service-account-issuer) or a different audience",
                     );
                 }
                 reviewers.extend(kubernetes.clone());
                 kubernetes.map(Kind::Kubernetes)
             }
             (None, Some(oidc)) => {
-                let at = format!("{at}/oidc");
-                let oidc = oidc.check(&at, check);
-                oidc_issuers.extend(oidc.as_ref().map(|oidc| (format!("{at}/issuer"), oidc.issuer.clone())));
+                let pointer = format!("{pointer}/oidc");
+                let oidc = oidc.validate(&pointer, faults);
+                oidc_issuers.extend(oidc.as_ref().map(|oidc| (format!("{pointer}/issuer"), oidc.issuer.clone())));
                 oidc.map(Kind::Oidc)
             }
             _ => {
-                check.fault(&at, "must have exactly one of kubernetes, oidc");
+                faults.record(&pointer, "must have exactly one of kubernetes, oidc");
                 None
             }
         };
         checked.extend(name.zip(kind).map(|(name, kind)| Authenticator { name, kind }));
     }
-    for (at, issuer) in oidc_issuers {
+    for (pointer, issuer) in oidc_issuers {
         if reviewers.iter().any(|cluster| cluster.issuer.as_ref() == Some(&issuer)) {
-            check.fault(at, OF_CLUSTER);
+            faults.record(pointer, ISSUER_OF_CLUSTER);
         }
     }
     checked
 }
 
-/// What is said of an `oidc` entry whose issuer is that of a configured cluster.
-pub const OF_CLUSTER: &str = "is the issuer of a cluster that has a kubernetes entry: its pods' tokens would be accepted for their \
-     signature alone, past TokenReview, attestation and deny policies. Remove this entry; for tokens that are bound to no pod set \
-     kubernetes.unboundAudience";
+/// The fault of an `oidc` entry whose issuer is that of a configured cluster.
+pub const ISSUER_OF_CLUSTER: &str = "is the issuer of a cluster that has a kubernetes entry: the tokens of its pods would be accepted by \
+     their signature alone, without TokenReview, attestation and deny policies. Remove this entry; for tokens that are not bound to a \
+     pod, set kubernetes.unboundAudience";
 
 impl RawKubernetes {
-    fn check(self, at: &str, needs_issuer: bool, check: &mut Check) -> Option<Kubernetes> {
-        let audience_at = format!("{at}/audience");
-        let audience = check.text(&audience_at, self.audience);
-        let issuer_at = format!("{at}/issuer");
+    fn validate(self, pointer: &str, needs_issuer: bool, faults: &mut FaultCollector) -> Option<Kubernetes> {
+        let audience_pointer = format!("{pointer}/audience");
+        let audience = faults.require_text(&audience_pointer, self.audience);
+        let issuer_pointer = format!("{pointer}/issuer");
         if needs_issuer && self.issuer.is_none() {
-            check.fault(
-                &issuer_at,
-                "must be set where there is more than one kubernetes authenticator, so that no API server is shown the tokens \
+            faults.record(
+                &issuer_pointer,
+                "must be set where there is more than one kubernetes authenticator, so that no API server receives the tokens \
                  of another cluster: write the issuer that `kubectl get --raw /.well-known/openid-configuration` shows",
             );
         }
         let is_set = self.issuer.is_some();
-        // Compared with `iss` byte by byte, so a trailing slash stays.
-        let issuer = if is_set { check.text(&issuer_at, self.issuer) } else { None };
-        if audience.as_deref().is_some_and(|audience| is_of_api_server(audience) || issuer.as_deref() == Some(audience))
+        // Not normalised, because it is compared with `iss` byte by byte.
+        let issuer = if is_set { faults.require_text(&issuer_pointer, self.issuer) } else { None };
+        if audience
+            .as_deref()
+            .is_some_and(|audience| is_api_server_name(audience) || issuer.as_deref() == Some(audience))
         {
-            check.fault(audience_at, OF_API_SERVER);
+            faults.record(audience_pointer, AUDIENCE_OF_API_SERVER);
         }
-        let unbound_at = format!("{at}/unboundAudience");
+        let unbound_pointer = format!("{pointer}/unboundAudience");
         let is_unbound_set = self.unbound_audience.is_some();
-        let unbound_audience = if is_unbound_set { check.text(&unbound_at, self.unbound_audience) } else { None };
+        let unbound_audience =
+            if is_unbound_set { faults.require_text(&unbound_pointer, self.unbound_audience) } else { None };
         if let Some(unbound) = &unbound_audience {
-            if is_of_api_server(unbound) || issuer.as_ref() == Some(unbound) {
-                check.fault(unbound_at, OF_API_SERVER);
+            if is_api_server_name(unbound) || issuer.as_ref() == Some(unbound) {
+                faults.record(unbound_pointer, AUDIENCE_OF_API_SERVER);
             } else if audience.as_ref() == Some(unbound) {
-                check.fault(
-                    unbound_at,
-                    "must differ from audience, so that a token says that it is meant for a caller without a pod: write \
-                     another one, such as claviger-eso",
+                faults.record(
+                    unbound_pointer,
+                    "must differ from audience, so that the audience of a token shows that it is for a caller without a pod: \
+                     write another one, such as claviger-eso",
                 );
             }
         }
-        let kubeconfig = check.file_if_set(&format!("{at}/kubeconfig"), self.kubeconfig);
-        let cache_ttl = check.duration(&format!("{at}/cacheTtl"), self.cache_ttl, NOTHING..=MINUTE * 5);
+        let kubeconfig = faults.optional_file(&format!("{pointer}/kubeconfig"), self.kubeconfig);
+        let cache_ttl = faults.require_duration(&format!("{pointer}/cacheTtl"), self.cache_ttl, ZERO..=MINUTE * 5);
         if is_set != issuer.is_some() || is_unbound_set != unbound_audience.is_some() {
             return None;
         }
@@ -238,8 +241,8 @@ impl RawKubernetes {
 }
 
 impl Kubernetes {
-    /// Whether a token for one of two clusters would be accepted by the other.
-    fn takes_tokens_of(&self, other: &Self) -> bool {
+    /// Whether this cluster would accept a token of the other cluster.
+    fn accepts_tokens_of(&self, other: &Self) -> bool {
         self.kubeconfig != other.kubeconfig
             && self.issuer.is_some()
             && self.issuer == other.issuer
@@ -251,12 +254,12 @@ impl Kubernetes {
     }
 }
 
-/// Warning for an audience that is the API server's own.
-pub const OF_API_SERVER: &str = "is the API server's own audience: every pod has such a token, and whoever is shown one can use it at \
-     the API server. Write an audience of Claviger's own, such as claviger";
+/// The fault of an audience that is that of the API server.
+pub const AUDIENCE_OF_API_SERVER: &str = "is the API server's own audience: every pod has such a token, and anyone who receives one can use it \
+     at the API server. Write an audience that only Claviger has, such as claviger";
 
-/// Whether an audience or an issuer is a default of API servers: a name of the API server inside its cluster.
-pub(super) fn is_of_api_server(audience: &str) -> bool {
+/// Whether an audience or an issuer is a default of API servers: the in-cluster name of the API server.
+pub(super) fn is_api_server_name(audience: &str) -> bool {
     let rest = audience.split_once("://").map_or(audience, |(_, rest)| rest);
     let host = rest.split(['/', ':']).next().unwrap_or_default().to_ascii_lowercase();
     let host = host.trim_end_matches('.');
@@ -264,44 +267,47 @@ pub(super) fn is_of_api_server(audience: &str) -> bool {
 }
 
 impl RawOidc {
-    fn check(self, at: &str, check: &mut Check) -> Option<Oidc> {
-        let issuer_at = format!("{at}/issuer");
-        // Compared with `iss` byte by byte, so a trailing slash stays.
-        let issuer =
-            check.required(&issuer_at, self.issuer).and_then(|issuer| check.noted(&issuer_at, address::check(issuer)));
-        let audience_at = format!("{at}/audience");
-        let audience = check.text(&audience_at, self.audience);
-        if audience.as_deref().is_some_and(is_of_api_server) {
-            check.fault(audience_at, OF_API_SERVER);
+    fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<Oidc> {
+        let issuer_pointer = format!("{pointer}/issuer");
+        // Not normalised, because it is compared with `iss` byte by byte.
+        let issuer = faults
+            .require(&issuer_pointer, self.issuer)
+            .and_then(|issuer| faults.ok_or_record(&issuer_pointer, address::validate(issuer)));
+        let audience_pointer = format!("{pointer}/audience");
+        let audience = faults.require_text(&audience_pointer, self.audience);
+        if audience.as_deref().is_some_and(is_api_server_name) {
+            faults.record(audience_pointer, AUDIENCE_OF_API_SERVER);
         }
-        let jwks_file = check.file_if_set(&format!("{at}/jwksFile"), self.jwks_file);
-        let algorithms = algorithms(&format!("{at}/algorithms"), self.algorithms.unwrap_or_default(), check);
-        let ca_file = check.file_if_set(&format!("{at}/caFile"), self.ca_file);
-        let proxy_url =
-            self.proxy_url.and_then(|url| check.noted(&format!("{at}/proxyUrl"), address::check_server(url)));
+        let jwks_file = faults.optional_file(&format!("{pointer}/jwksFile"), self.jwks_file);
+        let algorithms =
+            validate_algorithms(&format!("{pointer}/algorithms"), self.algorithms.unwrap_or_default(), faults);
+        let ca_file = faults.optional_file(&format!("{pointer}/caFile"), self.ca_file);
+        let proxy_url = self
+            .proxy_url
+            .and_then(|url| faults.ok_or_record(&format!("{pointer}/proxyUrl"), address::validate_server(url)));
         Some(Oidc { issuer: issuer?, audience: audience?, jwks_file, algorithms, ca_file, proxy_url })
     }
 }
 
-fn algorithms(at: &str, raw: Vec<Option<String>>, check: &mut Check) -> Vec<Algorithm> {
+fn validate_algorithms(pointer: &str, raw: Vec<Option<String>>, faults: &mut FaultCollector) -> Vec<Algorithm> {
     if raw.is_empty() {
-        check.fault(at, "must have at least one entry");
+        faults.record(pointer, "must have at least one entry");
     }
     let mut checked = Vec::new();
     for (index, name) in raw.into_iter().enumerate() {
-        let at = format!("{at}/{index}");
-        let Some(name) = check.required(&at, name) else { continue };
-        checked.extend(check.noted(&at, algorithm(&name)));
+        let pointer = format!("{pointer}/{index}");
+        let Some(name) = faults.require(&pointer, name) else { continue };
+        checked.extend(faults.ok_or_record(&pointer, parse_algorithm(&name)));
     }
     checked
 }
 
-fn algorithm(name: &str) -> Result<Algorithm, &'static str> {
+fn parse_algorithm(name: &str) -> Result<Algorithm, &'static str> {
     if name.eq_ignore_ascii_case("none") {
-        return Err("would take tokens that nobody has signed");
+        return Err("would accept tokens without a signature");
     }
     if ["HS256", "HS384", "HS512"].iter().any(|symmetric| name.eq_ignore_ascii_case(symmetric)) {
-        return Err("is symmetric: whoever can check a token could make one");
+        return Err("is symmetric: anyone who can verify a token could create one");
     }
     Algorithm::ALL
         .into_iter()

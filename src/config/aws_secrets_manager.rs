@@ -1,18 +1,17 @@
-//! `stores[].awsSecretsManager`: an AWS region and the broker's credentials.
+//! `stores[].awsSecretsManager`: an AWS region and Claviger's credentials.
 //!
-//! Nothing is taken from the environment, from shared AWS files or from the instance metadata service: the
-//! broker's identity comes from its configuration, not from the machine it runs on.
+//! The environment, shared AWS files and the instance metadata service are not used, so that Claviger's identity depends on its
+//! configuration and not on the machine.
 
 use super::address;
 use super::cache::{Cache, RawCache};
-use super::check::{Check, MILLISECOND, MINUTE};
+use super::fault_collector::{FaultCollector, MILLISECOND, MINUTE};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The hosts that may be asked for container credentials over plain HTTP: traffic to them never leaves the
-/// machine.
-const LINK_LOCAL: [&str; 5] = ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]", "127.0.0.1", "[::1]"];
+/// The hosts that may be asked for container credentials over plain HTTP, because traffic to them does not leave the machine.
+const PLAIN_HTTP_HOSTS: [&str; 5] = ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]", "127.0.0.1", "[::1]"];
 
 /// AWS Secrets Manager in one region.
 #[derive(Debug, Clone)]
@@ -21,22 +20,22 @@ pub struct AwsSecretsManager {
     pub region: String,
     /// An endpoint other than the region's default.
     pub endpoint_url: Option<String>,
-    /// PEM root certificates; the platform's without.
+    /// PEM root certificates. `None`: those of the system.
     pub ca_file: Option<PathBuf>,
-    /// The proxy for AWS; not used for an agent on the node.
+    /// The proxy for AWS. It is not used for an agent on the node.
     pub proxy_url: Option<String>,
-    /// The source of the broker's credentials.
+    /// The source of Claviger's credentials.
     pub auth: AwsAuth,
     /// The timeout of one call.
     pub timeout: Duration,
-    /// How long answers are cached.
+    /// How long secrets are cached.
     pub cache: Cache,
 }
 
-/// The source of the broker's credentials.
+/// The source of Claviger's credentials.
 #[derive(Debug, Clone)]
 pub enum AwsAuth {
-    /// A role that the broker's `ServiceAccount` token may assume (IRSA).
+    /// A role that Claviger's `ServiceAccount` token may assume (IRSA).
     WebIdentity {
         /// The role.
         role_arn: String,
@@ -107,18 +106,18 @@ struct RawStaticKeys {
 }
 
 impl RawAwsSecretsManager {
-    pub(super) fn check(self, at: &str, check: &mut Check) -> Option<AwsSecretsManager> {
+    pub(super) fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<AwsSecretsManager> {
         if !cfg!(feature = "aws") {
-            check.fault(at, "is not in this build of claviger, which was made without its feature aws");
+            faults.record(pointer, "is not in this build of claviger, which was made without its feature aws");
             return None;
         }
-        let region = region(&format!("{at}/region"), self.region, check);
-        let endpoint_url = endpoint(&format!("{at}/endpointUrl"), self.endpoint_url, check);
-        let ca_file = check.file_if_set(&format!("{at}/caFile"), self.ca_file);
-        let proxy_url = address::proxy(&format!("{at}/proxyUrl"), self.proxy_url, check);
-        let auth = self.auth.unwrap_or_default().check(&format!("{at}/auth"), check);
-        let timeout = check.duration(&format!("{at}/timeout"), self.timeout, MILLISECOND..=MINUTE);
-        let cache = self.cache.unwrap_or_default().check(&format!("{at}/cache"), check);
+        let region = validate_region(&format!("{pointer}/region"), self.region, faults);
+        let endpoint_url = validate_endpoint(&format!("{pointer}/endpointUrl"), self.endpoint_url, faults);
+        let ca_file = faults.optional_file(&format!("{pointer}/caFile"), self.ca_file);
+        let proxy_url = address::validate_proxy(&format!("{pointer}/proxyUrl"), self.proxy_url, faults);
+        let auth = self.auth.unwrap_or_default().validate(&format!("{pointer}/auth"), faults);
+        let timeout = faults.require_duration(&format!("{pointer}/timeout"), self.timeout, MILLISECOND..=MINUTE);
+        let cache = self.cache.unwrap_or_default().validate(&format!("{pointer}/cache"), faults);
         Some(AwsSecretsManager {
             region: region?,
             endpoint_url,
@@ -132,13 +131,13 @@ impl RawAwsSecretsManager {
 }
 
 impl RawAuth {
-    fn check(self, at: &str, check: &mut Check) -> Option<AwsAuth> {
+    fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<AwsAuth> {
         match (self.web_identity, self.container_credentials, self.static_keys) {
-            (Some(raw), None, None) => raw.check(&format!("{at}/webIdentity"), check),
-            (None, Some(raw), None) => raw.check(&format!("{at}/containerCredentials"), check),
-            (None, None, Some(raw)) => raw.check(&format!("{at}/staticKeys"), check),
+            (Some(raw), None, None) => raw.validate(&format!("{pointer}/webIdentity"), faults),
+            (None, Some(raw), None) => raw.validate(&format!("{pointer}/containerCredentials"), faults),
+            (None, None, Some(raw)) => raw.validate(&format!("{pointer}/staticKeys"), faults),
             _ => {
-                check.fault(at, "must have exactly one of webIdentity, containerCredentials, staticKeys");
+                faults.record(pointer, "must have exactly one of webIdentity, containerCredentials, staticKeys");
                 None
             }
         }
@@ -146,20 +145,27 @@ impl RawAuth {
 }
 
 impl RawWebIdentity {
-    fn check(self, at: &str, check: &mut Check) -> Option<AwsAuth> {
-        let role_at = format!("{at}/roleArn");
-        let role_arn = check.text(&role_at, self.role_arn).and_then(|arn| {
-            let good = arn.starts_with("arn:") && arn.contains(":role/") && arn.bytes().all(|b| b.is_ascii_graphic());
-            check.noted(&role_at, if good { Ok(arn) } else { Err("must be a role, arn:aws:iam::ACCOUNT:role/NAME") })
+    fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<AwsAuth> {
+        let role_pointer = format!("{pointer}/roleArn");
+        let role_arn = faults.require_text(&role_pointer, self.role_arn).and_then(|arn| {
+            let is_valid =
+                arn.starts_with("arn:") && arn.contains(":role/") && arn.bytes().all(|b| b.is_ascii_graphic());
+            faults.ok_or_record(
+                &role_pointer,
+                if is_valid { Ok(arn) } else { Err("must be a role, arn:aws:iam::ACCOUNT:role/NAME") },
+            )
         });
-        let token_file = check.file(&format!("{at}/tokenFile"), self.token_file);
-        let name_at = format!("{at}/sessionName");
-        let session_name = check.text(&name_at, self.session_name).and_then(|name| {
-            let good = (2..=64).contains(&name.len())
+        let token_file = faults.require_file(&format!("{pointer}/tokenFile"), self.token_file);
+        let name_pointer = format!("{pointer}/sessionName");
+        let session_name = faults.require_text(&name_pointer, self.session_name).and_then(|name| {
+            let is_valid = (2..=64).contains(&name.len())
                 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_=,.@-".contains(&b));
-            check.noted(&name_at, if good { Ok(name) } else { Err("must be 2 to 64 letters, digits and _ = , . @ -") })
+            faults.ok_or_record(
+                &name_pointer,
+                if is_valid { Ok(name) } else { Err("must be 2 to 64 letters, digits and _ = , . @ -") },
+            )
         });
-        let sts_endpoint_url = endpoint(&format!("{at}/stsEndpointUrl"), self.sts_endpoint_url, check);
+        let sts_endpoint_url = validate_endpoint(&format!("{pointer}/stsEndpointUrl"), self.sts_endpoint_url, faults);
         Some(AwsAuth::WebIdentity {
             role_arn: role_arn?,
             token_file: token_file?,
@@ -170,25 +176,29 @@ impl RawWebIdentity {
 }
 
 impl RawContainerCredentials {
-    fn check(self, at: &str, check: &mut Check) -> Option<AwsAuth> {
-        let uri_at = format!("{at}/fullUri");
-        let full_uri = check
-            .required(&uri_at, self.full_uri)
-            .and_then(|uri| check.noted(&uri_at, address::check(uri)))
+    fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<AwsAuth> {
+        let uri_pointer = format!("{pointer}/fullUri");
+        let full_uri = faults
+            .require(&uri_pointer, self.full_uri)
+            .and_then(|uri| faults.ok_or_record(&uri_pointer, address::validate(uri)))
             .and_then(|uri| {
-                let local = LINK_LOCAL.iter().any(|host| is_on(&uri, host));
-                let stays = uri.starts_with("https://") || local;
-                check.noted(&uri_at, if stays { Ok(uri) } else { Err("must be https, or an address of this machine") })
+                let is_local = PLAIN_HTTP_HOSTS.iter().any(|host| has_host(&uri, host));
+                let is_safe = uri.starts_with("https://") || is_local;
+                faults.ok_or_record(
+                    &uri_pointer,
+                    if is_safe { Ok(uri) } else { Err("must be https, or an address of this machine") },
+                )
             });
-        let token_file = check.file(&format!("{at}/tokenFile"), self.token_file);
+        let token_file = faults.require_file(&format!("{pointer}/tokenFile"), self.token_file);
         Some(AwsAuth::ContainerCredentials { full_uri: full_uri?, token_file: token_file? })
     }
 }
 
 impl RawStaticKeys {
-    fn check(self, at: &str, check: &mut Check) -> Option<AwsAuth> {
-        let access_key_id_file = check.file(&format!("{at}/accessKeyIdFile"), self.access_key_id_file);
-        let secret_access_key_file = check.file(&format!("{at}/secretAccessKeyFile"), self.secret_access_key_file);
+    fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<AwsAuth> {
+        let access_key_id_file = faults.require_file(&format!("{pointer}/accessKeyIdFile"), self.access_key_id_file);
+        let secret_access_key_file =
+            faults.require_file(&format!("{pointer}/secretAccessKeyFile"), self.secret_access_key_file);
         Some(AwsAuth::StaticKeys {
             access_key_id_file: access_key_id_file?,
             secret_access_key_file: secret_access_key_file?,
@@ -196,20 +206,21 @@ impl RawStaticKeys {
     }
 }
 
-/// Whether a checked address has this host.
-fn is_on(uri: &str, host: &str) -> bool {
+/// Whether an `http://` address has this host.
+fn has_host(uri: &str, host: &str) -> bool {
     let rest = uri.strip_prefix("http://").and_then(|rest| rest.strip_prefix(host));
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ':']))
 }
 
-/// A region. It becomes part of a host name, so its characters are restricted.
-fn region(at: &str, value: Option<String>, check: &mut Check) -> Option<String> {
-    let region = check.text(at, value)?;
-    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    let good = region.len() <= 63 && region.bytes().all(inner) && !region.starts_with('-') && !region.ends_with('-');
-    check.noted(at, if good { Ok(region) } else { Err("must be a region such as eu-central-1") })
+/// Validates a region. Its characters are restricted, because it becomes part of a host name.
+fn validate_region(pointer: &str, value: Option<String>, faults: &mut FaultCollector) -> Option<String> {
+    let region = faults.require_text(pointer, value)?;
+    let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let is_valid =
+        region.len() <= 63 && region.bytes().all(is_allowed) && !region.starts_with('-') && !region.ends_with('-');
+    faults.ok_or_record(pointer, if is_valid { Ok(region) } else { Err("must be a region such as eu-central-1") })
 }
 
-fn endpoint(at: &str, value: Option<String>, check: &mut Check) -> Option<String> {
-    check.noted(at, address::check_server(value?))
+fn validate_endpoint(pointer: &str, value: Option<String>, faults: &mut FaultCollector) -> Option<String> {
+    faults.ok_or_record(pointer, address::validate_server(value?))
 }

@@ -1,11 +1,11 @@
-//! `stores[].azureKeyVault`: one vault of Azure Key Vault, and the broker's identity there.
+//! `stores[].azureKeyVault`: a vault of Azure Key Vault, and Claviger's identity there.
 //!
-//! Nothing is taken from the environment, from a home directory or from the machine's metadata service. The scope of a login
-//! is configured; the vault's own challenge is not followed.
+//! The environment, home directories and the metadata service of the machine are not used. The scope of a login is configured, and
+//! not taken from the authentication challenge of the vault.
 
 use super::address;
 use super::cache::{Cache, RawCache};
-use super::check::{Check, MILLISECOND, MINUTE};
+use super::fault_collector::{FaultCollector, MILLISECOND, MINUTE};
 use super::secret_values::{self, SecretValues};
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -18,57 +18,57 @@ pub struct AzureKeyVault {
     pub vault_url: String,
     /// The address of Microsoft Entra ID.
     pub authority_url: String,
-    /// The scope of the broker's access token.
+    /// The scope of Claviger's access token.
     pub scope: String,
-    /// PEM roots; the platform's without.
+    /// PEM root certificates. `None`: those of the system.
     pub ca_file: Option<PathBuf>,
-    /// The proxy that the vault and the authority are reached through.
+    /// The proxy for the vault and for Microsoft Entra ID.
     pub proxy_url: Option<String>,
-    /// The broker's identity.
+    /// Claviger's identity.
     pub auth: AzureAuth,
-    /// The form of a secret's text.
+    /// How the text of a secret becomes keys and values.
     pub values: SecretValues,
-    /// What is done with a secret outside its dates.
-    pub expired: Expired,
-    /// The budget of one call.
+    /// What happens with a secret outside its dates.
+    pub expired: ExpiredSecrets,
+    /// The timeout of one call.
     pub timeout: Duration,
-    /// How long answers are kept.
+    /// How long secrets are cached.
     pub cache: Cache,
 }
 
-/// How the broker logs in.
+/// How Claviger logs in.
 #[derive(Debug, Clone)]
 pub enum AzureAuth {
-    /// By its ServiceAccount token, which a federated credential of the application names.
+    /// With its ServiceAccount token, for which the application has a federated credential.
     WorkloadIdentity {
-        /// The tenant that logs in.
+        /// The tenant.
         tenant_id: String,
         /// The application or managed identity.
         client_id: String,
         /// The projected token, read again at every login.
         token_file: PathBuf,
     },
-    /// By a secret of the application.
+    /// With a client secret of the application.
     ClientSecret {
-        /// The tenant that logs in.
+        /// The tenant.
         tenant_id: String,
         /// The application.
         client_id: String,
-        /// Its secret, read again at every login.
+        /// The client secret, read again at every login.
         client_secret_file: PathBuf,
     },
 }
 
-/// What is done with a secret whose `exp` is past or whose `nbf` is ahead. Key Vault itself serves it.
+/// What happens with a secret whose `exp` is in the past or whose `nbf` is in the future. Key Vault returns such secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expired {
-    /// It counts as deleted.
+pub enum ExpiredSecrets {
+    /// It is treated as deleted.
     Refuse,
     /// It is served.
     Serve,
 }
 
-/// Endpoints of Azure's clouds.
+/// The endpoints of one of Azure's clouds.
 #[derive(Debug, Clone, Copy)]
 struct Cloud {
     authority: &'static str,
@@ -124,37 +124,38 @@ struct RawClientSecret {
 }
 
 impl RawAzureKeyVault {
-    pub(super) fn check(self, at: &str, check: &mut Check) -> Option<AzureKeyVault> {
+    pub(super) fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<AzureKeyVault> {
         if !cfg!(feature = "azure") {
-            check.fault(at, "is not in this build of claviger, which was made without its feature azure");
+            faults.record(pointer, "is not in this build of claviger, which was made without its feature azure");
             return None;
         }
-        let vault_at = format!("{at}/vaultUrl");
-        let vault_url = check
-            .required(&vault_at, self.vault_url)
-            .and_then(|url| check.noted(&vault_at, address::check_https_server(url)));
-        let cloud = check.word(&format!("{at}/cloud"), self.cloud, CLOUDS);
+        let vault_pointer = format!("{pointer}/vaultUrl");
+        let vault_url = faults
+            .require(&vault_pointer, self.vault_url)
+            .and_then(|url| faults.ok_or_record(&vault_pointer, address::validate_https_server(url)));
+        let cloud = faults.require_one_of(&format!("{pointer}/cloud"), self.cloud, CLOUDS);
         let endpoints = match (self.authority_url, self.scope) {
             (None, None) => cloud.map(|cloud| (cloud.authority.to_owned(), cloud.scope.to_owned())),
             (Some(authority), Some(scope)) => {
-                let authority = check.noted(&format!("{at}/authorityUrl"), address::check_https_server(authority));
-                let scope = check.noted(&format!("{at}/scope"), scope_of(scope));
+                let authority =
+                    faults.ok_or_record(&format!("{pointer}/authorityUrl"), address::validate_https_server(authority));
+                let scope = faults.ok_or_record(&format!("{pointer}/scope"), validate_scope(scope));
                 cloud.and(authority.zip(scope))
             }
             (authority, _) => {
                 let missing = if authority.is_some() { "scope" } else { "authorityUrl" };
-                check.fault(format!("{at}/{missing}"), "must be set: authorityUrl and scope are written together");
+                faults.record(format!("{pointer}/{missing}"), "must be set: authorityUrl and scope need each other");
                 None
             }
         };
-        let ca_file = check.file_if_set(&format!("{at}/caFile"), self.ca_file);
-        let proxy_url = address::proxy(&format!("{at}/proxyUrl"), self.proxy_url, check);
-        let auth = self.auth.unwrap_or_default().check(&format!("{at}/auth"), check);
-        let values = secret_values::check(&format!("{at}/values"), self.values, check);
-        let words = [("refuse", Expired::Refuse), ("serve", Expired::Serve)];
-        let expired = check.word(&format!("{at}/expired"), self.expired, &words);
-        let timeout = check.duration(&format!("{at}/timeout"), self.timeout, MILLISECOND..=MINUTE);
-        let cache = self.cache.unwrap_or_default().check(&format!("{at}/cache"), check);
+        let ca_file = faults.optional_file(&format!("{pointer}/caFile"), self.ca_file);
+        let proxy_url = address::validate_proxy(&format!("{pointer}/proxyUrl"), self.proxy_url, faults);
+        let auth = self.auth.unwrap_or_default().validate(&format!("{pointer}/auth"), faults);
+        let values = secret_values::validate(&format!("{pointer}/values"), self.values, faults);
+        let words = [("refuse", ExpiredSecrets::Refuse), ("serve", ExpiredSecrets::Serve)];
+        let expired = faults.require_one_of(&format!("{pointer}/expired"), self.expired, &words);
+        let timeout = faults.require_duration(&format!("{pointer}/timeout"), self.timeout, MILLISECOND..=MINUTE);
+        let cache = self.cache.unwrap_or_default().validate(&format!("{pointer}/cache"), faults);
         let (authority_url, scope) = endpoints?;
         Some(AzureKeyVault {
             vault_url: vault_url?,
@@ -172,12 +173,12 @@ impl RawAzureKeyVault {
 }
 
 impl RawAuth {
-    fn check(self, at: &str, check: &mut Check) -> Option<AzureAuth> {
+    fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<AzureAuth> {
         match (self.workload_identity, self.client_secret) {
             (Some(raw), None) => {
-                let at = format!("{at}/workloadIdentity");
-                let (tenant_id, client_id) = application(&at, raw.tenant_id, raw.client_id, check);
-                let token_file = check.file(&format!("{at}/tokenFile"), raw.token_file);
+                let pointer = format!("{pointer}/workloadIdentity");
+                let (tenant_id, client_id) = validate_application(&pointer, raw.tenant_id, raw.client_id, faults);
+                let token_file = faults.require_file(&format!("{pointer}/tokenFile"), raw.token_file);
                 Some(AzureAuth::WorkloadIdentity {
                     tenant_id: tenant_id?,
                     client_id: client_id?,
@@ -185,9 +186,10 @@ impl RawAuth {
                 })
             }
             (None, Some(raw)) => {
-                let at = format!("{at}/clientSecret");
-                let (tenant_id, client_id) = application(&at, raw.tenant_id, raw.client_id, check);
-                let client_secret_file = check.file(&format!("{at}/clientSecretFile"), raw.client_secret_file);
+                let pointer = format!("{pointer}/clientSecret");
+                let (tenant_id, client_id) = validate_application(&pointer, raw.tenant_id, raw.client_id, faults);
+                let client_secret_file =
+                    faults.require_file(&format!("{pointer}/clientSecretFile"), raw.client_secret_file);
                 Some(AzureAuth::ClientSecret {
                     tenant_id: tenant_id?,
                     client_id: client_id?,
@@ -195,34 +197,40 @@ impl RawAuth {
                 })
             }
             _ => {
-                check.fault(at, "must have exactly one of workloadIdentity, clientSecret");
+                faults.record(pointer, "must have exactly one of workloadIdentity, clientSecret");
                 None
             }
         }
     }
 }
 
-fn application(
-    at: &str,
+fn validate_application(
+    pointer: &str,
     tenant_id: Option<String>,
     client_id: Option<String>,
-    check: &mut Check,
+    faults: &mut FaultCollector,
 ) -> (Option<String>, Option<String>) {
-    (id(&format!("{at}/tenantId"), tenant_id, check), id(&format!("{at}/clientId"), client_id, check))
+    (
+        validate_id(&format!("{pointer}/tenantId"), tenant_id, faults),
+        validate_id(&format!("{pointer}/clientId"), client_id, faults),
+    )
 }
 
-/// A tenant or an application: the first becomes part of a URL.
-fn id(at: &str, value: Option<String>, check: &mut Check) -> Option<String> {
-    let id = check.text(at, value)?;
-    let good = id.len() <= 253 && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
-    check.noted(at, if good { Ok(id) } else { Err("must be an id of letters, digits and . -, as az shows it") })
+/// Validates the id of a tenant or an application. Its characters are restricted, because a tenant becomes part of a URL.
+fn validate_id(pointer: &str, value: Option<String>, faults: &mut FaultCollector) -> Option<String> {
+    let id = faults.require_text(pointer, value)?;
+    let is_valid = id.len() <= 253 && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
+    faults.ok_or_record(
+        pointer,
+        if is_valid { Ok(id) } else { Err("must be an id of letters, digits and . -, as az shows it") },
+    )
 }
 
-/// A scope such as `https://vault.azure.net/.default`: it is written into a header.
-fn scope_of(scope: String) -> Result<String, &'static str> {
-    let good = scope.starts_with("https://")
+/// Validates a scope such as `https://vault.azure.net/.default`. Its characters are restricted, because it becomes part of a request.
+fn validate_scope(scope: String) -> Result<String, &'static str> {
+    let is_valid = scope.starts_with("https://")
         && scope.ends_with("/.default")
         && scope.len() <= 253
         && scope.bytes().all(|b| b.is_ascii_alphanumeric() || b"./:-_".contains(&b));
-    if good { Ok(scope) } else { Err("must be a scope such as https://vault.azure.net/.default") }
+    if is_valid { Ok(scope) } else { Err("must be a scope such as https://vault.azure.net/.default") }
 }

@@ -1,15 +1,15 @@
-//! `cache` of a store: how long its answers are cached.
+//! `cache` of a store: how long its secrets are cached.
 
-use super::check::{Check, DAY, HOUR, NOTHING};
+use super::fault_collector::{DAY, FaultCollector, HOUR, ZERO};
 use serde::Deserialize;
 use std::time::Duration;
 
-/// Bounds of a store's cache.
+/// The validated section.
 #[derive(Debug, Clone, Copy)]
 pub struct Cache {
     /// How long a secret is served without a new read.
     pub ttl: Duration,
-    /// How long a missing secret is remembered.
+    /// How long the absence of a secret is cached.
     pub negative_ttl: Duration,
     /// How long after `ttl` a secret may still be served while the store is unreachable.
     pub serve_stale_for: Duration,
@@ -27,11 +27,12 @@ pub(super) struct RawCache {
 }
 
 impl RawCache {
-    pub(super) fn check(self, at: &str, check: &mut Check) -> Option<Cache> {
-        let ttl = check.duration(&format!("{at}/ttl"), self.ttl, NOTHING..=DAY);
-        let negative_ttl = check.duration(&format!("{at}/negativeTtl"), self.negative_ttl, NOTHING..=HOUR);
-        let serve_stale_for = check.duration(&format!("{at}/serveStaleFor"), self.serve_stale_for, NOTHING..=DAY * 7);
-        let max_entries = check.number(&format!("{at}/maxEntries"), self.max_entries, 1..=10_000_000);
+    pub(super) fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<Cache> {
+        let ttl = faults.require_duration(&format!("{pointer}/ttl"), self.ttl, ZERO..=DAY);
+        let negative_ttl = faults.require_duration(&format!("{pointer}/negativeTtl"), self.negative_ttl, ZERO..=HOUR);
+        let serve_stale_for =
+            faults.require_duration(&format!("{pointer}/serveStaleFor"), self.serve_stale_for, ZERO..=DAY * 7);
+        let max_entries = faults.require_number(&format!("{pointer}/maxEntries"), self.max_entries, 1..=10_000_000);
         Some(Cache {
             ttl: ttl?,
             negative_ttl: negative_ttl?,

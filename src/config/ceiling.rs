@@ -1,16 +1,16 @@
-//! An entry of `policies.ceiling` or of a tenant's: a store, and the beginning of its paths.
+//! An entry of `policies.ceiling` or of the `ceiling` of a tenant: a store, and a prefix of paths in it.
 
-use super::check::Check;
+use super::fault_collector::FaultCollector;
 use crate::model::path_segment;
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// One entry of the ceiling.
+/// A validated entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CeilingEntry {
     /// The store.
     pub store: Arc<str>,
-    /// Leading segments of the paths allowed there, decoded, without slashes at either end; empty allows the whole store.
+    /// The leading segments of allowed paths, decoded, without a slash at either end. Empty: all paths.
     pub path_prefix: String,
 }
 
@@ -22,35 +22,35 @@ pub(super) struct RawCeilingEntry {
 }
 
 impl RawCeilingEntry {
-    /// `path_prefix` reads the prefix.
-    pub(super) fn check(
+    /// `parse` parses and decodes the prefix.
+    pub(super) fn validate(
         self,
-        at: &str,
+        pointer: &str,
         stores: &[String],
-        path_prefix: fn(String) -> Result<String, &'static str>,
-        check: &mut Check,
+        parse: fn(String) -> Result<String, &'static str>,
+        faults: &mut FaultCollector,
     ) -> Option<CeilingEntry> {
-        let store_at = format!("{at}/store");
-        let store = check.required(&store_at, self.store);
+        let store_pointer = format!("{pointer}/store");
+        let store = faults.require(&store_pointer, self.store);
         if store.as_ref().is_some_and(|name| !stores.contains(name)) {
-            check.fault(store_at, "must be the name of a store");
+            faults.record(store_pointer, "must be the name of a store");
         }
-        let path_prefix_at = format!("{at}/pathPrefix");
-        // The whole store is written as "" and never implied.
-        let path_prefix = check
-            .required(&path_prefix_at, self.path_prefix)
-            .and_then(|prefix| check.noted(&path_prefix_at, path_prefix(prefix)));
+        let path_prefix_pointer = format!("{pointer}/pathPrefix");
+        // Required, so that a missing prefix does not allow the whole store.
+        let path_prefix = faults
+            .require(&path_prefix_pointer, self.path_prefix)
+            .and_then(|prefix| faults.ok_or_record(&path_prefix_pointer, parse(prefix)));
         Some(CeilingEntry { store: store?.into(), path_prefix: path_prefix? })
     }
 }
 
-/// Reads the prefix of an entry of `policies.ceiling`.
-pub(super) fn path_prefix(prefix: String) -> Result<String, &'static str> {
-    decoded_prefix(prefix, |_| false)
+/// Parses the prefix of an entry of `policies.ceiling`.
+pub(super) fn parse_path_prefix(prefix: String) -> Result<String, &'static str> {
+    decode_prefix(prefix, |_| false)
 }
 
-/// Decodes the segments, except those that `is_placeholder` says are none.
-pub(super) fn decoded_prefix(prefix: String, is_placeholder: impl Fn(&str) -> bool) -> Result<String, &'static str> {
+/// Decodes the segments of a prefix, except placeholders.
+pub(super) fn decode_prefix(prefix: String, is_placeholder: impl Fn(&str) -> bool) -> Result<String, &'static str> {
     if prefix.is_empty() {
         return Ok(prefix);
     }

@@ -1,31 +1,31 @@
 //! `database`: where audit events, policies and tickets are stored.
 
-use super::check::Check;
+use super::fault_collector::FaultCollector;
 use super::postgres_url::PostgresUrl;
 use serde::Deserialize;
 use std::fmt;
 use std::path::PathBuf;
 
-const KEY_FILE_AT: &str = "/database/keyFile";
-const URL_AT: &str = "/database/url";
-const DIRECT_URL_AT: &str = "/database/directUrl";
-const PASSWORD_FILE_AT: &str = "/database/passwordFile";
-const DATA_LOSS_AT: &str = "/database/allowDataLoss";
+const KEY_FILE_POINTER: &str = "/database/keyFile";
+const URL_POINTER: &str = "/database/url";
+const DIRECT_URL_POINTER: &str = "/database/directUrl";
+const PASSWORD_FILE_POINTER: &str = "/database/passwordFile";
+const DATA_LOSS_POINTER: &str = "/database/allowDataLoss";
 
-/// The checked section.
+/// The validated section.
 #[derive(Debug, Clone)]
 pub struct Database {
-    /// The kind of database and its address.
+    /// The kind and address of the database.
     pub url: Url,
-    /// The file with the 32-byte root key in base64. `None`: created beside an SQLite file at start, or held in
-    /// memory only. Required with PostgreSQL, because replicas share nothing else.
+    /// The file with the 32-byte root key in base64. `None`: the key is created beside an SQLite file at start, or only in memory.
+    /// Required with PostgreSQL, because all replicas need the same key.
     pub key_file: Option<PathBuf>,
 }
 
-/// A database.
+/// The address of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Url {
-    /// `sqlite::memory:`: lost when the process ends.
+    /// `sqlite::memory:`. Its content is lost when the process ends.
     SqliteMemory,
     /// `sqlite:///path`.
     SqliteFile(PathBuf),
@@ -49,7 +49,7 @@ impl fmt::Display for Url {
         match self {
             Self::SqliteMemory => f.write_str("sqlite::memory:"),
             Self::SqliteFile(path) => write!(f, "{}", path.display()),
-            // The URL may hold a password.
+            // The URL may contain a password.
             Self::Postgres(_) => f.write_str("postgres"),
         }
     }
@@ -66,95 +66,101 @@ pub(super) struct RawDatabase {
 }
 
 impl RawDatabase {
-    pub(super) fn check(self, check: &mut Check) -> Option<Database> {
-        let allowed = self.allow_data_loss.unwrap_or_default();
-        let url = url(check, self.url);
-        let url = completed(check, url, self.direct_url, self.password_file);
+    pub(super) fn validate(self, faults: &mut FaultCollector) -> Option<Database> {
+        let allows_data_loss = self.allow_data_loss.unwrap_or_default();
+        let url = validate_url(faults, self.url);
+        let url = add_postgres_settings(faults, url, self.direct_url, self.password_file);
         let url = url.map(|url| match url {
-            Url::Postgres(url) => Url::Postgres(url.allowing_data_loss(allowed)),
+            Url::Postgres(url) => Url::Postgres(url.allowing_data_loss(allows_data_loss)),
             sqlite => sqlite,
         });
-        if allowed && matches!(url, Some(Url::SqliteMemory | Url::SqliteFile(_))) {
-            check.fault(
-                DATA_LOSS_AT,
+        if allows_data_loss && matches!(url, Some(Url::SqliteMemory | Url::SqliteFile(_))) {
+            faults.record(
+                DATA_LOSS_POINTER,
                 "is for PostgreSQL, which may have standbys: remove it, or name a PostgreSQL server in url",
             );
         }
         if matches!(url, Some(Url::Postgres(_))) && self.key_file.is_none() {
-            check.fault(KEY_FILE_AT, "must be set where the database is PostgreSQL: all replicas share it");
+            faults.record(KEY_FILE_POINTER, "must be set where the database is PostgreSQL: all replicas share it");
         }
-        let key_file = check.file_if_set(KEY_FILE_AT, self.key_file);
+        let key_file = faults.optional_file(KEY_FILE_POINTER, self.key_file);
         Some(Database { url: url?, key_file })
     }
 }
 
-/// Adds the direct URL and the password file, which are for PostgreSQL only.
-fn completed(check: &mut Check, url: Option<Url>, direct: Option<String>, password: Option<String>) -> Option<Url> {
+/// Adds the direct URL and the password file, which only PostgreSQL has.
+fn add_postgres_settings(
+    faults: &mut FaultCollector,
+    url: Option<Url>,
+    direct: Option<String>,
+    password: Option<String>,
+) -> Option<Url> {
     let url = match url {
         Some(Url::Postgres(url)) => url,
         other => {
-            for (at, _) in
-                [(DIRECT_URL_AT, direct), (PASSWORD_FILE_AT, password)].iter().filter(|(_, value)| value.is_some())
+            for (pointer, _) in [(DIRECT_URL_POINTER, direct), (PASSWORD_FILE_POINTER, password)]
+                .iter()
+                .filter(|(_, value)| value.is_some())
             {
-                check.fault(*at, "is for PostgreSQL: remove it, or write postgres://... into database.url");
+                faults.record(*pointer, "is for PostgreSQL: remove it, or write postgres://... into database.url");
             }
             return other;
         }
     };
     let direct = match direct {
         None => None,
-        Some(direct) => Some(postgres(check, DIRECT_URL_AT, direct)?),
+        Some(direct) => Some(validate_postgres_url(faults, DIRECT_URL_POINTER, direct)?),
     };
     let has_password = url.has_password() || direct.as_ref().is_some_and(PostgresUrl::has_password);
     let url = match direct {
         None => url,
         Some(direct) => url.with_direct(direct),
     };
-    let Some(file) = check.file_if_set(PASSWORD_FILE_AT, password) else { return Some(Url::Postgres(url)) };
+    let Some(file) = faults.optional_file(PASSWORD_FILE_POINTER, password) else { return Some(Url::Postgres(url)) };
     if has_password {
-        check.fault(PASSWORD_FILE_AT, "is set and a URL has a password: remove one of them");
+        faults.record(PASSWORD_FILE_POINTER, "is set, and a URL has a password too: remove one of them");
     }
     Some(Url::Postgres(url.with_password_file(file)))
 }
 
-fn postgres(check: &mut Check, at: &str, url: String) -> Option<PostgresUrl> {
+fn validate_postgres_url(faults: &mut FaultCollector, pointer: &str, url: String) -> Option<PostgresUrl> {
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        check.fault(at, "must be a URL such as postgres://user:password@host:5432/database?sslmode=verify-full");
+        faults.record(pointer, "must be a URL such as postgres://user:password@host:5432/database?sslmode=verify-full");
         return None;
     }
-    let url = check.noted(at, PostgresUrl::new(url))?;
+    let url = faults.ok_or_record(pointer, PostgresUrl::new(url))?;
     for (name, file) in url.files() {
         if !file.is_file() {
-            check.fault(at, format!("{name}: there is no such file"));
+            faults.record(pointer, format!("{name}: there is no such file"));
         }
     }
     Some(url)
 }
 
-fn url(check: &mut Check, value: Option<String>) -> Option<Url> {
-    let url = check.text(URL_AT, value)?;
+fn validate_url(faults: &mut FaultCollector, value: Option<String>) -> Option<Url> {
+    let url = faults.require_text(URL_POINTER, value)?;
     if url == "sqlite::memory:" {
         return Some(Url::SqliteMemory);
     }
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return postgres(check, URL_AT, url).map(Url::Postgres);
+        return validate_postgres_url(faults, URL_POINTER, url).map(Url::Postgres);
     }
     let Some(path) = url.strip_prefix("sqlite://").filter(|path| !path.is_empty()) else {
-        check.fault(
-            URL_AT,
+        faults.record(
+            URL_POINTER,
             "must be sqlite::memory:, sqlite:///absolute/path, sqlite://relative/path or postgres://...",
         );
         return None;
     };
-    // SQLite's own URLs decode percent signs and have options; here the path is used byte by byte.
+    // In SQLite's URI filenames these have a meaning; here the path is used byte by byte.
     if path.contains(['?', '#', '%']) {
-        check.fault(URL_AT, "must be a path without ?, # and %");
+        faults.record(URL_POINTER, "must be a path without ?, # and %");
         return None;
     }
-    let path = check.path(URL_AT, Some(path.to_owned()))?;
-    // The file is created at start, its folder is not.
+    let path = faults.require_path(URL_POINTER, Some(path.to_owned()))?;
+    // The file is created at start, but not its folder.
     if path.is_dir() || !path.parent().is_some_and(|folder| folder.as_os_str().is_empty() || folder.is_dir()) {
-        check.fault(URL_AT, "must be a file in a directory that is there");
+        faults.record(URL_POINTER, "must be a file in a directory that exists");
         return None;
     }
     Some(Url::SqliteFile(path))

@@ -1,23 +1,25 @@
-//! `default.yaml`, and merging a document with it.
+//! The default values (`default.yaml`), and their merge with a document.
 
 use crate::document::{self, Fault};
 use serde_json::{Map, Value};
 
-/// All keys with their defaults; also the documentation for users.
+/// All keys with their defaults and their documentation.
 pub const DEFAULT_YAML: &str = include_str!("default.yaml");
 
-/// `default.yaml` as a tree.
+/// The parsed `default.yaml`.
 pub(super) struct Defaults {
-    /// All keys outside lists, with their defaults; null without a default.
+    /// All keys outside lists, with their defaults. A key without a default is null.
     pub(super) sections: Value,
-    /// Defaults for list entries, by place such as `stores[].vault`.
+    /// Defaults for entries of lists, by place, such as `stores[].vault`.
     entries: Map<String, Value>,
 }
 
 impl Defaults {
+    /// Parses the embedded `default.yaml`.
+    ///
     /// # Errors
-    /// Never for the embedded `default.yaml`, which the tests read.
-    pub(super) fn read() -> Result<Self, Fault> {
+    /// The embedded file is invalid, which a test excludes.
+    pub(super) fn parse() -> Result<Self, Fault> {
         let mut sections = document::parse(DEFAULT_YAML)?;
         let entries = sections.as_object_mut().and_then(|map| map.remove("entries"));
         match entries {
@@ -26,18 +28,18 @@ impl Defaults {
         }
     }
 
-    /// Merges a document over the defaults.
-    pub(super) fn under(self, document: Value) -> Value {
+    /// Returns the defaults, overridden by the document.
+    pub(super) fn merge_with(self, document: Value) -> Value {
         let mut tree = self.sections;
-        lay_over(&mut tree, document);
-        for (place, begins_with) in &self.entries {
+        merge(&mut tree, document);
+        for (place, entry_defaults) in &self.entries {
             let Some((list, path)) = place.split_once("[].") else { continue };
             let entries = tree.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
             for entry in entries {
-                if let Some(written) = find(entry, path).filter(|written| written.is_object()) {
-                    let mut filled = begins_with.clone();
-                    lay_over(&mut filled, written.take());
-                    *written = filled;
+                if let Some(section) = find_mut(entry, path).filter(|section| section.is_object()) {
+                    let mut merged = entry_defaults.clone();
+                    merge(&mut merged, section.take());
+                    *section = merged;
                 }
             }
         }
@@ -45,20 +47,20 @@ impl Defaults {
     }
 }
 
-/// Maps are merged, lists and scalars are replaced, null keeps the existing value.
-fn lay_over(under: &mut Value, over: Value) {
-    match (under, over) {
+/// Overrides `base`: maps are merged, lists and scalars are replaced, and null keeps the base value.
+fn merge(base: &mut Value, over: Value) {
+    match (base, over) {
         (_, Value::Null) => {}
-        (Value::Object(under), Value::Object(over)) => {
+        (Value::Object(base), Value::Object(over)) => {
             for (key, value) in over {
-                lay_over(under.entry(key).or_insert(Value::Null), value);
+                merge(base.entry(key).or_insert(Value::Null), value);
             }
         }
-        (under, over) => *under = over,
+        (base, over) => *base = over,
     }
 }
 
-fn find<'a>(entry: &'a mut Value, path: &str) -> Option<&'a mut Value> {
+fn find_mut<'a>(entry: &'a mut Value, path: &str) -> Option<&'a mut Value> {
     path.split('.').try_fold(entry, |value, key| value.get_mut(key))
 }
 
@@ -68,16 +70,16 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn maps_merge_lists_replace_and_null_leaves_the_default() {
+    fn merge_merges_maps_replaces_lists_and_keeps_values_for_null() {
         let mut tree = json!({"a": {"b": 1, "c": 2}, "list": [1, 2], "d": 3});
-        lay_over(&mut tree, json!({"a": {"c": 9}, "list": [3], "d": null, "e": 5}));
+        merge(&mut tree, json!({"a": {"c": 9}, "list": [3], "d": null, "e": 5}));
         assert_eq!(tree, json!({"a": {"b": 1, "c": 9}, "list": [3], "d": 3, "e": 5}));
     }
 
     #[test]
-    fn an_entry_begins_with_the_defaults_of_its_kind_and_of_no_other() {
-        let defaults = Defaults::read().expect("default.yaml");
-        let tree = defaults.under(json!({
+    fn an_entry_gets_only_the_defaults_of_its_kind() {
+        let defaults = Defaults::parse().expect("default.yaml");
+        let tree = defaults.merge_with(json!({
             "authenticators": [{"name": "a", "kubernetes": {"cacheTtl": "1s"}}, null, {"name": "b"}],
             "stores": [{"vault": {"auth": {"appRole": {}}, "cache": {"ttl": "5s"}}}],
         }));

@@ -1,33 +1,33 @@
 //! Overrides from the environment: `CLAVIGER__TICKETS__MAXTTL=10m` sets `tickets.maxTtl`.
 
-use crate::document::{self, Fault, escape};
+use crate::document::{self, Fault, escape_pointer_token};
 use serde_json::{Map, Value};
 
-/// Prefix of every override, compared without case. `CLAVIGER_CONFIG` does not match it.
+/// The prefix of overrides, compared case-insensitively.
 const PREFIX: &str = "CLAVIGER__";
 
 /// A key that a variable sets.
 pub(super) struct Override {
-    /// The key as a JSON pointer.
+    /// The JSON pointer of the key.
     pub(super) pointer: String,
-    /// The variable's name.
+    /// The name of the variable.
     pub(super) variable: String,
     keys: Vec<String>,
     value: Value,
 }
 
-/// The process's environment.
+/// The environment variables of the process that are UTF-8.
 ///
 /// # Errors
-/// Names the overrides whose values are not UTF-8.
+/// A fault for each override whose value is not UTF-8.
 #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
-pub(super) fn of_process() -> Result<Vec<(String, String)>, Vec<Fault>> {
+pub(super) fn process_variables() -> Result<Vec<(String, String)>, Vec<Fault>> {
     let mut variables = Vec::new();
     let mut faults = Vec::new();
     for (name, value) in std::env::vars_os() {
         match (name.into_string(), value.into_string()) {
             (Ok(name), Ok(value)) => variables.push((name, value)),
-            (Ok(name), Err(_)) if path_of(&name).is_some() => {
+            (Ok(name), Err(_)) if override_path(&name).is_some() => {
                 faults.push(Fault::new("", format!("{name}: must be UTF-8")));
             }
             _ => {}
@@ -36,27 +36,28 @@ pub(super) fn of_process() -> Result<Vec<(String, String)>, Vec<Fault>> {
     if faults.is_empty() { Ok(variables) } else { Err(faults) }
 }
 
-/// The proxy variables of other programs. They are not used here.
-pub(super) fn proxies(environment: &[(String, String)]) -> Vec<&str> {
+/// Returns the names of the proxy variables that are set. Other programs use them, Claviger does not.
+pub(super) fn proxy_variables(environment: &[(String, String)]) -> Vec<&str> {
     const NAMES: [&str; 3] = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"];
-    let is_one = |name: &str| NAMES.iter().any(|proxy| name == *proxy || name == proxy.to_ascii_lowercase());
-    let set = environment.iter().filter(|(name, value)| !value.is_empty() && is_one(name));
+    let is_proxy = |name: &str| NAMES.iter().any(|proxy| name == *proxy || name == proxy.to_ascii_lowercase());
+    let set = environment.iter().filter(|(name, value)| !value.is_empty() && is_proxy(name));
     set.map(|(name, _)| name.as_str()).collect()
 }
 
-/// Finds the overrides among the variables. `sections` holds every key; the default determines the type of the
-/// value.
-pub(super) fn overrides(
+/// Finds the overrides among the variables, and a fault for each invalid one. `sections` has every key with its default, whose type
+/// the value must have.
+pub(super) fn find_overrides(
     sections: &Value,
     environment: impl Iterator<Item = (String, String)>,
 ) -> (Vec<Override>, Vec<Fault>) {
     let mut found: Vec<Override> = Vec::new();
     let mut faults = Vec::new();
     for (variable, text) in environment {
-        let Some(path) = path_of(&variable) else { continue };
-        match read(sections, path, &text) {
+        let Some(path) = override_path(&variable) else { continue };
+        match parse_override(sections, path, &text) {
             Ok((keys, value)) => {
-                let pointer = keys.iter().fold(String::new(), |pointer, key| pointer + "/" + &escape(key));
+                let pointer =
+                    keys.iter().fold(String::new(), |pointer, key| pointer + "/" + &escape_pointer_token(key));
                 if let Some(other) = found.iter().find(|other| other.pointer == pointer) {
                     faults.push(Fault::new(pointer, format!("{variable} and {} both set it", other.variable)));
                 } else {
@@ -70,30 +71,30 @@ pub(super) fn overrides(
 }
 
 impl Override {
-    /// Writes the value into a document. If a scalar replaces a section, decoding reports it.
-    pub(super) fn write_into(&self, document: &mut Value) {
+    /// Sets the value in a document. Does nothing if a parent of the key is a scalar, which decoding reports.
+    pub(super) fn apply_to(&self, document: &mut Value) {
         if !self.value.is_null()
-            && let Some(place) = self.keys.iter().try_fold(document, |place, key| child(place, key))
+            && let Some(place) = self.keys.iter().try_fold(document, |place, key| child_mut(place, key))
         {
             *place = self.value.clone();
         }
     }
 }
 
-fn child<'a>(parent: &'a mut Value, key: &str) -> Option<&'a mut Value> {
+fn child_mut<'a>(parent: &'a mut Value, key: &str) -> Option<&'a mut Value> {
     if parent.is_null() {
         *parent = Value::Object(Map::new());
     }
     Some(parent.as_object_mut()?.entry(key).or_insert(Value::Null))
 }
 
-/// The text after the prefix.
-fn path_of(variable: &str) -> Option<&str> {
+/// The part of a name after the prefix. `None` if the variable is not an override.
+fn override_path(variable: &str) -> Option<&str> {
     let (prefix, path) = variable.split_at_checked(PREFIX.len())?;
     prefix.eq_ignore_ascii_case(PREFIX).then_some(path)
 }
 
-fn read(sections: &Value, path: &str, text: &str) -> Result<(Vec<String>, Value), &'static str> {
+fn parse_override(sections: &Value, path: &str, text: &str) -> Result<(Vec<String>, Value), &'static str> {
     let mut keys = Vec::new();
     let mut default = sections;
     for word in path.split("__") {
@@ -107,22 +108,22 @@ fn read(sections: &Value, path: &str, text: &str) -> Result<(Vec<String>, Value)
         keys.push(key.clone());
         default = value;
     }
-    Ok((keys, typed(default, text)?))
+    Ok((keys, convert_to_type_of(default, text)?))
 }
 
-/// A YAML scalar, read as the type of the key's default. An empty text is null, which sets nothing.
-fn typed(default: &Value, text: &str) -> Result<Value, &'static str> {
+/// Converts the text of a variable to the type of the default. An empty text gives null, which sets nothing.
+fn convert_to_type_of(default: &Value, text: &str) -> Result<Value, &'static str> {
     match default {
         Value::Object(_) => Err("this is a section, and only a key can be set"),
         Value::Array(_) => Err("a list cannot be set by a variable"),
         _ if text.is_empty() => Ok(Value::Null),
-        Value::Bool(_) => scalar(text).filter(Value::is_boolean).ok_or("must be true or false"),
-        Value::Number(_) => scalar(text).filter(Value::is_u64).ok_or("must be a whole number"),
+        Value::Bool(_) => parse_scalar(text).filter(Value::is_boolean).ok_or("must be true or false"),
+        Value::Number(_) => parse_scalar(text).filter(Value::is_u64).ok_or("must be a whole number"),
         Value::String(_) | Value::Null => Ok(Value::String(text.to_owned())),
     }
 }
 
-fn scalar(text: &str) -> Option<Value> {
+fn parse_scalar(text: &str) -> Option<Value> {
     document::parse(text).ok()
 }
 
@@ -134,16 +135,16 @@ mod tests {
     fn apply(variables: &[(&str, &str)]) -> (Value, Vec<String>) {
         let sections = json!({"tickets": {"maxTtl": "15m", "live": 64, "on": true, "store": null}, "stores": []});
         let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let (overrides, faults) = overrides(&sections, environment);
+        let (overrides, faults) = find_overrides(&sections, environment);
         let mut document = Value::Null;
         for one in &overrides {
-            one.write_into(&mut document);
+            one.apply_to(&mut document);
         }
         (document, faults.into_iter().map(|fault| fault.detail).collect())
     }
 
     #[test]
-    fn a_variable_sets_the_key_it_names_in_any_case_and_with_the_keys_type() {
+    fn a_variable_sets_its_key_case_insensitively_with_the_type_of_the_key() {
         let variables = [
             ("CLAVIGER__TICKETS__MAXTTL", "10m"),
             ("CLAVIGER__tickets__Live", "7"),
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_sets_no_key_is_a_fault_that_names_it() {
+    fn a_variable_without_a_key_is_a_fault_with_its_name() {
         for (variable, text, detail) in [
             ("CLAVIGER__TICKETS__MAX_TTL", "1s", "CLAVIGER__TICKETS__MAX_TTL: there is no such key"),
             ("CLAVIGER__TICKETS__MAXTTL__X", "1s", "CLAVIGER__TICKETS__MAXTTL__X: there is no such key"),
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn other_variables_and_empty_ones_set_nothing() {
+    fn other_and_empty_variables_are_ignored() {
         let variables = [
             ("CLAVIGER_CONFIG", "x"),
             ("CLAVIGER_TICKETS__LIVE", "1"),

@@ -1,45 +1,45 @@
-//! `stores[].gcpSecretManager`: the secrets of one Google Cloud project, and the broker's identity there.
+//! `stores[].gcpSecretManager`: the secrets of a Google Cloud project, and Claviger's identity there.
 //!
-//! Nothing is taken from the environment or from a home directory, and no address from an answer or from a credential file.
+//! The environment, home directories, and addresses in responses or credential files are not used.
 
 use super::address;
 use super::cache::{Cache, RawCache};
-use super::check::{Check, MILLISECOND, MINUTE};
+use super::fault_collector::{FaultCollector, MILLISECOND, MINUTE};
 use super::secret_values::{self, SecretValues};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The addresses of GKE's metadata server.
-const METADATA: [&str; 2] = ["http://169.254.169.254", "http://[fd20:ce::254]"];
+/// The addresses of the GKE metadata server.
+const METADATA_SERVERS: [&str; 2] = ["http://169.254.169.254", "http://[fd20:ce::254]"];
 
-/// Secret Manager of one project.
+/// Google Secret Manager of one project.
 #[derive(Debug, Clone)]
 pub struct GcpSecretManager {
     /// The project's id or number.
     pub project: String,
-    /// The location of regional secrets; global ones without.
+    /// The location of regional secrets. `None`: global secrets.
     pub location: Option<String>,
     /// The address of the API.
     pub endpoint_url: String,
-    /// PEM roots; the platform's without.
+    /// PEM root certificates. `None`: those of the system.
     pub ca_file: Option<PathBuf>,
-    /// The proxy that Google is reached through; the metadata server is not.
+    /// The proxy for Google. It is not used for the metadata server.
     pub proxy_url: Option<String>,
-    /// The broker's identity.
+    /// Claviger's identity.
     pub auth: GcpAuth,
-    /// The form of a secret's data.
+    /// How the data of a secret becomes keys and values.
     pub values: SecretValues,
-    /// The budget of one call.
+    /// The timeout of one call.
     pub timeout: Duration,
-    /// How long answers are kept.
+    /// How long secrets are cached.
     pub cache: Cache,
 }
 
-/// How the broker gets its access token.
+/// How Claviger gets its access token.
 #[derive(Debug, Clone)]
 pub enum GcpAuth {
-    /// Its ServiceAccount token is exchanged for one of the federated identity.
+    /// Exchanges its ServiceAccount token for a token of the federated identity.
     WorkloadIdentityFederation {
         /// `projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER`.
         provider: String,
@@ -47,16 +47,16 @@ pub enum GcpAuth {
         token_file: PathBuf,
         /// The e-mail address of a service account to impersonate.
         service_account: Option<String>,
-        /// The address of the token exchange.
+        /// The address of the Security Token Service.
         sts_url: String,
-        /// The address of the impersonation.
+        /// The address of the IAM Service Account Credentials API.
         iam_credentials_url: String,
     },
     /// The metadata server of a GKE node.
     MetadataServer {
-        /// The service account, `default` for the pod's own.
+        /// The service account. `default`: that of the pod.
         service_account: String,
-        /// The server's address.
+        /// The address of the metadata server.
         endpoint_url: String,
     },
     /// The key of a service account, read again at every login.
@@ -103,35 +103,41 @@ struct RawMetadataServer {
 }
 
 impl RawGcpSecretManager {
-    pub(super) fn check(self, at: &str, check: &mut Check) -> Option<GcpSecretManager> {
+    pub(super) fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<GcpSecretManager> {
         if !cfg!(feature = "gcp") {
-            check.fault(at, "is not in this build of claviger, which was made without its feature gcp");
+            faults.record(pointer, "is not in this build of claviger, which was made without its feature gcp");
             return None;
         }
-        let project_at = format!("{at}/project");
-        let project = check.text(&project_at, self.project).and_then(|project| {
-            let good = is_name(&project, b"-:.");
-            check.noted(&project_at, if good { Ok(project) } else { Err("must be the id or the number of a project") })
+        let project_pointer = format!("{pointer}/project");
+        let project = faults.require_text(&project_pointer, self.project).and_then(|project| {
+            let is_valid = is_name(&project, b"-:.");
+            faults.ok_or_record(
+                &project_pointer,
+                if is_valid { Ok(project) } else { Err("must be the id or the number of a project") },
+            )
         });
-        let location_at = format!("{at}/location");
+        let location_pointer = format!("{pointer}/location");
         let location = self.location.and_then(|location| {
-            let good = is_name(&location, b"-");
-            check.noted(&location_at, if good { Ok(location) } else { Err("must be a location such as europe-west3") })
+            let is_valid = is_name(&location, b"-");
+            faults.ok_or_record(
+                &location_pointer,
+                if is_valid { Ok(location) } else { Err("must be a location such as europe-west3") },
+            )
         });
-        let host = location.as_ref().map_or_else(
+        let default_url = location.as_ref().map_or_else(
             || "https://secretmanager.googleapis.com".to_owned(),
             |location| format!("https://secretmanager.{location}.rep.googleapis.com"),
         );
         let endpoint_url = match self.endpoint_url {
-            Some(url) => endpoint(&format!("{at}/endpointUrl"), Some(url), check),
-            None => Some(host),
+            Some(url) => validate_endpoint(&format!("{pointer}/endpointUrl"), Some(url), faults),
+            None => Some(default_url),
         };
-        let ca_file = check.file_if_set(&format!("{at}/caFile"), self.ca_file);
-        let proxy_url = address::proxy(&format!("{at}/proxyUrl"), self.proxy_url, check);
-        let auth = self.auth.unwrap_or_default().check(&format!("{at}/auth"), check);
-        let values = secret_values::check(&format!("{at}/values"), self.values, check);
-        let timeout = check.duration(&format!("{at}/timeout"), self.timeout, MILLISECOND..=MINUTE);
-        let cache = self.cache.unwrap_or_default().check(&format!("{at}/cache"), check);
+        let ca_file = faults.optional_file(&format!("{pointer}/caFile"), self.ca_file);
+        let proxy_url = address::validate_proxy(&format!("{pointer}/proxyUrl"), self.proxy_url, faults);
+        let auth = self.auth.unwrap_or_default().validate(&format!("{pointer}/auth"), faults);
+        let values = secret_values::validate(&format!("{pointer}/values"), self.values, faults);
+        let timeout = faults.require_duration(&format!("{pointer}/timeout"), self.timeout, MILLISECOND..=MINUTE);
+        let cache = self.cache.unwrap_or_default().validate(&format!("{pointer}/cache"), faults);
         Some(GcpSecretManager {
             project: project?,
             location,
@@ -147,16 +153,16 @@ impl RawGcpSecretManager {
 }
 
 impl RawAuth {
-    fn check(self, at: &str, check: &mut Check) -> Option<GcpAuth> {
+    fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<GcpAuth> {
         match (self.workload_identity_federation, self.metadata_server, self.service_account_key_file) {
-            (Some(raw), None, None) => raw.check(&format!("{at}/workloadIdentityFederation"), check),
-            (None, Some(raw), None) => raw.check(&format!("{at}/metadataServer"), check),
-            (None, None, Some(path)) => {
-                check.file(&format!("{at}/serviceAccountKeyFile"), Some(path)).map(GcpAuth::ServiceAccountKeyFile)
-            }
+            (Some(raw), None, None) => raw.validate(&format!("{pointer}/workloadIdentityFederation"), faults),
+            (None, Some(raw), None) => raw.validate(&format!("{pointer}/metadataServer"), faults),
+            (None, None, Some(path)) => faults
+                .require_file(&format!("{pointer}/serviceAccountKeyFile"), Some(path))
+                .map(GcpAuth::ServiceAccountKeyFile),
             _ => {
-                check.fault(
-                    at,
+                faults.record(
+                    pointer,
                     "must have exactly one of workloadIdentityFederation, metadataServer, serviceAccountKeyFile",
                 );
                 None
@@ -166,17 +172,19 @@ impl RawAuth {
 }
 
 impl RawFederation {
-    fn check(self, at: &str, check: &mut Check) -> Option<GcpAuth> {
-        const SHAPE: &str = "must be projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER";
-        let provider_at = format!("{at}/provider");
-        let provider = check
-            .text(&provider_at, self.provider)
-            .and_then(|text| check.noted(&provider_at, if is_provider(&text) { Ok(text) } else { Err(SHAPE) }));
-        let token_file = check.file(&format!("{at}/tokenFile"), self.token_file);
-        let account_at = format!("{at}/serviceAccount");
-        let service_account = self.service_account.map(|text| account(&account_at, text, check));
-        let sts_url = endpoint(&format!("{at}/stsUrl"), self.sts_url, check);
-        let iam_credentials_url = endpoint(&format!("{at}/iamCredentialsUrl"), self.iam_credentials_url, check);
+    fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<GcpAuth> {
+        const EXPECTED_FORM: &str =
+            "must be projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER";
+        let provider_pointer = format!("{pointer}/provider");
+        let provider = faults.require_text(&provider_pointer, self.provider).and_then(|text| {
+            faults.ok_or_record(&provider_pointer, if is_provider_name(&text) { Ok(text) } else { Err(EXPECTED_FORM) })
+        });
+        let token_file = faults.require_file(&format!("{pointer}/tokenFile"), self.token_file);
+        let account_pointer = format!("{pointer}/serviceAccount");
+        let service_account = self.service_account.map(|text| validate_account(&account_pointer, text, faults));
+        let sts_url = validate_endpoint(&format!("{pointer}/stsUrl"), self.sts_url, faults);
+        let iam_credentials_url =
+            validate_endpoint(&format!("{pointer}/iamCredentialsUrl"), self.iam_credentials_url, faults);
         Some(GcpAuth::WorkloadIdentityFederation {
             provider: provider?,
             token_file: token_file?,
@@ -191,32 +199,32 @@ impl RawFederation {
 }
 
 impl RawMetadataServer {
-    fn check(self, at: &str, check: &mut Check) -> Option<GcpAuth> {
-        let account_at = format!("{at}/serviceAccount");
-        let service_account = check
-            .text(&account_at, self.service_account)
-            .and_then(|text| if text == "default" { Some(text) } else { account(&account_at, text, check) });
-        let url_at = format!("{at}/endpointUrl");
-        let endpoint_url = check
-            .required(&url_at, self.endpoint_url)
-            .and_then(|url| check.noted(&url_at, address::check_server(url)))
+    fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<GcpAuth> {
+        let account_pointer = format!("{pointer}/serviceAccount");
+        let service_account = faults.require_text(&account_pointer, self.service_account).and_then(|text| {
+            if text == "default" { Some(text) } else { validate_account(&account_pointer, text, faults) }
+        });
+        let url_pointer = format!("{pointer}/endpointUrl");
+        let endpoint_url = faults
+            .require(&url_pointer, self.endpoint_url)
+            .and_then(|url| faults.ok_or_record(&url_pointer, address::validate_server(url)))
             .and_then(|url| {
-                let near =
-                    METADATA.contains(&url.as_str()) || (url.starts_with("http://") && !address::is_in_clear(&url));
-                let refusal = "must be http://169.254.169.254, http://[fd20:ce::254] or an address of this machine";
-                check.noted(&url_at, if near { Ok(url) } else { Err(refusal) })
+                let is_allowed = METADATA_SERVERS.contains(&url.as_str())
+                    || (url.starts_with("http://") && !address::is_unencrypted_remote(&url));
+                let detail = "must be http://169.254.169.254, http://[fd20:ce::254] or an address of this machine";
+                faults.ok_or_record(&url_pointer, if is_allowed { Ok(url) } else { Err(detail) })
             });
         Some(GcpAuth::MetadataServer { service_account: service_account?, endpoint_url: endpoint_url? })
     }
 }
 
-/// The e-mail address of a service account: it becomes part of a path.
-fn account(at: &str, text: String, check: &mut Check) -> Option<String> {
-    let good = text.split_once('@').is_some_and(|(name, domain)| is_name(name, b"-") && is_name(domain, b"-."));
-    check.noted(at, if good { Ok(text) } else { Err("must be NAME@PROJECT.iam.gserviceaccount.com") })
+/// Validates the e-mail address of a service account. Its characters are restricted, because it becomes part of a path.
+fn validate_account(pointer: &str, text: String, faults: &mut FaultCollector) -> Option<String> {
+    let is_valid = text.split_once('@').is_some_and(|(name, domain)| is_name(name, b"-") && is_name(domain, b"-."));
+    faults.ok_or_record(pointer, if is_valid { Ok(text) } else { Err("must be NAME@PROJECT.iam.gserviceaccount.com") })
 }
 
-fn is_provider(text: &str) -> bool {
+fn is_provider_name(text: &str) -> bool {
     let segments: Vec<&str> = text.split('/').collect();
     let ["projects", number, "locations", "global", "workloadIdentityPools", pool, "providers", provider] =
         segments[..]
@@ -226,7 +234,7 @@ fn is_provider(text: &str) -> bool {
     !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) && is_name(pool, b"-") && is_name(provider, b"-")
 }
 
-/// Lower-case letters, digits and some signs, none of them at an end: a host or a segment of a path.
+/// Whether a text consists of lower-case letters, digits and these signs, with no sign at either end.
 fn is_name(text: &str, signs: &[u8]) -> bool {
     let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = text.as_bytes();
@@ -236,8 +244,8 @@ fn is_name(text: &str, signs: &[u8]) -> bool {
         && bytes.last().is_some_and(|b| is_plain(*b))
 }
 
-/// The address of a server of Google: https, or an emulator on this machine.
-fn endpoint(at: &str, value: Option<String>, check: &mut Check) -> Option<String> {
-    let url = check.required(at, value)?;
-    check.noted(at, address::check_https_or_local_server(url))
+/// Validates the address of a Google API: `https://`, or an emulator on this machine.
+fn validate_endpoint(pointer: &str, value: Option<String>, faults: &mut FaultCollector) -> Option<String> {
+    let url = faults.require(pointer, value)?;
+    faults.ok_or_record(pointer, address::validate_https_or_local_server(url))
 }

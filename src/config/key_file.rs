@@ -1,4 +1,4 @@
-//! Key files: 32 bytes in base64.
+//! Reads key files, which have 32 bytes in base64.
 
 use crate::document::Fault;
 use base64::Engine as _;
@@ -12,9 +12,9 @@ use zeroize::Zeroizing;
 
 /// Length of a key in bytes.
 pub const KEY_BYTES: usize = 32;
-/// 44 characters and surrounding white space.
+/// Maximum size of a key file: 44 characters, and surrounding white space.
 const MAX_FILE_BYTES: usize = 1024;
-/// Padding is optional: `base64` writes it, and some editors for secrets remove it.
+/// Padding is optional, because `base64` writes it and some editors for secrets remove it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -23,12 +23,12 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Reads a key.
 ///
 /// # Errors
-/// The file cannot be read or has other content. The sentence names the file and repeats nothing of its content.
+/// The file cannot be read, or has other content. The fault has the name of the file, and nothing of its content.
 pub fn read(path: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>, Fault> {
     let fault = |reason: &str| Fault::new("", format!("the key file {} {reason}", path.display()));
     let mut text = Zeroizing::new([0; MAX_FILE_BYTES]);
-    let length = fill(path, &mut *text).map_err(|_| fault("cannot be read"))?;
-    // The decoder needs room for the maximum length that its input could decode to.
+    let length = read_into(path, &mut *text).map_err(|_| fault("cannot be read"))?;
+    // The decoder needs a buffer for the longest possible result.
     let mut decoded = Zeroizing::new([0; MAX_FILE_BYTES]);
     let decoded_length = BASE64.decode_slice(text[..length].trim_ascii(), &mut *decoded).unwrap_or(0);
     if length == MAX_FILE_BYTES || decoded_length != KEY_BYTES {
@@ -39,8 +39,8 @@ pub fn read(path: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>, Fault> {
     Ok(key)
 }
 
-/// Reads to the end of the file or of the buffer, directly into the buffer, so that no other copy exists.
-fn fill(path: &Path, buffer: &mut [u8]) -> std::io::Result<usize> {
+/// Fills the buffer from the file, and returns the number of bytes read. It does not buffer, so no other copy of the key exists.
+fn read_into(path: &Path, buffer: &mut [u8]) -> std::io::Result<usize> {
     let mut file = File::open(path)?;
     let mut length = 0;
     while length < buffer.len() {
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_32_bytes_with_and_without_padding_and_white_space() {
+    fn reads_keys_with_and_without_padding_and_white_space() {
         let key: [u8; 32] = std::array::from_fn(|i| u8::try_from(i * 7).unwrap());
         let text = general_purpose::STANDARD.encode(key);
         for text in
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_everything_else_without_repeating_it() {
+    fn refuses_other_content_without_repeating_it() {
         let encode = |length: usize| general_purpose::STANDARD.encode(vec![0xfb; length]);
         let url_safe = general_purpose::URL_SAFE.encode([0xfb; 32]);
         let with_a_gap = format!("{} {}", &encode(32)[..10], &encode(32)[10..]);

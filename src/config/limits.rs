@@ -1,25 +1,25 @@
-//! `limits`: bounds on everything that clients send.
+//! `limits`: bounds on requests and connections of clients.
 
-use super::check::{Check, MILLISECOND, MINUTE};
+use super::fault_collector::{FaultCollector, MILLISECOND, MINUTE};
 use super::size::{MIB, Size};
 use serde::Deserialize;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// The checked section.
+/// The validated section.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Maximum size of a request body, in bytes.
     pub body_bytes: usize,
-    /// Ticket requests per second for one caller.
+    /// Maximum number of ticket requests per second of one caller.
     pub requests_per_second_per_caller: NonZeroU32,
-    /// Refused requests per second for one source address.
+    /// Maximum number of refused requests per second of one source address.
     pub failures_per_second_per_address: NonZeroU32,
-    /// `TokenReview`s per second for tokens that are not cached, over all addresses.
+    /// Maximum number of `TokenReview`s per second, for tokens that are not cached, in total.
     pub reviews_per_second: NonZeroU32,
     /// The time limit of a whole request.
     pub request_timeout: Duration,
-    /// The time limit for each of: TLS handshake, first byte, headers.
+    /// The time limit of each of these: the TLS handshake, the first byte, the headers.
     pub header_timeout: Duration,
     /// Maximum number of concurrent connections.
     pub max_connections: usize,
@@ -38,14 +38,17 @@ pub(super) struct RawLimits {
 }
 
 impl RawLimits {
-    pub(super) fn check(self, check: &mut Check) -> Option<Limits> {
-        let body_bytes = check.size("/limits/bodyBytes", self.body_bytes, 1..=16 * MIB);
-        let requests = rate(check, "/limits/requestsPerSecondPerCaller", self.requests_per_second_per_caller);
-        let failures = rate(check, "/limits/failuresPerSecondPerAddress", self.failures_per_second_per_address);
-        let reviews = rate(check, "/limits/reviewsPerSecond", self.reviews_per_second);
-        let request_timeout = check.duration("/limits/requestTimeout", self.request_timeout, MILLISECOND..=MINUTE * 5);
-        let header_timeout = check.duration("/limits/headerTimeout", self.header_timeout, MILLISECOND..=MINUTE);
-        let max_connections = check.number("/limits/maxConnections", self.max_connections, 1..=1_000_000);
+    pub(super) fn validate(self, faults: &mut FaultCollector) -> Option<Limits> {
+        let body_bytes = faults.require_size("/limits/bodyBytes", self.body_bytes, 1..=16 * MIB);
+        let requests = require_rate(faults, "/limits/requestsPerSecondPerCaller", self.requests_per_second_per_caller);
+        let failures =
+            require_rate(faults, "/limits/failuresPerSecondPerAddress", self.failures_per_second_per_address);
+        let reviews = require_rate(faults, "/limits/reviewsPerSecond", self.reviews_per_second);
+        let request_timeout =
+            faults.require_duration("/limits/requestTimeout", self.request_timeout, MILLISECOND..=MINUTE * 5);
+        let header_timeout =
+            faults.require_duration("/limits/headerTimeout", self.header_timeout, MILLISECOND..=MINUTE);
+        let max_connections = faults.require_number("/limits/maxConnections", self.max_connections, 1..=1_000_000);
         Some(Limits {
             body_bytes: usize::try_from(body_bytes?).ok()?,
             requests_per_second_per_caller: requests?,
@@ -58,7 +61,7 @@ impl RawLimits {
     }
 }
 
-fn rate(check: &mut Check, at: &str, value: Option<u64>) -> Option<NonZeroU32> {
-    let number = check.number(at, value, 1..=1_000_000)?;
+fn require_rate(faults: &mut FaultCollector, pointer: &str, value: Option<u64>) -> Option<NonZeroU32> {
+    let number = faults.require_number(pointer, value, 1..=1_000_000)?;
     u32::try_from(number).ok().and_then(NonZeroU32::new)
 }

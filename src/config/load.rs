@@ -1,13 +1,13 @@
-//! Reads a file and the environment into a checked configuration, or returns all faults.
+//! Loads the configuration from a file and from environment variables.
 
-use super::administrators::{Names, RawAdministrators};
+use super::administrators::{AuthenticatorNames, RawAdministrators};
 use super::attestation::RawAttestation;
 use super::audit::RawAudit;
 use super::authenticators::{self, RawAuthenticator};
-use super::check::Check;
 use super::database::RawDatabase;
 use super::defaults::Defaults;
 use super::environment::{self, Override};
+use super::fault_collector::FaultCollector;
 use super::limits::RawLimits;
 use super::policies::{self, RawPolicies};
 use super::sections::Config;
@@ -26,7 +26,7 @@ use std::path::Path;
 /// Maximum size of a configuration file in bytes.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
-/// The whole file as written.
+/// The decoded file.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 struct ConfigFile {
@@ -44,101 +44,108 @@ struct ConfigFile {
     vault_api: Option<RawVaultApi>,
 }
 
-/// Reads a configuration file, with overrides from the process environment. Relative paths start at the file's
-/// folder.
+/// Loads a configuration file, with overrides from the environment of the process. Relative paths start at the folder of the file.
 ///
 /// # Errors
 /// All faults, ordered by place.
 pub fn load(file: &Path) -> Result<Config, Vec<Fault>> {
-    let cannot = |reason: &str| vec![Fault::new("", format!("the configuration file {} {reason}", file.display()))];
+    let file_fault = |reason: &str| vec![Fault::new("", format!("the configuration file {} {reason}", file.display()))];
     let mut bytes = Vec::new();
     let limit = MAX_BYTES as u64 + 1;
-    let opened = File::open(file).map_err(|_| cannot("cannot be opened"))?;
-    opened.take(limit).read_to_end(&mut bytes).map_err(|_| cannot("cannot be read"))?;
-    let text = String::from_utf8(bytes).map_err(|_| cannot("is not UTF-8"))?;
-    let whole = std::path::absolute(file).map_err(|_| cannot("has no folder"))?;
-    let folder = whole.parent().unwrap_or(Path::new("/"));
-    build(&text, environment::of_process()?.into_iter(), folder)
+    let opened = File::open(file).map_err(|_| file_fault("cannot be opened"))?;
+    opened.take(limit).read_to_end(&mut bytes).map_err(|_| file_fault("cannot be read"))?;
+    let text = String::from_utf8(bytes).map_err(|_| file_fault("is not UTF-8"))?;
+    let absolute_path = std::path::absolute(file).map_err(|_| file_fault("has no folder"))?;
+    let folder = absolute_path.parent().unwrap_or(Path::new("/"));
+    parse_and_validate(&text, environment::process_variables()?.into_iter(), folder)
 }
 
-/// Reads a configuration from a string, with these variables as overrides. It accesses only files that the text
-/// names, to check that they exist. Relative paths start at the working directory.
+/// Loads a configuration from a text, with these variables as overrides. Relative paths start at the working directory.
 ///
 /// # Errors
 /// All faults, ordered by place.
 pub fn from_text(yaml: &str, environment: impl Iterator<Item = (String, String)>) -> Result<Config, Vec<Fault>> {
-    build(yaml, environment, Path::new(""))
+    parse_and_validate(yaml, environment, Path::new(""))
 }
 
-/// Reads a configuration embedded in the program, with overrides from the process environment.
+/// Loads a configuration that is embedded in the program, with overrides from the environment of the process.
 ///
 /// # Errors
 /// All faults, ordered by place.
-pub fn embedded(yaml: &str) -> Result<Config, Vec<Fault>> {
-    build(yaml, environment::of_process()?.into_iter(), Path::new(""))
+pub fn load_embedded(yaml: &str) -> Result<Config, Vec<Fault>> {
+    parse_and_validate(yaml, environment::process_variables()?.into_iter(), Path::new(""))
 }
 
-fn build(yaml: &str, environment: impl Iterator<Item = (String, String)>, folder: &Path) -> Result<Config, Vec<Fault>> {
+fn parse_and_validate(
+    yaml: &str,
+    environment: impl Iterator<Item = (String, String)>,
+    folder: &Path,
+) -> Result<Config, Vec<Fault>> {
     if yaml.len() > MAX_BYTES {
         return Err(vec![Fault::new("", "the configuration has more than 1 MiB")]);
     }
     let mut document = document::parse(yaml).map_err(|fault| vec![fault])?;
-    let defaults = Defaults::read().map_err(|fault| vec![fault])?;
+    let defaults = Defaults::parse().map_err(|fault| vec![fault])?;
     if !document.is_object() && !document.is_null() {
         return Err(vec![Fault::new("", "must be a map")]);
     }
     let environment: Vec<(String, String)> = environment.collect();
-    let proxies = environment::proxies(&environment);
-    let (overrides, mut faults) = environment::overrides(&defaults.sections, environment.iter().cloned());
+    let proxy_variables = environment::proxy_variables(&environment);
+    let (overrides, mut faults) = environment::find_overrides(&defaults.sections, environment.iter().cloned());
     for one in &overrides {
-        one.write_into(&mut document);
+        one.apply_to(&mut document);
     }
-    // Removes values that cannot be decoded, so that the rest is checked and all faults are reported together.
+    // Values that cannot be decoded are removed, so that the rest can be validated and all faults are reported together.
     if document.is_object() {
         faults.extend(document::prune::<ConfigFile>(&mut document).1);
-        // Claim values may have any type; they are compared with those of a token.
-        let is_free = |at: &[&str]| matches!(at, ["administrators", "static", _, "claims", ..]);
-        faults.extend(document::misread_in(yaml, is_free).map_err(|fault| vec![fault])?);
+        // The values of claims may have any type.
+        let is_free = |pointer: &[&str]| matches!(pointer, ["administrators", "static", _, "claims", ..]);
+        faults.extend(document::check_altered_scalars(yaml, is_free).map_err(|fault| vec![fault])?);
     }
-    let file: ConfigFile = document::decode(defaults.under(document))?;
-    let mut check = Check::new(folder);
-    let config = file.check(&mut check);
-    let consequence = |fault: &Fault| faults.iter().any(|cause| follows(fault, cause));
-    let (_, own): (Vec<Fault>, Vec<Fault>) = check.into_faults().into_iter().partition(consequence);
-    faults.extend(own);
+    let file: ConfigFile = document::decode(defaults.merge_with(document))?;
+    let mut collector = FaultCollector::new(folder);
+    let config = file.validate(&mut collector);
+    let is_consequence_of_any = |fault: &Fault| faults.iter().any(|cause| is_consequence(fault, cause));
+    let (_, independent): (Vec<Fault>, Vec<Fault>) =
+        collector.into_faults().into_iter().partition(is_consequence_of_any);
+    faults.extend(independent);
     match config {
         Some(mut config) if faults.is_empty() => {
-            config.warnings = warnings::find(&config, &proxies);
+            config.warnings = warnings::find_warnings(&config, &proxy_variables);
             Ok(config)
         }
-        _ => Err(with_variables(faults, &overrides)),
+        _ => Err(sort_and_name_variables(faults, &overrides)),
     }
 }
 
 impl ConfigFile {
-    fn check(self, check: &mut Check) -> Option<Config> {
+    fn validate(self, faults: &mut FaultCollector) -> Option<Config> {
         let authenticators = self.authenticators.unwrap_or_default();
         let stores = self.stores.unwrap_or_default();
         let named = |is_of_kind: fn(&RawAuthenticator) -> bool| {
             let of_kind = authenticators.iter().flatten().filter(|raw| is_of_kind(raw));
             of_kind.filter_map(|raw| raw.name.clone()).collect()
         };
-        let names = Names { clusters: named(|raw| raw.kubernetes.is_some()), issuers: named(|raw| raw.oidc.is_some()) };
+        let names = AuthenticatorNames {
+            kubernetes: named(|raw| raw.kubernetes.is_some()),
+            oidc: named(|raw| raw.oidc.is_some()),
+        };
         let store_names: Vec<String> = stores.iter().flatten().filter_map(|raw| raw.name.clone()).collect();
 
-        let server = self.server.unwrap_or_default().check(check);
-        let authenticators = authenticators::check(authenticators, check);
-        let administrators = self.administrators.unwrap_or_default().check(&names, check);
-        let attestation = self.attestation.unwrap_or_default().check(check);
-        let stores = stores::check(stores, check);
-        let database = self.database.unwrap_or_default().check(check);
-        let policies = self.policies.unwrap_or_default().check(&store_names, &names.clusters, check);
-        policies::check_clusters(&policies, &authenticators, check);
-        let tickets = self.tickets.unwrap_or_default().check(database.as_ref().map(|database| &database.url), check);
-        let limits = self.limits.unwrap_or_default().check(check);
-        let audit = self.audit.unwrap_or_default().check(check);
-        let telemetry = self.telemetry.unwrap_or_default().check(check);
-        let vault_api = self.vault_api.unwrap_or_default().check(check);
+        let server = self.server.unwrap_or_default().validate(faults);
+        let authenticators = authenticators::validate(authenticators, faults);
+        let administrators = self.administrators.unwrap_or_default().validate(&names, faults);
+        let attestation = self.attestation.unwrap_or_default().validate(faults);
+        let stores = stores::validate(stores, faults);
+        let database = self.database.unwrap_or_default().validate(faults);
+        let policies = self.policies.unwrap_or_default().validate(&store_names, &names.kubernetes, faults);
+        policies::validate_clusters(&policies, &authenticators, faults);
+        let tickets =
+            self.tickets.unwrap_or_default().validate(database.as_ref().map(|database| &database.url), faults);
+        let limits = self.limits.unwrap_or_default().validate(faults);
+        let audit = self.audit.unwrap_or_default().validate(faults);
+        let telemetry = self.telemetry.unwrap_or_default().validate(faults);
+        let vault_api = self.vault_api.unwrap_or_default().validate(faults);
         Some(Config {
             server: server?,
             authenticators,
@@ -157,17 +164,18 @@ impl ConfigFile {
     }
 }
 
-/// Whether a fault is only a consequence of a removed value: it is at the same place, at one below it, or in the
-/// entry that contains it.
-fn follows(fault: &Fault, cause: &Fault) -> bool {
-    let below = fault.pointer.strip_prefix(&cause.pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    let parent =
+/// Whether a fault is only a consequence of a removed value. The fault then has the place of the value, a place below it, or that of
+/// the entry that contains it.
+fn is_consequence(fault: &Fault, cause: &Fault) -> bool {
+    let is_below =
+        fault.pointer.strip_prefix(&cause.pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let is_parent =
         cause.pointer.rsplit_once('/').is_some_and(|(parent, _)| !parent.is_empty() && parent == fault.pointer);
-    !cause.pointer.is_empty() && (below || parent)
+    !cause.pointer.is_empty() && (is_below || is_parent)
 }
 
-/// Sorts by place, and adds the variables that set the values.
-fn with_variables(mut faults: Vec<Fault>, overrides: &[Override]) -> Vec<Fault> {
+/// Sorts faults by place, and adds the names of the variables that set the values.
+fn sort_and_name_variables(mut faults: Vec<Fault>, overrides: &[Override]) -> Vec<Fault> {
     for fault in &mut faults {
         if let Some(one) = overrides.iter().find(|one| one.pointer == fault.pointer) {
             fault.detail = format!("{} (set by {})", fault.detail, one.variable);

@@ -1,7 +1,6 @@
-//! THE SETTINGS: the checked configuration, one file for each section. It imports nothing of what it configures.
+//! The configuration, one file for each section. It does not import the rooms that it configures.
 //!
-//! Every section has two types: a raw one for serde, in which every key is optional, and a checked one, which only
-//! [`load`] creates.
+//! A section has two types: a raw one for serde, in which every key is optional, and a validated one, which only [`load`] creates.
 
 pub mod administrators;
 pub mod attestation;
@@ -26,18 +25,18 @@ pub mod tickets;
 pub mod vault_api;
 
 mod address;
-mod check;
 mod defaults;
 mod environment;
+mod fault_collector;
 mod load;
 mod postgres_options;
 mod sections;
 mod size;
 mod warnings;
 
-pub use authenticators::OF_CLUSTER;
+pub use authenticators::ISSUER_OF_CLUSTER;
 pub use defaults::DEFAULT_YAML;
-pub use load::{MAX_BYTES, embedded, from_text, load};
+pub use load::{MAX_BYTES, from_text, load, load_embedded};
 pub use sections::Config;
 
 #[cfg(test)]

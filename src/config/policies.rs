@@ -1,23 +1,23 @@
-//! `policies`: where policies are read from, and an upper bound on all of them.
+//! `policies`: the sources of policies, and upper bounds on what they grant.
 
 use super::authenticators::{Authenticator, Kind};
-use super::ceiling::{CeilingEntry, RawCeilingEntry, path_prefix};
-use super::check::Check;
+use super::ceiling::{CeilingEntry, RawCeilingEntry, parse_path_prefix};
+use super::fault_collector::FaultCollector;
 use super::tenants::{RawTenant, Tenant};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The checked section.
+/// The validated section.
 #[derive(Debug, Clone)]
 pub struct Policies {
-    /// A directory of YAML policies, read again on change.
+    /// A directory with policies in YAML, read again after a change.
     pub directory: Option<PathBuf>,
-    /// The kubernetes authenticators whose clusters have policies as custom resources.
+    /// The kubernetes authenticators from whose clusters custom resources are read as policies.
     pub custom_resources: Vec<Arc<str>>,
-    /// What the policies of namespaces can grant.
+    /// The secrets that the policies of namespaces may grant.
     pub tenants: Vec<Tenant>,
-    /// If not empty, policies cannot grant any other secrets.
+    /// The only secrets that policies may grant, unless it is empty.
     pub ceiling: Vec<CeilingEntry>,
 }
 
@@ -31,48 +31,53 @@ pub(super) struct RawPolicies {
 }
 
 impl RawPolicies {
-    /// `stores` has the names of all stores, `clusters` those of all kubernetes authenticators, including entries with faults.
-    pub(super) fn check(self, stores: &[String], clusters: &[String], check: &mut Check) -> Policies {
-        let directory = check.directory_if_set("/policies/directory", self.directory);
+    /// `stores` has the names of all stores and `clusters` those of all kubernetes authenticators, including those of entries with
+    /// faults.
+    pub(super) fn validate(self, stores: &[String], clusters: &[String], faults: &mut FaultCollector) -> Policies {
+        let directory = faults.optional_directory("/policies/directory", self.directory);
         let mut custom_resources: Vec<Arc<str>> = Vec::new();
         for (index, name) in self.custom_resources.into_iter().flatten().enumerate() {
-            let at = format!("/policies/customResources/{index}");
-            let Some(name) = check.required(&at, name) else { continue };
+            let pointer = format!("/policies/customResources/{index}");
+            let Some(name) = faults.require(&pointer, name) else { continue };
             if !clusters.contains(&name) {
-                check.fault(at, "must be the name of a kubernetes authenticator");
+                faults.record(pointer, "must be the name of a kubernetes authenticator");
             } else if custom_resources.iter().any(|other| **other == *name) {
-                check.fault(at, "is listed twice");
+                faults.record(pointer, "is listed twice");
             } else {
                 custom_resources.push(name.into());
             }
         }
         let mut tenants = Vec::new();
         for (index, raw) in self.tenants.into_iter().flatten().enumerate() {
-            let at = format!("/policies/tenants/{index}");
-            tenants.extend(check.required(&at, raw).and_then(|raw| raw.check(&at, stores, check)));
+            let pointer = format!("/policies/tenants/{index}");
+            tenants.extend(faults.require(&pointer, raw).and_then(|raw| raw.validate(&pointer, stores, faults)));
         }
         let mut ceiling = Vec::new();
         for (index, raw) in self.ceiling.into_iter().flatten().enumerate() {
-            let at = format!("/policies/ceiling/{index}");
-            let entry = check.required(&at, raw).and_then(|raw| raw.check(&at, stores, path_prefix, check));
+            let pointer = format!("/policies/ceiling/{index}");
+            let entry =
+                faults.require(&pointer, raw).and_then(|raw| raw.validate(&pointer, stores, parse_path_prefix, faults));
             ceiling.extend(entry);
         }
         Policies { directory, custom_resources, tenants, ceiling }
     }
 }
 
-/// Two authenticators may have one cluster, whose objects would then have their names twice.
-pub(super) fn check_clusters(policies: &Policies, authenticators: &[Authenticator], check: &mut Check) {
-    let kubeconfig = |name: &Arc<str>| {
+/// Refuses two authenticators of the same cluster, whose policies would have the same names.
+pub(super) fn validate_clusters(policies: &Policies, authenticators: &[Authenticator], faults: &mut FaultCollector) {
+    let kubeconfig_of = |name: &Arc<str>| {
         authenticators.iter().find(|one| one.name == *name).and_then(|one| match &one.kind {
             Kind::Kubernetes(kubernetes) => Some(kubernetes.kubeconfig.as_ref()),
             Kind::Oidc(_) => None,
         })
     };
-    let listed: Vec<_> = policies.custom_resources.iter().map(kubeconfig).collect();
-    for (index, one) in listed.iter().enumerate() {
-        if one.is_some() && listed[..index].contains(one) {
-            check.fault(format!("/policies/customResources/{index}"), "has the cluster of another one of the list");
+    let kubeconfigs: Vec<_> = policies.custom_resources.iter().map(kubeconfig_of).collect();
+    for (index, kubeconfig) in kubeconfigs.iter().enumerate() {
+        if kubeconfig.is_some() && kubeconfigs[..index].contains(kubeconfig) {
+            faults.record(
+                format!("/policies/customResources/{index}"),
+                "is for the same cluster as another entry of the list",
+            );
         }
     }
 }

@@ -1,19 +1,19 @@
-//! The options of a PostgreSQL URL, with libpq's names and meanings. Session settings are not among them: they could undo what is
-//! checked at start.
+//! The options of a PostgreSQL URL, with libpq's names and meanings. Session settings are refused, because they could override
+//! settings that are checked at start.
 
 use percent_encoding::percent_decode_str;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Bounds of `connect_timeout`. libpq waits forever with 0.
+/// Bounds of `connect_timeout` in seconds. 0, with which libpq waits forever, is refused.
 const CONNECT_TIMEOUT: std::ops::RangeInclusive<u64> = 1..=60;
 
 /// Options of libpq that are refused, each with what to write instead.
-const REFUSED: [(&str, &str); 21] = [
+const REFUSED_OPTIONS: [(&str, &str); 21] = [
     (
         "options",
-        "must not have the option options: session settings could undo what is checked at start. Set them with ALTER ROLE",
+        "must not have the option options: session settings could override what is checked at start. Set them with ALTER ROLE",
     ),
     ("password", "must not have the option password: write it before the host, or use database.passwordFile"),
     ("passfile", "must not have the option passfile: write database.passwordFile, a file with the password alone"),
@@ -43,28 +43,28 @@ const REFUSED: [(&str, &str); 21] = [
     ("replication", "must not have the option replication"),
 ];
 
-const UNKNOWN: &str = "has an option other than sslmode, sslrootcert, sslcert, sslkey, target_session_attrs, connect_timeout, host, \
+const UNKNOWN_OPTION: &str = "has an option other than sslmode, sslrootcert, sslcert, sslkey, target_session_attrs, connect_timeout, host, \
      port, application_name. Remove it, or percent-encode the ? of a password as %3F";
 
-/// Which servers are used.
+/// Which server is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionTarget {
     /// The first that accepts the connection.
     Any,
-    /// One whose sessions accept writes: `transaction_read_only` is off.
+    /// The first whose sessions accept writes: `transaction_read_only` is off.
     ReadWrite,
-    /// One that is not a standby.
+    /// The first that is not a standby.
     Primary,
 }
 
-/// Which authorities are trusted in addition to the public ones.
+/// The trusted root certificates. Those of a file are added to the public ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Roots {
     Public,
     File(PathBuf),
 }
 
-/// The checked options.
+/// The validated options.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Options {
     pub(super) target: Option<SessionTarget>,
@@ -77,10 +77,10 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// Parses the part of a URL after `?`. Also returns the hosts that it names, each with its port.
+    /// Parses the part of a URL after `?`. Also returns the hosts of the options `host` and `port`, if there are any.
     ///
     /// # Errors
-    /// The fault, without any part of the URL.
+    /// The fault. It contains no part of the URL.
     pub(super) fn parse(query: &str) -> Result<(Self, Option<Vec<String>>), &'static str> {
         let mut options = Self::default();
         let (mut hosts, mut ports) = (None, None);
@@ -88,28 +88,28 @@ impl Options {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value = percent_decode_str(value).decode_utf8().map_err(|_| "has an option that is not UTF-8")?;
             match key {
-                "sslmode" => options.ssl_mode = Some(ssl_mode(&value)?),
+                "sslmode" => options.ssl_mode = Some(parse_ssl_mode(&value)?),
                 "sslrootcert" if value == "system" => options.roots = Some(Roots::Public),
-                "sslrootcert" => options.roots = Some(Roots::File(absolute(&value)?)),
-                "sslcert" => options.certificate = Some(absolute(&value)?),
-                "sslkey" => options.key = Some(absolute(&value)?),
-                "target_session_attrs" => options.target = Some(target(&value)?),
-                "connect_timeout" => options.connect_timeout = Some(connect_timeout(&value)?),
+                "sslrootcert" => options.roots = Some(Roots::File(parse_absolute_path(&value)?)),
+                "sslcert" => options.certificate = Some(parse_absolute_path(&value)?),
+                "sslkey" => options.key = Some(parse_absolute_path(&value)?),
+                "target_session_attrs" => options.target = Some(parse_target(&value)?),
+                "connect_timeout" => options.connect_timeout = Some(parse_connect_timeout(&value)?),
                 "application_name" => options.application_name = Some(value.into_owned()),
                 "host" => hosts = Some(value.into_owned()),
                 "port" => ports = Some(value.into_owned()),
                 other => {
-                    let refused = REFUSED.iter().find(|(name, _)| *name == other);
-                    return Err(refused.map_or(UNKNOWN, |(_, why)| why));
+                    let refused = REFUSED_OPTIONS.iter().find(|(name, _)| *name == other);
+                    return Err(refused.map_or(UNKNOWN_OPTION, |(_, detail)| detail));
                 }
             }
         }
-        options.complete()?;
-        Ok((options, with_ports(hosts.as_deref(), ports.as_deref())?))
+        options.validate_combinations()?;
+        Ok((options, combine_hosts_and_ports(hosts.as_deref(), ports.as_deref())?))
     }
 
-    /// Checks options that depend on each other.
-    fn complete(&mut self) -> Result<(), &'static str> {
+    /// Validates options that depend on each other, and sets their defaults.
+    fn validate_combinations(&mut self) -> Result<(), &'static str> {
         if self.certificate.is_some() != self.key.is_some() {
             return Err("has one of sslcert and sslkey: write both, or neither");
         }
@@ -118,7 +118,7 @@ impl Options {
             (Some(Roots::Public), Some(mode)) if mode != "verify-full" => {
                 return Err("has sslrootcert=system without sslmode=verify-full: write both");
             }
-            // As in libpq: a file of authorities means that they are checked.
+            // As in libpq: with a file of root certificates, the certificate is verified.
             (Some(Roots::File(_)), Some("require")) => self.ssl_mode = Some("verify-ca"),
             (Some(Roots::File(_)), None | Some("disable" | "prefer")) => {
                 return Err("has sslrootcert without a check of certificates: write sslmode=verify-full");
@@ -131,14 +131,14 @@ impl Options {
         Ok(())
     }
 
-    /// The files, each with its option's name.
+    /// The files, each with the name of its option.
     pub(super) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let roots = if let Some(Roots::File(file)) = &self.roots { Some(file) } else { None };
         let named = [("sslrootcert", roots), ("sslcert", self.certificate.as_ref()), ("sslkey", self.key.as_ref())];
         named.into_iter().filter_map(|(name, file)| Some((name, file?.as_path())))
     }
 
-    /// Adds them to those of a host.
+    /// Sets the options on those of a host.
     pub(super) fn apply(&self, mut host: PgConnectOptions) -> PgConnectOptions {
         if let Some(mode) = self.ssl_mode.and_then(|mode| mode.parse::<PgSslMode>().ok()) {
             host = host.ssl_mode(mode);
@@ -156,15 +156,15 @@ impl Options {
     }
 }
 
-/// libpq's modes but `allow`, which sqlx takes as `disable`.
-fn ssl_mode(value: &str) -> Result<&'static str, &'static str> {
+/// Parses `sslmode`. `allow` is refused, because sqlx treats it as `disable`.
+fn parse_ssl_mode(value: &str) -> Result<&'static str, &'static str> {
     const MODES: [&str; 5] = ["verify-full", "verify-ca", "require", "prefer", "disable"];
     MODES.into_iter().find(|mode| *mode == value).ok_or(
         "has another sslmode than verify-full, verify-ca, require, prefer and disable: write sslmode=verify-full",
     )
 }
 
-fn target(value: &str) -> Result<SessionTarget, &'static str> {
+fn parse_target(value: &str) -> Result<SessionTarget, &'static str> {
     match value {
         "any" => Ok(SessionTarget::Any),
         "read-write" => Ok(SessionTarget::ReadWrite),
@@ -176,18 +176,18 @@ fn target(value: &str) -> Result<SessionTarget, &'static str> {
     }
 }
 
-fn connect_timeout(value: &str) -> Result<Duration, &'static str> {
+fn parse_connect_timeout(value: &str) -> Result<Duration, &'static str> {
     let seconds = value.parse().ok().filter(|seconds| CONNECT_TIMEOUT.contains(seconds));
     seconds.map(Duration::from_secs).ok_or("has a connect_timeout that is not a number of seconds from 1 to 60")
 }
 
-fn absolute(value: &str) -> Result<PathBuf, &'static str> {
+fn parse_absolute_path(value: &str) -> Result<PathBuf, &'static str> {
     let path = Path::new(value);
     if path.is_absolute() { Ok(path.to_owned()) } else { Err("has a file that is not an absolute path") }
 }
 
-/// As in libpq: one port for all hosts, or one for each.
-fn with_ports(hosts: Option<&str>, ports: Option<&str>) -> Result<Option<Vec<String>>, &'static str> {
+/// Combines the options `host` and `port`, as in libpq: one port for all hosts, or one for each. `None` without them.
+fn combine_hosts_and_ports(hosts: Option<&str>, ports: Option<&str>) -> Result<Option<Vec<String>>, &'static str> {
     let Some(hosts) = hosts else {
         return if ports.is_none() {
             Ok(None)
@@ -198,11 +198,11 @@ fn with_ports(hosts: Option<&str>, ports: Option<&str>) -> Result<Option<Vec<Str
     let hosts: Vec<&str> = hosts.split(',').collect();
     let ports: Vec<&str> = ports.map_or_else(Vec::new, |ports| ports.split(',').collect());
     if ports.len() > 1 && ports.len() != hosts.len() {
-        return Err("has another number of ports than of hosts");
+        return Err("has a different number of ports than of hosts");
     }
     let port = |index: usize| ports.get(index).or(ports.first()).filter(|port| !port.is_empty());
     let named = hosts.iter().enumerate().map(|(index, host)| match port(index) {
-        // A socket's folder may contain colons, a bare IPv6 address does.
+        // An IPv6 address needs brackets. The folder of a socket may contain colons too.
         Some(port) if host.contains(':') && !host.starts_with(['[', '/']) => format!("[{host}]:{port}"),
         Some(port) => format!("{host}:{port}"),
         None => (*host).to_owned(),
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refused_option_is_told_with_what_to_write_instead() {
+    fn refused_options_have_a_message_with_what_to_write_instead() {
         for (query, told) in [
             ("target_session_attrs=standby", "write read-write"),
             ("target_session_attrs=hunter2", "write read-write"),
@@ -236,11 +236,11 @@ mod tests {
             ("options=-cfsync%3Doff", "ALTER ROLE"),
             ("pgbouncer=true", "recognised"),
             ("port=5432", "host:port"),
-            ("host=a,b&port=1,2,3", "another number"),
+            ("host=a,b&port=1,2,3", "different number"),
             ("hunter2", "%3F"),
         ] {
-            let why = Options::parse(query).expect_err(query);
-            assert!(why.contains(told) && !why.contains("hunter2"), "{query}: {why}");
+            let fault = Options::parse(query).expect_err(query);
+            assert!(fault.contains(told) && !fault.contains("hunter2"), "{query}: {fault}");
         }
         for query in [
             "",
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn authorities_in_a_file_are_checked_as_libpq_does() {
+    fn sslrootcert_implies_verification_as_in_libpq() {
         let mode = |query| Options::parse(query).expect(query).0.ssl_mode;
         assert_eq!(mode("sslmode=require"), Some("require"));
         assert_eq!(mode("sslmode=require&sslrootcert=/ca.pem"), Some("verify-ca"));

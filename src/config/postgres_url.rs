@@ -1,4 +1,4 @@
-//! The URL of a PostgreSQL server, or of several of which one is the primary. It may hold a password.
+//! The URL of a PostgreSQL server, or of several servers of which one is the primary. It may contain a password.
 
 use super::postgres_options::Options;
 pub use super::postgres_options::SessionTarget;
@@ -11,17 +11,18 @@ use std::time::Duration;
 
 /// Maximum number of hosts.
 const MAX_HOSTS: usize = 8;
-/// Time limit for one host, unless `connect_timeout` sets another: shorter if there is another host to try.
-const ONE_HOST_WITHIN: Duration = Duration::from_secs(10);
-const EACH_HOST_WITHIN: Duration = Duration::from_secs(3);
+/// Default of `connect_timeout` with one host.
+const SINGLE_HOST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Default of `connect_timeout` for each of several hosts.
+const EACH_HOST_TIMEOUT: Duration = Duration::from_secs(3);
 
-const SHAPE: &str = "must be a URL such as postgres://user:password@host:5432/database?sslmode=verify-full";
+const INVALID_URL: &str = "must be a URL such as postgres://user:password@host:5432/database?sslmode=verify-full";
 
-/// A checked URL. Whether a connection succeeds is not known.
+/// A validated URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostgresUrl {
     /// A URL for each host, in order, without options.
-    places: Vec<SecretValue>,
+    host_urls: Vec<SecretValue>,
     has_password: bool,
     options: Options,
     password_file: Option<PathBuf>,
@@ -30,20 +31,20 @@ pub struct PostgresUrl {
 }
 
 impl PostgresUrl {
-    /// Checks a URL that begins with `postgres://` or `postgresql://`.
+    /// Parses a URL that begins with `postgres://` or `postgresql://`.
     ///
     /// # Errors
-    /// The fault, without any part of the URL.
+    /// The fault. It contains no part of the URL.
     pub fn new(url: String) -> Result<Self, &'static str> {
         let url = SecretValue::new(url);
         #[expect(clippy::disallowed_methods, reason = "its parts are checked, and kept as secrets")]
         let url = url.expose_secret();
-        let (place, query) = url.split_once('?').unwrap_or((url, ""));
-        let rest = place.split_once("://").map_or("", |(_, rest)| rest);
-        // The hosts may be an option. The database is required.
+        let (base, query) = url.split_once('?').unwrap_or((url, ""));
+        let rest = base.split_once("://").map_or("", |(_, rest)| rest);
+        // The hosts may be in an option instead. The database is required.
         let (authority, database) = rest
             .split_once('/')
-            // With an `@` it would be the rest of a password that has a slash.
+            // An `@` in it means that the password contains a slash.
             .filter(|(_, database)| !database.is_empty() && !database.contains('@'))
             .ok_or("must name a database: postgres://user:password@host:5432/database")?;
         let (user, hosts) = authority
@@ -59,19 +60,19 @@ impl PostgresUrl {
             return Err("has more than 8 hosts");
         }
         if hosts.iter().any(|host| host.contains(['@', '?', '#', '\\'])) {
-            return Err(SHAPE);
+            return Err(INVALID_URL);
         }
-        // The folder of a socket stands in the host's place.
-        let place = |host: &String| format!("postgres://{user}{}/{database}", host.replace('/', "%2F"));
-        let places = hosts.iter().map(|host| SecretValue::new(place(host))).collect();
+        // A host may be the folder of a socket.
+        let host_url = |host: &String| format!("postgres://{user}{}/{database}", host.replace('/', "%2F"));
+        let host_urls = hosts.iter().map(|host| SecretValue::new(host_url(host))).collect();
         let has_password = user.trim_end_matches('@').split_once(':').is_some_and(|(_, password)| !password.is_empty());
         let checked =
-            Self { places, has_password, options, password_file: None, direct: None, allows_data_loss: false };
-        checked.options().map_err(|_| SHAPE)?;
+            Self { host_urls, has_password, options, password_file: None, direct: None, allows_data_loss: false };
+        checked.options().map_err(|_| INVALID_URL)?;
         Ok(checked)
     }
 
-    /// Reads the password from this file for each new connection, also to the direct URL.
+    /// Reads the password from this file for each new connection, also for the direct URL.
     #[must_use]
     pub fn with_password_file(mut self, file: PathBuf) -> Self {
         self.direct = self.direct.map(|direct| Box::new(direct.with_password_file(file.clone())));
@@ -79,7 +80,7 @@ impl PostgresUrl {
         self
     }
 
-    /// With `database.allowDataLoss`.
+    /// Sets `database.allowDataLoss`.
     #[must_use]
     pub fn allowing_data_loss(mut self, allowed: bool) -> Self {
         self.direct = self.direct.map(|direct| Box::new(direct.allowing_data_loss(allowed)));
@@ -93,74 +94,75 @@ impl PostgresUrl {
         self.allows_data_loss
     }
 
-    /// Uses this URL for work that needs a session of its own: migrations and notifications.
+    /// Sets the URL for work that needs a session without a pooler: migrations and notifications.
     #[must_use]
     pub fn with_direct(mut self, direct: Self) -> Self {
         self.direct = Some(Box::new(direct));
         self
     }
 
-    /// The URL for work that needs a session of its own, if it is another.
+    /// The URL for work that needs a session without a pooler, if one is set.
     #[must_use]
     pub fn direct(&self) -> Option<&Self> {
         self.direct.as_deref()
     }
 
-    /// The file that holds the password.
+    /// The file with the password.
     #[must_use]
     pub fn password_file(&self) -> Option<&Path> {
         self.password_file.as_deref()
     }
 
-    /// Whether the URL itself has a password.
+    /// Whether the URL contains a password.
     #[must_use]
     pub const fn has_password(&self) -> bool {
         self.has_password
     }
 
-    /// The files of certificates and keys, each with its option's name.
+    /// The files of certificates and keys, each with the name of its option.
     pub fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         self.options.files()
     }
 
-    /// Which of the hosts is used. Claviger can only use a primary, so of several hosts that is the default.
+    /// Which of the hosts is used. With several hosts the default is `read-write`, because Claviger can use only a primary.
     #[must_use]
     pub fn target(&self) -> SessionTarget {
-        let default = if self.places.len() > 1 { SessionTarget::ReadWrite } else { SessionTarget::Any };
+        let default = if self.host_urls.len() > 1 { SessionTarget::ReadWrite } else { SessionTarget::Any };
         self.options.target.unwrap_or(default)
     }
 
-    /// Time limit for one host.
+    /// The time limit for connecting to one host.
     #[must_use]
     pub fn connect_timeout(&self) -> Duration {
-        let default = if self.places.len() > 1 { EACH_HOST_WITHIN } else { ONE_HOST_WITHIN };
+        let default = if self.host_urls.len() > 1 { EACH_HOST_TIMEOUT } else { SINGLE_HOST_TIMEOUT };
         self.options.connect_timeout.unwrap_or(default)
     }
 
-    /// Whether the server's identity is assured: its certificate is checked, with its name, or it is on this machine. `verify-ca`
-    /// does not suffice: sqlx also accepts a certificate of any public authority.
+    /// Whether the identity of every server is verified: by certificate and name, or because it is on this machine. `verify-ca` does not
+    /// suffice, because sqlx then accepts a certificate of any public authority.
     #[must_use]
     pub fn is_verified(&self) -> bool {
         let Ok(hosts) = self.options() else { return false };
         hosts.iter().all(|host| matches!(host.get_ssl_mode(), PgSslMode::VerifyFull) || is_local(host))
     }
 
-    /// Connect options for sqlx, for each host in order. The environment variables and the password file of libpq complete what
-    /// the URL omits. `extra_float_digits` is not sent, because `PgBouncer` refuses it and no column is a floating point number.
+    /// Connect options for sqlx, for each host in order. What the URL omits is taken from the environment variables and the password
+    /// file of libpq. `extra_float_digits` is not sent, because `PgBouncer` refuses it and no column is a floating point number.
     ///
     /// # Errors
     /// An environment variable has made the URL unusable since it was checked.
     pub fn options(&self) -> Result<Vec<PgConnectOptions>, sqlx::Error> {
-        self.places.iter().map(|place| Ok(self.options.apply(options(place)?.extra_float_digits(None)))).collect()
+        self.host_urls.iter().map(|url| Ok(self.options.apply(parse_options(url)?.extra_float_digits(None)))).collect()
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the password is for the server")]
-fn options(place: &SecretValue) -> Result<PgConnectOptions, sqlx::Error> {
-    let options = PgConnectOptions::from_str(place.expose_secret())?;
-    // A certificate names an IPv6 address without the brackets that a URL needs.
-    let bare = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']')).map(ToOwned::to_owned);
-    Ok(match bare {
+fn parse_options(host_url: &SecretValue) -> Result<PgConnectOptions, sqlx::Error> {
+    let options = PgConnectOptions::from_str(host_url.expose_secret())?;
+    // The brackets around an IPv6 address are removed, because its certificate does not contain them.
+    let ipv6_address =
+        options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']')).map(ToOwned::to_owned);
+    Ok(match ipv6_address {
         Some(host) => options.host(&host),
         None => options,
     })
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_what_can_be_connected_to() {
+    fn accepts_valid_urls() {
         for url in [
             "postgres://h/d",
             "postgresql://u:p%40ss@h:5433/d?sslmode=verify-full&sslrootcert=/etc/ca.pem",
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_tried_in_their_order_each_with_its_port() {
+    fn hosts_keep_their_order_and_ports() {
         let of = |hosts: &[(&str, u16)]| hosts.iter().map(|(h, p)| ((*h).to_owned(), *p)).collect::<Vec<_>>();
         assert_eq!(hosts("postgres://u:p@a:1,b:2,[::1]:3/d"), of(&[("a", 1), ("b", 2), ("::1", 3)]));
         assert_eq!(hosts("postgres://u:p@a,b/d"), of(&[("a", 5432), ("b", 5432)]));
@@ -210,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn several_hosts_mean_their_primary_unless_told_otherwise() {
+    fn several_hosts_have_other_defaults() {
         for (url, target, within) in [
             ("postgres://a/d", SessionTarget::Any, 10),
             ("postgres://a,b/d", SessionTarget::ReadWrite, 3),
@@ -224,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_the_rest_and_repeats_nothing() {
+    fn refuses_invalid_urls_without_repeating_them() {
         for url in [
             "postgres://",
             "postgres://hunter2@h",
@@ -247,14 +249,14 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_seen_where_there_is_one() {
+    fn has_password_finds_a_password() {
         for (url, has_one) in [("u:p@h", true), ("u:@h", false), ("u@h", false), ("h", false), ("h:1", false)] {
             assert_eq!(PostgresUrl::new(format!("postgres://{url}/d")).expect(url).has_password(), has_one, "{url}");
         }
     }
 
     #[test]
-    fn only_a_checked_name_or_this_machine_is_verified() {
+    fn is_verified_needs_verify_full_or_this_machine() {
         for (url, verified) in [
             ("postgres://h/d?sslmode=verify-full", true),
             ("postgres://h/d?sslmode=verify-ca", false),

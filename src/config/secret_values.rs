@@ -1,16 +1,16 @@
-//! `values` of a cloud store: how the text of one of its secrets becomes keys and values.
+//! `values` of a cloud store: how the text of a secret becomes keys and values.
 
-use super::check::Check;
+use super::fault_collector::FaultCollector;
 
-/// The form of a secret's text.
+/// How the text of a secret becomes keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecretValues {
-    /// One JSON object: its members are the keys and values.
+    /// The text is a JSON object, whose members are the keys and values.
     Object,
-    /// One value. Its key is the last segment of the path.
+    /// The text is one value, whose key is the last segment of the path.
     Text,
 }
 
-pub(super) fn check(at: &str, value: Option<String>, check: &mut Check) -> Option<SecretValues> {
-    check.word(at, value, &[("object", SecretValues::Object), ("text", SecretValues::Text)])
+pub(super) fn validate(pointer: &str, value: Option<String>, faults: &mut FaultCollector) -> Option<SecretValues> {
+    faults.require_one_of(pointer, value, &[("object", SecretValues::Object), ("text", SecretValues::Text)])
 }

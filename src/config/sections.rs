@@ -1,4 +1,4 @@
-//! The whole checked configuration, one field for each section.
+//! The validated configuration, with one field for each section.
 
 use super::administrators::Administrators;
 use super::attestation::Attestation;
@@ -14,26 +14,26 @@ use super::tickets::Tickets;
 use super::vault_api::VaultApi;
 use crate::document::Fault;
 
-/// The whole checked configuration.
+/// The validated configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Listeners and public URL.
     pub server: Server,
-    /// How callers are authenticated; at least one, with distinct names.
+    /// How callers are authenticated. At least one, with distinct names.
     pub authenticators: Vec<Authenticator>,
     /// Who may administer.
     pub administrators: Administrators,
-    /// Requirements for policies that attest by run.
+    /// Requirements for policies that use attested facts of Tekton runs.
     pub attestation: Attestation,
-    /// Where secrets are read from; at least one, with distinct names.
+    /// The stores of secrets. At least one, with distinct names.
     pub stores: Vec<Store>,
     /// Where audit events, policies and tickets are stored.
     pub database: Database,
-    /// Where policies are read from, and an upper bound on them.
+    /// The sources of policies, and upper bounds on what they grant.
     pub policies: Policies,
     /// Lifetime and binding of tickets.
     pub tickets: Tickets,
-    /// Bounds on everything that clients send.
+    /// Bounds on requests and connections of clients.
     pub limits: Limits,
     /// The audit log.
     pub audit: Audit,

@@ -1,23 +1,23 @@
 //! `server`: listeners and public URL.
 
 use super::address;
-use super::check::Check;
+use super::fault_collector::FaultCollector;
 use ipnet::IpNet;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// The checked section.
+/// The validated section.
 #[derive(Debug, Clone)]
 pub struct Server {
     /// Address of the API listener.
     pub listen: SocketAddr,
     /// Address of the ops listener: metrics and health.
     pub ops_listen: SocketAddr,
-    /// The prefix of one-time URLs, without a trailing slash. `None`: `http(s)://` and the actual address of the
-    /// API listener; only allowed if `listen` is not a wildcard address.
+    /// The prefix of download URLs, without a trailing slash. `None`, which is allowed only if `listen` is not a wildcard address: the
+    /// address of the API listener.
     pub public_url: Option<String>,
-    /// Certificate and key; plain HTTP without.
+    /// Certificate and key. `None`: HTTP without TLS.
     pub tls: Option<Tls>,
     /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
@@ -50,76 +50,83 @@ struct RawTls {
 }
 
 impl RawServer {
-    pub(super) fn check(self, check: &mut Check) -> Option<Server> {
+    pub(super) fn validate(self, faults: &mut FaultCollector) -> Option<Server> {
         let tls = self.tls.unwrap_or_default();
-        let wants_tls = tls.cert_file.is_some() || tls.key_file.is_some();
-        let tls = if wants_tls { tls.check(check) } else { None };
-        let default_listen = if wants_tls { "[::]:8443" } else { "[::]:8080" };
-        let listen =
-            socket_address(check, "/server/listen", Some(self.listen.unwrap_or_else(|| default_listen.into())));
-        let ops_listen = socket_address(check, "/server/opsListen", self.ops_listen);
+        let is_tls = tls.cert_file.is_some() || tls.key_file.is_some();
+        let tls = if is_tls { tls.validate(faults) } else { None };
+        let default_listen = if is_tls { "[::]:8443" } else { "[::]:8080" };
+        let listen = require_socket_address(
+            faults,
+            "/server/listen",
+            Some(self.listen.unwrap_or_else(|| default_listen.into())),
+        );
+        let ops_listen = require_socket_address(faults, "/server/opsListen", self.ops_listen);
         if let (Some(listen), Some(ops_listen)) = (listen, ops_listen)
-            && collide(listen, ops_listen)
+            && have_same_port(listen, ops_listen)
         {
-            check.fault("/server/opsListen", "must differ from server.listen");
+            faults.record("/server/opsListen", "must differ from server.listen");
         }
         if self.public_url.is_none() && listen.is_some_and(is_wildcard) {
-            check.fault("/server/publicUrl", "must be set where server.listen is a wildcard");
+            faults.record("/server/publicUrl", "must be set where server.listen is a wildcard");
         }
-        let public_url = self.public_url.and_then(|url| check.noted("/server/publicUrl", address::check_base(url)));
+        let public_url =
+            self.public_url.and_then(|url| faults.ok_or_record("/server/publicUrl", address::validate_base(url)));
         let trusted_proxies: Vec<IpNet> = self
             .trusted_proxies
             .into_iter()
             .flatten()
             .enumerate()
-            .filter_map(|(index, cidr)| network(check, &format!("/server/trustedProxies/{index}"), cidr))
+            .filter_map(|(index, cidr)| require_network(faults, &format!("/server/trustedProxies/{index}"), cidr))
             .collect();
         if IpNet::aggregate(&trusted_proxies).iter().any(|network| network.prefix_len() == 0) {
-            check.fault("/server/trustedProxies", EVERYBODY);
+            faults.record("/server/trustedProxies", ALL_ADDRESSES);
         }
         Some(Server { listen: listen?, ops_listen: ops_listen?, public_url, tls, trusted_proxies })
     }
 }
 
 impl RawTls {
-    fn check(self, check: &mut Check) -> Option<Tls> {
+    fn validate(self, faults: &mut FaultCollector) -> Option<Tls> {
         const CERT_FILE: &str = "/server/tls/certFile";
         const KEY_FILE: &str = "/server/tls/keyFile";
-        let both = self.cert_file.is_some() && self.key_file.is_some();
-        if !both {
+        let has_both = self.cert_file.is_some() && self.key_file.is_some();
+        if !has_both {
             let missing = if self.cert_file.is_none() { CERT_FILE } else { KEY_FILE };
-            check.fault(missing, "must be set too: TLS needs a certificate and its key");
+            faults.record(missing, "must be set too: TLS needs a certificate and its key");
         }
-        let cert_file = check.file_if_set(CERT_FILE, self.cert_file);
-        let key_file = check.file_if_set(KEY_FILE, self.key_file);
+        let cert_file = faults.optional_file(CERT_FILE, self.cert_file);
+        let key_file = faults.optional_file(KEY_FILE, self.key_file);
         Some(Tls { cert_file: cert_file?, key_file: key_file? })
     }
 }
 
-fn socket_address(check: &mut Check, at: &str, value: Option<String>) -> Option<SocketAddr> {
-    let text = check.required(at, value)?;
-    check.noted(at, text.parse().map_err(|_| "must be an address and a port, such as [::]:8443 or 0.0.0.0:8443"))
+fn require_socket_address(faults: &mut FaultCollector, pointer: &str, value: Option<String>) -> Option<SocketAddr> {
+    let text = faults.require(pointer, value)?;
+    faults.ok_or_record(
+        pointer,
+        text.parse().map_err(|_| "must be an address and a port, such as [::]:8443 or 0.0.0.0:8443"),
+    )
 }
 
-fn network(check: &mut Check, at: &str, value: Option<String>) -> Option<IpNet> {
-    let text = check.required(at, value)?;
-    let network: IpNet = check.noted(at, text.parse().map_err(|_| "must be a CIDR such as 10.0.0.0/8"))?;
+fn require_network(faults: &mut FaultCollector, pointer: &str, value: Option<String>) -> Option<IpNet> {
+    let text = faults.require(pointer, value)?;
+    let network: IpNet = faults.ok_or_record(pointer, text.parse().map_err(|_| "must be a CIDR such as 10.0.0.0/8"))?;
     if network.prefix_len() == 0 {
-        check.fault(at, EVERYBODY);
+        faults.record(pointer, ALL_ADDRESSES);
         return None;
     }
     Some(network.trunc())
 }
 
-const EVERYBODY: &str = "is everybody: whoever can connect could write any address into X-Forwarded-For. Write the networks of the \
-     proxies that you run, such as 10.0.0.0/8";
+const ALL_ADDRESSES: &str = "is everybody: anyone who can connect could write any address into X-Forwarded-For. Write the networks of \
+     the proxies that you run, such as 10.0.0.0/8";
 
 fn is_wildcard(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_unspecified()
 }
 
-/// Whether two listeners would use the same port. Port 0 always gets a free port.
-fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+/// Whether two listeners would use the same port of an address. Port 0 means any free port.
+fn have_same_port(a: SocketAddr, b: SocketAddr) -> bool {
     let same_ip = a.ip().to_canonical() == b.ip().to_canonical();
     a.port() == b.port() && a.port() != 0 && (same_ip || is_wildcard(a) || is_wildcard(b))
 }

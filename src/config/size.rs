@@ -1,11 +1,11 @@
 //! Sizes in bytes, with units.
 
-use super::check::Check;
+use super::fault_collector::FaultCollector;
 use serde::{Deserialize, Deserializer, de};
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// A size as written: a string or a number.
+/// A size that has not been parsed: a string or a number.
 pub(super) struct Size(String);
 
 impl<'de> Deserialize<'de> for Size {
@@ -15,7 +15,7 @@ impl<'de> Deserialize<'de> for Size {
             type Value = Size;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str(A_SIZE)
+                f.write_str(EXPECTED_FORM)
             }
 
             fn visit_str<E>(self, text: &str) -> Result<Size, E> {
@@ -30,31 +30,39 @@ impl<'de> Deserialize<'de> for Size {
     }
 }
 
-const A_SIZE: &str = "a size such as 64KiB, 1MiB or 65536";
+const EXPECTED_FORM: &str = "a size such as 64KiB, 1MiB or 65536";
 pub(super) const MIB: u64 = 1 << 20;
 pub(super) const TIB: u64 = 1 << 40;
 /// Binary units, the largest first.
 const UNITS: [(&str, u64); 4] = [("TiB", TIB), ("GiB", 1 << 30), ("MiB", MIB), ("KiB", 1 << 10)];
 
-impl Check<'_> {
-    /// A size within bounds.
-    pub(super) fn size(&mut self, at: &str, value: Option<Size>, bounds: RangeInclusive<u64>) -> Option<u64> {
-        let Size(text) = self.required(at, value)?;
+impl FaultCollector<'_> {
+    /// Requires a size within bounds, and returns it in bytes.
+    pub(super) fn require_size(
+        &mut self,
+        pointer: &str,
+        value: Option<Size>,
+        bounds: RangeInclusive<u64>,
+    ) -> Option<u64> {
+        let Size(text) = self.require(pointer, value)?;
         let unit = UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)));
         let (digits, unit) = unit.unwrap_or((&text, 1));
-        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-        let bytes = digits.parse::<u64>().ok().filter(|_| plain).and_then(|number| number.checked_mul(unit));
-        let bytes = self.noted(at, bytes.ok_or_else(|| format!("must be {A_SIZE}")))?;
+        let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        let bytes = digits.parse::<u64>().ok().filter(|_| is_number).and_then(|number| number.checked_mul(unit));
+        let bytes = self.ok_or_record(pointer, bytes.ok_or_else(|| format!("must be {EXPECTED_FORM}")))?;
         if !bounds.contains(&bytes) {
-            self.fault(at, format!("must be between {} and {}", words(*bounds.start()), words(*bounds.end())));
+            self.record(
+                pointer,
+                format!("must be between {} and {}", format_size(*bounds.start()), format_size(*bounds.end())),
+            );
             return None;
         }
         Some(bytes)
     }
 }
 
-/// A size with the largest unit that divides it.
-fn words(bytes: u64) -> String {
+/// Formats a size with the largest unit that divides it.
+fn format_size(bytes: u64) -> String {
     match UNITS.iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit)) {
         Some((name, unit)) => format!("{}{name}", bytes / unit),
         None if bytes == 1 => "1 byte".into(),
@@ -68,7 +76,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn sizes_have_binary_units_or_none() {
+    fn sizes_are_parsed_with_binary_units() {
         for (text, bytes) in [
             ("64KiB", Some(65536)),
             ("1MiB", Some(1_048_576)),
@@ -89,12 +97,12 @@ mod tests {
             ("99999999999999999999", None),
             ("18446744073709551615MiB", None),
         ] {
-            let mut check = Check::new(Path::new(""));
-            assert_eq!(check.size("/x", Some(Size(text.into())), 1..=TIB), bytes, "{text:?}");
-            assert_eq!(check.into_faults().len(), usize::from(bytes.is_none()), "{text:?}");
+            let mut faults = FaultCollector::new(Path::new(""));
+            assert_eq!(faults.require_size("/x", Some(Size(text.into())), 1..=TIB), bytes, "{text:?}");
+            assert_eq!(faults.into_faults().len(), usize::from(bytes.is_none()), "{text:?}");
         }
-        let mut check = Check::new(Path::new(""));
-        assert_eq!(check.size("/x", Some(Size("17MiB".into())), 1..=16 * MIB), None);
-        assert_eq!(check.into_faults()[0].detail, "must be between 1 byte and 16MiB");
+        let mut faults = FaultCollector::new(Path::new(""));
+        assert_eq!(faults.require_size("/x", Some(Size("17MiB".into())), 1..=16 * MIB), None);
+        assert_eq!(faults.into_faults()[0].detail, "must be between 1 byte and 16MiB");
     }
 }

@@ -4,19 +4,19 @@ use super::address;
 use super::aws_secrets_manager::{AwsSecretsManager, RawAwsSecretsManager};
 use super::azure_key_vault::{AzureKeyVault, RawAzureKeyVault};
 use super::cache::{Cache, RawCache};
-use super::check::{Check, MILLISECOND, MINUTE};
+use super::fault_collector::{FaultCollector, MILLISECOND, MINUTE};
 use super::gcp_secret_manager::{GcpSecretManager, RawGcpSecretManager};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One checked entry.
+/// A validated entry.
 #[derive(Debug, Clone)]
 pub struct Store {
-    /// Its name, as policies write it.
+    /// The name, which policies use.
     pub name: Arc<str>,
-    /// Its kind and settings.
+    /// The kind with its settings.
     pub kind: Kind,
 }
 
@@ -42,19 +42,19 @@ pub struct Vault {
     pub address: String,
     /// The namespace, sent as `X-Vault-Namespace`.
     pub namespace: Option<String>,
-    /// PEM root certificates; the platform's without.
+    /// PEM root certificates. `None`: those of the system.
     pub ca_file: Option<PathBuf>,
     /// The client certificate, for a server that requests one.
     pub client_certificate: Option<ClientCertificate>,
     /// The proxy for this server.
     pub proxy_url: Option<String>,
-    /// How the broker logs in.
+    /// How Claviger logs in.
     pub auth: VaultAuth,
     /// The timeout of one call.
     pub timeout: Duration,
     /// The timeout of a call that creates, renews or revokes a credential.
     pub make_timeout: Duration,
-    /// How long answers are cached.
+    /// How long secrets are cached.
     pub cache: Cache,
 }
 
@@ -67,10 +67,10 @@ pub struct ClientCertificate {
     pub key_file: PathBuf,
 }
 
-/// How the broker logs in to Vault.
+/// How Claviger logs in to Vault.
 #[derive(Debug, Clone)]
 pub enum VaultAuth {
-    /// By the broker's own `ServiceAccount` token.
+    /// With Claviger's `ServiceAccount` token.
     Kubernetes {
         /// The auth mount.
         mount: String,
@@ -79,7 +79,7 @@ pub enum VaultAuth {
         /// The projected token, read again at every login.
         token_file: PathBuf,
     },
-    /// By a JWT for the `jwt` auth method.
+    /// With a JWT, for the auth method `jwt`.
     Jwt {
         /// The auth mount.
         mount: String,
@@ -88,7 +88,7 @@ pub enum VaultAuth {
         /// The token, read again at every login.
         token_file: PathBuf,
     },
-    /// By role ID and secret ID.
+    /// With a role ID and a secret ID.
     AppRole {
         /// The auth mount.
         mount: String,
@@ -97,7 +97,7 @@ pub enum VaultAuth {
         /// The secret ID, read again at every login.
         secret_id_file: PathBuf,
     },
-    /// By a token from a file, read again when it changes.
+    /// With a token from a file, read again when it changes.
     TokenFile(PathBuf),
 }
 
@@ -158,41 +158,45 @@ struct RawFile {
     path: Option<String>,
 }
 
-/// Checks the whole list.
-pub(super) fn check(raw: Vec<Option<RawStore>>, check: &mut Check) -> Vec<Store> {
+/// Validates the list.
+pub(super) fn validate(raw: Vec<Option<RawStore>>, faults: &mut FaultCollector) -> Vec<Store> {
     if raw.is_empty() {
-        check.fault("/stores", "must have at least one entry: there would be no secrets");
+        faults.record("/stores", "must have at least one entry: without one, there are no secrets");
     }
     let mut names = Vec::new();
     let mut checked = Vec::new();
     for (index, raw) in raw.into_iter().enumerate() {
-        let at = format!("/stores/{index}");
-        let Some(mut raw) = check.required(&at, raw) else { continue };
-        let name = check.name(&format!("{at}/name"), raw.name.take(), &names);
+        let pointer = format!("/stores/{index}");
+        let Some(mut raw) = faults.require(&pointer, raw) else { continue };
+        let name = faults.require_name(&format!("{pointer}/name"), raw.name.take(), &names);
         names.extend(name.clone());
-        let kind = raw.check_kind(&at, check);
+        let kind = raw.validate_kind(&pointer, faults);
         checked.extend(name.zip(kind).map(|(name, kind)| Store { name, kind }));
     }
     checked
 }
 
 impl RawStore {
-    fn check_kind(self, at: &str, check: &mut Check) -> Option<Kind> {
+    fn validate_kind(self, pointer: &str, faults: &mut FaultCollector) -> Option<Kind> {
         match (self.vault, self.aws_secrets_manager, self.azure_key_vault, self.gcp_secret_manager, self.file) {
-            (Some(vault), None, None, None, None) => vault.check(&format!("{at}/vault"), check).map(Kind::Vault),
+            (Some(vault), None, None, None, None) => {
+                vault.validate(&format!("{pointer}/vault"), faults).map(Kind::Vault)
+            }
             (None, Some(aws), None, None, None) => {
-                aws.check(&format!("{at}/awsSecretsManager"), check).map(Kind::AwsSecretsManager)
+                aws.validate(&format!("{pointer}/awsSecretsManager"), faults).map(Kind::AwsSecretsManager)
             }
             (None, None, Some(azure), None, None) => {
-                azure.check(&format!("{at}/azureKeyVault"), check).map(Kind::AzureKeyVault)
+                azure.validate(&format!("{pointer}/azureKeyVault"), faults).map(Kind::AzureKeyVault)
             }
             (None, None, None, Some(gcp), None) => {
-                gcp.check(&format!("{at}/gcpSecretManager"), check).map(Kind::GcpSecretManager)
+                gcp.validate(&format!("{pointer}/gcpSecretManager"), faults).map(Kind::GcpSecretManager)
             }
-            (None, None, None, None, Some(file)) => check.file(&format!("{at}/file/path"), file.path).map(Kind::File),
+            (None, None, None, None, Some(file)) => {
+                faults.require_file(&format!("{pointer}/file/path"), file.path).map(Kind::File)
+            }
             _ => {
-                check.fault(
-                    at,
+                faults.record(
+                    pointer,
                     "must have exactly one of vault, awsSecretsManager, azureKeyVault, gcpSecretManager, file",
                 );
                 None
@@ -202,26 +206,29 @@ impl RawStore {
 }
 
 impl RawVault {
-    fn check(self, at: &str, check: &mut Check) -> Option<Vault> {
-        let address_at = format!("{at}/address");
-        let address = check
-            .required(&address_at, self.address)
-            .and_then(|address| check.noted(&address_at, address::check_base(address)));
-        let namespace = self.namespace.and_then(|namespace| mount(&format!("{at}/namespace"), Some(namespace), check));
-        let ca_file = check.file_if_set(&format!("{at}/caFile"), self.ca_file);
-        let cert_file = check.file_if_set(&format!("{at}/clientCertFile"), self.client_cert_file);
-        let key_file = check.file_if_set(&format!("{at}/clientKeyFile"), self.client_key_file);
+    fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<Vault> {
+        let address_pointer = format!("{pointer}/address");
+        let address = faults
+            .require(&address_pointer, self.address)
+            .and_then(|address| faults.ok_or_record(&address_pointer, address::validate_base(address)));
+        let namespace = self
+            .namespace
+            .and_then(|namespace| validate_mount(&format!("{pointer}/namespace"), Some(namespace), faults));
+        let ca_file = faults.optional_file(&format!("{pointer}/caFile"), self.ca_file);
+        let cert_file = faults.optional_file(&format!("{pointer}/clientCertFile"), self.client_cert_file);
+        let key_file = faults.optional_file(&format!("{pointer}/clientKeyFile"), self.client_key_file);
         if cert_file.is_some() != key_file.is_some() {
             let missing = if cert_file.is_some() { "clientKeyFile" } else { "clientCertFile" };
-            check.fault(format!("{at}/{missing}"), "must be set: a client certificate has both files");
+            faults.record(format!("{pointer}/{missing}"), "must be set: a client certificate has both files");
         }
         let client_certificate =
             cert_file.zip(key_file).map(|(cert_file, key_file)| ClientCertificate { cert_file, key_file });
-        let proxy_url = address::proxy(&format!("{at}/proxyUrl"), self.proxy_url, check);
-        let auth = self.auth.unwrap_or_default().check(&format!("{at}/auth"), check);
-        let timeout = check.duration(&format!("{at}/timeout"), self.timeout, MILLISECOND..=MINUTE);
-        let make_timeout = check.duration(&format!("{at}/makeTimeout"), self.make_timeout, MILLISECOND..=MINUTE * 5);
-        let cache = self.cache.unwrap_or_default().check(&format!("{at}/cache"), check);
+        let proxy_url = address::validate_proxy(&format!("{pointer}/proxyUrl"), self.proxy_url, faults);
+        let auth = self.auth.unwrap_or_default().validate(&format!("{pointer}/auth"), faults);
+        let timeout = faults.require_duration(&format!("{pointer}/timeout"), self.timeout, MILLISECOND..=MINUTE);
+        let make_timeout =
+            faults.require_duration(&format!("{pointer}/makeTimeout"), self.make_timeout, MILLISECOND..=MINUTE * 5);
+        let cache = self.cache.unwrap_or_default().validate(&format!("{pointer}/cache"), faults);
         Some(Vault {
             address: address?,
             namespace,
@@ -237,28 +244,28 @@ impl RawVault {
 }
 
 impl RawAuth {
-    fn check(self, at: &str, check: &mut Check) -> Option<VaultAuth> {
+    fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<VaultAuth> {
         match (self.kubernetes, self.jwt, self.app_role, self.token_file) {
             (Some(raw), None, None, None) => {
-                let (mount, role, token_file) = raw.check(&format!("{at}/kubernetes"), check)?;
+                let (mount, role, token_file) = raw.validate(&format!("{pointer}/kubernetes"), faults)?;
                 Some(VaultAuth::Kubernetes { mount, role, token_file })
             }
             (None, Some(raw), None, None) => {
-                let (mount, role, token_file) = raw.check(&format!("{at}/jwt"), check)?;
+                let (mount, role, token_file) = raw.validate(&format!("{pointer}/jwt"), faults)?;
                 Some(VaultAuth::Jwt { mount, role, token_file })
             }
             (None, None, Some(raw), None) => {
-                let at = format!("{at}/appRole");
-                let mount = mount(&format!("{at}/mount"), raw.mount, check);
-                let role_id = check.text(&format!("{at}/roleId"), raw.role_id);
-                let secret_id_file = check.file(&format!("{at}/secretIdFile"), raw.secret_id_file);
+                let pointer = format!("{pointer}/appRole");
+                let mount = validate_mount(&format!("{pointer}/mount"), raw.mount, faults);
+                let role_id = faults.require_text(&format!("{pointer}/roleId"), raw.role_id);
+                let secret_id_file = faults.require_file(&format!("{pointer}/secretIdFile"), raw.secret_id_file);
                 Some(VaultAuth::AppRole { mount: mount?, role_id: role_id?, secret_id_file: secret_id_file? })
             }
             (None, None, None, Some(path)) => {
-                check.file(&format!("{at}/tokenFile"), Some(path)).map(VaultAuth::TokenFile)
+                faults.require_file(&format!("{pointer}/tokenFile"), Some(path)).map(VaultAuth::TokenFile)
             }
             _ => {
-                check.fault(at, "must have exactly one of kubernetes, jwt, appRole, tokenFile");
+                faults.record(pointer, "must have exactly one of kubernetes, jwt, appRole, tokenFile");
                 None
             }
         }
@@ -266,23 +273,23 @@ impl RawAuth {
 }
 
 impl RawTokenAuth {
-    fn check(self, at: &str, check: &mut Check) -> Option<(String, String, PathBuf)> {
-        let mount = mount(&format!("{at}/mount"), self.mount, check);
-        let role = check.text(&format!("{at}/role"), self.role);
-        let token_file = check.file(&format!("{at}/tokenFile"), self.token_file);
+    fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<(String, String, PathBuf)> {
+        let mount = validate_mount(&format!("{pointer}/mount"), self.mount, faults);
+        let role = faults.require_text(&format!("{pointer}/role"), self.role);
+        let token_file = faults.require_file(&format!("{pointer}/tokenFile"), self.token_file);
         Some((mount?, role?, token_file?))
     }
 }
 
-/// An auth mount or a namespace. It becomes part of a URL path or of a header, so its characters are restricted.
-fn mount(at: &str, value: Option<String>, check: &mut Check) -> Option<String> {
-    let text = check.text(at, value)?;
-    let good = |segment: &str| {
+/// Validates an auth mount or a namespace. Its characters are restricted, because it becomes part of a URL path or of a header.
+fn validate_mount(pointer: &str, value: Option<String>, faults: &mut FaultCollector) -> Option<String> {
+    let text = faults.require_text(pointer, value)?;
+    let is_valid = |segment: &str| {
         !matches!(segment, "" | "." | "..")
             && segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
     };
-    if !text.split('/').all(good) {
-        check.fault(at, "must be segments of letters, digits and . _ - with no slash at either end");
+    if !text.split('/').all(is_valid) {
+        faults.record(pointer, "must be segments of letters, digits and . _ - with no slash at either end");
         return None;
     }
     Some(text)

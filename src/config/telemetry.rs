@@ -1,17 +1,17 @@
 //! `telemetry`: logs and traces.
 
 use super::address;
-use super::check::Check;
+use super::fault_collector::FaultCollector;
 use serde::Deserialize;
 
-/// The checked section.
+/// The validated section.
 #[derive(Debug, Clone)]
 pub struct Telemetry {
     /// The format of log lines.
     pub log_format: LogFormat,
     /// The minimum severity that is logged.
     pub log_level: LogLevel,
-    /// The base URL of an OTLP/HTTP receiver; no traces are exported without one.
+    /// The base URL of an OTLP/HTTP receiver. `None`: traces are not exported.
     pub otlp_endpoint: Option<String>,
 }
 
@@ -20,7 +20,7 @@ pub struct Telemetry {
 pub enum LogFormat {
     /// One JSON object per line.
     Json,
-    /// Text for people.
+    /// Human-readable text.
     Human,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct RawTelemetry {
 }
 
 impl RawTelemetry {
-    pub(super) fn check(self, check: &mut Check) -> Option<Telemetry> {
+    pub(super) fn validate(self, faults: &mut FaultCollector) -> Option<Telemetry> {
         let formats = [("json", LogFormat::Json), ("human", LogFormat::Human)];
         let levels = [
             ("error", LogLevel::Error),
@@ -57,12 +57,12 @@ impl RawTelemetry {
             ("debug", LogLevel::Debug),
             ("trace", LogLevel::Trace),
         ];
-        let log_format = check.word("/telemetry/logFormat", self.log_format, &formats);
-        let log_level = check.word("/telemetry/logLevel", self.log_level, &levels);
-        let otlp_endpoint = match self.otlp_endpoint.map(address::check_base).transpose() {
+        let log_format = faults.require_one_of("/telemetry/logFormat", self.log_format, &formats);
+        let log_level = faults.require_one_of("/telemetry/logLevel", self.log_level, &levels);
+        let otlp_endpoint = match self.otlp_endpoint.map(address::validate_base).transpose() {
             Ok(endpoint) => endpoint,
             Err(why) => {
-                check.fault("/telemetry/otlpEndpoint", why);
+                faults.record("/telemetry/otlpEndpoint", why);
                 None
             }
         };

@@ -1,18 +1,18 @@
-//! `policies.tenants`: which secrets the policies of a namespace may reach.
+//! `policies.tenants`: the secrets that the policies of a namespace may grant.
 
-use super::ceiling::{CeilingEntry, RawCeilingEntry, decoded_prefix};
-use super::check::Check;
+use super::ceiling::{CeilingEntry, RawCeilingEntry, decode_prefix};
+use super::fault_collector::FaultCollector;
 use serde::Deserialize;
 
-/// What a segment of a prefix is written as to stand for the namespace of the policy.
-pub const NAMESPACE: &str = "{namespace}";
+/// The placeholder for the namespace of the policy: a whole segment of a prefix.
+pub const NAMESPACE_PLACEHOLDER: &str = "{namespace}";
 
-/// One checked entry.
+/// A validated entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenant {
-    /// Patterns of namespaces; at least one. They are compiled where policies are.
+    /// Patterns of namespaces, at least one. The room `policy` compiles them.
     pub namespaces: Vec<String>,
-    /// What their policies may reach; at least one entry. A segment of a prefix may be [`NAMESPACE`].
+    /// The secrets that their policies may grant, at least one entry. A segment of a prefix may be [`NAMESPACE_PLACEHOLDER`].
     pub ceiling: Vec<CeilingEntry>,
 }
 
@@ -24,32 +24,32 @@ pub(super) struct RawTenant {
 }
 
 impl RawTenant {
-    pub(super) fn check(self, at: &str, stores: &[String], check: &mut Check) -> Option<Tenant> {
-        let namespaces_at = format!("{at}/namespaces");
+    pub(super) fn validate(self, pointer: &str, stores: &[String], faults: &mut FaultCollector) -> Option<Tenant> {
+        let namespaces_pointer = format!("{pointer}/namespaces");
         let mut namespaces = Vec::new();
         for (index, pattern) in self.namespaces.unwrap_or_default().into_iter().enumerate() {
-            namespaces.push(check.text(&format!("{namespaces_at}/{index}"), pattern)?);
+            namespaces.push(faults.require_text(&format!("{namespaces_pointer}/{index}"), pattern)?);
         }
         if namespaces.is_empty() {
-            check.fault(namespaces_at, "must have at least one pattern");
+            faults.record(namespaces_pointer, "must have at least one pattern");
         }
-        let ceiling_at = format!("{at}/ceiling");
+        let ceiling_pointer = format!("{pointer}/ceiling");
         let raw = self.ceiling.unwrap_or_default();
         if raw.is_empty() {
-            check.fault(&*ceiling_at, "must have at least one entry");
+            faults.record(&*ceiling_pointer, "must have at least one entry");
         }
         let mut ceiling = Vec::new();
         for (index, entry) in raw.into_iter().enumerate() {
-            let at = format!("{ceiling_at}/{index}");
-            ceiling.push(check.required(&at, entry)?.check(&at, stores, path_prefix, check)?);
+            let pointer = format!("{ceiling_pointer}/{index}");
+            ceiling.push(faults.require(&pointer, entry)?.validate(&pointer, stores, parse_path_prefix, faults)?);
         }
         Some(Tenant { namespaces, ceiling })
     }
 }
 
-fn path_prefix(prefix: String) -> Result<String, &'static str> {
-    if prefix.split('/').any(|segment| segment != NAMESPACE && segment.contains(['{', '}'])) {
+fn parse_path_prefix(prefix: String) -> Result<String, &'static str> {
+    if prefix.split('/').any(|segment| segment != NAMESPACE_PLACEHOLDER && segment.contains(['{', '}'])) {
         return Err("the only placeholder is {namespace}, and it must stand alone between slashes");
     }
-    decoded_prefix(prefix, |segment| segment == NAMESPACE)
+    decode_prefix(prefix, |segment| segment == NAMESPACE_PLACEHOLDER)
 }

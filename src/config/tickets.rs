@@ -1,32 +1,32 @@
 //! `tickets`: lifetime and binding of tickets.
 
-use super::check::{Check, DAY, SECOND};
 use super::database::Url;
+use super::fault_collector::{DAY, FaultCollector, SECOND};
 use crate::model::binding::BindTo;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// The checked section.
+/// The validated section.
 #[derive(Debug, Clone, Copy)]
 pub struct Tickets {
     /// The default lifetime of a ticket.
     pub ttl: Duration,
-    /// The maximum lifetime that a policy or a request can ask for.
+    /// The maximum lifetime that a policy or a request may set.
     pub max_ttl: Duration,
     /// The default binding.
     pub bind_to: BindTo,
-    /// Where tickets are kept.
-    pub store: Where,
+    /// Where tickets are stored.
+    pub store: TicketStorage,
     /// Maximum number of live tickets for one caller.
     pub max_live_per_pod: usize,
 }
 
-/// Where tickets are kept.
+/// Where tickets are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Where {
-    /// In the memory of the process that issued them; only this process redeems them.
+pub enum TicketStorage {
+    /// In memory. Only the process that issued a ticket can redeem it.
     Memory,
-    /// In the database; every replica redeems them.
+    /// In the database. Every replica can redeem every ticket.
     Database,
 }
 
@@ -41,18 +41,18 @@ pub(super) struct RawTickets {
 }
 
 impl RawTickets {
-    /// `database` is `None` if its section has a fault.
-    pub(super) fn check(self, database: Option<&Url>, check: &mut Check) -> Option<Tickets> {
-        let ttl = check.duration("/tickets/ttl", self.ttl, SECOND..=DAY);
-        let max_ttl = check.duration("/tickets/maxTtl", self.max_ttl, SECOND..=DAY);
+    /// `database` is `None` if the section `database` has a fault.
+    pub(super) fn validate(self, database: Option<&Url>, faults: &mut FaultCollector) -> Option<Tickets> {
+        let ttl = faults.require_duration("/tickets/ttl", self.ttl, SECOND..=DAY);
+        let max_ttl = faults.require_duration("/tickets/maxTtl", self.max_ttl, SECOND..=DAY);
         if let (Some(ttl), Some(max_ttl)) = (ttl, max_ttl)
             && ttl > max_ttl
         {
-            check.fault("/tickets/ttl", "must not be longer than tickets.maxTtl");
+            faults.record("/tickets/ttl", "must not be longer than tickets.maxTtl");
         }
-        let bind_to = bind_to(check, self.bind_to);
-        let store = store(check, self.store, database);
-        let max_live_per_pod = check.number("/tickets/maxLivePerPod", self.max_live_per_pod, 1..=100_000);
+        let bind_to = validate_bind_to(faults, self.bind_to);
+        let store = validate_store(faults, self.store, database);
+        let max_live_per_pod = faults.require_number("/tickets/maxLivePerPod", self.max_live_per_pod, 1..=100_000);
         Some(Tickets {
             ttl: ttl?,
             max_ttl: max_ttl?,
@@ -63,24 +63,35 @@ impl RawTickets {
     }
 }
 
-fn bind_to(check: &mut Check, value: Option<String>) -> Option<BindTo> {
+fn validate_bind_to(faults: &mut FaultCollector, value: Option<String>) -> Option<BindTo> {
     const WORDS: [(&str, BindTo); 3] = [
         (BindTo::None.as_str(), BindTo::None),
         (BindTo::Ip.as_str(), BindTo::Ip),
         (BindTo::Identity.as_str(), BindTo::Identity),
     ];
-    check.word("/tickets/bindTo", value, &WORDS)
+    faults.require_one_of("/tickets/bindTo", value, &WORDS)
 }
 
-/// The default is the database if replicas can share it.
-fn store(check: &mut Check, value: Option<String>, database: Option<&Url>) -> Option<Where> {
-    const AT: &str = "/tickets/store";
+/// Validates `store`. The default is the database if replicas can share it.
+fn validate_store(faults: &mut FaultCollector, value: Option<String>, database: Option<&Url>) -> Option<TicketStorage> {
+    const POINTER: &str = "/tickets/store";
     let Some(text) = value else {
-        return Some(if matches!(database, Some(Url::Postgres(_))) { Where::Database } else { Where::Memory });
+        return Some(if matches!(database, Some(Url::Postgres(_))) {
+            TicketStorage::Database
+        } else {
+            TicketStorage::Memory
+        });
     };
-    let store = check.word(AT, Some(text), &[("memory", Where::Memory), ("database", Where::Database)])?;
-    if store == Where::Database && matches!(database, Some(Url::SqliteMemory)) {
-        check.fault(AT, "must be memory where the database is in memory: it is gone with the process");
+    let store = faults.require_one_of(
+        POINTER,
+        Some(text),
+        &[("memory", TicketStorage::Memory), ("database", TicketStorage::Database)],
+    )?;
+    if store == TicketStorage::Database && matches!(database, Some(Url::SqliteMemory)) {
+        faults.record(
+            POINTER,
+            "must be memory where the database is in memory, whose content is lost when the process ends",
+        );
         return None;
     }
     Some(store)

@@ -1,11 +1,11 @@
 //! `vaultApi`: the Vault-compatible API.
 
-use super::check::{Check, DAY, SECOND};
+use super::fault_collector::{DAY, FaultCollector, SECOND};
 use serde::Deserialize;
 use std::time::Duration;
 
 const MAX_MOUNT_BYTES: usize = 64;
-/// First path segments that are used by other parts of Vault's API or by Claviger's own.
+/// First path segments that other parts of Vault's API or Claviger's API use.
 const RESERVED: [&str; 13] = [
     "audit",
     "auth",
@@ -22,14 +22,14 @@ const RESERVED: [&str; 13] = [
     "v1",
 ];
 
-/// The checked section.
+/// The validated section.
 #[derive(Debug, Clone)]
 pub struct VaultApi {
     /// Whether the API is served.
     pub enabled: bool,
     /// The path segment of the secret engine that clients see.
     pub mount: String,
-    /// The upper bound of `lease_duration` in the answer to a login.
+    /// The maximum `lease_duration` in the response to a login.
     pub max_token_ttl: Duration,
 }
 
@@ -42,25 +42,25 @@ pub(super) struct RawVaultApi {
 }
 
 impl RawVaultApi {
-    pub(super) fn check(self, check: &mut Check) -> Option<VaultApi> {
-        let enabled = check.required("/vaultApi/enabled", self.enabled);
-        let mount = mount(check, self.mount);
-        // An agent logs in again after about two thirds of this time, so a short value would cause a busy loop.
-        let max_token_ttl = check.duration("/vaultApi/maxTokenTtl", self.max_token_ttl, SECOND * 10..=DAY);
+    pub(super) fn validate(self, faults: &mut FaultCollector) -> Option<VaultApi> {
+        let enabled = faults.require("/vaultApi/enabled", self.enabled);
+        let mount = validate_mount(faults, self.mount);
+        // A Vault agent logs in again after about two thirds of this time, so a short value would cause a busy loop.
+        let max_token_ttl = faults.require_duration("/vaultApi/maxTokenTtl", self.max_token_ttl, SECOND * 10..=DAY);
         Some(VaultApi { enabled: enabled?, mount: mount?, max_token_ttl: max_token_ttl? })
     }
 }
 
-fn mount(check: &mut Check, value: Option<String>) -> Option<String> {
-    const AT: &str = "/vaultApi/mount";
-    let mount = check.text(AT, value)?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    if mount.len() > MAX_MOUNT_BYTES || !mount.bytes().all(plain) || matches!(mount.as_str(), "." | "..") {
-        check.fault(AT, "must be one path segment of at most 64 letters, digits and . _ -");
+fn validate_mount(faults: &mut FaultCollector, value: Option<String>) -> Option<String> {
+    const POINTER: &str = "/vaultApi/mount";
+    let mount = faults.require_text(POINTER, value)?;
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if mount.len() > MAX_MOUNT_BYTES || !mount.bytes().all(is_allowed) || matches!(mount.as_str(), "." | "..") {
+        faults.record(POINTER, "must be one path segment of at most 64 letters, digits and . _ -");
         return None;
     }
     if RESERVED.contains(&mount.as_str()) {
-        check.fault(AT, "is a path of Vault's or of Claviger's own API");
+        faults.record(POINTER, "is a path of Vault's or of Claviger's own API");
         return None;
     }
     Some(mount)

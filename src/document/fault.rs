@@ -1,11 +1,11 @@
-//! A fault in a document: its place, and a sentence that repeats no value.
+//! A fault in a document, with its place.
 
 /// A fault in a document.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
-    /// Its place: a JSON pointer (RFC 6901); empty for the whole document.
+    /// The place, as a JSON pointer (RFC 6901). Empty for the whole document.
     pub pointer: String,
-    /// What is wrong, in a sentence that repeats no value of the document.
+    /// What is wrong. It contains no value of the document, because that may be secret.
     pub detail: String,
 }
 
@@ -15,9 +15,9 @@ impl Fault {
         Self { pointer: pointer.into(), detail: detail.into() }
     }
 
-    /// The place as written in a configuration: `tickets.maxTtl`, `stores[0].name`.
+    /// The place in the notation of the configuration: `tickets.maxTtl`, `stores[0].name`.
     #[must_use]
-    pub fn dotted(&self) -> String {
+    pub fn dotted_path(&self) -> String {
         let mut path = String::new();
         for segment in self.pointer.split('/').skip(1) {
             if !segment.is_empty() && segment.bytes().all(|b| b.is_ascii_digit()) {
@@ -35,12 +35,12 @@ impl Fault {
     }
 }
 
-/// The parser's own message shows the lines around the fault, which may hold a secret. Therefore only its place
-/// and kind are kept. The scanner's syntax messages quote at most one character.
-pub(super) fn ill_formed(error: &serde_saphyr::Error) -> String {
+/// Describes an error of the YAML parser by place and kind. The parser's message is not used, because it shows the lines around the
+/// error, which may hold a secret. Only messages of the scanner are, which quote at most one character.
+pub(super) fn syntax_error_detail(error: &serde_saphyr::Error) -> String {
     use serde_saphyr::Error;
     let kind = match error.without_snippet() {
-        Error::DuplicateMappingKey { .. } => "a key stands there twice",
+        Error::DuplicateMappingKey { .. } => "duplicate key",
         Error::MultipleDocuments { .. } => "there is more than one document",
         Error::UnknownAnchor { .. } => "an alias has no anchor",
         Error::Budget { .. } | Error::AliasReplayLimitExceeded { .. } | Error::AliasExpansionLimitExceeded { .. } => {
@@ -55,8 +55,8 @@ pub(super) fn ill_formed(error: &serde_saphyr::Error) -> String {
     }
 }
 
-/// Escapes one reference token of a JSON pointer.
+/// Escapes one reference token of a JSON pointer (RFC 6901, section 3).
 #[must_use]
-pub fn escape(token: &str) -> String {
+pub fn escape_pointer_token(token: &str) -> String {
     token.replace('~', "~0").replace('/', "~1")
 }

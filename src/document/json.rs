@@ -1,19 +1,20 @@
-//! JSON texts, parsed more strictly than by `serde_json`: duplicate names are faults, because two readers may see
-//! different members.
+//! A JSON parser that refuses duplicate member names, which `serde_json` accepts. With duplicates, two parsers may see different
+//! values.
 
 use super::fault::Fault;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// Parses one JSON text. Duplicate names and nesting beyond the decoder's limit (128) are faults.
+/// Parses one JSON text.
 ///
 /// # Errors
-/// The text is not one well-formed value. The fault names the place and repeats nothing of the text.
+/// The text is not one well-formed value, has a duplicate name, or is nested more than 128 levels deep. The fault has the place, and
+/// nothing of the text.
 pub fn parse_json(text: &str) -> Result<Value, Fault> {
-    serde_json::from_str::<Strict>(text).map(|Strict(value)| value).map_err(|error| {
+    serde_json::from_str::<UniqueNames>(text).map(|UniqueNames(value)| value).map_err(|error| {
         let kind = match error.classify() {
-            serde_json::error::Category::Data => "a key stands there twice",
+            serde_json::error::Category::Data => "duplicate key",
             serde_json::error::Category::Eof => "it ends too early",
             _ => "it is not JSON, or is nested too deeply",
         };
@@ -21,17 +22,18 @@ pub fn parse_json(text: &str) -> Result<Value, Fault> {
     })
 }
 
-struct Strict(Value);
+/// A value without duplicate names.
+struct UniqueNames(Value);
 
-impl<'de> Deserialize<'de> for Strict {
+impl<'de> Deserialize<'de> for UniqueNames {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Self)
+        deserializer.deserialize_any(UniqueNamesVisitor).map(Self)
     }
 }
 
-struct StrictVisitor;
+struct UniqueNamesVisitor;
 
-impl<'de> Visitor<'de> for StrictVisitor {
+impl<'de> Visitor<'de> for UniqueNamesVisitor {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -64,7 +66,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(Strict(item)) = items.next_element()? {
+        while let Some(UniqueNames(item)) = items.next_element()? {
             list.push(item);
         }
         Ok(list.into())
@@ -72,9 +74,9 @@ impl<'de> Visitor<'de> for StrictVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
-        while let Some((key, Strict(value))) = entries.next_entry::<String, _>()? {
+        while let Some((key, UniqueNames(value))) = entries.next_entry::<String, _>()? {
             if map.insert(key, value).is_some() {
-                return Err(A::Error::custom("twice"));
+                return Err(A::Error::custom("duplicate name"));
             }
         }
         Ok(map.into())
@@ -87,13 +89,13 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn reads_json() {
+    fn parses_json() {
         let text = "\t{\"a\": [1, -1, 1.5, true, null, \"\\u00e9\\n\"],\n\t\"b\": {\"a\": {}}}\n";
         assert_eq!(parse_json(text), Ok(json!({"a": [1, -1, 1.5, true, null, "é\n"], "b": {"a": {}}})));
     }
 
     #[test]
-    fn refuses_the_rest_with_its_place_and_without_its_text() {
+    fn faults_have_the_place_and_nothing_of_the_text() {
         for text in [
             "",
             " ",

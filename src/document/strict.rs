@@ -1,16 +1,16 @@
-//! A tree for serde, with one difference: a list is not accepted for a struct. Serde's derive would accept `[a,
-//! b]` for a struct whose first two fields are `a` and `b`.
+//! A deserializer that refuses a list in place of a struct. Serde's derive would accept `[a, b]` for a struct whose first two fields
+//! are `a` and `b`.
 
 use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 use serde_json::{Error, Value};
 
-/// A tree or a subtree.
+/// Deserializes a value.
 #[derive(Clone, Copy)]
-pub(super) struct Strict<'a>(pub(super) &'a Value);
+pub(super) struct StrictDeserializer<'a>(pub(super) &'a Value);
 
-impl<'de> IntoDeserializer<'de, Error> for Strict<'de> {
+impl<'de> IntoDeserializer<'de, Error> for StrictDeserializer<'de> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -18,22 +18,22 @@ impl<'de> IntoDeserializer<'de, Error> for Strict<'de> {
     }
 }
 
-impl<'de> Deserializer<'de> for Strict<'de> {
+impl<'de> Deserializer<'de> for StrictDeserializer<'de> {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.0 {
             Value::Object(map) => {
                 let mut entries = MapDeserializer::new(map.iter().map(|(key, value)| (key.as_str(), Self(value))));
-                let read = visitor.visit_map(&mut entries)?;
-                entries.end().map(|()| read)
+                let decoded = visitor.visit_map(&mut entries)?;
+                entries.end().map(|()| decoded)
             }
             Value::Array(items) => {
                 let mut items = SeqDeserializer::new(items.iter().map(Self));
-                let read = visitor.visit_seq(&mut items)?;
-                items.end().map(|()| read)
+                let decoded = visitor.visit_seq(&mut items)?;
+                items.end().map(|()| decoded)
             }
-            single => single.deserialize_any(visitor),
+            scalar => scalar.deserialize_any(visitor),
         }
     }
 

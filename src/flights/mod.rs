@@ -1,4 +1,4 @@
-//! SINGLE FLIGHT: concurrent requests for one key share one run of the work, in a task of its own.
+//! Single flight: concurrent callers with the same key share one run of the work, which has its own task.
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
@@ -7,10 +7,10 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::Instrument as _;
 
-/// The runs under way, by key. It caches no results; that is left to the caller.
+/// The runs in progress, by key. Results are not cached.
 pub struct SingleFlight<K, V>(Mutex<HashMap<K, Flight<V>>>);
 
-/// A run in progress. A waiting caller may leave without an effect on the others. `None` if the work panicked.
+/// A handle to a run in progress. Dropping it does not stop the run. Its output is `None` if the work panicked.
 pub type Flight<V> = Shared<BoxFuture<'static, Option<V>>>;
 
 impl<K, V> SingleFlight<K, V>
@@ -18,61 +18,61 @@ where
     K: Eq + Hash + Clone + Send + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// No runs.
+    /// A group without runs.
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::default()))
     }
 
-    /// The current run of this key, or a new one. Another run may have ended between the caller's cache look-up
+    /// Joins the run of this key, or starts one. Another run may have ended between the caller's cache look-up
     /// and this call, so the work must begin with another look-up.
-    pub fn join<F, R>(self: &Arc<Self>, key: K, question: F) -> Flight<V>
+    pub fn join<F, R>(self: &Arc<Self>, key: K, work: F) -> Flight<V>
     where
         F: FnOnce() -> R,
         R: Future<Output = V> + Send + 'static,
     {
-        self.run(key, question).0
+        self.run(key, work).0
     }
 
-    /// Like [`Self::join`]; also returns whether the run was already in progress.
-    pub fn run<F, R>(self: &Arc<Self>, key: K, question: F) -> (Flight<V>, bool)
+    /// Like [`Self::join`]. Also returns whether the run was already in progress.
+    pub fn run<F, R>(self: &Arc<Self>, key: K, work: F) -> (Flight<V>, bool)
     where
         F: FnOnce() -> R,
         R: Future<Output = V> + Send + 'static,
     {
-        let mut under_way = self.under_way();
-        if let Some(flight) = under_way.get(&key) {
+        let mut in_flight = self.in_flight();
+        if let Some(flight) = in_flight.get(&key) {
             return (flight.clone(), true);
         }
-        // Boxed, because the task is moved several times before it starts: a review has ten kilobytes.
-        let question = Box::pin(question());
+        // Boxed, because the task is moved several times before it starts, and the future of a TokenReview has ten kilobytes.
+        let work = Box::pin(work());
         let remove_on_drop = RemoveOnDrop { flights: self.clone(), key: key.clone() };
         let task = async move {
             let _remove_on_drop = remove_on_drop;
-            question.await
+            work.await
         };
         // The run is traced as part of the first caller's request.
         let task = tokio::spawn(task.in_current_span());
         let flight = task.map(Result::ok).boxed().shared();
-        under_way.insert(key, flight.clone());
+        in_flight.insert(key, flight.clone());
         (flight, false)
     }
 
-    /// The number of handles to the run of this key, including the map's own.
+    /// The number of handles to the run of this key, including the map's.
     #[cfg(test)]
-    pub fn waiting(&self, key: &K) -> usize {
-        self.under_way().get(key).and_then(Shared::strong_count).unwrap_or(0)
+    pub fn handle_count(&self, key: &K) -> usize {
+        self.in_flight().get(key).and_then(Shared::strong_count).unwrap_or(0)
     }
 }
 
 impl<K, V> SingleFlight<K, V> {
-    /// A panic under the lock leaves a consistent map: each step on it is one call.
-    fn under_way(&self) -> MutexGuard<'_, HashMap<K, Flight<V>>> {
+    /// Ignores poisoning: every change of the map is a single call, so a panic leaves it consistent.
+    fn in_flight(&self) -> MutexGuard<'_, HashMap<K, Flight<V>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Removes the run from the map when its task ends, also by a panic.
+/// Removes the run from the map when its task ends or panics.
 struct RemoveOnDrop<K: Eq + Hash, V> {
     flights: Arc<SingleFlight<K, V>>,
     key: K,
@@ -80,8 +80,8 @@ struct RemoveOnDrop<K: Eq + Hash, V> {
 
 impl<K: Eq + Hash, V> Drop for RemoveOnDrop<K, V> {
     fn drop(&mut self) {
-        // Dropped outside the lock, because dropping a result runs code of its type.
-        let _landed = self.flights.under_way().remove(&self.key);
+        // The value is dropped after the lock is released, because dropping it runs code of its type.
+        let _removed = self.flights.in_flight().remove(&self.key);
     }
 }
 
@@ -92,13 +92,13 @@ mod tests {
     use tokio::sync::Notify;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn a_thousand_at_once_are_one_question() {
+    async fn a_thousand_concurrent_callers_share_one_run() {
         let flights = SingleFlight::<&str, usize>::new();
-        let (asked, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let (runs, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
         let join = |_| {
-            let (asked, gate) = (asked.clone(), gate.clone());
+            let (runs, gate) = (runs.clone(), gate.clone());
             let flight = flights.join("a", || async move {
-                let number = asked.fetch_add(1, Ordering::SeqCst);
+                let number = runs.fetch_add(1, Ordering::SeqCst);
                 gate.notified().await;
                 number
             });
@@ -106,19 +106,19 @@ mod tests {
         };
         let all: Vec<_> = (0..1000).map(join).collect();
         let other = flights.join("b", || async { 7 }).await;
-        assert_eq!(other, Some(7), "another key is another flight");
-        assert_eq!(flights.waiting(&"a"), 1001);
+        assert_eq!(other, Some(7), "another key has its own run");
+        assert_eq!(flights.handle_count(&"a"), 1001);
         gate.notify_one();
         for one in all {
             assert_eq!(one.await.unwrap(), Some(0));
         }
-        assert_eq!(asked.load(Ordering::SeqCst), 1);
-        assert!(flights.under_way().is_empty());
-        assert_eq!(flights.join("a", || async { 9 }).await, Some(9), "nothing is kept");
+        assert_eq!(runs.load(Ordering::SeqCst), 1);
+        assert!(flights.in_flight().is_empty());
+        assert_eq!(flights.join("a", || async { 9 }).await, Some(9), "results are not cached");
     }
 
     #[tokio::test]
-    async fn who_asked_first_may_hang_up() {
+    async fn a_run_continues_if_its_first_caller_leaves() {
         let flights = SingleFlight::<(), u8>::new();
         let gate = Arc::new(Notify::new());
         let waiting = gate.clone();
@@ -129,36 +129,36 @@ mod tests {
         drop(first);
         let second = flights.join((), || async { 2 });
         gate.notify_one();
-        assert_eq!(second.await, Some(1), "the first one's question went on");
+        assert_eq!(second.await, Some(1), "the first run continued");
     }
 
     #[tokio::test]
-    async fn a_question_that_panics_is_no_answer_and_does_not_stay() {
+    async fn a_panic_gives_none_and_removes_the_run() {
         let flights = SingleFlight::<(), u8>::new();
         assert_eq!(flights.join((), || async { panic!("on purpose") }).await, None);
         assert_eq!(flights.join((), || async { 1 }).await, Some(1));
     }
 
-    /// The reason not to use `moka`'s own coalescing: its work runs in the task of the first caller, and restarts
-    /// if that caller leaves.
+    /// Why `moka`'s coalescing is not used: it runs the work in the task of the first caller, and restarts the work if that caller
+    /// leaves.
     #[tokio::test(start_paused = true)]
-    async fn moka_asks_again_where_who_asked_first_hangs_up() {
+    async fn moka_restarts_the_work_if_its_first_caller_leaves() {
         let cache = moka::future::Cache::<(), u8>::new(1);
-        let asked = Arc::new(AtomicUsize::new(0));
-        let asks = || {
-            let (cache, asked) = (cache.clone(), asked.clone());
-            let question = async move {
-                asked.fetch_add(1, Ordering::SeqCst);
+        let runs = Arc::new(AtomicUsize::new(0));
+        let call = || {
+            let (cache, runs) = (cache.clone(), runs.clone());
+            let work = async move {
+                runs.fetch_add(1, Ordering::SeqCst);
                 tokio::time::sleep(std::time::Duration::from_secs(1)).await;
                 1
             };
-            tokio::spawn(async move { cache.get_with((), question).await })
+            tokio::spawn(async move { cache.get_with((), work).await })
         };
-        let (first, second) = (asks(), asks());
+        let (first, second) = (call(), call());
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        assert_eq!(runs.load(Ordering::SeqCst), 1);
         first.abort();
         assert_eq!(second.await.unwrap(), 1);
-        assert_eq!(asked.load(Ordering::SeqCst), 2, "the store was asked twice for one answer");
+        assert_eq!(runs.load(Ordering::SeqCst), 2, "the work ran twice for one result");
     }
 }

@@ -51,7 +51,7 @@ pub(super) async fn list(
     }
     let page = Page { after, limit: limit.unwrap_or(DEFAULT_LIMIT) };
     let mut events = broker.list_events(&who, &filter, page).await?;
-    events.next = events.next.as_deref().map(paging::encode);
+    events.continue_token = events.continue_token.as_deref().map(paging::encode);
     json(StatusCode::OK, &events)
 }
 

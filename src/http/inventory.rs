@@ -54,7 +54,7 @@ pub(super) async fn list(
     InventoryQuery { since, page }: InventoryQuery,
 ) -> Result<Response, Failure> {
     let mut inventory = broker.inventory(&who, since, page).await?;
-    inventory.next = inventory.next.as_deref().map(paging::encode);
+    inventory.continue_token = inventory.continue_token.as_deref().map(paging::encode);
     json(StatusCode::OK, &inventory)
 }
 

@@ -26,7 +26,7 @@ pub(super) async fn list(
     page: Page<LeasePosition>,
 ) -> Result<Response, Failure> {
     let mut leases = broker.list_leases(&who, page).await?;
-    leases.next = leases.next.as_deref().map(paging::encode);
+    leases.continue_token = leases.continue_token.as_deref().map(paging::encode);
     json(StatusCode::OK, &leases)
 }
 

@@ -7,8 +7,8 @@ use super::edge::Edge;
 use super::vault::api::VaultApi;
 use super::{client_address, framing, guard, traced_body, vault};
 use crate::broker::Context;
+use crate::model::compatible_api::CompatibleApi;
 use crate::model::request_id::RequestId;
-use crate::model::via::Via;
 use crate::traces;
 use crate::wire::problem::Code;
 use axum::extract::{MatchedPath, Request, State};
@@ -46,7 +46,7 @@ impl Identity {
     /// The span of the request: its method, the template of its route, and its id.
     fn span(&self, request: &Request) -> Span {
         let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
-        traces::request(method_label(request.method()), self.route(), self.id.as_str(), traceparent)
+        traces::request_span(method_label(request.method()), self.route(), self.id.as_str(), traceparent)
     }
 }
 
@@ -58,7 +58,7 @@ pub async fn observe(State(edge): State<Edge>, request: Request, next: Next) -> 
     if span.is_disabled() {
         return response;
     }
-    traces::answered(&span, response.status().as_u16(), code(&response));
+    traces::record_response(&span, response.status().as_u16(), code(&response));
     traced_body::in_span(response, span)
 }
 
@@ -74,7 +74,7 @@ async fn answer(edge: Edge, mut request: Request, next: Next, identity: Identity
         source_ip: client.ip,
         source_is_known: client.is_known,
         trace_id: traces::trace_id(&Span::current()),
-        via: identity.vault.map(|_| Via::Vault),
+        via: identity.vault.map(|_| CompatibleApi::Vault),
     };
     request.extensions_mut().insert(context);
 
@@ -86,9 +86,9 @@ async fn answer(edge: Edge, mut request: Request, next: Next, identity: Identity
     let response = named(response, &identity.id);
 
     let metrics = edge.broker.metrics();
-    metrics.http_request(identity.route(), method, response.status().as_u16(), started.elapsed());
+    metrics.record_http_request(identity.route(), method, response.status().as_u16(), started.elapsed());
     if let Some(code) = code(&response) {
-        metrics.error(code);
+        metrics.count_error(code);
     }
     response
 }

@@ -31,7 +31,7 @@ pub(super) async fn list(
     page: Page<String>,
 ) -> Result<Response, Failure> {
     let mut policies = broker.list_policies(&who, page).await?;
-    policies.next = policies.next.as_deref().map(paging::encode);
+    policies.continue_token = policies.continue_token.as_deref().map(paging::encode);
     json(StatusCode::OK, &policies)
 }
 
@@ -156,7 +156,7 @@ pub(super) async fn list_revisions(
     PolicyName { name }: PolicyName,
 ) -> Result<Response, Failure> {
     let mut revisions = broker.policy_revisions(&who, &name, page).await?;
-    revisions.next = revisions.next.as_deref().map(paging::encode);
+    revisions.continue_token = revisions.continue_token.as_deref().map(paging::encode);
     json(StatusCode::OK, &revisions)
 }
 

@@ -28,10 +28,10 @@ pub fn api(edge: Edge) -> Router {
     let metrics = edge.broker.metrics();
     let (mut router, contract) = routes::documented().split_for_parts();
     for (path, item) in &contract.paths.paths {
-        routes::methods(item).for_each(|method| metrics.start_route(path, method));
+        routes::methods(item).for_each(|method| metrics.init_route(path, method));
     }
     for (path, page) in [("/openapi.json", get(openapi::handle)), ("/docs", get(docs::handle))] {
-        metrics.start_route(path, "GET");
+        metrics.init_route(path, "GET");
         router = router.route(path, routes::refuse_others(page, &["GET"]));
     }
     // One stack, outermost first, because each call of `layer` boxes the service of every request again.

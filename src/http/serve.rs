@@ -66,7 +66,7 @@ pub async fn serve(
     let stopping = shutdown.clone();
     let begin = |(stream, peer, slot)| {
         let (tls, router, limits, shutdown) = (tls.clone(), router.clone(), limits.clone(), stopping.clone());
-        let open = metrics.as_ref().map(|metrics| metrics.connection_opened());
+        let open = metrics.as_ref().map(|metrics| metrics.open_connection());
         tokio::spawn(async move {
             let (_open, _slot) = (open, slot);
             connection(stream, peer, tls, router, &limits, shutdown).await;

@@ -49,7 +49,7 @@ pub(super) async fn issue(
         Ok(_) => (Outcome::Ok, "ok"),
         Err(failure) => (outcome_of(failure.code), failure.code.as_str()),
     };
-    broker.metrics().ticket_request(outcome, code);
+    broker.metrics().count_ticket_request(outcome, code);
     answer
 }
 

@@ -26,7 +26,7 @@ pub(super) async fn list(
     page: Page<String>,
 ) -> Result<Response, Failure> {
     let mut tickets = broker.list_tickets(&who, page).await?;
-    tickets.next = tickets.next.as_deref().map(paging::encode);
+    tickets.continue_token = tickets.continue_token.as_deref().map(paging::encode);
     json(StatusCode::OK, &tickets)
 }
 

@@ -1,24 +1,23 @@
-//! The forms in which programs write a value.
+//! The encodings in which programs write a value.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use std::fmt::Write as _;
 use zeroize::Zeroizing;
 
-/// Minimum length of an encoded form; shorter ones match by chance.
+/// Minimum length of an encoded form in bytes. Shorter texts match by chance.
 const MIN_ENCODED_BYTES: usize = 6;
 /// Line widths of `base64` and `openssl base64`.
-const WIDTHS: [usize; 2] = [76, 64];
+const LINE_WIDTHS: [usize; 2] = [76, 64];
 
-/// A form of a value.
+/// A kind of encoding of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Form {
     /// The value itself.
     Raw,
-    /// One line of a value with several lines.
+    /// One line of a multi-line value.
     Line,
-    /// Base64 in either alphabet, at any offset within the encoded data; also with line breaks if the value is at
-    /// its start.
+    /// Base64 in either alphabet, at any offset in the encoded data. With line breaks only at the start of the data.
     Base64,
     /// Hexadecimal.
     Hex,
@@ -46,48 +45,49 @@ impl Form {
     }
 }
 
-/// A byte string to search for, and its form.
-pub(super) type Written = (Form, Zeroizing<Vec<u8>>);
+/// An encoding of a value, and its kind.
+pub(super) type EncodedForm = (Form, Zeroizing<Vec<u8>>);
 
-/// The forms of a value without surrounding white space. Lines of at least `least_line` bytes are forms too.
-pub(super) fn of(value: &str, least_line: usize) -> Vec<Written> {
-    let mut written = List(vec![(Form::Raw, Zeroizing::new(value.as_bytes().to_vec()))]);
+/// Returns all encodings of a value, which must have no surrounding white space. They include its lines of at least `min_line_bytes`
+/// bytes.
+pub(super) fn encode_all(value: &str, min_line_bytes: usize) -> Vec<EncodedForm> {
+    let mut forms = FormList(vec![(Form::Raw, Zeroizing::new(value.as_bytes().to_vec()))]);
     for line in value.lines().map(str::trim) {
         // `-----BEGIN CERTIFICATE-----` is not a secret.
-        if line.len() >= least_line && !line.starts_with("-----") {
-            written.add(Form::Line, line.to_owned());
+        if line.len() >= min_line_bytes && !line.starts_with("-----") {
+            forms.add(Form::Line, line.to_owned());
         }
     }
     if value.contains('\n') {
-        written.add(Form::Raw, value.replace("\r\n", "\n"));
-        written.add(Form::Raw, value.replace("\r\n", "\n").replace('\n', "\r\n"));
+        forms.add(Form::Raw, value.replace("\r\n", "\n"));
+        forms.add(Form::Raw, value.replace("\r\n", "\n").replace('\n', "\r\n"));
     }
     for before in 0..3 {
-        base64(value.as_bytes(), before, &mut written);
+        add_base64(value.as_bytes(), before, &mut forms);
     }
-    written.add(Form::Hex, hex(value, |text, byte| write!(text, "{byte:02x}")));
-    written.add(Form::Hex, hex(value, |text, byte| write!(text, "{byte:02X}")));
-    for (kept, is_form) in [("-_.~", false), ("-_.~/", false), ("-_.!~*'()", false), ("-_.*", true)] {
-        written.add(Form::Url, percent(value, kept, is_form, |text, byte| write!(text, "%{byte:02X}")));
-        written.add(Form::Url, percent(value, kept, is_form, |text, byte| write!(text, "%{byte:02x}")));
+    forms.add(Form::Hex, to_hex(value, |text, byte| write!(text, "{byte:02x}")));
+    forms.add(Form::Hex, to_hex(value, |text, byte| write!(text, "{byte:02X}")));
+    for (unescaped, is_form_data) in [("-_.~", false), ("-_.~/", false), ("-_.!~*'()", false), ("-_.*", true)] {
+        forms.add(Form::Url, percent_encode(value, unescaped, is_form_data, |text, byte| write!(text, "%{byte:02X}")));
+        forms.add(Form::Url, percent_encode(value, unescaped, is_form_data, |text, byte| write!(text, "%{byte:02x}")));
     }
     for escaped in ["", "/", "<>&\u{2028}\u{2029}"] {
-        for only_ascii in [false, true] {
-            let once = json(value, escaped, only_ascii);
-            written.add(Form::Json, json(&once, escaped, only_ascii).to_string());
-            written.add(Form::Json, once.to_string());
+        for ascii_only in [false, true] {
+            let once = escape_json(value, escaped, ascii_only);
+            forms.add(Form::Json, escape_json(&once, escaped, ascii_only).to_string());
+            forms.add(Form::Json, once.to_string());
         }
     }
-    written.add(Form::Shell, value.replace('\'', r"'\''"));
-    written.add(Form::Shell, backslashed(value, r#""\$`"#));
-    written.add(Form::Shell, backslashed(value, r#""\$`!"#));
-    written.0
+    forms.add(Form::Shell, value.replace('\'', r"'\''"));
+    forms.add(Form::Shell, escape_with_backslashes(value, r#""\$`"#));
+    forms.add(Form::Shell, escape_with_backslashes(value, r#""\$`!"#));
+    forms.0
 }
 
-/// A list without duplicates.
-struct List(Vec<Written>);
+/// A list of forms without duplicates.
+struct FormList(Vec<EncodedForm>);
 
-impl List {
+impl FormList {
     fn add(&mut self, form: Form, text: String) {
         let text = Zeroizing::new(text.into_bytes());
         if text.len() >= MIN_ENCODED_BYTES && !self.0.iter().any(|(_, other)| *other == text) {
@@ -96,32 +96,31 @@ impl List {
     }
 }
 
-/// The base64 characters that do not depend on the bytes before and after the value, if `before` bytes precede it
-/// in its group of three.
-fn base64(value: &[u8], before: usize, written: &mut List) {
+/// Adds the base64 characters that depend only on the value, if `before` bytes precede it in its group of three bytes.
+fn add_base64(value: &[u8], before: usize, forms: &mut FormList) {
     let mut bytes = Zeroizing::new(vec![0; before]);
     bytes.extend_from_slice(value);
-    // A character encodes six bits; characters that include bits of neighbouring bytes are omitted.
+    // A character encodes six bits. Characters with bits of neighbouring bytes are omitted.
     let (first, end) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
     for alphabet in [STANDARD, URL_SAFE] {
         let text = Zeroizing::new(alphabet.encode(&*bytes));
-        let Some(own) = text.get(first..end) else { continue };
-        written.add(Form::Base64, own.to_owned());
+        let Some(inner) = text.get(first..end) else { continue };
+        forms.add(Form::Base64, inner.to_owned());
         if before == 0 {
-            // The value encoded alone, including its last bits.
-            written.add(Form::Base64, text.to_string());
+            // The value encoded on its own, with its last bits and padding.
+            forms.add(Form::Base64, text.to_string());
         }
-        for width in WIDTHS {
-            if before == 0 && own.len() > width {
+        for width in LINE_WIDTHS {
+            if before == 0 && inner.len() > width {
                 let lines: Vec<&str> =
-                    own.as_bytes().chunks(width).filter_map(|l| std::str::from_utf8(l).ok()).collect();
-                written.add(Form::Base64, lines.join("\n"));
+                    inner.as_bytes().chunks(width).filter_map(|l| std::str::from_utf8(l).ok()).collect();
+                forms.add(Form::Base64, lines.join("\n"));
             }
         }
     }
 }
 
-fn hex(value: &str, write: impl Fn(&mut String, u8) -> std::fmt::Result) -> String {
+fn to_hex(value: &str, write: impl Fn(&mut String, u8) -> std::fmt::Result) -> String {
     let mut text = String::with_capacity(value.len() * 2);
     for byte in value.bytes() {
         // Writing to a String does not fail.
@@ -130,12 +129,17 @@ fn hex(value: &str, write: impl Fn(&mut String, u8) -> std::fmt::Result) -> Stri
     text
 }
 
-fn percent(value: &str, kept: &str, is_form: bool, write: impl Fn(&mut String, u8) -> std::fmt::Result) -> String {
+fn percent_encode(
+    value: &str,
+    unescaped: &str,
+    is_form_data: bool,
+    write: impl Fn(&mut String, u8) -> std::fmt::Result,
+) -> String {
     let mut text = String::with_capacity(value.len() * 3);
     for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || kept.as_bytes().contains(&byte) {
+        if byte.is_ascii_alphanumeric() || unescaped.as_bytes().contains(&byte) {
             text.push(char::from(byte));
-        } else if is_form && byte == b' ' {
+        } else if is_form_data && byte == b' ' {
             text.push('+');
         } else {
             let _ = write(&mut text, byte);
@@ -144,9 +148,8 @@ fn percent(value: &str, kept: &str, is_form: bool, write: impl Fn(&mut String, u
     text
 }
 
-/// Escapes a string as JSON writers do: quotes, backslashes and control characters always, some others as
-/// selected.
-fn json(value: &str, escaped: &str, only_ascii: bool) -> Zeroizing<String> {
+/// Escapes a text for JSON: always quotes, backslashes and control characters, and also the characters in `escaped`.
+fn escape_json(value: &str, escaped: &str, ascii_only: bool) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::with_capacity(value.len() * 2));
     for c in value.chars() {
         match c {
@@ -158,7 +161,7 @@ fn json(value: &str, escaped: &str, only_ascii: bool) -> Zeroizing<String> {
             '\u{8}' => text.push_str("\\b"),
             '\u{c}' => text.push_str("\\f"),
             '/' if escaped.contains('/') => text.push_str("\\/"),
-            c if c < ' ' || escaped.contains(c) || (only_ascii && !c.is_ascii()) => {
+            c if c < ' ' || escaped.contains(c) || (ascii_only && !c.is_ascii()) => {
                 for unit in c.encode_utf16(&mut [0; 2]) {
                     let _ = write!(text, "\\u{unit:04x}");
                 }
@@ -169,7 +172,7 @@ fn json(value: &str, escaped: &str, only_ascii: bool) -> Zeroizing<String> {
     text
 }
 
-fn backslashed(value: &str, special: &str) -> String {
+fn escape_with_backslashes(value: &str, special: &str) -> String {
     let mut text = String::with_capacity(value.len() * 2);
     for c in value.chars() {
         if special.contains(c) {
@@ -185,26 +188,26 @@ mod tests {
     use super::*;
 
     fn has(value: &str, form: Form, text: &str) -> bool {
-        of(value, 8).iter().any(|(other, written)| *other == form && written.as_slice() == text.as_bytes())
+        encode_all(value, 8).iter().any(|(other, encoded)| *other == form && encoded.as_slice() == text.as_bytes())
     }
 
     #[test]
-    fn a_plain_value_has_few_forms() {
-        let forms = of("abcdefgh12345678", 8);
+    fn a_plain_value_has_few_encodings() {
+        let forms = encode_all("abcdefgh12345678", 8);
         let count = |form| forms.iter().filter(|(other, _)| *other == form).count();
         assert_eq!((count(Form::Raw), count(Form::Base64), count(Form::Hex)), (1, 4, 1));
         assert_eq!(forms.len(), 6, "its URL, JSON and shell forms are the value itself");
     }
 
     #[test]
-    fn base64_is_found_wherever_it_begins() {
+    fn base64_is_found_at_any_offset() {
         let value = "s3cr3t+value/with~all?";
         for before in 0..7 {
             for behind in 0..4 {
                 for engine in [STANDARD, URL_SAFE] {
                     let text = engine.encode(format!("{}{value}{}", "x".repeat(before), "y".repeat(behind)));
-                    let found = of(value, 8).iter().any(|(form, written)| {
-                        *form == Form::Base64 && text.contains(std::str::from_utf8(written).expect("ASCII"))
+                    let found = encode_all(value, 8).iter().any(|(form, encoded)| {
+                        *form == Form::Base64 && text.contains(std::str::from_utf8(encoded).expect("ASCII"))
                     });
                     assert!(found, "{before} before, {behind} behind: {text}");
                 }
@@ -219,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn every_writer_has_its_form() {
+    fn encodings_of_common_programs_are_included() {
         let value = "p@ss \"w\u{f6}rd\"\\<&>/'$x'`\n2nd line!";
         for (form, text) in [
             (Form::Url, "p%40ss%20%22w%C3%B6rd%22%5C%3C%26%3E%2F%27%24x%27%60%0A2nd%20line%21"),

@@ -1,6 +1,6 @@
-//! Masks values in a stream: each occurrence becomes `***`; adjacent occurrences become one mask.
+//! Masks values in a stream: `***` replaces each occurrence, or several adjacent occurrences.
 //!
-//! Bytes are held back only while they may begin a value, so that a prompt appears at once.
+//! Bytes are held back only while they may be the start of a value, so that a prompt appears at once.
 
 use super::needles::Needles;
 use super::search::Search;
@@ -12,60 +12,66 @@ const MASKED: &[u8] = b"***";
 pub struct Mask<'n> {
     search: Search<'n>,
     /// Input that has not been written yet.
-    held: Zeroizing<Vec<u8>>,
-    /// The position of `held` in the stream.
-    from: u64,
-    /// Occurrences that are not masked yet.
+    pending: Zeroizing<Vec<u8>>,
+    /// The position of `pending` in the stream.
+    pending_start: u64,
+    /// Start and end of occurrences that are not masked yet.
     spans: Vec<(u64, u64)>,
     /// The end of the last `***`, as a position in the input.
-    masked_to: u64,
+    mask_end: u64,
 }
 
 impl<'n> Mask<'n> {
     /// A filter at the start of a stream.
     #[must_use]
     pub fn new(needles: &'n Needles) -> Self {
-        Self { search: Search::new(needles), held: Zeroizing::default(), from: 0, spans: Vec::new(), masked_to: 0 }
+        Self {
+            search: Search::new(needles),
+            pending: Zeroizing::default(),
+            pending_start: 0,
+            spans: Vec::new(),
+            mask_end: 0,
+        }
     }
 
-    /// Takes the next piece of input and appends the output that is decided to `out`.
+    /// Takes the next piece of input, and appends to `out` what can be written.
     pub fn feed(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         let spans = &mut self.spans;
         self.search.feed(piece, |hit| spans.push((hit.start, hit.end)));
-        self.held.extend_from_slice(piece);
-        self.release(self.search.settled(), out);
+        self.pending.extend_from_slice(piece);
+        self.release(self.search.reported_position(), out);
     }
 
-    /// Takes the end of the input; the bytes held back are not a value.
+    /// Ends the input, and appends the rest to `out`.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        self.release(self.search.at(), out);
+        self.release(self.search.position(), out);
     }
 
-    /// Writes everything before a position. No unknown value can begin before it.
+    /// Appends everything before a position, before which no unreported value starts.
     fn release(&mut self, to: u64, out: &mut Vec<u8>) {
         self.spans.sort_unstable();
-        let mut shown = self.from.max(self.masked_to.min(to));
+        let mut written = self.pending_start.max(self.mask_end.min(to));
         let known = self.spans.partition_point(|(start, _)| *start < to);
         for (start, end) in self.spans.drain(..known) {
             // An occurrence that begins at or before the end of the last mask extends it.
-            if start > self.masked_to || self.masked_to == 0 {
-                out.extend_from_slice(part(&self.held, self.from, shown, start));
+            if start > self.mask_end || self.mask_end == 0 {
+                out.extend_from_slice(slice(&self.pending, self.pending_start, written, start));
                 out.extend_from_slice(MASKED);
             }
-            self.masked_to = self.masked_to.max(end);
-            shown = shown.max(self.masked_to.min(to));
+            self.mask_end = self.mask_end.max(end);
+            written = written.max(self.mask_end.min(to));
         }
-        out.extend_from_slice(part(&self.held, self.from, shown, to));
-        let gone = usize::try_from(to - self.from).unwrap_or(usize::MAX).min(self.held.len());
-        self.held.drain(..gone);
-        self.from = to;
+        out.extend_from_slice(slice(&self.pending, self.pending_start, written, to));
+        let released = usize::try_from(to - self.pending_start).unwrap_or(usize::MAX).min(self.pending.len());
+        self.pending.drain(..released);
+        self.pending_start = to;
     }
 }
 
-/// The bytes between two positions.
-fn part(held: &[u8], from: u64, start: u64, end: u64) -> &[u8] {
-    let index = |at: u64| usize::try_from(at.saturating_sub(from)).unwrap_or(usize::MAX);
-    held.get(index(start)..index(end)).unwrap_or_default()
+/// The pending bytes between two positions in the stream.
+fn slice(pending: &[u8], pending_start: u64, start: u64, end: u64) -> &[u8] {
+    let index = |position: u64| usize::try_from(position.saturating_sub(pending_start)).unwrap_or(usize::MAX);
+    pending.get(index(start)..index(end)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -76,7 +82,7 @@ mod tests {
 
     fn needles(values: &[&str]) -> Needles {
         let values: Vec<_> = values.iter().map(|value| (*value, SecretValue::new((*value).to_owned()))).collect();
-        Needles::new(values.iter().map(|(name, value)| (*name, value)), 4, 8).expect("a machine").0
+        Needles::new(values.iter().map(|(name, value)| (*name, value)), 4, 8).expect("an automaton").0
     }
 
     fn masked(needles: &Needles, pieces: &[&[u8]]) -> String {
@@ -89,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn no_value_shows_in_any_form() {
+    fn values_are_masked_in_every_encoding() {
         let needles = needles(&["hunter2-hunter2", "multi line\nvalue of two"]);
         for (text, expected) in [
             ("", ""),
@@ -121,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_shows_at_once() {
+    fn a_prompt_is_written_at_once() {
         let needles = needles(&["hunter2-hunter2"]);
         let (mut mask, mut out) = (Mask::new(&needles), Vec::new());
         mask.feed(b"Password: ", &mut out);
@@ -133,10 +139,9 @@ mod tests {
     }
 
     proptest! {
-        /// Compares with a slow reference: it marks every byte of every occurrence and replaces each marked run by
-        /// `***`.
+        /// Compares with a simple implementation, which marks the bytes of all occurrences and replaces each marked run by `***`.
         #[test]
-        fn as_a_plain_one_does(
+        fn masks_like_a_simple_implementation(
             values in prop::collection::vec("[ab]{4,6}", 1..4),
             text in "[abc]{0,60}",
             cuts in prop::collection::vec(0usize..60, 0..8),

@@ -1,5 +1,5 @@
-//! THE LEAKS: the forms that a value takes in logs and files, and a search for all of them at once. Pure: the
-//! input comes in pieces of any size. `exec --mask` and `scan` share it.
+//! The search for secret values in streams, in all encodings in which programs write them. Pure: the input comes in pieces of any
+//! size. `exec --mask` and `scan` use it.
 
 mod forms;
 mod mask;

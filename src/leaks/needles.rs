@@ -1,4 +1,4 @@
-//! All search texts, compiled into one automaton.
+//! All byte strings to search for (needles), compiled into one automaton.
 
 use super::forms::{self, Form};
 use crate::model::secret::SecretValue;
@@ -8,74 +8,74 @@ use aho_corasick::{Anchored, BuildError, dfa};
 use std::collections::HashMap;
 use zeroize::Zeroizing;
 
-/// The automaton contains this many leading bytes of each text; the rest is compared after a match. This bounds
-/// its size.
-const ANCHOR: usize = 16;
-/// A DFA is the fastest automaton, but above this number of texts it is too large.
-const MAX_TABLE_NEEDLES: usize = 4000;
+/// How many leading bytes of each needle are in the automaton. The rest is compared after a match. This bounds the size of the
+/// automaton.
+const ANCHOR_BYTES: usize = 16;
+/// Maximum number of needles for a DFA, which is faster than an NFA but grows too large.
+const MAX_DFA_NEEDLES: usize = 4000;
 
-/// The texts, and the automaton that finds their beginnings.
+/// The needles, and the automaton that finds their first bytes.
 pub struct Needles {
-    pub(super) texts: Vec<Text>,
-    pub(super) machine: Machine,
-    /// For each state, the number of bytes of a text's beginning that it has matched.
-    depths: HashMap<StateID, usize>,
+    pub(super) needles: Vec<Needle>,
+    pub(super) automaton: NeedleAutomaton,
+    /// For each state, the number of bytes of a needle that it has matched.
+    match_lengths: HashMap<StateID, usize>,
     names: Vec<String>,
 }
 
-/// A search text.
-pub(super) struct Text {
-    /// Index in `names` of the value that it is a form of.
+/// A byte string to search for.
+pub(super) struct Needle {
+    /// The index in `names` of the value that it encodes.
     pub name: usize,
     pub form: Form,
     pub bytes: Zeroizing<Vec<u8>>,
 }
 
 /// The automaton.
-pub(super) enum Machine {
-    /// A DFA: one step per byte.
-    Table(dfa::DFA),
-    /// An NFA: slower, with little memory.
-    Links(NFA),
+pub(super) enum NeedleAutomaton {
+    /// One step per byte.
+    Dfa(dfa::DFA),
+    /// Slower, but with less memory.
+    Nfa(NFA),
 }
 
 impl Needles {
-    /// Compiles named values. Values shorter than `least` bytes match by chance; they are not searched, and their
-    /// names are returned in the second part.
+    /// Compiles named values. Values of fewer than `min_bytes` bytes are not searched for, because they match by chance; their names
+    /// are returned too.
     ///
     /// # Errors
-    /// More texts than the automaton can number; no bundle has as many.
+    /// There are more needles than the automaton can number, which no bundle reaches.
     pub fn new<'v>(
         values: impl IntoIterator<Item = (&'v str, &'v SecretValue)>,
-        least: usize,
-        least_line: usize,
+        min_bytes: usize,
+        min_line_bytes: usize,
     ) -> Result<(Self, Vec<String>), BuildError> {
-        let (mut names, mut texts, mut short) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut names, mut needles, mut short) = (Vec::new(), Vec::new(), Vec::new());
         for (name, value) in values {
-            #[expect(clippy::disallowed_methods, reason = "to know a value where it shows, it is looked for")]
+            #[expect(clippy::disallowed_methods, reason = "the value is searched for")]
             let value = value.expose_secret().trim();
-            if value.len() < least {
+            if value.len() < min_bytes {
                 short.push(name.to_owned());
                 continue;
             }
-            let written = forms::of(value, least_line).into_iter();
-            texts.extend(written.map(|(form, bytes)| Text { name: names.len(), form, bytes }));
+            let encoded = forms::encode_all(value, min_line_bytes).into_iter();
+            needles.extend(encoded.map(|(form, bytes)| Needle { name: names.len(), form, bytes }));
             names.push(name.to_owned());
         }
-        let machine = Machine::new(&texts)?;
-        let mut needles = Self { depths: HashMap::new(), texts, machine, names };
-        needles.depths = match &needles.machine {
-            Machine::Table(table) => depths(table, &needles.texts),
-            Machine::Links(links) => depths(links, &needles.texts),
+        let automaton = NeedleAutomaton::new(&needles)?;
+        let mut compiled = Self { match_lengths: HashMap::new(), needles, automaton, names };
+        compiled.match_lengths = match &compiled.automaton {
+            NeedleAutomaton::Dfa(dfa) => match_lengths(dfa, &compiled.needles),
+            NeedleAutomaton::Nfa(nfa) => match_lengths(nfa, &compiled.needles),
         };
-        Ok((needles, short))
+        Ok((compiled, short))
     }
 
-    /// The name of the value that a text is a form of, and the form.
+    /// The name of the value that a needle encodes, and the encoding.
     #[must_use]
-    pub fn describe(&self, text: usize) -> (&str, Form) {
-        let text = &self.texts[text];
-        (&self.names[text.name], text.form)
+    pub fn describe(&self, needle: usize) -> (&str, Form) {
+        let needle = &self.needles[needle];
+        (&self.names[needle.name], needle.form)
     }
 
     /// The number of values searched for.
@@ -90,51 +90,51 @@ impl Needles {
         self.names.is_empty()
     }
 
-    /// How many of the last bytes may begin a text.
-    pub(super) fn depth(&self, state: StateID) -> usize {
-        self.depths.get(&state).copied().unwrap_or(0)
+    /// How many of the last bytes may be the start of a needle.
+    pub(super) fn match_length(&self, state: StateID) -> usize {
+        self.match_lengths.get(&state).copied().unwrap_or(0)
     }
 }
 
-impl Text {
-    /// The leading bytes that the automaton contains.
+impl Needle {
+    /// The leading bytes, which are in the automaton.
     pub(super) fn anchor(&self) -> &[u8] {
-        &self.bytes[..self.bytes.len().min(ANCHOR)]
+        &self.bytes[..self.bytes.len().min(ANCHOR_BYTES)]
     }
 }
 
-impl Machine {
-    fn new(texts: &[Text]) -> Result<Self, BuildError> {
-        let anchors = texts.iter().map(Text::anchor);
-        if texts.len() <= MAX_TABLE_NEEDLES {
-            dfa::DFA::builder().prefilter(false).build(anchors).map(Self::Table)
+impl NeedleAutomaton {
+    fn new(needles: &[Needle]) -> Result<Self, BuildError> {
+        let anchors = needles.iter().map(Needle::anchor);
+        if needles.len() <= MAX_DFA_NEEDLES {
+            dfa::DFA::builder().prefilter(false).build(anchors).map(Self::Dfa)
         } else {
-            NFA::builder().prefilter(false).build(anchors).map(Self::Links)
+            NFA::builder().prefilter(false).build(anchors).map(Self::Nfa)
         }
     }
 
     /// The initial state.
     pub(super) fn start(&self) -> StateID {
         match self {
-            Self::Table(table) => start(table),
-            Self::Links(links) => start(links),
+            Self::Dfa(dfa) => start(dfa),
+            Self::Nfa(nfa) => start(nfa),
         }
     }
 }
 
-/// Our automata are built for unanchored searches and therefore have this state.
-fn start(machine: &impl Automaton) -> StateID {
-    machine.start_state(Anchored::No).unwrap_or_default()
+/// The start state of an unanchored search, for which the automata are built.
+fn start(automaton: &impl Automaton) -> StateID {
+    automaton.start_state(Anchored::No).unwrap_or_default()
 }
 
-fn depths(machine: &impl Automaton, texts: &[Text]) -> HashMap<StateID, usize> {
-    let mut depths = HashMap::new();
-    for text in texts {
-        let mut state = start(machine);
-        for (index, byte) in text.anchor().iter().enumerate() {
-            state = machine.next_state(Anchored::No, state, *byte);
-            depths.insert(state, index + 1);
+fn match_lengths(automaton: &impl Automaton, needles: &[Needle]) -> HashMap<StateID, usize> {
+    let mut lengths = HashMap::new();
+    for needle in needles {
+        let mut state = start(automaton);
+        for (index, byte) in needle.anchor().iter().enumerate() {
+            state = automaton.next_state(Anchored::No, state, *byte);
+            lengths.insert(state, index + 1);
         }
     }
-    depths
+    lengths
 }

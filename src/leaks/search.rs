@@ -1,105 +1,109 @@
-//! The search: input comes in pieces of any size, and every occurrence of every text is reported, also across
-//! pieces.
+//! The search for needles in input of several pieces. Every occurrence of every needle is reported, also across pieces.
 
-use super::needles::{Machine, Needles, Text};
+use super::needles::{Needle, NeedleAutomaton, Needles};
 use aho_corasick::Anchored;
 use aho_corasick::automaton::{Automaton, StateID};
 
 /// An occurrence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hit {
-    /// Its first byte, counted from the start of the search.
+    /// The position of its first byte, from the start of the input.
     pub start: u64,
-    /// Its end, exclusive.
+    /// The position after its last byte.
     pub end: u64,
-    /// The text; see [`Needles::describe`].
-    pub text: usize,
+    /// The needle, for [`Needles::describe`].
+    pub needle: usize,
 }
 
 /// A search in progress.
 pub struct Search<'n> {
     needles: &'n Needles,
     state: StateID,
-    at: u64,
-    /// Texts whose beginning has matched and whose rest is being compared.
-    begun: Vec<PartialMatch>,
+    position: u64,
+    /// Needles whose first bytes have matched and whose rest is being compared.
+    partial_matches: Vec<PartialMatch>,
 }
 
 struct PartialMatch {
-    text: usize,
+    needle: usize,
     start: u64,
-    seen: usize,
+    matched: usize,
 }
 
 impl<'n> Search<'n> {
     /// Starts a search.
     #[must_use]
     pub fn new(needles: &'n Needles) -> Self {
-        Self { needles, state: needles.machine.start(), at: 0, begun: Vec::new() }
+        Self { needles, state: needles.automaton.start(), position: 0, partial_matches: Vec::new() }
     }
 
-    /// Searches the next piece.
+    /// Searches the next piece, and calls `hit` for each occurrence that ends in it.
     pub fn feed(&mut self, piece: &[u8], mut hit: impl FnMut(Hit)) {
-        let (needles, at) = (self.needles, self.at);
-        self.begun.retain_mut(|begun| begun.goes_on(&needles.texts[begun.text], piece, &mut hit));
-        let begun = &mut self.begun;
-        let mut anchored = |end: usize, text: usize| {
-            let seen = needles.texts[text].anchor().len();
-            let start = at + end as u64 - seen as u64;
-            let mut new = PartialMatch { text, start, seen };
-            if new.goes_on(&needles.texts[text], &piece[end..], &mut hit) {
-                begun.push(new);
+        let (needles, position) = (self.needles, self.position);
+        self.partial_matches.retain_mut(|partial| partial.advance(&needles.needles[partial.needle], piece, &mut hit));
+        let partial_matches = &mut self.partial_matches;
+        let mut anchor_found = |end: usize, needle: usize| {
+            let matched = needles.needles[needle].anchor().len();
+            let start = position + end as u64 - matched as u64;
+            let mut new = PartialMatch { needle, start, matched };
+            if new.advance(&needles.needles[needle], &piece[end..], &mut hit) {
+                partial_matches.push(new);
             }
         };
-        match &needles.machine {
-            Machine::Table(table) => run(table, &mut self.state, piece, &mut anchored),
-            Machine::Links(links) => run(links, &mut self.state, piece, &mut anchored),
+        match &needles.automaton {
+            NeedleAutomaton::Dfa(dfa) => run_automaton(dfa, &mut self.state, piece, &mut anchor_found),
+            NeedleAutomaton::Nfa(nfa) => run_automaton(nfa, &mut self.state, piece, &mut anchor_found),
         }
-        self.at += piece.len() as u64;
+        self.position += piece.len() as u64;
     }
 
-    /// Every occurrence that begins before this position has been reported; one may still begin at it.
+    /// The position before which every occurrence that starts there has been reported.
     #[must_use]
-    pub fn settled(&self) -> u64 {
-        let anchor = self.at - self.needles.depth(self.state) as u64;
-        self.begun.iter().map(|begun| begun.start).fold(anchor, u64::min)
+    pub fn reported_position(&self) -> u64 {
+        let anchor = self.position - self.needles.match_length(self.state) as u64;
+        self.partial_matches.iter().map(|partial| partial.start).fold(anchor, u64::min)
     }
 
     /// The number of bytes searched.
     #[must_use]
-    pub const fn at(&self) -> u64 {
-        self.at
+    pub const fn position(&self) -> u64 {
+        self.position
     }
 }
 
 impl PartialMatch {
-    /// Compares the next bytes. False if the comparison has ended, with or without a match.
-    fn goes_on(&mut self, text: &Text, piece: &[u8], hit: &mut impl FnMut(Hit)) -> bool {
-        let rest = &text.bytes[self.seen..];
+    /// Compares the next bytes. Returns false if the comparison has ended, with or without a match.
+    fn advance(&mut self, needle: &Needle, piece: &[u8], hit: &mut impl FnMut(Hit)) -> bool {
+        let rest = &needle.bytes[self.matched..];
         let common = rest.len().min(piece.len());
         if rest[..common] != piece[..common] {
             return false;
         }
-        self.seen += common;
-        if self.seen < text.bytes.len() {
+        self.matched += common;
+        if self.matched < needle.bytes.len() {
             return true;
         }
-        hit(Hit { start: self.start, end: self.start + self.seen as u64, text: self.text });
+        hit(Hit { start: self.start, end: self.start + self.matched as u64, needle: self.needle });
         false
     }
 }
 
-fn run<A: Automaton>(machine: &A, state: &mut StateID, piece: &[u8], anchored: &mut impl FnMut(usize, usize)) {
-    let mut now = *state;
+fn run_automaton<A: Automaton>(
+    automaton: &A,
+    state: &mut StateID,
+    piece: &[u8],
+    anchor_found: &mut impl FnMut(usize, usize),
+) {
+    let mut current = *state;
     for (index, byte) in piece.iter().enumerate() {
-        now = machine.next_state(Anchored::No, now, *byte);
-        if machine.is_special(now) && machine.is_match(now) {
-            for which in 0..machine.match_len(now) {
-                anchored(index + 1, machine.match_pattern(now, which).as_usize());
+        current = automaton.next_state(Anchored::No, current, *byte);
+        if automaton.is_special(current) && automaton.is_match(current) {
+            for pattern in 0..automaton.match_len(current) {
+                anchor_found(index + 1, automaton.match_pattern(current, pattern).as_usize());
             }
         }
     }
-    *state = now;
+    *state = current;
 }
 
 #[cfg(test)]
@@ -110,21 +114,21 @@ mod tests {
 
     fn needles(values: &[&str]) -> Needles {
         let values: Vec<_> = values.iter().map(|value| (*value, SecretValue::new((*value).to_owned()))).collect();
-        Needles::new(values.iter().map(|(name, value)| (*name, value)), 4, 8).expect("a machine").0
+        Needles::new(values.iter().map(|(name, value)| (*name, value)), 4, 8).expect("an automaton").0
     }
 
     fn hits(needles: &Needles, pieces: &[&[u8]]) -> Vec<(u64, u64, Form)> {
         let mut search = Search::new(needles);
         let mut found = Vec::new();
         for piece in pieces {
-            search.feed(piece, |hit| found.push((hit.start, hit.end, needles.describe(hit.text).1)));
+            search.feed(piece, |hit| found.push((hit.start, hit.end, needles.describe(hit.needle).1)));
         }
         found.sort_unstable();
         found
     }
 
     #[test]
-    fn it_is_found_wherever_it_is_cut() {
+    fn a_value_is_found_wherever_the_input_is_cut() {
         let long = "a long value that is longer than any anchor";
         let needles = needles(&[long]);
         let text = format!("xx{long}yy{long}");
@@ -139,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_overlap_are_all_found() {
+    fn overlapping_values_are_all_found() {
         let needles = needles(&["abcdef", "cdefgh", "efgh", "abcdefgh"]);
         let raw = |start, end| (start, end, Form::Raw);
         assert_eq!(hits(&needles, &[b"abcdefgh"]), [raw(0, 6), raw(0, 8), raw(2, 8), raw(4, 8)]);
@@ -147,10 +151,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_settled_is_all_but_a_beginning() {
+    fn reported_position_excludes_a_possible_start_of_a_value() {
         let needles = needles(&["secret-of-more-than-one-anchor"]);
         let mut search = Search::new(&needles);
-        for (piece, settled) in [
+        for (piece, expected) in [
             (&b"nothing"[..], 7),
             (b" s", 8),
             (b"e", 8),
@@ -160,8 +164,8 @@ mod tests {
             (b"-ancho?", 41),
         ] {
             search.feed(piece, |hit| panic!("{hit:?}"));
-            assert_eq!(search.settled(), settled, "{piece:?}");
+            assert_eq!(search.reported_position(), expected, "{piece:?}");
         }
-        assert_eq!(search.at(), 41);
+        assert_eq!(search.position(), 41);
     }
 }

@@ -1,6 +1,6 @@
-//! All metric families, registered and initialised with zero at start.
+//! All metric families.
 
-use super::register::{FAST, SLOW, counters, float_gauge, gauge, gauges, histogram, histograms};
+use super::register::{FAST_BUCKETS, SLOW_BUCKETS, counters, float_gauge, gauge, gauges, histogram, histograms};
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Gauge, Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
@@ -51,11 +51,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers every family, with the configured authenticators and stores as label values, initialised with
-    /// zero.
+    /// Registers all families, and initialises their series with zero. The names of authenticators and stores are label values.
     ///
     /// # Errors
-    /// Two families have the same name; this is a programming error.
+    /// Two families have the same name, which is a programming error.
     #[expect(clippy::too_many_lines, reason = "one entry for each family")]
     pub fn new(authenticators: &[&str], stores: &[&str]) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
@@ -76,8 +75,8 @@ impl Metrics {
                 "Bearer tokens examined.",
                 &["authenticator", "outcome"],
             )?,
-            token_review_duration: histogram(r, "token_review_duration_seconds", "TokenReview calls.", &SLOW)?,
-            decision_duration: histogram(r, "decision_duration_seconds", "Decisions by policy.", &FAST)?,
+            token_review_duration: histogram(r, "token_review_duration_seconds", "TokenReview calls.", &SLOW_BUCKETS)?,
+            decision_duration: histogram(r, "decision_duration_seconds", "Decisions by policy.", &FAST_BUCKETS)?,
             store_requests: counters(
                 r,
                 "store_requests_total",
@@ -112,7 +111,7 @@ impl Metrics {
             admission_policy: gauges(
                 r,
                 "admission_policy",
-                "Whether the cluster has the admission policy for owners of Tekton runs: 1 for the state that holds.",
+                "Whether the cluster has the admission policy for owners of Tekton runs: 1 for the current state.",
                 &["cluster", "state"],
             )?,
             lease_renewals: counters(r, "lease_renewals_total", "Renewals of leases.", &["store", "outcome"])?,
@@ -120,10 +119,10 @@ impl Metrics {
             audit_write_duration: histogram(
                 r,
                 "audit_write_duration_seconds",
-                "From handing an event over until it is durable.",
-                &SLOW,
+                "Time from queueing an audit event until it is durable.",
+                &SLOW_BUCKETS,
             )?,
-            policies: gauge(r, "policies", "Policies in force.")?,
+            policies: gauge(r, "policies", "Active policies.")?,
             policy_shadow: counters(
                 r,
                 "policy_shadow_total",
@@ -143,9 +142,9 @@ impl Metrics {
                 "HTTP requests.",
                 &["route", "method"],
             )?,
-            errors: counters(r, "errors_total", "Error answers of the api listener, by code.", &["code"])?,
+            errors: counters(r, "errors_total", "Error responses of the api listener, by code.", &["code"])?,
             http_connections: gauge(r, "http_connections", "Connections open on the api listener.")?,
-            http_connections_limit: gauge(r, "http_connections_limit", "Connections that may be open.")?,
+            http_connections_limit: gauge(r, "http_connections_limit", "Maximum number of open connections.")?,
             lease_revocations: counters(
                 r,
                 "lease_revocations_total",
@@ -157,11 +156,15 @@ impl Metrics {
             certificate_expiry: gauge(
                 r,
                 "tls_certificate_expiry_timestamp_seconds",
-                "When the certificate in force expires, in Unix time; 0 without TLS.",
+                "Expiry of the active certificate in Unix time; 0 without TLS.",
             )?,
             audit_pruned: counters(r, "audit_events_pruned_total", "Audit events deleted, by reason.", &["reason"])?,
-            audit_size: gauge(r, "audit_size_bytes", "What the audit log takes in the database, estimated.")?,
-            audit_max_size: gauge(r, "audit_max_size_bytes", "What it may take (audit.maxSize); 0 without a bound.")?,
+            audit_size: gauge(r, "audit_size_bytes", "Estimated size of the audit log in the database.")?,
+            audit_max_size: gauge(
+                r,
+                "audit_max_size_bytes",
+                "Maximum size of the audit log (audit.maxSize); 0 if unlimited.",
+            )?,
             database_free: gauge(
                 r,
                 "database_free_bytes",
@@ -175,7 +178,7 @@ impl Metrics {
             database_clock_offset: float_gauge(
                 r,
                 "database_clock_offset_seconds",
-                "This machine's clock minus that of the PostgreSQL server; 0 with another database.",
+                "This machine's clock minus the clock of the PostgreSQL server; 0 with another database.",
             )?,
             database_data_loss: gauges(
                 r,
@@ -186,12 +189,12 @@ impl Metrics {
             database_data_loss_allowed: gauge(
                 r,
                 "database_data_loss_allowed",
-                "Whether database.allowDataLoss accepts that: 1 or 0.",
+                "Whether database.allowDataLoss accepts the loss of acknowledged commits: 1 or 0.",
             )?,
             policy_file_faults: gauge(
                 r,
                 "policy_file_faults",
-                "Faults in the policy directory at the last look; the last good policies stay in force.",
+                "Faults in the policy directory at the last check; the last valid policies stay active.",
             )?,
             policy_resources: gauges(
                 r,
@@ -207,11 +210,11 @@ impl Metrics {
             )?,
             registry,
         };
-        // Process metrics, under the usual names.
+        // Process metrics under their standard names.
         metrics.registry.register(Box::new(ProcessCollector::for_self()))?;
         let build = gauges(&metrics.registry, "build_info", "The running version; always 1.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        metrics.start_at_zero(authenticators, stores);
+        metrics.init_series(authenticators, stores);
         Ok(metrics)
     }
 }

@@ -1,4 +1,4 @@
-//! Label values as closed enums.
+//! Closed enums of label values.
 
 /// Declares an enum with a fixed label value for each variant.
 macro_rules! label {
@@ -11,7 +11,7 @@ macro_rules! label {
             /// All values.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The label's value.
+            /// The label value.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
@@ -21,7 +21,7 @@ macro_rules! label {
 }
 
 label! {
-    /// How an authentication ended.
+    /// The outcome of an authentication.
     AuthenticationOutcome {
         /// A caller was authenticated.
         Ok => "ok",
@@ -33,7 +33,7 @@ label! {
 }
 
 label! {
-    /// How a ticket request or another event ended; also the `outcome` of an audit event.
+    /// The outcome of a ticket request or another event. Also the `outcome` of an audit event.
     Outcome {
         /// Success.
         Ok => "ok",
@@ -81,7 +81,7 @@ label! {
         LeaseFailed => "lease.failed",
         /// An administrator was refused.
         AdminDenied => "admin.denied",
-        /// Events were deleted because the log was larger than it may be.
+        /// Events were deleted because the log exceeded its maximum size.
         AuditPruned => "audit.pruned",
         /// The database was restored from a backup, and tickets that may have been redeemed since were revoked.
         DatabaseRestored => "database.restored",
@@ -95,7 +95,7 @@ label! {
         Present => "present",
         /// The policy of another version is installed.
         Outdated => "outdated",
-        /// Policy or binding were changed and guard less, or their effect cannot be determined.
+        /// The policy or its binding was changed so that it prevents less, or its effect cannot be determined.
         Weakened => "weakened",
         /// The policy or its binding is missing.
         Absent => "absent",
@@ -109,15 +109,15 @@ label! {
         SynchronousCommit => "synchronous_commit",
         /// A standby is connected and none is synchronous.
         AsynchronousStandby => "asynchronous_standby",
-        /// A receiver of WAL is connected, none is synchronous, and the role cannot see whether it is a standby.
+        /// A WAL receiver is connected and none is synchronous, and the role lacks permission to see whether it is a standby.
         UnknownReceiver => "unknown_receiver",
     }
 }
 
 label! {
     /// Why audit events were deleted.
-    Pruned {
-        /// They were older than `audit.retention`.
+    PruneReason {
+        /// The events were older than `audit.retention`.
         Retention => "retention",
         /// The log was larger than `audit.maxSize`.
         MaxSize => "max_size",
@@ -125,21 +125,21 @@ label! {
 }
 
 label! {
-    /// How a redemption ended.
-    Redemption {
+    /// The outcome of a redemption.
+    RedemptionOutcome {
         /// The bundle was delivered.
         Redeemed => "redeemed",
         /// The same client repeated an interrupted download.
         Replayed => "replayed",
-        /// The key was valid, the ticket already used.
+        /// The key was valid, but the ticket was already redeemed.
         AlreadyRedeemed => "already_redeemed",
-        /// The key was valid, the ticket expired.
+        /// The key was valid, but the ticket had expired.
         Expired => "expired",
-        /// The key was valid, the ticket revoked or burned.
+        /// The key was valid, but the ticket was revoked or burned.
         Revoked => "revoked",
         /// The ticket does not exist, or the key was wrong.
         Unknown => "unknown",
-        /// The key was valid, but the client broke the ticket's binding; the ticket is burned.
+        /// The key was valid, but the client violated the binding, so the ticket is burned.
         Misuse => "misuse",
     }
 }
@@ -151,7 +151,7 @@ label! {
         Read => "read",
         /// The mount of a path was looked up.
         Preflight => "preflight",
-        /// The broker logged in.
+        /// Claviger logged in.
         Login => "login",
         /// A token or lease was renewed.
         Renew => "renew",
@@ -161,8 +161,7 @@ label! {
 }
 
 label! {
-    /// The outcome of a store operation. The set is closed; missing, forbidden and failed reads are different
-    /// outcomes.
+    /// The outcome of a store operation.
     StoreOutcome {
         /// The secret was returned.
         Ok => "ok",
@@ -170,11 +169,11 @@ label! {
         Absent => "absent",
         /// The secret existed and was deleted or destroyed.
         Deleted => "deleted",
-        /// The mount does not exist, or the path does not fit its engine.
+        /// The mount does not exist, or its engine has no such path.
         Misconfigured => "misconfigured",
-        /// The broker's own token has no permission.
+        /// Claviger's token has no permission.
         Forbidden => "forbidden",
-        /// No usable answer.
+        /// The store gave no usable response.
         Unavailable => "unavailable",
         /// The secret exists without the key that the policy names.
         KeyAbsent => "key_absent",
@@ -194,26 +193,25 @@ label! {
 }
 
 label! {
-    /// How an attempt to revoke a dynamic lease ended.
-    Revocation {
+    /// The outcome of an attempt to revoke a dynamic lease.
+    RevocationOutcome {
         /// The store revoked the lease.
         Ok => "ok",
-        /// The store did not revoke it; another attempt follows.
+        /// The store did not revoke the lease; another attempt follows.
         Failed => "failed",
-        /// The sixth attempt in a row failed. Attempts continue at long intervals; the credentials may still be
-        /// valid although they should not be.
+        /// The sixth attempt in a row failed, so the credentials may still be valid. Attempts continue at long intervals.
         GivenUp => "given_up",
     }
 }
 
 label! {
-    /// How the cache answered a read.
+    /// The outcome of a read through the cache.
     CacheOutcome {
-        /// The cache had the answer.
+        /// The cache had the secret.
         Hit => "hit",
         /// The store was read.
         Miss => "miss",
-        /// Another request's read of the same path was joined.
+        /// The read joined that of another request for the same path.
         Coalesced => "coalesced",
         /// An expired value was served, because the store was unreachable.
         Stale => "stale",

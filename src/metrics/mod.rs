@@ -1,16 +1,15 @@
-//! THE NUMBERS: one registry, one struct, closed label sets. Names and labels are a public interface for
-//! dashboards.
+//! Prometheus metrics: one registry, one struct with all families, and closed enums of label values. Dashboards depend on the names
+//! and labels.
 //!
-//! No label holds a value that a caller can choose: the number of series depends on the configuration, not on the
-//! traffic.
+//! No caller can choose the value of a label, so the number of series depends on the configuration and not on the traffic.
 
-mod counting;
 mod exposition;
 mod families;
+mod initial_series;
 pub mod labels;
 mod register;
-mod starting;
 mod statuses;
+mod updates;
 
 pub use families::Metrics;
-pub use starting::NO_AUTHENTICATOR;
+pub use initial_series::NO_AUTHENTICATOR;

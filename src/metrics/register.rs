@@ -1,13 +1,13 @@
-//! How a family is created: with the common prefix, in the registry, with buckets for its range.
+//! Creation of metric families with the common prefix and buckets, and their registration.
 
 use prometheus::{
     Error, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
-/// Buckets for in-process work, from microseconds up.
-pub const FAST: [f64; 10] = [1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 0.025, 0.1];
-/// Buckets for work that waits for a disk or another process, up to the request timeout.
-pub const SLOW: [f64; 13] = [5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 15.0];
+/// Buckets in seconds for in-process work.
+pub const FAST_BUCKETS: [f64; 10] = [1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 0.025, 0.1];
+/// Buckets in seconds for work that waits for a disk or another process, up to the request timeout.
+pub const SLOW_BUCKETS: [f64; 13] = [5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 15.0];
 
 fn opts(name: &str, help: &str) -> Opts {
     Opts::new(name, help).namespace("claviger")
@@ -44,7 +44,7 @@ pub fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -
 }
 
 pub fn histograms(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec, Error> {
-    let family = HistogramVec::new(HistogramOpts::from(opts(name, help)).buckets(SLOW.to_vec()), labels)?;
+    let family = HistogramVec::new(HistogramOpts::from(opts(name, help)).buckets(SLOW_BUCKETS.to_vec()), labels)?;
     registry.register(Box::new(family.clone()))?;
     Ok(family)
 }

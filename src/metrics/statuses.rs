@@ -1,6 +1,6 @@
-//! The HTTP statuses that are used as label values.
+//! HTTP statuses as label values.
 
-/// Each status with its label.
+/// The statuses that are sent, each with its label value.
 pub const STATUSES: [(u16, &str); 22] = [
     (200, "200"),
     (201, "201"),
@@ -26,7 +26,7 @@ pub const STATUSES: [(u16, &str); 22] = [
     (505, "505"),
 ];
 
-/// The label of a status; `other` for a status that is never sent.
+/// The label value of a status. `other` for a status that is not in [`STATUSES`].
 pub fn status_label(status: u16) -> &'static str {
     STATUSES.iter().find(|(known, _)| *known == status).map_or("other", |(_, label)| label)
 }

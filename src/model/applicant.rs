@@ -1,11 +1,11 @@
-//! An authenticated user who asks to administer.
+//! An authenticated user who requests an administrative action.
 
 use super::caller::Caller;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// An authenticated user who asks to administer. The token need not be bound to a pod, so no code that releases secrets accepts
-/// an applicant.
+/// An authenticated user who requests an administrative action. The token may be bound to no pod, so no code that releases secrets
+/// accepts an applicant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applicant {
     /// The authenticated identity.
@@ -14,7 +14,7 @@ pub struct Applicant {
     pub user: Option<Arc<ReviewedUser>>,
 }
 
-/// The user of a TokenReview, unchanged, because a SubjectAccessReview needs the same values.
+/// The user of a TokenReview. The values are unchanged, because a SubjectAccessReview needs them as they are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct ReviewedUser {
     /// `username`.

@@ -1,10 +1,10 @@
 //! Which client may redeem a ticket.
 
-/// What the redeeming client must have in common with the caller who requested the ticket. Ordered from loose to
-/// strict, so the maximum of several is the strictest.
+/// What the redeeming client must have in common with the caller of the ticket. Ordered from least to most strict, so the maximum
+/// of several values is the strictest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BindTo {
-    /// Anyone who holds the URL.
+    /// Nothing: any client with the URL may redeem.
     None,
     /// The same source address.
     Ip,
@@ -25,14 +25,14 @@ impl BindTo {
 }
 
 impl std::str::FromStr for BindTo {
-    type Err = UnknownBinding;
+    type Err = ParseBindToError;
 
-    fn from_str(text: &str) -> Result<Self, UnknownBinding> {
+    fn from_str(text: &str) -> Result<Self, ParseBindToError> {
         match text {
             "none" => Ok(Self::None),
             "ip" => Ok(Self::Ip),
             "identity" => Ok(Self::Identity),
-            _ => Err(UnknownBinding),
+            _ => Err(ParseBindToError),
         }
     }
 }
@@ -40,4 +40,4 @@ impl std::str::FromStr for BindTo {
 /// The text is none of `none`, `ip`, `identity`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be one of none, ip, identity")]
-pub struct UnknownBinding;
+pub struct ParseBindToError;

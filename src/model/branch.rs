@@ -1,8 +1,8 @@
-//! A branch name, validated once and then opaque: never decoded, normalised or case-folded.
+//! The name of a branch. It is validated once, and never decoded, normalised or case-folded.
 
 use std::fmt;
 
-/// The longest branch in bytes.
+/// Maximum length of a branch in bytes.
 pub const MAX_BRANCH_BYTES: usize = 1024;
 
 /// A branch: valid UTF-8 that obeys git's rules for `refs/heads/NAME`
@@ -14,10 +14,10 @@ pub struct Branch(String);
 /// The text is not a branch. The reason names the violated rule and never repeats the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct InvalidBranch(&'static str);
+pub struct ParseBranchError(&'static str);
 
 impl Branch {
-    /// The branch, unchanged.
+    /// The branch as it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -25,11 +25,11 @@ impl Branch {
 }
 
 impl TryFrom<&str> for Branch {
-    type Error = InvalidBranch;
+    type Error = ParseBranchError;
 
-    fn try_from(text: &str) -> Result<Self, InvalidBranch> {
-        match broken_rule(text) {
-            Some(rule) => Err(InvalidBranch(rule)),
+    fn try_from(text: &str) -> Result<Self, ParseBranchError> {
+        match violated_rule(text) {
+            Some(rule) => Err(ParseBranchError(rule)),
             None => Ok(Self(text.to_owned())),
         }
     }
@@ -41,7 +41,7 @@ impl fmt::Display for Branch {
     }
 }
 
-fn broken_rule(text: &str) -> Option<&'static str> {
+fn violated_rule(text: &str) -> Option<&'static str> {
     if text.is_empty() {
         return Some("a branch must not be empty");
     }
@@ -66,10 +66,10 @@ fn broken_rule(text: &str) -> Option<&'static str> {
     if text.ends_with('.') {
         return Some("a branch must not end with a dot");
     }
-    text.split('/').find_map(broken_component)
+    text.split('/').find_map(violated_component_rule)
 }
 
-fn broken_component(component: &str) -> Option<&'static str> {
+fn violated_component_rule(component: &str) -> Option<&'static str> {
     if component.is_empty() {
         return Some("a branch must not begin or end with / or contain //");
     }
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_what_git_takes() {
+    fn accepts_valid_git_branch_names() {
         for name in [
             "main",
             "feature/x",
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_git_refuses_and_what_looks_like_an_option() {
+    fn refuses_invalid_git_branch_names_and_leading_dashes() {
         for name in [
             "",
             "HEAD",
@@ -148,7 +148,7 @@ mod tests {
             "a\x7fb",
             "..",
         ] {
-            assert!(Branch::try_from(name).is_err(), "{name:?} was taken");
+            assert!(Branch::try_from(name).is_err(), "{name:?} was accepted");
         }
         assert!(Branch::try_from("x".repeat(1025).as_str()).is_err());
     }

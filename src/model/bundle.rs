@@ -1,14 +1,14 @@
-//! The merged keys and values that one decision grants.
+//! The secret values that one decision grants, merged from all secrets that it reads.
 
 use super::secret::SecretValue;
 use std::collections::BTreeMap;
 
-/// The content of a ticket: values by their final names, in bytewise order.
+/// The content of a ticket.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Bundle {
-    /// The values by their final names.
+    /// The values by name, after renaming.
     pub entries: BTreeMap<String, Entry>,
-    /// Whether a value is stale: a store was unreachable, and an older value was served.
+    /// Whether a value is stale: its store was unreachable, so an older cached value is used.
     pub stale: bool,
     /// A keyed digest of the secret versions, in hexadecimal. Equal versions have equal digests.
     pub versions: String,
@@ -17,11 +17,11 @@ pub struct Bundle {
 /// One value of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The value. If `is_base64`, base64 text of its bytes.
+    /// The value, or its base64 text if `is_base64` is set.
     pub value: SecretValue,
-    /// Whether a policy contains exactly this name, in `keys` or as a `rename` target. Only then are names that
-    /// control a shell (`PATH`, `LD_PRELOAD`, ...) rendered for one.
+    /// Whether a policy contains exactly this name, in `keys` or as a `rename` target. Without that, names that
+    /// control a shell (`PATH`, `LD_PRELOAD`, ...) are not rendered for a shell.
     pub named_by_policy: bool,
-    /// Whether the value is arbitrary bytes, kept as base64 text (RFC 4648, padded, without line breaks).
+    /// Whether `value` is the base64 text of arbitrary bytes (RFC 4648, padded, without line breaks).
     pub is_base64: bool,
 }

@@ -1,8 +1,8 @@
-//! The authenticated workload.
+//! The authenticated identity of a client.
 
 use std::sync::Arc;
 
-/// The authenticated identity of a client. Holds nothing that is not verified.
+/// The authenticated identity of a client. All fields are verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// The configured name of the authenticator.
@@ -13,7 +13,7 @@ pub struct Caller {
     pub groups: Vec<String>,
     /// Namespace, ServiceAccount and pod. `None` for callers without a pod.
     pub workload: Option<Workload>,
-    /// The ServiceAccount of a token that is bound to no pod and is admitted without one. Never set together with `workload`.
+    /// The ServiceAccount of an accepted token that is not bound to a pod. Never set together with `workload`.
     pub unbound: Option<ServiceAccount>,
     /// The verified claims of an OIDC token. Empty for Kubernetes callers.
     pub claims: serde_json::Map<String, serde_json::Value>,
@@ -48,8 +48,8 @@ pub struct Pod {
     pub uid: String,
 }
 
-/// What identifies a caller across requests: the pod; for OIDC callers issuer, subject and `jti`; for a ServiceAccount without a
-/// pod issuer and subject.
+/// Identifies a caller across requests: by its pod; OIDC callers by issuer, subject and `jti`; a ServiceAccount without a pod by
+/// issuer and subject.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Identity {
     /// The pod with this uid in the cluster of this authenticator.
@@ -81,17 +81,17 @@ impl Caller {
         }
     }
 
-    /// The identity that limits count by: the pod, or for OIDC callers the issuer and subject, because a client can obtain any
-    /// number of tokens for a subject, each with another `jti`.
+    /// The identity to which limits apply: [`Self::identity`] without `jti`, because a client can obtain any number of tokens for a
+    /// subject, each with another `jti`.
     #[must_use]
-    pub fn account(&self) -> Identity {
+    pub fn quota_identity(&self) -> Identity {
         match self.identity() {
             Identity::Token { issuer, subject, .. } => Identity::Token { issuer, subject, jti: None },
             pod @ Identity::Pod { .. } => pod,
         }
     }
 
-    /// The identity by which later requests of this caller are recognised.
+    /// The identity that recognises later requests of this caller.
     #[must_use]
     pub fn identity(&self) -> Identity {
         match &self.workload {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-/// A wall clock. Durations inside the process use tokio's monotonic clock instead, which tests can pause.
+/// A wall clock. Durations are measured with tokio's monotonic clock instead, which tests can pause.
 pub trait Clock: Send + Sync + 'static {
     /// The current time in UTC.
     fn now(&self) -> Timestamp;

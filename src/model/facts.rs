@@ -1,8 +1,8 @@
-//! Facts from the API server about a caller's pod and its build. None come from the caller.
+//! Facts about a caller's pod and its build. All of them come from the API server.
 
 use std::collections::BTreeMap;
 
-/// The available facts. An expression that uses a missing one fails, and its policy does not match.
+/// The available facts. A policy does not match if its expression uses a missing fact.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Facts {
     /// The caller's pod, with the uid the token is bound to.
@@ -11,7 +11,7 @@ pub struct Facts {
     pub task_run: Option<TaskRunFacts>,
     /// The `PipelineRun` the pod works for, verified backwards from the pod.
     pub pipeline_run: Option<PipelineRunFacts>,
-    /// Whether runs attest nothing because the cluster lacks the admission policy that is required.
+    /// Whether runs are not used as facts because the required admission policy is missing in the cluster.
     pub runs_withheld: bool,
 }
 
@@ -27,7 +27,7 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// None of them.
+    /// No facts.
     pub const NOTHING: Self = Self { pod: false, task_run: false, pipeline_run: false };
     /// The pod alone.
     pub const POD: Self = Self { pod: true, ..Self::NOTHING };
@@ -56,9 +56,9 @@ pub struct PodFacts {
     pub ips: Vec<String>,
     /// `spec.nodeName`.
     pub node: Option<String>,
-    /// Labels. Anyone who may create pods in the namespace chooses them.
+    /// Labels, chosen by anyone who may create pods in the namespace.
     pub labels: BTreeMap<String, String>,
-    /// Annotations. Chosen like labels.
+    /// Annotations, chosen like labels.
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -69,7 +69,7 @@ pub struct TaskRunFacts {
     pub name: String,
     /// Labels.
     pub labels: BTreeMap<String, String>,
-    /// As [`PipelineRunFacts::params`], with the defaults of the Task.
+    /// `spec.params` and the defaults of the Task. Values as in [`PipelineRunFacts::params`].
     pub params: BTreeMap<String, serde_json::Value>,
 }
 
@@ -82,7 +82,6 @@ pub struct PipelineRunFacts {
     pub labels: BTreeMap<String, String>,
     /// Annotations.
     pub annotations: BTreeMap<String, String>,
-    /// `spec.params`, completed by the defaults of the Pipeline: strings, arrays of strings, or objects
-    /// of strings.
+    /// `spec.params` and the defaults of the Pipeline. A value is a string, an array of strings, or an object with string members.
     pub params: BTreeMap<String, serde_json::Value>,
 }

@@ -1,14 +1,14 @@
-//! The formats of a rendered bundle.
+//! The formats in which a bundle is rendered.
 
-/// A rendering of a bundle.
+/// A format of a rendered bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Format {
-    /// `export NAME='value'` lines, for `.` in any POSIX shell.
+    /// `export NAME='value'` lines, for the `.` command of any POSIX shell.
     #[default]
     Export,
-    /// `NAME="value"` lines, for dotenv readers of all kinds.
+    /// `NAME="value"` lines, for any dotenv reader.
     Dotenv,
-    /// The same with `\$` for `$`, for dotenv readers that expand variables.
+    /// As `Dotenv`, with `\$` for `$`, for dotenv readers that expand variables.
     DotenvExpand,
     /// One JSON object of strings.
     Json,
@@ -54,7 +54,7 @@ impl Format {
         }
     }
 
-    /// The media type of the rendering.
+    /// The media type (`Content-Type`).
     #[must_use]
     pub const fn media_type(self) -> &'static str {
         match self {
@@ -67,19 +67,19 @@ impl Format {
 }
 
 impl std::str::FromStr for Format {
-    type Err = UnknownFormat;
+    type Err = ParseFormatError;
 
-    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
-        Self::ALL.into_iter().find(|format| format.as_str() == text).ok_or(UnknownFormat)
+    fn from_str(text: &str) -> Result<Self, ParseFormatError> {
+        Self::ALL.into_iter().find(|format| format.as_str() == text).ok_or(ParseFormatError)
     }
 }
 
 /// The text is not the name of a format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be one of export, dotenv, dotenv-expand, json, raw, tar, docker-config, npmrc, netrc")]
-pub struct UnknownFormat;
+pub struct ParseFormatError;
 
-/// The requested rendering: a format, and the key for a format of a single value.
+/// The requested rendering: a format, and the key of the value for `raw`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rendering {
     format: Format,
@@ -87,12 +87,12 @@ pub struct Rendering {
 }
 
 impl Rendering {
-    /// A format, with the key to render if one is given.
+    /// A rendering in this format, of this key alone if one is given.
     ///
     /// # Errors
-    /// A key together with a format that renders all of them.
-    pub fn new(format: Format, key: Option<String>) -> Result<Self, KeyNotTaken> {
-        if key.is_some() && format != Format::Raw { Err(KeyNotTaken) } else { Ok(Self { format, key }) }
+    /// When a key is given and the format is not [`Format::Raw`].
+    pub fn new(format: Format, key: Option<String>) -> Result<Self, KeyNotAllowedError> {
+        if key.is_some() && format != Format::Raw { Err(KeyNotAllowedError) } else { Ok(Self { format, key }) }
     }
 
     /// The format.
@@ -116,25 +116,25 @@ impl From<Format> for Rendering {
 
 /// A key was given for a format that renders all keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("key goes with the format raw only")]
-pub struct KeyNotTaken;
+#[error("key is allowed only with the format raw")]
+pub struct KeyNotAllowedError;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_format_is_known_by_its_word_and_told_where_none_is() {
+    fn formats_are_parsed_and_the_error_lists_them() {
         let words: Vec<&str> = Format::ALL.iter().map(|format| format.as_str()).collect();
         for format in Format::ALL {
             assert_eq!(format.as_str().parse(), Ok(format));
         }
-        assert_eq!(UnknownFormat.to_string(), format!("must be one of {}", words.join(", ")));
-        assert_eq!("Raw".parse::<Format>(), Err(UnknownFormat));
+        assert_eq!(ParseFormatError.to_string(), format!("must be one of {}", words.join(", ")));
+        assert_eq!("Raw".parse::<Format>(), Err(ParseFormatError));
     }
 
     #[test]
-    fn only_raw_takes_a_key() {
+    fn only_raw_accepts_a_key() {
         for format in Format::ALL {
             assert_eq!(Rendering::new(format, None), Ok(format.into()));
             assert_eq!(Rendering::new(format, Some("A".into())).is_ok(), format == Format::Raw, "{format:?}");

@@ -1,9 +1,9 @@
-//! The part of a source address that limits and counts use.
+//! The part of a source address to which rate limits and counters apply.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// An IPv4 address unchanged, an IPv6 address with its last 64 bits zero, because a host may choose those itself
-/// (RFC 4291, 2.5.1).
+/// Sets the last 64 bits of an IPv6 address to zero, because a host may choose them (RFC 4291, 2.5.1). Returns an IPv4 address
+/// unchanged.
 #[must_use]
 pub fn ipv6_prefix(ip: IpAddr) -> IpAddr {
     match ip {
@@ -17,7 +17,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_of_one_network_have_one_prefix() {
+    fn addresses_of_a_network_have_the_same_prefix() {
         for (ip, prefix) in [
             ("192.0.2.1", "192.0.2.1"),
             ("2001:db8:0:1::1", "2001:db8:0:1::"),

@@ -1,4 +1,4 @@
-//! How a store encodes a value, and which callers share a lease.
+//! Properties of a secret in a policy: the encoding of its values, and who shares its lease.
 
 /// The encoding of a value in a store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -11,7 +11,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// The word in policies. `None` for plain text.
+    /// The word in policies. `None` for plain text, which is the default.
     #[must_use]
     pub const fn as_str(self) -> Option<&'static str> {
         match self {
@@ -21,13 +21,13 @@ impl Encoding {
     }
 }
 
-/// Which callers share a dynamic secret.
+/// Which callers share the lease of a dynamic secret.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum LeaseMode {
-    /// Each caller has its own.
+    /// Each caller has its own lease.
     #[default]
     PerPod,
-    /// All callers that are granted it share one.
+    /// All callers that are granted the secret share one lease.
     Shared,
 }
 
@@ -45,12 +45,12 @@ impl LeaseMode {
 /// The text is neither `perPod` nor `shared`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be perPod or shared")]
-pub struct NotALeaseMode;
+pub struct ParseLeaseModeError;
 
 impl std::str::FromStr for LeaseMode {
-    type Err = NotALeaseMode;
+    type Err = ParseLeaseModeError;
 
-    fn from_str(text: &str) -> Result<Self, NotALeaseMode> {
-        [Self::PerPod, Self::Shared].into_iter().find(|mode| mode.as_str() == text).ok_or(NotALeaseMode)
+    fn from_str(text: &str) -> Result<Self, ParseLeaseModeError> {
+        [Self::PerPod, Self::Shared].into_iter().find(|mode| mode.as_str() == text).ok_or(ParseLeaseModeError)
     }
 }

@@ -1,8 +1,8 @@
-//! Whether the spec of a policy that cannot be used might have denied.
+//! Whether an unusable policy may be a deny policy.
 
 use serde_json::Value;
 
-/// Every spec but one that plainly allows, or is plainly in shadow mode.
+/// Returns false only if the spec has `mode: audit`, or if `effect` is `allow` or absent.
 #[must_use]
 pub fn may_deny(spec: &Value) -> bool {
     let Value::Object(spec) = spec else { return true };

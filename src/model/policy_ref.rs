@@ -1,4 +1,4 @@
-//! A policy and its revision.
+//! A reference to one revision of a policy.
 
 use std::sync::Arc;
 
@@ -7,6 +7,6 @@ use std::sync::Arc;
 pub struct PolicyRef {
     /// The name of the policy.
     pub name: Arc<str>,
-    /// A digest that changes with the policy.
+    /// A digest of the policy.
     pub revision: Arc<str>,
 }

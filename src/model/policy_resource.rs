@@ -1,35 +1,35 @@
-//! A policy as an object of a Kubernetes API server: what is read of it, and the status that is written to it.
+//! A policy as a Kubernetes custom resource: the fields that are read, and the status that is written.
 
 use jiff::Timestamp;
 use serde_json::Value;
 use std::fmt;
 
-/// The largest spec that is kept, written as JSON: as much as the API takes.
+/// Maximum size of a spec as JSON text, the same as in the admin API.
 pub const MAX_SPEC_BYTES: usize = 64 << 10;
-/// The most policies of one namespace that are in force: the oldest of them.
-pub const MAX_OF_A_NAMESPACE: usize = 1_000;
-/// The most policies of one cluster that are in force: those of the cluster first, then the oldest.
-pub const MAX_OF_A_CLUSTER: usize = 50_000;
+/// Maximum number of active policies per namespace. The oldest ones are active.
+pub const MAX_PER_NAMESPACE: usize = 1_000;
+/// Maximum number of active policies per cluster. Cluster policies come first, then the oldest ones.
+pub const MAX_PER_CLUSTER: usize = 50_000;
 
 /// The API group of the custom resources.
 pub const GROUP: &str = "claviger.dev";
-/// Their version.
+/// The API version of the custom resources.
 pub const VERSION: &str = "v1alpha1";
 
-/// The two custom resources.
+/// The kind of a custom resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ResourceKind {
-    /// Of the cluster: it may speak of all callers.
+    /// Cluster-scoped: it applies to all callers.
     ClusterPolicy,
-    /// Of a namespace: it speaks of the callers of that namespace.
+    /// Namespaced: it applies to the callers of its namespace.
     Policy,
 }
 
 impl ResourceKind {
-    /// Both.
+    /// Both kinds.
     pub const ALL: [Self; 2] = [Self::ClusterPolicy, Self::Policy];
 
-    /// The kind in a manifest.
+    /// `kind` in a manifest.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -38,7 +38,7 @@ impl ResourceKind {
         }
     }
 
-    /// The resource in URLs and in RBAC.
+    /// The resource name in URLs and RBAC.
     #[must_use]
     pub const fn plural(self) -> &'static str {
         match self {
@@ -48,17 +48,17 @@ impl ResourceKind {
     }
 }
 
-/// What identifies an object in its cluster.
+/// Identifies an object in its cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ResourceKey {
-    /// The namespace of a `Policy`; a `ClusterPolicy` has none.
+    /// The namespace of a `Policy`. `None` for a `ClusterPolicy`.
     pub namespace: Option<Box<str>>,
     /// `metadata.name`.
     pub name: Box<str>,
 }
 
 impl ResourceKey {
-    /// The kind that such an object has.
+    /// The kind of the object.
     #[must_use]
     pub const fn kind(&self) -> ResourceKind {
         if self.namespace.is_some() { ResourceKind::Policy } else { ResourceKind::ClusterPolicy }
@@ -75,38 +75,38 @@ impl fmt::Display for ResourceKey {
     }
 }
 
-/// One object as it was read.
+/// A custom resource as it was read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicyResource {
-    /// Where it is.
+    /// Namespace and name.
     pub key: ResourceKey,
     /// `metadata.uid`.
     pub uid: Box<str>,
-    /// `metadata.generation`: changes with every change of the spec.
+    /// `metadata.generation`, which every change of the spec increments.
     pub generation: i64,
     /// `metadata.creationTimestamp`.
     pub created_at: Timestamp,
-    /// Time of the last write, the status apart.
+    /// Time of the last write that was not to the status.
     pub updated_at: Timestamp,
-    /// The field manager of the last write, the status apart; empty if it is not recorded.
+    /// The field manager of that write. Empty if it is not recorded.
     pub updated_by: Box<str>,
-    /// `spec`, not checked.
+    /// `spec`, not validated.
     pub spec: ResourceSpec,
-    /// The status that is written on it, if it is one of ours.
+    /// The status, if Claviger wrote it.
     pub status: Option<ObservedStatus>,
 }
 
-/// The spec of an object, as far as it is kept.
+/// The spec of an object, or why it is missing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ResourceSpec {
-    /// All of it; null if the object has none.
-    Whole(Value),
-    /// It has more than [`MAX_SPEC_BYTES`].
+    /// The complete spec. Null if the object has none.
+    Complete(Value),
+    /// The spec has more than [`MAX_SPEC_BYTES`].
     TooLarge {
-        /// Whether it does not plainly allow.
+        /// The result of [`may_deny`](super::may_deny::may_deny) for the spec.
         may_deny: bool,
     },
-    /// The object was left out because there are too many. It can be read again when there is room.
+    /// Not kept, because there are too many objects. It can be read again when there are fewer.
     Dropped,
 }
 
@@ -115,15 +115,15 @@ pub enum ResourceSpec {
 pub struct ResourceStatus {
     /// Whether the condition `Ready` is true.
     pub ready: bool,
-    /// Its reason.
+    /// The reason of the condition.
     pub reason: Box<str>,
-    /// Its message.
+    /// The message of the condition.
     pub message: Box<str>,
-    /// The generation that it speaks of.
+    /// `observedGeneration`.
     pub generation: i64,
 }
 
-/// A status that was read.
+/// The status of an object and the time of its last transition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedStatus {
     /// The status.
@@ -132,13 +132,13 @@ pub struct ObservedStatus {
     pub since: Timestamp,
 }
 
-/// What a read of a cluster's objects tells.
+/// A change of the custom resources of a cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ResourceChange {
-    /// All objects of a kind.
+    /// The complete list of the objects of a kind.
     Listed(ResourceKind, Vec<PolicyResource>),
-    /// An object was made or changed.
+    /// An object was created or changed.
     Applied(Box<PolicyResource>),
-    /// An object is gone.
+    /// An object was deleted.
     Deleted(ResourceKey),
 }

@@ -1,22 +1,22 @@
-//! A repository name, validated once and then opaque.
+//! The name of a repository. It is validated once.
 
 use std::fmt;
 
-/// The longest repo in bytes.
+/// Maximum length of a repo in bytes.
 pub const MAX_REPO_BYTES: usize = 256;
 
-/// A repo: `/`-separated segments of `[A-Za-z0-9._~@+-]` and inner single spaces, none of them empty, `.` or `..`. Bitbucket has
-/// `~jdoe/site`, Azure DevOps `My Project/site`.
+/// A repo: `/`-separated segments of `[A-Za-z0-9._~@+-]` and inner single spaces. No segment is empty, `.` or `..`. Examples:
+/// `~jdoe/site` (Bitbucket), `My Project/site` (Azure DevOps).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Repo(String);
 
 /// The text is not a repo. The reason names the violated rule and never repeats the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct InvalidRepo(&'static str);
+pub struct ParseRepoError(&'static str);
 
 impl Repo {
-    /// The repo, unchanged.
+    /// The repo as it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -24,28 +24,28 @@ impl Repo {
 }
 
 impl TryFrom<&str> for Repo {
-    type Error = InvalidRepo;
+    type Error = ParseRepoError;
 
-    fn try_from(text: &str) -> Result<Self, InvalidRepo> {
+    fn try_from(text: &str) -> Result<Self, ParseRepoError> {
         if text.is_empty() {
-            return Err(InvalidRepo("a repo must not be empty"));
+            return Err(ParseRepoError("a repo must not be empty"));
         }
         if text.len() > MAX_REPO_BYTES {
-            return Err(InvalidRepo("a repo has at most 256 bytes"));
+            return Err(ParseRepoError("a repo has at most 256 bytes"));
         }
         for segment in text.split('/') {
             if segment.is_empty() {
-                return Err(InvalidRepo("a repo must not begin or end with / or contain //"));
+                return Err(ParseRepoError("a repo must not begin or end with / or contain //"));
             }
             if segment == "." || segment == ".." {
-                return Err(InvalidRepo("no segment of a repo may be . or .."));
+                return Err(ParseRepoError("no segment of a repo may be . or .."));
             }
             let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b'@' | b'+' | b'-');
             if !segment.bytes().all(|b| is_plain(b) || b == b' ') {
-                return Err(InvalidRepo("a repo has only letters, digits, spaces, slashes and . _ ~ @ + -"));
+                return Err(ParseRepoError("a repo has only letters, digits, spaces, slashes and . _ ~ @ + -"));
             }
             if segment.split(' ').any(str::is_empty) {
-                return Err(InvalidRepo("spaces in a repo must be single, and within a segment"));
+                return Err(ParseRepoError("spaces in a repo must be single, and within a segment"));
             }
         }
         Ok(Self(text.to_owned()))
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_segments_of_plain_characters() {
+    fn accepts_segments_of_plain_characters() {
         for name in [
             "site",
             "moreira.dev",
@@ -90,12 +90,12 @@ mod tests {
     }
 
     #[test]
-    fn refuses_everything_else() {
+    fn refuses_other_names() {
         for name in [
             "", ".", "..", "a/..", "../a", "a//b", "/a", "a/", "a%2fb", "é", "a\0", "a\n", "a:b", " ", " a", "a ",
             "a  b", "a/ b", "a /b", "a\u{a0}b", "a\tb", "a$b", "a*", "a,b",
         ] {
-            assert!(Repo::try_from(name).is_err(), "{name:?} was taken");
+            assert!(Repo::try_from(name).is_err(), "{name:?} was accepted");
         }
         assert!(Repo::try_from("x".repeat(257).as_str()).is_err());
     }

@@ -1,11 +1,11 @@
-//! The repo and branch that a caller requests secrets for.
+//! The repo and branch for which a caller requests secrets.
 
 use super::branch::Branch;
 use super::repo::Repo;
 use jiff::Timestamp;
 use std::net::IpAddr;
 
-/// The repo and branch that are being built.
+/// The verified repo and branch of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// The repo.
@@ -14,7 +14,7 @@ pub struct Request {
     pub branch: Branch,
 }
 
-/// An unverified request. A repo or branch that the caller leaves out must be attested.
+/// A request before its verification. If the caller does not state the repo or the branch, it must be attested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnverifiedRequest {
     /// The repo that the caller states.

@@ -1,16 +1,16 @@
-//! The id of a request, in its response, log lines and audit event.
+//! The id of a request, which its response, log lines and audit event contain.
 
 use crate::sealing::{digest, random};
 use std::fmt;
 
-/// 32 hex digits. Inline, because a request copies its ID several times.
+/// 32 hexadecimal digits, stored inline, because the ID is copied several times per request.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RequestId([u8; DIGITS]);
 
 const DIGITS: usize = 32;
 
 impl RequestId {
-    /// A random ID. It is not secret, so if no random bytes are available it is zero.
+    /// A random ID. It is all zeros if no random bytes are available, which is acceptable because it is not secret.
     #[must_use]
     pub fn random() -> Self {
         let mut bytes = [0; DIGITS / 2];
@@ -20,7 +20,7 @@ impl RequestId {
         Self(digits)
     }
 
-    /// The digits.
+    /// The hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_else(|_| unreachable!("hex digits are ASCII"))

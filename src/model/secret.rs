@@ -1,4 +1,4 @@
-//! The type of all secret texts: values, bearer tokens, passwords.
+//! Secret texts (values, bearer tokens, passwords), and secrets as stores return them.
 
 use crate::sealing::digest;
 use jiff::Timestamp;
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// A secret text. It has no `Display`, a redacted `Debug`, is overwritten on drop, and is compared in constant time.
+/// A secret text. It has no `Display` and a redacted `Debug`, is overwritten on drop, and is compared in constant time.
 #[derive(Clone)]
 pub struct SecretValue(SecretString);
 
@@ -23,34 +23,34 @@ impl SecretValue {
         Self(text.as_str().into())
     }
 
-    /// The secret itself. Clippy forbids the call; each use gives its reason with `#[expect]`.
+    /// The secret text. Clippy disallows this method; each use states its reason with `#[expect]`.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the one door, which is forbidden itself")]
+    #[expect(clippy::disallowed_methods, reason = "the only call; clippy disallows this method too")]
     pub fn expose_secret(&self) -> &str {
         self.0.expose_secret()
     }
 
     #[expect(clippy::disallowed_methods, reason = "for length and comparison only")]
-    fn bytes(&self) -> &[u8] {
+    fn as_bytes(&self) -> &[u8] {
         self.expose_secret().as_bytes()
     }
 
     /// The length in bytes, which is not secret.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.bytes().len()
+        self.as_bytes().len()
     }
 
     /// Whether the text is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.bytes().is_empty()
+        self.as_bytes().is_empty()
     }
 }
 
 impl PartialEq for SecretValue {
     fn eq(&self, other: &Self) -> bool {
-        digest::equal(self.bytes(), other.bytes())
+        digest::constant_time_eq(self.as_bytes(), other.as_bytes())
     }
 }
 
@@ -65,14 +65,14 @@ impl fmt::Debug for SecretValue {
 /// A secret read from a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secret {
-    /// The values by the store's own key names. Numbers and booleans are their JSON text, digit for digit, objects and
-    /// arrays compact JSON; a JSON null is `None`.
+    /// The values by key. A number or boolean is its JSON text, digit for digit; an object or array is compact JSON; a JSON null is
+    /// `None`.
     pub data: BTreeMap<String, Option<SecretValue>>,
-    /// The store's version of the secret, if it counts versions. Not secret.
+    /// The version of the secret, if the store has versions. It is not secret.
     pub version: Option<String>,
-    /// When this version was made, if the store says so.
-    pub made_at: Option<Timestamp>,
-    /// Whether the store was unreachable and this is an older answer.
+    /// When this version was created, if the store states it.
+    pub created_at: Option<Timestamp>,
+    /// Whether the store was unreachable, so that this is an older cached secret.
     pub stale: bool,
 }
 
@@ -81,12 +81,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_shows_neither_the_value_nor_its_length() {
+    fn debug_is_redacted() {
         assert_eq!(format!("{:?}", SecretValue::new("hunter2".into())), "SecretValue(***)");
     }
 
     #[test]
-    fn equality_is_of_the_text_whatever_its_capacity() {
+    fn equality_compares_the_text_and_ignores_capacity() {
         let mut roomy = String::with_capacity(64);
         roomy.push_str("hunter2");
         let [one, other] = [roomy, "hunter2".to_owned()].map(SecretValue::new);

@@ -1,4 +1,4 @@
-//! The location of a secret.
+//! References to a secret and to a version of it.
 
 use std::sync::Arc;
 
@@ -16,6 +16,6 @@ pub struct SecretRef {
 pub struct SecretVersion {
     /// The location.
     pub secret: SecretRef,
-    /// The version, if the store counts versions.
+    /// The version, if the store has versions.
     pub version: Option<String>,
 }

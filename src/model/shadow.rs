@@ -1,4 +1,4 @@
-//! What a policy in shadow mode would have changed about one request.
+//! How a policy in shadow mode would have changed the result of a request.
 
 use std::sync::Arc;
 
@@ -9,18 +9,18 @@ pub struct ShadowVerdict {
     pub policy: Arc<str>,
     /// Whether it is a deny policy.
     pub denies: bool,
-    /// The change of the answer if this policy alone were enforced as well.
+    /// How the result would change if this policy were enforced too.
     pub outcome: ShadowOutcome,
 }
 
-/// A change of an answer.
+/// The change of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ShadowOutcome {
-    /// A refused request would be allowed, or an allowed one would get more secrets.
+    /// A refused request would be allowed, or an allowed request would get more secrets.
     WouldAllow,
     /// An allowed request would be refused.
     WouldDeny,
-    /// The answer would be the same.
+    /// The result would be the same.
     NoChange,
 }
 

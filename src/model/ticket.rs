@@ -1,20 +1,20 @@
-//! A ticket's public id and the secret token that redeems it.
+//! The public id of a ticket, and the secret token in its URL.
 
-use crate::sealing::digest::{sha256, short};
+use crate::sealing::digest::{sha256, truncate};
 use crate::sealing::keys::{KEY_BYTES, RootKey};
-use crate::sealing::random::{self, NoRandomness};
+use crate::sealing::random::{self, RandomError};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// Bytes of a ticket id.
+/// Bytes of the public id and of the id in the URL.
 pub const ID_BYTES: usize = 16;
-/// 22 and 43 characters of URL-safe base64, and the dot between them.
+/// URL-safe base64 of the id (22 characters) and of the key (43), with a dot between them.
 const TOKEN_CHARS: usize = 22 + 1 + 43;
 
-/// The public name of a ticket, in audit, logs and the admin API: the first half of the SHA-256 of the ID in its
-/// URL, so that neither that ID nor the key can be derived from it.
+/// The public id of a ticket, in audit events, logs and the admin API: the first half of the SHA-256 of the id in its URL. Neither
+/// that id nor the key can be derived from it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TicketId([u8; ID_BYTES]);
 
@@ -39,13 +39,13 @@ impl fmt::Display for TicketId {
 }
 
 impl std::str::FromStr for TicketId {
-    type Err = NotATicket;
+    type Err = ParseTicketError;
 
-    fn from_str(text: &str) -> Result<Self, NotATicket> {
+    fn from_str(text: &str) -> Result<Self, ParseTicketError> {
         let mut id = [0; ID_BYTES];
         match URL_SAFE_NO_PAD.decode_slice(text, &mut id) {
             Ok(ID_BYTES) => Ok(Self(id)),
-            _ => Err(NotATicket),
+            _ => Err(ParseTicketError),
         }
     }
 }
@@ -56,7 +56,7 @@ impl fmt::Debug for TicketId {
     }
 }
 
-/// `<id>.<key>`, the last segment of a one-time download URL. Its holder may redeem the ticket.
+/// `<id>.<key>`, the last segment of a download URL, which allows its holder to redeem the ticket.
 #[derive(Clone)]
 pub struct TicketToken {
     id: [u8; ID_BYTES],
@@ -66,14 +66,14 @@ pub struct TicketToken {
 /// The text is not a ticket id or token in its canonical form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a ticket")]
-pub struct NotATicket;
+pub struct ParseTicketError;
 
 impl TicketToken {
     /// A random token.
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
-    pub fn random() -> Result<Self, NoRandomness> {
+    pub fn random() -> Result<Self, RandomError> {
         let mut id = [0; ID_BYTES];
         random::fill(&mut id)?;
         Self::with_id(id)
@@ -83,11 +83,11 @@ impl TicketToken {
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
-    pub fn with_id(id: [u8; ID_BYTES]) -> Result<Self, NoRandomness> {
+    pub fn with_id(id: [u8; ID_BYTES]) -> Result<Self, RandomError> {
         Ok(Self { id, key: RootKey::random()? })
     }
 
-    /// The id in the URL, which is not the public id.
+    /// The secret id in the URL. See [`Self::ticket_id`] for the public id.
     #[must_use]
     pub const fn id(&self) -> &[u8; ID_BYTES] {
         &self.id
@@ -96,10 +96,10 @@ impl TicketToken {
     /// The ticket's public id.
     #[must_use]
     pub fn ticket_id(&self) -> TicketId {
-        TicketId(short(&sha256(&self.id)))
+        TicketId(truncate(&sha256(&self.id)))
     }
 
-    /// The root of the keys that seal the bundle and prove the token. It is in the URL and nowhere else.
+    /// The root key, from which the keys that seal the bundle and verify the token are derived. It is only in the URL.
     #[must_use]
     pub const fn key(&self) -> &RootKey {
         &self.key
@@ -117,23 +117,23 @@ impl TicketToken {
 }
 
 impl std::str::FromStr for TicketToken {
-    type Err = NotATicket;
+    type Err = ParseTicketError;
 
-    /// Accepts the form of [`TicketToken::to_url_segment`] only: another form of the same ticket would have another hash in caches
-    /// and logs between the pod and the broker.
-    fn from_str(text: &str) -> Result<Self, NotATicket> {
+    /// Accepts only the canonical form, which [`TicketToken::to_url_segment`] writes. So caches and logs between the pod and Claviger
+    /// cannot see one ticket under several URLs.
+    fn from_str(text: &str) -> Result<Self, ParseTicketError> {
         if text.len() != TOKEN_CHARS {
-            return Err(NotATicket);
+            return Err(ParseTicketError);
         }
-        let (id_text, key_text) = text.split_once('.').ok_or(NotATicket)?;
+        let (id_text, key_text) = text.split_once('.').ok_or(ParseTicketError)?;
         let (mut id, mut key) = ([0; ID_BYTES], Zeroizing::new([0; KEY_BYTES]));
-        // The decoder refuses padding and stray trailing bits, so its result is canonical.
-        let id_length = URL_SAFE_NO_PAD.decode_slice(id_text, &mut id).map_err(|_| NotATicket)?;
-        let key_length = URL_SAFE_NO_PAD.decode_slice(key_text, &mut *key).map_err(|_| NotATicket)?;
+        // The decoder refuses padding and non-zero trailing bits, so only the canonical form is accepted.
+        let id_length = URL_SAFE_NO_PAD.decode_slice(id_text, &mut id).map_err(|_| ParseTicketError)?;
+        let key_length = URL_SAFE_NO_PAD.decode_slice(key_text, &mut *key).map_err(|_| ParseTicketError)?;
         if id_length == ID_BYTES && key_length == KEY_BYTES {
             Ok(Self { id, key: RootKey::new(key) })
         } else {
-            Err(NotATicket)
+            Err(ParseTicketError)
         }
     }
 }
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_back_what_it_wrote_and_no_other_spelling() {
+    fn only_the_canonical_form_is_parsed() {
         let token = TicketToken::random().expect("random bytes");
         let text = token.to_url_segment();
         let text = text.as_str();
@@ -167,12 +167,12 @@ mod tests {
             String::new(),
             ".".into(),
         ] {
-            assert!(other.parse::<TicketToken>().is_err(), "{other:?} was taken");
+            assert!(other.parse::<TicketToken>().is_err(), "{other:?} was accepted");
         }
     }
 
     #[test]
-    fn stray_trailing_bits_are_another_spelling() {
+    fn non_zero_trailing_bits_are_refused() {
         // 16 bytes fill 21 characters and two bits of the 22nd: `A` and `B` there decode to the same bytes in a lax decoder.
         let canonical = format!("{}.{}", "A".repeat(22), "A".repeat(43));
         assert!(canonical.parse::<TicketToken>().is_ok());
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_and_the_public_id_lead_neither_to_the_id_nor_to_the_key() {
+    fn debug_and_the_public_id_do_not_contain_the_token() {
         let token = TicketToken::random().expect("random bytes");
         let text = token.to_url_segment();
         let (id, key) = text.split_once('.').expect("a dot");

@@ -1,4 +1,4 @@
-//! How many tickets one caller may get from a policy.
+//! The maximum number of tickets that a policy grants to one caller.
 
 use std::sync::Arc;
 
@@ -7,6 +7,6 @@ use std::sync::Arc;
 pub struct TicketLimit {
     /// The name of the policy.
     pub policy: Arc<str>,
-    /// The maximum number of tickets of one pod, or of one OIDC token.
+    /// The maximum number of tickets per pod, or per OIDC token.
     pub max: u32,
 }

@@ -1,14 +1,14 @@
 //! The characters of a bearer token.
 
-/// Whether a text has only characters of a `token68` (RFC 9110), the only form that a bearer token has (RFC 6750). Padding inside is not
-/// refused here: no token with it is valid.
+/// Whether a text has only characters of a `token68` (RFC 9110), as every bearer token must (RFC 6750). The position of padding (`=`)
+/// is not checked, because a token with padding inside is refused later.
 #[must_use]
 pub fn is_token68(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| TOKEN68[usize::from(byte)])
+    !text.is_empty() && text.bytes().all(|byte| IS_TOKEN68_BYTE[usize::from(byte)])
 }
 
-/// Whether a byte may be part of a token. A table, because each request has about a thousand of them.
-const TOKEN68: [bool; 256] = {
+/// Whether a byte may be part of a token. A table, because each request has a token of about a thousand bytes.
+const IS_TOKEN68_BYTE: [bool; 256] = {
     let mut allowed = [false; 256];
     let mut byte: u8 = 0;
     while byte < 128 {

@@ -14,8 +14,8 @@ use super::write_template::WriteTemplate;
 use crate::document::Fault;
 use crate::model::binding::BindTo;
 use crate::model::duration;
-use crate::model::lease::{Encoding, LeaseMode, NotALeaseMode};
-use crate::sealing::digest::{hex, sha256, short};
+use crate::model::lease::{Encoding, LeaseMode, ParseLeaseModeError};
+use crate::sealing::digest::{sha256, to_hex, truncate};
 use crate::wire::policy::{PolicySpec, Secret};
 use std::sync::Arc;
 use std::time::Duration;
@@ -271,7 +271,7 @@ fn compile_secret(secret: &Secret, pointer: &str, bounds: &Bounds, faults: &mut 
         None => Some(LeaseMode::default()),
         Some(Ok(lease)) => Some(lease),
         Some(Err(reason)) => {
-            let reason: NotALeaseMode = reason;
+            let reason: ParseLeaseModeError = reason;
             faults.push(Fault::new(format!("{pointer}/lease"), reason.to_string()));
             None
         }
@@ -356,7 +356,7 @@ fn compute_revision(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Arc<st
         faults.push(Fault::new("/spec", "cannot be written as JSON"));
         return None;
     };
-    Some(hex(&short::<REVISION_BYTES>(&sha256(&canonical))).into())
+    Some(to_hex(&truncate::<REVISION_BYTES>(&sha256(&canonical))).into())
 }
 
 /// Compiles every entry of a list before it returns, so that the faults of all entries are recorded.

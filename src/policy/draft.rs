@@ -110,7 +110,7 @@ fn decode(mut tree: Value) -> DecodedBody {
     let manifest = PolicyManifest {
         api_version: Some(API_VERSION.into()),
         kind: Some(KIND.into()),
-        metadata: Some(Metadata::named(name)),
+        metadata: Some(Metadata::with_name(name)),
         spec,
     };
     DecodedBody { manifest, faults, name_pointer: "/name" }

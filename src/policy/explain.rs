@@ -11,7 +11,7 @@ use crate::model::lease::Encoding;
 use crate::model::request::{Request, UnverifiedRequest};
 use crate::model::secret_ref::SecretRef;
 use crate::model::shadow::ShadowOutcome;
-use crate::model::write::Write;
+use crate::model::write_body::WriteBody;
 use std::sync::Arc;
 
 /// The explanation of a decision.
@@ -50,7 +50,7 @@ pub struct ExplainedSecret {
     /// The patterns of its selected keys.
     pub keys: Vec<String>,
     /// The request body, if the engine needs a write to return the secret.
-    pub write: Option<Write>,
+    pub write: Option<WriteBody>,
     /// The encoding of its values in the store.
     pub encoding: Encoding,
 }

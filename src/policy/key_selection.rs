@@ -2,7 +2,7 @@
 
 use super::glob::Glob;
 use super::patterns::{MAX_ENTRIES, Patterns};
-use crate::document::{Fault, escape};
+use crate::document::{Fault, escape_pointer_token};
 use crate::wire::policy as raw;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,7 +42,7 @@ impl KeySelection {
     fn check_rename(&self, pointer: &str, faults: &mut Vec<Fault>) {
         let mut names: BTreeSet<&str> = self.literal_keys().filter(|name| !self.rename.contains_key(*name)).collect();
         for (source, target) in &self.rename {
-            let pointer = || format!("{pointer}/{}", escape(source));
+            let pointer = || format!("{pointer}/{}", escape_pointer_token(source));
             if !self.selects(source) {
                 faults.push(Fault::new(pointer(), "renames a key that keys does not select"));
             } else if !names.insert(target) {
@@ -100,7 +100,7 @@ fn compile_rename(
                 continue;
             }
         };
-        faults.push(Fault::new(format!("{pointer}/{}", escape(source)), detail));
+        faults.push(Fault::new(format!("{pointer}/{}", escape_pointer_token(source)), detail));
     }
     rename
 }

@@ -7,7 +7,7 @@ use crate::model::policy_ref::PolicyRef;
 use crate::model::request::Request;
 use crate::model::secret_ref::SecretRef;
 use crate::model::ticket_limit::TicketLimit;
-use crate::model::write::Write;
+use crate::model::write_body::WriteBody;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ pub struct GrantedSecret {
     /// For dynamic secrets: which callers share one credential.
     pub lease: LeaseMode,
     /// The request body, if the engine needs a write to return the secret.
-    pub write: Option<Write>,
+    pub write: Option<WriteBody>,
     /// The encoding of its values in the store.
     pub encoding: Encoding,
 }

@@ -2,8 +2,8 @@
 
 use super::claims::claim_to_text;
 use crate::model::caller::Caller;
+use crate::model::path_encoding;
 use crate::model::request::Request;
-use crate::model::spelling;
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -57,13 +57,13 @@ impl Placeholder {
     /// Appends the encoded value. `None` if the caller does not have it, or if it has no encoding, as `..`.
     pub(super) fn append_value(&self, text: &mut String, caller: &Caller, request: &Request) -> Option<()> {
         match self {
-            Self::Segment(variable) => spelling::write(text, &variable.value(caller, request)?),
+            Self::Segment(variable) => path_encoding::append(text, &variable.value(caller, request)?),
             Self::Path(variable) => {
                 for (index, part) in variable.value(caller, request)?.split('/').enumerate() {
                     if index > 0 {
                         text.push('/');
                     }
-                    spelling::write(text, part)?;
+                    path_encoding::append(text, part)?;
                 }
                 Some(())
             }

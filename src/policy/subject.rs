@@ -5,7 +5,7 @@ use super::claim_value::{self, AmbiguousPattern};
 use super::claims::claim_to_texts;
 use super::glob::Glob;
 use super::patterns::{MAX_ENTRIES, Patterns};
-use crate::document::{Fault, escape};
+use crate::document::{Fault, escape_pointer_token};
 use crate::model::caller::Caller;
 use crate::wire::policy as raw;
 use std::sync::Arc;
@@ -145,7 +145,7 @@ fn compile_oidc(
     }
     let mut claims = Vec::with_capacity(subject.claims.len());
     for (name, value) in &subject.claims {
-        let pointer = || format!("{pointer}/claims/{}", escape(name));
+        let pointer = || format!("{pointer}/claims/{}", escape_pointer_token(name));
         if let Some(glob) = claim_value::compile(value.as_ref(), ambiguous, pointer, faults) {
             claims.push((name.as_str().into(), glob));
         }

@@ -6,11 +6,11 @@
 //! `a.b` and `c` as for `a` and `b.c`.
 
 use super::placeholder::{Placeholder, closing_brace};
-use crate::document::{Fault, escape};
+use crate::document::{Fault, escape_pointer_token};
 use crate::model::caller::Caller;
+use crate::model::path_encoding;
 use crate::model::request::Request;
-use crate::model::spelling;
-use crate::model::write::Write;
+use crate::model::write_body::WriteBody;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -57,8 +57,8 @@ impl WriteTemplate {
     }
 
     /// The body with the values of this caller and request; `None` if a value is missing or cannot be encoded.
-    pub(super) fn expand(&self, caller: &Caller, request: &Request) -> Option<Write> {
-        expand_members(&self.0, caller, request).map(Write::new)
+    pub(super) fn expand(&self, caller: &Caller, request: &Request) -> Option<WriteBody> {
+        expand_members(&self.0, caller, request).map(WriteBody::new)
     }
 }
 
@@ -101,7 +101,7 @@ impl Compiler<'_> {
         depth: usize,
     ) -> Box<[(Box<str>, Node)]> {
         raw.filter_map(|(name, value)| {
-            let node = self.compile_node(value, &format!("{pointer}/{}", escape(name)), depth)?;
+            let node = self.compile_node(value, &format!("{pointer}/{}", escape_pointer_token(name)), depth)?;
             Some((name.as_str().into(), node))
         })
         .collect()
@@ -166,8 +166,7 @@ fn check_separators(pieces: &[Piece]) -> Result<(), &'static str> {
     {
         return Err("a |path placeholder must be the only one of its text");
     }
-    let is_separator =
-        |piece: &Piece| matches!(piece, Piece::Literal(text) if text.chars().any(|c| !spelling::may_contain(c)));
+    let is_separator = |piece: &Piece| matches!(piece, Piece::Literal(text) if text.chars().any(|c| !path_encoding::is_encoded_char(c)));
     let mut separated = true;
     for piece in pieces {
         match piece {

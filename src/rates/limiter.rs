@@ -1,7 +1,7 @@
-//! A rate limit per second for each key, with a burst: the generic cell rate algorithm (ITU-T I.371).
+//! A rate limit for each key, with a burst: the generic cell rate algorithm (ITU-T I.371).
 //!
-//! Own code, because the well-known crate cannot check a limit without charging it. The check is needed so that a
-//! flood of bad tokens does not reach the API server while known tokens from the same address are accepted.
+//! The crate `governor` is not used, because it cannot check a limit without charging it. The check keeps a flood of bad tokens
+//! from the API server while known tokens from the same address are accepted.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -10,54 +10,54 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Maximum number of keys held. If more keys appear within one second, the additional keys are not limited: no
-/// existing limit is lifted, and no request is refused because of other keys.
+/// Maximum number of keys. Additional keys are not limited, so that a flood of keys neither lifts the limit of another key nor
+/// refuses its requests.
 const MAX_KEYS: usize = 100_000;
-const SWEEP: Duration = Duration::from_millis(100);
+const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A separate limit for each key.
 pub struct RateLimiter<K> {
     interval: Duration,
-    /// How far ahead the time of the full allowance may be.
+    /// How far in the future `full_at` may be.
     burst: Duration,
-    /// For each key, the time at which its full allowance is restored.
-    full_again: Mutex<HashMap<K, Instant>>,
-    /// When keys with a restored allowance are removed next; not at every charge, so that a flood stays cheap.
+    /// For each key, the time when its allowance is full again.
+    full_at: Mutex<HashMap<K, Instant>>,
+    /// When keys with a full allowance are removed next. Removing them at every charge would make a flood expensive.
     next_sweep: Mutex<Instant>,
 }
 
 impl<K: Hash + Eq> RateLimiter<K> {
-    /// `per_second` per second, with a burst of one second's allowance.
+    /// A limit of `per_second`, with a burst of the same number.
     #[must_use]
     pub fn new(per_second: NonZeroU32) -> Self {
-        Self::with(Duration::from_secs(1) / per_second.get(), Duration::from_secs(1))
+        Self::with_burst(Duration::from_secs(1) / per_second.get(), Duration::from_secs(1))
     }
 
-    /// One per interval, without a burst.
+    /// A limit of one per interval, without a burst.
     #[must_use]
     pub fn one_every(interval: Duration) -> Self {
-        Self::with(interval, interval)
+        Self::with_burst(interval, interval)
     }
 
-    fn with(interval: Duration, burst: Duration) -> Self {
-        Self { interval, burst, full_again: Mutex::default(), next_sweep: Mutex::new(Instant::now()) }
+    fn with_burst(interval: Duration, burst: Duration) -> Self {
+        Self { interval, burst, full_at: Mutex::default(), next_sweep: Mutex::new(Instant::now()) }
     }
 
-    /// Charges one unit; false if none is left.
+    /// Charges one unit. Returns false, and charges nothing, if none is left.
     pub fn charge(&self, key: K) -> bool {
         let now = Instant::now();
-        let mut full_again = self.lock();
-        if full_again.len() >= MAX_KEYS {
+        let mut full_at = self.lock();
+        if full_at.len() >= MAX_KEYS {
             let mut next_sweep = self.next_sweep.lock().unwrap_or_else(PoisonError::into_inner);
             if *next_sweep <= now {
-                full_again.retain(|_, at| *at > now);
-                *next_sweep = now + SWEEP;
+                full_at.retain(|_, at| *at > now);
+                *next_sweep = now + SWEEP_INTERVAL;
             }
-            if full_again.len() >= MAX_KEYS && !full_again.contains_key(&key) {
+            if full_at.len() >= MAX_KEYS && !full_at.contains_key(&key) {
                 return true;
             }
         }
-        let at = full_again.entry(key).or_insert(now);
+        let at = full_at.entry(key).or_insert(now);
         let next = (*at).max(now) + self.interval;
         let allowed = next <= now + self.burst;
         if allowed {
@@ -66,21 +66,21 @@ impl<K: Hash + Eq> RateLimiter<K> {
         allowed
     }
 
-    /// Returns one charged unit.
+    /// Gives back one charged unit.
     pub fn refund(&self, key: &K) {
         if let Some(at) = self.lock().get_mut(key) {
             *at = at.checked_sub(self.interval).unwrap_or(*at);
         }
     }
 
-    /// Whether no unit is left now.
+    /// Whether no unit is left.
     pub fn is_exhausted(&self, key: &K) -> bool {
         let horizon = Instant::now() + self.burst;
         self.lock().get(key).is_some_and(|at| *at + self.interval > horizon)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<K, Instant>> {
-        self.full_again.lock().unwrap_or_else(PoisonError::into_inner)
+        self.full_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -89,11 +89,11 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_burst_passes_then_one_an_interval() {
+    async fn a_burst_is_allowed_and_then_one_per_interval() {
         let limiter = RateLimiter::new(NonZeroU32::new(20).expect("not zero"));
         assert_eq!((0..50).filter(|_| limiter.charge("a")).count(), 20);
         assert!(limiter.is_exhausted(&"a") && !limiter.is_exhausted(&"b"));
-        assert!(limiter.charge("b"), "one key's flood is not another's");
+        assert!(limiter.charge("b"), "another key has its own limit");
         tokio::time::advance(Duration::from_millis(50)).await;
         assert!(!limiter.is_exhausted(&"a"));
         assert_eq!((0..50).filter(|_| limiter.charge("a")).count(), 1);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_in_an_interval_has_no_burst() {
+    async fn one_every_allows_no_burst() {
         let limiter = RateLimiter::one_every(Duration::from_secs(10));
         assert!(!limiter.is_exhausted(&"a") && limiter.charge("a"));
         assert!(limiter.is_exhausted(&"a") && !limiter.charge("a"));
@@ -113,13 +113,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_flood_of_keys_stays_bounded() {
+    async fn the_number_of_keys_is_bounded() {
         let limiter = RateLimiter::new(NonZeroU32::new(20).expect("not zero"));
         while limiter.charge(u64::MAX) {}
         for key in 0..300_000_u64 {
             limiter.charge(key);
         }
         assert!(limiter.lock().len() <= MAX_KEYS);
-        assert!(limiter.is_exhausted(&u64::MAX), "the flood has freed the one who was limited");
+        assert!(limiter.is_exhausted(&u64::MAX), "the flood lifted the limit of another key");
     }
 }

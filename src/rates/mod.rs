@@ -1,7 +1,7 @@
-//! THE RATES: rate limits, for each key or for all together. Knows nothing of what it limits.
+//! Rate limits: `RateLimiter` for each key, `SlidingWindow` for all callers together.
 
 mod limiter;
 mod window;
 
 pub use limiter::RateLimiter;
-pub use window::Window;
+pub use window::SlidingWindow;

@@ -1,4 +1,4 @@
-//! A rate limit over all callers: a sliding window of one second over the last admissions.
+//! A rate limit for all callers together: at most `limit` admissions in any second.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -8,43 +8,43 @@ use tokio::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A limit without keys.
-pub struct Window {
-    most: usize,
-    /// The start times of the last admissions, in order; at most the limit. Reserved ones are in the future.
+/// A sliding window of one second.
+pub struct SlidingWindow {
+    limit: usize,
+    /// The times of the last admissions in ascending order, at most `limit`. Reserved admissions are in the future.
     admitted: Mutex<VecDeque<Instant>>,
 }
 
-impl Window {
-    /// `per_second` in any second.
+impl SlidingWindow {
+    /// A limit of `per_second` admissions in any second.
     #[must_use]
     pub fn new(per_second: NonZeroU32) -> Self {
-        Self { most: per_second.get() as usize, admitted: Mutex::default() }
+        Self { limit: per_second.get() as usize, admitted: Mutex::default() }
     }
 
-    /// Reserves the next free place if it is at most `patience` away, and returns its start.
-    pub fn reserve(&self, patience: Duration) -> Option<Instant> {
+    /// Reserves the next possible admission and returns its time. `None` if that is more than `max_wait` away.
+    pub fn reserve(&self, max_wait: Duration) -> Option<Instant> {
         let now = Instant::now();
         let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = if admitted.len() < self.most { now } else { now.max(*admitted.front()? + SECOND) };
-        if free > now + patience {
+        let free = if admitted.len() < self.limit { now } else { now.max(*admitted.front()? + SECOND) };
+        if free > now + max_wait {
             return None;
         }
-        if admitted.len() >= self.most {
+        if admitted.len() >= self.limit {
             admitted.pop_front();
         }
         admitted.push_back(free);
         Some(free)
     }
 
-    /// Takes a free place now, if at least half of all places are free.
+    /// Admits now if fewer than half of the admissions of the last second are used. Returns whether it did.
     pub fn take_spare(&self) -> bool {
         let now = Instant::now();
         let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = admitted.iter().rev().take_while(|at| **at + SECOND > now).count();
-        let is_spare = taken < self.most.div_ceil(2);
+        let used = admitted.iter().rev().take_while(|at| **at + SECOND > now).count();
+        let is_spare = used < self.limit.div_ceil(2);
         if is_spare {
-            if admitted.len() >= self.most {
+            if admitted.len() >= self.limit {
                 admitted.pop_front();
             }
             admitted.push_back(now);
@@ -57,24 +57,24 @@ impl Window {
 mod tests {
     use super::*;
 
-    fn window(per_second: u32) -> Window {
-        Window::new(NonZeroU32::new(per_second).expect("not zero"))
+    fn window(per_second: u32) -> SlidingWindow {
+        SlidingWindow::new(NonZeroU32::new(per_second).expect("not zero"))
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_second_has_more_than_the_limit_and_who_is_patient_gets_a_later_place() {
+    async fn no_second_has_more_admissions_than_the_limit() {
         let (window, start) = (window(5), Instant::now());
-        let places: Vec<Duration> =
+        let admissions: Vec<Duration> =
             (0..20).filter_map(|_| window.reserve(SECOND * 2)).map(|at| at.duration_since(start)).collect();
-        let expected: Vec<Duration> = (0..15).map(|place| SECOND * (place / 5)).collect();
-        assert_eq!(places, expected, "fifteen within two seconds, and no more");
+        let expected: Vec<Duration> = (0..15).map(|index| SECOND * (index / 5)).collect();
+        assert_eq!(admissions, expected, "fifteen within two seconds, and no more");
         assert_eq!(window.reserve(Duration::ZERO), None);
         tokio::time::advance(SECOND * 3).await;
         assert_eq!((0..9).filter(|_| window.reserve(Duration::ZERO).is_some()).count(), 5);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn half_of_the_places_are_never_spare() {
+    async fn take_spare_uses_at_most_half_of_the_limit() {
         let window = window(5);
         assert_eq!((0..9).filter(|_| window.take_spare()).count(), 3);
         assert_eq!((0..9).filter(|_| window.reserve(Duration::ZERO).is_some()).count(), 2);
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_limit_of_one_has_a_spare_place_too() {
+    async fn take_spare_works_with_a_limit_of_one() {
         let window = window(1);
         assert!(window.take_spare() && !window.take_spare() && window.reserve(Duration::ZERO).is_none());
         tokio::time::advance(SECOND).await;

@@ -1,27 +1,27 @@
-//! `export NAME='value'`, to be sourced with `.` by any POSIX shell.
+//! `export NAME='value'`, for the `.` command of any POSIX shell.
 //!
 //! Within single quotes only the single quote has a meaning. It is written `'\''`, and everything else unchanged:
-//! newlines are kept, nothing is expanded or executed, also under `set -eu`. NUL cannot be expressed.
+//! newlines are kept, nothing is expanded or executed, also under `set -eu`. No quoting can express NUL.
 
-use super::line::{check_name, write_end};
-use super::port::{Emit, Reason};
+use super::line::{check_name, write_end_line};
+use super::port::{Emit, UnrenderableReason};
 use super::shell_names;
 use crate::model::bundle::{Bundle, Entry};
 
-#[expect(clippy::disallowed_methods, reason = "the value is looked at, to see whether it can be carried")]
-pub(super) fn check(name: &str, entry: &Entry) -> Result<(), Reason> {
+#[expect(clippy::disallowed_methods, reason = "the value is checked")]
+pub(super) fn check(name: &str, entry: &Entry) -> Result<(), UnrenderableReason> {
     check_name(name, entry)?;
-    // Refused even if a policy names them: `export OPTIND='a[$(id)]'` runs `id` in bash despite the quotes.
-    if shell_names::kept_by_shells(name) {
-        return Err(Reason::KeptByShells);
+    // Refused even if a policy contains the name: `export OPTIND='a[$(id)]'` runs `id` in bash despite the quotes.
+    if shell_names::is_reserved_by_shells(name) {
+        return Err(UnrenderableReason::ReservedByShells);
     }
     if entry.value.expose_secret().contains('\0') {
-        return Err(Reason::ContainsNul);
+        return Err(UnrenderableReason::ContainsNul);
     }
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "the value is handed over")]
+#[expect(clippy::disallowed_methods, reason = "the value is rendered")]
 pub(super) fn write(bundle: &Bundle, emit: Emit<'_>) {
     for (name, entry) in &bundle.entries {
         emit(b"export ");
@@ -35,5 +35,5 @@ pub(super) fn write(bundle: &Bundle, emit: Emit<'_>) {
         }
         emit(b"'\n");
     }
-    write_end(bundle, emit);
+    write_end_line(bundle, emit);
 }

@@ -1,10 +1,10 @@
-//! One compact JSON object of strings, sorted by key, without a final newline. It can hold any name and any value;
-//! an empty bundle is `{}`.
+//! One compact JSON object of strings, sorted by key, without a final newline. It can hold every name and value.
+//! An empty bundle is `{}`.
 
 use super::port::Emit;
 use crate::model::bundle::Bundle;
 
-#[expect(clippy::disallowed_methods, reason = "the value is handed over")]
+#[expect(clippy::disallowed_methods, reason = "the value is rendered")]
 pub(super) fn write(bundle: &Bundle, emit: Emit<'_>) {
     emit(b"{");
     for (index, (name, entry)) in bundle.entries.iter().enumerate() {
@@ -18,15 +18,15 @@ pub(super) fn write(bundle: &Bundle, emit: Emit<'_>) {
     emit(b"}");
 }
 
-/// Own code instead of serde, so that the value is copied only to `emit`.
+/// Writes a JSON string. `serde_json` is not used, because it would copy the value to other buffers.
 fn write_string(text: &str, emit: Emit<'_>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     emit(b"\"");
     let mut rest = text.as_bytes();
     while let Some(length) = rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f)) {
-        let (plain, escaped) = rest.split_at(length);
-        emit(plain);
-        match escaped[0] {
+        let (unescaped, rest_with_escape) = rest.split_at(length);
+        emit(unescaped);
+        match rest_with_escape[0] {
             b'"' => emit(br#"\""#),
             b'\\' => emit(br"\\"),
             b'\n' => emit(br"\n"),
@@ -37,7 +37,7 @@ fn write_string(text: &str, emit: Emit<'_>) {
                 emit(&[HEX[usize::from(control >> 4)], HEX[usize::from(control & 15)]]);
             }
         }
-        rest = &escaped[1..];
+        rest = &rest_with_escape[1..];
     }
     emit(rest);
     emit(b"\"");

@@ -1,26 +1,26 @@
-//! Shared by `export`, `dotenv` and `dotenv-expand`: one line per key, the check of its name, and the end line.
+//! The check of names, and the end line, for `export`, `dotenv` and `dotenv-expand`.
 
-use super::port::{Emit, Reason};
+use super::port::{Emit, UnrenderableReason};
 use super::shell_names;
 use crate::model::bundle::{Bundle, Entry};
 
-/// Checks whether a line can have this name.
-pub(super) fn check_name(name: &str, entry: &Entry) -> Result<(), Reason> {
-    let begins_well = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
-    if !begins_well || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-        return Err(Reason::NotAVariable);
+/// Checks that a name is a variable name, and cannot make programs run code unless a policy contains it.
+pub(super) fn check_name(name: &str, entry: &Entry) -> Result<(), UnrenderableReason> {
+    let has_valid_start = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    if !has_valid_start || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        return Err(UnrenderableReason::NotAVariable);
     }
-    if shell_names::owns_a_shell(name) && !entry.named_by_policy {
-        return Err(Reason::OwnsAShell);
+    if shell_names::can_run_code(name) && !entry.named_by_policy {
+        return Err(UnrenderableReason::CanRunCode);
     }
     Ok(())
 }
 
-/// Writes `# claviger: N keys` after the last key; nothing for an empty bundle, so that `[ -s file ]` detects it.
+/// Writes the end line, `# claviger: N keys`. Writes nothing for an empty bundle, so that `[ -s file ]` detects it.
 ///
-/// It counts as the end line only if it is the last line of a file that its reader accepts: a value may contain
-/// the same line, but a file cut after it ends inside a quote, which every reader rejects.
-pub(super) fn write_end(bundle: &Bundle, emit: Emit<'_>) {
+/// A file is complete if this is its last line and its reader accepts it. A value may contain such a line, but a file that is cut
+/// after it ends inside a quoted value, which every reader refuses.
+pub(super) fn write_end_line(bundle: &Bundle, emit: Emit<'_>) {
     if !bundle.entries.is_empty() {
         emit(format!("# claviger: {} keys\n", bundle.entries.len()).as_bytes());
     }

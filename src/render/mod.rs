@@ -1,14 +1,14 @@
-//! Stage 6, rendering: a bundle and a format become bytes. Pure: no async, no clock, no I/O.
+//! Stage 6, rendering: turns a bundle into the bytes of a format. Pure: no async, no clock, no I/O.
 //!
-//! Either every key is rendered such that each reader of the format returns exactly the original value, or nothing
-//! is rendered and the error names the first key that prevents it.
+//! Every reader of the format reads exactly the original values. If the format cannot hold a key, nothing is rendered, and the error
+//! names the first such key.
 
 mod address;
+mod binary_values;
 mod credentials;
 mod docker_config;
 mod dotenv;
 mod dotenv_expand;
-mod encoded;
 mod export;
 mod json;
 mod line;
@@ -19,7 +19,7 @@ mod raw;
 mod shell_names;
 mod tar;
 
-pub use port::{Reason, Refused, Rendered, Unrenderable};
+pub use port::{RenderError, RenderedBundle, UnrenderableKey, UnrenderableReason};
 
 use crate::model::bundle::{Bundle, Entry};
 use crate::model::format::{Format, Rendering};
@@ -29,60 +29,65 @@ use zeroize::Zeroizing;
 /// Renders a bundle.
 ///
 /// # Errors
-/// Names the first key that the format cannot hold. With `raw`: the one key is missing or not named.
-pub fn render(bundle: &Bundle, rendering: &Rendering) -> Result<Rendered, Refused> {
+/// The format cannot hold a key. With `raw`: the requested key does not exist, or none is requested and the bundle has several.
+pub fn render(bundle: &Bundle, rendering: &Rendering) -> Result<RenderedBundle, RenderError> {
     let texts = match rendering.format() {
         Format::Json | Format::Raw | Format::Tar => None,
-        _ => encoded::as_texts(bundle)?,
+        _ => binary_values::decode_to_texts(bundle)?,
     };
     let bundle = texts.as_ref().unwrap_or(bundle);
     let bytes = match rendering.format() {
         Format::Export => {
             check_each(bundle, export::check)?;
-            measured(|emit| export::write(bundle, emit))
+            collect_exactly(|emit| export::write(bundle, emit))
         }
         Format::Dotenv => {
             check_each(bundle, dotenv::check)?;
-            measured(|emit| dotenv::write(bundle, emit))
+            collect_exactly(|emit| dotenv::write(bundle, emit))
         }
         Format::DotenvExpand => {
             check_each(bundle, dotenv_expand::check)?;
-            measured(|emit| dotenv_expand::write(bundle, emit))
+            collect_exactly(|emit| dotenv_expand::write(bundle, emit))
         }
         // JSON can hold every bundle.
-        Format::Json => measured(|emit| json::write(bundle, emit)),
+        Format::Json => collect_exactly(|emit| json::write(bundle, emit)),
         Format::Raw => {
-            let value = raw::choose(bundle, rendering.key())?;
-            measured(|emit| raw::write(value, emit))
+            let value = raw::select_value(bundle, rendering.key())?;
+            collect_exactly(|emit| raw::write(value, emit))
         }
         Format::Tar => {
             check_each(bundle, tar::check)?;
-            measured(|emit| tar::write(bundle, emit))
+            collect_exactly(|emit| tar::write(bundle, emit))
         }
         Format::DockerConfig => {
-            let config = docker_config::check(bundle)?;
-            measured(|emit| docker_config::write(&config, emit))
+            let config = docker_config::prepare(bundle)?;
+            collect_exactly(|emit| docker_config::write(&config, emit))
         }
         Format::Npmrc => {
-            let lines = npmrc::check(bundle)?;
-            measured(|emit| npmrc::write(&lines, emit))
+            let lines = npmrc::prepare(bundle)?;
+            collect_exactly(|emit| npmrc::write(&lines, emit))
         }
         Format::Netrc => {
-            let logins = netrc::check(bundle)?;
-            measured(|emit| netrc::write(&logins, emit))
+            let logins = netrc::prepare(bundle)?;
+            collect_exactly(|emit| netrc::write(&logins, emit))
         }
     };
-    Ok(Rendered { bytes, media_type: rendering.format().media_type() })
+    Ok(RenderedBundle { bytes, media_type: rendering.format().media_type() })
 }
 
-/// The check for formats in which keys are independent of each other.
-fn check_each(bundle: &Bundle, check: fn(&str, &Entry) -> Result<(), Reason>) -> Result<(), Unrenderable> {
+/// Checks each key, for formats in which keys are independent of each other.
+fn check_each(
+    bundle: &Bundle,
+    check: fn(&str, &Entry) -> Result<(), UnrenderableReason>,
+) -> Result<(), UnrenderableKey> {
     let mut entries = bundle.entries.iter();
-    entries.try_for_each(|(key, entry)| check(key, entry).map_err(|reason| Unrenderable { key: key.clone(), reason }))
+    entries
+        .try_for_each(|(key, entry)| check(key, entry).map_err(|reason| UnrenderableKey { key: key.clone(), reason }))
 }
 
-/// Renders twice, first to measure: a growing buffer would leave copies of the values behind.
-fn measured(write: impl Fn(Emit<'_>)) -> Zeroizing<Vec<u8>> {
+/// Collects the output of `write` in a buffer of its exact size. `write` is called twice, first to measure, because a growing buffer
+/// would leave copies of the values behind.
+fn collect_exactly(write: impl Fn(Emit<'_>)) -> Zeroizing<Vec<u8>> {
     let mut length = 0;
     write(&mut |piece| length += piece.len());
     let mut bytes = Zeroizing::new(Vec::with_capacity(length));

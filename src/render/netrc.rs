@@ -2,39 +2,41 @@
 //! `NETRC_PASSWORD`, for curl, git and Python.
 //!
 //! Netrc has no standard. Newer readers support quotes and escapes, each in its own way; older ones, among them Go
-//! and Python before 3.11, support none. Therefore a word is written unchanged or refused:
+//! and Python before 3.11, support none. Therefore words are neither quoted nor escaped. Those that would need it are refused:
 //!
 //! | refused | because |
 //! |---|---|
-//! | an empty word, white space, control characters | they end a word, or a line |
-//! | non-ASCII characters | Go and Python have more white space there; newer curl ends a word at it |
+//! | an empty word, white space, control characters | readers end a word or a line there |
+//! | non-ASCII characters | Go and Python treat some of them as white space; newer curl ends a word there |
 //! | a backslash | Python drops it, curl keeps it |
-//! | `"` at the beginning | curl and Python read a quoted word, Go does not |
-//! | `#` at the beginning | curl reads a comment, Python a password |
-//! | a colon in the login | HTTP's Basic scheme ends the name there |
+//! | `"` at the beginning | curl and Python read a quoted word there, Go does not |
+//! | `#` at the beginning | curl reads a comment there, Python a password |
+//! | a colon in the login | HTTP Basic authentication ends the user name there |
 //! | a line longer than 4,000 bytes | curl cuts at 4,096 |
 //!
 //! The machine is a host in lower case without a port: readers compare it with the host of the URL.
 
 use super::address::is_host;
-use super::credentials::{Named, gather};
-use super::port::{Emit, Reason, Unrenderable};
+use super::credentials::{CredentialPart, group_credentials};
+use super::port::{Emit, UnrenderableKey, UnrenderableReason};
 use crate::model::bundle::Bundle;
 
-const MAX_LINE: usize = 4000;
+/// Maximum length of machine, login and password together, in bytes.
+const MAX_LINE_BYTES: usize = 4000;
 
-pub(super) fn check(bundle: &Bundle) -> Result<Vec<[Named<'_>; 3]>, Unrenderable> {
-    let logins = gather(bundle, ["NETRC_MACHINE", "NETRC_LOGIN", "NETRC_PASSWORD"])?;
+/// Returns the logins. Fails if a machine is not a host, or if readers would read a login or password differently.
+pub(super) fn prepare(bundle: &Bundle) -> Result<Vec<[CredentialPart<'_>; 3]>, UnrenderableKey> {
+    let logins = group_credentials(bundle, ["NETRC_MACHINE", "NETRC_LOGIN", "NETRC_PASSWORD"])?;
     for [machine, login, password] in &logins {
-        machine.must(is_host(machine.value()), Reason::NotAnAddress)?;
-        login.must(is_word(login.value()) && !login.value().contains(':'), Reason::ReadersDisagree)?;
+        machine.require(is_host(machine.value()), UnrenderableReason::NotAnAddress)?;
+        login.require(is_word(login.value()) && !login.value().contains(':'), UnrenderableReason::ReadersDisagree)?;
         let length = machine.value().len() + login.value().len() + password.value().len();
-        password.must(is_word(password.value()) && length < MAX_LINE, Reason::ReadersDisagree)?;
+        password.require(is_word(password.value()) && length < MAX_LINE_BYTES, UnrenderableReason::ReadersDisagree)?;
     }
     Ok(logins)
 }
 
-pub(super) fn write(logins: &[[Named<'_>; 3]], emit: Emit<'_>) {
+pub(super) fn write(logins: &[[CredentialPart<'_>; 3]], emit: Emit<'_>) {
     for [machine, login, password] in logins {
         emit(b"machine ");
         emit(machine.value().as_bytes());

@@ -1,113 +1,117 @@
-//! The port: the result of rendering and its errors.
+//! The result of rendering, and its errors.
 
 use std::fmt;
 use zeroize::Zeroizing;
 
 /// A rendered bundle.
-pub struct Rendered {
+pub struct RenderedBundle {
     /// The body of the download.
     pub bytes: Zeroizing<Vec<u8>>,
-    /// Its media type.
+    /// The media type of the body.
     pub media_type: &'static str,
 }
 
-impl fmt::Debug for Rendered {
+impl fmt::Debug for RenderedBundle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rendered").field("media_type", &self.media_type).finish_non_exhaustive()
+        f.debug_struct("RenderedBundle").field("media_type", &self.media_type).finish_non_exhaustive()
     }
 }
 
-/// Why nothing was rendered.
+/// Why a bundle cannot be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum RenderError {
     /// The format cannot hold one of the keys.
     #[error(transparent)]
-    Unrenderable(#[from] Unrenderable),
+    Unrenderable(#[from] UnrenderableKey),
     /// The requested key is not in the bundle.
-    #[error("the bundle does not have the key that was asked for")]
+    #[error("the bundle does not have the requested key")]
     NoSuchKey,
     /// The format holds one key, and the bundle has several.
     #[error("raw holds one key, and the bundle has several")]
     SeveralKeys,
 }
 
-/// A key that the format cannot hold.
+/// The first key of a bundle that the format cannot hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the key {key:?} {reason}")]
-pub struct Unrenderable {
-    /// The first such key, in the bundle's order.
+pub struct UnrenderableKey {
+    /// The name of the key.
     pub key: String,
     /// The reason.
-    pub reason: Reason,
+    pub reason: UnrenderableReason,
 }
 
 /// Why a format cannot hold a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// Its name is not a valid variable name.
+pub enum UnrenderableReason {
+    /// The name is not a valid variable name.
     NotAVariable,
-    /// Its name can make a shell or another program run code, and no policy names it literally.
-    OwnsAShell,
-    /// Shells reserve the name: they would refuse the assignment, drop the value or execute it.
-    KeptByShells,
+    /// A variable of this name can make a shell or another program run code, and no policy contains the name literally.
+    CanRunCode,
+    /// Shells reserve the name: they refuse the assignment, drop the value or execute it.
+    ReservedByShells,
     /// A reader of the format drops the name.
     DroppedByReaders,
-    /// Its value contains NUL.
+    /// The value contains NUL.
     ContainsNul,
-    /// Its value contains a carriage return.
+    /// The value contains a carriage return.
     ContainsCarriageReturn,
-    /// Readers with variable expansion would change its value.
+    /// Readers with variable expansion would change the value.
     ReadersExpand,
-    /// Its value is binary and not valid UTF-8.
-    NotAText,
-    /// No spelling of its value is read as the same value by all readers of the format.
+    /// The value is binary and not valid UTF-8.
+    NotText,
+    /// With no way of quoting, all readers of the format read the same value.
     ReadersDisagree,
-    /// Its name is not a safe file name.
+    /// The name is not a safe file name.
     NotAFileName,
-    /// Its name is not one of this format's credential keys.
-    NoPartOfACredential,
-    /// It is missing, although its credential's other keys are in the bundle.
-    Missing,
-    /// Its value is not an address.
+    /// The name is not one of the credential keys of the format.
+    NotACredentialKey,
+    /// The key is missing, although other keys of its credential are in the bundle.
+    MissingFromCredential,
+    /// The value is not an address.
     NotAnAddress,
     /// Another credential has the same address.
-    SamePlaceTwice,
-    /// Its value is not a bearer token.
+    DuplicateAddress,
+    /// The value is not a bearer token.
     NotAToken,
-    /// Its value is not a `config.json` with `auths` and no other member.
+    /// The value is not a `config.json` with `auths` and no other member.
     NotAConfigJson,
 }
 
-impl Reason {
-    /// The sentence that follows the key's name.
+impl UnrenderableReason {
+    /// The predicate of the sentence that begins with the name of the key.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::NotAVariable => "is not a name of letters, digits and underscores that begins with no digit",
-            Self::OwnsAShell => "is a name that owns a shell, and no policy writes it literally",
-            Self::KeptByShells => "is a name that shells keep for themselves",
+            Self::NotAVariable => {
+                "is not a variable name of letters, digits and underscores that does not begin with a digit"
+            }
+            Self::CanRunCode => {
+                "is the name of a variable that can make programs run code, and no policy contains it literally"
+            }
+            Self::ReservedByShells => "is a name that shells reserve",
             Self::DroppedByReaders => "is a name that readers of this format drop",
-            Self::NotAText => "has a value of bytes that are not text; raw, tar and json carry it",
+            Self::NotText => "has a binary value that is not text; raw, tar and json can hold it",
             Self::ContainsNul => "has a value with a NUL character, which no variable can hold",
             Self::ContainsCarriageReturn => {
                 "has a value with a carriage return, which readers of this format read differently"
             }
             Self::ReadersExpand => {
-                "has a value with a dollar sign that some readers of this format expand; dotenv-expand or json carries it"
+                "has a value with a dollar sign that some readers of this format expand; dotenv-expand and json can hold it"
             }
             Self::ReadersDisagree => "has a value that the readers of this format read differently",
             Self::NotAFileName => "is not a safe name of a file in at most 100 bytes",
-            Self::NoPartOfACredential => "is not a name that this format makes credentials of",
-            Self::Missing => "is missing beside the other keys of its credential",
-            Self::NotAnAddress => "has a value that is not the address of a host in lower case",
-            Self::SamePlaceTwice => "has an address that another key has too",
+            Self::NotACredentialKey => "is not one of the names from which this format makes credentials",
+            Self::MissingFromCredential => "is missing, although other keys of its credential exist",
+            Self::NotAnAddress => "has a value that is not an address with a host name in lower case",
+            Self::DuplicateAddress => "has the same address as another key",
             Self::NotAToken => "has a value that is not a bearer token",
-            Self::NotAConfigJson => "has a value that is not a config.json of auths alone",
+            Self::NotAConfigJson => "has a value that is not a config.json with auths only",
         }
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for UnrenderableReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }

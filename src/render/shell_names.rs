@@ -1,6 +1,6 @@
-//! Variable names that can make a shell, the dynamic loader or a build tool run other code, or take code, settings
-//! or trust anchors from another place. Anyone who may write to the store chooses the names of secrets, so such a
-//! name is rendered for a shell only if a policy names it literally.
+//! Names of variables with which a shell, the dynamic loader or a build tool runs other code, or takes code, settings or
+//! trust anchors from another place. Anyone who may write to the store chooses the names of secrets, so such a
+//! name is rendered for a shell only if a policy contains it literally.
 //!
 //! No such list is complete, since any program may have its own variables. This one has those of shells, those
 //! that the C library ignores in privileged programs, and those of the interpreters and tools that build images
@@ -16,21 +16,21 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-/// Names that no shell accepts as ordinary variables: bash, dash, busybox or mksh refuse the assignment, drop the
-/// value, or evaluate it as an arithmetic expression, which executes code in it. `tests/it/render` checks this
-/// with the shells.
-const KEPT_BY_SHELLS: &str = "
+/// Names that are not ordinary variables in some shell: bash, dash, busybox or mksh refuses the assignment, drops the value, or evaluates
+/// it as an arithmetic expression, which executes code in it. `tests/it/render` checks the names with these shells.
+const RESERVED_BY_SHELLS: &str = "
     _ BASHOPTS BASHPID BASH_ARGC BASH_ARGV BASH_COMMAND BASH_LINENO BASH_MONOSECONDS BASH_SOURCE BASH_SUBSHELL
     BASH_VERSINFO DIRSTACK EPOCHREALTIME EPOCHSECONDS EUID FUNCNAME GROUPS HISTCMD LINENO OPTIND PGRP PIPESTATUS PPID
     RANDOM SECONDS SHELLOPTS SRANDOM UID USER_ID
 ";
 
-/// All dangerous names; a star matches any ending.
-const OWNERS: [&str; 6] = [READ_BY_SHELLS, READ_BY_LIBRARIES, READ_BY_INTERPRETERS, READ_BY_GIT, READ_BY_TOOLS, TRUST];
+/// All dangerous names. A star stands for any ending.
+const DANGEROUS_NAMES: [&str; 6] =
+    [READ_BY_SHELLS, READ_BY_LIBRARIES, READ_BY_INTERPRETERS, READ_BY_GIT, READ_BY_TOOLS, CHANGES_TLS_TRUST];
 
-/// Search paths and word splitting; files that are sourced, commands that are executed and values that are
-/// expanded; variables that mksh, ksh and zsh evaluate as numbers and thereby execute; variables that change how
-/// the rest of a script is parsed, or that write files.
+/// Variables of shells: search paths and word splitting; files that are sourced, commands that are executed and values
+/// that are expanded; values that mksh, ksh and zsh evaluate as numbers, which executes code in them; settings that change
+/// how the rest of a script is parsed; files that are written.
 const READ_BY_SHELLS: &str = "
     PATH IFS HOME SHELL PWD OLDPWD CDPATH FPATH MODULE_PATH ZDOTDIR
     ENV BASH BASH_* PS0 PS1 PS2 PS3 PS4 PROMPT_COMMAND FCEDIT INPUTRC MAILPATH NULLCMD READNULLCMD ARGV0 TEXTDOMAIN
@@ -42,7 +42,7 @@ const READ_BY_SHELLS: &str = "
     COMP_WORDBREAKS PROMPT_DIRTRIM
 ";
 
-/// The dynamic loader, variables that glibc ignores in privileged programs (its unsecvars.h), and places of
+/// Variables of the dynamic loader, those that glibc ignores in privileged programs (its unsecvars.h), and locations of
 /// settings.
 const READ_BY_LIBRARIES: &str = "
     LD_* DYLD_*
@@ -52,7 +52,7 @@ const READ_BY_LIBRARIES: &str = "
     XDG_CACHE_HOME XDG_CONFIG_DIRS XDG_CONFIG_HOME XDG_DATA_DIRS XDG_DATA_HOME XDG_RUNTIME_DIR XDG_STATE_HOME
 ";
 
-/// Code that interpreters load, and options that load code. Python's are in [`owns_a_shell`].
+/// Variables of interpreters: locations of code, and options that load code. Python's are in [`can_run_code`].
 const READ_BY_INTERPRETERS: &str = "
     NODE_OPTIONS NODE_PATH NODE_REPL_EXTERNAL_MODULE NODE_COMPILE_CACHE NODE_V8_COVERAGE NODE_REDIRECT_WARNINGS
     BUN_OPTIONS
@@ -67,7 +67,7 @@ const READ_BY_INTERPRETERS: &str = "
     R_PROFILE R_PROFILE_USER R_ENVIRON R_ENVIRON_USER R_LIBS R_LIBS_USER JULIA_LOAD_PATH JULIA_DEPOT_PATH
 ";
 
-/// Commands that git and ssh run, and the places of git's settings and repositories. `GIT_CONFIG_COUNT` with its
+/// Variables of git and ssh: commands that they run, and locations of git's settings and repositories. `GIT_CONFIG_COUNT` with its
 /// keys and values can set any setting; `GIT_TRACE` and similar variables write to any file.
 const READ_BY_GIT: &str = "
     GIT_SSH GIT_SSH_COMMAND GIT_SSH_VARIANT GIT_ASKPASS SSH_ASKPASS SSH_ASKPASS_REQUIRE GIT_EDITOR GIT_SEQUENCE_EDITOR
@@ -76,8 +76,8 @@ const READ_BY_GIT: &str = "
     GIT_ATTR_SOURCE GIT_REDIRECT_STDIN GIT_REDIRECT_STDOUT GIT_REDIRECT_STDERR GIT_CONFIG* GIT_TRACE*
 ";
 
-/// Commands that other tools run, and their options and settings. npm's are in [`owns_a_shell`]. With
-/// `CLAVIGER_URL` our own client would send the next token to another server.
+/// Variables of other tools: commands that they run, and their options and settings. npm's are in [`can_run_code`]. With
+/// `CLAVIGER_URL` the client commands of Claviger would send the next token to another server.
 const READ_BY_TOOLS: &str = "
     EDITOR VISUAL PAGER MANPAGER BROWSER LESS LESSOPEN LESSCLOSE SUDO_ASKPASS TAR_OPTIONS RSYNC_RSH CVS_RSH WGETRC
     CURL_HOME RIPGREP_CONFIG_PATH
@@ -90,45 +90,45 @@ const READ_BY_TOOLS: &str = "
 ";
 
 /// Variables that change which TLS certificates are trusted, or that log TLS keys.
-const TRUST: &str = "
+const CHANGES_TLS_TRUST: &str = "
     SSL_CERT_FILE SSL_CERT_DIR CURL_CA_BUNDLE REQUESTS_CA_BUNDLE AWS_CA_BUNDLE NODE_EXTRA_CA_CERTS
     NODE_TLS_REJECT_UNAUTHORIZED GIT_SSL_NO_VERIFY GIT_SSL_CAINFO GIT_SSL_CAPATH PIP_TRUSTED_HOST
     OPENSSL_CONF OPENSSL_ENGINES OPENSSL_MODULES SSLKEYLOGFILE
 ";
 
-/// Whether shells reserve the name, so that no policy can allow it.
-pub(super) fn kept_by_shells(name: &str) -> bool {
-    static KEPT: LazyLock<Names> = LazyLock::new(|| Names::of(&[KEPT_BY_SHELLS]));
-    KEPT.have(name)
+/// Whether shells reserve the name. Then it is refused even if a policy contains it.
+pub(super) fn is_reserved_by_shells(name: &str) -> bool {
+    static RESERVED: LazyLock<NameSet> = LazyLock::new(|| NameSet::from_lists(&[RESERVED_BY_SHELLS]));
+    RESERVED.contains(name)
 }
 
-/// Whether the name can make a shell or another program run code.
-pub(super) fn owns_a_shell(name: &str) -> bool {
-    static OWNING: LazyLock<Names> = LazyLock::new(|| Names::of(&OWNERS));
-    // Python's own names have no underscore after `PYTHON` (PYTHONPATH, PYTHONSTARTUP); node-gyp runs the program
+/// Whether a variable of this name can make a shell or another program run code.
+pub(super) fn can_run_code(name: &str) -> bool {
+    static DANGEROUS: LazyLock<NameSet> = LazyLock::new(|| NameSet::from_lists(&DANGEROUS_NAMES));
+    // The names that Python uses have no underscore after `PYTHON` (PYTHONPATH, PYTHONSTARTUP); node-gyp runs the program
     // in `PYTHON`.
-    let python = name.starts_with("PYTHON") && !name.starts_with("PYTHON_");
+    let is_python = name.starts_with("PYTHON") && !name.starts_with("PYTHON_");
     // npm reads these settings (script-shell, git, node-options, ...) in upper and lower case.
-    let npm = name.get(..11).is_some_and(|family| family.eq_ignore_ascii_case("npm_config_"));
-    python || npm || kept_by_shells(name) || OWNING.have(name)
+    let is_npm = name.get(..11).is_some_and(|family| family.eq_ignore_ascii_case("npm_config_"));
+    is_python || is_npm || is_reserved_by_shells(name) || DANGEROUS.contains(name)
 }
 
-/// Some of the lists above as a set: every key of every bundle is looked up in it.
-struct Names {
-    whole: HashSet<&'static str>,
-    families: Vec<&'static str>,
+/// The names of some lists, for fast look-ups: those of every key are looked up.
+struct NameSet {
+    names: HashSet<&'static str>,
+    prefixes: Vec<&'static str>,
 }
 
-impl Names {
-    fn of(lists: &[&'static str]) -> Self {
-        let listed = || lists.iter().flat_map(|list| list.split_ascii_whitespace());
+impl NameSet {
+    fn from_lists(lists: &[&'static str]) -> Self {
+        let all = || lists.iter().flat_map(|list| list.split_ascii_whitespace());
         Self {
-            whole: listed().filter(|name| !name.ends_with('*')).collect(),
-            families: listed().filter_map(|name| name.strip_suffix('*')).collect(),
+            names: all().filter(|name| !name.ends_with('*')).collect(),
+            prefixes: all().filter_map(|name| name.strip_suffix('*')).collect(),
         }
     }
 
-    fn have(&self, name: &str) -> bool {
-        self.whole.contains(name) || self.families.iter().any(|family| name.starts_with(family))
+    fn contains(&self, name: &str) -> bool {
+        self.names.contains(name) || self.prefixes.iter().any(|prefix| name.starts_with(prefix))
     }
 }

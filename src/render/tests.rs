@@ -1,4 +1,4 @@
-//! How bundles are rendered and which are refused. `tests/it/render` runs the real shells and readers.
+//! Rendered and refused bundles. `tests/it/render` reads them with the real shells and readers.
 
 use super::*;
 use crate::model::secret::SecretValue;
@@ -19,22 +19,22 @@ fn text(entries: &[(&str, &str)], format: Format) -> String {
     String::from_utf8(rendered.bytes.to_vec()).expect("text")
 }
 
-fn refused(name: &str, value: &str, named_by_policy: bool, format: Format) -> Option<Reason> {
+fn refused(name: &str, value: &str, named_by_policy: bool, format: Format) -> Option<UnrenderableReason> {
     let (key, reason) = refusal(&bundle(&[(name, value)], named_by_policy), format)?;
     assert_eq!(key, name);
     Some(reason)
 }
 
 /// The first key that cannot be rendered, and the reason.
-fn refusal(bundle: &Bundle, format: Format) -> Option<(String, Reason)> {
+fn refusal(bundle: &Bundle, format: Format) -> Option<(String, UnrenderableReason)> {
     match render(bundle, &format.into()).err()? {
-        Refused::Unrenderable(Unrenderable { key, reason }) => Some((key, reason)),
+        RenderError::Unrenderable(UnrenderableKey { key, reason }) => Some((key, reason)),
         other => panic!("{other}"),
     }
 }
 
 #[test]
-fn bytes_are_carried_whole_or_as_a_text_and_are_refused_where_they_are_none() {
+fn binary_values_are_rendered_as_bytes_base64_or_text() {
     let encoded = |entries: &[(&str, &str)]| {
         let mut bundle = bundle(entries, false);
         bundle.entries.values_mut().for_each(|entry| entry.is_base64 = true);
@@ -48,16 +48,20 @@ fn bytes_are_carried_whole_or_as_a_text_and_are_refused_where_they_are_none() {
     assert_eq!((&tar[124..136], &tar[512..517]), (&b"00000000005\0"[..], &b"\xfe\xed\xfe\xed\0"[..]));
     assert_eq!(bytes(&keystore, Format::Json), Ok(br#"{"K":"/u3+7QA="}"#.to_vec()));
     for format in [Format::Export, Format::Dotenv] {
-        assert_eq!(refusal(&keystore, format), Some(("K".into(), Reason::NotAText)), "{format:?}");
+        assert_eq!(refusal(&keystore, format), Some(("K".into(), UnrenderableReason::NotText)), "{format:?}");
         let text = encoded(&[("K", "cMOkJ3M=")]);
         let plain = bundle(&[("K", "p\u{e4}'s")], false);
         assert_eq!(bytes(&text, format), bytes(&plain, format), "{format:?}");
-        assert_eq!(refusal(&encoded(&[("K", "AA==")]), format), Some(("K".into(), Reason::ContainsNul)), "{format:?}");
+        assert_eq!(
+            refusal(&encoded(&[("K", "AA==")]), format),
+            Some(("K".into(), UnrenderableReason::ContainsNul)),
+            "{format:?}"
+        );
     }
 }
 
 #[test]
-fn export_quotes_everything_and_escapes_only_the_quote() {
+fn export_escapes_only_single_quotes() {
     let entries = [("A", ""), ("B", "it's"), ("C", "''"), ("D", "\n$(id)`id`\"\\\n"), ("_e1", "\r\n")];
     assert_eq!(
         text(&entries, Format::Export),
@@ -68,7 +72,7 @@ fn export_quotes_everything_and_escapes_only_the_quote() {
 }
 
 #[test]
-fn dotenv_takes_the_first_spelling_that_all_readers_read_alike() {
+fn dotenv_uses_the_first_quoting_that_all_readers_agree_on() {
     for (value, spelled) in [
         ("", r#""""#),
         ("plain", r#""plain""#),
@@ -91,7 +95,7 @@ fn dotenv_takes_the_first_spelling_that_all_readers_read_alike() {
 }
 
 #[test]
-fn dotenv_expand_escapes_every_dollar() {
+fn dotenv_expand_escapes_every_dollar_sign() {
     for (value, spelled) in [
         ("", "\"\""),
         ("pa$$word", r#""pa\$\$word""#),
@@ -107,12 +111,16 @@ fn dotenv_expand_escapes_every_dollar() {
         assert_eq!(text(&[("A", value)], Format::DotenvExpand), line, "{value:?}");
     }
     for value in [r"\$x", r"a\\$", "`'\"\n", "a\n\\", "# \\"] {
-        assert_eq!(refused("A", value, true, Format::DotenvExpand), Some(Reason::ReadersDisagree), "{value:?}");
+        assert_eq!(
+            refused("A", value, true, Format::DotenvExpand),
+            Some(UnrenderableReason::ReadersDisagree),
+            "{value:?}"
+        );
     }
 }
 
 #[test]
-fn dotenv_refuses_what_its_readers_read_differently() {
+fn dotenv_refuses_values_that_readers_read_differently() {
     for value in [
         "\"'\n",
         "it's \"x\" # 1",
@@ -130,27 +138,31 @@ fn dotenv_refuses_what_its_readers_read_differently() {
         "$ \\",
         "it's \\\n",
     ] {
-        assert_eq!(refused("A", value, true, Format::Dotenv), Some(Reason::ReadersDisagree), "{value:?}");
+        assert_eq!(refused("A", value, true, Format::Dotenv), Some(UnrenderableReason::ReadersDisagree), "{value:?}");
         assert_eq!(refused("A", value, false, Format::Export), None, "{value:?}");
         assert_eq!(refused("A", value, false, Format::Json), None, "{value:?}");
     }
     for value in ["$A", "a$b", "$1", "$_", "${HOME}", "a${", "pa$$word", "\\$", "$ $x", "it's $1", "$x\\"] {
-        assert_eq!(refused("A", value, true, Format::Dotenv), Some(Reason::ReadersExpand), "{value:?}");
+        assert_eq!(refused("A", value, true, Format::Dotenv), Some(UnrenderableReason::ReadersExpand), "{value:?}");
         assert_eq!(refused("A", value, true, Format::Json), None, "{value:?}");
     }
     for value in ["\r", "a\r\nb", "\"a\"\r\n", "\\\r", "$x\r"] {
         for format in [Format::Dotenv, Format::DotenvExpand] {
-            assert_eq!(refused("A", value, true, format), Some(Reason::ContainsCarriageReturn), "{value:?}");
+            assert_eq!(
+                refused("A", value, true, format),
+                Some(UnrenderableReason::ContainsCarriageReturn),
+                "{value:?}"
+            );
         }
         assert_eq!(refused("A", value, false, Format::Export), None, "{value:?}");
     }
-    assert_eq!(refused("__proto__", "x", true, Format::Dotenv), Some(Reason::DroppedByReaders));
-    assert_eq!(refused("__proto__", "x", true, Format::DotenvExpand), Some(Reason::DroppedByReaders));
+    assert_eq!(refused("__proto__", "x", true, Format::Dotenv), Some(UnrenderableReason::DroppedByReaders));
+    assert_eq!(refused("__proto__", "x", true, Format::DotenvExpand), Some(UnrenderableReason::DroppedByReaders));
     assert_eq!(refused("__proto__", "x", false, Format::Export), None);
 }
 
 #[test]
-fn json_is_one_compact_object_in_order() {
+fn json_is_a_compact_sorted_object() {
     let entries = [("b", "\u{0}\u{1f}\n\r\t\"\\/é\u{2028}\u{7f}"), ("a", ""), ("\"\n", "x"), ("", "y")];
     assert_eq!(
         text(&entries, Format::Json),
@@ -159,7 +171,7 @@ fn json_is_one_compact_object_in_order() {
 }
 
 #[test]
-fn an_empty_bundle_is_nothing_but_an_empty_object_as_json_and_an_empty_archive_as_tar() {
+fn empty_bundles_are_empty_files_objects_or_archives() {
     for format in Format::ALL {
         let empty = match format {
             Format::Json => "{}".to_owned(),
@@ -171,39 +183,43 @@ fn an_empty_bundle_is_nothing_but_an_empty_object_as_json_and_an_empty_archive_a
 }
 
 #[test]
-fn the_first_bad_key_is_named_and_nothing_of_its_value() {
+fn the_error_has_the_first_refused_key_without_its_value() {
     let bundle = bundle(&[("A", "fine"), ("B", "hunter2\0"), ("C D", "hunter2")], false);
     let refused = render(&bundle, &Format::Export.into()).expect_err("NUL");
-    assert_eq!(refused, Unrenderable { key: "B".into(), reason: Reason::ContainsNul }.into());
+    assert_eq!(refused, UnrenderableKey { key: "B".into(), reason: UnrenderableReason::ContainsNul }.into());
     assert_eq!(refused.to_string(), "the key \"B\" has a value with a NUL character, which no variable can hold");
-    let rendered = render(&bundle, &Format::Json.into()).expect("json carries everything");
+    let rendered = render(&bundle, &Format::Json.into()).expect("json can hold everything");
     assert!(!format!("{refused:?} {rendered:?}").contains("hunter2"));
 }
 
 #[test]
-fn what_is_no_variable_is_refused_but_in_json() {
+fn invalid_variable_names_are_refused_except_in_json() {
     for name in ["", "1A", "A B", "A;id", "A\nB", "é", "A=B", "A-B", "A.B", "-A", "$A", "A\0", "A'", " A"] {
         for format in [Format::Export, Format::Dotenv] {
-            assert_eq!(refused(name, "x", true, format), Some(Reason::NotAVariable), "{name:?} as {format:?}");
+            assert_eq!(
+                refused(name, "x", true, format),
+                Some(UnrenderableReason::NotAVariable),
+                "{name:?} as {format:?}"
+            );
         }
         assert_eq!(refused(name, "x", false, Format::Json), None, "{name:?}");
     }
     for name in ["A", "_", "_1", "a_B_9", "export", "__proto__"] {
-        assert_ne!(refused(name, "x", true, Format::Export), Some(Reason::NotAVariable), "{name:?}");
+        assert_ne!(refused(name, "x", true, Format::Export), Some(UnrenderableReason::NotAVariable), "{name:?}");
     }
 }
 
 #[test]
-fn nul_is_refused_but_in_json() {
+fn nul_is_refused_except_in_json() {
     for value in ["\0", "a\0", "\0b"] {
-        assert_eq!(refused("A", value, true, Format::Export), Some(Reason::ContainsNul));
-        assert_eq!(refused("A", value, true, Format::Dotenv), Some(Reason::ContainsNul));
+        assert_eq!(refused("A", value, true, Format::Export), Some(UnrenderableReason::ContainsNul));
+        assert_eq!(refused("A", value, true, Format::Dotenv), Some(UnrenderableReason::ContainsNul));
         assert_eq!(refused("A", value, false, Format::Json), None);
     }
 }
 
 #[test]
-fn a_name_that_owns_a_shell_is_rendered_only_where_a_policy_writes_it() {
+fn dangerous_names_are_rendered_only_if_a_policy_contains_them() {
     for name in [
         "LD_PRELOAD",
         "LD_LIBRARY_PATH",
@@ -255,7 +271,7 @@ fn a_name_that_owns_a_shell_is_rendered_only_where_a_policy_writes_it() {
         "CLAVIGER_URL",
     ] {
         for format in [Format::Export, Format::Dotenv] {
-            assert_eq!(refused(name, "x", false, format), Some(Reason::OwnsAShell), "{name} as {format:?}");
+            assert_eq!(refused(name, "x", false, format), Some(UnrenderableReason::CanRunCode), "{name} as {format:?}");
             assert_eq!(refused(name, "x", true, format), None, "{name} as {format:?}");
         }
         assert_eq!(refused(name, "x", false, Format::Json), None, "{name}");
@@ -263,17 +279,17 @@ fn a_name_that_owns_a_shell_is_rendered_only_where_a_policy_writes_it() {
 }
 
 #[test]
-fn a_name_that_shells_keep_is_never_exported() {
+fn reserved_names_are_never_exported() {
     for name in ["_", "OPTIND", "HISTCMD", "RANDOM", "UID", "PPID", "SHELLOPTS", "BASH_VERSINFO"] {
-        assert_eq!(refused(name, "x", false, Format::Export), Some(Reason::OwnsAShell), "{name}");
-        assert_eq!(refused(name, "x", true, Format::Export), Some(Reason::KeptByShells), "{name}");
-        assert_eq!(refused(name, "x", false, Format::Dotenv), Some(Reason::OwnsAShell), "{name}");
+        assert_eq!(refused(name, "x", false, Format::Export), Some(UnrenderableReason::CanRunCode), "{name}");
+        assert_eq!(refused(name, "x", true, Format::Export), Some(UnrenderableReason::ReservedByShells), "{name}");
+        assert_eq!(refused(name, "x", false, Format::Dotenv), Some(UnrenderableReason::CanRunCode), "{name}");
         assert_eq!(refused(name, "x", true, Format::Dotenv), None, "{name}");
     }
 }
 
 #[test]
-fn ordinary_secrets_are_rendered() {
+fn ordinary_names_are_rendered() {
     for name in [
         "GITHUB_TOKEN",
         "NPM_TOKEN",
@@ -314,26 +330,26 @@ fn ordinary_secrets_are_rendered() {
 }
 
 #[test]
-fn every_reason_has_its_own_sentence() {
-    use Reason::{
-        ContainsCarriageReturn, ContainsNul, DroppedByReaders, KeptByShells, Missing, NoPartOfACredential,
-        NotAConfigJson, NotAFileName, NotAToken, NotAVariable, NotAnAddress, OwnsAShell, ReadersDisagree,
-        ReadersExpand, SamePlaceTwice,
+fn reasons_have_different_texts() {
+    use UnrenderableReason::{
+        CanRunCode, ContainsCarriageReturn, ContainsNul, DroppedByReaders, DuplicateAddress, MissingFromCredential,
+        NotAConfigJson, NotACredentialKey, NotAFileName, NotAToken, NotAVariable, NotAnAddress, ReadersDisagree,
+        ReadersExpand, ReservedByShells,
     };
     let all = [
         NotAVariable,
-        OwnsAShell,
-        KeptByShells,
+        CanRunCode,
+        ReservedByShells,
         DroppedByReaders,
         ContainsNul,
         ContainsCarriageReturn,
         ReadersExpand,
         ReadersDisagree,
         NotAFileName,
-        NoPartOfACredential,
-        Missing,
+        NotACredentialKey,
+        MissingFromCredential,
         NotAnAddress,
-        SamePlaceTwice,
+        DuplicateAddress,
         NotAToken,
         NotAConfigJson,
     ];

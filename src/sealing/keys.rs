@@ -1,22 +1,21 @@
 //! Root keys, and the keys that are derived from them.
 
 use super::digest::{Digest, MacKey};
-use super::random::{self, NoRandomness};
+use super::random::{self, RandomError};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 use zeroize::Zeroizing;
 
 /// Bytes of every key.
 pub const KEY_BYTES: usize = 32;
 
-/// A key that others are derived from: that of a ticket, of the database or of the audit chain.
+/// A key from which other keys are derived: the key of a ticket, of the database or of the audit chain.
 #[derive(Clone)]
 pub struct RootKey(Zeroizing<[u8; KEY_BYTES]>);
 
-/// A derived key. It serves one purpose.
+/// A derived key. It is used for one [`Purpose`].
 pub struct SubKey(Zeroizing<[u8; KEY_BYTES]>);
 
-/// The purposes of derived keys, each with its root. HKDF-SHA-256 (RFC 5869) derives all of them; [`Purpose::labels`] has the
-/// salt and info.
+/// The purposes of derived keys. HKDF-SHA-256 (RFC 5869) derives a key from its root; [`Purpose::labels`] has the salt and info.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// Seals the bundle of a ticket. Root: the ticket's key.
@@ -34,7 +33,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// Salt and info. A changed label makes what the key has sealed or computed before unusable.
+    /// Salt and info. After a change of a label, existing messages and codes of this purpose can no longer be opened or verified.
     const fn labels(self) -> (&'static [u8], &'static [u8]) {
         match self {
             Self::TicketSeal => (b"claviger ticket v1", b"seal"),
@@ -47,25 +46,25 @@ impl Purpose {
     }
 }
 
-/// Public names of root keys. They identify the key that was used.
+/// The purposes of fingerprints, which identify a root key in public.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyName {
-    /// The database key, in the associated data of tickets.
+pub enum FingerprintPurpose {
+    /// Identifies the database key in the associated data of tickets.
     TicketEpoch,
-    /// The audit chain key, in the names of chains.
+    /// Identifies the audit chain key in the names of chains.
     AuditChain,
 }
 
-struct Length;
+struct KeyLength;
 
-impl KeyType for Length {
+impl KeyType for KeyLength {
     fn len(&self) -> usize {
         KEY_BYTES
     }
 }
 
 impl RootKey {
-    /// A given key.
+    /// The key with these bytes.
     #[must_use]
     pub const fn new(bytes: Zeroizing<[u8; KEY_BYTES]>) -> Self {
         Self(bytes)
@@ -75,43 +74,43 @@ impl RootKey {
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
-    pub fn random() -> Result<Self, NoRandomness> {
+    pub fn random() -> Result<Self, RandomError> {
         let mut key = Self(Zeroizing::new([0; KEY_BYTES]));
         random::fill(&mut *key.0)?;
         Ok(key)
     }
 
-    /// The bytes, to be written to the download URL or a key file.
+    /// The bytes, for the download URL or a key file.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; KEY_BYTES] {
         &self.0
     }
 
-    /// The key for a purpose.
+    /// Derives the key for a purpose.
     #[must_use]
     pub fn derive(&self, purpose: Purpose) -> SubKey {
         let (salt, info) = purpose.labels();
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         Salt::new(HKDF_SHA256, salt)
             .extract(&*self.0)
-            .expand(&[info], Length)
+            .expand(&[info], KeyLength)
             .and_then(|material| material.fill(&mut *key))
             .unwrap_or_else(|_| unreachable!("HKDF-SHA-256 yields up to 8,160 bytes, and this asks for 32"));
         SubKey(key)
     }
 
-    /// The name of the key: an HMAC-SHA-256 of a fixed text, which callers shorten. It reveals nothing of the key.
+    /// An HMAC-SHA-256 of a fixed text under this key. It reveals nothing about the key.
     #[must_use]
-    pub fn name(&self, name: KeyName) -> Digest {
-        MacKey::new(&self.0).sign(match name {
-            KeyName::TicketEpoch => b"claviger ticket epoch v1",
-            KeyName::AuditChain => b"claviger audit chain",
+    pub fn fingerprint(&self, purpose: FingerprintPurpose) -> Digest {
+        MacKey::new(&self.0).sign(match purpose {
+            FingerprintPurpose::TicketEpoch => b"claviger ticket epoch v1",
+            FingerprintPurpose::AuditChain => b"claviger audit chain",
         })
     }
 }
 
 impl SubKey {
-    /// The bytes. Only a verifier is stored.
+    /// The bytes. Only those of [`Purpose::TicketVerifier`] are stored.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; KEY_BYTES] {
         &self.0
@@ -121,14 +120,14 @@ impl SubKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sealing::digest::hex;
+    use crate::sealing::digest::to_hex;
 
     fn key(byte: u8) -> RootKey {
         RootKey::new(Zeroizing::new([byte; KEY_BYTES]))
     }
 
     #[test]
-    fn each_purpose_and_each_root_has_a_key_of_its_own() {
+    fn each_purpose_and_each_root_has_a_different_key() {
         let mut seen = std::collections::BTreeSet::new();
         let mut count = 0;
         for root in [key(1), key(2)] {
@@ -143,8 +142,8 @@ mod tests {
                 seen.insert(*root.derive(purpose).as_bytes());
                 count += 1;
             }
-            for name in [KeyName::TicketEpoch, KeyName::AuditChain] {
-                seen.insert(root.name(name));
+            for purpose in [FingerprintPurpose::TicketEpoch, FingerprintPurpose::AuditChain] {
+                seen.insert(root.fingerprint(purpose));
                 count += 1;
             }
         }
@@ -153,20 +152,20 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_0_1_0_are_derived_as_they_were() {
+    fn keys_and_fingerprints_are_those_of_0_1_0() {
         for (purpose, text) in [
             (Purpose::TicketSeal, "4935ee16866a38731d44073de9321443a85b5383bffcacf6faea6f5075b963cc"),
             (Purpose::TicketVerifier, "ac7b1bd8de310d31183f2076776dc98dae4909b199419e08c13c68ebcaf70843"),
             (Purpose::LeaseRecords, "9edfe14ddf3e9e822212783c703509726c4dc8f54ce8b395c5957b95c3af51b9"),
         ] {
-            assert_eq!(hex(key(7).derive(purpose).as_bytes()), text, "{purpose:?}");
+            assert_eq!(to_hex(key(7).derive(purpose).as_bytes()), text, "{purpose:?}");
         }
         assert_eq!(
-            hex(&key(7).name(KeyName::TicketEpoch)),
+            to_hex(&key(7).fingerprint(FingerprintPurpose::TicketEpoch)),
             "347d4120a5c2f21e9c626209d18587141aa852537ecddbf2b2fb1f303eb11c26"
         );
         assert_eq!(
-            hex(&key(7).name(KeyName::AuditChain)),
+            to_hex(&key(7).fingerprint(FingerprintPurpose::AuditChain)),
             "13424b1940c0d118d0c43638de90398a9d3077299110d8d5aa728179c51165d8"
         );
     }

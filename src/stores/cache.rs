@@ -113,7 +113,7 @@ impl Cached {
             .expire_after(AbsencesEnd(bounds.negative_ttl))
             .eviction_listener(move |_, entry, _| {
                 if entry.is_secret() {
-                    gauge.lease_dropped(&label);
+                    gauge.decrement_active_leases(&label);
                 }
             })
             .build();
@@ -160,7 +160,7 @@ impl Cached {
             (answer, if joined { CacheOutcome::Coalesced } else { outcome })
         };
         let stale = answer.as_ref().is_ok_and(|secret| secret.stale);
-        self.state.metrics.cache_request(&self.state.name, if stale { CacheOutcome::Stale } else { outcome });
+        self.state.metrics.count_cache_request(&self.state.name, if stale { CacheOutcome::Stale } else { outcome });
         Found::Stored(answer)
     }
 }
@@ -222,7 +222,7 @@ impl CacheState {
 
     async fn keep(&self, path: &StorePath, entry: Entry) {
         if entry.is_secret() {
-            self.metrics.lease_held(&self.name);
+            self.metrics.increment_active_leases(&self.name);
         }
         self.entries.insert(path.clone(), Arc::new(entry)).await;
     }

@@ -134,7 +134,7 @@ impl Calls {
         let result = call.await;
         pass.settle(result.as_ref().map_or_else(|failed| failed.verdict, |_| CallVerdict::Served));
         let outcome = result.as_ref().map_or_else(|failed| failed.error.outcome(), |_| StoreOutcome::Ok);
-        self.metrics.store_request(&self.store, operation, outcome, started.elapsed());
+        self.metrics.record_store_request(&self.store, operation, outcome, started.elapsed());
         if let Err(failed) = &result
             && !matches!(failed.error, ReadError::Absent | ReadError::Deleted)
         {

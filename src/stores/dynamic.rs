@@ -4,7 +4,7 @@ use super::path::StorePath;
 use super::port::ReadError;
 use crate::model::request_id::RequestId;
 use crate::model::secret::{Secret, SecretValue};
-use crate::model::write::Write;
+use crate::model::write_body::WriteBody;
 use async_trait::async_trait;
 use std::time::Duration;
 
@@ -46,7 +46,12 @@ pub(super) trait DynamicStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// See [`ReadError`].
-    async fn create(&self, path: &StorePath, write: Option<&Write>, request: &RequestId) -> Result<Created, ReadError>;
+    async fn create(
+        &self,
+        path: &StorePath,
+        write: Option<&WriteBody>,
+        request: &RequestId,
+    ) -> Result<Created, ReadError>;
 
     /// Extends a lease by this time, or by as much as the store allows.
     ///

@@ -8,7 +8,7 @@
 use super::bounded_file::{self, FileFault};
 use super::path::StorePath;
 use super::port::{OpenFault, ReadError, SecretStore, outcome_of};
-use crate::document::{Typed, Written, escape, read_written};
+use crate::document::{SourceScalar, SourceValue, escape_pointer_token, parse_with_source};
 use crate::metrics::Metrics;
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
@@ -68,7 +68,7 @@ impl SecretStore for FileStore {
     async fn read(&self, path: &StorePath, _request: &RequestId) -> Result<Arc<Secret>, ReadError> {
         let started = Instant::now();
         let result = self.secrets.load().get(path).cloned().ok_or(ReadError::Absent);
-        self.metrics.store_request(&self.name, StoreOperation::Read, outcome_of(&result), started.elapsed());
+        self.metrics.record_store_request(&self.name, StoreOperation::Read, outcome_of(&result), started.elapsed());
         result
     }
 }
@@ -83,38 +83,39 @@ fn load(file: &Path) -> Result<Secrets, OpenFault> {
 
 /// The parser's message quotes the lines around the fault, secrets included; only the place is kept.
 fn parse(text: &str) -> Result<Secrets, OpenFault> {
-    let tree = read_written(text).map_err(|error| {
+    let tree = parse_with_source(text).map_err(|error| {
         let place = error.location();
         let (line, column) = place.map_or((0, 0), |place| (place.line(), place.column()));
         OpenFault::Malformed { line, column }
     })?;
     match tree {
         // An empty file is a store without secrets.
-        Written::Typed(typed) if typed.is_null() => Ok(Secrets::new()),
-        Written::Map(paths) => paths.into_iter().map(secret).collect(),
+        SourceValue::Scalar(scalar) if scalar.is_null() => Ok(Secrets::new()),
+        SourceValue::Map(paths) => paths.into_iter().map(secret).collect(),
         _ => Err(OpenFault::Shape(String::new())),
     }
 }
 
-fn secret((path, keys): (String, Written)) -> Result<(StorePath, Arc<Secret>), OpenFault> {
-    let at = format!("/{}", escape(&path));
+fn secret((path, keys): (String, SourceValue)) -> Result<(StorePath, Arc<Secret>), OpenFault> {
+    let at = format!("/{}", escape_pointer_token(&path));
     let Ok(checked) = StorePath::try_from(path.as_str()) else { return Err(OpenFault::Shape(at)) };
-    let Written::Map(keys) = keys else { return Err(OpenFault::Shape(at)) };
+    let SourceValue::Map(keys) = keys else { return Err(OpenFault::Shape(at)) };
     let values = keys.into_iter().map(|(key, value)| {
-        let value = value_text(value, &format!("{at}/{}", escape(&key)))?;
+        let value = value_text(value, &format!("{at}/{}", escape_pointer_token(&key)))?;
         Ok((key, value.map(SecretValue::new)))
     });
-    let secret = Secret { data: values.collect::<Result<_, OpenFault>>()?, version: None, made_at: None, stale: false };
+    let secret =
+        Secret { data: values.collect::<Result<_, OpenFault>>()?, version: None, created_at: None, stale: false };
     Ok((checked, Arc::new(secret)))
 }
 
-fn value_text(value: Written, at: &str) -> Result<Option<String>, OpenFault> {
+fn value_text(value: SourceValue, at: &str) -> Result<Option<String>, OpenFault> {
     let unquoted = || OpenFault::Unquoted(at.to_owned());
     match value {
-        Written::Text(text) => Ok(Some(text)),
-        Written::Typed(typed) if typed.is_null() => typed.json().map(|_| None).ok_or_else(unquoted),
-        Written::Typed(typed) => typed.text().map(str::to_owned).map(Some).ok_or_else(unquoted),
-        tree @ (Written::List(_) | Written::Map(_)) => {
+        SourceValue::Text(text) => Ok(Some(text)),
+        SourceValue::Scalar(scalar) if scalar.is_null() => scalar.json_text().map(|_| None).ok_or_else(unquoted),
+        SourceValue::Scalar(scalar) => scalar.text().map(str::to_owned).map(Some).ok_or_else(unquoted),
+        tree @ (SourceValue::List(_) | SourceValue::Map(_)) => {
             let mut json = String::new();
             write_json(&tree, at, &mut json)?;
             Ok(Some(json))
@@ -123,13 +124,13 @@ fn value_text(value: Written, at: &str) -> Result<Option<String>, OpenFault> {
 }
 
 /// Compact JSON; numbers digit for digit.
-fn write_json(value: &Written, at: &str, json: &mut String) -> Result<(), OpenFault> {
+fn write_json(value: &SourceValue, at: &str, json: &mut String) -> Result<(), OpenFault> {
     match value {
-        Written::Text(text) => json.push_str(&quoted(text)),
-        Written::Typed(typed) => {
-            json.push_str(Typed::json(typed).ok_or_else(|| OpenFault::Unquoted(at.to_owned()))?);
+        SourceValue::Text(text) => json.push_str(&quoted(text)),
+        SourceValue::Scalar(scalar) => {
+            json.push_str(SourceScalar::json_text(scalar).ok_or_else(|| OpenFault::Unquoted(at.to_owned()))?);
         }
-        Written::List(items) => {
+        SourceValue::List(items) => {
             json.push('[');
             for (index, item) in items.iter().enumerate() {
                 if index > 0 {
@@ -139,7 +140,7 @@ fn write_json(value: &Written, at: &str, json: &mut String) -> Result<(), OpenFa
             }
             json.push(']');
         }
-        Written::Map(entries) => {
+        SourceValue::Map(entries) => {
             json.push('{');
             for (index, (key, value)) in entries.iter().enumerate() {
                 if index > 0 {
@@ -147,7 +148,7 @@ fn write_json(value: &Written, at: &str, json: &mut String) -> Result<(), OpenFa
                 }
                 json.push_str(&quoted(key));
                 json.push(':');
-                write_json(value, &format!("{at}/{}", escape(key)), json)?;
+                write_json(value, &format!("{at}/{}", escape_pointer_token(key)), json)?;
             }
             json.push('}');
         }

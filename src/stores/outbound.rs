@@ -50,7 +50,7 @@ impl CallFault {
     /// Whether a second attempt may succeed: the connection has ended, or the server is restarting.
     const fn may_pass(self) -> bool {
         match self {
-            Self::Unconnected(failure) => failure.may_pass(),
+            Self::Unconnected(failure) => failure.is_transient(),
             Self::Connect | Self::Broken => true,
             Self::Timeout | Self::BodyTooLarge => false,
         }
@@ -167,7 +167,7 @@ impl Outbound {
             (first, _) => first,
         }?;
         if let Some(trust) = &self.trust {
-            trust.note_answer();
+            trust.record_response();
         }
         Ok(response)
     }
@@ -189,7 +189,8 @@ impl Outbound {
     }
 
     fn fault(&self, error: &reqwest::Error) -> CallFault {
-        let failure = self.trust.as_ref().map_or_else(|| ConnectFailure::of(error), |trust| trust.failure(error));
+        let failure =
+            self.trust.as_ref().map_or_else(|| ConnectFailure::from_error(error), |trust| trust.connect_failure(error));
         if error.is_timeout() {
             CallFault::Timeout
         } else if let Some(failure) = failure {

@@ -20,8 +20,8 @@ use crate::model::lease::LeaseMode;
 use crate::model::request_id::RequestId;
 use crate::model::secret::Secret;
 use crate::model::secret_ref::SecretRef;
-use crate::model::write::Write;
-use crate::sealing::random::NoRandomness;
+use crate::model::write_body::WriteBody;
+use crate::sealing::random::RandomError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,7 +64,7 @@ pub struct Granted<'a> {
     /// Minimum remaining lifetime of a dynamic secret.
     pub life: Duration,
     /// The body of the write, for engines that need one.
-    pub write: Option<&'a Write>,
+    pub write: Option<&'a WriteBody>,
     /// Whether an unshared lease is issued to pods only.
     pub pods_only: bool,
     /// The id of the request.
@@ -88,7 +88,7 @@ impl Stores {
     ///
     /// # Errors
     /// The operating system gives no random bytes for the keys.
-    pub fn keep_leases(mut self, keeping: LeaseSettings) -> Result<Self, NoRandomness> {
+    pub fn keep_leases(mut self, keeping: LeaseSettings) -> Result<Self, RandomError> {
         self.ids = Some(SecretIds::new(&keeping.key, keeping.clock.now()));
         let sources = self.by_name.iter().filter_map(|(name, opened)| {
             let Backend::Vault(vault, most) = &opened.backend else { return None };

@@ -2,7 +2,7 @@
 
 use super::leases::{LeaseState, LeaseView};
 use super::path::StorePath;
-use crate::sealing::digest::{MacKey, hex, short};
+use crate::sealing::digest::{MacKey, to_hex, truncate};
 use crate::sealing::keys::{Purpose, RootKey};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
@@ -25,10 +25,10 @@ impl SecretIds {
 
     /// The same on every replica.
     fn id(&self, store: &str, path: &StorePath) -> String {
-        let mut digest = self.key.parts();
+        let mut digest = self.key.parts_hasher();
         digest.add(store.as_bytes());
         digest.add(path.as_str().as_bytes());
-        hex(&short::<16>(&digest.finish()))
+        to_hex(&truncate::<16>(&digest.finish()))
     }
 
     fn time(&self, at: Instant) -> Timestamp {

@@ -2,7 +2,7 @@
 
 use crate::model::bundle::{Bundle, Entry};
 use crate::model::secret::SecretValue;
-use crate::sealing::codec::{Lengths, Malformed, Reader, Writer};
+use crate::sealing::codec::{DecodeError, Decoder, Encoder, LengthEncoding};
 
 /// Flags of an entry.
 const NAMED_BY_POLICY: u8 = 1;
@@ -17,39 +17,39 @@ pub fn size(bundle: &Bundle) -> usize {
 
 /// Writes a bundle.
 pub fn encode(bundle: &Bundle, out: &mut Vec<u8>) {
-    let mut out = Writer::new(out, Lengths::Fixed);
-    out.byte(u8::from(bundle.stale));
-    out.text(&bundle.versions);
-    out.length(bundle.entries.len());
+    let mut out = Encoder::new(out, LengthEncoding::U32);
+    out.push_byte(u8::from(bundle.stale));
+    out.push_text(&bundle.versions);
+    out.push_length(bundle.entries.len());
     for (name, entry) in &bundle.entries {
         let named = if entry.named_by_policy { NAMED_BY_POLICY } else { 0 };
-        out.byte(named | if entry.is_base64 { IS_BASE64 } else { 0 });
-        out.text(name);
+        out.push_byte(named | if entry.is_base64 { IS_BASE64 } else { 0 });
+        out.push_text(name);
         put_value(&mut out, &entry.value);
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "sealing is what the value is exposed for")]
-fn put_value(out: &mut Writer<'_>, value: &SecretValue) {
-    out.text(value.expose_secret());
+fn put_value(out: &mut Encoder<'_>, value: &SecretValue) {
+    out.push_text(value.expose_secret());
 }
 
 /// Reads a bundle back.
 ///
 /// # Errors
 /// When the bytes are not exactly what [`encode`] writes.
-pub fn decode(bytes: &[u8]) -> Result<Bundle, Malformed> {
-    let mut input = Reader::new(bytes, Lengths::Fixed);
-    let (stale, versions) = (input.byte()? != 0, input.text()?.to_owned());
+pub fn decode(bytes: &[u8]) -> Result<Bundle, DecodeError> {
+    let mut input = Decoder::new(bytes, LengthEncoding::U32);
+    let (stale, versions) = (input.take_byte()? != 0, input.take_text()?.to_owned());
     let mut bundle = Bundle { stale, versions, ..Bundle::default() };
-    for _ in 0..input.length()? {
-        let flags = input.byte()?;
+    for _ in 0..input.take_length()? {
+        let flags = input.take_byte()?;
         let (named_by_policy, is_base64) = (flags & NAMED_BY_POLICY != 0, flags & IS_BASE64 != 0);
-        let name = input.text()?.to_owned();
-        let value = SecretValue::new(input.text()?.to_owned());
+        let name = input.take_text()?.to_owned();
+        let value = SecretValue::new(input.take_text()?.to_owned());
         bundle.entries.insert(name, Entry { value, named_by_policy, is_base64 });
     }
-    input.end().map(|()| bundle)
+    input.finish().map(|()| bundle)
 }
 
 #[cfg(test)]
@@ -72,7 +72,7 @@ mod tests {
             prop_assert_eq!(bytes.len(), size(&bundle));
             prop_assert_eq!(decode(&bytes), Ok(bundle));
             for cut in 0..bytes.len() {
-                prop_assert_eq!(decode(&bytes[..cut]), Err(Malformed));
+                prop_assert_eq!(decode(&bytes[..cut]), Err(DecodeError));
             }
         }
 

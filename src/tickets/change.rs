@@ -32,7 +32,7 @@ impl Change {
         let owner = Owner::of(&identity);
         let account = match identity {
             Identity::Pod { .. } => owner,
-            Identity::Token { .. } => Owner::of(&ticket.caller.account()),
+            Identity::Token { .. } => Owner::of(&ticket.caller.quota_identity()),
         };
         Self::Issue {
             id: ticket.id,

@@ -5,7 +5,7 @@
 use crate::model::ticket::{ID_BYTES, TicketToken};
 use crate::sealing::digest::{self, MacKey};
 use crate::sealing::keys::{Purpose, RootKey};
-use crate::sealing::random::{self, NoRandomness};
+use crate::sealing::random::{self, RandomError};
 
 /// Bytes of the code. The random bytes before it are enough to avoid collisions.
 const CODE_BYTES: usize = 6;
@@ -19,7 +19,7 @@ impl IssuedIds {
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
-    pub fn new() -> Result<Self, NoRandomness> {
+    pub fn new() -> Result<Self, RandomError> {
         Ok(Self::keyed(&RootKey::random()?))
     }
 
@@ -33,7 +33,7 @@ impl IssuedIds {
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
-    pub fn fresh(&self) -> Result<TicketToken, NoRandomness> {
+    pub fn fresh(&self) -> Result<TicketToken, RandomError> {
         let mut id = [0; ID_BYTES];
         random::fill(&mut id[..RANDOM_BYTES])?;
         let code = self.code(&id);
@@ -44,11 +44,11 @@ impl IssuedIds {
     /// Whether this or another replica made the id of a token. Ids of version 0.1.0 have no code.
     #[must_use]
     pub fn recognises(&self, token: &TicketToken) -> bool {
-        digest::equal(&self.code(token.id()), &token.id()[RANDOM_BYTES..])
+        digest::constant_time_eq(&self.code(token.id()), &token.id()[RANDOM_BYTES..])
     }
 
     fn code(&self, id: &[u8; ID_BYTES]) -> [u8; CODE_BYTES] {
-        digest::short(&self.0.sign(&id[..RANDOM_BYTES]))
+        digest::truncate(&self.0.sign(&id[..RANDOM_BYTES]))
     }
 }
 

@@ -18,10 +18,10 @@ mod sealed;
 mod ticket;
 mod ticket_codec;
 
-use crate::config::tickets::{Tickets as Settings, Where};
+use crate::config::tickets::{TicketStorage, Tickets as Settings};
 use crate::database::Database;
 use crate::sealing::keys::RootKey;
-use crate::sealing::random::NoRandomness;
+use crate::sealing::random::RandomError;
 use std::sync::Arc;
 
 pub use caller_limits::{COUNTED_FOR, CallerLimits};
@@ -38,13 +38,13 @@ impl Tickets {
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
-    pub fn open(settings: &Settings, database: &Database, database_key: &RootKey) -> Result<Self, NoRandomness> {
+    pub fn open(settings: &Settings, database: &Database, database_key: &RootKey) -> Result<Self, RandomError> {
         Ok(match settings.store {
-            Where::Memory => {
+            TicketStorage::Memory => {
                 let store = Arc::new(memory::Memory::new(settings.max_live_per_pod));
                 Self { store, sealer: TicketSealer::new()?, ids: IssuedIds::new()? }
             }
-            Where::Database => Self {
+            TicketStorage::Database => Self {
                 store: Arc::new(database::InDatabase::new(database.clone(), settings.max_live_per_pod)),
                 sealer: TicketSealer::keyed(database_key),
                 ids: IssuedIds::keyed(database_key),

@@ -1,7 +1,7 @@
 //! The owner of tickets: a short digest of a caller's identity, for counting and locking.
 
 use crate::model::caller::Identity;
-use crate::sealing::digest::{Parts, short};
+use crate::sealing::digest::{PartsHasher, truncate};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -14,7 +14,7 @@ pub struct Owner([u8; BYTES]);
 impl Owner {
     /// The owner of this identity. Different identities have different inputs.
     pub fn of(identity: &Identity) -> Self {
-        let mut digest = Parts::sha256();
+        let mut digest = PartsHasher::sha256();
         let mut part = |text: &str| digest.add(text.as_bytes());
         match identity {
             Identity::Pod { issuer, uid } => {
@@ -31,7 +31,7 @@ impl Owner {
                 }
             }
         }
-        Self(short(&digest.finish()))
+        Self(truncate(&digest.finish()))
     }
 
     /// The text in database columns.

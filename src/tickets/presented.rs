@@ -77,8 +77,9 @@ impl Tickets {
             TicketState::Waiting | TicketState::Expired => Err(Rejection::Expired),
             TicketState::Revoked => Err(Rejection::Revoked),
             TicketState::Redeemed { at, replay } => {
-                let same =
-                    replay.zip(repeats).is_some_and(|(kept, shown)| digest::equal(&kept, &shown.digest(ticket.id)));
+                let same = replay
+                    .zip(repeats)
+                    .is_some_and(|(kept, shown)| digest::constant_time_eq(&kept, &shown.digest(ticket.id)));
                 if same && in_time && now < later(at, REPLAYED_FOR) && sealed.size() > 0 {
                     Ok(Some(at))
                 } else {

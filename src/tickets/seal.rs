@@ -9,11 +9,11 @@ use super::ticket::Ticket;
 use super::{bundle_codec, ticket_codec};
 use crate::model::bundle::Bundle;
 use crate::model::ticket::TicketToken;
-use crate::sealing::aead::{DoesNotOpen, NotSealed, SealingKey, TAG_BYTES};
-use crate::sealing::codec::Malformed;
+use crate::sealing::aead::{OpenMessageError, SealMessageError, SealingKey, TAG_BYTES};
+use crate::sealing::codec::DecodeError;
 use crate::sealing::digest;
-use crate::sealing::keys::{KeyName, Purpose, RootKey};
-use crate::sealing::random::{self, NoRandomness};
+use crate::sealing::keys::{FingerprintPurpose, Purpose, RootKey};
+use crate::sealing::random::{self, RandomError};
 
 /// Maximum size of a sealed bundle, in bytes.
 pub const MAX_BUNDLE_BYTES: usize = 16 * 1024 * 1024;
@@ -23,13 +23,13 @@ pub const MAX_BUNDLE_BYTES: usize = 16 * 1024 * 1024;
 pub enum SealError {
     /// The key or the associated data is not the one it was sealed under.
     #[error(transparent)]
-    DoesNotOpen(#[from] DoesNotOpen),
+    Open(#[from] OpenMessageError),
     /// The library failed to seal. This is a programming error.
     #[error(transparent)]
-    NotSealed(#[from] NotSealed),
+    Seal(#[from] SealMessageError),
     /// The decrypted bytes are not a bundle. This is a programming error.
     #[error(transparent)]
-    Malformed(#[from] Malformed),
+    Malformed(#[from] DecodeError),
     /// The bundle has more than [`MAX_BUNDLE_BYTES`].
     #[error("the bundle is too large for a ticket")]
     TooLarge,
@@ -45,7 +45,7 @@ impl TicketSealer {
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
-    pub fn new() -> Result<Self, NoRandomness> {
+    pub fn new() -> Result<Self, RandomError> {
         let mut epoch = [0; 16];
         random::fill(&mut epoch)?;
         Ok(Self { epoch })
@@ -54,7 +54,7 @@ impl TicketSealer {
     /// The epoch of a database key, which all replicas with that key share.
     #[must_use]
     pub fn keyed(database_key: &RootKey) -> Self {
-        Self { epoch: digest::short(&database_key.name(KeyName::TicketEpoch)) }
+        Self { epoch: digest::truncate(&database_key.fingerprint(FingerprintPurpose::TicketEpoch)) }
     }
 
     /// Seals a bundle under the token's key, bound to the ticket.
@@ -90,5 +90,5 @@ impl TicketSealer {
 }
 
 fn sealing_key(token: &TicketToken) -> SealingKey {
-    SealingKey::once(&token.key().derive(Purpose::TicketSeal))
+    SealingKey::with_fixed_nonce(&token.key().derive(Purpose::TicketSeal))
 }

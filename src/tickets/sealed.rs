@@ -21,7 +21,7 @@ impl Sealed {
     /// Whether the token has the key of this bundle. Takes the same time in both cases.
     #[must_use]
     pub fn is_proven_by(&self, token: &TicketToken) -> bool {
-        digest::equal(&verifier(token), &self.verifier)
+        digest::constant_time_eq(&verifier(token), &self.verifier)
     }
 
     /// The size of the sealed bundle in bytes. 0 after it is deleted.

@@ -9,7 +9,7 @@ use crate::model::policy_ref::PolicyRef;
 use crate::model::repo::Repo;
 use crate::model::secret_ref::{SecretRef, SecretVersion};
 use crate::model::ticket::TicketId;
-use crate::sealing::codec::{Lengths, Malformed, Reader, Writer};
+use crate::sealing::codec::{DecodeError, Decoder, Encoder, LengthEncoding};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -27,43 +27,43 @@ pub fn times(own: &[u8; OWN_BYTES]) -> (i64, i64) {
 /// Writes a ticket.
 pub fn encode(ticket: &Ticket) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(512);
-    let mut out = Writer::new(&mut bytes, Lengths::Short);
-    out.byte(VERSION);
-    out.array(ticket.id.as_bytes());
-    out.array(&microseconds(ticket.issued_at).to_le_bytes());
-    out.array(&microseconds(ticket.expires_at).to_le_bytes());
+    let mut out = Encoder::new(&mut bytes, LengthEncoding::Leb128);
+    out.push_byte(VERSION);
+    out.push_array(ticket.id.as_bytes());
+    out.push_array(&microseconds(ticket.issued_at).to_le_bytes());
+    out.push_array(&microseconds(ticket.expires_at).to_le_bytes());
     for text in [ticket.bind_to.as_str(), &ticket.source_ip.to_string(), ticket.repo.as_str(), ticket.branch.as_str()] {
-        out.text(text);
+        out.push_text(text);
     }
     put_caller(&mut out, &ticket.caller);
-    out.length(ticket.policies.len());
+    out.push_length(ticket.policies.len());
     for policy in &ticket.policies {
-        out.text(&policy.name);
-        out.text(&policy.revision);
+        out.push_text(&policy.name);
+        out.push_text(&policy.revision);
     }
-    out.length(ticket.keys.len());
+    out.push_length(ticket.keys.len());
     for key in &ticket.keys {
-        out.text(key);
+        out.push_text(key);
     }
-    out.length(ticket.secrets.len());
+    out.push_length(ticket.secrets.len());
     for read in &ticket.secrets {
-        out.text(&read.secret.store);
-        out.text(&read.secret.path);
-        out.optional_text(read.version.as_deref());
+        out.push_text(&read.secret.store);
+        out.push_text(&read.secret.path);
+        out.push_optional_text(read.version.as_deref());
     }
     bytes
 }
 
-fn put_caller(out: &mut Writer<'_>, caller: &Caller) {
-    out.text(&caller.issuer);
-    out.text(&caller.subject);
-    out.optional_text(caller.claims.get("jti").and_then(Value::as_str));
+fn put_caller(out: &mut Encoder<'_>, caller: &Caller) {
+    out.push_text(&caller.issuer);
+    out.push_text(&caller.subject);
+    out.push_optional_text(caller.claims.get("jti").and_then(Value::as_str));
     match &caller.workload {
-        None => out.byte(0),
+        None => out.push_byte(0),
         Some(Workload { namespace, service_account, pod }) => {
-            out.byte(1);
+            out.push_byte(1);
             for text in [namespace, service_account, &pod.name, &pod.uid] {
-                out.text(text);
+                out.push_text(text);
             }
         }
     }
@@ -73,53 +73,54 @@ fn put_caller(out: &mut Writer<'_>, caller: &Caller) {
 ///
 /// # Errors
 /// When the bytes are not what [`encode`] writes.
-pub fn decode(bytes: &[u8]) -> Result<Ticket, Malformed> {
-    let mut reader = Reader::new(bytes, Lengths::Short);
+pub fn decode(bytes: &[u8]) -> Result<Ticket, DecodeError> {
+    let mut reader = Decoder::new(bytes, LengthEncoding::Leb128);
     let input = &mut reader;
-    if input.byte()? != VERSION {
-        return Err(Malformed);
+    if input.take_byte()? != VERSION {
+        return Err(DecodeError);
     }
-    let id = TicketId::from_bytes(input.array()?);
-    let issued_at = from_microseconds(i64::from_le_bytes(input.array()?));
-    let expires_at = from_microseconds(i64::from_le_bytes(input.array()?));
-    let bind_to = input.text()?.parse().map_err(|_| Malformed)?;
-    let source_ip = input.text()?.parse().map_err(|_| Malformed)?;
-    let repo = Repo::try_from(input.text()?).map_err(|_| Malformed)?;
-    let branch = Branch::try_from(input.text()?).map_err(|_| Malformed)?;
+    let id = TicketId::from_bytes(input.take_array()?);
+    let issued_at = from_microseconds(i64::from_le_bytes(input.take_array()?));
+    let expires_at = from_microseconds(i64::from_le_bytes(input.take_array()?));
+    let bind_to = input.take_text()?.parse().map_err(|_| DecodeError)?;
+    let source_ip = input.take_text()?.parse().map_err(|_| DecodeError)?;
+    let repo = Repo::try_from(input.take_text()?).map_err(|_| DecodeError)?;
+    let branch = Branch::try_from(input.take_text()?).map_err(|_| DecodeError)?;
     let caller = Arc::new(take_caller(input)?);
-    let policies =
-        take_list(input, |input| Ok(PolicyRef { name: input.text()?.into(), revision: input.text()?.into() }))?;
-    let keys = take_list(input, |input| input.text().map(str::to_owned))?;
-    let secrets = take_list(input, |input| {
-        let secret = SecretRef { store: input.text()?.into(), path: input.text()?.into() };
-        Ok(SecretVersion { secret, version: input.optional_text()?.map(str::to_owned) })
+    let policies = take_list(input, |input| {
+        Ok(PolicyRef { name: input.take_text()?.into(), revision: input.take_text()?.into() })
     })?;
-    reader.end()?;
+    let keys = take_list(input, |input| input.take_text().map(str::to_owned))?;
+    let secrets = take_list(input, |input| {
+        let secret = SecretRef { store: input.take_text()?.into(), path: input.take_text()?.into() };
+        Ok(SecretVersion { secret, version: input.take_optional_text()?.map(str::to_owned) })
+    })?;
+    reader.finish()?;
     Ok(Ticket { id, caller, repo, branch, policies, keys, secrets, issued_at, expires_at, bind_to, source_ip })
 }
 
-fn take_caller(input: &mut Reader<'_>) -> Result<Caller, Malformed> {
-    let (issuer, subject) = (input.text()?.into(), input.text()?.to_owned());
+fn take_caller(input: &mut Decoder<'_>) -> Result<Caller, DecodeError> {
+    let (issuer, subject) = (input.take_text()?.into(), input.take_text()?.to_owned());
     let claims: Map<String, Value> =
-        input.optional_text()?.into_iter().map(|jti| ("jti".to_owned(), Value::from(jti))).collect();
-    let workload = match input.byte()? {
+        input.take_optional_text()?.into_iter().map(|jti| ("jti".to_owned(), Value::from(jti))).collect();
+    let workload = match input.take_byte()? {
         0 => None,
         1 => {
-            let mut text = || input.text().map(str::to_owned);
+            let mut text = || input.take_text().map(str::to_owned);
             let (namespace, service_account) = (text()?, text()?);
             Some(Workload { namespace, service_account, pod: Pod { name: text()?, uid: text()? } })
         }
-        _ => return Err(Malformed),
+        _ => return Err(DecodeError),
     };
     Ok(Caller { issuer, subject, groups: Vec::new(), workload, unbound: None, claims })
 }
 
 fn take_list<T>(
-    input: &mut Reader<'_>,
-    mut item: impl FnMut(&mut Reader<'_>) -> Result<T, Malformed>,
-) -> Result<Vec<T>, Malformed> {
+    input: &mut Decoder<'_>,
+    mut item: impl FnMut(&mut Decoder<'_>) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, DecodeError> {
     // The length is not used as a capacity, because the bytes are not trusted.
-    (0..input.length()?).map(|_| item(input)).collect()
+    (0..input.take_length()?).map(|_| item(input)).collect()
 }
 
 #[cfg(test)]
@@ -159,7 +160,7 @@ mod tests {
             let bytes = encode(&ticket);
             prop_assert_eq!(decode(&bytes), Ok(ticket));
             for cut in 0..bytes.len() {
-                prop_assert_eq!(decode(&bytes[..cut]), Err(Malformed));
+                prop_assert_eq!(decode(&bytes[..cut]), Err(DecodeError));
             }
         }
 

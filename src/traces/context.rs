@@ -1,5 +1,4 @@
-//! W3C trace context: only `traceparent`. `tracestate` belongs to other systems and is neither stored nor
-//! forwarded.
+//! W3C trace context: the header `traceparent`. `tracestate` is ignored.
 
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
@@ -9,13 +8,12 @@ use std::sync::Arc;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-/// The header's name.
 const TRACEPARENT: &str = "traceparent";
 
-/// One header; no other is read.
-struct Header<'a>(&'a str);
+/// A carrier with the value of `traceparent` alone.
+struct TraceparentCarrier<'a>(&'a str);
 
-impl Extractor for Header<'_> {
+impl Extractor for TraceparentCarrier<'_> {
     fn get(&self, key: &str) -> Option<&str> {
         (key == TRACEPARENT).then_some(self.0)
     }
@@ -25,13 +23,13 @@ impl Extractor for Header<'_> {
     }
 }
 
-/// The parent context named by a caller, if it is valid.
-pub(super) fn parent(traceparent: &str) -> Option<Context> {
-    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &Header(traceparent));
+/// Parses a `traceparent` header. `None` if it is invalid.
+pub(super) fn parse_parent(traceparent: &str) -> Option<Context> {
+    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &TraceparentCarrier(traceparent));
     context.span().span_context().is_valid().then_some(context)
 }
 
-/// The trace ID of a span, as 32 hexadecimal digits; `None` if it is not traced.
+/// The trace ID of a span as 32 hexadecimal digits. `None` if the span is not traced.
 #[must_use]
 pub fn trace_id(span: &Span) -> Option<Arc<str>> {
     if span.is_disabled() {
@@ -43,7 +41,7 @@ pub fn trace_id(span: &Span) -> Option<Arc<str>> {
     Some(id.to_string().into())
 }
 
-/// The header for a call made in the current span; `None` if the span is not traced.
+/// The `traceparent` header for calls in the current span. `None` if the span is not traced.
 #[must_use]
 pub fn traceparent() -> Option<String> {
     let current = Span::current();
@@ -62,9 +60,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_callers_word_is_taken_where_it_is_one() {
+    fn valid_traceparents_are_parsed_and_others_refused() {
         let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
-        let context = parent(good).expect("a context");
+        let context = parse_parent(good).expect("a context");
         let span = context.span();
         assert_eq!(span.span_context().trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");
         assert_eq!(span.span_context().span_id().to_string(), "b7ad6b7169203331");
@@ -79,12 +77,12 @@ mod tests {
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
             "00-hunter2hunter2hunter2hunter2hunt-b7ad6b7169203331-01",
         ] {
-            assert!(parent(bad).is_none(), "{bad}");
+            assert!(parse_parent(bad).is_none(), "{bad}");
         }
     }
 
     #[test]
-    fn nothing_is_told_where_nothing_is_traced() {
+    fn a_disabled_span_has_no_trace_id_and_no_traceparent() {
         assert_eq!((trace_id(&Span::none()), traceparent()), (None, None));
     }
 }

@@ -1,13 +1,13 @@
-//! THE TRACES: the spans, their attributes, and W3C trace context in both directions.
+//! Tracing: the spans of a request, their attributes, and W3C trace context, received and sent.
 //!
-//! A request is one trace: a root span named by its route, and a span for each stage. Attributes are values of
-//! closed enums and the request ID; never a repo, a branch, a subject, a path, a token or a ticket. Without an
-//! OTLP endpoint every span is disabled.
+//! A request is one trace: a root span named by its route, and a span for each stage. Attributes are
+//! values of closed enums and the request ID, never a repo, a branch, a subject, a path, a token or a ticket. Without
+//! an OTLP endpoint every span is disabled.
 
 mod context;
 mod request;
 mod stage;
 
 pub use context::{trace_id, traceparent};
-pub use request::{REQUEST, answered, request};
-pub use stage::{STAGE, Stage};
+pub use request::{REQUEST_TARGET, record_response, request_span};
+pub use stage::{STAGE_TARGET, Stage};

@@ -5,19 +5,19 @@ use tracing::field::Empty;
 use tracing::{Level, Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-/// The target of the root spans.
-pub const REQUEST: &str = "claviger::request";
+/// The `tracing` target of root spans.
+pub const REQUEST_TARGET: &str = "claviger::request";
 
 /// Opens the root span. `route` is the route template, never the path. `traceparent` is the caller's header: it
 /// only correlates traces, and does not decide whether the request is traced.
 #[must_use]
-pub fn request(method: &'static str, route: &str, request_id: &str, traceparent: Option<&str>) -> Span {
-    if !tracing::span_enabled!(target: REQUEST, Level::INFO) {
+pub fn request_span(method: &'static str, route: &str, request_id: &str, traceparent: Option<&str>) -> Span {
+    if !tracing::span_enabled!(target: REQUEST_TARGET, Level::INFO) {
         return Span::none();
     }
     let name = format!("{method} {route}");
     let span = info_span!(
-        target: REQUEST,
+        target: REQUEST_TARGET,
         parent: None,
         "request",
         otel.name = name,
@@ -29,7 +29,7 @@ pub fn request(method: &'static str, route: &str, request_id: &str, traceparent:
         "error.type" = Empty,
         "traceId" = Empty,
     );
-    if let Some(parent) = traceparent.and_then(context::parent) {
+    if let Some(parent) = traceparent.and_then(context::parse_parent) {
         // Fails only for a span that has already started.
         let _ = span.set_parent(parent);
     }
@@ -40,8 +40,8 @@ pub fn request(method: &'static str, route: &str, request_id: &str, traceparent:
     span
 }
 
-/// Records the answer on the root span: its status, and the error code if it is an error.
-pub fn answered(span: &Span, status: u16, code: Option<&'static str>) {
+/// Records the status, and the error code of an error response, on the root span.
+pub fn record_response(span: &Span, status: u16, code: Option<&'static str>) {
     span.record("http.response.status_code", status);
     if let Some(code) = code {
         span.record("error.type", code);

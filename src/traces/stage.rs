@@ -1,9 +1,9 @@
-//! The spans of the stages. Their names are a public interface for dashboards.
+//! The spans of the stages. Dashboards use their names, so a change of a name is incompatible.
 
 use tracing::{Span, info_span};
 
-/// The target of the spans of stages.
-pub const STAGE: &str = "claviger::stage";
+/// The `tracing` target of stage spans.
+pub const STAGE_TARGET: &str = "claviger::stage";
 
 /// Declares the stages with their span names, which must be literals.
 macro_rules! stages {
@@ -13,13 +13,13 @@ macro_rules! stages {
         pub enum Stage { $($(#[$doc])* $stage),+ }
 
         impl Stage {
-            /// Its span, a child of the current one; disabled outside a request.
+            /// A new span of this stage, as a child of the current span. Disabled outside a request.
             #[must_use]
             pub fn span(self) -> Span {
                 if Span::current().is_disabled() {
                     return Span::none();
                 }
-                match self { $(Self::$stage => info_span!(target: STAGE, $name)),+ }
+                match self { $(Self::$stage => info_span!(target: STAGE_TARGET, $name)),+ }
             }
         }
     };

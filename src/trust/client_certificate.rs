@@ -1,7 +1,7 @@
-//! The client certificate for servers that request one.
+//! The client certificate, sent to servers that request one.
 
+use super::file_value::FileValue;
 use super::provider::provider;
-use super::reread::Reread;
 use rustls::SignatureScheme;
 use rustls::client::ResolvesClientCert;
 use rustls::pki_types::pem::PemObject as _;
@@ -14,33 +14,32 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// An optional client certificate.
 #[derive(Debug)]
 pub(super) struct ClientCertificate {
-    key: Option<Reread<CertifiedKey>>,
-    /// Whether a server has requested a certificate while none was configured.
-    asked_in_vain: AtomicBool,
+    key: Option<FileValue<CertifiedKey>>,
+    /// Whether a server has requested a certificate, and none was sent.
+    was_missing: AtomicBool,
 }
 
 impl ClientCertificate {
-    /// Uses the certificate from the files.
-    pub(super) fn new(key: Option<Reread<CertifiedKey>>) -> Self {
-        Self { key, asked_in_vain: AtomicBool::new(false) }
+    pub(super) fn new(key: Option<FileValue<CertifiedKey>>) -> Self {
+        Self { key, was_missing: AtomicBool::new(false) }
     }
 
-    /// Reads the files now, if there are any.
+    /// Reads the files, if a certificate is configured. Fails if they are invalid.
     pub(super) fn reload(&self) -> Result<(), ()> {
-        self.key.as_ref().map_or(Ok(()), Reread::reload)
+        self.key.as_ref().map_or(Ok(()), FileValue::reload)
     }
 
-    /// Whether a server has requested a certificate and got none. The server may accept that.
-    pub(super) fn asked_in_vain(&self) -> bool {
-        self.asked_in_vain.load(Ordering::Relaxed)
+    /// Whether a server has requested a certificate, and none was sent. Some servers accept that.
+    pub(super) fn was_missing(&self) -> bool {
+        self.was_missing.load(Ordering::Relaxed)
     }
 }
 
 impl ResolvesClientCert for ClientCertificate {
     fn resolve(&self, _root_hint_subjects: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        let key = self.key.as_ref().map(Reread::current).filter(|key| key.key.choose_scheme(schemes).is_some());
+        let key = self.key.as_ref().map(FileValue::current).filter(|key| key.key.choose_scheme(schemes).is_some());
         if key.is_none() {
-            self.asked_in_vain.store(true, Ordering::Relaxed);
+            self.was_missing.store(true, Ordering::Relaxed);
         }
         key
     }
@@ -50,8 +49,8 @@ impl ResolvesClientCert for ClientCertificate {
     }
 }
 
-/// Reads a chain and a key, and checks that they belong together.
-pub(super) fn read(files: &[PathBuf]) -> Option<CertifiedKey> {
+/// Reads a certificate chain and its key. `None` if a file is invalid, or the key is not that of the certificate.
+pub(super) fn read_key_pair(files: &[PathBuf]) -> Option<CertifiedKey> {
     let [certificate, key] = files else { return None };
     let chain = CertificateDer::pem_file_iter(certificate).ok()?.collect::<Result<Vec<_>, _>>().ok()?;
     if chain.is_empty() {

@@ -1,6 +1,6 @@
-//! Errors of opening TLS settings.
+//! Errors in the TLS settings.
 
-/// Why TLS settings cannot be used.
+/// Why the TLS settings cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum TrustError {
     /// The CA file cannot be used.

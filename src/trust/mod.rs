@@ -1,113 +1,112 @@
-//! THE CERTIFICATES of outgoing connections: which server certificates are accepted, which client certificate is
-//! sent, and the cause of a failed connection.
+//! Outgoing TLS: the verification of server certificates, the client certificate, and the cause of a failed connection.
 //!
-//! A certificate that is in the CA file byte for byte is accepted like one signed by a CA of the file: its names
-//! and dates are checked all the same. Changed files are read again at the next handshake; a file that cannot be
-//! used never replaces a good one. Nothing of a certificate is logged.
+//! A server certificate is accepted if a CA in the CA file signed it, or if the CA file contains it byte for byte. Its names and dates
+//! are checked in both cases. Changed files are read again at the next handshake; an invalid file never replaces a valid one. Nothing
+//! of a certificate is logged.
 
 mod client_certificate;
+mod connect_failure;
 mod error;
-mod failure;
+mod file_value;
 mod provider;
-mod reread;
 mod roots;
 mod sessions;
 mod verifier;
 
+pub use connect_failure::ConnectFailure;
 pub use error::TrustError;
-pub use failure::ConnectFailure;
 
 use client_certificate::ClientCertificate;
+use file_value::FileValue;
 use provider::provider;
-use reread::Reread;
 use roots::Roots;
 use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::pki_types::CertificateDer;
-use sessions::Sessions;
+use sessions::SessionCache;
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use verifier::Verifier;
 
-/// The files with CA certificates and client certificate.
+/// The files with the CA certificates and the client certificate.
 #[derive(Debug, Clone, Default)]
 pub struct TrustFiles {
-    /// PEM root certificates for servers; the system's without.
+    /// PEM root certificates for servers. `None`: those of the system.
     pub ca: Option<PathBuf>,
     /// The client certificate, for servers that request one.
-    pub client: Option<ClientFiles>,
+    pub client: Option<ClientCertificateFiles>,
 }
 
-/// A client certificate and its key.
+/// The files of a client certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientFiles {
+pub struct ClientCertificateFiles {
     /// The PEM chain, leaf first.
     pub certificate: PathBuf,
     /// The PEM key.
     pub key: PathBuf,
 }
 
-/// The TLS settings for connections to one server. Clones share them.
+/// The TLS settings for connections to one server. Clones share the certificates.
 #[derive(Debug, Clone)]
 pub struct Trust {
     config: ClientConfig,
     verifier: Arc<Verifier>,
-    shown: Arc<ClientCertificate>,
-    /// Whether any answer has arrived over a connection with these settings.
-    answered: Arc<AtomicBool>,
+    client_certificate: Arc<ClientCertificate>,
+    /// Whether a response has arrived over a connection with these settings.
+    has_response: Arc<AtomicBool>,
 }
 
 impl Trust {
     /// Reads the files. `owner` is the configured name of the server, for the log.
     ///
     /// # Errors
-    /// A file cannot be used, or there are no root certificates.
+    /// A file is invalid, or there are no root certificates.
     pub fn open(owner: &str, files: &TrustFiles) -> Result<Self, TrustError> {
         let verifier = match &files.ca {
             Some(file) => {
-                let reread =
-                    Reread::open(owner, "caFile", vec![file.clone()], Roots::read).map_err(|()| TrustError::CaFile)?;
-                Verifier::File(reread)
+                let roots = FileValue::open(owner, "caFile", vec![file.clone()], Roots::from_pem_file)
+                    .map_err(|()| TrustError::CaFile)?;
+                Verifier::File(roots)
             }
             None => Verifier::system()?,
         };
-        let client = files.client.as_ref().map(|ClientFiles { certificate, key }| {
+        let client = files.client.as_ref().map(|ClientCertificateFiles { certificate, key }| {
             let files = vec![certificate.clone(), key.clone()];
-            Reread::open(owner, "clientCertFile", files, client_certificate::read)
+            FileValue::open(owner, "clientCertFile", files, client_certificate::read_key_pair)
                 .map_err(|()| TrustError::ClientCertificate)
         });
         let client = client.transpose()?;
         let watched: Vec<PathBuf> =
-            files.ca.iter().chain(files.client.iter().flat_map(ClientFiles::both)).cloned().collect();
-        Self::of(verifier, client, watched)
+            files.ca.iter().chain(files.client.iter().flat_map(ClientCertificateFiles::paths)).cloned().collect();
+        Self::new(verifier, client, watched)
     }
 
     /// Settings from certificates in memory, which never change.
     ///
     /// # Errors
     /// A certificate cannot be a trust anchor, or there are none.
-    pub fn of_certificates(certificates: Vec<CertificateDer<'static>>) -> Result<Self, TrustError> {
+    pub fn from_certificates(certificates: Vec<CertificateDer<'static>>) -> Result<Self, TrustError> {
         let roots = Roots::new(certificates).ok_or(TrustError::CaFile)?;
-        Self::of(Verifier::Fixed(roots), None, Vec::new())
+        Self::new(Verifier::Fixed(roots), None, Vec::new())
     }
 
-    fn of(
+    fn new(
         verifier: Verifier,
-        client: Option<Reread<rustls::sign::CertifiedKey>>,
+        client: Option<FileValue<rustls::sign::CertifiedKey>>,
         watched: Vec<PathBuf>,
     ) -> Result<Self, TrustError> {
-        let (verifier, shown) = (Arc::new(verifier), Arc::new(ClientCertificate::new(client)));
+        let (verifier, client_certificate) = (Arc::new(verifier), Arc::new(ClientCertificate::new(client)));
         let mut config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(|_| TrustError::SystemRoots)?
             .dangerous()
             .with_custom_certificate_verifier(verifier.clone())
-            .with_client_cert_resolver(shown.clone());
-        // A resumed session skips the certificate check.
-        config.resumption = Resumption::store(Arc::new(Sessions::new(watched)));
-        Ok(Self { config, verifier, shown, answered: Arc::default() })
+            .with_client_cert_resolver(client_certificate.clone());
+        // The server certificate is not verified when a session is resumed.
+        config.resumption = Resumption::store(Arc::new(SessionCache::new(watched)));
+        Ok(Self { config, verifier, client_certificate, has_response: Arc::default() })
     }
 
     /// The configuration for an HTTP client.
@@ -116,35 +115,35 @@ impl Trust {
         self.config.clone()
     }
 
-    /// Records that a server has answered: it accepts the client certificate, or needs none.
-    pub fn note_answer(&self) {
-        self.answered.store(true, Ordering::Relaxed);
+    /// Records a response, which means that the server accepts the client certificate or needs none.
+    pub fn record_response(&self) {
+        self.has_response.store(true, Ordering::Relaxed);
     }
 
-    /// Why a connection or a request over it failed; `None` if the error says nothing about the connection.
+    /// Why a connection failed, by the error of the request. `None` if the error has another cause.
     #[must_use]
-    pub fn failure(&self, error: &(dyn Error + 'static)) -> Option<ConnectFailure> {
-        // In TLS 1.3 the handshake of a client without a certificate succeeds, and the server ends the connection
-        // afterwards. Its alert can be lost in the following reset.
-        let asked_in_vain = self.shown.asked_in_vain() && !self.answered.load(Ordering::Relaxed);
-        if asked_in_vain && failure::was_ended(error) {
+    pub fn connect_failure(&self, error: &(dyn Error + 'static)) -> Option<ConnectFailure> {
+        // In TLS 1.3 the handshake of a client without a certificate succeeds. The server closes the connection afterwards, and its
+        // alert can be lost in the connection reset.
+        let may_lack_certificate = self.client_certificate.was_missing() && !self.has_response.load(Ordering::Relaxed);
+        if may_lack_certificate && connect_failure::is_closed_by_peer(error) {
             return Some(ConnectFailure::ClientCertificateRequired);
         }
-        ConnectFailure::of(error)
+        ConnectFailure::from_error(error)
     }
 
-    /// Reads the files now, changed or not.
+    /// Reads the files, whether changed or not.
     ///
     /// # Errors
-    /// A file cannot be used; the last good state stays.
+    /// A file is invalid; its last valid content stays in use.
     pub fn reload(&self) -> Result<(), TrustError> {
         self.verifier.reload().map_err(|()| TrustError::CaFile)?;
-        self.shown.reload().map_err(|()| TrustError::ClientCertificate)
+        self.client_certificate.reload().map_err(|()| TrustError::ClientCertificate)
     }
 }
 
-impl ClientFiles {
-    fn both(&self) -> [&PathBuf; 2] {
+impl ClientCertificateFiles {
+    fn paths(&self) -> [&PathBuf; 2] {
         [&self.certificate, &self.key]
     }
 }

@@ -1,4 +1,4 @@
-//! The cryptography provider of TLS.
+//! The cryptography provider for TLS.
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use std::sync::Arc;

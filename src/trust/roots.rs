@@ -1,4 +1,4 @@
-//! The root certificates for verifying servers.
+//! Root certificates for the verification of servers.
 
 use super::provider::provider;
 use rustls::RootCertStore;
@@ -14,26 +14,26 @@ use std::sync::Arc;
 /// Maximum size of a CA file in bytes.
 const MAX_CA_BYTES: u64 = 1024 * 1024;
 
-/// Trust anchors, and the same certificates for comparison byte for byte.
+/// Root certificates: as trust anchors, and for comparison byte for byte.
 #[derive(Debug)]
 pub(super) struct Roots {
     certificates: HashSet<CertificateDer<'static>>,
-    pub(super) chains: Arc<WebPkiServerVerifier>,
+    pub(super) chain_verifier: Arc<WebPkiServerVerifier>,
 }
 
 impl Roots {
-    /// Each certificate is a trust anchor; `None` if one cannot be, or if there are none.
+    /// Uses each certificate as a trust anchor. `None` if there are none, or if one cannot be a trust anchor.
     pub(super) fn new(certificates: Vec<CertificateDer<'static>>) -> Option<Self> {
         let mut anchors = RootCertStore::empty();
         for certificate in &certificates {
             anchors.add(certificate.clone()).ok()?;
         }
-        let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(anchors), provider()).build().ok()?;
-        Some(Self { certificates: certificates.into_iter().collect(), chains })
+        let chain_verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(anchors), provider()).build().ok()?;
+        Some(Self { certificates: certificates.into_iter().collect(), chain_verifier })
     }
 
-    /// Reads the one PEM file. Skips text between the certificates, keys and a byte order mark.
-    pub(super) fn read(files: &[PathBuf]) -> Option<Self> {
+    /// Reads a PEM file, of which only the certificates are used. `files` has one element. `None` if the file is invalid.
+    pub(super) fn from_pem_file(files: &[PathBuf]) -> Option<Self> {
         let [file] = files else { return None };
         let mut pem = Vec::new();
         File::open(file).ok()?.take(MAX_CA_BYTES + 1).read_to_end(&mut pem).ok()?;
@@ -44,8 +44,8 @@ impl Roots {
         Self::new(CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()?)
     }
 
-    /// Whether the file contains exactly this certificate.
-    pub(super) fn hold(&self, certificate: &CertificateDer<'_>) -> bool {
+    /// Whether this certificate is one of the root certificates, byte for byte.
+    pub(super) fn contains(&self, certificate: &CertificateDer<'_>) -> bool {
         self.certificates.contains(certificate)
     }
 }

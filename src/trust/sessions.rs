@@ -1,6 +1,7 @@
-//! Resumable TLS sessions. They are dropped when a file changes, because a resumed session is not checked again.
+//! The cache of resumable TLS sessions. It is emptied when a certificate file changes, because certificates are not verified when a
+//! session is resumed.
 
-use super::reread::{Stamp, stamps};
+use super::file_value::{FileStamp, file_stamps};
 use arc_swap::ArcSwap;
 use rustls::NamedGroup;
 use rustls::client::{ClientSessionMemoryCache, ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
@@ -8,73 +9,73 @@ use rustls::pki_types::ServerName;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// rustls' default.
-const SESSIONS: usize = 256;
+/// Maximum number of sessions: the default of rustls.
+const MAX_SESSIONS: usize = 256;
 
-/// The sessions that began with the current state of the files.
+/// Sessions that began with the current content of the files.
 #[derive(Debug)]
-pub(super) struct Sessions {
+pub(super) struct SessionCache {
     files: Vec<PathBuf>,
-    kept: ArcSwap<Kept>,
+    current: ArcSwap<SessionGeneration>,
 }
 
 #[derive(Debug)]
-struct Kept {
-    stamps: Vec<Option<Stamp>>,
+struct SessionGeneration {
+    stamps: Vec<Option<FileStamp>>,
     sessions: ClientSessionMemoryCache,
 }
 
-impl Kept {
-    fn new(stamps: Vec<Option<Stamp>>) -> Self {
-        Self { stamps, sessions: ClientSessionMemoryCache::new(SESSIONS) }
+impl SessionGeneration {
+    fn new(stamps: Vec<Option<FileStamp>>) -> Self {
+        Self { stamps, sessions: ClientSessionMemoryCache::new(MAX_SESSIONS) }
     }
 }
 
-impl Sessions {
-    /// No sessions yet.
+impl SessionCache {
+    /// An empty cache. A change of `files` empties it again.
     pub(super) fn new(files: Vec<PathBuf>) -> Self {
-        let kept = ArcSwap::from_pointee(Kept::new(stamps(&files)));
-        Self { files, kept }
+        let current = ArcSwap::from_pointee(SessionGeneration::new(file_stamps(&files)));
+        Self { files, current }
     }
 
-    fn current(&self) -> Arc<Kept> {
-        let kept = self.kept.load_full();
-        let now = stamps(&self.files);
-        if kept.stamps == now {
-            return kept;
+    fn current_generation(&self) -> Arc<SessionGeneration> {
+        let current = self.current.load_full();
+        let now = file_stamps(&self.files);
+        if current.stamps == now {
+            return current;
         }
-        let fresh = Arc::new(Kept::new(now));
-        self.kept.store(fresh.clone());
-        fresh
+        let new = Arc::new(SessionGeneration::new(now));
+        self.current.store(new.clone());
+        new
     }
 }
 
-impl ClientSessionStore for Sessions {
+impl ClientSessionStore for SessionCache {
     fn set_kx_hint(&self, server_name: ServerName<'static>, group: NamedGroup) {
-        self.kept.load().sessions.set_kx_hint(server_name, group);
+        self.current.load().sessions.set_kx_hint(server_name, group);
     }
 
     fn kx_hint(&self, server_name: &ServerName<'_>) -> Option<NamedGroup> {
-        self.kept.load().sessions.kx_hint(server_name)
+        self.current.load().sessions.kx_hint(server_name)
     }
 
     fn set_tls12_session(&self, server_name: ServerName<'static>, value: Tls12ClientSessionValue) {
-        self.kept.load().sessions.set_tls12_session(server_name, value);
+        self.current.load().sessions.set_tls12_session(server_name, value);
     }
 
     fn tls12_session(&self, server_name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        self.current().sessions.tls12_session(server_name)
+        self.current_generation().sessions.tls12_session(server_name)
     }
 
     fn remove_tls12_session(&self, server_name: &ServerName<'static>) {
-        self.kept.load().sessions.remove_tls12_session(server_name);
+        self.current.load().sessions.remove_tls12_session(server_name);
     }
 
     fn insert_tls13_ticket(&self, server_name: ServerName<'static>, value: Tls13ClientSessionValue) {
-        self.kept.load().sessions.insert_tls13_ticket(server_name, value);
+        self.current.load().sessions.insert_tls13_ticket(server_name, value);
     }
 
     fn take_tls13_ticket(&self, server_name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        self.current().sessions.take_tls13_ticket(server_name)
+        self.current_generation().sessions.take_tls13_ticket(server_name)
     }
 }

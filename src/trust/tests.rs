@@ -32,7 +32,6 @@ fn self_signed(params: &CertificateParams) -> Identity {
     Identity { certificate: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
 }
 
-/// A CA.
 struct Ca(CertifiedIssuer<'static, KeyPair>);
 
 impl Ca {
@@ -47,14 +46,14 @@ impl Ca {
         self.0.pem()
     }
 
-    fn signs(&self, params: &CertificateParams) -> Identity {
+    fn sign(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         Identity { certificate: params.signed_by(&key, &self.0).unwrap().pem(), key: key.serialize_pem() }
     }
 }
 
-/// Starts a server that answers every request with `ok`; returns its port.
-async fn server(
+/// Starts a server that answers every request with `ok`. Returns its port.
+async fn start_server(
     identity: &Identity,
     clients: Option<&Ca>,
     versions: &[&'static rustls::SupportedProtocolVersion],
@@ -91,21 +90,21 @@ async fn server(
     port
 }
 
-/// A client with its own files.
-struct Caller {
+/// A client with its own certificate files.
+struct TestClient {
     trust: Trust,
     http: Client,
     _folder: TempDir,
 }
 
-impl Caller {
+impl TestClient {
     fn new(ca: &str, client: Option<&Identity>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
             std::fs::write(folder.path().join(name), text).unwrap();
             folder.path().join(name)
         };
-        let client = client.map(|identity| ClientFiles {
+        let client = client.map(|identity| ClientCertificateFiles {
             certificate: write("client.pem", &identity.certificate),
             key: write("client.key", &identity.key),
         });
@@ -113,8 +112,8 @@ impl Caller {
         Self { http: http(&trust), trust, _folder: folder }
     }
 
-    async fn asks(&self, host: &str, port: u16) -> Result<(), Option<ConnectFailure>> {
-        asks(&self.trust, &self.http, host, port).await
+    async fn request(&self, host: &str, port: u16) -> Result<(), Option<ConnectFailure>> {
+        request(&self.trust, &self.http, host, port).await
     }
 }
 
@@ -124,16 +123,17 @@ fn http(trust: &Trust) -> Client {
     builder.tls_backend_preconfigured(trust.client_config()).build().unwrap()
 }
 
-async fn asks(trust: &Trust, http: &Client, host: &str, port: u16) -> Result<(), Option<ConnectFailure>> {
-    let answer = http.get(format!("https://{host}:{port}/")).send().await.map_err(|error| trust.failure(&error))?;
+async fn request(trust: &Trust, http: &Client, host: &str, port: u16) -> Result<(), Option<ConnectFailure>> {
+    let answer =
+        http.get(format!("https://{host}:{port}/")).send().await.map_err(|error| trust.connect_failure(&error))?;
     assert_eq!(answer.status(), 200);
     Ok(())
 }
 
-const BOTH: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+const BOTH_VERSIONS: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
 
 #[tokio::test]
-async fn a_certificate_is_accepted_by_its_chain_or_byte_for_byte_and_each_refusal_has_its_word() {
+async fn certificates_are_accepted_by_chain_or_exact_match_and_refusals_are_classified() {
     let (ca, other, namesake) = (Ca::new("one"), Ca::new("two"), Ca::new("one"));
     let good = params("localhost");
     let mut authority = good.clone();
@@ -144,7 +144,7 @@ async fn a_certificate_is_accepted_by_its_chain_or_byte_for_byte_and_each_refusa
     (early.not_before, early.not_after) = (date_time_ymd(2901, 1, 1), date_time_ymd(2902, 1, 1));
     let elsewhere = params("elsewhere.example");
 
-    let leaf = ca.signs(&good);
+    let leaf = ca.sign(&good);
     let (alone, authority) = (self_signed(&good), self_signed(&authority));
     let (old_alone, elsewhere_alone) = (self_signed(&old), self_signed(&elsewhere));
     for (what, identity, ca_file, expected) in [
@@ -156,12 +156,17 @@ async fn a_certificate_is_accepted_by_its_chain_or_byte_for_byte_and_each_refusa
         ("self-signed", &alone, alone.certificate.clone(), Ok(())),
         ("self-signed, not in the file", &alone, ca.pem(), Err(ConnectFailure::UnknownIssuer)),
         ("self-signed as a CA", &authority, authority.certificate.clone(), Ok(())),
-        ("the same with text and a mark", &authority, format!("\u{feff}a CA\r\n{}", authority.certificate), Ok(())),
+        (
+            "self-signed as a CA, with text and a byte order mark",
+            &authority,
+            format!("\u{feff}a CA\r\n{}", authority.certificate),
+            Ok(()),
+        ),
         ("self-signed as a CA, not in the file", &authority, ca.pem(), Err(ConnectFailure::CaAsEndEntity)),
-        ("expired", &ca.signs(&old), ca.pem(), Err(ConnectFailure::Expired)),
+        ("expired", &ca.sign(&old), ca.pem(), Err(ConnectFailure::Expired)),
         ("expired, in the file", &old_alone, old_alone.certificate.clone(), Err(ConnectFailure::Expired)),
-        ("not yet valid", &ca.signs(&early), ca.pem(), Err(ConnectFailure::NotYetValid)),
-        ("another name", &ca.signs(&elsewhere), ca.pem(), Err(ConnectFailure::WrongName)),
+        ("not yet valid", &ca.sign(&early), ca.pem(), Err(ConnectFailure::NotYetValid)),
+        ("another name", &ca.sign(&elsewhere), ca.pem(), Err(ConnectFailure::WrongName)),
         (
             "another name, in the file",
             &elsewhere_alone,
@@ -169,20 +174,20 @@ async fn a_certificate_is_accepted_by_its_chain_or_byte_for_byte_and_each_refusa
             Err(ConnectFailure::WrongName),
         ),
     ] {
-        let port = server(identity, None, BOTH).await;
-        let caller = Caller::new(&ca_file, None);
-        assert_eq!(caller.asks("localhost", port).await, expected.map_err(Some), "{what}");
+        let port = start_server(identity, None, BOTH_VERSIONS).await;
+        let client = TestClient::new(&ca_file, None);
+        assert_eq!(client.request("localhost", port).await, expected.map_err(Some), "{what}");
     }
 }
 
 #[tokio::test]
-async fn what_is_no_certificate_has_other_words() {
+async fn other_connection_failures_are_classified() {
     let ca = Ca::new("one");
-    let caller = Caller::new(&ca.pem(), None);
+    let client = TestClient::new(&ca.pem(), None);
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = nobody.local_addr().unwrap().port();
     drop(nobody);
-    assert_eq!(caller.asks("127.0.0.1", port).await, Err(Some(ConnectFailure::Refused)));
+    assert_eq!(client.request("127.0.0.1", port).await, Err(Some(ConnectFailure::Refused)));
 
     let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = plain.local_addr().unwrap().port();
@@ -191,30 +196,30 @@ async fn what_is_no_certificate_has_other_words() {
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
         }
     });
-    assert_eq!(caller.asks("127.0.0.1", port).await, Err(Some(ConnectFailure::NoTls)));
-    assert_eq!(caller.asks("no-such-host.invalid", 1).await, Err(Some(ConnectFailure::UnknownHost)));
+    assert_eq!(client.request("127.0.0.1", port).await, Err(Some(ConnectFailure::NoTls)));
+    assert_eq!(client.request("no-such-host.invalid", 1).await, Err(Some(ConnectFailure::UnknownHost)));
 }
 
 #[tokio::test]
-async fn a_client_certificate_is_shown_and_its_absence_has_a_word_whatever_the_reset_leaves() {
+async fn a_client_certificate_is_sent_and_a_missing_one_is_reported() {
     let (ca, clients, others) = (Ca::new("one"), Ca::new("clients"), Ca::new("others"));
-    let identity = ca.signs(&params("localhost"));
+    let identity = ca.sign(&params("localhost"));
     for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
-        let port = server(&identity, Some(&clients), &[version]).await;
-        let shown = clients.signs(&params("broker"));
-        assert_eq!(Caller::new(&ca.pem(), Some(&shown)).asks("localhost", port).await, Ok(()));
+        let port = start_server(&identity, Some(&clients), &[version]).await;
+        let shown = clients.sign(&params("broker"));
+        assert_eq!(TestClient::new(&ca.pem(), Some(&shown)).request("localhost", port).await, Ok(()));
         for _ in 0..20 {
             let wanted = Err(Some(ConnectFailure::ClientCertificateRequired));
-            assert_eq!(Caller::new(&ca.pem(), None).asks("localhost", port).await, wanted, "{version:?}");
+            assert_eq!(TestClient::new(&ca.pem(), None).request("localhost", port).await, wanted, "{version:?}");
         }
-        let foreign = others.signs(&params("broker"));
-        let refused = Caller::new(&ca.pem(), Some(&foreign)).asks("localhost", port).await;
+        let foreign = others.sign(&params("broker"));
+        let refused = TestClient::new(&ca.pem(), Some(&foreign)).request("localhost", port).await;
         assert_eq!(refused, Err(Some(ConnectFailure::ClientCertificateRequired)), "{version:?}");
     }
 }
 
-/// Replaces files as the kubelet does: it writes them into a new folder, then renames a new link over the old one.
-fn swap(folder: &Path, number: usize, texts: &[(&str, &str)]) {
+/// Replaces files as the kubelet does: writes them into a new folder, then renames a new link over the old one.
+fn replace_files(folder: &Path, number: usize, texts: &[(&str, &str)]) {
     let version = folder.join(format!("..{number}"));
     std::fs::create_dir(&version).unwrap();
     for (name, text) in texts {
@@ -229,64 +234,64 @@ fn swap(folder: &Path, number: usize, texts: &[(&str, &str)]) {
 }
 
 #[tokio::test]
-async fn files_are_read_again_when_they_are_replaced_and_a_bad_one_replaces_nothing() {
+async fn replaced_files_are_reloaded_and_invalid_ones_ignored() {
     let (one, two) = (Ca::new("one"), Ca::new("two"));
     let ports = [
-        server(&one.signs(&params("localhost")), None, BOTH).await,
-        server(&two.signs(&params("localhost")), None, BOTH).await,
+        start_server(&one.sign(&params("localhost")), None, BOTH_VERSIONS).await,
+        start_server(&two.sign(&params("localhost")), None, BOTH_VERSIONS).await,
     ];
     let folder = tempfile::tempdir().unwrap();
-    swap(folder.path(), 0, &[("ca.pem", &one.pem())]);
+    replace_files(folder.path(), 0, &[("ca.pem", &one.pem())]);
     let trust = Trust::open("vault", &TrustFiles { ca: Some(folder.path().join("ca.pem")), client: None }).unwrap();
     let http = http(&trust);
     let unknown = Err(Some(ConnectFailure::UnknownIssuer));
-    // Several times: the second handshake would resume the session of the first.
+    // Three times, because a later handshake could resume the session of the first.
     for _ in 0..3 {
-        assert_eq!(asks(&trust, &http, "localhost", ports[0]).await, Ok(()));
-        assert_eq!(asks(&trust, &http, "localhost", ports[1]).await, unknown);
+        assert_eq!(request(&trust, &http, "localhost", ports[0]).await, Ok(()));
+        assert_eq!(request(&trust, &http, "localhost", ports[1]).await, unknown);
     }
-    swap(folder.path(), 1, &[("ca.pem", &two.pem())]);
+    replace_files(folder.path(), 1, &[("ca.pem", &two.pem())]);
     for _ in 0..3 {
-        assert_eq!(asks(&trust, &http, "localhost", ports[0]).await, unknown, "a session was resumed");
-        assert_eq!(asks(&trust, &http, "localhost", ports[1]).await, Ok(()));
+        assert_eq!(request(&trust, &http, "localhost", ports[0]).await, unknown, "a session was resumed");
+        assert_eq!(request(&trust, &http, "localhost", ports[1]).await, Ok(()));
     }
-    swap(folder.path(), 2, &[("ca.pem", "no certificate")]);
-    assert_eq!(asks(&trust, &http, "localhost", ports[1]).await, Ok(()));
+    replace_files(folder.path(), 2, &[("ca.pem", "no certificate")]);
+    assert_eq!(request(&trust, &http, "localhost", ports[1]).await, Ok(()));
     assert_eq!(trust.reload(), Err(TrustError::CaFile));
     std::fs::remove_file(folder.path().join("ca.pem")).unwrap();
-    assert_eq!(asks(&trust, &http, "localhost", ports[1]).await, Ok(()));
+    assert_eq!(request(&trust, &http, "localhost", ports[1]).await, Ok(()));
 }
 
 #[tokio::test]
-async fn a_client_certificate_is_read_again_when_it_is_replaced() {
+async fn a_replaced_client_certificate_is_reloaded() {
     let (ca, clients, others) = (Ca::new("one"), Ca::new("clients"), Ca::new("others"));
-    let port = server(&ca.signs(&params("localhost")), Some(&clients), BOTH).await;
-    let (good, bad) = (clients.signs(&params("broker")), others.signs(&params("broker")));
+    let port = start_server(&ca.sign(&params("localhost")), Some(&clients), BOTH_VERSIONS).await;
+    let (good, bad) = (clients.sign(&params("broker")), others.sign(&params("broker")));
     let folder = tempfile::tempdir().unwrap();
     let files = |identity: &Identity| [("cert.pem", identity.certificate.clone()), ("key.pem", identity.key.clone())];
     let put = |number, identity: &Identity| {
         let files = files(identity);
         let texts: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
-        swap(folder.path(), number, &texts);
+        replace_files(folder.path(), number, &texts);
     };
     put(0, &bad);
     std::fs::write(folder.path().join("ca.pem"), ca.pem()).unwrap();
     let place = |name: &str| folder.path().join(name);
-    let client = ClientFiles { certificate: place("cert.pem"), key: place("key.pem") };
+    let client = ClientCertificateFiles { certificate: place("cert.pem"), key: place("key.pem") };
     let trust = Trust::open("vault", &TrustFiles { ca: Some(place("ca.pem")), client: Some(client) }).unwrap();
     let http = http(&trust);
     let refused = Err(Some(ConnectFailure::ClientCertificateRequired));
-    assert_eq!(asks(&trust, &http, "localhost", port).await, refused);
+    assert_eq!(request(&trust, &http, "localhost", port).await, refused);
     put(1, &good);
-    assert_eq!(asks(&trust, &http, "localhost", port).await, Ok(()));
+    assert_eq!(request(&trust, &http, "localhost", port).await, Ok(()));
     // The key belongs to another certificate.
     put(2, &Identity { certificate: bad.certificate, key: good.key });
-    assert_eq!(asks(&trust, &http, "localhost", port).await, Ok(()));
+    assert_eq!(request(&trust, &http, "localhost", port).await, Ok(()));
     assert_eq!(trust.reload(), Err(TrustError::ClientCertificate));
 }
 
 #[test]
-fn files_that_are_not_usable_are_refused_at_the_start() {
+fn open_refuses_invalid_files() {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str, text: &str| {
         std::fs::write(folder.path().join(name), text).unwrap();
@@ -302,7 +307,7 @@ fn files_that_are_not_usable_are_refused_at_the_start() {
     let ca = Some(place("ca", &one.certificate));
     let (certificate, key, other) = (place("cert", &one.certificate), place("a", &one.key), place("b", &two.key));
     for (certificate, key, good) in [(&certificate, &key, true), (&certificate, &other, false), (&key, &key, false)] {
-        let client = Some(ClientFiles { certificate: certificate.clone(), key: key.clone() });
+        let client = Some(ClientCertificateFiles { certificate: certificate.clone(), key: key.clone() });
         let opened = Trust::open("vault", &TrustFiles { ca: ca.clone(), client });
         assert_eq!(opened.err(), (!good).then_some(TrustError::ClientCertificate));
     }

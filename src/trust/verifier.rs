@@ -1,8 +1,8 @@
 //! Verification of server certificates.
 
 use super::error::TrustError;
+use super::file_value::FileValue;
 use super::provider::provider;
-use super::reread::Reread;
 use super::roots::Roots;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -14,34 +14,34 @@ use std::sync::Arc;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
-/// The source of the root certificates.
+/// A verifier, by the source of its root certificates.
 #[derive(Debug)]
 pub(super) enum Verifier {
     /// A file, read again when it changes.
-    File(Reread<Roots>),
+    File(FileValue<Roots>),
     /// Fixed certificates.
     Fixed(Roots),
-    /// The system's verifier.
+    /// The verifier of the operating system.
     System(Arc<rustls_platform_verifier::Verifier>),
 }
 
 impl Verifier {
-    /// Uses the system's root certificates.
+    /// Uses the root certificates of the operating system.
     pub(super) fn system() -> Result<Self, TrustError> {
         let system = rustls_platform_verifier::Verifier::new(provider()).map_err(|_| TrustError::SystemRoots)?;
         Ok(Self::System(Arc::new(system)))
     }
 
-    /// Reads the file now, if there is one.
+    /// Reads the file again, if there is one. Fails if it is invalid.
     pub(super) fn reload(&self) -> Result<(), ()> {
         if let Self::File(file) = self { file.reload() } else { Ok(()) }
     }
 
-    /// The verifier for signatures; it does not depend on the roots.
-    fn with<T>(&self, act: impl FnOnce(&dyn ServerCertVerifier) -> T) -> T {
+    /// Calls a function with the verifier of the library. Signatures are verified with it, which does not depend on the roots.
+    fn with_library_verifier<T>(&self, act: impl FnOnce(&dyn ServerCertVerifier) -> T) -> T {
         match self {
-            Self::File(file) => act(&*file.current().chains),
-            Self::Fixed(roots) => act(&*roots.chains),
+            Self::File(file) => act(&*file.current().chain_verifier),
+            Self::Fixed(roots) => act(&*roots.chain_verifier),
             Self::System(system) => act(&**system),
         }
     }
@@ -57,10 +57,10 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let check = |roots: &Roots| {
-            if roots.hold(end_entity) {
-                return check_alone(end_entity, server_name, now);
+            if roots.contains(end_entity) {
+                return verify_pinned(end_entity, server_name, now);
             }
-            roots.chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            roots.chain_verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
         };
         match self {
             Self::File(file) => check(&file.current()),
@@ -77,7 +77,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.with(|verifier| verifier.verify_tls12_signature(message, cert, dss))
+        self.with_library_verifier(|verifier| verifier.verify_tls12_signature(message, cert, dss))
     }
 
     fn verify_tls13_signature(
@@ -86,17 +86,16 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.with(|verifier| verifier.verify_tls13_signature(message, cert, dss))
+        self.with_library_verifier(|verifier| verifier.verify_tls13_signature(message, cert, dss))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.with(|verifier| verifier.supported_verify_schemes())
+        self.with_library_verifier(|verifier| verifier.supported_verify_schemes())
     }
 }
 
-/// Checks a certificate that is trusted without a chain: its names and dates. The handshake proves that the server
-/// has its key.
-fn check_alone(
+/// Verifies the names and dates of a certificate that is itself trusted. The handshake proves that the server has its key.
+fn verify_pinned(
     certificate: &CertificateDer<'_>,
     server_name: &ServerName<'_>,
     now: UnixTime,

@@ -1,9 +1,9 @@
-//! An audit event as it is written and hashed. All fields are typed: no secret fits in.
+//! The JSON form of an audit event, which is hashed and stored. No field can hold a secret value.
 
 use serde::Serialize;
 use std::net::IpAddr;
 
-/// The hashed part of an event: everything except `hash`, which [`with_hash`] appends.
+/// An event without `hash`. Its JSON text is hashed, and [`append_hash`] appends the hash.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditEvent<'a> {
@@ -55,8 +55,8 @@ pub struct AuditEvent<'a> {
     /// Number of similar events that this one stands for, if they are aggregated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
-    /// What policies in shadow mode would have changed. Left out where there are none, so that the text of such an event is the
-    /// same as before there were any.
+    /// What policies in shadow mode would have changed. Left out if there are none, as in events that were written before shadow mode
+    /// existed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shadow: Vec<ShadowView<'a>>,
 }
@@ -98,7 +98,7 @@ pub struct PodView<'a> {
     pub uid: &'a str,
 }
 
-/// A secret in an audit event: its place and version, never its value.
+/// A secret in an audit event: its location and version, never its value.
 #[derive(Debug, Clone, Serialize)]
 pub struct SecretView<'a> {
     /// Name of the store.
@@ -109,9 +109,9 @@ pub struct SecretView<'a> {
     pub version: Option<&'a str>,
 }
 
-/// The whole event: the hashed text with `hash` as its last member.
+/// Returns the complete event: the hashed text with `hash` as its last member.
 #[must_use]
-pub fn with_hash(hashed_text: &str, hash: &str) -> String {
-    let open = hashed_text.strip_suffix('}').unwrap_or(hashed_text);
-    format!("{open},\"hash\":\"{hash}\"}}")
+pub fn append_hash(hashed_text: &str, hash: &str) -> String {
+    let members = hashed_text.strip_suffix('}').unwrap_or(hashed_text);
+    format!("{members},\"hash\":\"{hash}\"}}")
 }

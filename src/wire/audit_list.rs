@@ -1,19 +1,18 @@
-//! The audit log as the API shows it.
+//! Audit events and the result of a verification in responses of the API.
 
 use super::caller::CallerObject;
+use super::page::page;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-/// A page of audit events, newest first.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct AuditEventList {
-    /// The events, each as the text that was hashed, with the hash as its last member.
-    #[schema(value_type = Vec<AuditEventObject>)]
-    pub items: Vec<Box<RawValue>>,
-    /// Continuation token of the next page; absent on the last page.
-    #[serde(rename = "continue", default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
+page! {
+    /// A page of audit events, newest first.
+    AuditEventList {
+        /// The events, each as the text that was hashed, with the hash as its last member.
+        #[schema(value_type = Vec<AuditEventObject>)]
+        items: Box<RawValue>
+    }
 }
 
 /// An audit event.
@@ -98,7 +97,7 @@ pub struct ShadowObject {
     pub would_change: bool,
 }
 
-/// A secret in an audit event: its place and version, never its value.
+/// A secret in an audit event: its location and version, never its value.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct SecretObject {
     /// Name of the store.

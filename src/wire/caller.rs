@@ -1,4 +1,4 @@
-//! A caller as the API shows it.
+//! A caller in responses of the API.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

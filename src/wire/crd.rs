@@ -1,24 +1,24 @@
-//! The custom resource definitions, made from the types of the policy language: so the schema that the API server checks is the
-//! language itself. A schema cannot say everything; the rest is told in the status of an object.
+//! The custom resource definitions, generated from the types of the policy language. Faults that their schemas cannot express are
+//! reported in the status of an object.
 
 use super::policy::PolicySpec;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-/// The most entries of a list or map.
+/// Maximum number of entries of a list or map.
 const MAX_ENTRIES: u64 = 1000;
-/// The most characters of a text.
+/// Maximum number of characters of a text.
 const MAX_LENGTH: u64 = 4096;
-/// The most characters of free text and of expressions.
+/// Maximum number of characters of free text and of expressions.
 const MAX_PROSE: u64 = 65_536;
-/// The most characters of a path template.
+/// Maximum number of characters of a path template.
 const MAX_PATH: u64 = 1024;
 
-/// Values that the API server writes where a field is left out, so that columns show them.
+/// Values that the API server sets if a field is missing, so that the printer columns show them.
 const DEFAULTS: [(&str, &str); 2] = [("effect", "allow"), ("mode", "enforce")];
 
-/// What of the language can be said without a server, by the place of the schema below `spec`. `*` is an item.
+/// Validation rules (CEL): the path of the schema below `spec` (`*` is an item of a list), the rule, and its message.
 const RULES: [(&[&str], &str, &str); 6] = [
     (
         &[],
@@ -45,23 +45,23 @@ const RULES: [(&[&str], &str, &str); 6] = [
     ),
 ];
 
-/// Both definitions: that of policies of namespaces first.
+/// Returns the definitions of `Policy` and `ClusterPolicy`.
 #[must_use]
 pub fn definitions() -> [Value; 2] {
-    [definition(true), definition(false)]
+    [custom_resource_definition(true), custom_resource_definition(false)]
 }
 
-fn definition(namespaced: bool) -> Value {
+fn custom_resource_definition(namespaced: bool) -> Value {
     let (kind, plural, singular, short, scope) = if namespaced {
         ("Policy", "policies", "policy", "cpol", "Namespaced")
     } else {
         ("ClusterPolicy", "clusterpolicies", "clusterpolicy", "ccpol", "Cluster")
     };
     let description = if namespaced {
-        "A policy of its namespace: which of the pods there get which secrets for which repos and branches. It reaches what \
-         policies.tenants of the server gives the namespace, and nothing else."
+        "Grants or denies secrets to pods of its namespace, for repos and branches. It can grant only what policies.tenants of the \
+         server allows for the namespace."
     } else {
-        "A policy of the cluster: which callers get which secrets for which repos and branches."
+        "Grants or denies secrets to callers, for repos and branches."
     };
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -79,7 +79,7 @@ fn definition(namespaced: bool) -> Value {
                 "served": true,
                 "storage": true,
                 "subresources": {"status": {}},
-                "additionalPrinterColumns": columns(),
+                "additionalPrinterColumns": printer_columns(),
                 "schema": {"openAPIV3Schema": {
                     "type": "object",
                     "description": description,
@@ -88,8 +88,8 @@ fn definition(namespaced: bool) -> Value {
                         "apiVersion": {"type": "string"},
                         "kind": {"type": "string"},
                         "metadata": {"type": "object"},
-                        "spec": spec(namespaced),
-                        "status": status(),
+                        "spec": spec_schema(namespaced),
+                        "status": status_schema(),
                     },
                 }},
             }],
@@ -97,10 +97,10 @@ fn definition(namespaced: bool) -> Value {
     })
 }
 
-fn columns() -> Value {
+fn printer_columns() -> Value {
     let ready = |field: &str| format!(".status.conditions[?(@.type==\"Ready\")].{field}");
     json!([
-        {"name": "Ready", "type": "string", "jsonPath": ready("status"), "description": "Whether the policy is in force."},
+        {"name": "Ready", "type": "string", "jsonPath": ready("status"), "description": "Whether the policy is active."},
         {"name": "Effect", "type": "string", "jsonPath": ".spec.effect"},
         {"name": "Mode", "type": "string", "jsonPath": ".spec.mode"},
         {"name": "Repos", "type": "string", "jsonPath": ".spec.repos"},
@@ -110,17 +110,17 @@ fn columns() -> Value {
     ])
 }
 
-fn status() -> Value {
+fn status_schema() -> Value {
     json!({
         "type": "object",
-        "description": "What became of the policy. Written by the server.",
+        "description": "Whether the policy is active, and why not. Written by the server.",
         "properties": {
             "observedGeneration": {
-                "type": "integer", "format": "int64", "description": "The generation that the status speaks of.",
+                "type": "integer", "format": "int64", "description": "The generation of the policy that the status describes.",
             },
             "conditions": {
                 "type": "array",
-                "description": "One condition, Ready.",
+                "description": "The condition Ready.",
                 "maxItems": 8,
                 "x-kubernetes-list-type": "map",
                 "x-kubernetes-list-map-keys": ["type"],
@@ -147,18 +147,18 @@ fn status() -> Value {
     })
 }
 
-fn spec(namespaced: bool) -> Value {
-    let mut named = Vec::new();
-    PolicySpec::schemas(&mut named);
-    let named: Map<String, Value> = named.into_iter().map(|(name, schema)| (name, as_json(&schema))).collect();
-    let mut spec = structural(&as_json(&PolicySpec::schema()), &named, "");
+fn spec_schema(namespaced: bool) -> Value {
+    let mut schemas = Vec::new();
+    PolicySpec::schemas(&mut schemas);
+    let schemas: Map<String, Value> = schemas.into_iter().map(|(name, schema)| (name, to_json(&schema))).collect();
+    let mut spec = to_structural(&to_json(&PolicySpec::schema()), &schemas, "");
     for (field, default) in DEFAULTS {
         if let Some(schema) = spec["properties"].get_mut(field) {
             schema["default"] = default.into();
         }
     }
-    for (place, rule, message) in RULES {
-        if let Some(schema) = at(&mut spec, place) {
+    for (path, rule, message) in RULES {
+        if let Some(schema) = subschema_mut(&mut spec, path) {
             let rules =
                 schema.as_object_mut().map(|schema| schema.entry("x-kubernetes-validations").or_insert(json!([])));
             if let Some(Value::Array(rules)) = rules {
@@ -167,55 +167,58 @@ fn spec(namespaced: bool) -> Value {
         }
     }
     if namespaced {
-        narrow(&mut spec);
+        restrict_to_namespace(&mut spec);
     }
     spec
 }
 
-/// What a policy of a namespace leaves out is told in its status, where a person looks for it, and not pruned or refused here.
-fn narrow(spec: &mut Value) {
-    if let Some(pods) = at(spec, &["subjects", "*", "kubernetes"]) {
+/// Adapts the schema to `Policy`. Fields that it must leave out stay in the schema: so their faults are reported in the status, where
+/// authors look, and the API server neither prunes nor refuses them.
+fn restrict_to_namespace(spec: &mut Value) {
+    if let Some(pods) = subschema_mut(spec, &["subjects", "*", "kubernetes"]) {
         if let Some(Value::Array(required)) = pods.get_mut("required") {
             required.retain(|field| field != "namespaces");
         }
         if let Some(Value::Object(namespaces)) = pods["properties"].get_mut("namespaces") {
             namespaces.remove("minItems");
-            namespaces.insert("description".into(), "Must be left out: the namespace of the policy is implied.".into());
+            namespaces
+                .insert("description".into(), "Must be left out, because the namespace of the policy applies.".into());
         }
     }
-    if let Some(oidc) = at(spec, &["subjects", "*", "oidc"]) {
-        oidc["description"] = "Only in a ClusterPolicy; here the policy is Invalid.".into();
+    if let Some(oidc) = subschema_mut(spec, &["subjects", "*", "oidc"]) {
+        oidc["description"] = "Only for a ClusterPolicy. A Policy with oidc is Invalid.".into();
     }
 }
 
-fn at<'a>(schema: &'a mut Value, place: &[&str]) -> Option<&'a mut Value> {
-    place.iter().try_fold(schema, |schema, step| match *step {
+fn subschema_mut<'a>(schema: &'a mut Value, path: &[&str]) -> Option<&'a mut Value> {
+    path.iter().try_fold(schema, |schema, step| match *step {
         "*" => schema.get_mut("items"),
         field => schema.get_mut("properties")?.get_mut(field),
     })
 }
 
-fn as_json(schema: &RefOr<Schema>) -> Value {
-    // It is made of texts, numbers, lists and maps.
+fn to_json(schema: &RefOr<Schema>) -> Value {
+    // Cannot fail: a schema consists of texts, numbers, lists and maps.
     serde_json::to_value(schema).unwrap_or_default()
 }
 
-/// A schema without references, types that are several, and what the API server does not take.
-fn structural(schema: &Value, named: &Map<String, Value>, field: &str) -> Value {
+/// Converts a schema of OpenAPI 3.1 to a structural schema, which the API server requires: without references, `oneOf`, lists of types,
+/// and other keywords that it refuses.
+fn to_structural(schema: &Value, schemas: &Map<String, Value>, field: &str) -> Value {
     if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
         let name = reference.rsplit('/').next().unwrap_or_default();
-        let mut whole = structural(named.get(name).unwrap_or(&Value::Null), named, field);
+        let mut resolved = to_structural(schemas.get(name).unwrap_or(&Value::Null), schemas, field);
         if let Some(description) = schema.get("description") {
-            whole["description"] = description.clone();
+            resolved["description"] = description.clone();
         }
-        return whole;
+        return resolved;
     }
     if let Some(Value::Array(one_of)) = schema.get("oneOf") {
-        let mut set = one_of.iter().filter(|schema| schema["type"] != "null");
-        if let (Some(only), None) = (set.next(), set.next()) {
-            return structural(only, named, field);
+        let mut non_null = one_of.iter().filter(|schema| schema["type"] != "null");
+        if let (Some(only), None) = (non_null.next(), non_null.next()) {
+            return to_structural(only, schemas, field);
         }
-        // A text or a map: no type says that.
+        // A text or a map, for which a structural schema has no type.
         let mut either = json!({"x-kubernetes-preserve-unknown-fields": true});
         if let Some(description) = schema.get("description") {
             either["description"] = description.clone();
@@ -236,7 +239,7 @@ fn structural(schema: &Value, named: &Map<String, Value>, field: &str) -> Value 
     match kind.as_str() {
         Some("string") => {
             match schema.get("pattern").and_then(Value::as_str) {
-                Some(pattern) => match words(pattern) {
+                Some(pattern) => match enumerated_words(pattern) {
                     Some(words) => result.insert("enum".into(), words.into()),
                     None => result.insert("pattern".into(), pattern.into()),
                 },
@@ -245,16 +248,16 @@ fn structural(schema: &Value, named: &Map<String, Value>, field: &str) -> Value 
         }
         Some("array") => {
             result.insert("maxItems".into(), MAX_ENTRIES.into());
-            result.insert("items".into(), structural(&schema["items"], named, field));
+            result.insert("items".into(), to_structural(&schema["items"], schemas, field));
         }
         Some("object") => {
             if let Some(Value::Object(properties)) = schema.get("properties") {
                 let properties =
-                    properties.iter().map(|(name, schema)| (name.clone(), structural(schema, named, name)));
+                    properties.iter().map(|(name, schema)| (name.clone(), to_structural(schema, schemas, name)));
                 result.insert("properties".into(), Value::Object(properties.collect()));
             } else {
                 result.insert("maxProperties".into(), MAX_ENTRIES.into());
-                let values = structural(&schema["additionalProperties"], named, field);
+                let values = to_structural(&schema["additionalProperties"], schemas, field);
                 result.insert("additionalProperties".into(), values);
             }
         }
@@ -271,8 +274,8 @@ fn max_length(field: &str) -> u64 {
     }
 }
 
-/// The words of a pattern that lists words.
-fn words(pattern: &str) -> Option<Vec<&str>> {
+/// The words of a pattern such as `^(allow|deny)$`. `None` for other patterns.
+fn enumerated_words(pattern: &str) -> Option<Vec<&str>> {
     let inner = pattern.strip_prefix('^')?.strip_suffix('$')?;
     let inner = inner.strip_prefix('(').and_then(|inner| inner.strip_suffix(')')).unwrap_or(inner);
     let words: Vec<&str> = inner.split('|').collect();
@@ -283,7 +286,7 @@ fn words(pattern: &str) -> Option<Vec<&str>> {
 mod tests {
     use super::*;
 
-    /// What the API server demands of a structural schema.
+    /// Checks what the API server requires of a structural schema.
     fn check(schema: &Value, place: &str) {
         let schema = schema.as_object().unwrap_or_else(|| panic!("{place} is no schema"));
         for banned in ["$ref", "oneOf", "anyOf", "propertyNames"] {
@@ -315,22 +318,23 @@ mod tests {
     }
 
     #[test]
-    fn every_rule_has_its_place() {
+    fn every_rule_is_in_its_schema() {
         for namespaced in [true, false] {
-            let mut spec = spec(namespaced);
-            for (place, rule, _) in RULES {
-                let rules = &at(&mut spec, place).unwrap_or_else(|| panic!("{place:?}"))["x-kubernetes-validations"];
+            let mut spec = spec_schema(namespaced);
+            for (path, rule, _) in RULES {
+                let rules =
+                    &subschema_mut(&mut spec, path).unwrap_or_else(|| panic!("{path:?}"))["x-kubernetes-validations"];
                 assert!(rules.as_array().is_some_and(|rules| rules.iter().any(|one| one["rule"] == rule)), "{rule}");
             }
         }
     }
 
     #[test]
-    fn words_become_an_enumeration() {
-        assert_eq!(words("^(allow|deny)$"), Some(vec!["allow", "deny"]));
-        assert_eq!(words("^base64$"), Some(vec!["base64"]));
-        assert_eq!(words("^[a-z]+$"), None);
-        assert_eq!(spec(false)["properties"]["effect"]["enum"], json!(["allow", "deny"]));
-        assert_eq!(spec(false)["properties"]["effect"]["default"], "allow");
+    fn a_pattern_of_words_becomes_an_enum() {
+        assert_eq!(enumerated_words("^(allow|deny)$"), Some(vec!["allow", "deny"]));
+        assert_eq!(enumerated_words("^base64$"), Some(vec!["base64"]));
+        assert_eq!(enumerated_words("^[a-z]+$"), None);
+        assert_eq!(spec_schema(false)["properties"]["effect"]["enum"], json!(["allow", "deny"]));
+        assert_eq!(spec_schema(false)["properties"]["effect"]["default"], "allow");
     }
 }

@@ -1,24 +1,26 @@
-//! The explanation of a decision: the result of each policy for a caller.
+//! The request and response of `POST /v1/decisions`, which explains a decision.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use super::null::refuse_null;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// The body of `POST /v1/decisions`. It may carry a token: no `Debug`.
+/// The body of `POST /v1/decisions`.
+// No `Debug`, because it may contain a token.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DecisionRequest {
     /// A described caller; exactly one of `caller` and `token`.
-    #[serde(deserialize_with = "present")]
+    #[serde(deserialize_with = "refuse_null")]
     #[schema(nullable = false)]
     pub caller: Option<DescribedCaller>,
     /// The bearer token of a caller; exactly one of `caller` and `token`.
-    #[serde(deserialize_with = "present")]
+    #[serde(deserialize_with = "refuse_null")]
     #[schema(nullable = false)]
     pub token: Option<String>,
     /// The repository.
-    #[serde(deserialize_with = "present")]
+    #[serde(deserialize_with = "refuse_null")]
     #[schema(
         nullable = false,
         min_length = 1,
@@ -27,7 +29,7 @@ pub struct DecisionRequest {
     )]
     pub repo: Option<String>,
     /// The branch.
-    #[serde(deserialize_with = "present")]
+    #[serde(deserialize_with = "refuse_null")]
     #[schema(nullable = false, min_length = 1, max_length = 1024)]
     pub branch: Option<String>,
 }
@@ -37,37 +39,37 @@ pub struct DecisionRequest {
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct DescribedCaller {
     /// Configured name of the authenticator.
-    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "refuse_null", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub issuer: Option<String>,
     /// Subject; for a `ServiceAccount` the default follows from namespace and ServiceAccount.
-    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "refuse_null", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub subject: Option<String>,
     /// Namespace of the pod or `ServiceAccount`.
-    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "refuse_null", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub namespace: Option<String>,
     /// `ServiceAccount` of the pod or token.
-    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "refuse_null", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub service_account: Option<String>,
     /// `pod` (default), or `none` for a token that is bound to no pod.
-    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "refuse_null", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, pattern = "^(pod|none)$")]
     pub bound: Option<String>,
     /// Groups of the user.
     pub groups: Vec<String>,
     /// The pod.
-    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "refuse_null", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub pod: Option<DescribedPod>,
     /// The `TaskRun` of the pod.
-    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "refuse_null", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub task_run: Option<DescribedTaskRun>,
     /// The `PipelineRun` of the pod.
-    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "refuse_null", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub pipeline_run: Option<DescribedPipelineRun>,
     /// The claims of an OIDC token.
@@ -83,14 +85,14 @@ pub struct DescribedPod {
     /// Uid of the pod.
     pub uid: String,
     /// IP address of the pod.
-    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "refuse_null", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub ip: Option<String>,
     /// All IP addresses (default: `ip`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ips: Vec<String>,
     /// Node of the pod.
-    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "refuse_null", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub node: Option<String>,
     /// Labels of the pod.
@@ -125,12 +127,7 @@ pub struct DescribedPipelineRun {
     pub params: BTreeMap<String, Value>,
 }
 
-/// Refuses an explicit `null`, which is not the same as an absent field.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
-/// The answer.
+/// The response to `POST /v1/decisions`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DecisionExplained {

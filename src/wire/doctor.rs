@@ -1,37 +1,37 @@
-//! The result of `claviger doctor`.
+//! The report of `claviger doctor`.
 
 use serde::{Deserialize, Serialize};
 
-/// All checks of an installation.
+/// The results of all checks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DoctorReport {
-    /// True if every check is.
+    /// True if all checks passed.
     pub ok: bool,
-    /// The checks, in the order in which they build on each other.
+    /// The checks. Each may depend on earlier ones.
     pub checks: Vec<DoctorCheck>,
 }
 
-/// One check.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DoctorCheck {
     /// What was checked, for example `store vault: login`.
     pub name: String,
-    /// False if it is a fault.
+    /// False if the check failed.
     pub ok: bool,
     /// What was found.
     pub detail: String,
-    /// What to do about a fault; null without one.
+    /// How to mend a failed check; null for a passed one.
     pub advice: Option<String>,
 }
 
 impl DoctorCheck {
-    /// A check that found no fault.
-    pub fn good(name: impl Into<String>, detail: impl Into<String>) -> Self {
+    /// A passed check.
+    pub fn passed(name: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { name: name.into(), ok: true, detail: detail.into(), advice: None }
     }
 
-    /// A fault, and one line of advice.
-    pub fn fault(name: impl Into<String>, detail: impl Into<String>, advice: impl Into<String>) -> Self {
+    /// A failed check, with one line of advice.
+    pub fn failed(name: impl Into<String>, detail: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { name: name.into(), ok: false, detail: detail.into(), advice: Some(advice.into()) }
     }
 }

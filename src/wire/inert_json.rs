@@ -1,40 +1,40 @@
-//! JSON that is harmless in a shell and on a terminal: one line of printable ASCII, and inert when a shell sources it.
+//! JSON that a shell or a terminal does not interpret: one line of printable ASCII.
 //!
-//! `curl` without `-f` saves an error body as the secret file, and log pipelines print audit events to terminals. So every
-//! character outside printable ASCII (controls, bidi marks, look-alikes) and what a shell expands inside double quotes is
-//! written as `\uXXXX`. Any JSON reader gives the same text back.
+//! `curl` without `-f` saves an error body as the secret file, which a shell then sources, and log pipelines print audit events to
+//! terminals. Therefore every character outside printable ASCII (control characters, bidirectional marks, look-alikes), and `$`, `` ` ``
+//! and `!`, are written as `\uXXXX`. JSON parsers decode the same text.
 
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 use std::io::{self, Write};
 
-/// Initial capacity. Most texts are audit events of about a thousand bytes.
-const USUAL_BYTES: usize = 1536;
+/// Bytes. Most texts are audit events of about a thousand bytes.
+const INITIAL_CAPACITY: usize = 1536;
 
-/// Serialises to one line.
+/// Serialises a value as one line.
 ///
 /// # Errors
-/// If the value cannot be JSON, which for the bodies in this room would be a programming error.
+/// If the value has no JSON form, which for the bodies of this room is a programming error.
 pub fn to_string<T: Serialize>(value: &T) -> Result<String, serde_json::Error> {
-    let mut bytes = Vec::with_capacity(USUAL_BYTES);
-    value.serialize(&mut Serializer::with_formatter(&mut bytes, Inert(CompactFormatter)))?;
+    let mut bytes = Vec::with_capacity(INITIAL_CAPACITY);
+    value.serialize(&mut Serializer::with_formatter(&mut bytes, InertFormatter(CompactFormatter)))?;
     // The formatter writes ASCII only.
     String::from_utf8(bytes).map_err(|error| serde::ser::Error::custom(error.utf8_error()))
 }
 
-struct Inert(CompactFormatter);
+struct InertFormatter(CompactFormatter);
 
-impl Formatter for Inert {
+impl Formatter for InertFormatter {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        // Nearly every text is plain. Without an early end the compiler checks many bytes at once.
-        if fragment.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
+        // Nearly every text is inert. `fold` has no early exit, so the compiler checks many bytes at once.
+        if fragment.bytes().fold(true, |inert, byte| inert & is_inert(byte)) {
             return self.0.write_string_fragment(writer, fragment);
         }
         let mut units = [0; 2];
         let mut rest = fragment;
-        while let Some(at) = rest.bytes().position(|byte| !is_plain(byte)) {
-            let (plain, tail) = rest.split_at(at);
-            self.0.write_string_fragment(writer, plain)?;
+        while let Some(at) = rest.bytes().position(|byte| !is_inert(byte)) {
+            let (inert, tail) = rest.split_at(at);
+            self.0.write_string_fragment(writer, inert)?;
             let mut chars = tail.chars();
             if let Some(c) = chars.next() {
                 for unit in c.encode_utf16(&mut units) {
@@ -47,8 +47,8 @@ impl Formatter for Inert {
     }
 }
 
-/// No byte of a character beyond ASCII is plain, the first one included.
-const fn is_plain(byte: u8) -> bool {
+/// Whether a byte is written as it is. False for all bytes of a character outside ASCII.
+const fn is_inert(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && !matches!(byte, b'$' | b'`' | b'!')
 }
 
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_one_line_of_ascii_and_reads_back_the_same() {
+    fn to_string_gives_one_inert_line_with_the_same_value() {
         let hostile = "a\u{202e}b\u{2028}c\n\u{7f}\u{9b}$(id)`id`!! \"quoted\\\" é 😀";
         let json = to_string(&hostile).expect("a string");
         assert!(json.bytes().all(|b| (0x20..0x7f).contains(&b) && b != b'$' && b != b'`' && b != b'!'), "{json}");

@@ -1,4 +1,4 @@
-//! The inventory: which policies and secrets are used, and which are not.
+//! The inventory in responses of the API: which policies and secrets are used.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,7 +14,7 @@ pub struct Inventory {
     pub complete: bool,
     /// Continuation token of the next page; absent on the last page.
     #[serde(rename = "continue", default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
+    pub continue_token: Option<String>,
 }
 
 /// A secret of a policy, or a policy without secrets.

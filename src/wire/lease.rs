@@ -1,6 +1,7 @@
-//! A lease as the API shows it.
+//! A lease in responses of the API.
 
 use super::caller::CallerObject;
+use super::page::page;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -8,7 +9,7 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LeaseObject {
-    /// Claviger's id of the lease, stable for its life; not the store's lease id.
+    /// Claviger's id of the lease, stable for its lifetime; not the lease id of the store.
     pub lease_id: String,
     /// Name of the store.
     pub store: String,
@@ -18,11 +19,11 @@ pub struct LeaseObject {
     pub kind: String,
     /// Time of the read or creation (RFC 3339, UTC).
     pub acquired_at: String,
-    /// End of life (RFC 3339, UTC); a static secret is read again then.
+    /// Time of expiry (RFC 3339, UTC), when a static secret is read again.
     pub expires_at: String,
     /// True if the store can renew it.
     pub renewable: bool,
-    /// True if its life is over and it is served only while the store is unavailable.
+    /// True if it has expired and is served only because the store is unavailable.
     pub stale: bool,
     /// Caller that holds it; null if it is shared.
     #[schema(required)]
@@ -31,12 +32,10 @@ pub struct LeaseObject {
     pub state: String,
 }
 
-/// A page of leases, newest first.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct LeaseList {
-    /// The leases.
-    pub items: Vec<LeaseObject>,
-    /// Continuation token of the next page; absent on the last page.
-    #[serde(rename = "continue", default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
+page! {
+    /// A page of leases, newest first.
+    LeaseList {
+        /// The leases.
+        items: LeaseObject
+    }
 }

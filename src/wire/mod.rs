@@ -1,5 +1,5 @@
-//! THE JSON: bodies of the REST API, shared by the server and the client commands, and the custom resource definitions that are
-//! made of them (`crd`). Nothing here is validated.
+//! JSON bodies of the REST API, shared by the server and the client commands, and the custom resource definitions (`crd`), which are
+//! generated from them. Validation is left to the rooms that use the bodies.
 
 pub mod audit_event;
 pub mod audit_list;
@@ -10,6 +10,8 @@ pub mod doctor;
 pub mod inert_json;
 pub mod inventory;
 pub mod lease;
+mod null;
+mod page;
 pub mod policy;
 pub mod policy_object;
 pub mod problem;

@@ -1,7 +1,6 @@
-//! A policy as written: REST body or YAML manifest.
+//! A policy as its author writes it: a REST body or a YAML manifest.
 //!
-//! No field is required here, so that missing fields are reported together with all other faults; `policy` turns it into a
-//! `Policy` or reports the faults.
+//! All fields are optional here, so that `policy` can report missing fields together with all other faults.
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, IgnoredAny, MapAccess, Visitor};
@@ -94,7 +93,7 @@ pub struct Metadata {
 impl Metadata {
     /// Metadata with only a name.
     #[must_use]
-    pub fn named(name: Option<String>) -> Self {
+    pub fn with_name(name: Option<String>) -> Self {
         Self { name, ..Self::default() }
     }
 }
@@ -158,7 +157,7 @@ pub struct Subject {
 #[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct KubernetesSubject {
-    /// Patterns; at least one must match. A `Policy` of a namespace, a custom resource, leaves them out.
+    /// Patterns; at least one must match. A custom resource `Policy` must leave them out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required, value_type = Vec<String>, min_items = 1)]
     pub namespaces: Vec<Option<String>>,
@@ -194,7 +193,7 @@ pub enum ClaimValue {
     Literal(LiteralValue),
 }
 
-/// A literal claim value, for names such as `dependabot[bot]`, in which a pattern would have a class.
+/// A literal claim value, for names such as `dependabot[bot]`: in a pattern, `[bot]` is a character class.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LiteralValue {
@@ -203,12 +202,12 @@ pub struct LiteralValue {
     pub is: Option<String>,
 }
 
-/// By hand: serde reports neither the position of a fault in an untagged enum nor what was expected.
+/// Not derived, because the error of an untagged enum has neither the place nor what was expected.
 impl<'de> Deserialize<'de> for ClaimValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
+        struct ClaimValueVisitor;
 
-        impl<'de> Visitor<'de> for Either {
+        impl<'de> Visitor<'de> for ClaimValueVisitor {
             type Value = ClaimValue;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -224,7 +223,7 @@ impl<'de> Deserialize<'de> for ClaimValue {
             }
         }
 
-        deserializer.deserialize_any(Either)
+        deserializer.deserialize_any(ClaimValueVisitor)
     }
 }
 
@@ -270,7 +269,7 @@ pub struct Secret {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(pattern = "^(perPod|shared)$")]
     pub lease: Option<String>,
-    /// Body of the write whose answer is the secret, for engines such as `pki`. Strings may contain placeholders.
+    /// Body of the write request whose response is the secret, for engines such as `pki`. Strings may contain placeholders.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub write: Option<BTreeMap<String, Value>>,
     /// Encoding of the stored values: `base64` values are decoded.
@@ -296,7 +295,8 @@ pub struct Ticket {
     pub max_per_caller: Option<u64>,
 }
 
-/// A policy in either form, for the contract: a server reads the text.
+/// A policy in either form.
+// Only for the OpenAPI document; the server parses the text.
 #[derive(Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum PolicyDocument {

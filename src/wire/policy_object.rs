@@ -1,5 +1,6 @@
-//! A policy as the API shows it, with its metadata.
+//! A policy in responses of the API, and its revisions.
 
+use super::page::page;
 use super::policy::PolicySpec;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,7 +10,7 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyObject {
-    /// Name of the policy; `namespace/name` of a custom resource of a namespace.
+    /// Name of the policy. For a namespaced custom resource it is `namespace/name`.
     pub name: String,
     /// Revision; changes with every write, and is the `ETag`.
     pub revision: String,
@@ -25,14 +26,12 @@ pub struct PolicyObject {
     pub spec: PolicySpec,
 }
 
-/// A page of policies, by name.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct PolicyList {
-    /// The policies.
-    pub items: Vec<PolicyObject>,
-    /// Continuation token of the next page; absent on the last page.
-    #[serde(rename = "continue", default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
+page! {
+    /// A page of policies, sorted by name.
+    PolicyList {
+        /// The policies.
+        items: PolicyObject
+    }
 }
 
 /// One change of a policy.
@@ -42,11 +41,14 @@ pub struct PolicyRevisionObject {
     /// Revision of the change.
     pub revision: String,
     /// Time of the change (RFC 3339, UTC).
-    pub at: String,
+    #[serde(rename = "at")]
+    pub changed_at: String,
     /// Subject of the author.
-    pub by: String,
+    #[serde(rename = "by")]
+    pub changed_by: String,
     /// `created`, `updated` or `deleted`.
-    pub change: String,
+    #[serde(rename = "change")]
+    pub action: String,
     /// Changes of the spec.
     pub diff: Vec<SpecEdit>,
 }
@@ -64,12 +66,10 @@ pub struct SpecEdit {
     pub after: Option<Value>,
 }
 
-/// A page of changes, newest first.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct PolicyRevisionList {
-    /// The changes.
-    pub items: Vec<PolicyRevisionObject>,
-    /// Continuation token of the next page; absent on the last page.
-    #[serde(rename = "continue", default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
+page! {
+    /// A page of changes, newest first.
+    PolicyRevisionList {
+        /// The changes.
+        items: PolicyRevisionObject
+    }
 }

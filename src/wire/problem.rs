@@ -1,9 +1,9 @@
-//! Errors as `application/problem+json` (RFC 9457), and the closed list of their codes.
+//! Error bodies (`application/problem+json`, RFC 9457), and the closed list of error codes.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// An error body.
+/// The body of an error response.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// Always `about:blank`: `code` identifies the error.
@@ -35,7 +35,7 @@ pub struct ProblemError {
     pub detail: String,
 }
 
-/// Declares the codes with their text, status and title.
+/// Declares the codes, each with its text, status and title.
 macro_rules! codes {
     ($($variant:ident => $word:literal $status:literal $title:literal),+ $(,)?) => {
         /// A stable error code.
@@ -46,7 +46,7 @@ macro_rules! codes {
             /// All codes.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The code as in the body.
+            /// The code in the body.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
@@ -131,7 +131,7 @@ impl Code {
         }
     }
 
-    /// The body with this code.
+    /// A body with this code.
     #[must_use]
     pub fn problem(self, detail: Option<String>) -> Problem {
         Problem {

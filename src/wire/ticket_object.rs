@@ -1,6 +1,7 @@
-//! An outstanding ticket as the API shows it.
+//! An outstanding ticket in responses of the API.
 
 use super::caller::CallerObject;
+use super::page::page;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -16,9 +17,9 @@ pub struct TicketObject {
     pub repo: String,
     /// Branch.
     pub branch: String,
-    /// The names of the policies that allowed it.
+    /// Names of the policies that allowed it.
     pub policies: Vec<String>,
-    /// The names of the keys in its bundle.
+    /// Names of the keys in its bundle.
     pub keys: Vec<String>,
     /// Time of issue (RFC 3339, UTC).
     pub issued_at: String,
@@ -33,12 +34,10 @@ pub struct TicketsRevoked {
     pub revoked: usize,
 }
 
-/// A page of outstanding tickets, newest first.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct TicketList {
-    /// The tickets.
-    pub items: Vec<TicketObject>,
-    /// Continuation token of the next page; absent on the last page.
-    #[serde(rename = "continue", default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
+page! {
+    /// A page of outstanding tickets, newest first.
+    TicketList {
+        /// The tickets.
+        items: TicketObject
+    }
 }

@@ -1,24 +1,24 @@
-//! The bodies of the Vault-compatible API, in Vault's own spelling: `snake_case`, seconds as numbers.
+//! The JSON bodies of the Vault-compatible API, with Vault's member names and types.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-/// What a client sends to log in. Other fields are ignored.
+/// The body of a login. Other fields are ignored.
 #[derive(Deserialize, ToSchema)]
 pub struct VaultLogin {
-    /// The caller's own token: that of the pod, or of a CI job.
+    /// The caller's token: the ServiceAccount token of a pod, or the OIDC token of a CI job.
     #[schema(value_type = String)]
     pub jwt: Option<String>,
-    /// Any name. It decides nothing and is repeated in `metadata`.
+    /// Any name. It has no effect, and is returned in `metadata`.
     #[schema(nullable = false)]
     pub role: Option<String>,
 }
 
-/// The envelope of Vault's answers.
+/// The envelope of Vault's responses.
 #[derive(Serialize, ToSchema)]
 pub struct VaultAnswer<'a, T> {
-    /// The `X-Request-Id` of this answer.
+    /// The `X-Request-Id` of this response.
     pub request_id: String,
     /// Always empty.
     pub lease_id: &'static str,
@@ -35,18 +35,18 @@ pub struct VaultAnswer<'a, T> {
     /// Always null.
     #[schema(required, value_type = Option<Vec<String>>)]
     pub warnings: (),
-    /// The login; else null.
+    /// The login; null in other responses.
     #[schema(required)]
     pub auth: Option<VaultAuth<'a>>,
 }
 
 impl<'a, T> VaultAnswer<'a, T> {
-    /// An answer with data.
+    /// A response with data.
     pub fn with_data(request_id: String, data: T) -> Self {
         Self { data: Some(data), ..Self::empty(request_id) }
     }
 
-    /// An answer to a login.
+    /// A response to a login.
     #[must_use]
     pub fn with_auth(request_id: String, auth: VaultAuth<'a>) -> Self {
         Self { auth: Some(auth), ..Self::empty(request_id) }
@@ -58,20 +58,20 @@ impl<'a, T> VaultAnswer<'a, T> {
     }
 }
 
-/// The data of a login: none.
+/// The data of a login, which has none.
 #[derive(Serialize, ToSchema)]
 pub struct VaultNoData {}
 
-/// The answer to a login.
+/// The response to a login.
 pub type VaultLoggedIn = VaultAnswer<'static, VaultNoData>;
-/// The answer to a read.
+/// The response to a read.
 pub type VaultRead = VaultAnswer<'static, VaultSecret<'static>>;
-/// The answer to the look-up of a mount.
+/// The response to the look-up of a mount.
 pub type VaultMounted = VaultAnswer<'static, VaultMount>;
-/// The answer to the look-up of a token.
+/// The response to the look-up of a token.
 pub type VaultLookup = VaultAnswer<'static, VaultToken<'static>>;
 
-/// A login.
+/// The result of a login.
 #[derive(Serialize, ToSchema)]
 pub struct VaultAuth<'a> {
     /// The token that was sent.
@@ -84,7 +84,7 @@ pub struct VaultAuth<'a> {
     pub token_policies: [&'static str; 1],
     /// The role that was sent.
     pub metadata: VaultRole,
-    /// Seconds until the token ends, at most `vaultApi.maxTokenTtl`.
+    /// Seconds until the token expires, at most `vaultApi.maxTokenTtl`.
     pub lease_duration: u64,
     /// Always false.
     pub renewable: bool,
@@ -104,24 +104,24 @@ pub struct VaultAuth<'a> {
 /// The role that was sent at a login.
 #[derive(Serialize, ToSchema)]
 pub struct VaultRole {
-    /// Empty where none was sent.
+    /// The role; empty if none was sent.
     pub role: String,
 }
 
 /// A bundle as a secret of KV version 2.
 #[derive(Serialize, ToSchema)]
 pub struct VaultSecret<'a> {
-    /// The values by their names, always strings.
+    /// The values by key; always strings.
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     pub data: &'a RawValue,
-    /// About the bundle.
+    /// Metadata of the bundle.
     pub metadata: VaultMetadata,
 }
 
-/// About a bundle.
+/// Metadata of a bundle.
 #[derive(Serialize, ToSchema)]
 pub struct VaultMetadata {
-    /// When the newest of its secrets was made, where the store says so; else when it was read.
+    /// When the newest of its secrets was created, if a store states that; otherwise, when the bundle was read.
     pub created_time: String,
     /// Always null.
     #[schema(required, value_type = Option<Object>)]
@@ -130,29 +130,29 @@ pub struct VaultMetadata {
     pub deletion_time: &'static str,
     /// Always false.
     pub destroyed: bool,
-    /// Changes whenever the version of any secret in the bundle does. It does not count.
+    /// A number that changes with the version of any secret in the bundle. It is not a counter.
     #[schema(minimum = 1, maximum = 2_147_483_647)]
     pub version: u32,
 }
 
-/// A secret engine as clients look it up before they read.
+/// A mount, which clients look up before a read.
 #[derive(Serialize, ToSchema)]
 pub struct VaultMount {
-    /// Its accessor.
+    /// Accessor of the mount.
     pub accessor: String,
-    /// Its configuration.
+    /// Configuration of the mount.
     pub config: VaultMountConfig,
     /// Always `supported`.
     pub deprecation_status: &'static str,
-    /// What it is.
+    /// Description of the mount.
     pub description: &'static str,
     /// Always false.
     pub external_entropy_access: bool,
     /// Always false.
     pub local: bool,
-    /// `{"version": "2"}`: a string, as Vault has it.
+    /// `{"version": "2"}`; the number is a string, as in Vault.
     pub options: VaultMountOptions,
-    /// `vaultApi.mount` with a slash at its end.
+    /// `vaultApi.mount` with a slash at the end.
     pub path: String,
     /// Always empty.
     pub plugin_version: &'static str,
@@ -169,7 +169,7 @@ pub struct VaultMount {
     pub uuid: &'static str,
 }
 
-/// The configuration of a secret engine.
+/// Configuration of a mount.
 #[derive(Serialize, ToSchema)]
 pub struct VaultMountConfig {
     /// Always 0.
@@ -180,33 +180,33 @@ pub struct VaultMountConfig {
     pub max_lease_ttl: u64,
 }
 
-/// The options of a secret engine.
+/// Options of a mount.
 #[derive(Serialize, ToSchema)]
 pub struct VaultMountOptions {
     /// Always `2`.
     pub version: &'static str,
 }
 
-/// What is known of a token.
+/// The result of a token look-up.
 #[derive(Serialize, ToSchema)]
 pub struct VaultToken<'a> {
     /// Always empty.
     pub accessor: &'static str,
-    /// When the token was issued, in seconds since 1970.
+    /// When the token was issued (Unix time in seconds).
     pub creation_time: i64,
-    /// Seconds from its issue to its end.
+    /// Seconds from issue to expiry.
     pub creation_ttl: i64,
-    /// The authenticator and the subject.
+    /// Authenticator and subject.
     pub display_name: String,
     /// Always empty.
     pub entity_id: &'static str,
-    /// When it ends.
+    /// When the token expires.
     pub expire_time: String,
     /// Always 0.
     pub explicit_max_ttl: u64,
     /// The token that was sent.
     pub id: &'a str,
-    /// When it was issued.
+    /// When the token was issued.
     pub issue_time: String,
     /// Always null.
     #[schema(required, value_type = Option<Object>)]
@@ -221,16 +221,16 @@ pub struct VaultToken<'a> {
     pub policies: [&'static str; 1],
     /// Always false.
     pub renewable: bool,
-    /// Seconds until it ends.
+    /// Seconds until it expires.
     pub ttl: u64,
     /// Always `batch`.
     #[serde(rename = "type")]
     pub kind: &'static str,
 }
 
-/// Whether requests are served.
+/// The health of the server.
 #[derive(Serialize, ToSchema)]
-#[expect(clippy::struct_excessive_bools, reason = "Vault's answer has them")]
+#[expect(clippy::struct_excessive_bools, reason = "members of Vault's response")]
 pub struct VaultHealth {
     /// Always true.
     pub initialized: bool,
@@ -244,7 +244,7 @@ pub struct VaultHealth {
     pub replication_performance_mode: &'static str,
     /// Always `disabled`.
     pub replication_dr_mode: &'static str,
-    /// The time, in seconds since 1970.
+    /// Current time (Unix time in seconds).
     pub server_time_utc: i64,
     /// Claviger's version.
     pub version: &'static str,
@@ -254,9 +254,9 @@ pub struct VaultHealth {
     pub cluster_id: &'static str,
 }
 
-/// A Vault that is unsealed.
+/// The seal status, which is always unsealed.
 #[derive(Serialize, ToSchema)]
-#[expect(clippy::struct_excessive_bools, reason = "Vault's answer has them")]
+#[expect(clippy::struct_excessive_bools, reason = "members of Vault's response")]
 pub struct VaultSealStatus {
     /// Always `shamir`.
     #[serde(rename = "type")]
@@ -289,9 +289,9 @@ pub struct VaultSealStatus {
     pub storage_type: &'static str,
 }
 
-/// An error, as Vault tells it.
+/// The body of an error.
 #[derive(Serialize, ToSchema)]
 pub struct VaultErrors {
-    /// One text; with `404` none.
+    /// One message; empty with `404`.
     pub errors: Vec<String>,
 }

@@ -52,16 +52,16 @@ async fn open_register(config: &Config, checks: &mut Vec<DoctorCheck>) -> Option
         match open(database).await {
             Ok(register) => {
                 let count = register.active_set().load().len();
-                checks.push(DoctorCheck::good(NAME, format!("read; {count} are in force with those of files")));
+                checks.push(DoctorCheck::passed(NAME, format!("read; {count} are in force with those of files")));
                 return Some(register);
             }
             Err(RegisterError::InvalidDenyPolicies(broken)) => {
                 let advice = "correct the policy with the version of Claviger that runs, or delete it; this version does not start";
-                checks.extend(broken.into_iter().map(|broken| DoctorCheck::fault(NAME, broken, advice)));
+                checks.extend(broken.into_iter().map(|broken| DoctorCheck::failed(NAME, broken, advice)));
             }
             Err(error @ RegisterError::Database(_)) => {
                 let advice = "see whether the server is up, or whether this user may read the tables";
-                checks.push(DoctorCheck::fault(NAME, error.to_string(), advice));
+                checks.push(DoctorCheck::failed(NAME, error.to_string(), advice));
             }
         }
     }
@@ -88,12 +88,12 @@ async fn read_cluster_policies(cluster: &Arc<Cluster>, name: &str, register: &Po
                 }
                 register.apply_resource_changes(name, vec![change]).await;
             }
-            Ok(Err(error)) => return DoctorCheck::fault(check, error.to_string(), advice),
+            Ok(Err(error)) => return DoctorCheck::failed(check, error.to_string(), advice),
             Err(_) => {
                 let detail = format!("the list of {} did not end within {} s", kind.plural(), LIST_TIMEOUT.as_secs());
-                return DoctorCheck::fault(check, detail, advice);
+                return DoctorCheck::failed(check, detail, advice);
             }
         }
     }
-    DoctorCheck::good(check, format!("{count} objects were read"))
+    DoctorCheck::passed(check, format!("{count} objects were read"))
 }

@@ -45,20 +45,20 @@ fn check_file(setting: &str, file: &Path, purpose: Purpose, now: Timestamp) -> D
         Purpose::Authorities => expiry_times.iter().max(),
     };
     let Some(expires_at) = expires_at else {
-        return DoctorCheck::fault(name, "the file holds no certificate in PEM", "mount the certificate at this path");
+        return DoctorCheck::failed(name, "the file holds no certificate in PEM", "mount the certificate at this path");
     };
     let remaining = expires_at.duration_since(now);
     let detail = format!("valid until {expires_at}");
     if remaining <= SignedDuration::ZERO {
-        DoctorCheck::fault(
+        DoctorCheck::failed(
             name,
             format!("expired on {expires_at}"),
             "replace the file; it is read again without a restart",
         )
     } else if purpose == Purpose::Presented && remaining < MIN_REMAINING {
-        DoctorCheck::fault(name, detail, "less than 7 days are left: see why it was not renewed")
+        DoctorCheck::failed(name, detail, "less than 7 days are left: see why it was not renewed")
     } else {
-        DoctorCheck::good(name, detail)
+        DoctorCheck::passed(name, detail)
     }
 }
 

@@ -11,10 +11,10 @@ const MAX_OFFSET: SignedDuration = SignedDuration::from_secs(5);
 pub fn check(name: String, offset: SignedDuration, uncertainty: Duration) -> DoctorCheck {
     let uncertainty = SignedDuration::try_from(uncertainty).unwrap_or(SignedDuration::MAX);
     if offset.abs() <= MAX_OFFSET.saturating_add(uncertainty) {
-        return DoctorCheck::good(name, format!("agrees within {} s", MAX_OFFSET.as_secs()));
+        return DoctorCheck::passed(name, format!("agrees within {} s", MAX_OFFSET.as_secs()));
     }
     let detail = format!("differs from this machine's by {} s", offset.as_secs());
-    DoctorCheck::fault(name, detail, "synchronise the clocks of both machines (NTP)")
+    DoctorCheck::failed(name, detail, "synchronise the clocks of both machines (NTP)")
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub async fn check(config: &Config, clusters: &Clusters, namespaces: &[String]) 
         let name = &authenticator.name;
         match cluster.served_time().await {
             Ok(served) => {
-                checks.push(DoctorCheck::good(format!("cluster {name}: API server"), "reached"));
+                checks.push(DoctorCheck::passed(format!("cluster {name}: API server"), "reached"));
                 checks.extend(served.map(|served| {
                     let offset = served.time.duration_since(SystemClock.now());
                     // The time is in whole seconds.
@@ -36,7 +36,7 @@ pub async fn check(config: &Config, clusters: &Clusters, namespaces: &[String]) 
             }
             Err(error) => {
                 let advice = "see whether the network lets the broker reach the API server, and its token and CA file";
-                checks.push(DoctorCheck::fault(format!("cluster {name}: API server"), error.to_string(), advice));
+                checks.push(DoctorCheck::failed(format!("cluster {name}: API server"), error.to_string(), advice));
                 continue;
             }
         }
@@ -99,7 +99,7 @@ async fn check_right(cluster: &Cluster, name: &str, right: OwnAccess<'_>) -> Doc
     let scope = namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
     let check = format!("cluster {name}: may {verb} {resource}{dot}{group}{suffix}{scope}");
     match cluster.is_allowed(right).await {
-        Ok(true) => DoctorCheck::good(check, "allowed"),
+        Ok(true) => DoctorCheck::passed(check, "allowed"),
         Ok(false) => {
             let advice = match resource {
                 "tokenreviews" | "subjectaccessreviews" => {
@@ -107,7 +107,7 @@ async fn check_right(cluster: &Cluster, name: &str, right: OwnAccess<'_>) -> Doc
                 }
                 _ => format!("give the broker's ServiceAccount a role with {verb} on {resource} (rbac.create of the chart)"),
             };
-            DoctorCheck::fault(check, "the API server's authorisers do not allow it", advice)
+            DoctorCheck::failed(check, "the API server's authorisers do not allow it", advice)
         }
         Err(error) => failed_call(check, error),
     }
@@ -118,14 +118,14 @@ async fn check_tekton(cluster: &Cluster, name: &str) -> DoctorCheck {
     let (group, version) = TEKTON_API;
     match cluster.served_versions(group).await {
         Ok(versions) if versions.is_empty() => {
-            DoctorCheck::good(check, "not installed; nothing can be attested by run")
+            DoctorCheck::passed(check, "not installed; nothing can be attested by run")
         }
         Ok(versions) if versions.iter().any(|served| served == version) => {
-            DoctorCheck::good(check, format!("serves {group}/{version}"))
+            DoctorCheck::passed(check, format!("serves {group}/{version}"))
         }
         Ok(versions) => {
             let detail = format!("serves {group} in {}, and not in {version}", versions.join(", "));
-            DoctorCheck::fault(check, detail, "upgrade Tekton Pipelines to a version with the API tekton.dev/v1")
+            DoctorCheck::failed(check, detail, "upgrade Tekton Pipelines to a version with the API tekton.dev/v1")
         }
         Err(error) => failed_call(check, error),
     }
@@ -141,21 +141,21 @@ async fn check_custom_resources(config: &Config, cluster: &Cluster, name: &str) 
     let advice = "apply the CRDs of this version: kubectl apply --server-side -f crds/ of the chart (Helm does not upgrade them)";
     let Some(openapi) = openapi else {
         if config.policies.custom_resources.iter().any(|listed| **listed == *name) {
-            return DoctorCheck::fault(
+            return DoctorCheck::failed(
                 check,
                 "policies.customResources names this cluster, and there are no CRDs",
                 advice,
             );
         }
-        return DoctorCheck::good(check, "not installed, and not configured");
+        return DoctorCheck::passed(check, "not installed, and not configured");
     };
     let unknown: Vec<String> =
         ["Policy", "ClusterPolicy"].iter().flat_map(|kind| missing_fields(&openapi, kind)).collect();
     if unknown.is_empty() {
-        return DoctorCheck::good(check, format!("serves {group}/{version} with all fields of this version"));
+        return DoctorCheck::passed(check, format!("serves {group}/{version} with all fields of this version"));
     }
     let detail = format!("the CRDs are of another version; they lack {}", unknown.join(", "));
-    DoctorCheck::fault(check, detail, advice)
+    DoctorCheck::failed(check, detail, advice)
 }
 
 /// The fields of a policy that a kind lacks in the `OpenAPI` document of the API server. If the kind is not served, its name.
@@ -185,7 +185,7 @@ fn field_names<T: PartialSchema>() -> Vec<String> {
 }
 
 fn failed_call(check: String, error: ClusterError) -> DoctorCheck {
-    DoctorCheck::fault(check, error.to_string(), "see whether the API server is up and accepts the broker's token")
+    DoctorCheck::failed(check, error.to_string(), "see whether the API server is up and accepts the broker's token")
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub async fn check(url: &Url) -> Vec<DoctorCheck> {
     match url {
         Url::SqliteMemory => {
             let advice = "set database.url to a file or to a PostgreSQL server";
-            return vec![DoctorCheck::fault(NAME, "in memory: the audit log ends with the process", advice)];
+            return vec![DoctorCheck::failed(NAME, "in memory: the audit log ends with the process", advice)];
         }
         Url::SqliteFile(path) => checks.extend(check_space(path)),
         Url::Postgres(_) => {}
@@ -26,7 +26,7 @@ pub async fn check(url: &Url) -> Vec<DoctorCheck> {
     let database = match Database::look_into(url).await {
         Ok(Some(database)) => database,
         Ok(None) => {
-            checks.insert(0, DoctorCheck::good(NAME, "the file does not exist yet; it is made at start"));
+            checks.insert(0, DoctorCheck::passed(NAME, "the file does not exist yet; it is made at start"));
             return checks;
         }
         Err(error) => {
@@ -40,7 +40,7 @@ pub async fn check(url: &Url) -> Vec<DoctorCheck> {
                 OpenError::DirectIsPooled | OpenError::OtherDatabase => "compare database.directUrl with database.url",
                 _ => "see whether database.url names a server that is up, and whether its user and password are right",
             };
-            checks.insert(0, DoctorCheck::fault(NAME, error.to_string(), advice));
+            checks.insert(0, DoctorCheck::failed(NAME, error.to_string(), advice));
             return checks;
         }
     };
@@ -50,7 +50,7 @@ pub async fn check(url: &Url) -> Vec<DoctorCheck> {
         Ok(Some(offset)) => checks.push(clocks::check("database: clock".to_owned(), -offset, Duration::ZERO)),
         Ok(None) => {}
         Err(error) => {
-            checks.push(DoctorCheck::fault("database: clock", error.to_string(), "see whether the server is up"));
+            checks.push(DoctorCheck::failed("database: clock", error.to_string(), "see whether the server is up"));
         }
     }
     database.close().await;
@@ -63,17 +63,17 @@ async fn check_schema(database: &Database) -> DoctorCheck {
         Ok(version) if version.present > version.known => {
             let detail =
                 format!("its schema has version {}, and this Claviger knows {}", version.present, version.known);
-            DoctorCheck::fault(NAME, detail, "run the newer version of Claviger that made it")
+            DoctorCheck::failed(NAME, detail, "run the newer version of Claviger that made it")
         }
         Ok(version) if version.present < version.known => {
             let detail =
                 format!("reached; its schema goes from version {} to {} at start", version.present, version.known);
-            DoctorCheck::good(NAME, detail)
+            DoctorCheck::passed(NAME, detail)
         }
-        Ok(version) => DoctorCheck::good(NAME, format!("reached; its schema has version {}", version.present)),
+        Ok(version) => DoctorCheck::passed(NAME, format!("reached; its schema has version {}", version.present)),
         Err(error) => {
             let advice = "see whether the server is up, or whether this user may read the file";
-            DoctorCheck::fault(NAME, error.to_string(), advice)
+            DoctorCheck::failed(NAME, error.to_string(), advice)
         }
     }
 }
@@ -86,14 +86,14 @@ async fn check_failover(database: &Database, url: &Url) -> Option<DoctorCheck> {
     }
     Some(match database.data_loss().await {
         Ok(None) => {
-            DoctorCheck::good(NAME, "loses no acknowledged commit: there is no standby, or commits wait for one")
+            DoctorCheck::passed(NAME, "loses no acknowledged commit: there is no standby, or commits wait for one")
         }
-        Ok(Some(cause)) if url.allows_data_loss() => DoctorCheck::good(
+        Ok(Some(cause)) if url.allows_data_loss() => DoctorCheck::passed(
             NAME,
             format!("may lose commits, accepted by database.allowDataLoss: {}", describe(cause)),
         ),
-        Ok(Some(cause)) => DoctorCheck::fault(NAME, describe(cause), advice(cause)),
-        Err(error) => DoctorCheck::fault(NAME, error.to_string(), "see whether the server is up"),
+        Ok(Some(cause)) => DoctorCheck::failed(NAME, describe(cause), advice(cause)),
+        Err(error) => DoctorCheck::failed(NAME, error.to_string(), "see whether the server is up"),
     })
 }
 
@@ -102,13 +102,13 @@ fn check_space(path: &Path) -> Option<DoctorCheck> {
     let name = "database: space";
     let Ok(space) = database::space(folder) else {
         let detail = "the folder of the SQLite file does not exist or cannot be read";
-        return Some(DoctorCheck::fault(name, detail, "mount a volume at the folder of database.url"));
+        return Some(DoctorCheck::failed(name, detail, "mount a volume at the folder of database.url"));
     };
     let percent = space.free.saturating_mul(100) / space.total.max(1);
     let detail = format!("{percent} % of the file system is free");
     Some(if percent < MIN_FREE_PERCENT {
-        DoctorCheck::fault(name, detail, "enlarge the volume, or set audit.maxSize or a shorter audit.retention")
+        DoctorCheck::failed(name, detail, "enlarge the volume, or set audit.maxSize or a shorter audit.retention")
     } else {
-        DoctorCheck::good(name, detail)
+        DoctorCheck::passed(name, detail)
     })
 }

@@ -31,7 +31,7 @@ pub async fn diagnose(config: &Config, namespaces: &[String]) -> DoctorReport {
     let metrics = match new_metrics(config) {
         Ok(metrics) => Arc::new(metrics),
         Err(error) => {
-            checks.push(DoctorCheck::fault("configuration", error.to_string(), "report this as a fault of Claviger"));
+            checks.push(DoctorCheck::failed("configuration", error.to_string(), "report this as a fault of Claviger"));
             return new_report(checks);
         }
     };
@@ -49,7 +49,7 @@ pub async fn diagnose(config: &Config, namespaces: &[String]) -> DoctorReport {
 #[must_use]
 pub fn misconfiguration_report(faults: impl IntoIterator<Item = String>) -> DoctorReport {
     let advice = "correct the configuration at this key; `claviger check --config FILE` checks it without a cluster";
-    new_report(faults.into_iter().map(|fault| DoctorCheck::fault("configuration", fault, advice)).collect())
+    new_report(faults.into_iter().map(|fault| DoctorCheck::failed("configuration", fault, advice)).collect())
 }
 
 fn new_report(checks: Vec<DoctorCheck>) -> DoctorReport {
@@ -59,7 +59,7 @@ fn new_report(checks: Vec<DoctorCheck>) -> DoctorReport {
 async fn with_time_limit(name: &str, checks: impl Future<Output = Vec<DoctorCheck>>) -> Vec<DoctorCheck> {
     timeout(GROUP_LIMIT, checks).await.unwrap_or_else(|_| {
         let detail = format!("the checks did not end within {} s", GROUP_LIMIT.as_secs());
-        vec![DoctorCheck::fault(name, detail, "see whether the network lets this machine reach them")]
+        vec![DoctorCheck::failed(name, detail, "see whether the network lets this machine reach them")]
     })
 }
 
@@ -67,9 +67,9 @@ fn check_files(config: &Config) -> Vec<DoctorCheck> {
     match check_offline(config) {
         Ok(checked) => {
             let detail = format!("good, with {} policies in files", checked.policies);
-            let mut checks = vec![DoctorCheck::good("configuration", detail)];
+            let mut checks = vec![DoctorCheck::passed("configuration", detail)];
             // A fault without a key begins with a colon.
-            let warning = |text: &String| DoctorCheck::good("configuration", text.trim_start_matches(": "));
+            let warning = |text: &String| DoctorCheck::passed("configuration", text.trim_start_matches(": "));
             checks.extend(checked.warnings.iter().map(warning));
             checks
         }
@@ -82,7 +82,7 @@ async fn check_clusters(config: &Config, metrics: &Arc<Metrics>, namespaces: &[S
         Ok(clusters) => clusters,
         Err(error) => {
             let detail = with_causes(&error);
-            return vec![DoctorCheck::fault(
+            return vec![DoctorCheck::failed(
                 "API servers",
                 detail,
                 "correct the kubeconfig, or mount a ServiceAccount token",
@@ -93,13 +93,13 @@ async fn check_clusters(config: &Config, metrics: &Arc<Metrics>, namespaces: &[S
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     match open_authenticators(config, &clusters, &clock, metrics) {
         Ok(authenticators) => match authenticators.check_online().await {
-            Ok(()) => checks.push(DoctorCheck::good("authenticators", "tokens can be reviewed and keys be read")),
+            Ok(()) => checks.push(DoctorCheck::passed("authenticators", "tokens can be reviewed and keys be read")),
             Err(faults) => checks.extend(faults.into_iter().map(|fault| {
                 let advice = "bind the ClusterRole system:auth-delegator, use a token of another audience, or correct the issuer";
-                DoctorCheck::fault(format!("authenticators: {}", fault.dotted()), fault.detail, advice)
+                DoctorCheck::failed(format!("authenticators: {}", fault.dotted_path()), fault.detail, advice)
             })),
         },
-        Err(error) => checks.push(DoctorCheck::fault("authenticators", with_causes(&error), "correct the configuration")),
+        Err(error) => checks.push(DoctorCheck::failed("authenticators", with_causes(&error), "correct the configuration")),
     }
     if config.attestation.admission_policy != AdmissionPolicy::Off {
         let attestors = Attestors::open(&config.authenticators, &clusters, config.attestation.admission_policy);
@@ -107,8 +107,8 @@ async fn check_clusters(config: &Config, metrics: &Arc<Metrics>, namespaces: &[S
             let name = format!("cluster {name}: admission policy");
             let advice = "install the admission policy of the chart (rbac.tekton, admissionPolicy), or set attestation.admissionPolicy";
             checks.push(match result {
-                Ok(state) => DoctorCheck::good(name, state),
-                Err(detail) => DoctorCheck::fault(name, detail, advice),
+                Ok(state) => DoctorCheck::passed(name, state),
+                Err(detail) => DoctorCheck::failed(name, detail, advice),
             });
         }
     }
@@ -119,7 +119,7 @@ async fn check_stores(config: &Config, metrics: &Arc<Metrics>) -> Vec<DoctorChec
     let stores = match Stores::open(&config.stores, metrics) {
         Ok(stores) => stores,
         Err(error) => {
-            return vec![DoctorCheck::fault(
+            return vec![DoctorCheck::failed(
                 "stores",
                 error.to_string(),
                 "correct the files that the store's section names",

@@ -17,9 +17,9 @@ pub async fn check(stores: &Stores, policies: &[Arc<Policy>]) -> Vec<DoctorCheck
     for (store, result) in stores.check_online().await {
         let name = format!("store {store}: login");
         match result {
-            Ok(()) => checks.push(DoctorCheck::good(name, "it serves, and accepts the credentials")),
+            Ok(()) => checks.push(DoctorCheck::passed(name, "it serves, and accepts the credentials")),
             Err(fault) => {
-                checks.push(DoctorCheck::fault(name, fault.to_string(), advice(fault)));
+                checks.push(DoctorCheck::failed(name, fault.to_string(), advice(fault)));
                 continue;
             }
         }
@@ -60,30 +60,30 @@ async fn check_rights(stores: &Stores, store: &str, policies: &[Arc<Policy>]) ->
         match result {
             Ok(true) => allowed += 1,
             Ok(false) => {
-                checks.push(DoctorCheck::fault(name, format!("the ACL does not allow it (policy {policies})"), acl))
+                checks.push(DoctorCheck::failed(name, format!("the ACL does not allow it (policy {policies})"), acl))
             }
             Err(ReadError::Forbidden) => {
                 let detail =
                     format!("the ACL gives no right on the mount, or not sys/capabilities-self (policy {policies})");
-                checks.push(DoctorCheck::fault(name, detail, acl));
+                checks.push(DoctorCheck::failed(name, detail, acl));
             }
             Err(ReadError::Misconfigured) => {
                 let advice = "mount a secrets engine there, or correct the path of the policy";
-                checks.push(DoctorCheck::fault(
+                checks.push(DoctorCheck::failed(
                     name,
                     format!("the store has no such mount (policy {policies})"),
                     advice,
                 ));
             }
             Err(error) => {
-                checks.push(DoctorCheck::fault(name, error.to_string(), "try again, and see the log of the store"));
+                checks.push(DoctorCheck::failed(name, error.to_string(), "try again, and see the log of the store"));
             }
         }
     }
     if allowed > 0 {
         checks.insert(
             0,
-            DoctorCheck::good(format!("store {store}: ACL"), count_allowed(allowed, paths.len(), granted.len())),
+            DoctorCheck::passed(format!("store {store}: ACL"), count_allowed(allowed, paths.len(), granted.len())),
         );
     }
     checks

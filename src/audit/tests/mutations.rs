@@ -273,7 +273,7 @@ fn a_chain_of_the_last_number_alone_is_no_whole_chain() {
             "{{\"id\":\"a.{seq}\",\"time\":\"\",\"chain\":\"a\",\"seq\":{seq},\"prevHash\":\"{}\",\"type\":\"\",\"outcome\":\"\"}}",
             "0".repeat(64)
         );
-        let line = crate::wire::audit_event::with_hash(&text, &hasher.hash(&text));
+        let line = crate::wire::audit_event::append_hash(&text, &hasher.hash(&text));
         assert_eq!(check_lines(&[line], &hasher, Known::default()).is_none(), holds, "{seq}");
     }
 }

@@ -10,7 +10,7 @@ use crate::metrics::labels::{EventType, Outcome};
 use crate::model::branch::Branch;
 use crate::model::caller::Caller;
 use crate::model::repo::Repo;
-use crate::wire::audit_event::with_hash;
+use crate::wire::audit_event::append_hash;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -170,7 +170,7 @@ pub fn check_lines(lines: &[String], hasher: &ChainHasher, known: Known) -> Opti
 
 /// The export of rows, newest first.
 pub fn export(rows: &[Row]) -> Vec<String> {
-    rows.iter().rev().map(|row| with_hash(&row.texts[TEXT], &row.texts[HASH])).collect()
+    rows.iter().rev().map(|row| append_hash(&row.texts[TEXT], &row.texts[HASH])).collect()
 }
 
 /// Flips one bit of a text, so that it stays ASCII.

@@ -78,10 +78,10 @@ async fn print_new_events(
     let path = filters.request_path()? + &query_parameter("limit", &PAGE_SIZE.to_string());
     let mut list: AuditEventList = server.get(&path).await?.json()?;
     // Without a printed event there is no lower bound, and one page is enough.
-    while let Some(next) = list.next.take().filter(|_| printed.last.is_some()) {
+    while let Some(next) = list.continue_token.take().filter(|_| printed.last.is_some()) {
         let page: AuditEventList = server.get(&(path.clone() + &query_parameter("continue", &next))).await?.json()?;
         list.items.extend(page.items);
-        list.next = page.next;
+        list.continue_token = page.continue_token;
     }
     printed.print_new(&list)
 }
@@ -107,7 +107,7 @@ impl PrintedEvents {
         let hidden = list.items.len().saturating_sub(lines);
         for (index, raw) in list.items.iter().rev().enumerate() {
             let (event, time) = parse_event(raw)?;
-            if index == 0 && list.next.is_some() {
+            if index == 0 && list.continue_token.is_some() {
                 self.oldest = Some(time);
             }
             self.record(raw, event, time, index >= hidden)?;

@@ -177,7 +177,7 @@ fn load_bounds(diff: &DiffArguments, documents: &[Document], current: &[PolicyOb
         return Ok(crate::app::policy_bounds(&config));
     }
     let current_manifests = current.iter().map(|policy| PolicyManifest {
-        metadata: Some(Metadata::named(Some(policy.name.clone()))),
+        metadata: Some(Metadata::with_name(Some(policy.name.clone()))),
         spec: Some(policy.spec.clone()),
         ..PolicyManifest::default()
     });

@@ -23,7 +23,7 @@ pub struct ListArguments {
 pub async fn run(list: &ListArguments, server: &Connection) -> Result<(), CommandError> {
     let policies = fetch_policies(server).await?;
     match list.output {
-        Some(Format::Json) => print_json(&PolicyList { items: policies, next: None }),
+        Some(Format::Json) => print_json(&PolicyList { items: policies, continue_token: None }),
         Some(Format::Yaml) => print_manifests(policies),
         None => {
             let format_row = |policy: PolicyObject| {
@@ -45,7 +45,7 @@ pub async fn fetch_policies(server: &Connection) -> Result<Vec<PolicyObject>, Co
         let page: PolicyList = server.get(&path).await?.json()?;
         let is_empty = page.items.is_empty();
         policies.extend(page.items);
-        let Some(next) = page.next else { return Ok(policies) };
+        let Some(next) = page.continue_token else { return Ok(policies) };
         if is_empty {
             break;
         }

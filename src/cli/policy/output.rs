@@ -40,13 +40,13 @@ pub fn print_json<T: Serialize>(value: &T) -> Result<(), CommandError> {
 pub fn print_manifests(policies: impl IntoIterator<Item = PolicyObject>) -> Result<(), CommandError> {
     let mut text = String::new();
     for policy in policies {
-        let mut metadata = Metadata::named(Some(policy.name));
+        let mut metadata = Metadata::with_name(Some(policy.name));
         let mut kind = "Policy";
         if policy.source == "kubernetes" {
             match metadata.name.as_deref().and_then(|name| name.split_once('/')) {
                 Some((namespace, name)) => {
                     let namespace = namespace.into();
-                    metadata = Metadata::named(Some(name.to_owned()));
+                    metadata = Metadata::with_name(Some(name.to_owned()));
                     metadata.namespace = Some(namespace);
                 }
                 None => kind = "ClusterPolicy",

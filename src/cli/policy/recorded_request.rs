@@ -4,7 +4,7 @@ use crate::model::branch::Branch;
 use crate::model::caller::{Caller, Pod, ServiceAccount, Workload};
 use crate::model::repo::Repo;
 use crate::model::request::{Request, UnverifiedRequest};
-use crate::policy::{RecordedRequest, RecordedDecision};
+use crate::policy::{RecordedDecision, RecordedRequest};
 use crate::wire::audit_list::AuditEventObject;
 use crate::wire::caller::CallerObject;
 use jiff::Timestamp;

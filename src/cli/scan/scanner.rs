@@ -125,7 +125,7 @@ impl<'n> Scanner<'n> {
     fn add_findings(&mut self, hits: Vec<Hit>, part: &str, file: Option<&str>, file_part: FilePart, start: u64) {
         for hit in hits {
             let location = Location { part: part.to_owned(), file: file.map(str::to_owned), file_part };
-            let (name, form) = self.needles.describe(hit.text);
+            let (name, form) = self.needles.describe(hit.needle);
             self.findings.add(location, name, form, hit.start - start);
         }
     }

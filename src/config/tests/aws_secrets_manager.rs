@@ -30,7 +30,7 @@ fn keys() -> Value {
 
 #[cfg(not(feature = "aws"))]
 #[test]
-fn a_build_without_it_says_so() {
+fn a_build_without_aws_refuses_it() {
     let fault_lines = loaded(&Folder::new(), &json!({"region": "eu-central-1", "auth": keys()})).unwrap_err();
     assert_eq!(
         fault_lines,
@@ -40,7 +40,7 @@ fn a_build_without_it_says_so() {
 
 #[cfg(feature = "aws")]
 #[test]
-fn what_is_left_out_is_as_documented() {
+fn defaults_are_as_documented() {
     let folder = Folder::new();
     let aws = loaded(&folder, &json!({"region": "eu-central-1", "auth": keys()})).unwrap();
     assert_eq!((aws.region.as_str(), aws.endpoint_url, aws.ca_file), ("eu-central-1", None, None));
@@ -64,7 +64,7 @@ fn what_is_left_out_is_as_documented() {
 
 #[cfg(feature = "aws")]
 #[test]
-fn every_bad_value_is_refused_at_its_place() {
+fn each_bad_value_is_reported_at_its_place() {
     let folder = Folder::new();
     let good = |auth: &Value| json!({"region": "eu-central-1", "auth": auth});
     let role = json!({"webIdentity": {"roleArn": ROLE, "tokenFile": "token"}});
@@ -142,7 +142,7 @@ fn every_bad_value_is_refused_at_its_place() {
 
 #[cfg(feature = "aws")]
 #[test]
-fn an_agent_may_be_anywhere_behind_https_and_on_this_machine_without() {
+fn an_agent_needs_https_unless_it_is_on_this_machine() {
     let folder = Folder::new();
     for uri in [
         "https://agent.example/x",

@@ -101,7 +101,7 @@ pub(super) const BAD_VALUES: &[(&str, &str, &str)] = &[
     (
         "/authenticators/1/oidc/algorithms",
         "[RS256, none]",
-        "authenticators[1].oidc.algorithms[1]: would take tokens that nobody has signed",
+        "authenticators[1].oidc.algorithms[1]: would accept tokens without a signature",
     ),
     ("/authenticators/1/oidc/algorithms", "[hs256]", "authenticators[1].oidc.algorithms[0]: is symmetric"),
     ("/authenticators/1/oidc/algorithms", "[HS512]", "authenticators[1].oidc.algorithms[0]: is symmetric"),
@@ -237,7 +237,7 @@ pub(super) const BAD_VALUES: &[(&str, &str, &str)] = &[
     (
         "/database",
         "{url: 'postgres://u:hunter2@h/d', keyFile: key, passwordFile: key}",
-        "database.passwordFile: is set and a URL has a password",
+        "database.passwordFile: is set, and a URL has a password",
     ),
     (
         "/database",
@@ -256,8 +256,8 @@ pub(super) const BAD_VALUES: &[(&str, &str, &str)] = &[
     ("/database/url", "'sqlite://'", "database.url: must be sqlite::memory:"),
     ("/database/url", "'sqlite:claviger.db'", "database.url: must be sqlite::memory:"),
     ("/database/url", "'sqlite://a.db?mode=ro'", "database.url: must be a path without ?, # and %"),
-    ("/database/url", "'sqlite://nowhere/a.db'", "database.url: must be a file in a directory that is there"),
-    ("/database/url", "'sqlite://folder'", "database.url: must be a file in a directory that is there"),
+    ("/database/url", "'sqlite://nowhere/a.db'", "database.url: must be a file in a directory that exists"),
+    ("/database/url", "'sqlite://folder'", "database.url: must be a file in a directory that exists"),
     ("/database/keyFile", "nowhere", "database.keyFile: there is no such file"),
     ("/database/allowDataLoss", "true", "database.allowDataLoss: is for PostgreSQL"),
     ("/database/allowDataLoss", "'yes'", "database.allowDataLoss: "),

@@ -34,7 +34,7 @@ fn federation() -> Value {
 
 #[cfg(not(feature = "azure"))]
 #[test]
-fn a_build_without_azure_says_so() {
+fn a_build_without_azure_refuses_it() {
     let fault_lines = loaded(&Folder::new(), "azureKeyVault", &azure(&workload_identity())).unwrap_err();
     let expected = "is not in this build of claviger, which was made without its feature azure";
     assert_eq!(fault_lines, [format!("stores[0].azureKeyVault: {expected}")]);
@@ -42,15 +42,15 @@ fn a_build_without_azure_says_so() {
 
 #[cfg(not(feature = "gcp"))]
 #[test]
-fn a_build_without_gcp_says_so() {
+fn a_build_without_gcp_refuses_it() {
     let fault_lines = loaded(&Folder::new(), "gcpSecretManager", &gcp(&federation())).unwrap_err();
     let expected = "is not in this build of claviger, which was made without its feature gcp";
     assert_eq!(fault_lines, [format!("stores[0].gcpSecretManager: {expected}")]);
 }
 
 #[cfg(any(feature = "azure", feature = "gcp"))]
-/// Each bad value at its place: the store's `auth`, the place, the value and the beginning of the fault.
-fn refused(kind: &str, store: impl Fn(&Value) -> Value, rows: &[(&Value, &str, Value, &str)]) {
+/// Checks the fault of each bad value. A row has the `auth` of the store, the place, the value, and the start of the fault.
+fn assert_refused(kind: &str, store: impl Fn(&Value) -> Value, rows: &[(&Value, &str, Value, &str)]) {
     let folder = Folder::new();
     for (auth, pointer, value, expected) in rows {
         let mut store = store(auth);
@@ -68,7 +68,7 @@ fn refused(kind: &str, store: impl Fn(&Value) -> Value, rows: &[(&Value, &str, V
 #[cfg(feature = "azure")]
 mod azure_key_vault {
     use super::*;
-    use crate::config::azure_key_vault::{AzureAuth, AzureKeyVault, Expired};
+    use crate::config::azure_key_vault::{AzureAuth, AzureKeyVault, ExpiredSecrets};
     use crate::config::secret_values::SecretValues;
     use std::time::Duration;
 
@@ -80,14 +80,14 @@ mod azure_key_vault {
     }
 
     #[test]
-    fn what_is_left_out_is_as_documented() {
+    fn defaults_are_as_documented() {
         let azure = vault(&azure(&workload_identity()));
         assert_eq!(azure.vault_url, "https://acme.vault.azure.net");
         assert_eq!(
             (azure.authority_url.as_str(), azure.scope.as_str()),
             ("https://login.microsoftonline.com", "https://vault.azure.net/.default")
         );
-        assert_eq!((azure.values, azure.expired), (SecretValues::Object, Expired::Refuse));
+        assert_eq!((azure.values, azure.expired), (SecretValues::Object, ExpiredSecrets::Refuse));
         assert_eq!((azure.ca_file, azure.proxy_url), (None, None));
         assert_eq!((azure.timeout, azure.cache.ttl), (Duration::from_secs(2), Duration::from_mins(1)));
         let AzureAuth::WorkloadIdentity { tenant_id, client_id, .. } = azure.auth else { panic!("no identity") };
@@ -99,7 +99,7 @@ mod azure_key_vault {
     }
 
     #[test]
-    fn a_cloud_has_its_authority_and_scope_and_both_can_be_written() {
+    fn authority_and_scope_depend_on_the_cloud_and_can_be_set() {
         for (cloud, authority, scope) in [
             ("usGovernment", "https://login.microsoftonline.us", "https://vault.usgovcloudapi.net/.default"),
             ("china", "https://login.chinacloudapi.cn", "https://vault.azure.cn/.default"),
@@ -118,7 +118,7 @@ mod azure_key_vault {
     }
 
     #[test]
-    fn every_bad_value_is_refused_at_its_place() {
+    fn each_bad_value_is_reported_at_its_place() {
         let identity = workload_identity();
         let secret = json!({"clientSecret": {"tenantId": ID, "clientId": ID, "clientSecretFile": "token"}});
         let one_of = "auth: must have exactly one of workloadIdentity, clientSecret";
@@ -166,7 +166,7 @@ mod azure_key_vault {
                 "auth.clientSecret.clientSecret: unknown key",
             ),
         ];
-        refused("azureKeyVault", azure, &rows);
+        assert_refused("azureKeyVault", azure, &rows);
         for (authority, scope, expected) in [
             ("http://x", "https://y/.default", "authorityUrl: must begin with https://"),
             ("https://x", "https://y", "scope: must be a scope"),
@@ -195,7 +195,7 @@ mod gcp_secret_manager {
     }
 
     #[test]
-    fn what_is_left_out_is_as_documented() {
+    fn defaults_are_as_documented() {
         let google = manager(&gcp(&federation()));
         assert_eq!(google.endpoint_url, "https://secretmanager.googleapis.com");
         assert_eq!((google.location, google.values), (None, SecretValues::Object));
@@ -223,7 +223,7 @@ mod gcp_secret_manager {
     }
 
     #[test]
-    fn every_bad_value_is_refused_at_its_place() {
+    fn each_bad_value_is_reported_at_its_place() {
         let federation = federation();
         let metadata = json!({"metadataServer": {}});
         let one_of = "auth: must have exactly one of workloadIdentityFederation, metadataServer, serviceAccountKeyFile";
@@ -309,11 +309,11 @@ mod gcp_secret_manager {
         ];
         let rows: Vec<_> =
             rows.iter().map(|(auth, at, value, fault)| (*auth, *at, value.clone(), fault.as_str())).collect();
-        refused("gcpSecretManager", gcp, &rows);
+        assert_refused("gcpSecretManager", gcp, &rows);
     }
 
     #[test]
-    fn an_emulator_and_a_metadata_server_may_be_on_this_machine() {
+    fn loopback_emulators_and_metadata_servers_are_accepted() {
         let folder = Folder::new();
         let mut store = gcp(&federation());
         store["endpointUrl"] = json!("http://127.0.0.1:8080");

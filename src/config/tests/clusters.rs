@@ -19,7 +19,7 @@ fn cluster(name: &str, changes: &Value) -> Value {
 }
 
 #[test]
-fn each_of_several_clusters_has_an_issuer_and_says_whether_its_users_administer() {
+fn several_clusters_need_issuers_and_a_choice_of_administrators() {
     let folder = Folder::new();
     let (one, other) = (cluster("a", &json!({"kubeconfig": "kubeconfig"})), cluster("b", &json!({})));
     let both = [one.clone(), other.clone()];
@@ -50,7 +50,7 @@ fn each_of_several_clusters_has_an_issuer_and_says_whether_its_users_administer(
 }
 
 #[test]
-fn no_two_clusters_take_the_same_tokens() {
+fn two_clusters_must_not_accept_the_same_tokens() {
     let folder = Folder::new();
     let of = |issuer: &str, audience: &str, kubeconfig: &Value| json!({"issuer": issuer, "audience": audience, "kubeconfig": kubeconfig});
     let (here, there) = (json!(null), json!("kubeconfig"));
@@ -61,14 +61,14 @@ fn no_two_clusters_take_the_same_tokens() {
         (of("https://i", "claviger", &here), of("https://i", "claviger", &here), true),
     ] {
         let result = with(&folder, &[cluster("a", &one), cluster("b", &other)], &json!(false));
-        let fault_lines: Vec<String> = result.err().unwrap_or_default().iter().map(Fault::dotted).collect();
+        let fault_lines: Vec<String> = result.err().unwrap_or_default().iter().map(Fault::dotted_path).collect();
         let expected = if good { vec![] } else { vec!["authenticators[1].kubernetes.issuer".to_owned()] };
         assert_eq!(fault_lines, expected, "{one} {other}");
     }
 }
 
 #[test]
-fn two_authenticators_of_one_cluster_are_not_both_read_for_policies() {
+fn two_authenticators_of_one_cluster_must_not_both_have_custom_resources() {
     let folder = Folder::new();
     let of = |kubeconfigs: [&Value; 2]| {
         let mut tree = good();
@@ -82,5 +82,5 @@ fn two_authenticators_of_one_cluster_are_not_both_read_for_policies() {
     let config = of([&json!("kubeconfig"), &json!(null)]).expect("good");
     assert_eq!(config.policies.custom_resources.len(), 2);
     let fault_lines = fault_lines(of([&json!("kubeconfig"), &json!("kubeconfig")]));
-    assert_eq!(fault_lines, ["policies.customResources[1]: has the cluster of another one of the list"]);
+    assert_eq!(fault_lines, ["policies.customResources[1]: is for the same cluster as another entry of the list"]);
 }

@@ -1,9 +1,9 @@
-//! How faults are reported: all at once, each with its place, and without any text of the document.
+//! The report of faults: all at once, each with its place, and without text of the document.
 
 use super::*;
 
 #[test]
-fn everything_is_told_at_once() {
+fn all_faults_are_reported_at_once() {
     let folder = Folder::new();
     let fault_lines = fault_lines(folder.load(
         r"
@@ -21,11 +21,11 @@ limits: {bodyBytes: hunter2, maxConnections: hunter2}
         fault_lines,
         [
             "administrators.static[0].authenticator: must be the name of an oidc authenticator",
-            "administrators.static[0].claims: must have at least one claim: everybody would be an administrator",
+            "administrators.static[0].claims: must have at least one claim: without one, every caller of the authenticator would be an administrator",
             "authenticators[0].kubernetes.audience: must not be empty, and must not contain control characters",
             "authenticators[0].x: unknown key",
             "authenticators[1].name: is the name of another entry",
-            "authenticators[1].oidc.algorithms[0]: would take tokens that nobody has signed",
+            "authenticators[1].oidc.algorithms[0]: would accept tokens without a signature",
             "authenticators[1].oidc.issuer: must be a string",
             "authenticators[1].oidc.jwksFile: there is no such file",
             "database.url: must name a database: postgres://user:password@host:5432/database",
@@ -47,7 +47,7 @@ limits: {bodyBytes: hunter2, maxConnections: hunter2}
 }
 
 #[test]
-fn a_variable_beats_the_file_and_its_fault_names_it() {
+fn a_variable_overrides_the_file_and_is_named_in_its_fault() {
     let folder = Folder::new();
     let mut tree = good();
     set(&mut tree, "/tickets", json!({"maxTtl": "1h"}));
@@ -83,7 +83,7 @@ fn a_variable_beats_the_file_and_its_fault_names_it() {
 }
 
 #[test]
-fn hostile_documents_are_refused_quickly_and_without_their_text() {
+fn hostile_documents_are_refused_without_repeating_their_text() {
     let mut bomb = String::from("a0: &a0 [hunter2]\n");
     for level in 1..12_u8 {
         let aliases = vec![format!("*a{}", level - 1); 10].join(",");
@@ -116,7 +116,7 @@ fn hostile_documents_are_refused_quickly_and_without_their_text() {
 }
 
 #[test]
-fn a_file_that_is_not_there_or_too_large_or_no_text_is_refused() {
+fn missing_large_and_binary_files_are_refused() {
     let folder = Folder::new();
     let missing = folder.path("nowhere.yaml");
     assert!(fault_lines(load(&missing))[0].ends_with("nowhere.yaml cannot be opened"));

@@ -1,4 +1,4 @@
-//! The configuration as a whole: what is accepted, what is refused, and how it is reported.
+//! The configuration as a whole: accepted and refused values, defaults, and the report of faults.
 
 mod aws_secrets_manager;
 mod bad_values;
@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// A folder with every file that the examples name.
+/// A folder with the files that the test configurations name.
 struct Folder(TempDir);
 
 impl Folder {
@@ -88,7 +88,7 @@ fn good() -> Value {
 fn fault_lines(result: Result<Config, Vec<Fault>>) -> Vec<String> {
     let faults = result.expect_err("refused");
     assert!(!faults.is_empty());
-    faults.into_iter().map(|fault| format!("{}: {}", fault.dotted(), fault.detail)).collect()
+    faults.into_iter().map(|fault| format!("{}: {}", fault.dotted_path(), fault.detail)).collect()
 }
 
 fn no_environment() -> std::iter::Empty<(String, String)> {
@@ -96,7 +96,7 @@ fn no_environment() -> std::iter::Empty<(String, String)> {
 }
 
 #[test]
-fn the_documented_example_loads() {
+fn the_documented_example_is_valid() {
     let folder = Folder::new();
     let config = folder
         .load(
@@ -163,7 +163,7 @@ vaultApi: {enabled: true, mount: claviger, maxTokenTtl: 10m}
     let AuthenticatorKind::Oidc(github) = &config.authenticators[1].kind else { panic!("not oidc") };
     assert_eq!((dev.jwks_file.as_ref(), github.jwks_file.as_ref()), (Some(&folder.path("jwks.json")), None));
     assert_eq!((dev.audience.as_str(), &*dev.algorithms), ("claviger", &[Algorithm::EdDsa, Algorithm::Es384][..]));
-    assert_eq!(&*config.administrators.static_entries[0].authenticator, "dev");
+    assert_eq!(&*config.administrators.static_administrators[0].authenticator, "dev");
     let StoreKind::Vault(vault) = &config.stores[0].kind else { panic!("not vault") };
     let VaultAuth::Kubernetes { token_file, .. } = &vault.auth else { panic!("not kubernetes") };
     assert_eq!((token_file, vault.ca_file.as_ref()), (&folder.path("token"), Some(&folder.path("ca.pem"))));
@@ -180,7 +180,7 @@ vaultApi: {enabled: true, mount: claviger, maxTokenTtl: 10m}
 }
 
 #[test]
-fn a_claim_that_yaml_would_rewrite_must_be_in_quotes() {
+fn a_claim_value_whose_text_yaml_alters_must_be_quoted() {
     let with = |level: &str| {
         let claims =
             format!("administrators: {{static: [{{authenticator: dev, claims: {{role: admin, level: {level}}}}}]}}\n");
@@ -204,7 +204,7 @@ fn a_claim_that_yaml_would_rewrite_must_be_in_quotes() {
 }
 
 #[test]
-fn what_is_left_out_is_as_documented() {
+fn defaults_are_as_documented() {
     let config = Folder::new().load(&good().to_string()).expect("good");
     assert_eq!(config.server.listen.to_string(), "[::]:8080");
     assert_eq!(config.server.ops_listen.to_string(), "[::]:9090");
@@ -249,7 +249,7 @@ fn keys<T: serde::de::DeserializeOwned>() -> Vec<String> {
 }
 
 #[test]
-fn default_yaml_documents_every_key_there_is() {
+fn default_yaml_documents_every_key() {
     let defaults = crate::document::parse(DEFAULT_YAML).expect("well-formed");
     for (section, keys) in [
         ("server", keys::<server::RawServer>()),
@@ -269,21 +269,25 @@ fn default_yaml_documents_every_key_there_is() {
 }
 
 #[test]
-fn the_default_needs_only_what_nobody_can_guess() {
+fn only_keys_without_a_sensible_default_are_required() {
     let yaml = "database: {url: 'sqlite::memory:'}";
     assert_eq!(
         fault_lines(from_text(yaml, no_environment())),
         [
-            "authenticators: must have at least one entry: nobody could be known",
+            "authenticators: must have at least one entry: without one, no caller can be authenticated",
             "server.publicUrl: must be set where server.listen is a wildcard",
-            "stores: must have at least one entry: there would be no secrets",
+            "stores: must have at least one entry: without one, there are no secrets",
         ]
     );
-    assert_eq!(fault_lines(from_text("", no_environment())).len(), 4, "the default database's directory is not there");
+    assert_eq!(
+        fault_lines(from_text("", no_environment())).len(),
+        4,
+        "the directory of the default database does not exist"
+    );
 }
 
 #[test]
-fn every_bad_value_is_refused_at_its_place() {
+fn each_bad_value_is_reported_at_its_place() {
     let folder = Folder::new();
     std::fs::create_dir(folder.path("folder")).expect("made");
     for (pointer, value, expected) in BAD_VALUES {
@@ -297,7 +301,7 @@ fn every_bad_value_is_refused_at_its_place() {
 }
 
 #[test]
-fn the_neighbours_of_bad_values_are_taken() {
+fn similar_good_values_are_accepted() {
     let folder = Folder::new();
     for (pointer, value) in [
         ("/server/listen", "'[::1]:0'"),
@@ -353,7 +357,7 @@ fn the_neighbours_of_bad_values_are_taken() {
 }
 
 #[test]
-fn a_public_url_is_demanded_only_behind_a_wildcard() {
+fn public_url_is_required_only_with_a_wildcard_address() {
     let folder = Folder::new();
     let load = |listen: &str| {
         let mut tree = good();
@@ -367,7 +371,7 @@ fn a_public_url_is_demanded_only_behind_a_wildcard() {
 }
 
 #[test]
-fn tls_moves_the_default_port() {
+fn the_default_port_depends_on_tls() {
     let config = Folder::new().with("/server/tls", "{certFile: cert.pem, keyFile: key.pem}").expect("good");
     assert_eq!(config.server.listen.to_string(), "[::]:8443");
 }

@@ -12,7 +12,7 @@ fn with_tenants() -> Value {
 }
 
 #[test]
-fn every_bad_value_is_refused_at_its_place_here_too() {
+fn each_bad_value_is_reported_at_its_place() {
     let folder = Folder::new();
     folder.load(&with_tenants().to_string()).expect("good");
     for (pointer, value, expected) in [
@@ -58,7 +58,7 @@ fn every_bad_value_is_refused_at_its_place_here_too() {
 }
 
 #[test]
-fn the_neighbours_of_bad_values_are_taken_here_too() {
+fn similar_good_values_are_accepted() {
     let folder = Folder::new();
     for (pointer, value) in [
         ("/policies/customResources", json!([])),

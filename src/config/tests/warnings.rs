@@ -1,15 +1,15 @@
-//! Warnings: each has a similar value that causes none.
+//! Warnings. Each test also has a similar value without a warning.
 
 use super::*;
 
-/// Places and beginnings of the warnings of a valid configuration with one value changed.
-fn warned(folder: &Folder, pointer: &str, value: &str) -> Vec<String> {
+/// The places of the warnings for a valid configuration with one value changed.
+fn warning_places(folder: &Folder, pointer: &str, value: &str) -> Vec<String> {
     let config = folder.with(pointer, value).expect("good");
-    config.warnings.iter().map(Fault::dotted).collect()
+    config.warnings.iter().map(Fault::dotted_path).collect()
 }
 
 #[test]
-fn what_works_and_should_be_otherwise_is_told_at_its_place() {
+fn each_warning_is_reported_at_its_place() {
     let folder = Folder::new();
     let issuer = "authenticators[1].oidc.issuer";
     for (pointer, value, place) in [
@@ -44,12 +44,16 @@ fn what_works_and_should_be_otherwise_is_told_at_its_place() {
         ),
         ("/database", "{url: 'postgres:///d?host=/run/postgresql', keyFile: key}", None),
     ] {
-        assert_eq!(warned(&folder, pointer, value), place.into_iter().collect::<Vec<_>>(), "{pointer} = {value}");
+        assert_eq!(
+            warning_places(&folder, pointer, value),
+            place.into_iter().collect::<Vec<_>>(),
+            "{pointer} = {value}"
+        );
     }
 }
 
 #[test]
-fn proxies_of_the_environment_are_told_by_name_and_never_by_value() {
+fn proxy_variables_cause_warnings_without_their_value() {
     let folder = Folder::new();
     let mut tree = good();
     for (place, file) in [
@@ -78,7 +82,7 @@ fn proxies_of_the_environment_are_told_by_name_and_never_by_value() {
 }
 
 #[test]
-fn proxies_that_are_everybody_are_refused() {
+fn trusting_all_addresses_as_proxies_is_refused() {
     let folder = Folder::new();
     for (networks, place) in [
         ("[0.0.0.0/0]", "server.trustedProxies[0]"),

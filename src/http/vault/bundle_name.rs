@@ -3,8 +3,8 @@
 
 use crate::broker::Error;
 use crate::model::branch::Branch;
+use crate::model::path_encoding;
 use crate::model::repo::Repo;
-use crate::model::spelling;
 use percent_encoding::percent_decode_str;
 
 /// The correct spelling, for the message about a refused path.
@@ -33,7 +33,7 @@ fn segment(raw: &str) -> Option<String> {
     if !escapes.all(is_hex) {
         return None;
     }
-    spelling::read(&percent_decode_str(raw).decode_utf8().ok()?)
+    path_encoding::decode(&percent_decode_str(raw).decode_utf8().ok()?)
 }
 
 #[cfg(test)]
@@ -130,8 +130,8 @@ mod tests {
         fn a_name_that_is_spelled_and_encoded_is_read_back(repo in "[A-Za-z0-9._~@+-]{1,9}(/[a-z@+~]{1,9}){0,2}", branch in "\\PC{1,20}") {
             prop_assume!(Repo::try_from(repo.as_str()).is_ok() && Branch::try_from(branch.as_str()).is_ok());
             let [mut first, mut second] = [String::new(), String::new()];
-            spelling::write(&mut first, &repo).unwrap();
-            spelling::write(&mut second, &branch).unwrap();
+            path_encoding::append(&mut first, &repo).unwrap();
+            path_encoding::append(&mut second, &branch).unwrap();
             prop_assert_eq!(named(&format!("{first}/{second}")), Ok((repo.clone(), branch.clone())));
             let encoded = [first, second].map(|text| utf8_percent_encode(&text, NON_ALPHANUMERIC).to_string());
             prop_assert_eq!(named(&encoded.join("/")), Ok((repo, branch)));
@@ -141,9 +141,9 @@ mod tests {
         fn no_other_text_than_the_spelling_is_read(path in "[a-z~=%./0-9A-F]{0,16}") {
             if let Ok((repo, branch)) = named(&path) {
                 let mut text = String::new();
-                spelling::write(&mut text, &repo).unwrap();
+                path_encoding::append(&mut text, &repo).unwrap();
                 text.push('/');
-                spelling::write(&mut text, &branch).unwrap();
+                path_encoding::append(&mut text, &branch).unwrap();
                 prop_assert_eq!(percent_decode_str(&path).decode_utf8().unwrap(), text);
             }
         }

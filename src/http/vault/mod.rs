@@ -43,7 +43,7 @@ pub fn router(metrics: &Metrics, api: Option<&VaultApi>) -> Router<Edge> {
         return Router::new();
     }
     for (route, method) in target::SERVED {
-        metrics.start_route(route, method);
+        metrics.init_route(route, method);
     }
     ROUTES.into_iter().fold(Router::new(), |router, route| router.route(route, any(handle)))
 }

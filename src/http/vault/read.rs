@@ -64,7 +64,7 @@ fn secret(request_id: String, delivered: &Delivered, now: Timestamp) -> Option<R
     let bytes = &delivered.rendered.bytes;
     let data: &RawValue = serde_json::from_slice(bytes).ok()?;
     let metadata = VaultMetadata {
-        created_time: format!("{:.9}", delivered.made_at.unwrap_or(now)),
+        created_time: format!("{:.9}", delivered.created_at.unwrap_or(now)),
         custom_metadata: (),
         deletion_time: "",
         destroyed: false,

@@ -21,7 +21,7 @@ impl fmt::Display for FileFault {
             write!(f, ", document {document}")?;
         }
         if !self.fault.pointer.is_empty() {
-            write!(f, ", {}", self.fault.dotted())?;
+            write!(f, ", {}", self.fault.dotted_path())?;
         }
         write!(f, ": {}", self.fault.detail)
     }

@@ -12,7 +12,7 @@ pub use ready_reason::{NameOwner, ReadyReason};
 use super::bounds::Bounds;
 use super::compiled_policy::Policy;
 use crate::model::policy_resource::{
-    MAX_OF_A_CLUSTER, MAX_OF_A_NAMESPACE, ObservedStatus, PolicyResource, ResourceChange, ResourceKey, ResourceKind,
+    MAX_PER_CLUSTER, MAX_PER_NAMESPACE, ObservedStatus, PolicyResource, ResourceChange, ResourceKey, ResourceKind,
     ResourceStatus,
 };
 use jiff::Timestamp;
@@ -120,7 +120,7 @@ impl ClusterResources {
         }
         let bounds = Arc::new(self.bounds.for_namespace(namespace));
         // Limits the cache, because namespaces are created and deleted. Bounds that are missing are computed again.
-        if self.namespace_bounds.len() >= MAX_OF_A_CLUSTER {
+        if self.namespace_bounds.len() >= MAX_PER_CLUSTER {
             self.namespace_bounds.clear();
         }
         self.namespace_bounds.insert(namespace.into(), bounds.clone());
@@ -156,16 +156,16 @@ impl ClusterResources {
                 namespaces.entry(namespace).or_default().push((key, policy.created_at));
             }
         }
-        for policies in namespaces.values_mut().filter(|policies| policies.len() > MAX_OF_A_NAMESPACE) {
+        for policies in namespaces.values_mut().filter(|policies| policies.len() > MAX_PER_NAMESPACE) {
             // Creation times are in seconds. Between equal times the key decides, so that all replicas agree.
             policies.sort_by_key(|(key, created_at)| (*created_at, *key));
-            excess.extend(policies[MAX_OF_A_NAMESPACE..].iter().map(|(key, _)| ((*key).clone(), EXCESS_OF_NAMESPACE)));
+            excess.extend(policies[MAX_PER_NAMESPACE..].iter().map(|(key, _)| ((*key).clone(), EXCESS_OF_NAMESPACE)));
         }
-        if self.policies.len() - excess.len() > MAX_OF_A_CLUSTER {
+        if self.policies.len() - excess.len() > MAX_PER_CLUSTER {
             let counted = self.policies.iter().filter(|(key, _)| !excess.contains_key(key));
             let mut all: Vec<_> = counted.map(|(key, policy)| (key.kind(), policy.created_at, key)).collect();
             all.sort();
-            let beyond: Vec<_> = all[MAX_OF_A_CLUSTER..].iter().map(|(_, _, key)| (*key).clone()).collect();
+            let beyond: Vec<_> = all[MAX_PER_CLUSTER..].iter().map(|(_, _, key)| (*key).clone()).collect();
             excess.extend(beyond.into_iter().map(|key| (key, EXCESS_OF_CLUSTER)));
         }
         excess
@@ -173,7 +173,7 @@ impl ClusterResources {
 
     /// Whether a namespace or the cluster has too many policies.
     fn exceeds_limits(&self) -> bool {
-        if self.policies.len() <= MAX_OF_A_NAMESPACE {
+        if self.policies.len() <= MAX_PER_NAMESPACE {
             return false;
         }
         // In the map, policies of one namespace are adjacent.
@@ -181,11 +181,11 @@ impl ClusterResources {
         for key in self.policies.keys() {
             count = if namespace == key.namespace.as_ref() { count + 1 } else { 1 };
             namespace = key.namespace.as_ref();
-            if namespace.is_some() && count > MAX_OF_A_NAMESPACE {
+            if namespace.is_some() && count > MAX_PER_NAMESPACE {
                 return true;
             }
         }
-        self.policies.len() > MAX_OF_A_CLUSTER
+        self.policies.len() > MAX_PER_CLUSTER
     }
 
     /// At most `limit` objects of a kind whose specs have to be read again, because they were dropped and are within the limits

@@ -81,7 +81,7 @@ impl ObservedPolicy {
                 let invalid = InvalidResource { key: &key, cluster, spec: None, faults: &too_large(), bounds };
                 invalid.resolve(may_deny, last_valid)
             }
-            ResourceSpec::Whole(spec) => {
+            ResourceSpec::Complete(spec) => {
                 // `compile` consumes the spec.
                 let denying_spec = may_deny(&spec).then(|| spec.clone());
                 match compile(&key, Some(cluster), spec, bounds) {

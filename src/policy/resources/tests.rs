@@ -55,7 +55,7 @@ fn object(name: &str, generation: i64, spec: Value) -> PolicyResource {
         created_at: Timestamp::UNIX_EPOCH,
         updated_at: Timestamp::UNIX_EPOCH,
         updated_by: "kubectl".into(),
-        spec: ResourceSpec::Whole(spec),
+        spec: ResourceSpec::Complete(spec),
         status: None,
     }
 }
@@ -260,27 +260,27 @@ fn a_taken_name_is_a_conflict_until_it_is_free() {
 fn only_the_oldest_policies_up_to_the_limit_are_active() {
     let mut resources = ClusterResources::new("a".into(), bounds());
     let created = |index: usize| Timestamp::from_second(i64::try_from(2_000 - index).expect("small")).expect("a time");
-    for index in 0..=MAX_OF_A_NAMESPACE {
+    for index in 0..=MAX_PER_NAMESPACE {
         let policy = object(&format!("team-a/p-{index:04}"), 1, deny());
         resources.apply_changes(applied(PolicyResource { created_at: created(index), ..policy }));
     }
     resources.apply_changes(applied(object("team-b/p", 1, deny())));
     let active = names(&resources.resolve_names(no_owner));
-    assert_eq!(active.len(), MAX_OF_A_NAMESPACE + 1);
+    assert_eq!(active.len(), MAX_PER_NAMESPACE + 1);
     assert!(!active.contains(&"team-a/p-0000".to_owned()), "the youngest");
     assert!(active.contains(&"team-b/p".to_owned()));
     assert_eq!(reason(&resources, "team-a/p-0000"), "Invalid");
     assert!(resources.to_read_again(ResourceKind::Policy, 10).is_empty());
     resources.apply_changes(vec![ResourceChange::Deleted(key("team-a/p-0007"))]);
     // Its spec was dropped, and has to be read again.
-    assert_eq!(resources.resolve_names(no_owner).len(), MAX_OF_A_NAMESPACE);
+    assert_eq!(resources.resolve_names(no_owner).len(), MAX_PER_NAMESPACE);
     assert_eq!(resources.to_read_again(ResourceKind::Policy, 10), [key("team-a/p-0000")]);
     assert!(resources.to_read_again(ResourceKind::ClusterPolicy, 10).is_empty());
     let youngest = PolicyResource { created_at: created(0), ..object("team-a/p-0000", 1, deny()) };
     resources.apply_changes(applied(PolicyResource { spec: ResourceSpec::Dropped, ..youngest.clone() }));
     assert_eq!(resources.to_read_again(ResourceKind::Policy, 10).len(), 1, "the spec is still missing");
     resources.apply_changes(applied(youngest));
-    assert_eq!(resources.resolve_names(no_owner).len(), MAX_OF_A_NAMESPACE + 1);
+    assert_eq!(resources.resolve_names(no_owner).len(), MAX_PER_NAMESPACE + 1);
     assert!(resources.to_read_again(ResourceKind::Policy, 10).is_empty());
     assert_eq!(reason(&resources, "team-a/p-0000"), "Accepted");
 }
@@ -317,7 +317,7 @@ fn a_status_is_pending_until_it_is_recorded() {
     resources.resolve_names(no_owner);
     assert_eq!(resources.pending_statuses()[0].since, Some(since));
     next.generation = 5;
-    next.spec = ResourceSpec::Whole(json!({}));
+    next.spec = ResourceSpec::Complete(json!({}));
     resources.apply_changes(applied(next));
     resources.resolve_names(no_owner);
     assert_eq!(resources.pending_statuses()[0].since, None, "the condition becomes false");

@@ -45,7 +45,7 @@ impl fmt::Display for InvalidPolicy {
         write!(f, "the stored policy {}", self.name)?;
         for (index, fault) in self.faults.iter().enumerate() {
             f.write_str(if index == 0 { ": " } else { "; " })?;
-            write!(f, "{}: {}", fault.dotted(), fault.detail)?;
+            write!(f, "{}: {}", fault.dotted_path(), fault.detail)?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 fn secret(data: &[(&str, Option<&str>)]) -> Arc<Secret> {
     let data = data.iter().map(|(key, value)| ((*key).to_owned(), value.map(|text| SecretValue::new(text.to_owned()))));
-    Arc::new(Secret { data: data.collect(), version: None, made_at: None, stale: false })
+    Arc::new(Secret { data: data.collect(), version: None, created_at: None, stale: false })
 }
 
 /// The reads for the secrets of one policy, with these results in order.

@@ -57,7 +57,10 @@ fn placeholders_in_a_body_are_expanded() {
     );
     let caller = oidc_caller("github", json!({"sub": "me", "a/b": "c d"}));
     let grant = expect_grant(vec![policy], &caller, &request_for("shop", "main"));
-    assert_eq!(grant.secrets[0].write.as_ref().map(crate::model::write::Write::as_json), Some(r#"{"cn":"c=20d.x"}"#));
+    assert_eq!(
+        grant.secrets[0].write.as_ref().map(crate::model::write_body::WriteBody::as_json),
+        Some(r#"{"cn":"c=20d.x"}"#)
+    );
 }
 
 #[test]

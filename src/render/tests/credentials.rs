@@ -2,7 +2,7 @@
 
 use super::{bundle, refusal, refused, text};
 use crate::model::format::Format;
-use crate::render::Reason;
+use crate::render::UnrenderableReason;
 
 const REGISTRY: [(&str, &str); 3] =
     [("REGISTRY", "r.example:5000"), ("REGISTRY_USERNAME", "me"), ("REGISTRY_PASSWORD", "it's \"é\"\n")];
@@ -17,12 +17,12 @@ fn with<'a>(entries: &[(&'a str, &'a str)], name: &str, value: &'a str) -> Vec<(
     entries.iter().map(|(n, v)| (*n, if *n == name { value } else { *v })).collect()
 }
 
-fn why(entries: &[(&str, &str)], format: Format) -> Option<(String, Reason)> {
+fn error(entries: &[(&str, &str)], format: Format) -> Option<(String, UnrenderableReason)> {
     refusal(&bundle(entries, true), format)
 }
 
 #[test]
-fn one_credential_needs_no_prefix() {
+fn a_single_credential_needs_no_prefix() {
     let auth = "bWU6aXQncyAiw6kiCg==";
     let config = format!("{{\"auths\":{{\"r.example:5000\":{{\"auth\":\"{auth}\"}}}}}}");
     assert_eq!(text(&REGISTRY, Format::DockerConfig), config);
@@ -45,15 +45,19 @@ fn several_credentials_have_prefixes() {
 }
 
 #[test]
-fn a_missing_part_is_named() {
+fn a_missing_key_of_a_credential_is_refused() {
     for (format, whole) in ALL {
         for (missing, _) in whole {
             let rest: Vec<_> = whole.iter().copied().filter(|(name, _)| name != missing).collect();
-            assert_eq!(why(&rest, format), Some(((*missing).to_owned(), Reason::Missing)), "{format:?}");
+            assert_eq!(
+                error(&rest, format),
+                Some(((*missing).to_owned(), UnrenderableReason::MissingFromCredential)),
+                "{format:?}"
+            );
         }
     }
     let other = [("X_NPM_REGISTRY", "a.example"), NPM[0], NPM[1]];
-    assert_eq!(why(&other, Format::Npmrc), Some(("X_NPM_TOKEN".into(), Reason::Missing)));
+    assert_eq!(error(&other, Format::Npmrc), Some(("X_NPM_TOKEN".into(), UnrenderableReason::MissingFromCredential)));
 }
 
 #[test]
@@ -63,13 +67,17 @@ fn a_key_that_belongs_to_no_credential_is_refused() {
         let (glued, bare, lower) = (format!("X{first}"), format!("_{first}"), first.to_lowercase());
         for name in ["A", "", "NPM_TOKENS", "REGISTRY_USER", &glued, &bare, &lower] {
             let entries = [whole, &[(name, "x")]].concat();
-            assert_eq!(why(&entries, format), Some((name.to_owned(), Reason::NoPartOfACredential)), "{format:?}");
+            assert_eq!(
+                error(&entries, format),
+                Some((name.to_owned(), UnrenderableReason::NotACredentialKey)),
+                "{format:?}"
+            );
         }
     }
 }
 
 #[test]
-fn a_place_is_named_once() {
+fn duplicate_addresses_are_refused() {
     for (format, whole) in ALL {
         for (index, again) in
             [whole[0].1.to_owned(), format!("{}/", whole[0].1.trim_end_matches('/'))].iter().enumerate()
@@ -81,15 +89,19 @@ fn a_place_is_named_once() {
             let mut entries = whole.to_vec();
             entries.extend(names.iter().zip(whole).map(|(name, (_, value))| (name.as_str(), *value)));
             let entries = with(&entries, &names[0], again);
-            assert_eq!(why(&entries, format), Some((names[0].clone(), Reason::SamePlaceTwice)), "{format:?}");
+            assert_eq!(
+                error(&entries, format),
+                Some((names[0].clone(), UnrenderableReason::DuplicateAddress)),
+                "{format:?}"
+            );
         }
     }
     let entries = [NPM[0], NPM[1], ("X_NPM_REGISTRY", "npm.example:443"), ("X_NPM_TOKEN", "t")];
-    assert_eq!(why(&entries, Format::Npmrc), Some(("X_NPM_REGISTRY".into(), Reason::SamePlaceTwice)));
+    assert_eq!(error(&entries, Format::Npmrc), Some(("X_NPM_REGISTRY".into(), UnrenderableReason::DuplicateAddress)));
 }
 
 #[test]
-fn a_registry_is_an_address() {
+fn registries_must_be_addresses() {
     for (address, line) in [
         ("a", "//a/"),
         ("a.b-c.example", "//a.b-c.example/"),
@@ -141,13 +153,13 @@ fn a_registry_is_an_address() {
     ] {
         for (format, whole) in &ALL[..2] {
             let place = whole[0].0;
-            let refused = why(&with(whole, place, address), *format);
-            assert_eq!(refused, Some((place.to_owned(), Reason::NotAnAddress)), "{address:?}");
+            let refused = error(&with(whole, place, address), *format);
+            assert_eq!(refused, Some((place.to_owned(), UnrenderableReason::NotAnAddress)), "{address:?}");
         }
     }
 }
 
-/// The entry names in `auths` for an address; all hold the same credential.
+/// Returns the keys in `auths` for an address. All must have the same credential.
 fn auths(address: &str) -> Vec<String> {
     let config = text(&with(&REGISTRY, "REGISTRY", address), Format::DockerConfig);
     let config: serde_json::Value = serde_json::from_str(&config).expect("JSON");
@@ -158,7 +170,7 @@ fn auths(address: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_slash_at_the_end_of_a_key_is_dropped_where_there_is_no_scheme() {
+fn the_trailing_slash_of_an_address_without_scheme_is_removed() {
     for (address, key) in [
         ("r.example/", "r.example"),
         ("r.example:5000/", "r.example:5000"),
@@ -173,7 +185,7 @@ fn a_slash_at_the_end_of_a_key_is_dropped_where_there_is_no_scheme() {
 }
 
 #[test]
-fn docker_hub_has_all_its_keys() {
+fn docker_hub_gets_an_entry_for_each_of_its_names() {
     let all = ["docker.io", "https://index.docker.io/v1/", "index.docker.io"];
     for address in [
         "docker.io",
@@ -193,10 +205,10 @@ fn docker_hub_has_all_its_keys() {
 }
 
 #[test]
-fn what_readers_take_for_one_registry_is_named_once() {
+fn addresses_of_the_same_registry_are_duplicates() {
     let two = |one: &'static str, other: &'static str| {
         let more = [("X_REGISTRY", other), ("X_REGISTRY_USERNAME", "u"), ("X_REGISTRY_PASSWORD", "p")];
-        why(&[&with(&REGISTRY, "REGISTRY", one)[..], &more].concat(), Format::DockerConfig)
+        error(&[&with(&REGISTRY, "REGISTRY", one)[..], &more].concat(), Format::DockerConfig)
     };
     for (one, other) in [
         ("docker.io", "index.docker.io"),
@@ -205,7 +217,7 @@ fn what_readers_take_for_one_registry_is_named_once() {
         ("r.example", "https://r.example/a"),
         ("r.example/a/", "r.example/a"),
     ] {
-        assert_eq!(two(one, other), Some(("X_REGISTRY".into(), Reason::SamePlaceTwice)), "{one} {other}");
+        assert_eq!(two(one, other), Some(("X_REGISTRY".into(), UnrenderableReason::DuplicateAddress)), "{one} {other}");
     }
     for (one, other) in [("r.example", "r.example/a"), ("r.example/a", "r.example/b"), ("docker.io", "docker.io/a")] {
         assert_eq!(two(one, other), None, "{one} {other}");
@@ -213,53 +225,53 @@ fn what_readers_take_for_one_registry_is_named_once() {
 }
 
 #[test]
-fn a_machine_is_a_host_without_a_port() {
+fn netrc_machines_are_hosts_without_a_port() {
     for machine in ["a", "127.0.0.1", "a.b-c.example", "a_b"] {
-        assert_eq!(why(&with(&NETRC, "NETRC_MACHINE", machine), Format::Netrc), None, "{machine}");
+        assert_eq!(error(&with(&NETRC, "NETRC_MACHINE", machine), Format::Netrc), None, "{machine}");
     }
     for machine in ["", "A", "a:80", "https://a", "a/", "a b", "a\n", "[::1]", "é", "#a", "\"a\""] {
-        let refused = why(&with(&NETRC, "NETRC_MACHINE", machine), Format::Netrc);
-        assert_eq!(refused, Some(("NETRC_MACHINE".into(), Reason::NotAnAddress)), "{machine:?}");
+        let refused = error(&with(&NETRC, "NETRC_MACHINE", machine), Format::Netrc);
+        assert_eq!(refused, Some(("NETRC_MACHINE".into(), UnrenderableReason::NotAnAddress)), "{machine:?}");
     }
 }
 
 #[test]
-fn an_npm_token_is_a_bearer_token() {
+fn npm_tokens_must_be_bearer_tokens() {
     for token in ["a", "glpat-x_Y", "eyJh.eyJz.c2ln", "a/b+c==", "True", "falsey"] {
-        assert_eq!(why(&with(&NPM, "NPM_TOKEN", token), Format::Npmrc), None, "{token}");
+        assert_eq!(error(&with(&NPM, "NPM_TOKEN", token), Format::Npmrc), None, "{token}");
     }
     for token in ["", "=", "a=b", "a ", " a", "a\n", "a\r", "\"a\"", "'a'", "a;b", "a#b", "${HOME}", "a\\b", "é", "a\0"]
     {
-        let refused = why(&with(&NPM, "NPM_TOKEN", token), Format::Npmrc);
-        assert_eq!(refused, Some(("NPM_TOKEN".into(), Reason::NotAToken)), "{token:?}");
+        let refused = error(&with(&NPM, "NPM_TOKEN", token), Format::Npmrc);
+        assert_eq!(refused, Some(("NPM_TOKEN".into(), UnrenderableReason::NotAToken)), "{token:?}");
     }
     for word in ["true", "false", "null", "undefined"] {
-        assert!(why(&with(&NPM, "NPM_TOKEN", word), Format::Npmrc).is_some(), "{word}");
+        assert!(error(&with(&NPM, "NPM_TOKEN", word), Format::Npmrc).is_some(), "{word}");
     }
 }
 
 #[test]
-fn a_word_of_a_netrc_is_what_all_readers_read_alike() {
+fn netrc_refuses_words_that_readers_read_differently() {
     let (long, too_long) = ("x".repeat(3986), "x".repeat(3987));
     for value in ["'", "a\"b", "a#b", "machine", "default", "a,$(id)`", "!", "~", &long] {
-        assert_eq!(why(&with(&NETRC, "NETRC_PASSWORD", value), Format::Netrc), None, "{value:?}");
+        assert_eq!(error(&with(&NETRC, "NETRC_PASSWORD", value), Format::Netrc), None, "{value:?}");
     }
     for value in
         ["", " ", "a b", "a\tb", "a\n", "\r", "\u{b}", "a\0", "\u{7f}", "é", "\\", "a\\b", "\"a", "#a", &too_long]
     {
-        let refused = why(&with(&NETRC, "NETRC_PASSWORD", value), Format::Netrc);
-        assert_eq!(refused, Some(("NETRC_PASSWORD".into(), Reason::ReadersDisagree)), "{value:?}");
+        let refused = error(&with(&NETRC, "NETRC_PASSWORD", value), Format::Netrc);
+        assert_eq!(refused, Some(("NETRC_PASSWORD".into(), UnrenderableReason::ReadersDisagree)), "{value:?}");
     }
     for value in ["", "a b", "a:b", "a\\b", "\"a", "#a", "é"] {
-        let refused = why(&with(&NETRC, "NETRC_LOGIN", value), Format::Netrc);
-        assert_eq!(refused, Some(("NETRC_LOGIN".into(), Reason::ReadersDisagree)), "{value:?}");
+        let refused = error(&with(&NETRC, "NETRC_LOGIN", value), Format::Netrc);
+        assert_eq!(refused, Some(("NETRC_LOGIN".into(), UnrenderableReason::ReadersDisagree)), "{value:?}");
     }
 }
 
 #[test]
-fn basic_auth_carries_any_password_but_an_empty_one() {
+fn docker_config_refuses_empty_and_ambiguous_credentials() {
     for value in [" ", ":", "a:b", "\n", "é", "\"}", "\u{7f}"] {
-        assert_eq!(why(&with(&REGISTRY, "REGISTRY_PASSWORD", value), Format::DockerConfig), None, "{value:?}");
+        assert_eq!(error(&with(&REGISTRY, "REGISTRY_PASSWORD", value), Format::DockerConfig), None, "{value:?}");
     }
     for (name, value) in [
         ("REGISTRY_PASSWORD", ""),
@@ -268,13 +280,13 @@ fn basic_auth_carries_any_password_but_an_empty_one() {
         ("REGISTRY_USERNAME", "a:b"),
         ("REGISTRY_USERNAME", "\0"),
     ] {
-        let refused = why(&with(&REGISTRY, name, value), Format::DockerConfig);
-        assert_eq!(refused, Some((name.into(), Reason::ReadersDisagree)), "{value:?}");
+        let refused = error(&with(&REGISTRY, name, value), Format::DockerConfig);
+        assert_eq!(refused, Some((name.into(), UnrenderableReason::ReadersDisagree)), "{value:?}");
     }
 }
 
 #[test]
-fn a_ready_config_json_is_handed_over_unchanged() {
+fn a_complete_config_json_is_returned_unchanged() {
     for name in ["DOCKER_AUTH_CONFIG", ".dockerconfigjson"] {
         for file in [
             "{}",
@@ -308,17 +320,30 @@ fn a_ready_config_json_is_handed_over_unchanged() {
             r#"{"auths":{},"cliPluginsExtraDirs":["/tmp"]}"#,
             r#"{"a":{"auth":"dTpw"}}"#,
         ] {
-            assert_eq!(refused(name, file, true, Format::DockerConfig), Some(Reason::NotAConfigJson), "{file}");
+            assert_eq!(
+                refused(name, file, true, Format::DockerConfig),
+                Some(UnrenderableReason::NotAConfigJson),
+                "{file}"
+            );
         }
         let beside = [(name, "{}"), ("REGISTRY", "a")];
-        assert_eq!(why(&beside, Format::DockerConfig), Some(("REGISTRY".into(), Reason::NoPartOfACredential)));
+        assert_eq!(
+            error(&beside, Format::DockerConfig),
+            Some(("REGISTRY".into(), UnrenderableReason::NotACredentialKey))
+        );
     }
     let both = [("DOCKER_AUTH_CONFIG", "{}"), (".dockerconfigjson", "{}")];
-    assert_eq!(why(&both, Format::DockerConfig), Some((".dockerconfigjson".into(), Reason::NoPartOfACredential)));
+    assert_eq!(
+        error(&both, Format::DockerConfig),
+        Some((".dockerconfigjson".into(), UnrenderableReason::NotACredentialKey))
+    );
 }
 
 #[test]
-fn a_deep_file_is_refused() {
+fn a_deeply_nested_config_json_is_refused() {
     let deep = format!("{{\"auths\":{{\"a\":{{\"auth\":{}", "[".repeat(100_000));
-    assert_eq!(refused("DOCKER_AUTH_CONFIG", &deep, true, Format::DockerConfig), Some(Reason::NotAConfigJson));
+    assert_eq!(
+        refused("DOCKER_AUTH_CONFIG", &deep, true, Format::DockerConfig),
+        Some(UnrenderableReason::NotAConfigJson)
+    );
 }

@@ -2,9 +2,9 @@
 
 use super::{bundle, refused, text};
 use crate::model::format::{Format, Rendering};
-use crate::render::{Reason, Refused, render};
+use crate::render::{RenderError, UnrenderableReason, render};
 
-fn raw(entries: &[(&str, &str)], key: Option<&str>) -> Result<String, Refused> {
+fn raw(entries: &[(&str, &str)], key: Option<&str>) -> Result<String, RenderError> {
     let asked = Rendering::new(Format::Raw, key.map(str::to_owned)).expect("raw takes a key");
     let rendered = render(&bundle(entries, false), &asked)?;
     assert_eq!(rendered.media_type, "application/octet-stream");
@@ -24,18 +24,18 @@ fn raw_is_the_bytes_of_one_value() {
 }
 
 #[test]
-fn raw_needs_a_key_that_is_there() {
+fn raw_requires_an_existing_key() {
     let both = [("A", "hunter2"), ("B", "y")];
-    assert_eq!(raw(&both, None), Err(Refused::SeveralKeys));
+    assert_eq!(raw(&both, None), Err(RenderError::SeveralKeys));
     for absent in ["", "a", "A ", "C", "AB"] {
-        assert_eq!(raw(&both, Some(absent)), Err(Refused::NoSuchKey), "{absent:?}");
+        assert_eq!(raw(&both, Some(absent)), Err(RenderError::NoSuchKey), "{absent:?}");
     }
-    assert_eq!(raw(&[], Some("A")), Err(Refused::NoSuchKey));
+    assert_eq!(raw(&[], Some("A")), Err(RenderError::NoSuchKey));
     assert_eq!(raw(&[], None).as_deref(), Ok(""));
 }
 
 #[test]
-fn tar_is_ustar_with_nothing_that_varies() {
+fn tar_is_ustar_with_fixed_metadata() {
     let archive = text(&[("A", "x"), (".npmrc", &"y".repeat(512)), ("b", "")], Format::Tar);
     assert_eq!(archive.len(), 512 * (2 + 2 + 1 + 2));
     let header = &archive[1024..1536];
@@ -48,7 +48,7 @@ fn tar_is_ustar_with_nothing_that_varies() {
 }
 
 #[test]
-fn tar_takes_safe_names_only() {
+fn tar_accepts_only_safe_names() {
     let longest = "x".repeat(100);
     for name in ["A", "A B", ".npmrc", ".dockerconfigjson", "...", "id_rsa.pub", "é", "A;id", "~", "$HOME", &longest] {
         assert_eq!(refused(name, "x", false, Format::Tar), None, "{name:?}");
@@ -74,7 +74,7 @@ fn tar_takes_safe_names_only() {
         &long,
         &long_in_bytes,
     ] {
-        assert_eq!(refused(name, "x", true, Format::Tar), Some(Reason::NotAFileName), "{name:?}");
+        assert_eq!(refused(name, "x", true, Format::Tar), Some(UnrenderableReason::NotAFileName), "{name:?}");
         assert_eq!(refused(name, "x", false, Format::Json), None, "{name:?}");
     }
 }

@@ -126,8 +126,8 @@ pub(super) fn secret(body: &[u8], asked: &str) -> Result<Secret, ReadError> {
         clippy::cast_possible_truncation,
         reason = "casting a float saturates, and no store is older than its milliseconds"
     )]
-    let made_at = created_date.and_then(|seconds| Timestamp::from_millisecond((seconds * 1000.0) as i64).ok());
-    Ok(Secret { data, version: version_id, made_at, stale: false })
+    let created_at = created_date.and_then(|seconds| Timestamp::from_millisecond((seconds * 1000.0) as i64).ok());
+    Ok(Secret { data, version: version_id, created_at, stale: false })
 }
 
 #[cfg(test)]

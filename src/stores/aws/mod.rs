@@ -154,7 +154,7 @@ impl Probe for Health {
         let serves = describe(&identity).await.err().is_none_or(|failed| failed.is_served());
         // Counted, so that an unreachable server is visible although no other calls are made.
         let outcome = if serves { StoreOutcome::Ok } else { StoreOutcome::Unavailable };
-        self.metrics.store_request(&self.name, StoreOperation::Preflight, outcome, started.elapsed());
+        self.metrics.record_store_request(&self.name, StoreOperation::Preflight, outcome, started.elapsed());
         serves
     }
 }

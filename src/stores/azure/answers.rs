@@ -3,7 +3,7 @@
 //! Sources: the reference of Key Vault's `Get Secret` (REST, 2025-07-01), its page on errors, and RFC 6749 for logins. Only JSON
 //! with `SecretNotFound` means that a secret is absent; a gateway's 404 is HTML.
 
-use crate::config::azure_key_vault::Expired;
+use crate::config::azure_key_vault::ExpiredSecrets;
 use crate::config::secret_values::SecretValues;
 use crate::model::secret::{Secret, SecretValue};
 use crate::stores::calls::Meaning;
@@ -109,11 +109,15 @@ impl DatedSecret {
     ///
     /// # Errors
     /// `Deleted`.
-    pub(super) fn if_valid_now(self, expired: Expired, now: Timestamp) -> Result<Secret, ReadError> {
+    pub(super) fn if_valid_now(self, expired: ExpiredSecrets, now: Timestamp) -> Result<Secret, ReadError> {
         let now = now.as_second();
         let is_early = self.not_before.is_some_and(|from| now < from);
         let is_late = self.expires.is_some_and(|until| now >= until);
-        if expired == Expired::Refuse && (is_early || is_late) { Err(ReadError::Deleted) } else { Ok(self.secret) }
+        if expired == ExpiredSecrets::Refuse && (is_early || is_late) {
+            Err(ReadError::Deleted)
+        } else {
+            Ok(self.secret)
+        }
     }
 }
 
@@ -144,8 +148,8 @@ pub(super) fn secret(body: &[u8], asked: &str, form: SecretValues, path: &StoreP
     }
     let text = unescape(value.get()).map_err(|_| ReadError::Unavailable)?;
     let data = keys_and_values(text, form, path)?;
-    let made_at = attributes.created.and_then(|seconds| Timestamp::from_second(seconds).ok());
-    let secret = Secret { data, version: Some(version), made_at, stale: false };
+    let created_at = attributes.created.and_then(|seconds| Timestamp::from_second(seconds).ok());
+    let secret = Secret { data, version: Some(version), created_at, stale: false };
     Ok(DatedSecret { secret, not_before: attributes.nbf, expires: attributes.exp })
 }
 

@@ -3,7 +3,7 @@
 use super::answers;
 use super::tokens::Tokens;
 use super::transport::{Exchange, KeyVaultTransport};
-use crate::config::azure_key_vault::{AzureKeyVault, Expired};
+use crate::config::azure_key_vault::{AzureKeyVault, ExpiredSecrets};
 use crate::config::secret_values::SecretValues;
 use crate::model::clock::{Clock as _, SystemClock};
 use crate::model::request_id::RequestId;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 /// One vault.
 pub struct KeyVault {
     values: SecretValues,
-    expired: Expired,
+    expired: ExpiredSecrets,
     vault: Arc<KeyVaultTransport>,
     authority: Arc<KeyVaultTransport>,
 }

@@ -1,7 +1,7 @@
 //! Entry points for fuzz targets: the meaning of answers, without a vault.
 
 use super::answers;
-use crate::config::azure_key_vault::Expired;
+use crate::config::azure_key_vault::ExpiredSecrets;
 use crate::config::secret_values::SecretValues;
 use crate::model::secret::{Secret, SecretValue};
 use crate::stores::path::StorePath;
@@ -23,7 +23,7 @@ pub fn secret(
 ) -> Result<Secret, ReadError> {
     let path = StorePath::try_from(path).map_err(|_| ReadError::Misconfigured)?;
     if status == 200 {
-        answers::secret(body, name, form, &path)?.if_valid_now(Expired::Refuse, now)
+        answers::secret(body, name, form, &path)?.if_valid_now(ExpiredSecrets::Refuse, now)
     } else {
         Err(answers::refusal(status, body).error)
     }

@@ -80,13 +80,13 @@ impl Breakers {
     /// The permission to make a call; `None` while calls are suspended.
     pub(super) fn admit<'a>(self: &'a Arc<Self>, target: Target<'a>) -> Option<CallPermit<'a>> {
         if !lock(&self.server).admits() {
-            self.metrics.store_call_suspended(&self.store, BreakerScope::Server);
+            self.metrics.count_suspended_store_call(&self.store, BreakerScope::Server);
             return None;
         }
         let (mut scopes, now) = (lock(&self.scopes), Instant::now());
         for (scope, name) in target.scopes() {
             if scopes.get(name).is_some_and(|state| !state.admits(now)) {
-                self.metrics.store_call_suspended(&self.store, scope);
+                self.metrics.count_suspended_store_call(&self.store, scope);
                 return None;
             }
         }

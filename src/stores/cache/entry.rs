@@ -117,7 +117,7 @@ mod tests {
 
     fn entry(sealer: &Sealer, path: &StorePath, value: &str) -> Entry {
         let data = [("K".into(), Some(SecretValue::new(value.into())))].into();
-        let secret = Secret { data, version: None, made_at: None, stale: false };
+        let secret = Secret { data, version: None, created_at: None, stale: false };
         Entry::of_secret(sealer, path, &secret, Instant::now(), &BOUNDS).unwrap()
     }
 

@@ -4,7 +4,7 @@
 use super::secret_codec::{decode, encode, size};
 use crate::model::secret::Secret;
 use crate::sealing::aead::SealingKey;
-use crate::sealing::random::NoRandomness;
+use crate::sealing::random::RandomError;
 use crate::stores::path::StorePath;
 
 /// A secret that only the [`Sealer`] can read.
@@ -25,8 +25,8 @@ impl Sealer {
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
-    pub(in crate::stores) fn new() -> Result<Self, NoRandomness> {
-        SealingKey::counted().map(Self)
+    pub(in crate::stores) fn new() -> Result<Self, RandomError> {
+        SealingKey::with_counted_nonces().map(Self)
     }
 
     /// Seals the secret of a path.
@@ -55,7 +55,7 @@ mod tests {
 
     fn secret() -> Secret {
         let data = [("KEY".into(), Some(SecretValue::new("hunter2".into()))), ("NONE".into(), None)].into();
-        Secret { data, version: Some("7".into()), made_at: None, stale: false }
+        Secret { data, version: Some("7".into()), created_at: None, stale: false }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The encoding of a secret, which is sealed. Staleness is not kept: it is decided when a secret is served.
 
 use crate::model::secret::{Secret, SecretValue};
-use crate::sealing::codec::{Lengths, Malformed, Reader, Writer};
+use crate::sealing::codec::{DecodeError, Decoder, Encoder, LengthEncoding};
 use jiff::Timestamp;
 
 /// Bytes of a time.
@@ -13,58 +13,58 @@ pub(super) fn size(secret: &Secret) -> usize {
     let values = secret.data.iter().map(|(key, value)| 4 + key.len() + optional(value.as_ref().map(SecretValue::len)));
     optional(secret.version.as_ref().map(String::len))
         + 1
-        + secret.made_at.map_or(0, |_| TIME_BYTES)
+        + secret.created_at.map_or(0, |_| TIME_BYTES)
         + 4
         + values.sum::<usize>()
 }
 
 /// Writes a secret.
 pub(super) fn encode(secret: &Secret, out: &mut Vec<u8>) {
-    let mut out = Writer::new(out, Lengths::Fixed);
-    out.optional_text(secret.version.as_deref());
-    put_time(&mut out, secret.made_at);
-    out.length(secret.data.len());
+    let mut out = Encoder::new(out, LengthEncoding::U32);
+    out.push_optional_text(secret.version.as_deref());
+    put_time(&mut out, secret.created_at);
+    out.push_length(secret.data.len());
     for (key, value) in &secret.data {
-        out.text(key);
+        out.push_text(key);
         put_value(&mut out, value.as_ref());
     }
 }
 
 /// In nanoseconds: every read decodes it, and the text of a time takes longer to parse than all the rest.
-fn put_time(out: &mut Writer<'_>, time: Option<Timestamp>) {
-    out.byte(u8::from(time.is_some()));
+fn put_time(out: &mut Encoder<'_>, time: Option<Timestamp>) {
+    out.push_byte(u8::from(time.is_some()));
     if let Some(time) = time {
-        out.array(&time.as_nanosecond().to_le_bytes());
+        out.push_array(&time.as_nanosecond().to_le_bytes());
     }
 }
 
-fn take_time(input: &mut Reader<'_>) -> Result<Option<Timestamp>, Malformed> {
-    match input.byte()? {
+fn take_time(input: &mut Decoder<'_>) -> Result<Option<Timestamp>, DecodeError> {
+    match input.take_byte()? {
         0 => Ok(None),
-        1 => Timestamp::from_nanosecond(i128::from_le_bytes(input.array()?)).map(Some).map_err(|_| Malformed),
-        _ => Err(Malformed),
+        1 => Timestamp::from_nanosecond(i128::from_le_bytes(input.take_array()?)).map(Some).map_err(|_| DecodeError),
+        _ => Err(DecodeError),
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "sealing is what the value is exposed for")]
-fn put_value(out: &mut Writer<'_>, value: Option<&SecretValue>) {
-    out.optional_text(value.map(SecretValue::expose_secret));
+fn put_value(out: &mut Encoder<'_>, value: Option<&SecretValue>) {
+    out.push_optional_text(value.map(SecretValue::expose_secret));
 }
 
 /// Reads a secret back.
 ///
 /// # Errors
 /// When the bytes are not exactly what [`encode`] writes.
-pub(super) fn decode(bytes: &[u8]) -> Result<Secret, Malformed> {
-    let mut input = Reader::new(bytes, Lengths::Fixed);
-    let version = input.optional_text()?.map(str::to_owned);
-    let made_at = take_time(&mut input)?;
-    let mut secret = Secret { data: [].into(), version, made_at, stale: false };
-    for _ in 0..input.length()? {
-        let key = input.text()?.to_owned();
-        secret.data.insert(key, input.optional_text()?.map(|text| SecretValue::new(text.to_owned())));
+pub(super) fn decode(bytes: &[u8]) -> Result<Secret, DecodeError> {
+    let mut input = Decoder::new(bytes, LengthEncoding::U32);
+    let version = input.take_optional_text()?.map(str::to_owned);
+    let created_at = take_time(&mut input)?;
+    let mut secret = Secret { data: [].into(), version, created_at, stale: false };
+    for _ in 0..input.take_length()? {
+        let key = input.take_text()?.to_owned();
+        secret.data.insert(key, input.take_optional_text()?.map(|text| SecretValue::new(text.to_owned())));
     }
-    input.end().map(|()| secret)
+    input.finish().map(|()| secret)
 }
 
 #[cfg(test)]
@@ -82,17 +82,17 @@ mod tests {
         #[test]
         fn reads_back_what_it_wrote(
             version: Option<String>,
-            made_at: Option<i32>,
+            created_at: Option<i32>,
             data in prop::collection::btree_map(any::<String>(), any::<Option<String>>(), 0..8),
         ) {
             let data = data.into_iter().map(|(key, value)| (key, value.map(SecretValue::new))).collect();
-            let made_at = made_at.map(|seconds| Timestamp::from_second(i64::from(seconds)).unwrap());
-            let secret = Secret { data, version, made_at, stale: false };
+            let created_at = created_at.map(|seconds| Timestamp::from_second(i64::from(seconds)).unwrap());
+            let secret = Secret { data, version, created_at, stale: false };
             let bytes = encoded(&secret);
             prop_assert_eq!(bytes.len(), size(&secret), "it would grow, or have too much room");
             prop_assert_eq!(decode(&bytes), Ok(secret));
-            prop_assert_eq!(decode(&[&bytes, &b"x"[..]].concat()), Err(Malformed));
-            prop_assert_eq!(decode(&bytes[..bytes.len() - 1]), Err(Malformed));
+            prop_assert_eq!(decode(&[&bytes, &b"x"[..]].concat()), Err(DecodeError));
+            prop_assert_eq!(decode(&bytes[..bytes.len() - 1]), Err(DecodeError));
         }
 
         #[test]
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn staleness_is_not_kept() {
-        let secret = Secret { data: [].into(), version: None, made_at: None, stale: true };
+        let secret = Secret { data: [].into(), version: None, created_at: None, stale: true };
         assert!(!decode(&encoded(&secret)).unwrap().stale);
     }
 }

@@ -40,7 +40,7 @@ impl SecretStore for Counting {
         assert!(!self.panics, "told to");
         let value = (*self.says.lock().unwrap())?;
         let data = [("K".to_owned(), Some(SecretValue::new(value.into())))].into();
-        Ok(Arc::new(Secret { data, version: None, made_at: None, stale: false }))
+        Ok(Arc::new(Secret { data, version: None, created_at: None, stale: false }))
     }
 }
 
@@ -265,7 +265,7 @@ async fn a_leader_that_hangs_up_fails_nobody() {
     store.gate.add_permits(1);
     assert_eq!(follower.await.unwrap(), fresh("one"));
     assert_eq!(store.reads(), 1);
-    assert_eq!(cached.flights.waiting(&StorePath::try_from("a").unwrap()), 0);
+    assert_eq!(cached.flights.handle_count(&StorePath::try_from("a").unwrap()), 0);
 }
 
 #[tokio::test(start_paused = true)]

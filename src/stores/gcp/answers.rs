@@ -112,7 +112,7 @@ pub(super) fn secret(body: &[u8], asked: &str, form: SecretValues, path: &StoreP
     }
     let text = std::str::from_utf8(&data).map_err(|_| ReadError::Misconfigured)?;
     let data = keys_and_values(Zeroizing::new(text.to_owned()), form, path)?;
-    Ok(Secret { data, version: Some(version), made_at: None, stale: false })
+    Ok(Secret { data, version: Some(version), created_at: None, stale: false })
 }
 
 /// The version in a name such as `projects/123/secrets/NAME/versions/5`. The name has the project's number, whatever was

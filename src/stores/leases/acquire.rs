@@ -35,11 +35,11 @@ impl LeaseManager {
         let holder = (want.mode == LeaseMode::PerPod).then(|| want.caller.identity());
         let key = LeaseKey { store: store.clone(), path: path.clone(), holder, write: want.write.clone() };
         if let Some(reading) = self.hand_out(&key, Some(want.life)) {
-            self.metrics.cache_request(store, CacheOutcome::Hit);
+            self.metrics.count_cache_request(store, CacheOutcome::Hit);
             return Ok(reading);
         }
         if let Some(secret) = self.take_undelivered(&key) {
-            self.metrics.cache_request(store, CacheOutcome::Hit);
+            self.metrics.count_cache_request(store, CacheOutcome::Hit);
             return Ok(Reading { secret, good_for: None });
         }
         let alone = (key.write.is_some() && key.holder.is_none()).then(|| want.clone());
@@ -48,7 +48,7 @@ impl LeaseManager {
             async move { manager.provide(acquisition).await }
         });
         let acquired = flight.await.unwrap_or(Err(ReadError::Unavailable.into()));
-        self.metrics.cache_request(store, if joined { CacheOutcome::Coalesced } else { CacheOutcome::Miss });
+        self.metrics.count_cache_request(store, if joined { CacheOutcome::Coalesced } else { CacheOutcome::Miss });
         match (acquired?, alone) {
             // The answer to a write without a lease is for the requesting caller only, not for callers that joined
             // its call.

@@ -67,7 +67,7 @@ impl LeaseManager {
             // The previous heartbeat was so long ago that other processes have adopted our leases.
             tracing::warn!("another process adopted the leases of this one");
             for lease in self.index().clear().into_iter().filter(|lease| lease.state == LeaseState::Active) {
-                self.metrics.lease_dropped(&lease.key.store);
+                self.metrics.decrement_active_leases(&lease.key.store);
             }
             self.ledger.take_new_identity();
         }

@@ -4,7 +4,7 @@ use crate::model::caller::{Caller, Identity};
 use crate::model::lease::LeaseMode;
 use crate::model::secret::SecretValue;
 use crate::model::secret_ref::SecretRef;
-use crate::model::write::Write;
+use crate::model::write_body::WriteBody;
 use crate::stores::cache::sealed::Sealed;
 use crate::stores::dynamic::Grant;
 use crate::stores::path::StorePath;
@@ -23,7 +23,7 @@ pub(super) struct LeaseKey {
     /// `None` for a shared lease.
     pub(super) holder: Option<Identity>,
     /// The body of the write that created it. Another body creates another secret.
-    pub(super) write: Option<Write>,
+    pub(super) write: Option<WriteBody>,
 }
 
 /// The state of a lease.

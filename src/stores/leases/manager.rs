@@ -14,9 +14,9 @@ use crate::model::clock::Clock;
 use crate::model::lease::LeaseMode;
 use crate::model::request_id::RequestId;
 use crate::model::secret::Secret;
-use crate::model::write::Write;
+use crate::model::write_body::WriteBody;
 use crate::sealing::keys::RootKey;
-use crate::sealing::random::NoRandomness;
+use crate::sealing::random::RandomError;
 use crate::stores::cache::sealed::{Sealed, Sealer};
 use crate::stores::dynamic::DynamicStore;
 use crate::stores::port::ReadError;
@@ -62,7 +62,7 @@ pub(in crate::stores) struct LeaseRequest {
     /// The least remaining lifetime.
     pub(in crate::stores) life: Duration,
     /// The body of the write, for engines that need one.
-    pub(in crate::stores) write: Option<Write>,
+    pub(in crate::stores) write: Option<WriteBody>,
     pub(in crate::stores) request: RequestId,
 }
 
@@ -117,7 +117,7 @@ impl LeaseManager {
         sources: BTreeMap<Arc<str>, DynamicSource>,
         settings: LeaseSettings,
         metrics: &Arc<Metrics>,
-    ) -> Result<Self, NoRandomness> {
+    ) -> Result<Self, RandomError> {
         Ok(Self {
             sources,
             index: Mutex::default(),
@@ -158,7 +158,7 @@ impl LeaseManager {
         if index.begin_revocation(id, RevocationReason { reason, by })
             && let Some(lease) = index.get(id)
         {
-            self.metrics.lease_dropped(&lease.key.store);
+            self.metrics.decrement_active_leases(&lease.key.store);
         }
         drop(index);
         self.sooner.notify_one();
@@ -167,7 +167,7 @@ impl LeaseManager {
     /// Adds a lease to the index.
     pub(super) fn insert(&self, lease: Lease, due: Instant, current: bool) {
         if lease.state == LeaseState::Active {
-            self.metrics.lease_held(&lease.key.store);
+            self.metrics.increment_active_leases(&lease.key.store);
         }
         self.index().insert(lease, due, current);
         self.sooner.notify_one();

@@ -23,7 +23,7 @@ mod upkeep;
 mod witness;
 
 use crate::metrics::Metrics;
-use crate::sealing::random::NoRandomness;
+use crate::sealing::random::RandomError;
 use manager::LeaseManager;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ impl Leases {
         sources: BTreeMap<Arc<str>, DynamicSource>,
         settings: LeaseSettings,
         metrics: &Arc<Metrics>,
-    ) -> Result<Self, NoRandomness> {
+    ) -> Result<Self, RandomError> {
         let manager = Arc::new(LeaseManager::new(sources, settings, metrics)?);
         let upkeep = [tokio::spawn(upkeep::process_due(manager.clone())), tokio::spawn(upkeep::watch(manager.clone()))];
         Ok(Self { manager, upkeep })

@@ -6,8 +6,8 @@ use super::lease::{Lease, LeaseKey, LeaseState, Term};
 use crate::model::caller::{Caller, Pod, Workload};
 use crate::model::lease::LeaseMode;
 use crate::model::secret::SecretValue;
-use crate::sealing::aead::{DoesNotOpen, Message, SealingKey};
-use crate::sealing::codec::joined;
+use crate::sealing::aead::{Message, OpenMessageError, SealingKey};
+use crate::sealing::codec::encode_parts;
 use crate::sealing::keys::{Purpose, RootKey};
 use crate::stores::path::StorePath;
 use base64::Engine as _;
@@ -65,7 +65,7 @@ pub(super) struct RecordSealer(SealingKey);
 impl RecordSealer {
     /// A sealer with a key derived from the database key.
     pub(super) fn new(database_key: &RootKey) -> Self {
-        Self(SealingKey::random(&database_key.derive(Purpose::LeaseRecords)))
+        Self(SealingKey::with_random_nonces(&database_key.derive(Purpose::LeaseRecords)))
     }
 
     /// The record of a lease.
@@ -88,22 +88,22 @@ impl RecordSealer {
     }
 
     /// A lease from its record. It is renewed and revoked, and never issued.
-    pub(super) fn open(&self, record: &Record, now: Timestamp) -> Result<Lease, DoesNotOpen> {
+    pub(super) fn open(&self, record: &Record, now: Timestamp) -> Result<Lease, OpenMessageError> {
         let sealed = self.opened(record)?;
         let holder = sealed.holder.map(|holder| Arc::new(Caller::from(holder)));
-        let time = |text: &str| text.parse::<Timestamp>().map_err(|_| DoesNotOpen);
+        let time = |text: &str| text.parse::<Timestamp>().map_err(|_| OpenMessageError);
         let expires_at = time(&record.expires_at)?;
         let left = Duration::try_from(expires_at.duration_since(now)).unwrap_or(Duration::ZERO);
         Ok(Lease {
             id: record.id.as_str().into(),
             key: LeaseKey {
                 store: record.store.as_str().into(),
-                path: StorePath::try_from(record.path.as_str()).map_err(|_| DoesNotOpen)?,
+                path: StorePath::try_from(record.path.as_str()).map_err(|_| OpenMessageError)?,
                 holder: holder.as_ref().map(|holder| holder.identity()),
                 // It is not issued again.
                 write: None,
             },
-            mode: record.mode.parse::<LeaseMode>().map_err(|_| DoesNotOpen)?,
+            mode: record.mode.parse::<LeaseMode>().map_err(|_| OpenMessageError)?,
             holder,
             handle: Arc::new(SecretValue::new(sealed.handle)),
             values: None,
@@ -113,7 +113,7 @@ impl RecordSealer {
                 renewable: sealed.renewable,
                 ends: Instant::now() + left,
             },
-            state: LeaseState::of(&record.state).ok_or(DoesNotOpen)?,
+            state: LeaseState::of(&record.state).ok_or(OpenMessageError)?,
             revocation_reason: None,
             attempts: 0,
             acquired_at: time(&record.acquired_at)?,
@@ -124,17 +124,17 @@ impl RecordSealer {
         })
     }
 
-    fn opened(&self, record: &Record) -> Result<Sealed, DoesNotOpen> {
-        let sealed = STANDARD_NO_PAD.decode(&record.sealed).map_err(|_| DoesNotOpen)?;
+    fn opened(&self, record: &Record) -> Result<Sealed, OpenMessageError> {
+        let sealed = STANDARD_NO_PAD.decode(&record.sealed).map_err(|_| OpenMessageError)?;
         let plain = self.0.open(&sealed, &record.associated_data())?;
-        serde_json::from_slice(&plain).map_err(|_| DoesNotOpen)
+        serde_json::from_slice(&plain).map_err(|_| OpenMessageError)
     }
 }
 
 impl Record {
     /// The constant columns of a row, each preceded by its length.
     fn associated_data(&self) -> Vec<u8> {
-        joined(&["claviger lease v1", &self.id, &self.store, &self.path, &self.mode, &self.acquired_at])
+        encode_parts(&["claviger lease v1", &self.id, &self.store, &self.path, &self.mode, &self.acquired_at])
     }
 }
 

@@ -36,7 +36,7 @@ impl LeaseManager {
             None => Err(ReadError::Misconfigured),
         };
         let outcome = if answer.is_ok() { Outcome::Ok } else { Outcome::Failed };
-        self.metrics.lease_renewal(&store, outcome);
+        self.metrics.count_lease_renewal(&store, outcome);
         match answer {
             Ok(grant) => {
                 let noted = {

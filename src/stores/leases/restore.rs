@@ -5,7 +5,7 @@ use super::lease::LeaseState;
 use super::manager::LeaseManager;
 use super::witness::{LeaseEvent, LeaseEventKind};
 use crate::database::Failed;
-use crate::metrics::labels::Revocation;
+use crate::metrics::labels::RevocationOutcome;
 use crate::model::secret_ref::SecretRef;
 use std::collections::HashSet;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -65,7 +65,7 @@ impl LeaseManager {
             return;
         }
         let secret = SecretRef { store: record.store.as_str().into(), path: record.path };
-        self.metrics.lease_revocation(&secret.store, Revocation::GivenUp);
+        self.metrics.count_lease_revocation(&secret.store, RevocationOutcome::GivenUp);
         let (kind, reason) = (LeaseEventKind::Failed, Some("record_unreadable"));
         self.keep(LeaseEvent { kind, id: id.into(), secret, caller: None, reason, request: None }).await;
     }

@@ -4,7 +4,7 @@ use super::lease::LeaseState;
 use super::manager::LeaseManager;
 use super::witness::LeaseEventKind;
 use crate::database::Failed;
-use crate::metrics::labels::Revocation;
+use crate::metrics::labels::RevocationOutcome;
 use crate::model::caller::Caller;
 use crate::model::request_id::RequestId;
 use crate::sealing::random::jitter;
@@ -50,7 +50,7 @@ impl LeaseManager {
         if answer.is_err() {
             return self.revocation_failed(id).await;
         }
-        self.metrics.lease_revocation(&store, Revocation::Ok);
+        self.metrics.count_lease_revocation(&store, RevocationOutcome::Ok);
         if let Err(error) = self.ledger.remove(id).await {
             tracing::warn!(kind = error.kind(), "the end of a lease could not be recorded");
             return Some(Instant::now() + DATABASE_WAIT);
@@ -71,8 +71,8 @@ impl LeaseManager {
             }
             (lease.attempts, Self::event(lease, LeaseEventKind::Failed, Some("revocation_failed")))
         };
-        let outcome = if attempts == TRIES { Revocation::GivenUp } else { Revocation::Failed };
-        self.metrics.lease_revocation(&event.secret.store, outcome);
+        let outcome = if attempts == TRIES { RevocationOutcome::GivenUp } else { RevocationOutcome::Failed };
+        self.metrics.count_lease_revocation(&event.secret.store, outcome);
         if attempts == TRIES {
             tracing::error!(store = %event.secret.store, lease = %event.id, "a lease could not be revoked");
             if let Err(error) = self.ledger.set_state(id, LeaseState::RevocationFailed.as_str()).await {

@@ -114,7 +114,7 @@ fn kv_v1(body: &[u8]) -> Result<Secret, ReadError> {
         return Err(ReadError::Misconfigured);
     }
     let data = values(body.data).map_err(|_| ReadError::Unavailable)?;
-    Ok(Secret { data, version: None, made_at: None, stale: false })
+    Ok(Secret { data, version: None, created_at: None, stale: false })
 }
 
 #[derive(Deserialize)]
@@ -159,14 +159,14 @@ fn kv_v2(body: &[u8]) -> Result<Secret, ReadError> {
     }
     let secret: Versioned<'_> = object(body.data.get().as_bytes()).ok_or(ReadError::Unavailable)?;
     let version = secret.metadata.as_ref().and_then(|metadata| metadata.version);
-    let made_at = secret.metadata.as_ref().and_then(|metadata| metadata.created_time.as_deref()?.parse().ok());
+    let created_at = secret.metadata.as_ref().and_then(|metadata| metadata.created_time.as_deref()?.parse().ok());
     let data = match secret.data.ok_or(ReadError::Unavailable)? {
         // A version written with `null` instead of an object: the secret exists and has no keys. The server states
         // that it is neither deleted nor destroyed.
         null if null.get() == "null" && secret.is_there() => BTreeMap::new(),
         data => values(data).map_err(|_| ReadError::Unavailable)?,
     };
-    Ok(Secret { data, version: version.map(|version| version.to_string()), made_at, stale: false })
+    Ok(Secret { data, version: version.map(|version| version.to_string()), created_at, stale: false })
 }
 
 /// `{"errors":[]}` means that the secret does not exist. For a mount, a route or a namespace that does not exist

@@ -12,7 +12,7 @@ use crate::stores::breaker::Target;
 use crate::stores::outbound::{Answer, CallFault, Outbound, Server, read_body, retry_after};
 use crate::stores::port::OpenFault;
 use crate::traces;
-use crate::trust::{ClientFiles, TrustFiles};
+use crate::trust::{ClientCertificateFiles, TrustFiles};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
@@ -52,7 +52,7 @@ impl Client {
         let client = config
             .client_certificate
             .as_ref()
-            .map(|files| ClientFiles { certificate: files.cert_file.clone(), key: files.key_file.clone() });
+            .map(|files| ClientCertificateFiles { certificate: files.cert_file.clone(), key: files.key_file.clone() });
         let trust = TrustFiles { ca: config.ca_file.clone(), client };
         let http = Outbound::open(&Server {
             store,

@@ -12,7 +12,7 @@ use super::token::{Token, TokenLifetime};
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;
-use crate::model::write::Write;
+use crate::model::write_body::WriteBody;
 use crate::stores::breaker::Target;
 use crate::stores::dynamic::{Created, DynamicStore, Grant};
 use crate::stores::outbound::Answer;
@@ -27,7 +27,12 @@ use vaultrs::api::database::requests::GenerateCredentialsRequest;
 
 #[async_trait]
 impl DynamicStore for VaultStore {
-    async fn create(&self, path: &StorePath, write: Option<&Write>, request: &RequestId) -> Result<Created, ReadError> {
+    async fn create(
+        &self,
+        path: &StorePath,
+        write: Option<&WriteBody>,
+        request: &RequestId,
+    ) -> Result<Created, ReadError> {
         let found = self.mounts.find(path).map(|(mount, _)| mount).filter(|mount| mount.engine == Engine::Dynamic);
         let mount = found.ok_or(ReadError::Unavailable)?;
         let below = mount.below(path).ok_or(ReadError::Misconfigured)?;

@@ -70,7 +70,7 @@ impl Exchange {
             Ok(answer) => (meaning(answer), answer.status, if answer.status == 200 { "decode" } else { "status" }),
             Err(fault) => (Err(ReadError::Unavailable), 0, fault.as_str()),
         };
-        self.metrics.store_request(&self.store, operation, outcome_of(&result), started.elapsed());
+        self.metrics.record_store_request(&self.store, operation, outcome_of(&result), started.elapsed());
         result.map_err(|error| {
             // Absences are normal. The audit log has the path.
             if !matches!(error, ReadError::Absent | ReadError::Deleted) {
@@ -107,7 +107,7 @@ impl Probe for Health {
         let serves = answer.is_ok_and(|answer| !matches!(answer.status, 501..=504));
         // Counted, so that an unreachable server is visible although no other calls are made.
         let outcome = if serves { StoreOutcome::Ok } else { StoreOutcome::Unavailable };
-        self.metrics.store_request(&self.store, StoreOperation::Preflight, outcome, started.elapsed());
+        self.metrics.record_store_request(&self.store, StoreOperation::Preflight, outcome, started.elapsed());
         serves
     }
 }

@@ -41,7 +41,7 @@ impl Body<'_> {
     }
 
     fn secret(&self) -> Option<Secret> {
-        Some(Secret { data: values(self.data?).ok()?, version: None, made_at: None, stale: false })
+        Some(Secret { data: values(self.data?).ok()?, version: None, created_at: None, stale: false })
     }
 
     /// The lease id, if there is one. A malformed one is an error.
@@ -128,7 +128,7 @@ mod tests {
         Secret {
             data: [("K".into(), Some(SecretValue::new("v".into())))].into(),
             version: None,
-            made_at: None,
+            created_at: None,
             stale: false,
         }
     }

@@ -6,7 +6,7 @@
 
 use super::values::{End, Issue, bytes, replay, state, time};
 use crate::database::{Failed, Param, Work};
-use crate::sealing::digest::hex;
+use crate::sealing::digest::to_hex;
 use crate::tickets::port::MAX_BYTES_PER_CALLER;
 use std::collections::HashSet;
 
@@ -47,7 +47,7 @@ pub async fn change_together(
     let owners: Vec<String> = issues.iter().map(|issue| issue.owner.to_text()).collect();
     let ended: Vec<String> = ends.iter().map(|end| end.id.to_string()).collect();
     let replays: Vec<String> =
-        ends.iter().map(|end| replay(end.ending).map_or(String::new(), |digest| hex(digest))).collect();
+        ends.iter().map(|end| replay(end.ending).map_or(String::new(), |digest| to_hex(digest))).collect();
     let most = |number| i64::try_from(number).unwrap_or(i64::MAX);
     let rows = work
         .run(

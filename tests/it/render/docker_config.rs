@@ -5,7 +5,7 @@ use super::bundles::{Variables, bundle, hostile_values, value};
 use super::listener::Listener;
 use super::readers::{Reader, python_docker_config, run};
 use claviger::model::format::Format;
-use claviger::render::{Reason, Refused, render};
+use claviger::render::{RenderError, UnrenderableReason, render};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::process::Command;
@@ -43,8 +43,8 @@ impl Readers {
         let keys = keys(&[(&host, user, password), ("other.example", "u", "p")]);
         let rendered = match render(&bundle(&keys), &Format::DockerConfig.into()) {
             Ok(rendered) => rendered,
-            Err(Refused::Unrenderable(refused)) => {
-                assert_eq!(refused.reason, Reason::ReadersDisagree);
+            Err(RenderError::Unrenderable(refused)) => {
+                assert_eq!(refused.reason, UnrenderableReason::ReadersDisagree);
                 return false;
             }
             Err(other) => panic!("{other}"),

@@ -5,7 +5,7 @@ use super::bundles::{Variables, bundle, hostile_values, named, value};
 use super::compose;
 use super::readers::{Reader, dotenv_expand, next_env, node_dotenv, node_env_file, python_dotenv, run};
 use claviger::model::format::Format;
-use claviger::render::{Reason, Refused, Unrenderable, render};
+use claviger::render::{RenderError, UnrenderableKey, UnrenderableReason, render};
 use proptest::test_runner::{Config, TestRunner};
 
 /// The readers of `dotenv`, except docker compose.
@@ -23,9 +23,13 @@ fn assert_comes_back(readers: &mut [Reader], format: Format, mut variables: Vari
     let alone = |name: &String, value: &String| Variables::from([(name.clone(), value.clone())]);
     variables.retain(|name, value| match render(&bundle(&alone(name, value)), &format.into()) {
         Ok(_) => true,
-        Err(Refused::Unrenderable(Unrenderable { key, reason })) => {
+        Err(RenderError::Unrenderable(UnrenderableKey { key, reason })) => {
             assert_eq!(&key, name, "{value:?}");
-            let reasons = [Reason::ReadersDisagree, Reason::ReadersExpand, Reason::ContainsCarriageReturn];
+            let reasons = [
+                UnrenderableReason::ReadersDisagree,
+                UnrenderableReason::ReadersExpand,
+                UnrenderableReason::ContainsCarriageReturn,
+            ];
             assert!(reasons.contains(&reason), "{value:?}: {reason}");
             false
         }

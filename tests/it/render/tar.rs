@@ -4,7 +4,7 @@
 use super::bundles::{Variables, bundle, hostile_values, named, value};
 use super::readers::{Reader, python_tar, run};
 use claviger::model::format::Format;
-use claviger::render::{Reason, Refused, render};
+use claviger::render::{RenderError, UnrenderableReason, render};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::os::unix::fs::PermissionsExt as _;
@@ -61,8 +61,8 @@ fn any_name_and_any_value_come_back_or_the_name_is_refused() {
             let alone = Variables::from([(name.clone(), value.clone())]);
             match render(&bundle(&alone), &Format::Tar.into()) {
                 Ok(_) => true,
-                Err(Refused::Unrenderable(refused)) => {
-                    assert_eq!(refused.reason, Reason::NotAFileName);
+                Err(RenderError::Unrenderable(refused)) => {
+                    assert_eq!(refused.reason, UnrenderableReason::NotAFileName);
                     false
                 }
                 Err(other) => panic!("{other}"),

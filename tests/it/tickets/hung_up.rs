@@ -1,6 +1,6 @@
 //! A server that closes recently used connections between two requests: clients do not notice.
 
-use super::{Place, Replica, Where};
+use super::{Place, Replica, TicketStorage};
 use crate::rig::postgres::{checked, postgres};
 use claviger::config::database::Url;
 use claviger::tickets::Ending;
@@ -13,7 +13,7 @@ async fn hang_up(url: &str) {
 }
 
 async fn replica(url: &str) -> Replica {
-    let place = Place { url: Url::Postgres(checked(url)), store: Where::Database, _folder: None };
+    let place = Place { url: Url::Postgres(checked(url)), store: TicketStorage::Database, _folder: None };
     place.replica().await
 }
 

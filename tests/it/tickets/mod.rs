@@ -17,7 +17,7 @@ mod unknown;
 use crate::rig::postgres::{checked, postgres};
 use claviger::audit::{AuditLog, ChainHasher, CommitError, Event};
 use claviger::config::database::Url;
-use claviger::config::tickets::{Tickets as Settings, Where};
+use claviger::config::tickets::{TicketStorage, Tickets as Settings};
 use claviger::database::{Database, Step};
 use claviger::metrics::Metrics;
 use claviger::metrics::labels::{EventType, Outcome};
@@ -47,7 +47,7 @@ const MAX_LIVE: usize = 8;
 /// A database of tickets.
 struct Place {
     url: Url,
-    store: Where,
+    store: TicketStorage,
     _folder: Option<TempDir>,
 }
 
@@ -60,16 +60,24 @@ struct Replica {
 
 impl Place {
     fn memory() -> Self {
-        Self { url: Url::SqliteMemory, store: Where::Memory, _folder: None }
+        Self { url: Url::SqliteMemory, store: TicketStorage::Memory, _folder: None }
     }
 
     fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { url: Url::SqliteFile(folder.path().join("claviger.db")), store: Where::Database, _folder: Some(folder) }
+        Self {
+            url: Url::SqliteFile(folder.path().join("claviger.db")),
+            store: TicketStorage::Database,
+            _folder: Some(folder),
+        }
     }
 
     async fn postgres() -> Self {
-        Self { url: Url::Postgres(checked(&postgres().database().await)), store: Where::Database, _folder: None }
+        Self {
+            url: Url::Postgres(checked(&postgres().database().await)),
+            store: TicketStorage::Database,
+            _folder: None,
+        }
     }
 
     async fn replica(&self) -> Replica {

@@ -80,7 +80,7 @@ async fn replicas() -> (Replica, Proxy, Replica) {
     let (port, rest) = rest.split_once('/').unwrap();
     let proxy = Proxy::to(port.parse().unwrap());
     let behind = format!("{before}:{}/{rest}", proxy.port);
-    let place = |url: &str| Place { url: Url::Postgres(checked(url)), store: Where::Database, _folder: None };
+    let place = |url: &str| Place { url: Url::Postgres(checked(url)), store: TicketStorage::Database, _folder: None };
     (place(&behind).replica().await, proxy, place(&url).replica().await)
 }
 

@@ -3,8 +3,8 @@
 use crate::rig::oidc::{Edge, allow};
 use crate::rig::vault_client::{Authority, Client, Kind};
 use claviger::model::branch::Branch;
+use claviger::model::path_encoding;
 use claviger::model::repo::Repo;
-use claviger::model::spelling;
 use serde_json::json;
 use std::fmt::Write as _;
 
@@ -57,9 +57,9 @@ fn reads_the_pairs_that_were_meant(kind: Kind) {
     let pairs = pairs();
     let mut lines = String::new();
     for (repo, branch) in &pairs {
-        spelling::write(&mut lines, repo).unwrap();
+        path_encoding::append(&mut lines, repo).unwrap();
         lines.push('/');
-        spelling::write(&mut lines, branch).unwrap();
+        path_encoding::append(&mut lines, branch).unwrap();
         writeln!(lines).unwrap();
     }
     let file = authority.path("names");

@@ -101,7 +101,7 @@ fn a_version_is_keys_and_values_of_this_secret() {
     let DatedSecret { secret, not_before, expires } = read(&good, SecretValues::Object).unwrap();
     assert_eq!(secret.data, [("K".to_owned(), Some(SecretValue::new("v".into())))].into());
     assert_eq!(secret.version.as_deref(), Some("4387e9f3d6e14c459867679a90fd0f79"));
-    assert_eq!(secret.made_at, Timestamp::from_second(1_493_938_410).ok());
+    assert_eq!(secret.created_at, Timestamp::from_second(1_493_938_410).ok());
     assert_eq!((not_before, expires), (None, None));
     let upper = version(&ID.replace("homelab--a", "HomeLab--A"), "{}", "");
     assert!(read(&upper, SecretValues::Object).is_ok(), "names know no case");
@@ -147,8 +147,8 @@ fn a_secret_outside_its_dates_counts_as_deleted_unless_it_is_to_be_served() {
         (r#""nbf":1,"exp":2"#, false),
     ] {
         let read = || read(&version(ID, "{}", attributes), SecretValues::Object).unwrap();
-        let refused = read().if_valid_now(Expired::Refuse, now).map(|_| ());
+        let refused = read().if_valid_now(ExpiredSecrets::Refuse, now).map(|_| ());
         assert_eq!(refused, if in_time { Ok(()) } else { Err(Deleted) }, "{attributes}");
-        assert!(read().if_valid_now(Expired::Serve, now).is_ok(), "{attributes}");
+        assert!(read().if_valid_now(ExpiredSecrets::Serve, now).is_ok(), "{attributes}");
     }
 }

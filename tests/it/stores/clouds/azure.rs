@@ -7,7 +7,7 @@ use crate::rig::clouds::azure::{
     Azure, CLIENT, TENANT, answer, disabled, error, forbidden, not_found, refused_login, throttled, unauthorized,
 };
 use crate::rig::fake::{Act, status};
-use claviger::config::azure_key_vault::{AzureAuth, Expired};
+use claviger::config::azure_key_vault::{AzureAuth, ExpiredSecrets};
 use claviger::config::secret_values::SecretValues;
 use claviger::stores::OnlineFault;
 use claviger::stores::ReadError::{self, Absent, Deleted, Forbidden, Misconfigured, Unavailable};
@@ -62,7 +62,7 @@ async fn dates_and_being_disabled_are_followed_or_not_as_configured() {
     stub.set("homelab--early", "nbf", json!(4_000_000_000_u64));
     stub.set("homelab--off", "enabled", json!(false));
     let refusing = azure(&stub, NO_CACHE, |_| {});
-    let serving = azure(&stub, NO_CACHE, |config| config.expired = Expired::Serve);
+    let serving = azure(&stub, NO_CACHE, |config| config.expired = ExpiredSecrets::Serve);
     for (path, refused, served) in [
         ("homelab/good", one("K", "v"), one("K", "v")),
         ("homelab/past", Err(Deleted), one("K", "v")),

@@ -9,7 +9,7 @@ use super::super::contract::{Backend, Subject};
 use super::super::{NO_CACHE, Rig};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use claviger::config::azure_key_vault::{AzureAuth, AzureKeyVault, Expired};
+use claviger::config::azure_key_vault::{AzureAuth, AzureKeyVault, ExpiredSecrets};
 use claviger::config::gcp_secret_manager::{GcpAuth, GcpSecretManager};
 use claviger::config::secret_values::SecretValues;
 use claviger::config::stores::Kind;
@@ -121,7 +121,7 @@ async fn a_real_vault_keeps_the_contract_if_one_is_named() {
         proxy_url: None,
         auth,
         values: SecretValues::Object,
-        expired: Expired::Refuse,
+        expired: ExpiredSecrets::Refuse,
         timeout: Duration::from_secs(10),
         cache: NO_CACHE,
     };

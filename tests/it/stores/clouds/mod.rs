@@ -11,7 +11,7 @@ pub(super) use live::Live;
 
 use crate::rig::clouds::azure::{Azure, CLIENT, SCOPE, TENANT};
 use crate::rig::clouds::google::{Google, PROJECT, PROVIDER};
-use claviger::config::azure_key_vault::{AzureAuth, AzureKeyVault, Expired};
+use claviger::config::azure_key_vault::{AzureAuth, AzureKeyVault, ExpiredSecrets};
 use claviger::config::cache::Cache;
 use claviger::config::gcp_secret_manager::{GcpAuth, GcpSecretManager};
 use claviger::config::secret_values::SecretValues;
@@ -50,7 +50,7 @@ fn azure_as(stub: &Azure, dir: TempDir, auth: AzureAuth, cache: Cache, change: i
         proxy_url: None,
         auth,
         values: SecretValues::Object,
-        expired: Expired::Refuse,
+        expired: ExpiredSecrets::Refuse,
         timeout: TIMEOUT,
         cache,
     };

@@ -7,7 +7,7 @@ use claviger::model::lease::LeaseMode;
 use claviger::model::request_id::RequestId;
 use claviger::model::secret::Secret;
 use claviger::model::secret_ref::SecretRef;
-use claviger::model::write::Write;
+use claviger::model::write_body::WriteBody;
 use claviger::stores::{FetchError, Granted, ReadError, Unsuitable};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -43,7 +43,7 @@ impl Keeper {
         write: Option<Value>,
     ) -> Result<Arc<Secret>, FetchError> {
         let secret = SecretRef { store: "vault".into(), path: path.into() };
-        let write = write.map(|body| Write::new(body.as_object().unwrap().clone()));
+        let write = write.map(|body| WriteBody::new(body.as_object().unwrap().clone()));
         let (request, life) = (RequestId::random(), Duration::ZERO);
         let granted =
             Granted { secret: &secret, mode, caller, life, write: write.as_ref(), pods_only: false, request: &request };

@@ -1,9 +1,9 @@
-//! Initial series: every label value that is known at start begins at zero.
+//! Series that start at zero: those of every label value that is known at start.
 
 use super::families::Metrics;
 use super::labels::{
-    AuthenticationOutcome, BreakerScope, CacheOutcome, EventType, Outcome, Pruned, Redemption, Revocation,
-    StoreOperation, StoreOutcome,
+    AuthenticationOutcome, BreakerScope, CacheOutcome, EventType, Outcome, PruneReason, RedemptionOutcome,
+    RevocationOutcome, StoreOperation, StoreOutcome,
 };
 use super::statuses::STATUSES;
 
@@ -11,8 +11,8 @@ use super::statuses::STATUSES;
 pub const NO_AUTHENTICATOR: &str = "none";
 
 impl Metrics {
-    pub(super) fn start_at_zero(&self, authenticators: &[&str], stores: &[&str]) {
-        for outcome in Redemption::ALL {
+    pub(super) fn init_series(&self, authenticators: &[&str], stores: &[&str]) {
+        for outcome in RedemptionOutcome::ALL {
             self.redemptions.with_label_values(&[outcome.as_str()]);
         }
         for name in authenticators.iter().chain(&[NO_AUTHENTICATOR]) {
@@ -36,7 +36,7 @@ impl Metrics {
             for outcome in Outcome::ALL {
                 self.lease_renewals.with_label_values(&[*store, outcome.as_str()]);
             }
-            for outcome in Revocation::ALL {
+            for outcome in RevocationOutcome::ALL {
                 self.lease_revocations.with_label_values(&[*store, outcome.as_str()]);
             }
             self.leases_active.with_label_values(&[*store]);
@@ -44,44 +44,43 @@ impl Metrics {
         }
         self.set_inventory(0, 0);
         self.set_database_data_loss(None);
-        for reason in Pruned::ALL {
+        for reason in PruneReason::ALL {
             self.audit_pruned.with_label_values(&[reason.as_str()]);
         }
-        // Deleted events have their own family, which starts at zero. No server records a restore.
-        let others = [EventType::AuditPruned, EventType::DatabaseRestored];
-        for event in EventType::ALL.iter().filter(|event| !others.contains(event)) {
+        // Deleted events have their own family, and a server never records a restore.
+        let excluded = [EventType::AuditPruned, EventType::DatabaseRestored];
+        for event in EventType::ALL.iter().filter(|event| !excluded.contains(event)) {
             for outcome in Outcome::ALL {
                 self.audit_events.with_label_values(&[event.as_str(), outcome.as_str()]);
             }
         }
     }
 
-    /// The label values of ticket requests come from the error codes, which this room does not know.
-    pub fn start_ticket_requests(&self, outcome: Outcome, code: &str) {
+    /// Starts the series of ticket requests with this outcome and error code at zero.
+    pub fn init_ticket_requests(&self, outcome: Outcome, code: &str) {
         self.ticket_requests.with_label_values(&[outcome.as_str(), code]);
     }
 
-    /// Starts the series of an error code.
-    pub fn start_error(&self, code: &str) {
+    /// Starts the series of an error code at zero.
+    pub fn init_error(&self, code: &str) {
         self.errors.with_label_values(&[code]);
     }
 
-    /// The routes come from the router, which this room does not know. Each starts at zero for every status that
-    /// is sent.
-    pub fn start_route(&self, route: &str, method: &str) {
+    /// Starts the series of a route at zero, one for each HTTP status that is sent.
+    pub fn init_route(&self, route: &str, method: &str) {
         for (_, status) in STATUSES {
             self.http_requests.with_label_values(&[route, method, status]);
         }
         self.http_request_duration.with_label_values(&[route, method]);
     }
 
-    /// A policy in shadow mode that came into force. The outcomes are those of the domain, which this room does not know.
-    pub fn start_shadow(&self, policy: &str, outcome: &str) {
+    /// Starts the series of a new policy in shadow mode with this outcome at zero.
+    pub fn init_shadow(&self, policy: &str, outcome: &str) {
         self.policy_shadow.with_label_values(&[policy, outcome]);
     }
 
-    /// Starts the counter of a new policy.
-    pub fn start_policy(&self, policy: &str) {
+    /// Starts the series of a new policy at zero.
+    pub fn init_policy(&self, policy: &str) {
         self.tickets_issued.with_label_values(&[policy]);
     }
 }

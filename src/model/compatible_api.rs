@@ -1,13 +1,13 @@
-//! The API of a request, if it is not the native one.
+//! The APIs that are compatible with those of other products.
 
-/// An API other than the native one.
+/// An API that is compatible with that of another product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Via {
+pub enum CompatibleApi {
     /// The Vault-compatible API.
     Vault,
 }
 
-impl Via {
+impl CompatibleApi {
     /// The word in audit events.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

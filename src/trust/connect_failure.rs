@@ -1,6 +1,6 @@
-//! The cause of a failed connection, found in an error's source chain. Pure.
+//! The cause of a failed connection, determined from the source chain of an error.
 //!
-//! Error texts are not repeated: they name addresses, and an address may be a secret.
+//! The texts of errors are not used, because they contain addresses, which may be secret.
 
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 use std::error::Error;
@@ -15,25 +15,25 @@ pub enum ConnectFailure {
     UnknownHost,
     /// The certificate is not signed by a trusted CA.
     UnknownIssuer,
-    /// The certificate is for other names.
+    /// The certificate is not valid for the host name.
     WrongName,
     /// The certificate has expired.
     Expired,
     /// The certificate is not valid yet.
     NotYetValid,
-    /// The certificate is a CA certificate that is not itself in the CA file.
+    /// The certificate is a CA certificate, and the CA file does not contain it.
     CaAsEndEntity,
     /// The certificate is invalid for another reason: revoked, malformed, or with a forbidden algorithm or
     /// purpose.
     BadCertificate,
-    /// The server requires a client certificate, and got none or rejected it.
+    /// The server requires a client certificate, and received none or rejected it.
     ClientCertificateRequired,
-    /// The peer does not speak TLS, or shares no TLS version or algorithm with this client.
+    /// The peer does not use TLS, or supports no TLS version or algorithm of this client.
     NoTls,
 }
 
 impl ConnectFailure {
-    /// The value of the log field.
+    /// The value in logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -50,7 +50,7 @@ impl ConnectFailure {
         }
     }
 
-    /// A sentence for people.
+    /// A description for error messages.
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
@@ -74,24 +74,23 @@ impl ConnectFailure {
         }
     }
 
-    /// Whether a retry may succeed: a refused connection may be a restart, a certificate error needs a
-    /// configuration change.
+    /// Whether a retry may succeed: the server may be restarting. A certificate error needs a change of the configuration.
     #[must_use]
-    pub const fn may_pass(self) -> bool {
+    pub const fn is_transient(self) -> bool {
         matches!(self, Self::Refused | Self::UnknownHost)
     }
 
-    /// The cause named by an error or its sources; `None` if they say nothing about the connection.
+    /// Finds the cause in an error or its sources. `None` if none of them is about the connection.
     #[must_use]
-    pub fn of(error: &(dyn Error + 'static)) -> Option<Self> {
-        causes(error).find_map(|cause| {
+    pub fn from_error(error: &(dyn Error + 'static)) -> Option<Self> {
+        source_chain(error).find_map(|cause| {
             if let Some(error) = cause.downcast_ref::<TlsError>() {
-                return of_tls(error);
+                return from_tls_error(error);
             }
             let error = cause.downcast_ref::<io::Error>()?;
             match error.kind() {
                 ErrorKind::ConnectionRefused => Some(Self::Refused),
-                // The standard library's text for every error of `getaddrinfo`, which has no kind.
+                // Errors of `getaddrinfo` have no `ErrorKind`, only this text of the standard library.
                 _ if error.to_string().starts_with("failed to lookup address information") => Some(Self::UnknownHost),
                 _ => None,
             }
@@ -99,9 +98,9 @@ impl ConnectFailure {
     }
 }
 
-/// Whether the peer ended the connection, with or without an alert.
-pub(super) fn was_ended(error: &(dyn Error + 'static)) -> bool {
-    causes(error).any(|cause| {
+/// Whether the peer closed the connection, with or without a TLS alert.
+pub(super) fn is_closed_by_peer(error: &(dyn Error + 'static)) -> bool {
+    source_chain(error).any(|cause| {
         if let Some(TlsError::AlertReceived(_)) = cause.downcast_ref::<TlsError>() {
             return true;
         }
@@ -110,19 +109,19 @@ pub(super) fn was_ended(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-fn of_tls(error: &TlsError) -> Option<ConnectFailure> {
-    use ConnectFailure as Word;
+fn from_tls_error(error: &TlsError) -> Option<ConnectFailure> {
+    use ConnectFailure as Failure;
     Some(match error {
         TlsError::InvalidCertificate(reason) => match reason {
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => Word::UnknownIssuer,
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Word::WrongName,
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Word::Expired,
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Word::NotYetValid,
-            // webpki's own error, for which rustls has no variant.
-            CertificateError::Other(other) if format!("{:?}", other.0) == "CaUsedAsEndEntity" => Word::CaAsEndEntity,
-            _ => Word::BadCertificate,
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => Failure::UnknownIssuer,
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Failure::WrongName,
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Failure::Expired,
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Failure::NotYetValid,
+            // An error of webpki for which rustls has no variant.
+            CertificateError::Other(other) if format!("{:?}", other.0) == "CaUsedAsEndEntity" => Failure::CaAsEndEntity,
+            _ => Failure::BadCertificate,
         },
-        TlsError::NoCertificatesPresented => Word::BadCertificate,
+        TlsError::NoCertificatesPresented => Failure::BadCertificate,
         TlsError::AlertReceived(
             AlertDescription::CertificateRequired
             | AlertDescription::BadCertificate
@@ -132,19 +131,19 @@ fn of_tls(error: &TlsError) -> Option<ConnectFailure> {
             | AlertDescription::CertificateUnknown
             | AlertDescription::UnknownCA
             | AlertDescription::AccessDenied,
-        ) => Word::ClientCertificateRequired,
+        ) => Failure::ClientCertificateRequired,
         TlsError::AlertReceived(_)
         | TlsError::InvalidMessage(_)
         | TlsError::PeerIncompatible(_)
         | TlsError::PeerMisbehaved(_)
         | TlsError::InappropriateMessage { .. }
-        | TlsError::InappropriateHandshakeMessage { .. } => Word::NoTls,
+        | TlsError::InappropriateHandshakeMessage { .. } => Failure::NoTls,
         _ => return None,
     })
 }
 
-/// An error and its sources. An `io::Error` does not return the error inside it as its source.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+/// An error and its sources. The error inside an `io::Error` is included, which `source` does not return.
+fn source_chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| {
         let error: &'a (dyn Error + 'static) = *error;
         match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {

@@ -1,0 +1,105 @@
+//! A value that is built from files, and rebuilt when one of them changes.
+
+use arc_swap::ArcSwap;
+use std::fmt;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// File attributes that reveal a change of the file. Symbolic links, such as `..data` of the kubelet, are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileStamp {
+    modified: SystemTime,
+    length: u64,
+    device: u64,
+    /// Needed because a replacement file may have the same time and length.
+    inode: u64,
+}
+
+/// The stamp of each file. `None` for a file whose attributes cannot be read.
+pub(super) fn file_stamps(files: &[PathBuf]) -> Vec<Option<FileStamp>> {
+    files.iter().map(|file| stamp(file)).collect()
+}
+
+fn stamp(file: &Path) -> Option<FileStamp> {
+    let metadata = std::fs::metadata(file).ok()?;
+    Some(FileStamp {
+        modified: metadata.modified().ok()?,
+        length: metadata.len(),
+        device: metadata.dev(),
+        inode: metadata.ino(),
+    })
+}
+
+type Build<T> = fn(&[PathBuf]) -> Option<T>;
+
+/// A value with the files that it is built from.
+pub(super) struct FileValue<T> {
+    owner: Box<str>,
+    setting: &'static str,
+    files: Vec<PathBuf>,
+    build: Build<T>,
+    current: ArcSwap<FileState<T>>,
+}
+
+struct FileState<T> {
+    /// The stamps at the last read, whether the files were valid or not.
+    stamps: Vec<Option<FileStamp>>,
+    value: Arc<T>,
+}
+
+impl<T> FileValue<T> {
+    /// Reads the files. `owner` and `setting` are for the log.
+    ///
+    /// # Errors
+    /// The files are invalid.
+    pub(super) fn open(owner: &str, setting: &'static str, files: Vec<PathBuf>, build: Build<T>) -> Result<Self, ()> {
+        // Taken before the read, so that a file that is replaced in between is read again.
+        let stamps = file_stamps(&files);
+        let value = Arc::new(build(&files).ok_or(())?);
+        let current = ArcSwap::from_pointee(FileState { stamps, value });
+        Ok(Self { owner: owner.into(), setting, files, build, current })
+    }
+
+    /// The current value. Reads the files only if a stamp has changed. That blocks, but takes less time than the TLS handshake that
+    /// needs it.
+    pub(super) fn current(&self) -> Arc<T> {
+        let last = self.current.load_full();
+        let stamps = file_stamps(&self.files);
+        if stamps == last.stamps {
+            return last.value.clone();
+        }
+        self.rebuild(stamps, &last).0
+    }
+
+    /// Reads the files, whether changed or not.
+    ///
+    /// # Errors
+    /// The files are invalid; the last valid value stays.
+    pub(super) fn reload(&self) -> Result<(), ()> {
+        let last = self.current.load_full();
+        if self.rebuild(file_stamps(&self.files), &last).1 { Ok(()) } else { Err(()) }
+    }
+
+    /// Reads the files. Returns the current value, and whether the files were valid.
+    fn rebuild(&self, stamps: Vec<Option<FileStamp>>, last: &FileState<T>) -> (Arc<T>, bool) {
+        let (owner, setting) = (&*self.owner, self.setting);
+        let built = (self.build)(&self.files).map(Arc::new);
+        let is_valid = built.is_some();
+        if is_valid {
+            tracing::info!(owner, setting, "certificates reloaded");
+        } else {
+            tracing::error!(owner, setting, "certificate reload failed; keeping the previous certificates");
+        }
+        let value = built.unwrap_or_else(|| last.value.clone());
+        self.current.store(Arc::new(FileState { stamps, value: value.clone() }));
+        (value, is_valid)
+    }
+}
+
+impl<T> fmt::Debug for FileValue<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileValue").field("owner", &self.owner).field("setting", &self.setting).finish_non_exhaustive()
+    }
+}
