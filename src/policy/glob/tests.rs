@@ -203,7 +203,7 @@ fn only_patterns_without_wildcards_are_literal() {
     }
 }
 
-/// Mostly valid patterns, in all combinations of their elements.
+/// Generates mostly valid patterns from all syntax elements.
 fn pattern() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
         "a",

@@ -200,7 +200,7 @@ fn an_invalid_deny_without_a_valid_version_denies_broadly() {
     spec["subjects"][0]["kubernetes"]["serviceAccounts"] = json!(["build"]);
     spec["condition"] = json!("1 +");
     resources.apply_changes(applied(object("p", 4, spec.clone())));
-    assert_eq!(denied(&mut resources), [false, true, false], "each broken version is read anew");
+    assert_eq!(denied(&mut resources), [false, true, false], "each invalid version is compiled again");
     spec["effect"] = json!("allow");
     resources.apply_changes(applied(object("p", 5, spec)));
     assert_eq!(denied(&mut resources), [false, false, false]);
@@ -267,7 +267,7 @@ fn only_the_oldest_policies_up_to_the_limit_are_active() {
     resources.apply_changes(applied(object("team-b/p", 1, deny())));
     let active = names(&resources.resolve_names(no_owner));
     assert_eq!(active.len(), MAX_PER_NAMESPACE + 1);
-    assert!(!active.contains(&"team-a/p-0000".to_owned()), "the youngest");
+    assert!(!active.contains(&"team-a/p-0000".to_owned()), "the youngest is not active");
     assert!(active.contains(&"team-b/p".to_owned()));
     assert_eq!(reason(&resources, "team-a/p-0000"), "Invalid");
     assert!(resources.to_read_again(ResourceKind::Policy, 10).is_empty());

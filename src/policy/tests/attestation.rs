@@ -72,7 +72,7 @@ fn an_attestation_without_a_valid_value_does_not_match() {
         ("attest: {repo: 'caller.pipelineRun.params.repo'}", facts_with_params(json!({"repo": ["site"]}))),
         ("attest: {repo: 'caller.pipelineRun.params.repo'}", facts_with_params(json!({"repo": null}))),
         ("attest: {repo: 'caller.claims.repo'}", Facts::default()),
-        // Only one of two values is attested.
+        // Only one of the two expressions yields a value.
         (BY_LABEL, facts_with_labels(&[("repo", "site")])),
         (BY_LABEL, facts_with_labels(&[("branch", "main")])),
     ] {
@@ -97,7 +97,7 @@ fn a_contradicting_attestation_denies_regardless_of_other_policies() {
     let elsewhere = || allow("elsewhere", &format!("repos: [other]\nbranches: [other]\n{REPO_BY_LABEL}"));
     assert_eq!(ask(vec![lax(), elsewhere()], "shop"), "attestation_failed: elsewhere");
     assert_eq!(ask(vec![lax(), elsewhere()], "site"), "site@main: lax");
-    // Neither do its effect and its condition.
+    // Its effect and its condition have no effect either.
     assert_eq!(
         ask(vec![lax(), deny("d", &format!("repos: [other]\nbranches: [other]\n{REPO_BY_LABEL}"))], "shop"),
         "attestation_failed: d"
@@ -132,7 +132,7 @@ fn a_missing_attested_value_denies_only_if_no_other_policy_allows() {
     assert_eq!(ask(vec![lax(), strict()], "shop"), "shop@main: lax");
     assert_eq!(ask(vec![lax(), strict()], "site"), "attestation_failed: strict");
     assert_eq!(ask(vec![lax()], "site"), "no_policy_matches: ");
-    // A matching deny policy does not count as an allow.
+    // A matching deny policy does not allow the request.
     assert_eq!(ask(vec![deny("d", ""), strict()], "shop"), "attestation_failed: strict");
     assert_eq!(ask(vec![deny("d", ""), lax(), strict()], "shop"), "denied_by_policy: d");
     assert_eq!(ask(vec![deny("d", "")], "shop"), "denied_by_policy: d");
@@ -210,7 +210,7 @@ fn contradicting_attestations_deny() {
         outcome(vec![one(), other()], &caller, &facts, &request_for("site", "main")),
         "attestation_failed: other"
     );
-    // An absent value does not contradict, but its policy does not match.
+    // An attestation without a value contradicts nothing, but its policy does not match.
     let absent = allow("z", "attest: {repo: 'caller.pod.labels.none'}");
     assert_eq!(outcome(vec![one(), absent], &caller, &facts, &left_out), "site@main: one");
 }
@@ -223,7 +223,7 @@ fn a_deny_policy_matches_if_its_attestation_fails() {
         outcome(vec![lax(), deny("d", lines)], &caller, facts, &request_for("site", "main"))
     };
     let narrow = "repos: [site]\nbranches: [main]\n";
-    // For an attested, absent, wrongly typed or invalid value the deny policy matches, unless its patterns do not.
+    // The deny policy matches if its patterns match: with an attested value, and without a valid one.
     for facts in [site(), facts_with_labels(&[]), Facts::default(), facts_with_labels(&[("repo", "a:b")])] {
         assert_eq!(ask(&format!("{narrow}{REPO_BY_LABEL}"), &facts), "denied_by_policy: d", "{facts:?}");
         assert_eq!(

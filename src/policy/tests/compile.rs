@@ -1,4 +1,4 @@
-//! Compilation: all faults are found at once, each with its place.
+//! Compilation: all faults are reported at once, each with its JSON pointer.
 
 use super::{bounds, bounds_with_ceiling, faults, faults_as_text, faults_within, policy, spec};
 use crate::policy::Policy;

@@ -1,4 +1,4 @@
-//! Decisions: each allowed request has a denied counterpart.
+//! Decisions: for each allowed request there is a similar one that is denied.
 
 use super::{
     bounds, bounds_with_ceiling, decide, expect_denial, expect_grant, names, oidc_caller, paths, pod, policy,
@@ -235,7 +235,7 @@ fn stored(name: &str, rest: &str) -> Policy {
     let text = format!(
         "subjects: [{{oidc: {{issuer: github, claims: {{actor: 'dependabot[bot]'}}}}}}]\nrepos: ['**']\nbranches: ['**']\n{rest}"
     );
-    assert!(Policy::compile(name, &spec(&text), &bounds()).is_err(), "nobody may write it anew");
+    assert!(Policy::compile(name, &spec(&text), &bounds()).is_err(), "a new policy like this is refused");
     Policy::compile_stored(name, &spec(&text), &bounds()).expect(name)
 }
 

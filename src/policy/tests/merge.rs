@@ -98,7 +98,7 @@ fn a_missing_secret_is_skipped_unless_required() {
     let results = || vec![Err(Absence::Absent), Err(Absence::Deleted), Err(Absence::Absent)];
     let merged = merge(&reads(optional, results()), None).expect("merges");
     assert!(merged.entries.is_empty());
-    // A secret that is granted twice counts twice as missing.
+    // Three grants of two missing secrets count as two.
     assert_eq!(merged.missing, 2);
     for absence in [Absence::Absent, Absence::Deleted] {
         let required = reads(

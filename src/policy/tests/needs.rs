@@ -1,4 +1,4 @@
-//! The facts that a decision needs: only those of expressions that are evaluated.
+//! The facts that a decision needs: those that evaluated expressions use.
 
 use super::{oidc_caller, partial_request, pod, policy, request_for};
 use crate::policy::{Policy, PolicySet};

@@ -22,7 +22,7 @@ fn deny(name: &str, lines: &str) -> Policy {
     policy(name, &format!("{ANYONE}effect: deny\n{repos}{lines}"))
 }
 
-/// What each policy in shadow mode would change for a request by ticket.
+/// What each policy in shadow mode would change for a request that needs a ticket, as text.
 fn evaluate_shadows(policies: Vec<Policy>, facts: &Facts, unverified_request: &UnverifiedRequest) -> String {
     let set = PolicySet::new(policies);
     let caller = pod("ci", "bot");
