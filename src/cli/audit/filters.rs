@@ -67,7 +67,7 @@ pub fn parse_time(option: &str, text: &str) -> Result<String, CommandError> {
     let days = days.map(|days| Duration::from_secs(u64::from(days) * 24 * 60 * 60));
     if let Some(age) = days.or_else(|| duration::parse(text).ok()) {
         let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
-        // An age beyond the earliest time sets no limit.
+        // A time that cannot be represented is replaced by 1970, which is before every event.
         return Ok(SystemClock.now().checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH).to_string());
     }
     let time: Result<Timestamp, _> = text.parse();

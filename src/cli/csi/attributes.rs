@@ -32,7 +32,7 @@ pub struct Attributes {
     pub tokens: Option<SecretValue>,
 }
 
-/// How the bundle becomes files.
+/// How the downloaded secrets become files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Layout {
     /// One file for each key, with its name.
@@ -42,7 +42,7 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// The format to download. For files by key it is `tar`, which can have values of any bytes.
+    /// The format to download. For `FilePerKey` it is `tar`, because it holds arbitrary bytes.
     pub const fn format(&self) -> Format {
         match self {
             Self::FilePerKey => Format::Tar,
@@ -62,18 +62,20 @@ impl Attributes {
         let [repo, branch, keys, required, format, file, mode] = PARAMETERS.map(|name| given.remove(name));
         if given.keys().any(|name| is_misspelt(name)) {
             return Err(invalid(
-                "A parameter is misspelt. They are repo, branch, keys, required, format, file and mode.",
+                "A parameter is misspelt. The parameters are repo, branch, keys, required, format, file and mode.",
             ));
         }
         let required = match required.as_deref() {
             None | Some("false") => None,
             Some("true") => Some(true),
-            Some(_) => return Err(invalid("Correct the parameter required: it must be \"true\" or \"false\".")),
+            Some(_) => return Err(invalid("Correct the parameter \"required\": it must be \"true\" or \"false\".")),
         };
         let keys = keys.map(|keys| parse_keys(&keys)).transpose()?;
         let layout = parse_layout(format.as_deref(), file)?;
         let mode = mode.as_deref().unwrap_or(DEFAULT_MODE).parse().map_err(|_| {
-            invalid("Correct the parameter mode: it must be octal permissions that let the owner read, as \"0444\".")
+            invalid(
+                "Correct the parameter \"mode\": it must be octal permissions that let the owner read, as \"0444\".",
+            )
         })?;
         let request = TicketRequest { repo, branch, ttl: None, keys, required };
         Ok(Self { request, layout, mode, pod_uid, tokens })
@@ -92,7 +94,9 @@ fn is_misspelt(name: &str) -> bool {
 fn parse_keys(text: &str) -> Result<Vec<String>, MountError> {
     let keys: Vec<String> = text.split(',').map(|key| key.trim().to_owned()).collect();
     if keys.iter().any(String::is_empty) {
-        return Err(MountError::parameters("Correct the parameter keys: it must be names with commas between them."));
+        return Err(MountError::parameters(
+            "Correct the parameter \"keys\": it must be names with commas between them.",
+        ));
     }
     Ok(keys)
 }
@@ -100,17 +104,19 @@ fn parse_keys(text: &str) -> Result<Vec<String>, MountError> {
 fn parse_layout(format: Option<&str>, file: Option<String>) -> Result<Layout, MountError> {
     let format = format.map(str::parse).transpose().map_err(|_| {
         MountError::parameters(
-            "Correct the parameter format: it must be export, dotenv, dotenv-expand, json, raw, tar, docker-config, npmrc or netrc.",
+            "Correct the parameter \"format\": it must be export, dotenv, dotenv-expand, json, raw, tar, docker-config, npmrc or netrc.",
         )
     })?;
     match (format, file) {
         (None, None) => Ok(Layout::FilePerKey),
-        (Some(_), None) => Err(MountError::parameters("Add the parameter file: format goes with it.")),
+        (Some(_), None) => {
+            Err(MountError::parameters("Add the parameter \"file\": \"format\" is allowed only together with it."))
+        }
         (format, Some(path)) if is_valid_path(&path) => {
             Ok(Layout::SingleFile { path, format: format.unwrap_or_default() })
         }
         (_, Some(_)) => Err(MountError::parameters(
-            "Correct the parameter file: it must be a relative path without control characters whose names do not begin with \"..\".",
+            "Correct the parameter \"file\": it must be a relative path. Its names must not begin with \"..\" or contain control characters.",
         )),
     }
 }
@@ -158,8 +164,8 @@ mod tests {
 
     #[test]
     fn default_is_a_world_readable_file_for_each_key() {
-        for none in [json!({}), json!({"required": "false", "mode": "444"})] {
-            let attributes = parse(&none).unwrap_or_else(|why| panic!("{why}"));
+        for defaults in [json!({}), json!({"required": "false", "mode": "444"})] {
+            let attributes = parse(&defaults).unwrap_or_else(|why| panic!("{why}"));
             assert_eq!((attributes.request, attributes.mode.bits()), (TicketRequest::default(), 0o444));
             assert_eq!((attributes.layout.format(), attributes.layout), (Format::Tar, Layout::FilePerKey));
         }
@@ -180,14 +186,15 @@ mod tests {
             ),
         ] {
             for value in values {
-                let why = parse(&json!({ (name): value })).err().unwrap_or_else(|| panic!("{name}={value} was taken"));
+                let why =
+                    parse(&json!({ (name): value })).err().unwrap_or_else(|| panic!("{name}={value} was accepted"));
                 assert!(why.starts_with("invalid_parameters: ") && why.contains(name), "{name}={value}: {why}");
                 assert!(value.len() < 3 || !why.contains(value), "{why}");
             }
         }
         for format in ["", "xml", "Json"] {
             let why = parse(&json!({"format": format, "file": "x"})).err();
-            assert!(why.as_ref().is_some_and(|why| why.contains("parameter format")), "{why:?}");
+            assert!(why.as_ref().is_some_and(|why| why.contains("parameter \"format\"")), "{why:?}");
         }
         assert!(parse(&json!({"format": "json"})).err().is_some_and(|why| why.contains("parameter file")));
         for text in ["", "[]", "null", "{\"repo\":1}", "{\"repo\":null}", "{\"repo\":\"a\"} x"] {
