@@ -8,7 +8,6 @@ use crate::model::compatible_api::CompatibleApi;
 use crate::model::request_id::RequestId;
 use crate::model::shadow::{ShadowOutcome, ShadowVerdict};
 use crate::wire::audit_event::{AuditEvent, CallerView, PodView, SecretView, ShadowView};
-use crate::wire::inert_json;
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -54,7 +53,7 @@ impl ChainHasher {
         let seq = head.seq + 1;
         let ticket_id = event.ticket_id.map(|id| id.to_string());
         let id = format!("{}.{seq}", head.chain);
-        let text = inert_json::to_string(&AuditEvent {
+        let text = AuditEvent {
             id: &id,
             time,
             chain: &head.chain,
@@ -86,7 +85,8 @@ impl ChainHasher {
             duration_ms: u64::try_from(event.took.as_millis()).unwrap_or(u64::MAX),
             count: event.count,
             shadow: event.shadow.iter().map(shadow_view).collect(),
-        })?;
+        }
+        .to_text()?;
         let hash = self.hash(&text);
         let prev_hash = std::mem::replace(&mut head.hash, hash.clone());
         head.seq = seq;

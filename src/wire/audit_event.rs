@@ -1,11 +1,11 @@
-//! The JSON form of an audit event, which is hashed and stored. No field can hold a secret value.
+//! The JSON form of an audit event, which is hashed and stored. No field can hold a secret value. `audit_text`
+//! writes it; in tests, `serde` does too.
 
-use serde::Serialize;
 use std::net::IpAddr;
 
 /// An event without `hash`. Its JSON text is hashed, and [`append_hash`] appends the hash.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone)]
+#[cfg_attr(test, derive(serde::Serialize), serde(rename_all = "camelCase"))]
 pub struct AuditEvent<'a> {
     /// `<chain>.<seq>`.
     pub id: &'a str,
@@ -18,7 +18,7 @@ pub struct AuditEvent<'a> {
     /// Hash of the previous event; for a chain's first event, the head of the previous chain, or zeros.
     pub prev_hash: &'a str,
     /// Event type, for example `ticket.issued`.
-    #[serde(rename = "type")]
+    #[cfg_attr(test, serde(rename = "type"))]
     pub kind: &'a str,
     /// `ok`, `denied` or `failed`.
     pub outcome: &'a str,
@@ -43,27 +43,27 @@ pub struct AuditEvent<'a> {
     /// Claviger's id of the request.
     pub request_id: Option<&'a str>,
     /// The caller's own id of the request, if it was valid.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, serde(skip_serializing_if = "Option::is_none"))]
     pub client_request_id: Option<&'a str>,
     /// Trace id, if the request is traced.
     pub trace_id: Option<&'a str>,
     /// `vault` for a request to the Vault-compatible API.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, serde(skip_serializing_if = "Option::is_none"))]
     pub via: Option<&'a str>,
     /// Duration in milliseconds.
     pub duration_ms: u64,
     /// Number of similar events that this one stands for, if they are aggregated.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, serde(skip_serializing_if = "Option::is_none"))]
     pub count: Option<u64>,
     /// What policies in shadow mode would have changed. Left out if there are none, as in events that were written before shadow mode
     /// existed.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, serde(skip_serializing_if = "Vec::is_empty"))]
     pub shadow: Vec<ShadowView<'a>>,
 }
 
 /// A policy in shadow mode that applies to the request.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone)]
+#[cfg_attr(test, derive(serde::Serialize), serde(rename_all = "camelCase"))]
 pub struct ShadowView<'a> {
     /// Name of the policy.
     pub policy: &'a str,
@@ -74,8 +74,8 @@ pub struct ShadowView<'a> {
 }
 
 /// The caller in an event.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone)]
+#[cfg_attr(test, derive(serde::Serialize), serde(rename_all = "camelCase"))]
 pub struct CallerView<'a> {
     /// Configured name of the authenticator.
     pub issuer: &'a str,
@@ -90,7 +90,8 @@ pub struct CallerView<'a> {
 }
 
 /// The pod in an event.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
+#[cfg_attr(test, derive(serde::Serialize))]
 pub struct PodView<'a> {
     /// Name of the pod.
     pub name: &'a str,
@@ -99,7 +100,8 @@ pub struct PodView<'a> {
 }
 
 /// A secret in an audit event: its location and version, never its value.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
+#[cfg_attr(test, derive(serde::Serialize))]
 pub struct SecretView<'a> {
     /// Name of the store.
     pub store: &'a str,

@@ -3,6 +3,7 @@
 
 pub mod audit_event;
 pub mod audit_list;
+mod audit_text;
 pub mod caller;
 pub mod crd;
 pub mod decision;
