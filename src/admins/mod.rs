@@ -1,19 +1,19 @@
-//! THE ADMINISTRATORS: authorisation by the API server's `SubjectAccessReview` or by the static list. All others
-//! are refused.
+//! THE ADMINISTRATORS: authorisation by the API server's `SubjectAccessReview` or by the static list. Every other
+//! user is refused.
 
+mod permission_cache;
 mod port;
-mod recent;
 mod static_entries;
 
-pub use port::{Act, AdminRefusal, AdminsError, Resource, Verb};
+pub use port::{AdminAction, AdminRefusal, AdminsError, Resource, Verb};
 
-use crate::cluster::access_review::{Access, AccessDecision};
+use crate::cluster::access_review::{AccessDecision, ResourceAttributes};
 use crate::cluster::{CallFailure, Cluster, ClusterError, Clusters};
 use crate::config::Config;
 use crate::config::administrators::StaticAdministrator;
 use crate::config::authenticators::Kind;
 use crate::model::applicant::{Applicant, ReviewedUser};
-use recent::{Allowed, Recent};
+use permission_cache::{Permission, PermissionCache};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,80 +22,86 @@ const GROUP: &str = "claviger.dev";
 
 /// The rules that decide who may administer.
 pub struct Administrators {
-    /// The clients for reviews, by authenticator, for those that are configured for reviews.
+    /// The clusters that review users, by authenticator.
     clusters: BTreeMap<Arc<str>, Arc<Cluster>>,
     static_entries: Vec<StaticAdministrator>,
-    recent: Recent,
+    permissions: PermissionCache,
 }
 
 impl Administrators {
-    /// Creates the rules of a configuration. A cluster without a client allows nothing.
+    /// Creates the rules of a configuration. A cluster without a client in `clusters` allows nothing.
     #[must_use]
     pub fn open(config: &Config, clusters: &Clusters) -> Self {
-        let mut asked = BTreeMap::new();
+        let mut reviewing = BTreeMap::new();
         for authenticator in &config.authenticators {
             if config.administrators.subject_access_review.contains(&authenticator.name)
                 && let Kind::Kubernetes(kubernetes) = &authenticator.kind
                 && let Some(cluster) = clusters.get(kubernetes.kubeconfig.as_deref())
             {
-                asked.insert(authenticator.name.clone(), cluster);
+                reviewing.insert(authenticator.name.clone(), cluster);
             }
         }
         Self {
-            clusters: asked,
+            clusters: reviewing,
             static_entries: config.administrators.static_administrators.clone(),
-            recent: Recent::default(),
+            permissions: PermissionCache::default(),
         }
     }
 
-    /// Whether a user may perform an action.
+    /// Allows an action only with an explicit permission.
     ///
     /// # Errors
-    /// Any result other than an explicit permission.
-    pub async fn authorise(&self, applicant: &Applicant, act: Act<'_>) -> Result<(), AdminsError> {
+    /// `Refused` if the user may not perform the action, `Unavailable` if the API server does not tell.
+    pub async fn authorise(&self, applicant: &Applicant, action: AdminAction<'_>) -> Result<(), AdminsError> {
         match &applicant.user {
-            Some(user) => self.review(&applicant.caller.issuer, user, act).await,
+            Some(user) => self.review(&applicant.caller.issuer, user, action).await,
             None if static_entries::lists(&self.static_entries, &applicant.caller) => Ok(()),
             None => Err(AdminsError::Refused(AdminRefusal::NotListed)),
         }
     }
 
-    /// A permission is cached briefly; writes never use the cache.
-    async fn review(&self, issuer: &Arc<str>, user: &Arc<ReviewedUser>, act: Act<'_>) -> Result<(), AdminsError> {
+    /// Asks the user's cluster. A permission to read is cached briefly; a write is reviewed each time.
+    async fn review(
+        &self,
+        issuer: &Arc<str>,
+        user: &Arc<ReviewedUser>,
+        action: AdminAction<'_>,
+    ) -> Result<(), AdminsError> {
         let Some(cluster) = self.clusters.get(issuer) else {
             return Err(AdminsError::Refused(AdminRefusal::NotListed));
         };
-        let allowed = (!act.verb.writes()).then(|| Allowed::new(issuer, user, act));
-        if let Some(allowed) = &allowed
-            && self.recent.holds(allowed).await
+        let cacheable = (!action.verb.is_write()).then(|| Permission::new(issuer, user, action));
+        if let Some(permission) = &cacheable
+            && self.permissions.contains(permission).await
         {
             return Ok(());
         }
-        let access = Access { group: GROUP, resource: act.resource.as_str(), verb: act.verb.as_str(), name: act.name };
+        let (resource, verb) = (action.resource.as_str(), action.verb.as_str());
+        let access = ResourceAttributes { group: GROUP, resource, verb, name: action.name };
         match cluster.access_review(user, access).await {
             Ok(AccessDecision::Allowed) => {
-                if let Some(allowed) = allowed {
-                    self.recent.hold(allowed).await;
+                if let Some(permission) = cacheable {
+                    self.permissions.insert(permission).await;
                 }
                 Ok(())
             }
             Ok(AccessDecision::Denied) => Err(AdminsError::Refused(AdminRefusal::Denied)),
             Ok(AccessDecision::NoOpinion) => Err(AdminsError::Refused(AdminRefusal::NoOpinion)),
-            Err(error) => Err(unavailable(issuer, error)),
+            Err(error) => Err(log_unavailable(issuer, error)),
         }
     }
 }
 
-fn unavailable(authenticator: &str, error: ClusterError) -> AdminsError {
-    let ClusterError::Unavailable(trouble) = error;
-    if trouble == CallFailure::Credentials {
+fn log_unavailable(authenticator: &str, error: ClusterError) -> AdminsError {
+    let ClusterError::Unavailable(failure) = error;
+    if failure == CallFailure::Credentials {
         tracing::error!(
             authenticator,
-            trouble = trouble.as_str(),
+            trouble = failure.as_str(),
             "the API server rejects the broker's credentials or RBAC; administrator requests fail"
         );
     } else {
-        tracing::warn!(authenticator, trouble = trouble.as_str(), "a SubjectAccessReview failed");
+        tracing::warn!(authenticator, trouble = failure.as_str(), "a SubjectAccessReview failed");
     }
     AdminsError::Unavailable
 }

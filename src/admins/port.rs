@@ -1,4 +1,4 @@
-//! The port: the actions of administrators, and the reasons for refusals.
+//! The port: the actions of administrators, and why they are refused.
 
 /// The verb, in the terms of Kubernetes RBAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,7 +31,7 @@ impl Verb {
         }
     }
 
-    pub(super) const fn writes(self) -> bool {
+    pub(super) const fn is_write(self) -> bool {
         matches!(self, Self::Create | Self::Update | Self::Delete | Self::DeleteCollection)
     }
 }
@@ -65,14 +65,12 @@ impl Resource {
     }
 }
 
-/// An action.
+/// An action on one object or on all objects of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Act<'a> {
-    /// The verb.
+pub struct AdminAction<'a> {
     pub verb: Verb,
-    /// The resource.
     pub resource: Resource,
-    /// The name of an object, so that a role can be limited to some names; `None` for all objects.
+    /// The name of the object, which roles can restrict (`resourceNames`). `None` for all objects.
     pub name: Option<&'a str>,
 }
 
@@ -82,17 +80,17 @@ pub enum AdminsError {
     /// The user is refused.
     #[error("not an administrator: {}", .0.as_str())]
     Refused(AdminRefusal),
-    /// The API server cannot be reached. The action is not allowed.
-    #[error("the API server cannot be asked about an administrator")]
+    /// The API server gives no usable response. The action is not allowed.
+    #[error("the API server gave no usable response to a SubjectAccessReview")]
     Unavailable,
 }
 
-/// Why a user was refused, for the audit event.
+/// Why a user is refused, for the audit event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AdminRefusal {
-    /// An authorizer of the API server denies it.
+    /// An authorizer of the API server denies the action.
     Denied,
-    /// No authorizer of the API server allows it, and none denies it.
+    /// No authorizer of the API server allows or denies the action.
     NoOpinion,
     /// The holder of an OIDC token is not in the static list, or the user's cluster is not configured for reviews.
     NotListed,

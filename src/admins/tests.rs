@@ -22,66 +22,66 @@ fn user(name: &str) -> Applicant {
     Applicant { caller: caller("cluster", &Value::Null), user: Some(Arc::new(user)) }
 }
 
-fn bearer(issuer: &str, claims: &Value) -> Applicant {
+fn oidc_applicant(issuer: &str, claims: &Value) -> Applicant {
     Applicant { caller: caller(issuer, claims), user: None }
 }
 
-const fn act(verb: Verb) -> Act<'static> {
-    Act { verb, resource: Resource::Policies, name: None }
+const fn action(verb: Verb) -> AdminAction<'static> {
+    AdminAction { verb, resource: Resource::Policies, name: None }
 }
 
 const VERBS: [Verb; 6] = [Verb::Get, Verb::List, Verb::Create, Verb::Update, Verb::Delete, Verb::DeleteCollection];
 
-async fn asking(fake: &Fake) -> Administrators {
+async fn with_cluster(fake: &Fake) -> Administrators {
     let cluster = Arc::new(fake.cluster().await);
     Administrators {
         clusters: [("cluster".into(), cluster)].into(),
         static_entries: Vec::new(),
-        recent: Recent::default(),
+        permissions: PermissionCache::default(),
     }
 }
 
-fn listing(claims: &Value) -> Administrators {
+fn with_static_entry(claims: &Value) -> Administrators {
     let claims = claims.as_object().unwrap().clone().into_iter().collect();
     let static_entries = vec![StaticAdministrator { authenticator: "dev".into(), claims }];
-    Administrators { clusters: BTreeMap::new(), static_entries, recent: Recent::default() }
+    Administrators { clusters: BTreeMap::new(), static_entries, permissions: PermissionCache::default() }
 }
 
-async fn said(status: &str) -> Fake {
+async fn reviewing(status: &str) -> Fake {
     Fake::answering(201, &format!(r#"{{"kind":"SubjectAccessReview","status":{status}}}"#)).await
 }
 
 #[tokio::test]
-async fn a_user_may_what_the_api_server_allows_and_nothing_else() {
-    let refused = |why| Err(AdminsError::Refused(why));
+async fn only_an_explicit_permission_of_the_api_server_allows_an_action() {
+    let refused = |refusal| Err(AdminsError::Refused(refusal));
     for (fake, expected) in [
-        (said(r#"{"allowed":true}"#).await, Ok(())),
-        (said(r#"{"allowed":false}"#).await, refused(AdminRefusal::NoOpinion)),
-        (said(r#"{"allowed":false,"denied":true}"#).await, refused(AdminRefusal::Denied)),
-        (said(r#"{"allowed":false,"evaluationError":"x"}"#).await, refused(AdminRefusal::NoOpinion)),
+        (reviewing(r#"{"allowed":true}"#).await, Ok(())),
+        (reviewing(r#"{"allowed":false}"#).await, refused(AdminRefusal::NoOpinion)),
+        (reviewing(r#"{"allowed":false,"denied":true}"#).await, refused(AdminRefusal::Denied)),
+        (reviewing(r#"{"allowed":false,"evaluationError":"x"}"#).await, refused(AdminRefusal::NoOpinion)),
         (Fake::answering(403, "{}").await, Err(AdminsError::Unavailable)),
         (Fake::answering(500, "{}").await, Err(AdminsError::Unavailable)),
         (Fake::absent().await, Err(AdminsError::Unavailable)),
     ] {
-        let admins = asking(&fake).await;
+        let admins = with_cluster(&fake).await;
         for verb in VERBS {
-            assert_eq!(admins.authorise(&user("alice"), act(verb)).await, expected, "{verb:?}");
+            assert_eq!(admins.authorise(&user("alice"), action(verb)).await, expected, "{verb:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_user_of_a_cluster_that_is_not_asked_may_nothing() {
-    let admins = listing(&json!({"role": "admin"}));
+async fn a_user_of_a_cluster_that_is_not_configured_for_reviews_is_refused() {
+    let admins = with_static_entry(&json!({"role": "admin"}));
     let refused = Err(AdminsError::Refused(AdminRefusal::NotListed));
-    assert_eq!(admins.authorise(&user("alice"), act(Verb::Get)).await, refused);
+    assert_eq!(admins.authorise(&user("alice"), action(Verb::Get)).await, refused);
 }
 
 #[tokio::test]
-async fn a_bearer_is_never_asked_about_and_must_be_listed_claim_by_claim() {
-    let admins = listing(&json!({"role": "admin", "level": 3}));
+async fn an_oidc_caller_is_not_reviewed_and_must_have_every_claim_of_an_entry() {
+    let admins = with_static_entry(&json!({"role": "admin", "level": 3}));
     let listed = json!({"role": "admin", "level": 3, "more": true});
-    assert_eq!(admins.authorise(&bearer("dev", &listed), act(Verb::Delete)).await, Ok(()));
+    assert_eq!(admins.authorise(&oidc_applicant("dev", &listed), action(Verb::Delete)).await, Ok(()));
     let refused = Err(AdminsError::Refused(AdminRefusal::NotListed));
     for (issuer, claims) in [
         ("github", listed.clone()),
@@ -92,36 +92,43 @@ async fn a_bearer_is_never_asked_about_and_must_be_listed_claim_by_claim() {
         ("dev", json!({"level": 3})),
         ("dev", json!({})),
     ] {
-        assert_eq!(admins.authorise(&bearer(issuer, &claims), act(Verb::Get)).await, refused, "{issuer} {claims}");
+        assert_eq!(
+            admins.authorise(&oidc_applicant(issuer, &claims), action(Verb::Get)).await,
+            refused,
+            "{issuer} {claims}"
+        );
     }
-    let yes = asking(&said(r#"{"allowed":true}"#).await).await;
-    assert_eq!(yes.authorise(&bearer("cluster", &listed), act(Verb::Get)).await, refused);
-    assert_eq!(listing(&json!({})).authorise(&bearer("dev", &listed), act(Verb::Get)).await, refused);
+    let allowing = with_cluster(&reviewing(r#"{"allowed":true}"#).await).await;
+    assert_eq!(allowing.authorise(&oidc_applicant("cluster", &listed), action(Verb::Get)).await, refused);
+    assert_eq!(
+        with_static_entry(&json!({})).authorise(&oidc_applicant("dev", &listed), action(Verb::Get)).await,
+        refused
+    );
 }
 
 #[tokio::test]
-async fn a_yes_is_believed_for_five_seconds_and_never_for_writes() {
-    let mut admins = asking(&said(r#"{"allowed":true}"#).await).await;
-    let (alice, list) = (user("alice"), act(Verb::List));
+async fn a_permission_to_read_is_cached_for_five_seconds_and_one_to_write_is_not() {
+    let mut admins = with_cluster(&reviewing(r#"{"allowed":true}"#).await).await;
+    let (alice, list) = (user("alice"), action(Verb::List));
     for verb in VERBS {
-        assert_eq!(admins.authorise(&alice, act(verb)).await, Ok(()));
+        assert_eq!(admins.authorise(&alice, action(verb)).await, Ok(()));
     }
     // From here on the API server is unreachable.
-    let gone: Arc<Cluster> = Arc::new(Fake::absent().await.cluster().await);
-    admins.clusters.insert("cluster".into(), gone);
+    let unreachable: Arc<Cluster> = Arc::new(Fake::absent().await.cluster().await);
+    admins.clusters.insert("cluster".into(), unreachable);
     let unavailable = Err(AdminsError::Unavailable);
     assert_eq!(admins.authorise(&alice, list).await, Ok(()));
-    assert_eq!(admins.authorise(&alice, act(Verb::Get)).await, Ok(()));
+    assert_eq!(admins.authorise(&alice, action(Verb::Get)).await, Ok(()));
     for verb in [Verb::Create, Verb::Update, Verb::Delete, Verb::DeleteCollection] {
-        assert_eq!(admins.authorise(&alice, act(verb)).await, unavailable, "{verb:?}");
+        assert_eq!(admins.authorise(&alice, action(verb)).await, unavailable, "{verb:?}");
     }
     let others = [
         (user("mallory"), list),
-        (alice.clone(), Act { name: Some("a"), ..list }),
-        (alice.clone(), Act { resource: Resource::Audit, ..list }),
+        (alice.clone(), AdminAction { name: Some("a"), ..list }),
+        (alice.clone(), AdminAction { resource: Resource::Audit, ..list }),
     ];
-    for (who, what) in others {
-        assert_eq!(admins.authorise(&who, what).await, unavailable, "{what:?}");
+    for (user, action) in others {
+        assert_eq!(admins.authorise(&user, action).await, unavailable, "{action:?}");
     }
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(3)).await;

@@ -31,7 +31,7 @@ pub fn check(config: &Config) -> FileFindings {
             Ok(checked) => {
                 let warnings = checked.warnings.iter().map(|warning| Fault::new(&kubeconfig, warning.to_string()));
                 found.warnings.extend(warnings);
-                if let Some(own) = checked.own {
+                if let Some(own) = checked.own_token {
                     // The audience of the broker's own token is that of the API server. If it has several, the
                     // configured one may be another.
                     if own.audiences == [kubernetes.audience.as_str()] {

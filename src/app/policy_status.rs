@@ -1,7 +1,7 @@
 //! Writes the statuses of custom resources. One replica writes at a time, and only the statuses that differ.
 
 use super::policy_resources::PolicyResourceWatcher;
-use crate::cluster::{CallFailure, Cluster, ClusterError, Lease, StatusWritten};
+use crate::cluster::{CallFailure, Cluster, ClusterError, LeaderLease, StatusWritten};
 use crate::model::clock::Clock;
 use crate::model::policy_resource::{ObservedStatus, ResourceKey};
 use crate::policy::PendingStatus;
@@ -27,7 +27,7 @@ const REWRITE_AFTER: Duration = Duration::from_secs(10);
 
 /// Writes statuses until the process stops, then releases the lease.
 pub async fn write_statuses(watcher: PolicyResourceWatcher, clock: Arc<dyn Clock>, mut stopped: watch::Receiver<bool>) {
-    let lease = watcher.cluster.lease(LEASE_NAME);
+    let lease = watcher.cluster.leader_lease(LEASE_NAME);
     let mut writer = StatusWriter { watcher, clock, lease, recent_writes: HashMap::new(), is_failure_logged: false };
     let mut changes = writer.watcher.register.status_changes();
     let mut ticks = interval(POLL_INTERVAL);
@@ -54,7 +54,7 @@ pub async fn write_statuses(watcher: PolicyResourceWatcher, clock: Arc<dyn Clock
 struct StatusWriter {
     watcher: PolicyResourceWatcher,
     clock: Arc<dyn Clock>,
-    lease: Lease,
+    lease: LeaderLease,
     /// The statuses of the last [`REWRITE_AFTER`], and when they were written.
     recent_writes: HashMap<ResourceKey, (Instant, PendingStatus)>,
     /// Whether writing fails at present, and that was logged.
@@ -63,7 +63,7 @@ struct StatusWriter {
 
 impl StatusWriter {
     async fn write_pending(&mut self) {
-        match self.lease.hold(self.clock.now()).await {
+        match self.lease.acquire_or_renew(self.clock.now()).await {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => return self.log_failure(&error.to_string()),
@@ -76,7 +76,7 @@ impl StatusWriter {
         let now = self.clock.now();
         for chunk in pending.chunks(MAX_CONCURRENT_WRITES) {
             // The lease is renewed here when that is due.
-            if !self.lease.hold(self.clock.now()).await.unwrap_or_else(|_| self.lease.is_held()) {
+            if !self.lease.acquire_or_renew(self.clock.now()).await.unwrap_or_else(|_| self.lease.is_held()) {
                 return;
             }
             let writes = chunk.iter().map(|status| write_status(self.watcher.cluster.clone(), status.clone(), now));

@@ -1,8 +1,8 @@
-//! Attestation by one cluster: looks up the pod, its `TaskRun` and its `PipelineRun`.
+//! Attestation by one cluster: looks up the caller's pod, its `TaskRun` and its `PipelineRun`.
 
 use super::admission::Admission;
 use super::error::AttestError;
-use super::recent::{CachedFact, FactState, LookupResult, Recent};
+use super::fact_cache::{CachedFact, FactCache, FactState, LookupResult};
 use super::shared_runs::SharedRuns;
 use super::sizes::{pod_bytes, run_bytes, task_run_bytes};
 use super::task_run::{Chain, Link};
@@ -19,62 +19,64 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
-/// Time limit for the look-ups of the pod and both runs.
+/// Time limit for the look-ups of the pod and of both runs together.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Asks one API server. Look-ups run in tasks of their own, and a clone shares the caches.
+/// Looks up facts at one API server. A clone shares the caches; look-ups run in their own tasks, each with a clone.
 #[derive(Clone)]
 pub struct ClusterAttestor {
     name: Arc<str>,
     cluster: Arc<Cluster>,
-    pods: Arc<Recent<Pod>>,
-    task_runs: Arc<Recent<TaskRun>>,
-    runs: Arc<Recent<PipelineRunFacts>>,
+    pods: Arc<FactCache<Pod>>,
+    task_runs: Arc<FactCache<TaskRun>>,
+    /// The verified runs, by the uid of the pod.
+    pipeline_runs: Arc<FactCache<PipelineRunFacts>>,
     shared_runs: SharedRuns,
     admission: Arc<Admission>,
 }
 
 impl ClusterAttestor {
     pub fn new(name: Arc<str>, cluster: Arc<Cluster>, admission_policy: AdmissionPolicy) -> Self {
-        let (pods, task_runs, runs) = (Recent::new(pod_bytes), Recent::new(task_run_bytes), Recent::new(run_bytes));
+        let (pods, task_runs) = (FactCache::new(pod_bytes), FactCache::new(task_run_bytes));
+        let pipeline_runs = FactCache::new(run_bytes);
         let shared_runs = SharedRuns::new(name.clone(), cluster.clone());
         let admission = Arc::new(Admission::new(admission_policy));
-        Self { name, cluster, pods, task_runs, runs, shared_runs, admission }
+        Self { name, cluster, pods, task_runs, pipeline_runs, shared_runs, admission }
     }
 
     /// The needed facts. Each object is looked up once, even if several facts need it.
     pub async fn facts(&self, workload: &Workload, needs: Needs) -> Result<Facts, AttestError> {
         let mut facts = Facts::default();
-        let asks_of_runs = needs.pipeline_run || needs.task_run;
-        facts.runs_withheld = asks_of_runs && !self.admission.runs_may_attest()?;
+        let needs_runs = needs.pipeline_run || needs.task_run;
+        facts.runs_withheld = needs_runs && !self.admission.runs_may_attest()?;
         if needs.pipeline_run && !facts.runs_withheld {
-            let run = self.pipeline_run(workload).await?.known()?;
+            let run = self.pipeline_run(workload).await?.into_result()?;
             facts.pipeline_run = run.map(|run| PipelineRunFacts::clone(&run));
         }
         if needs.task_run && !facts.runs_withheld {
-            facts.task_run = self.task_run(workload).await?.known()?.map(|run| run.facts.clone());
+            facts.task_run = self.task_run(workload).await?.into_result()?.map(|run| run.facts.clone());
         }
         if needs.pod {
-            facts.pod = self.pod(workload).await?.known()?.map(|pod| pod.facts.clone());
+            facts.pod = self.pod(workload).await?.into_result()?.map(|pod| pod.facts.clone());
         }
         Ok(facts)
     }
 
     /// Reads the admission policy periodically. Never returns unless the policy is off.
-    pub async fn follow_admission_policy(&self) {
-        self.admission.follow(&self.cluster, &self.name).await;
+    pub async fn poll_admission_policy(&self) {
+        self.admission.poll(&self.cluster, &self.name).await;
     }
 
-    /// Reads the admission policy once: its state, or why runs attest nothing.
-    pub async fn admission_policy(&self) -> Result<&'static str, String> {
+    /// Reads the admission policy once. Returns its state, or why runs attest nothing.
+    pub async fn check_admission_policy(&self) -> Result<&'static str, String> {
         if self.admission.is_disabled() {
             return Ok("off");
         }
         let found = self.admission.refresh(&self.cluster, &self.name).await;
-        let word = found.as_ref().map_or("unreadable", |found| found.state.as_str());
+        let state = found.as_ref().map_or("unreadable", |found| found.state.as_str());
         match self.admission.runs_may_attest() {
-            Ok(true) => Ok(word),
-            _ => Err(format!("{word}, and attestation.admissionPolicy is require")),
+            Ok(true) => Ok(state),
+            _ => Err(format!("{state}, and attestation.admissionPolicy is require")),
         }
     }
 
@@ -83,9 +85,9 @@ impl ClusterAttestor {
         Ok(!self.pod(workload).await?.fact().is_some_and(|pod| pod.is_running_as(workload)))
     }
 
-    /// The addresses of this pod while it runs. Those of an ended pod may belong to another one.
+    /// The addresses of this pod. None if the pod has ended, because another pod may have got its addresses.
     pub async fn addresses(&self, workload: &Workload) -> Result<Vec<IpAddr>, AttestError> {
-        let pod = self.pod(workload).await?.known()?.filter(|pod| pod.is_running_as(workload));
+        let pod = self.pod(workload).await?.into_result()?.filter(|pod| pod.is_running_as(workload));
         let ips = pod.iter().flat_map(|pod| &pod.facts.ips);
         Ok(ips.filter_map(|ip| ip.parse().ok()).map(|ip: IpAddr| ip.to_canonical()).collect())
     }
@@ -95,47 +97,47 @@ impl ClusterAttestor {
         let lookup = || {
             let (attestor, workload) = (self.clone(), workload.clone());
             async move {
-                let since = Instant::now();
+                let started_at = Instant::now();
                 let pod = attestor.cluster.pod(&workload.namespace, &workload.pod.name).await;
                 let pod = pod.map_err(|error| attestor.unavailable("pod", error))?;
                 let pod = pod.filter(|pod| pod.uid == workload.pod.uid);
-                Ok(CachedFact::new(pod.map_or(FactState::Absent, |pod| FactState::There(Arc::new(pod))), since))
+                Ok(CachedFact::new(pod.map_or(FactState::Absent, |pod| FactState::Present(Arc::new(pod))), started_at))
             }
         };
         self.pods.find(&workload.pod.uid, lookup).await
     }
 
-    /// The `TaskRun` that Tekton made the pod for.
+    /// The `TaskRun` that Tekton created the pod for.
     async fn task_run(&self, workload: &Workload) -> LookupResult<TaskRun> {
         let lookup = || {
             let (attestor, workload) = (self.clone(), workload.clone());
-            async move { attestor.with_deadline(attestor.task_run_now(&workload)).await }
+            async move { attestor.with_deadline(attestor.look_up_task_run(&workload)).await }
         };
         self.task_runs.find(&workload.pod.uid, lookup).await
     }
 
-    async fn task_run_now(&self, workload: &Workload) -> LookupResult<TaskRun> {
-        let since = Instant::now();
+    async fn look_up_task_run(&self, workload: &Workload) -> LookupResult<TaskRun> {
+        let started_at = Instant::now();
         let pod = self.pod(workload).await?;
         let chain = match pod.fact() {
             Some(pod) => task_run::verify(&self.cluster, workload, pod).await,
             None => Ok(Chain::Broken(Link::Pod)),
         };
-        self.concluded(workload, chain, since, pod.until)
+        self.cached_fact(workload, chain, started_at, pod.expires_at)
     }
 
-    /// The `PipelineRun` that the pod works for.
+    /// The `PipelineRun` that the pod belongs to.
     async fn pipeline_run(&self, workload: &Workload) -> LookupResult<PipelineRunFacts> {
         let lookup = || {
             let (attestor, workload) = (self.clone(), workload.clone());
-            async move { attestor.with_deadline(attestor.pipeline_run_now(&workload)).await }
+            async move { attestor.with_deadline(attestor.look_up_pipeline_run(&workload)).await }
         };
-        self.runs.find(&workload.pod.uid, lookup).await
+        self.pipeline_runs.find(&workload.pod.uid, lookup).await
     }
 
-    async fn pipeline_run_now(&self, workload: &Workload) -> LookupResult<PipelineRunFacts> {
-        let since = Instant::now();
-        // The labels of the pod are only a hint: a wrong one costs a read whose result is not used.
+    async fn look_up_pipeline_run(&self, workload: &Workload) -> LookupResult<PipelineRunFacts> {
+        let started_at = Instant::now();
+        // The labels of the pod are only a hint. If they are wrong, the run that is read ahead is not used.
         let pod = self.pod(workload).await?;
         let hint = pod.fact().and_then(|pod| pipeline_run::labelled_run(pod));
         let read_ahead = async {
@@ -145,38 +147,38 @@ impl ClusterAttestor {
         };
         let (task_run, ()) = join(self.task_run(workload), read_ahead).await;
         let task_run = task_run?;
-        let below = match &task_run.seen {
-            FactState::There(below) => below,
-            FactState::NotYet => return Ok(task_run.about(FactState::NotYet)),
-            FactState::Absent => return Ok(task_run.about(FactState::Absent)),
+        let verified = match &task_run.state {
+            FactState::Present(verified) => verified,
+            FactState::NotYet => return Ok(task_run.with_state(FactState::NotYet)),
+            FactState::Absent => return Ok(task_run.with_state(FactState::Absent)),
         };
-        let Some((version, claimed)) = pipeline_run::controlling_run(below) else {
-            return self.concluded(workload, Ok(Chain::Broken(Link::TaskRunOwner)), since, task_run.until);
+        let Some((version, claimed)) = pipeline_run::controlling_run(verified) else {
+            return self.cached_fact(workload, Ok(Chain::Broken(Link::TaskRunOwner)), started_at, task_run.expires_at);
         };
         let mut run = self.shared_runs.find(version, &workload.namespace, claimed, None).await?;
-        if !run.fact().is_some_and(|run| pipeline_run::lists(run, below)) {
-            // It may have been read before Tekton listed this `TaskRun`.
-            run = self.shared_runs.find(version, &workload.namespace, claimed, Some(since)).await?;
+        if !run.fact().is_some_and(|run| pipeline_run::lists(run, verified)) {
+            // The cached run may have been read before Tekton listed this `TaskRun`.
+            run = self.shared_runs.find(version, &workload.namespace, claimed, Some(started_at)).await?;
         }
-        let chain = pipeline_run::verify(&self.cluster, &workload.namespace, run.fact(), below).await;
-        self.concluded(workload, chain, since, task_run.until.min(run.until))
+        let chain = pipeline_run::verify(&self.cluster, &workload.namespace, run.fact(), verified).await;
+        self.cached_fact(workload, chain, started_at, task_run.expires_at.min(run.expires_at))
     }
 
-    async fn with_deadline<V>(&self, chain: impl Future<Output = LookupResult<V>>) -> LookupResult<V> {
-        let found = timeout(DEADLINE, chain).await;
+    async fn with_deadline<V>(&self, lookup: impl Future<Output = LookupResult<V>>) -> LookupResult<V> {
+        let found = timeout(DEADLINE, lookup).await;
         found.unwrap_or_else(|_| Err(self.unavailable("chain", CallFailure::Timeout.into())))
     }
 
-    /// The result of a chain. It is based on the link below, which may have been cached.
-    fn concluded<V>(
+    /// The result of verifying a chain. It expires at `max_expiry` at the latest, with the cached object that it is based on.
+    fn cached_fact<V>(
         &self,
         workload: &Workload,
         chain: Result<Chain<V>, ClusterError>,
-        since: Instant,
-        believed_until: Instant,
+        started_at: Instant,
+        max_expiry: Instant,
     ) -> LookupResult<V> {
-        let (seen, link) = match chain.map_err(|error| self.unavailable("run", error))? {
-            Chain::Verified(fact) => (FactState::There(Arc::new(fact)), None),
+        let (state, link) = match chain.map_err(|error| self.unavailable("run", error))? {
+            Chain::Verified(fact) => (FactState::Present(Arc::new(fact)), None),
             Chain::NotYet(link) => (FactState::NotYet, Some(link)),
             Chain::Broken(link) => (FactState::Absent, Some(link)),
         };
@@ -185,16 +187,16 @@ impl ClusterAttestor {
                 authenticator = &*self.name,
                 pod_uid = %workload.pod.uid,
                 link = link.as_str(),
-                is_pending = matches!(seen, FactState::NotYet),
+                is_pending = matches!(state, FactState::NotYet),
                 "no verifiable run for the pod"
             );
         }
-        let mut finding = CachedFact::new(seen, since);
-        finding.until = finding.until.min(believed_until);
-        Ok(finding)
+        let mut cached = CachedFact::new(state, started_at);
+        cached.expires_at = cached.expires_at.min(max_expiry);
+        Ok(cached)
     }
 
-    fn unavailable(&self, what: &'static str, error: ClusterError) -> AttestError {
-        AttestError::unavailable(&self.name, what, error)
+    fn unavailable(&self, object: &'static str, error: ClusterError) -> AttestError {
+        AttestError::log_unavailable(&self.name, object, error)
     }
 }

@@ -1,32 +1,32 @@
-//! Errors of attestation.
+//! The errors of attestation.
 
 use crate::cluster::{CallFailure, ClusterError};
 
 /// Why there are no facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AttestError {
-    /// The pod names a run whose status Tekton has not yet written.
+    /// The pod belongs to a run whose status Tekton has not yet written.
     #[error("Tekton has not yet recorded the caller's pod in its run")]
     NotYet,
-    /// The API server gave no usable answer.
+    /// The API server gave no usable response.
     #[error("the caller's pod or run could not be looked up")]
     Unavailable,
 }
 
 impl AttestError {
-    /// Logs why the API server gave no usable answer. `authenticator` is the configured name, `what` the kind of object.
-    pub(super) fn unavailable(authenticator: &str, what: &'static str, error: ClusterError) -> Self {
-        let ClusterError::Unavailable(trouble) = error;
-        if trouble == CallFailure::Credentials {
+    /// Logs why the API server gave no usable response about a kind of object, and returns [`Self::Unavailable`].
+    pub(super) fn log_unavailable(authenticator: &str, object: &'static str, error: ClusterError) -> Self {
+        let ClusterError::Unavailable(failure) = error;
+        if failure == CallFailure::Credentials {
             tracing::error!(
                 authenticator,
-                what,
-                trouble = trouble.as_str(),
+                what = object,
+                trouble = failure.as_str(),
                 "the API server refuses the broker's own credentials or their RBAC (get of pods, and of taskruns and \
                  pipelineruns in tekton.dev): policies that attest give nothing"
             );
         } else {
-            tracing::warn!(authenticator, what, trouble = trouble.as_str(), "a lookup of caller facts failed");
+            tracing::warn!(authenticator, what = object, trouble = failure.as_str(), "a lookup of caller facts failed");
         }
         Self::Unavailable
     }

@@ -1,13 +1,13 @@
 //! Stage 2, attestation: a caller becomes facts about its build. They come from the cluster, never from the caller.
 //!
-//! A fact that does not exist is absent, and policies decide what that means. It is an error if the API server gives no usable
-//! answer, or if Tekton has not yet written a needed status.
+//! A fact that does not exist is absent, and policies decide what that means. Attestation fails if the API server gives no usable
+//! response, or if Tekton has not yet written a needed status.
 
 mod admission;
 mod cluster_attestor;
 mod error;
+mod fact_cache;
 mod pipeline_run;
-mod recent;
 mod shared_runs;
 mod sizes;
 mod task_order;
@@ -26,12 +26,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// The attestor of each authenticator that is a cluster. Callers of other authenticators have no facts.
+/// The attestors of the authenticators that are clusters, by name. Callers of other authenticators have no facts.
 pub struct Attestors(BTreeMap<Arc<str>, ClusterAttestor>);
 
 impl Attestors {
-    /// Opens one for every authenticator that is a cluster. One without a client in `clusters` is left out: its callers cannot be
-    /// authenticated either.
+    /// Opens an attestor for every authenticator that is a cluster. A cluster without a client in `clusters` is left out: its
+    /// callers cannot be authenticated either.
     #[must_use]
     pub fn open(configured: &[Authenticator], clusters: &Clusters, admission_policy: AdmissionPolicy) -> Self {
         let attestor = |authenticator: &Authenticator| match &authenticator.kind {
@@ -50,22 +50,23 @@ impl Attestors {
         self.0.keys()
     }
 
-    /// Reads the admission policies of all clusters periodically. Never returns unless they are off.
-    pub async fn follow_admission_policies(&self) {
-        join_all(self.0.values().map(ClusterAttestor::follow_admission_policy)).await;
+    /// Reads the admission policies of all clusters periodically. Never returns unless all of them are off.
+    pub async fn poll_admission_policies(&self) {
+        join_all(self.0.values().map(ClusterAttestor::poll_admission_policy)).await;
     }
 
-    /// Reads the admission policy of each cluster once: its state, or why runs attest nothing there.
+    /// Reads the admission policy of each cluster once. For each authenticator, returns the policy's state, or why runs attest
+    /// nothing.
     pub async fn check_admission_policies(&self) -> Vec<(Arc<str>, Result<&'static str, String>)> {
         let attestors =
-            self.0.iter().map(|(name, attestor)| async { (name.clone(), attestor.admission_policy().await) });
+            self.0.iter().map(|(name, attestor)| async { (name.clone(), attestor.check_admission_policy().await) });
         join_all(attestors).await
     }
 
-    /// Whether the pod of a caller has ended. False for a caller without a pod, or of another authenticator than a cluster.
+    /// Whether the caller's pod has ended. False for a caller without a pod or of an authenticator that is not a cluster.
     ///
     /// # Errors
-    /// If the API server gives no usable answer.
+    /// The API server gives no usable response.
     pub async fn has_ended(&self, caller: &Caller) -> Result<bool, AttestError> {
         match (self.0.get(&caller.issuer), &caller.workload) {
             (Some(attestor), Some(workload)) => attestor.has_ended(workload).await,
@@ -73,10 +74,10 @@ impl Attestors {
         }
     }
 
-    /// The addresses of the caller's pod while it runs. A caller without a pod has none.
+    /// The addresses of the caller's pod. None if the caller has no pod or the pod has ended.
     ///
     /// # Errors
-    /// If the API server gives no usable answer.
+    /// The API server gives no usable response.
     pub async fn addresses(&self, caller: &Caller) -> Result<Vec<IpAddr>, AttestError> {
         match (self.0.get(&caller.issuer), &caller.workload) {
             (Some(attestor), Some(workload)) => attestor.addresses(workload).await,
@@ -87,7 +88,7 @@ impl Attestors {
     /// The needed facts about a caller.
     ///
     /// # Errors
-    /// If the API server gives no usable answer, or Tekton has not yet written a needed status.
+    /// The API server gives no usable response, or Tekton has not yet written a needed status.
     pub async fn facts(&self, caller: &Caller, needs: Needs) -> Result<Facts, AttestError> {
         match (self.0.get(&caller.issuer), &caller.workload) {
             (Some(attestor), Some(workload)) => attestor.facts(workload, needs).await,

@@ -1,7 +1,7 @@
 //! Finds and verifies the `PipelineRun` of a verified `TaskRun`.
 
 use super::task_order;
-use super::task_run::{Chain, Link, TASK_RUN, claim};
+use super::task_run::{Chain, Link, TASK_RUN, tekton_controller};
 use crate::cluster::pod::Pod;
 use crate::cluster::tekton::{Child, PipelineRun, TaskRun, Version};
 use crate::cluster::{Cluster, ClusterError, Owner};
@@ -13,33 +13,33 @@ const PIPELINE_RUN: &str = "PipelineRun";
 const NAME_LABEL: &str = "tekton.dev/pipelineRun";
 const UID_LABEL: &str = "tekton.dev/pipelineRunUID";
 
-/// The `PipelineRun` that a `TaskRun` names as its controller.
+/// Version and owner reference of the `PipelineRun` that a `TaskRun` names as its controller.
 pub fn controlling_run(task_run: &TaskRun) -> Option<(Version, &Owner)> {
-    claim(task_run.controller.as_ref(), PIPELINE_RUN)
+    tekton_controller(task_run.controller.as_ref(), PIPELINE_RUN)
 }
 
-/// The `PipelineRun` of a pod by its labels, which prove nothing: it may be read ahead while the `TaskRun` is verified.
+/// The `PipelineRun` that a pod's labels name. Labels prove nothing, so the run may only be read ahead while the `TaskRun` is verified.
 pub fn labelled_run(pod: &Pod) -> Option<(Version, Owner)> {
-    let (version, task_run) = claim(pod.controller.as_ref(), TASK_RUN)?;
+    let (version, task_run) = tekton_controller(pod.controller.as_ref(), TASK_RUN)?;
     let label = |name| pod.facts.labels.get(name).cloned();
     let (api_version, kind) = (task_run.api_version.clone(), PIPELINE_RUN.to_owned());
     Some((version, Owner { api_version, kind, name: label(NAME_LABEL)?, uid: label(UID_LABEL)? }))
 }
 
-/// Whether the status of a run names a `TaskRun`.
+/// Whether the status of a run lists a `TaskRun`.
 pub fn lists(run: &PipelineRun, task_run: &TaskRun) -> bool {
-    child(run, task_run).is_some()
+    find_child(run, task_run).is_some()
 }
 
-fn child<'a>(run: &'a PipelineRun, task_run: &TaskRun) -> Option<&'a Child> {
+fn find_child<'a>(run: &'a PipelineRun, task_run: &TaskRun) -> Option<&'a Child> {
     run.children.iter().find(|child| child.kind == TASK_RUN && child.name == task_run.facts.name)
 }
 
-/// The facts of the `PipelineRun` that was found for what the `TaskRun` claims. One that has not ended may list the `TaskRun` in a
-/// moment: Tekton writes its status after it has made the `TaskRun`.
+/// Verifies that a `PipelineRun` created a `TaskRun`, and returns the facts of the run. `found` is the run that the `TaskRun` claims
+/// as its controller. `NotYet` if it does not list the `TaskRun`: Tekton writes the status of a run after it has created the `TaskRun`.
 ///
 /// # Errors
-/// If the API server gives no usable answer.
+/// The API server gives no usable response.
 pub async fn verify(
     cluster: &Cluster,
     namespace: &str,
@@ -49,7 +49,7 @@ pub async fn verify(
     let Some(run) = found.filter(|run| !run.is_completed) else {
         return Ok(Chain::Broken(Link::PipelineRun));
     };
-    let Some(child) = child(run, task_run) else {
+    let Some(child) = find_child(run, task_run) else {
         return Ok(Chain::NotYet(Link::PipelineRun));
     };
     if !task_order::is_only_child_of_task(run, child) {

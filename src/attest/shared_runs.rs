@@ -1,7 +1,7 @@
-//! The `PipelineRun`s, read once for all pods of a run.
+//! The cache of unverified `PipelineRun`s, so that a run is read once for all its pods.
 
 use super::error::AttestError;
-use super::recent::{CachedFact, FactState, LookupResult, Recent};
+use super::fact_cache::{CachedFact, FactCache, FactState, LookupResult};
 use super::sizes::run_bytes;
 use crate::cluster::tekton::{PipelineRun, Version};
 use crate::cluster::{Cluster, Owner};
@@ -13,42 +13,43 @@ use tokio::time::Instant;
 pub struct SharedRuns {
     name: Arc<str>,
     cluster: Arc<Cluster>,
-    recent: Arc<Recent<PipelineRun>>,
+    cache: Arc<FactCache<PipelineRun>>,
 }
 
 impl SharedRuns {
-    /// None is read yet. `name` is the authenticator's, for the log.
+    /// An empty cache. `name` is the authenticator's, for the log.
     pub fn new(name: Arc<str>, cluster: Arc<Cluster>) -> Self {
         let bytes = |run: &PipelineRun| {
             let children: usize = run.children.iter().map(|child| 96 + child.name.len()).sum();
             run_bytes(&run.facts) + children + 256 * run.tasks.len()
         };
-        Self { name, cluster, recent: Recent::new(bytes) }
+        Self { name, cluster, cache: FactCache::new(bytes) }
     }
 
-    /// The run that an object claims as its owner, if its uid is the claimed one. With `from`, it was read then or later.
+    /// The run that an object claims as its owner; absent if its uid is not the claimed one. A cached run that was read before
+    /// `not_before` is not used.
     ///
     /// # Errors
-    /// If the API server gives no usable answer.
+    /// The API server gives no usable response.
     pub async fn find(
         &self,
         version: Version,
         namespace: &str,
         claimed: &Owner,
-        from: Option<Instant>,
+        not_before: Option<Instant>,
     ) -> LookupResult<PipelineRun> {
-        // Both name and uid are claims, so that neither alone may hide the run of another claim.
+        // Name and uid are only claims. The key has both, so that a false claim does not affect the entry of a true one.
         let key = format!("{version:?}/{namespace}/{}/{}", claimed.name, claimed.uid);
         let lookup = || {
             let (shared, namespace, claimed) = (self.clone(), namespace.to_owned(), claimed.clone());
             async move {
-                let began = Instant::now();
+                let started_at = Instant::now();
                 let found = shared.cluster.pipeline_run(version, &namespace, &claimed.name).await;
-                let found = found.map_err(|error| AttestError::unavailable(&shared.name, "run", error))?;
+                let found = found.map_err(|error| AttestError::log_unavailable(&shared.name, "run", error))?;
                 let run = found.filter(|run| run.uid == claimed.uid);
-                Ok(CachedFact::new(run.map_or(FactState::Absent, |run| FactState::There(Arc::new(run))), began))
+                Ok(CachedFact::new(run.map_or(FactState::Absent, |run| FactState::Present(Arc::new(run))), started_at))
             }
         };
-        self.recent.find_from(&key, from, lookup).await
+        self.cache.find_not_before(&key, not_before, lookup).await
     }
 }

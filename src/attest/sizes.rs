@@ -1,4 +1,4 @@
-//! The approximate size of what is cached.
+//! The approximate sizes of cached objects.
 
 use crate::cluster::pod::Pod;
 use crate::cluster::tekton::TaskRun;

@@ -1,8 +1,8 @@
-//! Whether a `TaskRun` is the only one of its pipeline task, and was created after the tasks before it had ended.
+//! Whether a `TaskRun` is the only one of its pipeline task, and was created after the preceding tasks had ended.
 //!
 //! Tekton adopts a `TaskRun` that has the labels of a run and names the run as its owner, so the run's status may
-//! list `TaskRun`s created by others. This check refuses those that Tekton would not have created, as far as this
-//! can be seen. Only the admission policy closes the gap.
+//! list `TaskRun`s created by others. This check refuses those `TaskRun`s that Tekton would not have created at that time. It cannot
+//! recognise all of them; only the admission policy prevents them.
 
 use super::task_run::{MAX_SKEW, TASK_RUN, version};
 use crate::cluster::tekton::{Child, PipelineRun, TaskRun};
@@ -10,21 +10,21 @@ use crate::cluster::{Cluster, ClusterError, Time};
 use futures_util::future::try_join_all;
 use std::collections::BTreeSet;
 
-/// Maximum number of predecessors that are checked. A task with more is checked against these.
+/// Maximum number of predecessors that are checked; further ones are not.
 const MAX_PREDECESSORS: usize = 16;
 
-/// Whether no other child is of the same task, or the task has a matrix. The attempts of a task with retries are one
-/// `TaskRun`.
+/// Whether the run lists no other child of the same task, or the task has a matrix. A task with retries has one `TaskRun` for all
+/// attempts.
 pub fn is_only_child_of_task(run: &PipelineRun, child: &Child) -> bool {
     let task = &child.pipeline_task_name;
     run.tasks.get(task).is_some_and(|task| task.has_matrix)
         || run.children.iter().filter(|other| other.pipeline_task_name == *task).count() == 1
 }
 
-/// Whether all tasks before it had ended when it was created.
+/// Whether all preceding tasks had ended when the `TaskRun` was created.
 ///
 /// # Errors
-/// The API server gives no usable answer.
+/// The API server gives no usable response.
 pub async fn predecessors_ended(
     cluster: &Cluster,
     namespace: &str,
@@ -36,33 +36,34 @@ pub async fn predecessors_ended(
     let names = predecessors(run, &child.pipeline_task_name);
     let found = names.into_iter().take(MAX_PREDECESSORS).map(|name| cluster.task_run(version, namespace, name));
     let found = try_join_all(found).await?;
-    let ended =
-        |one: Option<TaskRun>| one.and_then(|one| one.completed).is_some_and(|ended| started_after(task_run, ended));
-    Ok(found.into_iter().all(ended))
+    let has_ended = |predecessor: Option<TaskRun>| {
+        predecessor.and_then(|run| run.completed).is_some_and(|completed| was_created_after(task_run, completed))
+    };
+    Ok(found.into_iter().all(has_ended))
 }
 
-fn started_after(task_run: &TaskRun, ended: Time) -> bool {
-    task_run.created.is_some_and(|created| !created.is_before(ended, MAX_SKEW))
+fn was_created_after(task_run: &TaskRun, completed: Time) -> bool {
+    task_run.created.is_some_and(|created| !created.is_before(completed, MAX_SKEW))
 }
 
-/// The tasks before a task. A skipped task is replaced by the tasks before it.
+/// The names of the `TaskRun`s of the preceding tasks. In place of a skipped task stand the tasks that precede it.
 fn predecessors<'a>(run: &'a PipelineRun, task: &str) -> Vec<&'a str> {
-    let (mut names, mut seen) = (Vec::new(), BTreeSet::new());
-    let mut open: Vec<&str> = after(run, task).collect();
-    while let Some(task) = open.pop() {
-        if !seen.insert(task) {
+    let (mut names, mut visited) = (Vec::new(), BTreeSet::new());
+    let mut pending: Vec<&str> = preceding_tasks(run, task).collect();
+    while let Some(task) = pending.pop() {
+        if !visited.insert(task) {
             continue;
         }
         let mut children = run.children.iter().filter(|child| child.pipeline_task_name == task).peekable();
         if children.peek().is_none() {
-            open.extend(after(run, task));
+            pending.extend(preceding_tasks(run, task));
         }
         names.extend(children.filter(|child| child.kind == TASK_RUN).map(|child| child.name.as_str()));
     }
     names
 }
 
-fn after<'a>(run: &'a PipelineRun, task: &str) -> impl Iterator<Item = &'a str> {
+fn preceding_tasks<'a>(run: &'a PipelineRun, task: &str) -> impl Iterator<Item = &'a str> {
     run.tasks.get(task).into_iter().flat_map(|task| task.after.iter().map(String::as_str))
 }
 
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn one_task_has_one_child_unless_it_has_a_matrix() {
+    fn a_second_child_of_a_task_is_refused_unless_the_task_has_a_matrix() {
         let children = [("a", TASK_RUN, "a-1"), ("matrix", TASK_RUN, "m-1"), ("matrix", TASK_RUN, "m-2")];
         let honest = run(&[("a", &[]), ("matrix", &[])], &children);
         assert!(honest.children.iter().all(|child| is_only_child_of_task(&honest, child)));
@@ -102,12 +103,12 @@ mod tests {
             assert!(!claimed.children.iter().any(|child| is_only_child_of_task(&claimed, child)), "{kind}");
         }
         let unknown = run(&[], &[("a", TASK_RUN, "a-1"), ("a", TASK_RUN, "evil"), ("b", TASK_RUN, "b-1")]);
-        let alone: Vec<bool> = unknown.children.iter().map(|child| is_only_child_of_task(&unknown, child)).collect();
-        assert_eq!(alone, [false, false, true], "a pipeline that is not known has no matrix");
+        let is_only: Vec<bool> = unknown.children.iter().map(|child| is_only_child_of_task(&unknown, child)).collect();
+        assert_eq!(is_only, [false, false, true], "an unknown task has no matrix");
     }
 
     #[test]
-    fn in_the_place_of_a_skipped_task_stand_those_before_it() {
+    fn a_skipped_task_is_replaced_by_the_tasks_that_precede_it() {
         let tasks: &[(&str, &[&str])] =
             &[("a", &[]), ("b", &["a"]), ("skipped", &["b", "loop"]), ("loop", &["skipped"]), ("d", &["skipped", "a"])];
         let run = run(tasks, &[("a", TASK_RUN, "a-1"), ("b", TASK_RUN, "b-1"), ("b", "CustomRun", "b-2")]);

@@ -1,8 +1,8 @@
-//! Finds the `TaskRun` of a pod, and verifies the link backwards.
+//! Finds the `TaskRun` of a pod, and verifies that Tekton created the pod for it.
 //!
-//! The creator of an object chooses its labels and ownerReferences, so they only say where to look. Only Tekton writes a status:
-//! each step up is accepted only if the status above points back down. A status has names and no uids, so an object that
-//! replaced another one of the same name is recognised by its age.
+//! The creator of an object chooses its labels and ownerReferences, so they only say where to look. Only Tekton writes a status, so
+//! an owner is accepted only if its status names the object. A status has names and no uids, so an object that replaced another one
+//! of the same name is recognised by its age.
 
 use crate::cluster::pod::Pod;
 use crate::cluster::tekton::{TaskRun, Version};
@@ -14,22 +14,22 @@ pub const TASK_RUN: &str = "TaskRun";
 /// Maximum difference between the clocks of Tekton's controller and of the API server.
 pub const MAX_SKEW: Duration = Duration::from_secs(2);
 
-/// The result of verifying a chain of objects.
+/// The result of verifying a chain of owners: from a pod to its `TaskRun`, or from a `TaskRun` to its `PipelineRun`.
 pub enum Chain<T> {
-    /// Every link points back down.
+    /// The status of the owner names the object.
     Verified(T),
-    /// Tekton has not written this link yet.
+    /// Tekton has not yet written the status that this link needs.
     NotYet(Link),
-    /// This link is missing or points to another object.
+    /// This link is missing or names another object.
     Broken(Link),
 }
 
-/// A link of the chain, for the log.
+/// The link of a chain that is not verified, for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
-    /// The pod is gone, or not at work as the token says.
+    /// The pod is gone, has ended, or is another one than the token says.
     Pod,
-    /// No `TaskRun` of Tekton's controls the pod.
+    /// The pod's controller is not a Tekton `TaskRun`.
     PodOwner,
     /// The `TaskRun` is gone, replaced or completed, or it created another pod.
     TaskRun,
@@ -39,9 +39,9 @@ pub enum Link {
     TaskRunAge,
     /// Another `TaskRun` exists for the same task.
     TaskRunAlone,
-    /// The `TaskRun` was created before the tasks before it had ended.
+    /// The `TaskRun` was created before the preceding tasks had ended.
     TaskRunTurn,
-    /// No `PipelineRun` of Tekton's controls the `TaskRun`.
+    /// The controller of the `TaskRun` is not a Tekton `PipelineRun`.
     TaskRunOwner,
     /// The `PipelineRun` is gone, replaced or completed, or did not create the `TaskRun`.
     PipelineRun,
@@ -64,15 +64,15 @@ impl Link {
     }
 }
 
-/// The `TaskRun` of a pod.
+/// Finds and verifies the `TaskRun` of a pod.
 ///
 /// # Errors
-/// If the API server gives no usable answer.
+/// The API server gives no usable response.
 pub async fn verify(cluster: &Cluster, workload: &Workload, pod: &Pod) -> Result<Chain<TaskRun>, ClusterError> {
     if !pod.is_running_as(workload) {
         return Ok(Chain::Broken(Link::Pod));
     }
-    let Some((version, claimed)) = claim(pod.controller.as_ref(), TASK_RUN) else {
+    let Some((version, claimed)) = tekton_controller(pod.controller.as_ref(), TASK_RUN) else {
         return Ok(Chain::Broken(Link::PodOwner));
     };
     let found = cluster.task_run(version, &workload.namespace, &claimed.name).await?;
@@ -88,15 +88,15 @@ pub async fn verify(cluster: &Cluster, workload: &Workload, pod: &Pod) -> Result
         None => Chain::NotYet(Link::TaskRun),
         Some(name) if name != workload.pod.name => Chain::Broken(Link::TaskRun),
         Some(_) if is_younger(pod.created, run.first_container_started) => Chain::Broken(Link::PodAge),
-        // Both are the API server's times.
+        // No clock skew is allowed, because the API server sets both times.
         Some(_) if is_older(pod.created, run.created, Duration::ZERO) => Chain::Broken(Link::PodAge),
         Some(_) if is_older(pod.created, run.last_attempt_ended, MAX_SKEW) => Chain::Broken(Link::PodAge),
         Some(_) => Chain::Verified(run),
     })
 }
 
-/// Whether an object was created after something in it had started. The times have a resolution of one second, so
-/// equal times do not count.
+/// Whether an object was created after it had started, so that it replaced the object that started. The times have a resolution of
+/// one second, so equal times do not count.
 fn is_younger(created: Option<Time>, started: Option<Time>) -> bool {
     match (created, started) {
         (_, None) => false,
@@ -105,18 +105,18 @@ fn is_younger(created: Option<Time>, started: Option<Time>) -> bool {
     }
 }
 
-/// Whether an object was created before its owner, by more than the clock skew.
-fn is_older(created: Option<Time>, made_for: Option<Time>, skew: Duration) -> bool {
-    made_for.is_some_and(|made_for| created.is_none_or(|created| created.is_before(made_for, skew)))
+/// Whether an object was created before `earliest`, by more than the clock skew. False without `earliest`.
+fn is_older(created: Option<Time>, earliest: Option<Time>, skew: Duration) -> bool {
+    earliest.is_some_and(|earliest| created.is_none_or(|created| created.is_before(earliest, skew)))
 }
 
-/// Tekton's API version in the owner reference.
+/// Tekton's API version in an owner reference. `None` if it is not a supported one.
 pub fn version(owner: &Owner) -> Option<Version> {
-    Version::of(&owner.api_version)
+    Version::from_api_version(&owner.api_version)
 }
 
-/// The controller, if it claims to be a Tekton object of this kind.
-pub fn claim<'a>(controller: Option<&'a Owner>, kind: &str) -> Option<(Version, &'a Owner)> {
+/// The controller with its version, if it is named as a Tekton object of this kind.
+pub fn tekton_controller<'a>(controller: Option<&'a Owner>, kind: &str) -> Option<(Version, &'a Owner)> {
     let owner = controller.filter(|owner| owner.kind == kind)?;
     Some((version(owner)?, owner))
 }

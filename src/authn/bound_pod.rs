@@ -8,8 +8,8 @@ const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
 const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
 
-/// The workload that a token belongs to: a ServiceAccount, and the one pod the token is bound to. `None` for users
-/// of any other kind, and for tokens that are bound to no pod, or not to exactly one.
+/// The workload that a token belongs to: its ServiceAccount and the pod that it is bound to. `None` for users that are not
+/// ServiceAccounts, and for tokens that are not bound to exactly one pod.
 pub fn workload(user: &User) -> Option<Workload> {
     let ServiceAccount { namespace, name: service_account } = service_account(&user.username)?;
     let (name, uid) = (single_value(user, POD_NAME)?, single_value(user, POD_UID)?);
@@ -19,7 +19,7 @@ pub fn workload(user: &User) -> Option<Workload> {
     Some(Workload { namespace, service_account, pod: Pod { name: name.to_owned(), uid: uid.to_owned() } })
 }
 
-/// The ServiceAccount of a username, `None` for users of any other kind.
+/// The ServiceAccount of a username. `None` for users that are not ServiceAccounts.
 pub fn service_account(username: &str) -> Option<ServiceAccount> {
     let (namespace, name) = username.strip_prefix(SERVICE_ACCOUNT)?.split_once(':')?;
     if !is_object_name(namespace) || !is_object_name(name) {
@@ -28,7 +28,7 @@ pub fn service_account(username: &str) -> Option<ServiceAccount> {
     Some(ServiceAccount { namespace: namespace.to_owned(), name: name.to_owned() })
 }
 
-/// Whether the API server names a pod at all, even incompletely.
+/// Whether the API server names a pod, even without its name or its UID.
 pub fn names_a_pod(user: &User) -> bool {
     user.extra.contains_key(POD_NAME) || user.extra.contains_key(POD_UID)
 }
@@ -65,9 +65,9 @@ mod tests {
 
     #[test]
     fn a_service_account_with_one_pod_is_a_workload() {
-        let with_more = [&BOUND[..], &[("authentication.kubernetes.io/node-name", &["n"])]].concat();
+        let with_node = [&BOUND[..], &[("authentication.kubernetes.io/node-name", &["n"])]].concat();
         assert_eq!(workload(&user("system:serviceaccount:ci:build-bot", &BOUND)), Some(expected()));
-        assert_eq!(workload(&user("system:serviceaccount:ci:build-bot", &with_more)), Some(expected()));
+        assert_eq!(workload(&user("system:serviceaccount:ci:build-bot", &with_node)), Some(expected()));
     }
 
     #[test]
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_is() {
+    fn other_users_and_incomplete_pods_are_refused() {
         for name in [
             "",
             "admin",
@@ -95,7 +95,7 @@ mod tests {
             assert_eq!(workload(&user(name, &BOUND)), None, "{name:?}");
             assert_eq!(service_account(name), None, "{name:?}");
         }
-        let many: [&[(&str, &[&str])]; 8] = [
+        let incomplete: [&[(&str, &[&str])]; 8] = [
             &[],
             &[(POD_NAME, &["build-1"])],
             &[(POD_UID, &["1-2-3"])],
@@ -105,7 +105,7 @@ mod tests {
             &[(POD_NAME, &["build-1"]), (POD_UID, &[""])],
             &[(POD_NAME, &["../secrets/x"]), (POD_UID, &["1-2-3"])],
         ];
-        for extra in many {
+        for extra in incomplete {
             assert_eq!(workload(&user("system:serviceaccount:ci:build-bot", extra)), None, "{extra:?}");
         }
     }

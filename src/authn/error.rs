@@ -1,6 +1,6 @@
 //! Why a bearer token is not accepted, and why an authenticator cannot be reached.
 
-use super::discovery::FetchFault;
+use super::discovery::KeyFetchError;
 use crate::cluster::ClusterError;
 use crate::config::authenticators as config;
 use crate::model::caller::Caller;
@@ -15,13 +15,13 @@ pub enum AuthnError {
     /// The token of this caller is valid but not bound to a pod, and not admitted without one.
     #[error("the token is not bound to a pod")]
     NotPodBound(Arc<Caller>),
-    /// The token was not reviewed: its address has failures, and the limit of reviews is reached.
-    #[error("the token was not reviewed, because its address has shown refused ones")]
+    /// The token was not reviewed: its address has sent refused tokens, and the limit of reviews is reached.
+    #[error("the token was not reviewed, because its address has sent refused tokens")]
     Limited,
     /// The token names an unknown key, and the issuer's keys were fetched too recently to fetch them again.
-    #[error("the token names a key that is not known, and it is too early to ask for it")]
+    #[error("the token names an unknown key, and the issuer's keys were fetched too recently to fetch them again")]
     UnknownKey,
-    /// The API server or the issuer gives no usable answer.
+    /// The API server or the issuer gives no usable response.
     #[error("the token could not be reviewed")]
     Unavailable,
 }
@@ -34,29 +34,29 @@ pub enum CannotAsk {
     Cluster(#[from] ClusterError),
     /// The issuer's keys cannot be fetched.
     #[error(transparent)]
-    Issuer(#[from] FetchFault),
+    Issuer(#[from] KeyFetchError),
     /// The API server accepts the broker's own credentials for the configured audience.
     #[error("kubernetes.audience {}", config::AUDIENCE_OF_API_SERVER)]
     OwnAudience,
-    /// The same for the audience of tokens that are bound to no pod.
+    /// Like [`Self::OwnAudience`], for the audience of tokens that are bound to no pod.
     #[error("kubernetes.unboundAudience {}", config::AUDIENCE_OF_API_SERVER)]
     OwnUnboundAudience,
 }
 
-/// Why a token is refused, for the audit event. The caller is not told.
+/// Why a token is refused. Only the audit event has it; the client does not get it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TokenRefusal {
-    /// Not a JWT, or its algorithm is not supported.
+    /// The token is not a JWT, or its algorithm is not supported.
     Malformed,
-    /// It has another audience.
+    /// The token has another audience.
     WrongAudience,
-    /// No authenticator has its issuer.
+    /// No authenticator has the token's issuer.
     UnknownIssuer,
-    /// It is expired or not yet valid.
+    /// The token is expired or not yet valid.
     Expired,
-    /// Its signature is invalid, or the API server rejects it.
+    /// The signature is invalid, or the API server rejects the token.
     NotAuthenticated,
-    /// Its pod is gone, replaced, finished, being deleted, or runs under another ServiceAccount.
+    /// The token's pod is gone, replaced, finished, being deleted, or runs under another ServiceAccount.
     PodGone,
 }
 
@@ -74,9 +74,9 @@ impl TokenRefusal {
         }
     }
 
-    /// Whether the token was refused for its form or its claims, without a call and without a check of its signature.
+    /// Whether the token was refused by its form or claims, before any call and before the signature was checked.
     #[must_use]
-    pub const fn is_by_shape(self) -> bool {
+    pub const fn is_before_signature_check(self) -> bool {
         match self {
             Self::Malformed | Self::WrongAudience | Self::UnknownIssuer | Self::Expired => true,
             Self::NotAuthenticated | Self::PodGone => false,

@@ -1,6 +1,6 @@
-//! The keys that an issuer publishes: how long they are used, and when they are fetched again.
+//! The cache of an issuer's published keys: how long they are used, and when they are fetched again.
 
-use super::discovery::{Discovery, FetchFault};
+use super::discovery::{Discovery, KeyFetchError};
 use super::jwks::KeySet;
 use crate::flights::{Flight, SingleFlight};
 use arc_swap::ArcSwapOption;
@@ -10,12 +10,12 @@ use tokio::time::{Instant, sleep};
 
 /// Interval of regular fetches, so that a withdrawn key is dropped.
 const REFRESH_INTERVAL: Duration = Duration::from_hours(1);
-/// Minimum interval between fetches: an unknown key causes one, and anyone can send such a token.
+/// Minimum interval between fetches. A token with an unknown key causes a fetch, and anyone can send such a token.
 const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(30);
-/// Minimum interval while there are no keys, because no token can be accepted.
+/// Minimum interval while there are no keys. It is shorter, because no token can be accepted without keys.
 const MIN_FETCH_INTERVAL_WITHOUT_KEYS: Duration = Duration::from_secs(5);
-/// How long keys are used while the issuer cannot be reached. A day is longer than an outage over night. With a
-/// longer time, the holder of a stolen and withdrawn key would only have to block our fetches.
+/// How long keys are used while the issuer cannot be reached. A day bridges an outage over night. It is not longer, because the
+/// holder of a stolen and withdrawn key can keep it in use by blocking the fetches.
 const MAX_KEY_AGE: Duration = Duration::from_hours(24);
 
 /// The last valid keys of one issuer.
@@ -24,28 +24,28 @@ pub struct IssuerKeys {
     name: Arc<str>,
     discovery: Discovery,
     cached: ArcSwapOption<CachedKeys>,
-    last: Mutex<Option<Attempt>>,
-    /// One fetch at a time; no lock is held during it.
-    flights: Arc<SingleFlight<(), Attempt>>,
+    last_fetch: Mutex<Option<Fetch>>,
+    /// One fetch at a time. No lock is held during a fetch.
+    flights: Arc<SingleFlight<(), Fetch>>,
 }
 
-/// The result of a fetch.
-type Answer = Result<Arc<KeySet>, FetchFault>;
+type FetchResult = Result<Arc<KeySet>, KeyFetchError>;
 
 struct CachedKeys {
     keys: Arc<KeySet>,
     fetched_at: Instant,
 }
 
+/// A completed fetch.
 #[derive(Clone)]
-struct Attempt {
+struct Fetch {
     started_at: Instant,
-    answer: Answer,
+    result: FetchResult,
 }
 
 impl IssuerKeys {
-    /// Starts fetching now and then periodically, until the last reference is dropped. Does not wait for an
-    /// answer: an unreachable issuer must not prevent the start.
+    /// Fetches now and then periodically, in a task that ends when the last reference is dropped. Does not wait for the first
+    /// fetch: an unreachable issuer must not prevent the start.
     pub fn open(name: Arc<str>, discovery: Discovery) -> Arc<Self> {
         if discovery.is_without_tls() {
             tracing::warn!(
@@ -54,86 +54,86 @@ impl IssuerKeys {
             );
         }
         let cached = ArcSwapOption::const_empty();
-        let keys = Arc::new(Self { name, discovery, cached, last: Mutex::default(), flights: SingleFlight::new() });
-        tokio::spawn(refresh_regularly(Arc::downgrade(&keys)));
+        let (last_fetch, flights) = (Mutex::default(), SingleFlight::new());
+        let keys = Arc::new(Self { name, discovery, cached, last_fetch, flights });
+        tokio::spawn(fetch_periodically(Arc::downgrade(&keys)));
         keys
     }
 
-    /// The keys in use.
+    /// The keys in use. `None` if no fetch succeeded within the last day.
     pub fn current(&self) -> Option<Arc<KeySet>> {
         let cached = self.cached.load();
         cached.as_ref().filter(|cached| cached.fetched_at.elapsed() < MAX_KEY_AGE).map(|cached| cached.keys.clone())
     }
 
-    /// The issuer's current keys, or those of the last fetch if it was very recent; and whether a fetch has
-    /// started since this call began.
+    /// Fetches the keys, unless the last fetch was very recent. Returns the keys of the last fetch, and whether it started after
+    /// this call.
     ///
     /// # Errors
     /// The keys could not be fetched.
-    pub async fn newer(self: &Arc<Self>) -> Result<(Arc<KeySet>, bool), FetchFault> {
+    pub async fn refresh(self: &Arc<Self>) -> Result<(Arc<KeySet>, bool), KeyFetchError> {
         let called_at = Instant::now();
-        let attempt = match self.recent() {
-            Some(attempt) => attempt,
-            None => self.start_fetch(false).await.ok_or(FetchFault::Broken)?,
+        let fetch = match self.recent_fetch() {
+            Some(fetch) => fetch,
+            None => self.start_fetch(false).await.ok_or(KeyFetchError::Broken)?,
         };
-        Ok((attempt.answer?, attempt.started_at >= called_at))
+        Ok((fetch.result?, fetch.started_at >= called_at))
     }
 
     /// Fetches now, regardless of the last fetch.
     ///
     /// # Errors
     /// The keys could not be fetched.
-    pub async fn fetch_now(self: &Arc<Self>) -> Answer {
-        self.start_fetch(true).await.map_or(Err(FetchFault::Broken), |attempt| attempt.answer)
+    pub async fn fetch_now(self: &Arc<Self>) -> FetchResult {
+        self.start_fetch(true).await.map_or(Err(KeyFetchError::Broken), |fetch| fetch.result)
     }
 
-    /// Fetches in a separate task, or joins a fetch in progress.
-    fn start_fetch(self: &Arc<Self>, forced: bool) -> Flight<Attempt> {
+    /// Fetches in a separate task, or joins a fetch in progress. Without `forced`, a very recent fetch is returned instead.
+    fn start_fetch(self: &Arc<Self>, forced: bool) -> Flight<Fetch> {
         self.flights.join((), || {
             let keys = self.clone();
             async move {
-                // Another fetch may have ended between the check and the start of this one.
-                match keys.recent().filter(|_| !forced) {
-                    Some(attempt) => attempt,
+                // Another fetch may have ended between the caller's check and the start of this one.
+                match keys.recent_fetch().filter(|_| !forced) {
+                    Some(fetch) => fetch,
                     None => keys.fetch().await,
                 }
             }
         })
     }
 
-    async fn fetch(&self) -> Attempt {
+    async fn fetch(&self) -> Fetch {
         let started_at = Instant::now();
-        let answer = self.discovery.keys().await.map(Arc::new);
-        match &answer {
+        let result = self.discovery.keys().await.map(Arc::new);
+        match &result {
             Ok(keys) => {
                 tracing::debug!(authenticator = &*self.name, keys = keys.len(), "issuer keys loaded");
                 self.cached.store(Some(Arc::new(CachedKeys { keys: keys.clone(), fetched_at: started_at })));
             }
-            Err(fault) => tracing::error!(
+            Err(error) => tracing::error!(
                 authenticator = &*self.name,
-                %fault,
+                fault = %error,
                 "issuer keys could not be fetched; the last keys stay valid for up to one day"
             ),
         }
-        let attempt = Attempt { started_at, answer };
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(attempt.clone());
-        attempt
+        let fetch = Fetch { started_at, result };
+        *self.last_fetch.lock().unwrap_or_else(PoisonError::into_inner) = Some(fetch.clone());
+        fetch
     }
 
-    /// The last attempt, if it is too early for another one. A failed attempt does not count after a change of
-    /// `caFile`.
-    fn recent(&self) -> Option<Attempt> {
+    /// The last fetch, if it is too early for another one. After a change of `caFile`, a failed fetch may be repeated at once.
+    fn recent_fetch(&self) -> Option<Fetch> {
         let interval = if self.current().is_some() { MIN_FETCH_INTERVAL } else { MIN_FETCH_INTERVAL_WITHOUT_KEYS };
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
-        let ca_changed = last.answer.is_err() && self.discovery.ca_file_changed();
+        let last = self.last_fetch.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let ca_changed = last.result.is_err() && self.discovery.ca_file_changed();
         (last.started_at.elapsed() < interval && !ca_changed).then_some(last)
     }
 }
 
-async fn refresh_regularly(keys: Weak<IssuerKeys>) {
+async fn fetch_periodically(keys: Weak<IssuerKeys>) {
     while let Some(keys) = keys.upgrade() {
         let pause = match keys.start_fetch(false).await {
-            Some(Attempt { answer: Ok(_), .. }) => REFRESH_INTERVAL,
+            Some(Fetch { result: Ok(_), .. }) => REFRESH_INTERVAL,
             _ => MIN_FETCH_INTERVAL,
         };
         drop(keys);

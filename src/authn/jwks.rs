@@ -17,14 +17,14 @@ pub struct KeySet(Vec<Key>);
 
 struct Key {
     id: Option<String>,
-    shape: Shape,
-    /// The only allowed algorithm, if the set names one.
+    key_type: KeyType,
+    /// The only allowed algorithm, if the key set names one.
     algorithm: Option<KeyAlgorithm>,
     decoding: DecodingKey,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Shape {
+enum KeyType {
     Rsa,
     P256,
     P384,
@@ -37,10 +37,10 @@ pub enum KeySetError {
     /// The file cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(std::io::ErrorKind),
-    /// It is too long, is not JSON, or has no list of keys.
+    /// The document is too long, is not JSON, or has no list of keys.
     #[error("is not a JSON Web Key Set of at most 1 MiB and 100 keys")]
     Malformed,
-    /// It contains no public signature key of a supported kind.
+    /// The set contains no public signature key of a supported type.
     #[error("has no usable signature key (RSA of 2048 bits or more, EC on P-256 or P-384, or Ed25519)")]
     NoUsableKey,
 }
@@ -57,7 +57,7 @@ impl KeySet {
 
     /// Parses a key set.
     pub fn parse(text: &[u8]) -> Result<Self, KeySetError> {
-        let mut document = match strict_json::object(text) {
+        let mut document = match strict_json::parse_object(text) {
             Some(document) if text.len() <= MAX_BYTES => document,
             _ => return Err(KeySetError::Malformed),
         };
@@ -65,18 +65,18 @@ impl KeySet {
             Some(Value::Array(listed)) if listed.len() <= MAX_KEYS => listed,
             _ => return Err(KeySetError::Malformed),
         };
-        // Unsupported keys are ignored (RFC 7517, 5): issuers add new kinds before all clients support them.
-        let keys: Vec<Key> = listed.into_iter().filter_map(key).collect();
+        // Unsupported keys are ignored (RFC 7517, section 5): issuers add new types before all clients support them.
+        let keys: Vec<Key> = listed.into_iter().filter_map(parse_key).collect();
         if keys.is_empty() { Err(KeySetError::NoUsableKey) } else { Ok(Self(keys)) }
     }
 
-    /// The key for this algorithm: the one with this id or, without an id, the only one that fits. If several fit,
-    /// none is returned.
+    /// The only key for this algorithm with this id or, without an id, the only key for this algorithm. `None` if there is no such
+    /// key, or more than one.
     pub fn select(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&DecodingKey> {
         let mut fitting = self.0.iter().filter(|key| {
             (id.is_none() || key.id.as_deref() == id)
-                && Some(key.shape) == shape(algorithm)
-                && key.algorithm.is_none_or(|own| own == algorithm.into())
+                && Some(key.key_type) == key_type(algorithm)
+                && key.algorithm.is_none_or(|allowed| allowed == algorithm.into())
         });
         match (fitting.next(), fitting.next()) {
             (Some(key), None) => Some(&key.decoding),
@@ -84,7 +84,7 @@ impl KeySet {
         }
     }
 
-    /// Whether a key has this id. False for a token without an id, whose key may be a new one.
+    /// Whether a key has this id. False for a token without a key id, because it may need a key that is not in the set.
     pub fn contains_id(&self, id: Option<&str>) -> bool {
         id.is_some() && self.0.iter().any(|key| key.id.as_deref() == id)
     }
@@ -95,46 +95,48 @@ impl KeySet {
     }
 }
 
-fn key(value: Value) -> Option<Key> {
+/// `None` if the key is not a public signature key of a supported type.
+fn parse_key(value: Value) -> Option<Key> {
     let jwk: Jwk = serde_json::from_value(value).ok()?;
     let common = &jwk.common;
-    let signs = common.public_key_use.as_ref().is_none_or(|r#use| *r#use == PublicKeyUse::Signature)
+    let is_for_signatures = common.public_key_use.as_ref().is_none_or(|r#use| *r#use == PublicKeyUse::Signature)
         && common.key_operations.as_ref().is_none_or(|operations| operations.contains(&KeyOperations::Verify));
-    if !signs {
+    if !is_for_signatures {
         return None;
     }
     let decoding = DecodingKey::from_jwk(&jwk).ok()?;
-    let shape = match (&jwk.algorithm, decoding.kind()) {
-        (AlgorithmParameters::RSA(_), DecodingKeyKind::RsaModulusExponent { n, .. }) if n.len() >= 256 => Shape::Rsa,
+    let key_type = match (&jwk.algorithm, decoding.kind()) {
+        (AlgorithmParameters::RSA(_), DecodingKeyKind::RsaModulusExponent { n, .. }) if n.len() >= 256 => KeyType::Rsa,
         (AlgorithmParameters::EllipticCurve(key), DecodingKeyKind::SecretOrDer(point)) => {
             match (&key.curve, point.len()) {
-                (EllipticCurve::P256, 65) => Shape::P256,
-                (EllipticCurve::P384, 97) => Shape::P384,
+                (EllipticCurve::P256, 65) => KeyType::P256,
+                (EllipticCurve::P384, 97) => KeyType::P384,
                 _ => return None,
             }
         }
         (AlgorithmParameters::OctetKeyPair(key), DecodingKeyKind::SecretOrDer(point))
             if key.curve == EllipticCurve::Ed25519 && point.len() == 32 =>
         {
-            Shape::Ed25519
+            KeyType::Ed25519
         }
-        // Includes symmetric keys, with which everyone who can read the set could sign.
+        // Includes symmetric keys: everyone who can read the set could sign with them.
         _ => return None,
     };
-    Some(Key { id: jwk.common.key_id, shape, algorithm: jwk.common.key_algorithm, decoding })
+    Some(Key { id: jwk.common.key_id, key_type, algorithm: jwk.common.key_algorithm, decoding })
 }
 
-const fn shape(algorithm: Algorithm) -> Option<Shape> {
+/// The type of key that an algorithm needs. `None` for symmetric algorithms.
+const fn key_type(algorithm: Algorithm) -> Option<KeyType> {
     match algorithm {
         Algorithm::RS256
         | Algorithm::RS384
         | Algorithm::RS512
         | Algorithm::PS256
         | Algorithm::PS384
-        | Algorithm::PS512 => Some(Shape::Rsa),
-        Algorithm::ES256 => Some(Shape::P256),
-        Algorithm::ES384 => Some(Shape::P384),
-        Algorithm::EdDSA => Some(Shape::Ed25519),
+        | Algorithm::PS512 => Some(KeyType::Rsa),
+        Algorithm::ES256 => Some(KeyType::P256),
+        Algorithm::ES384 => Some(KeyType::P384),
+        Algorithm::EdDSA => Some(KeyType::Ed25519),
         _ => None,
     }
 }

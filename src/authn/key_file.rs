@@ -1,7 +1,7 @@
-//! An issuer's keys from a file: read at start, on SIGHUP and when the file changes.
+//! An issuer's keys in a file, which is read at start, on SIGHUP and when it changes.
 
 use super::jwks::{KeySet, KeySetError};
-use crate::cluster::stamp::Stamp;
+use crate::cluster::file_stamp::FileStamp;
 use arc_swap::ArcSwap;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
-/// Interval of the check for changes. The kubelet replaces a mounted file by swapping a symbolic link.
+/// Interval of the check for changes. It polls, because the kubelet replaces a mounted file by swapping a symbolic link.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The last valid keys of a file.
@@ -18,9 +18,9 @@ pub struct KeyFile {
     name: Arc<str>,
     path: PathBuf,
     keys: ArcSwap<KeySet>,
-    /// Stamp of the last read. The lock is held during the read, so that a caller that finds the file unchanged
-    /// also finds its keys.
-    stamp: Mutex<Option<Stamp>>,
+    /// FileStamp of the last read. The lock is held during the read, so that a caller that finds an unchanged stamp
+    /// also finds the keys of that file.
+    stamp: Mutex<Option<FileStamp>>,
 }
 
 impl KeyFile {
@@ -29,10 +29,10 @@ impl KeyFile {
     /// # Errors
     /// The file is not a key set.
     pub fn open(name: Arc<str>, path: PathBuf) -> Result<Arc<Self>, KeySetError> {
-        let stamp = Mutex::new(Stamp::of(&path));
+        let stamp = Mutex::new(FileStamp::read(&path));
         let keys = ArcSwap::from_pointee(KeySet::read(&path)?);
         let file = Arc::new(Self { name, path, keys, stamp });
-        tokio::spawn(follow(Arc::downgrade(&file)));
+        tokio::spawn(poll_for_changes(Arc::downgrade(&file)));
         Ok(file)
     }
 
@@ -45,17 +45,17 @@ impl KeyFile {
     pub async fn read_if_changed(&self) {
         let mut last = self.stamp.lock().await;
         // The stamp is taken before reading, so that a file replaced in between is read again.
-        let stamp = Stamp::of(&self.path);
+        let stamp = FileStamp::read(&self.path);
         if *last != stamp {
             self.read().await;
             *last = stamp;
         }
     }
 
-    /// Reads the file again.
-    pub async fn read_again(&self) {
+    /// Reads the file again, even if it has not changed. An invalid file does not replace valid keys.
+    pub async fn reload(&self) {
         let mut last = self.stamp.lock().await;
-        let stamp = Stamp::of(&self.path);
+        let stamp = FileStamp::read(&self.path);
         self.read().await;
         *last = stamp;
     }
@@ -69,14 +69,14 @@ impl KeyFile {
                 tracing::info!(authenticator, keys = read.len(), "key set reloaded");
                 self.keys.store(Arc::new(read));
             }
-            Err(fault) => {
-                tracing::error!(authenticator, %fault, "jwksFile reload failed; keeping the previous keys");
+            Err(error) => {
+                tracing::error!(authenticator, fault = %error, "jwksFile reload failed; keeping the previous keys");
             }
         }
     }
 }
 
-async fn follow(file: Weak<KeyFile>) {
+async fn poll_for_changes(file: Weak<KeyFile>) {
     loop {
         sleep(POLL_INTERVAL).await;
         let Some(file) = file.upgrade() else { return };
@@ -89,14 +89,15 @@ mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
-    const ONE: &str =
+    const KEY_SET: &str =
         r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 
     #[tokio::test]
-    async fn a_file_is_read_again_when_a_link_on_its_way_is_swapped() {
+    async fn a_file_is_read_again_when_a_symbolic_link_in_its_path_changes() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        for (version, text) in [("v1", ONE.to_owned()), ("v2", ONE.replace("\"a\"", "\"b\"")), ("v3", "no JSON".into())]
+        for (version, text) in
+            [("v1", KEY_SET.to_owned()), ("v2", KEY_SET.replace("\"a\"", "\"b\"")), ("v3", "no JSON".into())]
         {
             std::fs::create_dir(at(version)).unwrap();
             std::fs::write(at(version).join("jwks.json"), text).unwrap();
@@ -115,31 +116,31 @@ mod tests {
         assert!(!has_key("a") && has_key("b"));
         swap("v3");
         file.read_if_changed().await;
-        assert!(has_key("b"), "the last good keys stay");
+        assert!(has_key("b"), "an invalid file does not replace valid keys");
         std::fs::remove_file(at("..data")).unwrap();
         file.read_if_changed().await;
-        assert!(has_key("b"), "those of a file that is away too");
+        assert!(has_key("b"), "also if the file is missing");
         swap("v1");
         file.read_if_changed().await;
         assert!(has_key("a"));
     }
 
     #[tokio::test]
-    async fn whoever_asks_while_it_is_read_waits_for_the_new_keys() {
+    async fn concurrent_readers_wait_for_the_new_keys() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("jwks.json");
-        std::fs::write(&path, ONE).unwrap();
+        std::fs::write(&path, KEY_SET).unwrap();
         let file = KeyFile::open("issuer".into(), path.clone()).unwrap();
         for (key, written) in [("bb", "\"bb\""), ("ccc", "\"ccc\"")] {
-            std::fs::write(&path, ONE.replace("\"a\"", written)).unwrap();
-            let ask = || async {
+            std::fs::write(&path, KEY_SET.replace("\"a\"", written)).unwrap();
+            let has_key = || async {
                 file.read_if_changed().await;
                 file.current().contains_id(Some(key))
             };
             // A cancelled reader does not consume the change: later readers see it too.
-            let given_up = tokio::time::timeout(Duration::ZERO, ask()).await;
-            let answers = tokio::join!(ask(), ask(), ask());
-            assert_eq!(answers, (true, true, true), "{given_up:?}");
+            let cancelled = tokio::time::timeout(Duration::ZERO, has_key()).await;
+            let found = tokio::join!(has_key(), has_key(), has_key());
+            assert_eq!(found, (true, true, true), "{cancelled:?}");
         }
     }
 }

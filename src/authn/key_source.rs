@@ -1,6 +1,6 @@
 //! The source of an issuer's keys: a file or the issuer itself.
 
-use super::discovery::{CannotDiscover, Discovery, FetchFault};
+use super::discovery::{Discovery, DiscoveryClientError, KeyFetchError};
 use super::issuer_keys::IssuerKeys;
 use super::jwks::{KeySet, KeySetError};
 use super::key_file::KeyFile;
@@ -11,35 +11,36 @@ use std::sync::Arc;
 
 /// The source of keys.
 pub enum KeySource {
-    /// A file, for issuers that cannot be reached.
+    /// A file, for an issuer that cannot be reached.
     File(Arc<KeyFile>),
-    /// The issuer, by discovery.
+    /// The issuer's OIDC Discovery.
     Issuer(Arc<IssuerKeys>),
 }
 
-/// Why a source cannot be opened.
+/// Why a source of keys cannot be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum CannotOpen {
+pub enum KeySourceError {
     /// The file is not a key set.
     #[error(transparent)]
     File(#[from] KeySetError),
     /// The client for the issuer cannot be created.
     #[error(transparent)]
-    Issuer(#[from] CannotDiscover),
+    Issuer(#[from] DiscoveryClientError),
 }
 
-impl CannotOpen {
-    /// The error as a fault of this configuration entry.
-    pub fn at(self, index: usize) -> Fault {
+impl KeySourceError {
+    /// The fault of the authenticator with this index in the configuration.
+    pub fn into_fault(self, index: usize) -> Fault {
         Fault::new(format!("/authenticators/{index}/oidc/{}", self.setting()), self.to_string())
     }
 
+    /// The configuration key with the fault.
     const fn setting(self) -> &'static str {
         match self {
             Self::File(_) => "jwksFile",
-            Self::Issuer(CannotDiscover::Trust(TrustError::CaFile)) => "caFile",
-            Self::Issuer(CannotDiscover::Proxy) => "proxyUrl",
-            Self::Issuer(CannotDiscover::Address | CannotDiscover::Trust(_)) => "issuer",
+            Self::Issuer(DiscoveryClientError::Trust(TrustError::CaFile)) => "caFile",
+            Self::Issuer(DiscoveryClientError::Proxy) => "proxyUrl",
+            Self::Issuer(DiscoveryClientError::Address | DiscoveryClientError::Trust(_)) => "issuer",
         }
     }
 }
@@ -49,18 +50,18 @@ impl KeySource {
     ///
     /// # Errors
     /// The file is not a key set, or the client cannot be created. An unreachable issuer is not an error.
-    pub fn open(name: &Arc<str>, config: &Oidc) -> Result<Self, CannotOpen> {
+    pub fn open(name: &Arc<str>, config: &Oidc) -> Result<Self, KeySourceError> {
         match &config.jwks_file {
             Some(path) => Ok(Self::File(KeyFile::open(name.clone(), path.clone())?)),
             None => Ok(Self::Issuer(IssuerKeys::open(name.clone(), Discovery::new(name, config)?))),
         }
     }
 
-    /// Checks the files. Sends nothing and keeps nothing. Blocks.
+    /// Checks the files without contacting the issuer. Blocks.
     ///
     /// # Errors
     /// The file is not a key set, or the client cannot be created.
-    pub fn check(name: &str, config: &Oidc) -> Result<(), CannotOpen> {
+    pub fn check(name: &str, config: &Oidc) -> Result<(), KeySourceError> {
         match &config.jwks_file {
             Some(path) => drop(KeySet::read(path)?),
             None => drop(Discovery::new(name, config)?),
@@ -68,7 +69,7 @@ impl KeySource {
         Ok(())
     }
 
-    /// The current keys.
+    /// The keys in use. `None` if no keys were fetched yet, or only too long ago.
     pub fn current(&self) -> Option<Arc<KeySet>> {
         match self {
             Self::File(file) => Some(file.current()),
@@ -76,26 +77,26 @@ impl KeySource {
         }
     }
 
-    /// Newer keys, for a token whose key is unknown; and whether the source was read for this token. If not, it
-    /// may already have a key that is not included.
+    /// Reads the source again for a token with an unknown key. Returns the keys, and whether the source was read after this call.
+    /// If it was not, the issuer may have published a key that is not among them.
     ///
     /// # Errors
     /// The keys could not be fetched.
-    pub async fn newer(&self) -> Result<(Arc<KeySet>, bool), FetchFault> {
+    pub async fn refresh(&self) -> Result<(Arc<KeySet>, bool), KeyFetchError> {
         match self {
             Self::File(file) => {
                 file.read_if_changed().await;
                 Ok((file.current(), true))
             }
-            Self::Issuer(issuer) => issuer.newer().await,
+            Self::Issuer(issuer) => issuer.refresh().await,
         }
     }
 
-    /// Reads the file again, or starts a fetch. Invalid keys do not replace valid ones.
+    /// Reads the file again, or starts a fetch and does not wait for it. Invalid keys do not replace valid ones.
     pub async fn reload(&self) {
         match self {
-            Self::File(file) => file.read_again().await,
-            // Not awaited, so that other reloads are not delayed.
+            Self::File(file) => file.reload().await,
+            // Not awaited, so that the reloads of other authenticators are not delayed.
             Self::Issuer(issuer) => {
                 let issuer = issuer.clone();
                 tokio::spawn(async move { issuer.fetch_now().await });
@@ -107,7 +108,7 @@ impl KeySource {
     ///
     /// # Errors
     /// The keys could not be fetched.
-    pub async fn check_online(&self) -> Result<(), FetchFault> {
+    pub async fn check_online(&self) -> Result<(), KeyFetchError> {
         match self {
             Self::File(_) => Ok(()),
             Self::Issuer(issuer) => issuer.fetch_now().await.map(|_| ()),

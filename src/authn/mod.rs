@@ -16,7 +16,7 @@ mod token_life;
 mod token_review;
 mod unverified;
 
-pub use discovery::FetchFault;
+pub use discovery::KeyFetchError;
 pub use error::{AuthnError, CannotAsk, TokenRefusal};
 pub use port::Authenticator;
 use port::without_review;
@@ -41,7 +41,7 @@ use std::sync::Arc;
 #[must_use]
 pub fn check_files(configured: &[config::Authenticator]) -> Vec<Fault> {
     let check = |(index, config::Authenticator { name, kind }): (usize, &config::Authenticator)| match kind {
-        Kind::Oidc(oidc) => key_source::KeySource::check(name, oidc).err().map(|error| error.at(index)),
+        Kind::Oidc(oidc) => key_source::KeySource::check(name, oidc).err().map(|error| error.into_fault(index)),
         Kind::Kubernetes(_) => None,
     };
     configured.iter().enumerate().filter_map(check).collect()
@@ -69,10 +69,10 @@ pub struct Authenticators {
 }
 
 impl Authenticators {
-    /// Opens all of them. `reviews_per_second` limits the reviews of tokens that did not pass before, over all authenticators.
+    /// Opens the authenticators. `reviews_per_second` limits, over all clusters, the reviews of tokens that were not accepted before.
     ///
     /// # Errors
-    /// All faults, with their places in the configuration.
+    /// Every fault, with its JSON pointer in the configuration.
     pub fn open(
         configured: &[config::Authenticator],
         reviews_per_second: NonZeroU32,
@@ -84,25 +84,27 @@ impl Authenticators {
         let mut all: Vec<Box<dyn Authenticator>> = Vec::new();
         let mut faults = Vec::new();
         for (index, config::Authenticator { name, kind }) in configured.iter().enumerate() {
-            let at = format!("/authenticators/{index}");
+            let pointer = format!("/authenticators/{index}");
             match kind {
                 Kind::Kubernetes(kubernetes) => match clusters.get(kubernetes.kubeconfig.as_deref()) {
                     Some(cluster) => {
                         let (name, gate, clock) = (name.clone(), gate.clone(), clock.clone());
                         all.push(Box::new(token_review::TokenReview::new(name, kubernetes, cluster, gate, clock)));
                     }
-                    None => faults.push(Fault::new(format!("{at}/kubernetes"), "there is no client for this cluster")),
+                    None => {
+                        faults.push(Fault::new(format!("{pointer}/kubernetes"), "there is no client for this cluster"))
+                    }
                 },
                 Kind::Oidc(oidc) => match oidc::Oidc::open(name.clone(), oidc.clone(), clock.clone()) {
-                    Ok(new) => all.push(Box::new(new)),
-                    Err(error) => faults.push(error.at(index)),
+                    Ok(authenticator) => all.push(Box::new(authenticator)),
+                    Err(error) => faults.push(error.into_fault(index)),
                 },
             }
         }
         if faults.is_empty() { Ok(Self { all, clock: clock.clone(), metrics }) } else { Err(faults) }
     }
 
-    /// Authenticates the caller of a token.
+    /// Authenticates a build. Its token must be bound to a pod, or be admitted without one.
     ///
     /// # Errors
     /// See [`AuthnError`].
@@ -126,30 +128,31 @@ impl Authenticators {
         self.authenticate_for(token, Purpose::Administer, history).await
     }
 
-    /// The cached caller of a token. The token is not parsed, and there is no call.
-    pub async fn recall(&self, token: BearerToken<'_>) -> Option<Arc<Caller>> {
-        self.recall_for(token, Purpose::Build).await.map(|applicant| applicant.caller)
+    /// The cached caller of a build's token. Neither parses the token nor calls an API server.
+    pub async fn cached_caller(&self, token: BearerToken<'_>) -> Option<Arc<Caller>> {
+        self.cached_for(token, Purpose::Build).await.map(|applicant| applicant.caller)
     }
 
-    /// Like [`Authenticators::recall`], for a user of the admin API.
-    pub async fn recall_applicant(&self, token: BearerToken<'_>) -> Option<Applicant> {
-        self.recall_for(token, Purpose::Administer).await
+    /// Like [`Authenticators::cached_caller`], for a user of the admin API.
+    pub async fn cached_applicant(&self, token: BearerToken<'_>) -> Option<Applicant> {
+        self.cached_for(token, Purpose::Administer).await
     }
 
-    /// How long an authenticated token is valid.
+    /// The lifetime of an authenticated token. `None` if it is not a JWT with an `exp`.
     #[must_use]
     pub fn life_of(&self, token: BearerToken<'_>) -> Option<TokenLife> {
         TokenLife::of(token, self.clock.now())
     }
 
-    async fn recall_for(&self, token: BearerToken<'_>, purpose: Purpose) -> Option<Applicant> {
-        let (by, applicant) = self.cached(token, purpose).await?;
-        self.metrics.count_authentication(by, AuthenticationOutcome::Ok);
+    /// The cached identity of a token, counted as an authentication.
+    async fn cached_for(&self, token: BearerToken<'_>, purpose: Purpose) -> Option<Applicant> {
+        let (name, applicant) = self.find_cached(token, purpose).await?;
+        self.metrics.count_authentication(name, AuthenticationOutcome::Ok);
         Some(applicant)
     }
 
-    /// The cached identity of this token. Most builds send one token several times.
-    async fn cached(&self, token: BearerToken<'_>, purpose: Purpose) -> Option<(&str, Applicant)> {
+    /// The cached identity of a token, with the authenticator's name. Most builds send one token several times.
+    async fn find_cached(&self, token: BearerToken<'_>, purpose: Purpose) -> Option<(&str, Applicant)> {
         for authenticator in &self.all {
             if let Some(applicant) = authenticator.cached(token.fingerprint()).await
                 && purpose.accepts(&applicant)
@@ -166,57 +169,59 @@ impl Authenticators {
         purpose: Purpose,
         history: AddressHistory,
     ) -> Result<Applicant, AuthnError> {
-        if let Some(applicant) = self.recall_for(token, purpose).await {
+        if let Some(applicant) = self.cached_for(token, purpose).await {
             return Ok(applicant);
         }
-        let (by, answer) = match UnverifiedToken::read(token) {
+        let (name, result) = match UnverifiedToken::read(token) {
             Ok(token) => self.ask_authenticators(&token, purpose, history).await,
             Err(refusal) => (NO_AUTHENTICATOR, Err(AuthnError::Refused(refusal))),
         };
-        let outcome = match answer {
+        let outcome = match result {
             Ok(_) => AuthenticationOutcome::Ok,
-            // Any client can cause each of these, so that none is a sign of a failing authenticator.
+            // Any client can cause these errors, so they do not count as failures of the authenticator.
             Err(AuthnError::Refused(_) | AuthnError::NotPodBound(_) | AuthnError::Limited | AuthnError::UnknownKey) => {
                 AuthenticationOutcome::Denied
             }
             Err(AuthnError::Unavailable) => AuthenticationOutcome::Failed,
         };
-        self.metrics.count_authentication(by, outcome);
-        answer
+        self.metrics.count_authentication(name, outcome);
+        result
     }
 
-    /// Asks the authenticators of the token's issuer, in order, until one accepts it. The unverified `iss` only selects them: the
-    /// API server of one cluster never sees a token of another cluster.
+    /// Asks the authenticators of the token's issuer, in order, until one accepts the token. Returns the result with the name of
+    /// the authenticator that decided. The unverified `iss` only selects the authenticators: the API server of one cluster never
+    /// sees a token of another cluster.
     async fn ask_authenticators(
         &self,
         token: &UnverifiedToken<'_>,
         purpose: Purpose,
         history: AddressHistory,
     ) -> (&str, Result<Applicant, AuthnError>) {
-        let mut verdict = (NO_AUTHENTICATOR, AuthnError::Refused(TokenRefusal::UnknownIssuer));
-        for authenticator in self.for_issuer(token.text_claim("iss")) {
-            let by = &**authenticator.name();
-            let answer = match purpose {
+        let (mut decided_by, mut refusal) = (NO_AUTHENTICATOR, AuthnError::Refused(TokenRefusal::UnknownIssuer));
+        for authenticator in self.authenticators_for(token.text_claim("iss")) {
+            let name = &**authenticator.name();
+            let result = match purpose {
                 Purpose::Build => authenticator.authenticate(token, history).await.map(without_review),
                 Purpose::Administer => authenticator.authenticate_applicant(token, history).await,
             };
-            match answer {
-                Ok(applicant) => return (by, Ok(applicant)),
-                // The token belongs to this authenticator, so that no other one is asked.
+            match result {
+                Ok(applicant) => return (name, Ok(applicant)),
+                // The authenticator knows the token, so no other one is authenticate.
                 Err(error @ (AuthnError::NotPodBound(_) | AuthnError::Refused(TokenRefusal::PodGone))) => {
-                    return (by, Err(error));
+                    return (name, Err(error));
                 }
-                // A failed call leaves the answer open, and a check of the signature outweighs a check of the audience.
-                Err(error) if weight(&error) > weight(&verdict.1) => verdict = (by, error),
+                Err(error) if priority(&error) > priority(&refusal) => (decided_by, refusal) = (name, error),
                 Err(_) => {}
             }
         }
-        (verdict.0, Err(verdict.1))
+        (decided_by, Err(refusal))
     }
 
-    fn for_issuer<'a>(&'a self, issuer: Option<&str>) -> impl Iterator<Item = &'a dyn Authenticator> {
-        let issuer = issuer.filter(|issuer| self.all.iter().any(|one| one.issuer() == Some(issuer)));
-        self.all.iter().map(AsRef::as_ref).filter(move |one| one.issuer() == issuer)
+    /// The authenticators with this issuer. If there are none, those without an issuer.
+    fn authenticators_for<'a>(&'a self, issuer: Option<&str>) -> impl Iterator<Item = &'a dyn Authenticator> {
+        let issuer =
+            issuer.filter(|issuer| self.all.iter().any(|authenticator| authenticator.issuer() == Some(issuer)));
+        self.all.iter().map(AsRef::as_ref).filter(move |authenticator| authenticator.issuer() == issuer)
     }
 
     /// Reloads files on SIGHUP. An invalid file does not replace a valid one.
@@ -226,10 +231,10 @@ impl Authenticators {
         }
     }
 
-    /// Checks that every API server answers reviews, and that every issuer serves its keys.
+    /// Checks that every API server reviews tokens, and that every issuer serves its keys.
     ///
     /// # Errors
-    /// Those that fail, with their places in the configuration.
+    /// A fault for each authenticator that fails, with its JSON pointer in the configuration.
     pub async fn check_online(&self) -> Result<(), Vec<Fault>> {
         let mut faults = Vec::new();
         for (index, authenticator) in self.all.iter().enumerate() {
@@ -241,8 +246,9 @@ impl Authenticators {
     }
 }
 
-/// Of several errors, the one with the highest weight is returned.
-const fn weight(error: &AuthnError) -> u8 {
+/// Of the errors of several authenticators, the one with the highest priority is returned: a failed call may hide an acceptance,
+/// and a checked signature says more than a checked audience.
+const fn priority(error: &AuthnError) -> u8 {
     match error {
         AuthnError::Refused(TokenRefusal::UnknownIssuer) => 0,
         AuthnError::Refused(TokenRefusal::WrongAudience) => 1,
@@ -263,15 +269,15 @@ mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-    /// Gives the same answer for every token.
-    struct Fixed {
+    /// Returns the same result for every token.
+    struct FixedResult {
         name: Arc<str>,
         issuer: Option<&'static str>,
-        says: Result<(), AuthnError>,
+        result: Result<(), AuthnError>,
     }
 
     #[async_trait]
-    impl Authenticator for Fixed {
+    impl Authenticator for FixedResult {
         fn name(&self) -> &Arc<str> {
             &self.name
         }
@@ -281,7 +287,7 @@ mod tests {
         }
 
         async fn authenticate(&self, _: &UnverifiedToken<'_>, _: AddressHistory) -> Result<Arc<Caller>, AuthnError> {
-            self.says.clone().map(|()| {
+            self.result.clone().map(|()| {
                 Arc::new(Caller {
                     issuer: self.name.clone(),
                     subject: "s".into(),
@@ -296,7 +302,8 @@ mod tests {
 
     const CLEAN: AddressHistory = AddressHistory::clean(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
-    type Said = (&'static str, Option<&'static str>, Result<(), AuthnError>);
+    /// Name, issuer and result of an authenticator.
+    type Row = (&'static str, Option<&'static str>, Result<(), AuthnError>);
 
     const NOT_AUTHENTICATED: AuthnError = AuthnError::Refused(TokenRefusal::NotAuthenticated);
     const WRONG_AUDIENCE: AuthnError = AuthnError::Refused(TokenRefusal::WrongAudience);
@@ -317,9 +324,9 @@ mod tests {
         SecretValue::new([header, claims, "s".into()].map(|part| URL_SAFE_NO_PAD.encode(part)).join("."))
     }
 
-    fn authenticators(all: &[Said]) -> Authenticators {
-        let boxed = |(name, issuer, says): &Said| {
-            let fixed = Fixed { name: (*name).into(), issuer: *issuer, says: says.clone() };
+    fn authenticators(all: &[Row]) -> Authenticators {
+        let boxed = |(name, issuer, result): &Row| {
+            let fixed = FixedResult { name: (*name).into(), issuer: *issuer, result: result.clone() };
             Box::new(fixed) as Box<dyn Authenticator>
         };
         let names: Vec<&str> = all.iter().map(|(name, ..)| *name).collect();
@@ -328,10 +335,10 @@ mod tests {
     }
 
     /// Has a cached user that is not a pod. Authenticates no token.
-    struct Holds(Arc<str>);
+    struct CachedUser(Arc<str>);
 
     #[async_trait]
-    impl Authenticator for Holds {
+    impl Authenticator for CachedUser {
         fn name(&self) -> &Arc<str> {
             &self.0
         }
@@ -354,20 +361,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_held_as_no_pod_administers_and_builds_nothing() {
+    async fn a_cached_user_without_a_pod_may_administer_but_not_build() {
         let metrics = Arc::new(Metrics::new(&["cluster"], &[]).unwrap());
         let all =
-            Authenticators { all: vec![Box::new(Holds("cluster".into()))], clock: Arc::new(SystemClock), metrics };
+            Authenticators { all: vec![Box::new(CachedUser("cluster".into()))], clock: Arc::new(SystemClock), metrics };
         let token = token("i");
         assert!(
             all.authenticate_applicant(BearerToken::new(&token), CLEAN).await.is_ok()
-                && all.recall_applicant(BearerToken::new(&token)).await.is_some()
+                && all.cached_applicant(BearerToken::new(&token)).await.is_some()
         );
         assert_eq!(all.authenticate(BearerToken::new(&token), CLEAN).await.err(), Some(not_pod_bound()));
-        assert!(all.recall(BearerToken::new(&token)).await.is_none());
+        assert!(all.cached_caller(BearerToken::new(&token)).await.is_none());
     }
 
-    async fn asked(all: &[Said], issuer: &str) -> Result<String, AuthnError> {
+    /// The name of the authenticator that accepts a token of this issuer.
+    async fn authenticate(all: &[Row], issuer: &str) -> Result<String, AuthnError> {
         authenticators(all)
             .authenticate(BearerToken::new(&token(issuer)), CLEAN)
             .await
@@ -375,35 +383,43 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_issuer_of_ours_gets_its_tokens_and_the_clusters_all_others() {
+    async fn a_token_goes_to_its_issuer_or_else_to_the_cluster() {
         let all = [("cluster", None, Ok(())), ("github", Some("https://github"), Ok(()))];
-        assert_eq!(asked(&all, "https://github").await.as_deref(), Ok("github"));
-        assert_eq!(asked(&all, "https://other").await.as_deref(), Ok("cluster"));
-        assert_eq!(asked(&all, "https://github/").await.as_deref(), Ok("cluster"));
+        assert_eq!(authenticate(&all, "https://github").await.as_deref(), Ok("github"));
+        assert_eq!(authenticate(&all, "https://other").await.as_deref(), Ok("cluster"));
+        assert_eq!(authenticate(&all, "https://github/").await.as_deref(), Ok("cluster"));
 
         let refused = [("cluster", None, Ok(())), ("github", Some("https://github"), Err(NOT_AUTHENTICATED))];
-        assert_eq!(asked(&refused, "https://github").await, Err(NOT_AUTHENTICATED), "no second opinion");
+        assert_eq!(authenticate(&refused, "https://github").await, Err(NOT_AUTHENTICATED), "no second opinion");
         let unknown = || AuthnError::Refused(TokenRefusal::UnknownIssuer);
-        assert_eq!(asked(&all[1..], "https://other").await, Err(unknown()));
-        assert_eq!(asked(&[], "https://other").await, Err(unknown()));
+        assert_eq!(authenticate(&all[1..], "https://other").await, Err(unknown()));
+        assert_eq!(authenticate(&[], "https://other").await, Err(unknown()));
     }
 
     #[tokio::test]
-    async fn of_several_clusters_with_an_issuer_each_only_the_tokens_own_is_asked() {
+    async fn with_several_issuers_only_that_of_the_token_is_asked() {
         let down = AuthnError::Unavailable;
         for (first, second) in [(Ok(()), Ok(())), (Err(NOT_AUTHENTICATED), Ok(())), (Ok(()), Err(down))] {
             let all = [("a", Some("https://a"), first.clone()), ("b", Some("https://b"), second.clone())];
-            assert_eq!(asked(&all, "https://a").await, first.clone().map(|()| "a".to_owned()), "{first:?} {second:?}");
-            assert_eq!(asked(&all, "https://b").await, second.clone().map(|()| "b".to_owned()), "{first:?} {second:?}");
+            assert_eq!(
+                authenticate(&all, "https://a").await,
+                first.clone().map(|()| "a".to_owned()),
+                "{first:?} {second:?}"
+            );
+            assert_eq!(
+                authenticate(&all, "https://b").await,
+                second.clone().map(|()| "b".to_owned()),
+                "{first:?} {second:?}"
+            );
             let unknown = || AuthnError::Refused(TokenRefusal::UnknownIssuer);
             for other in ["", "https://c", "https://a/", "HTTPS://a"] {
-                assert_eq!(asked(&all, other).await, Err(unknown()), "{other:?}");
+                assert_eq!(authenticate(&all, other).await, Err(unknown()), "{other:?}");
             }
         }
     }
 
     #[tokio::test]
-    async fn of_several_clusters_the_first_that_knows_the_token_answers() {
+    async fn clusters_without_issuer_are_asked_in_order_until_one_decides() {
         let gone = || AuthnError::Refused(TokenRefusal::PodGone);
         let down = || AuthnError::Unavailable;
         for (first, second, expected) in [
@@ -422,12 +438,12 @@ mod tests {
             (Err(AuthnError::Limited), Err(down()), Err(down())),
         ] {
             let all = [("a", None, first.clone()), ("b", None, second.clone())];
-            assert_eq!(asked(&all, "i").await, expected.map(str::to_owned), "{first:?} {second:?}");
+            assert_eq!(authenticate(&all, "i").await, expected.map(str::to_owned), "{first:?} {second:?}");
         }
     }
 
     #[tokio::test]
-    async fn every_authentication_is_counted_once_where_it_was_decided() {
+    async fn each_authentication_is_counted_once_for_the_authenticator_that_decided() {
         let all = authenticators(&[
             ("a", None, Err(NOT_AUTHENTICATED)),
             ("b", None, Ok(())),

@@ -1,8 +1,8 @@
-//! OIDC: a JWT of one issuer, accepted by its signature.
+//! The authenticator of one OIDC issuer: verifies the signature and the claims of its JWTs.
 
 use super::error::{AuthnError, CannotAsk, TokenRefusal};
 use super::jwks::KeySet;
-use super::key_source::{CannotOpen, KeySource};
+use super::key_source::{KeySource, KeySourceError};
 use super::port::Authenticator;
 use super::review_gate::AddressHistory;
 use super::unverified::UnverifiedToken;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// Maximum length of `sub`, because it is in every audit event.
 const MAX_SUBJECT_BYTES: usize = 1024;
 
-/// Authenticates holders of one issuer's tokens.
+/// Authenticates callers by the tokens of one issuer.
 pub struct Oidc {
     name: Arc<str>,
     config: config::Oidc,
@@ -28,28 +28,30 @@ pub struct Oidc {
 
 impl Oidc {
     /// Opens the source of the issuer's keys.
-    pub fn open(name: Arc<str>, config: config::Oidc, clock: Arc<dyn Clock>) -> Result<Self, CannotOpen> {
+    ///
+    /// # Errors
+    /// See [`KeySource::open`].
+    pub fn open(name: Arc<str>, config: config::Oidc, clock: Arc<dyn Clock>) -> Result<Self, KeySourceError> {
         let keys = KeySource::open(&name, &config)?;
-        let algorithms = config.algorithms.iter().copied().map(jws).collect();
+        let algorithms = config.algorithms.iter().copied().map(jws_algorithm).collect();
         Ok(Self { name, config, algorithms, keys, clock })
     }
 
-    /// Checks the claims, regardless of the signature, and returns the algorithm.
-    fn examine(&self, token: &UnverifiedToken<'_>) -> Result<Algorithm, TokenRefusal> {
+    /// Checks the claims but not the signature, and returns the algorithm of the signature.
+    fn check_claims(&self, token: &UnverifiedToken<'_>) -> Result<Algorithm, TokenRefusal> {
         if token.text_claim("iss") != Some(&self.config.issuer) {
             return Err(TokenRefusal::UnknownIssuer);
         }
-        token.check(|one| one == self.config.audience, self.clock.now())?;
-        // The list of algorithms is configured, and a key has a fixed algorithm; the token only selects among
-        // them.
+        token.check(|audience| audience == self.config.audience, self.clock.now())?;
+        // The token selects one of the configured algorithms. Whether a key may be used with it depends on the key.
         match token.algorithm().parse() {
             Ok(algorithm) if self.algorithms.contains(&algorithm) => Ok(algorithm),
             _ => Err(TokenRefusal::Malformed),
         }
     }
 
-    /// The caller of a token with a valid signature: its claims come from the issuer.
-    fn caller(&self, token: &UnverifiedToken<'_>) -> Result<Arc<Caller>, TokenRefusal> {
+    /// The caller of a token whose signature was verified.
+    fn to_caller(&self, token: &UnverifiedToken<'_>) -> Result<Arc<Caller>, TokenRefusal> {
         match token.text_claim("sub") {
             Some(subject)
                 if (1..=MAX_SUBJECT_BYTES).contains(&subject.len()) && !subject.contains(char::is_control) =>
@@ -78,29 +80,28 @@ impl Authenticator for Oidc {
         Some(&self.config.issuer)
     }
 
-    /// Not cached: a signature check takes tens of microseconds; a cache would need memory and could be stale.
+    /// Not cached: a signature check takes tens of microseconds, and a cache needs memory and can be stale.
     async fn authenticate(
         &self,
         token: &UnverifiedToken<'_>,
-        _standing: AddressHistory,
+        _history: AddressHistory,
     ) -> Result<Arc<Caller>, AuthnError> {
-        let algorithm = self.examine(token).map_err(AuthnError::Refused)?;
+        let algorithm = self.check_claims(token).map_err(AuthnError::Refused)?;
         let is_signed = match self.keys.current() {
             Some(keys) if is_signed(&keys, token, algorithm) => true,
             Some(keys) if keys.contains_id(token.key_id()) => false,
-            // The issuer may have a new key. While it cannot be reached, or may not be contacted again yet, the
-            // result is unknown.
+            // The issuer may have published a new key. If its keys cannot be fetched now, nothing is known of the signature.
             _ => {
-                let (keys, asked) = self.keys.newer().await.map_err(|_| AuthnError::Unavailable)?;
+                let (keys, is_fresh) = self.keys.refresh().await.map_err(|_| AuthnError::Unavailable)?;
                 let is_signed = is_signed(&keys, token, algorithm);
-                if !is_signed && !asked && !keys.contains_id(token.key_id()) {
+                if !is_signed && !is_fresh && !keys.contains_id(token.key_id()) {
                     return Err(AuthnError::UnknownKey);
                 }
                 is_signed
             }
         };
-        let verdict = if is_signed { self.caller(token) } else { Err(TokenRefusal::NotAuthenticated) };
-        verdict.map_err(AuthnError::Refused)
+        let caller = if is_signed { self.to_caller(token) } else { Err(TokenRefusal::NotAuthenticated) };
+        caller.map_err(AuthnError::Refused)
     }
 
     async fn reload(&self) {
@@ -117,7 +118,7 @@ fn is_signed(keys: &KeySet, token: &UnverifiedToken<'_>, algorithm: Algorithm) -
         .is_some_and(|key| verify(token.signature(), token.message().as_bytes(), key, algorithm).unwrap_or(false))
 }
 
-const fn jws(algorithm: config::Algorithm) -> Algorithm {
+const fn jws_algorithm(algorithm: config::Algorithm) -> Algorithm {
     match algorithm {
         config::Algorithm::Rs256 => Algorithm::RS256,
         config::Algorithm::Rs384 => Algorithm::RS384,
@@ -157,21 +158,21 @@ mod tests {
         }
     }
 
-    /// A key pair and its JWT algorithm. It signs without the library that verifies.
+    /// A key pair and its JWT algorithm. Its signatures are not made by the library that verifies them.
     struct Signer {
         algorithm: &'static str,
         jwk: Value,
-        sign: Sign,
+        sign: SignFunction,
     }
 
-    type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+    type SignFunction = Box<dyn Fn(&[u8]) -> Vec<u8>>;
 
     fn encode(bytes: impl AsRef<[u8]>) -> String {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    fn ecdsa(algorithm: &'static str, curve: &str, with: &'static EcdsaSigningAlgorithm) -> Signer {
-        let pair = EcdsaKeyPair::generate(with).unwrap();
+    fn ecdsa(algorithm: &'static str, curve: &str, signing: &'static EcdsaSigningAlgorithm) -> Signer {
+        let pair = EcdsaKeyPair::generate(signing).unwrap();
         let (x, y) = {
             let coordinates = &pair.public_key().as_ref()[1..];
             let (x, y) = coordinates.split_at(coordinates.len() / 2);
@@ -218,31 +219,31 @@ mod tests {
     }
 
     impl Signer {
-        /// This key with other members; `null` removes a member.
-        fn with(mut self, members: &Value) -> Self {
+        /// Changes members of the JWK; `null` removes a member.
+        fn with_members(mut self, members: &Value) -> Self {
             merge(&mut self.jwk, members);
             self
         }
 
         fn token(&self, header: &Value, claims: &Value) -> String {
-            let mut whole_header = json!({"alg": self.algorithm, "typ": "JWT"});
-            merge(&mut whole_header, header);
-            let mut whole_claims = json!({
+            let mut merged_header = json!({"alg": self.algorithm, "typ": "JWT"});
+            merge(&mut merged_header, header);
+            let mut merged_claims = json!({
                 "iss": ISSUER, "aud": "claviger", "sub": "repo:acme/site", "exp": NOW + 600, "jti": "1", "runner_id": 7
             });
-            merge(&mut whole_claims, claims);
-            let message = format!("{}.{}", encode(whole_header.to_string()), encode(whole_claims.to_string()));
+            merge(&mut merged_claims, claims);
+            let message = format!("{}.{}", encode(merged_header.to_string()), encode(merged_claims.to_string()));
             let signature = encode((self.sign)(message.as_bytes()));
             format!("{message}.{signature}")
         }
     }
 
-    fn merge(into: &mut Value, from: &Value) {
-        for (name, value) in from.as_object().unwrap() {
+    fn merge(object: &mut Value, changes: &Value) {
+        for (name, value) in changes.as_object().unwrap() {
             if value.is_null() {
-                into.as_object_mut().unwrap().remove(name);
+                object.as_object_mut().unwrap().remove(name);
             } else {
-                into[name] = value.clone();
+                object[name] = value.clone();
             }
         }
     }
@@ -257,7 +258,7 @@ mod tests {
         json!({"keys": signers.iter().map(|signer| &signer.jwk).collect::<Vec<_>>()}).to_string()
     }
 
-    fn open(text: &str, algorithms: &[config::Algorithm]) -> Result<Rig, CannotOpen> {
+    fn open(text: &str, algorithms: &[config::Algorithm]) -> Result<Rig, KeySourceError> {
         let folder = tempfile::tempdir().unwrap();
         let jwks_file = folder.path().join("jwks.json");
         std::fs::write(&jwks_file, text).unwrap();
@@ -274,22 +275,22 @@ mod tests {
     }
 
     impl Rig {
-        fn of(signers: &[&Signer], algorithms: &[config::Algorithm]) -> Self {
+        fn with_keys(signers: &[&Signer], algorithms: &[config::Algorithm]) -> Self {
             open(&key_set(signers), algorithms).unwrap()
         }
 
-        async fn asks(&self, token: &str) -> Result<Arc<Caller>, AuthnError> {
+        async fn authenticate(&self, token: &str) -> Result<Arc<Caller>, AuthnError> {
             let bearer = SecretValue::new(token.to_owned());
             let token = UnverifiedToken::read(BearerToken::new(&bearer)).map_err(AuthnError::Refused)?;
             self.oidc.authenticate(&token, AddressHistory::clean(std::net::Ipv4Addr::LOCALHOST.into())).await
         }
 
         async fn allows(&self, token: &str) {
-            assert!(self.asks(token).await.is_ok(), "refused: {:?}", self.asks(token).await.err());
+            assert!(self.authenticate(token).await.is_ok(), "refused: {:?}", self.authenticate(token).await.err());
         }
 
         async fn refuses(&self, token: &str, refusal: TokenRefusal) {
-            assert_eq!(self.asks(token).await, Err(AuthnError::Refused(refusal)));
+            assert_eq!(self.authenticate(token).await, Err(AuthnError::Refused(refusal)));
         }
     }
 
@@ -297,30 +298,30 @@ mod tests {
         [config::Algorithm::Rs256, config::Algorithm::Es256, config::Algorithm::Es384, config::Algorithm::EdDsa];
 
     #[tokio::test]
-    async fn every_kind_of_key_vouches_for_its_own_tokens_only() {
-        let makers: [fn() -> Signer; 4] = [es256, es384, eddsa, || rs256(rsa::KeySize::Rsa2048)];
-        for make in makers {
-            let (ours, other) = (make(), make());
-            let rig = Rig::of(&[&ours], &ALL);
+    async fn each_key_type_verifies_only_its_own_signatures() {
+        let generators: [fn() -> Signer; 4] = [es256, es384, eddsa, || rs256(rsa::KeySize::Rsa2048)];
+        for generate in generators {
+            let (ours, other) = (generate(), generate());
+            let rig = Rig::with_keys(&[&ours], &ALL);
             let good = ours.token(&json!({}), &json!({}));
             rig.allows(&good).await;
             rig.refuses(&other.token(&json!({}), &json!({})), TokenRefusal::NotAuthenticated).await;
 
             // A changed claim with the old signature, and the signature of another token.
             let parts: Vec<&str> = good.split('.').collect();
-            let richer = ours.token(&json!({}), &json!({"sub": "repo:acme/crown-jewels"}));
-            let richer: Vec<&str> = richer.split('.').collect();
-            rig.refuses(&[parts[0], richer[1], parts[2]].join("."), TokenRefusal::NotAuthenticated).await;
-            rig.refuses(&[parts[0], parts[1], richer[2]].join("."), TokenRefusal::NotAuthenticated).await;
+            let foreign = ours.token(&json!({}), &json!({"sub": "repo:acme/crown-jewels"}));
+            let foreign: Vec<&str> = foreign.split('.').collect();
+            rig.refuses(&[parts[0], foreign[1], parts[2]].join("."), TokenRefusal::NotAuthenticated).await;
+            rig.refuses(&[parts[0], parts[1], foreign[2]].join("."), TokenRefusal::NotAuthenticated).await;
             rig.refuses(&[parts[0], parts[1], &encode([0; 64])].join("."), TokenRefusal::NotAuthenticated).await;
         }
     }
 
     #[tokio::test]
-    async fn a_caller_has_the_issuers_word_for_everything() {
+    async fn a_caller_has_the_subject_and_the_claims_of_the_token() {
         let ours = es256();
-        let rig = Rig::of(&[&ours], &ALL);
-        let caller = rig.asks(&ours.token(&json!({}), &json!({}))).await.expect("good");
+        let rig = Rig::with_keys(&[&ours], &ALL);
+        let caller = rig.authenticate(&ours.token(&json!({}), &json!({}))).await.expect("good");
         assert_eq!((&*caller.issuer, caller.subject.as_str()), ("github", "repo:acme/site"));
         assert_eq!((caller.workload.as_ref(), caller.groups.len()), (None, 0));
         assert_eq!(caller.claims["runner_id"], 7);
@@ -333,9 +334,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_claim_that_matters_matters() {
+    async fn issuer_audience_times_and_subject_are_checked() {
         let ours = es256();
-        let rig = Rig::of(&[&ours], &ALL);
+        let rig = Rig::with_keys(&[&ours], &ALL);
         for claims in [
             json!({}),
             json!({"aud": ["a", "claviger"]}),
@@ -365,9 +366,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_lives_until_a_minute_after_its_end() {
+    async fn a_token_is_accepted_for_less_than_a_minute_after_its_expiry() {
         let ours = es256();
-        let rig = Rig::of(&[&ours], &ALL);
+        let rig = Rig::with_keys(&[&ours], &ALL);
         let token = ours.token(&json!({}), &json!({}));
         rig.clock.0.store(NOW + 659, Ordering::SeqCst);
         rig.allows(&token).await;
@@ -376,9 +377,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_algorithm_is_one_of_ours_and_the_keys() {
+    async fn the_algorithm_must_be_configured_and_fit_the_key() {
         let (ec, rsa) = (es256(), rs256(rsa::KeySize::Rsa2048));
-        let rig = Rig::of(&[&ec, &rsa], &[config::Algorithm::Es256, config::Algorithm::Rs384]);
+        let rig = Rig::with_keys(&[&ec, &rsa], &[config::Algorithm::Es256, config::Algorithm::Rs384]);
         rig.allows(&ec.token(&json!({}), &json!({}))).await;
         rig.refuses(&rsa.token(&json!({}), &json!({})), TokenRefusal::Malformed).await;
         // A supported algorithm that does not match the signature.
@@ -392,25 +393,26 @@ mod tests {
         rig.refuses(&format!("{message}."), TokenRefusal::Malformed).await;
 
         // A key may name its algorithm.
-        let (bound, misbound) = (es256().with(&json!({"alg": "ES256"})), es256().with(&json!({"alg": "ES384"})));
-        let rig = Rig::of(&[&bound, &misbound], &ALL);
+        let (bound, misbound) =
+            (es256().with_members(&json!({"alg": "ES256"})), es256().with_members(&json!({"alg": "ES384"})));
+        let rig = Rig::with_keys(&[&bound, &misbound], &ALL);
         rig.allows(&bound.token(&json!({}), &json!({}))).await;
         rig.refuses(&misbound.token(&json!({}), &json!({})), TokenRefusal::NotAuthenticated).await;
     }
 
     #[tokio::test]
-    async fn a_public_key_is_no_password() {
+    async fn a_public_key_is_not_accepted_as_an_hmac_secret() {
         let ours = rs256(rsa::KeySize::Rsa2048);
         let set = key_set(&[&ours]);
         let rig = open(&set, &ALL).unwrap();
         rig.allows(&ours.token(&json!({}), &json!({}))).await;
         let n = ours.jwk["n"].as_str().unwrap().to_owned();
-        for password in [set.into_bytes(), n.clone().into_bytes(), URL_SAFE_NO_PAD.decode(n).unwrap()] {
+        for secret in [set.into_bytes(), n.clone().into_bytes(), URL_SAFE_NO_PAD.decode(n).unwrap()] {
             let hmac = Signer {
                 algorithm: "HS256",
                 jwk: Value::Null,
                 sign: Box::new(move |message| {
-                    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &password), message).as_ref().to_vec()
+                    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &secret), message).as_ref().to_vec()
                 }),
             };
             rig.refuses(&hmac.token(&json!({}), &json!({})), TokenRefusal::Malformed).await;
@@ -419,9 +421,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_key_is_chosen_by_its_id() {
-        let (a, b) = (es256().with(&json!({"kid": "a"})), es256().with(&json!({"kid": "b"})));
-        let rig = Rig::of(&[&a, &b], &ALL);
+    async fn the_key_is_selected_by_its_id() {
+        let (a, b) = (es256().with_members(&json!({"kid": "a"})), es256().with_members(&json!({"kid": "b"})));
+        let rig = Rig::with_keys(&[&a, &b], &ALL);
         rig.allows(&a.token(&json!({"kid": "a"}), &json!({}))).await;
         rig.allows(&b.token(&json!({"kid": "b"}), &json!({}))).await;
         rig.refuses(&a.token(&json!({"kid": "b"}), &json!({})), TokenRefusal::NotAuthenticated).await;
@@ -429,16 +431,16 @@ mod tests {
         rig.refuses(&a.token(&json!({"kid": ""}), &json!({})), TokenRefusal::NotAuthenticated).await;
         rig.refuses(&a.token(&json!({}), &json!({})), TokenRefusal::NotAuthenticated).await;
 
-        // Without an id: the only key of its kind; two keys with the same id: none.
-        let (lone, twin) = (eddsa().with(&json!({"kid": "a"})), es256().with(&json!({"kid": "a"})));
-        let rig = Rig::of(&[&lone, &a, &twin], &ALL);
+        // Without an id, the only key of its type is used. If two keys have the same id, none is used.
+        let (lone, twin) = (eddsa().with_members(&json!({"kid": "a"})), es256().with_members(&json!({"kid": "a"})));
+        let rig = Rig::with_keys(&[&lone, &a, &twin], &ALL);
         rig.allows(&lone.token(&json!({}), &json!({}))).await;
         rig.allows(&lone.token(&json!({"kid": "a"}), &json!({}))).await;
         rig.refuses(&a.token(&json!({"kid": "a"}), &json!({})), TokenRefusal::NotAuthenticated).await;
     }
 
     #[tokio::test]
-    async fn a_key_that_is_no_signature_key_is_left_out() {
+    async fn keys_that_are_not_for_signatures_are_ignored() {
         let members = [
             json!({"use": "enc"}),
             json!({"key_ops": ["encrypt"]}),
@@ -450,20 +452,21 @@ mod tests {
             json!({"kty": "AKP"}),
         ];
         for members in members {
-            let (good, odd) = (es256().with(&json!({"use": "sig", "key_ops": ["verify"]})), es256().with(&members));
-            let rig = Rig::of(&[&odd, &good], &ALL);
+            let (good, odd) =
+                (es256().with_members(&json!({"use": "sig", "key_ops": ["verify"]})), es256().with_members(&members));
+            let rig = Rig::with_keys(&[&odd, &good], &ALL);
             rig.allows(&good.token(&json!({}), &json!({}))).await;
             rig.refuses(&odd.token(&json!({}), &json!({})), TokenRefusal::NotAuthenticated).await;
             assert_eq!(
                 open(&key_set(&[&odd]), &ALL).err(),
-                Some(CannotOpen::File(KeySetError::NoUsableKey)),
+                Some(KeySourceError::File(KeySetError::NoUsableKey)),
                 "{members}"
             );
         }
     }
 
     #[tokio::test]
-    async fn what_is_no_key_set_is_not_opened() {
+    async fn an_invalid_key_set_is_not_opened() {
         let good = es256();
         let many: Vec<&Signer> = std::iter::repeat_n(&good, 101).collect();
         let padded = format!("{}{}", key_set(&[&good]), " ".repeat(1 << 20));
@@ -478,20 +481,20 @@ mod tests {
             &key_set(&many),
             &padded,
         ] {
-            assert_eq!(open(text, &ALL).err(), Some(CannotOpen::File(KeySetError::Malformed)), "{text:.40}");
+            assert_eq!(open(text, &ALL).err(), Some(KeySourceError::File(KeySetError::Malformed)), "{text:.40}");
         }
-        assert_eq!(open(r#"{"keys":[]}"#, &ALL).err(), Some(CannotOpen::File(KeySetError::NoUsableKey)));
-        let rig = Rig::of(&[&good], &ALL);
+        assert_eq!(open(r#"{"keys":[]}"#, &ALL).err(), Some(KeySourceError::File(KeySetError::NoUsableKey)));
+        let rig = Rig::with_keys(&[&good], &ALL);
         let absent = config::Oidc { jwks_file: Some(rig.folder.path().join("absent")), ..rig.oidc.config };
         let opened = Oidc::open("github".into(), absent, rig.clock);
         let unreadable = KeySetError::Unreadable(std::io::ErrorKind::NotFound);
-        assert_eq!(opened.err(), Some(CannotOpen::File(unreadable)));
+        assert_eq!(opened.err(), Some(KeySourceError::File(unreadable)));
     }
 
     #[tokio::test]
-    async fn a_reload_takes_new_keys_and_a_bad_one_keeps_the_old() {
+    async fn a_reload_replaces_the_keys_unless_the_file_is_invalid() {
         let (old, new) = (es256(), es256());
-        let rig = Rig::of(&[&old], &ALL);
+        let rig = Rig::with_keys(&[&old], &ALL);
         let (old_token, new_token) = (old.token(&json!({}), &json!({})), new.token(&json!({}), &json!({})));
         let file = rig.folder.path().join("jwks.json");
         for bad in ["", r#"{"keys":[]}"#] {

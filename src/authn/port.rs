@@ -1,4 +1,4 @@
-//! The port of authenticators.
+//! The port: what every authenticator can do.
 
 use super::error::{AuthnError, CannotAsk};
 use super::review_gate::AddressHistory;
@@ -14,12 +14,12 @@ pub trait Authenticator: Send + Sync {
     /// The configured name, which becomes the `issuer` of its callers.
     fn name(&self) -> &Arc<str>;
 
-    /// The `iss` of its tokens. Without one it gets the tokens whose issuer no other authenticator has.
+    /// The `iss` of its tokens. An authenticator without one gets the tokens whose `iss` no other authenticator has.
     fn issuer(&self) -> Option<&str> {
         None
     }
 
-    /// Authenticates the caller of a token from an address with this standing.
+    /// Authenticates the caller of a token. `history` is that of the address that the token comes from.
     ///
     /// # Errors
     /// See [`AuthnError`].
@@ -52,12 +52,13 @@ pub trait Authenticator: Send + Sync {
     /// Checks that the API server or the issuer can be reached.
     ///
     /// # Errors
-    /// If there is no usable answer.
+    /// See [`CannotAsk`].
     async fn check_online(&self) -> Result<(), CannotAsk> {
         Ok(())
     }
 }
 
+/// An applicant whose administration only the static list can allow.
 pub(super) fn without_review(caller: Arc<Caller>) -> Applicant {
     Applicant { caller, user: None }
 }

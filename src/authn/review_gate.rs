@@ -1,9 +1,9 @@
-//! Limits the reviews per second of tokens that were not accepted before, and orders them.
+//! The rate limit of first reviews, which are those of tokens that were not accepted before.
 //!
 //! A review costs the API server a signature check, and anyone can forge a well-formed token. Tokens that were
 //! accepted before are never delayed. Of the others, tokens from addresses without recent failures take the next
-//! free place. Tokens from addresses with failures take only spare places, so that a flood of forged tokens leaves
-//! half of the places to others.
+//! free slot. Tokens from addresses with failures take only spare slots, so that a flood of forged tokens leaves
+//! half of the slots to others.
 
 use super::error::AuthnError;
 use super::unverified::Fingerprint;
@@ -17,78 +17,79 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// How long a first review waits for a place. The review itself may take 5 s, and a request 15 s.
+/// How long a first review waits for a slot. The review itself may take 5 s, and a request 15 s.
 const MAX_WAIT: Duration = Duration::from_secs(4);
-/// The same for an address with failures.
+/// Like [`MAX_WAIT`], for an address with failures.
 const MAX_WAIT_AFTER_FAILURES: Duration = Duration::from_secs(2);
-/// Polling interval for a spare place.
+/// Polling interval for a spare slot.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// Maximum number of reviews that wait for a spare place, over all addresses.
+/// Maximum number of reviews that wait for a spare slot, over all addresses.
 const MAX_WAITING: usize = 256;
-/// The same for one address: more would take places from all others.
+/// Maximum number of reviews of one address that wait for a spare slot, so that one address does not use up [`MAX_WAITING`].
 const MAX_WAITING_PER_ADDRESS: usize = 16;
 /// How long claims count as forged after a bad signature.
 const FORGED_CLAIMS_TTL: Duration = Duration::from_secs(10);
-/// For an exhausted address, interval between reviews of tokens with forged claims: the next token may be the
-/// genuine one.
+/// Interval between the reviews of tokens with forged claims from an exhausted address. They are still reviewed, because the next
+/// token may be the genuine one.
 const FORGED_CLAIMS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The recent refusals of the address that a token comes from.
+/// The address that a token comes from, and the level of its recent refusals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AddressHistory {
     address: IpAddr,
-    record: FailureRecord,
+    failures: FailureLevel,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FailureRecord {
+enum FailureLevel {
     Clean,
     Failing,
     Exhausted,
 }
 
 impl AddressHistory {
-    /// No recent refusals.
+    /// An address without recent refusals.
     #[must_use]
     pub const fn clean(address: IpAddr) -> Self {
-        Self { address, record: FailureRecord::Clean }
+        Self { address, failures: FailureLevel::Clean }
     }
 
-    /// Recent refusals.
+    /// An address with recent refusals.
     #[must_use]
     pub const fn failing(address: IpAddr) -> Self {
-        Self { address, record: FailureRecord::Failing }
+        Self { address, failures: FailureLevel::Failing }
     }
 
-    /// Refusals up to the limit.
+    /// An address that has reached the limit of refusals.
     #[must_use]
     pub const fn exhausted(address: IpAddr) -> Self {
-        Self { address, record: FailureRecord::Exhausted }
+        Self { address, failures: FailureLevel::Exhausted }
     }
 
-    /// Whether the limit of refusals is reached.
+    /// Whether the address has reached the limit of refusals.
     #[must_use]
     pub fn is_exhausted(self) -> bool {
-        self.record == FailureRecord::Exhausted
+        self.failures == FailureLevel::Exhausted
     }
 }
 
 /// The limit of first reviews, shared by all clusters.
 pub struct ReviewGate {
     window: SlidingWindow,
-    /// First reviews of each address: a fair share of the total.
+    /// The limit of each address: a fair share of the total.
     shares: RateLimiter<IpAddr>,
     /// The reserved rate of each exhausted address.
     exhausted_rates: RateLimiter<IpAddr>,
-    /// The reserved rate for forged claims, so that they do not use that of other tokens.
+    /// A separate reserved rate for forged claims, so that they do not use up the reserved rate of other tokens.
     forged_claims_rates: RateLimiter<IpAddr>,
-    forged: RateLimiter<(IpAddr, Fingerprint)>,
+    /// The claims that count as forged. An exhausted entry is a forged one.
+    forged_claims: RateLimiter<(IpAddr, Fingerprint)>,
     waiting: Semaphore,
-    /// Number of waiting reviews by address; at most as many entries as reviews may wait.
+    /// Number of waiting reviews by address; at most [`MAX_WAITING`] entries.
     waiting_by_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// Counts as waiting until it is dropped.
+/// A review that counts as waiting until this is dropped.
 struct WaitingReview<'a> {
     gate: &'a ReviewGate,
     address: IpAddr,
@@ -108,8 +109,8 @@ impl Drop for WaitingReview<'_> {
 }
 
 impl ReviewGate {
-    /// `per_second` first reviews in any second. An address gets at most two fifths of them before it must wait
-    /// for spare places, and a tenth when it is exhausted.
+    /// Allows `per_second` first reviews in any second. An address gets at most two fifths of the slots before it must wait
+    /// for spare slots, and a tenth when it is exhausted.
     pub fn new(per_second: NonZeroU32) -> Self {
         let part = |divisor: u32| NonZeroU32::new(per_second.get() / divisor).unwrap_or(NonZeroU32::MIN);
         Self {
@@ -117,42 +118,42 @@ impl ReviewGate {
             shares: RateLimiter::new(part(5).saturating_mul(NonZeroU32::MIN.saturating_add(1))),
             exhausted_rates: RateLimiter::new(part(10)),
             forged_claims_rates: RateLimiter::one_every(FORGED_CLAIMS_INTERVAL),
-            forged: RateLimiter::one_every(FORGED_CLAIMS_TTL),
+            forged_claims: RateLimiter::one_every(FORGED_CLAIMS_TTL),
             waiting: Semaphore::new(MAX_WAITING),
             waiting_by_address: Mutex::default(),
         }
     }
 
-    /// Waits until a token may be reviewed for the first time. `claims` is the fingerprint of its claims.
+    /// Waits for a slot for the first review of a token. `claims` is the fingerprint of its claims.
     ///
     /// # Errors
     /// [`AuthnError::Limited`] if the address has failures, [`AuthnError::Unavailable`] otherwise.
     pub async fn enter(&self, history: AddressHistory, claims: &Fingerprint) -> Result<(), AuthnError> {
-        if history.record == FailureRecord::Clean && self.shares.charge(history.address) {
-            let place = self.window.reserve(MAX_WAIT).ok_or(AuthnError::Unavailable)?;
-            sleep_until(place).await;
+        if history.failures == FailureLevel::Clean && self.shares.charge(history.address) {
+            let slot = self.window.reserve(MAX_WAIT).ok_or(AuthnError::Unavailable)?;
+            sleep_until(slot).await;
             return Ok(());
         }
-        let exhausted_rates = if self.forged.is_exhausted(&(history.address, *claims)) {
+        let exhausted_rates = if self.forged_claims.is_exhausted(&(history.address, *claims)) {
             &self.forged_claims_rates
         } else {
             &self.exhausted_rates
         };
         let _waiting = self.register_waiting(history.address).ok_or(AuthnError::Limited)?;
-        let until = Instant::now() + MAX_WAIT_AFTER_FAILURES;
+        let deadline = Instant::now() + MAX_WAIT_AFTER_FAILURES;
         loop {
-            // The address's own rate first: a unit that is charged in vain costs only this address.
+            // The rate of the address is charged first. If no slot is spare then, only this address loses a unit.
             if (!history.is_exhausted() || exhausted_rates.charge(history.address)) && self.window.take_spare() {
                 return Ok(());
             }
-            if Instant::now() >= until {
+            if Instant::now() >= deadline {
                 return Err(AuthnError::Limited);
             }
             sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Registers as waiting, unless the limit of all addresses or of this one is reached.
+    /// Registers a waiting review. `None` if the limit of all addresses or of this one is reached.
     fn register_waiting(&self, address: IpAddr) -> Option<WaitingReview<'_>> {
         let permit = self.waiting.try_acquire().ok()?;
         let mut waiting_by_address = self.waiting_by_address.lock().unwrap_or_else(PoisonError::into_inner);
@@ -164,9 +165,9 @@ impl ReviewGate {
         Some(WaitingReview { gate: self, address, _permit: permit })
     }
 
-    /// Records that the signature of these claims was invalid.
+    /// Records that a token with these claims had an invalid signature.
     pub fn forged(&self, history: AddressHistory, claims: &Fingerprint) {
-        self.forged.charge((history.address, *claims));
+        self.forged_claims.charge((history.address, *claims));
     }
 }
 
@@ -185,52 +186,52 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn addresses_without_failures_wait_for_their_place_and_are_told_when_there_is_none() {
+    async fn addresses_without_failures_wait_up_to_four_seconds_for_a_slot() {
         let (gate, start) = (gate(50), Instant::now());
         for number in 0..200 {
             assert_eq!(gate.enter(AddressHistory::clean(address(number)), &CLAIMS).await, Ok(()), "{number}");
         }
         assert_eq!(start.elapsed(), Duration::from_secs(3), "50 in each second");
         let gate = std::sync::Arc::new(gate);
-        let ask = |number| {
+        let enter = |number| {
             let gate = gate.clone();
             tokio::spawn(async move { gate.enter(AddressHistory::clean(address(number)), &CLAIMS).await })
         };
-        let mut told = Vec::new();
-        for one in (0..=250).map(ask).collect::<Vec<_>>() {
-            told.push(one.await.expect("an answer"));
+        let mut results = Vec::new();
+        for task in (0..=250).map(enter).collect::<Vec<_>>() {
+            results.push(task.await.expect("no panic"));
         }
-        assert_eq!(told.iter().filter(|told| **told == Ok(())).count(), 200, "four seconds' worth");
-        assert_eq!(told.last(), Some(&Err(AuthnError::Unavailable)));
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 200, "the slots of four seconds");
+        assert_eq!(results.last(), Some(&Err(AuthnError::Unavailable)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn addresses_with_failures_leave_half_to_the_others() {
+    async fn addresses_with_failures_get_at_most_half_of_the_slots() {
         let gate = gate(50);
-        let mut let_in = 0;
+        let mut admitted = 0;
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(2) {
-            let_in += u32::from(gate.enter(AddressHistory::failing(address(1)), &CLAIMS).await.is_ok());
+            admitted += u32::from(gate.enter(AddressHistory::failing(address(1)), &CLAIMS).await.is_ok());
         }
-        assert!((50..=75).contains(&let_in), "{let_in}");
+        assert!((50..=75).contains(&admitted), "{admitted}");
         let before = Instant::now();
         assert_eq!(gate.enter(AddressHistory::clean(address(2)), &CLAIMS).await, Ok(()));
         assert_eq!(before.elapsed(), Duration::ZERO, "at once");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_exhausted_address_keeps_a_small_lane() {
+    async fn an_exhausted_address_has_a_small_reserved_rate() {
         let gate = gate(50);
-        let mut let_in = 0;
+        let mut admitted = 0;
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(4) {
-            let_in += u32::from(gate.enter(AddressHistory::exhausted(address(1)), &CLAIMS).await.is_ok());
+            admitted += u32::from(gate.enter(AddressHistory::exhausted(address(1)), &CLAIMS).await.is_ok());
         }
-        assert!((20..=26).contains(&let_in), "five a second and a burst of five: {let_in}");
+        assert!((20..=26).contains(&admitted), "five a second and a burst of five: {admitted}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_address_has_no_more_than_its_share_of_what_the_others_wait_for() {
+    async fn a_flood_from_one_address_does_not_delay_another_address() {
         let gate = std::sync::Arc::new(gate(50));
         let flood = |_| {
             let gate = gate.clone();
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_address_does_not_take_the_places_where_others_look() {
+    async fn the_number_of_waiting_reviews_is_bounded_by_address() {
         let gate = std::sync::Arc::new(gate(10));
         let flood = |number| {
             let gate = gate.clone();
@@ -258,7 +259,7 @@ mod tests {
         assert_eq!(gate.waiting_by_address.lock().unwrap().get(&address(1)), Some(&MAX_WAITING_PER_ADDRESS));
         assert!(gate.register_waiting(address(1)).is_none());
         let others: Vec<_> = (2..17).filter_map(|number| gate.register_waiting(address(number))).collect();
-        assert_eq!(others.len(), 15, "others look too");
+        assert_eq!(others.len(), 15, "other addresses can still wait");
         assert_eq!(gate.waiting_by_address.lock().unwrap().len(), 16);
         drop(others);
         assert_eq!(gate.waiting_by_address.lock().unwrap().len(), 1);
@@ -270,13 +271,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn claims_that_were_forged_do_not_take_the_lane_of_an_exhausted_address_from_others() {
+    async fn forged_claims_do_not_use_up_the_reserved_rate_of_other_tokens() {
         let (gate, suspect) = (gate(50), AddressHistory::exhausted(address(1)));
         gate.forged(suspect, &CLAIMS);
-        assert_eq!(gate.enter(suspect, &CLAIMS).await, Ok(()), "the good one may have the same claims");
+        assert_eq!(gate.enter(suspect, &CLAIMS).await, Ok(()), "the genuine token may have the same claims");
         let before = Instant::now();
         assert_eq!(gate.enter(suspect, &[2; 32]).await, Ok(()));
-        assert_eq!(before.elapsed(), Duration::ZERO, "another one has a lane of its own");
+        assert_eq!(before.elapsed(), Duration::ZERO, "other claims have a separate rate");
         assert_eq!(gate.enter(suspect, &CLAIMS).await, Ok(()));
         assert_eq!(before.elapsed(), FORGED_CLAIMS_INTERVAL);
         for history in [

@@ -1,4 +1,4 @@
-//! A parsed token whose signature is not verified. Its claims serve to refuse it early and to select the authenticator.
+//! A parsed token whose signature is not verified. Its claims are used to refuse it early and to select the authenticator.
 
 use super::error::TokenRefusal;
 use super::strict_json;
@@ -10,18 +10,18 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-/// Maximum length of a token.
 pub const MAX_TOKEN_BYTES: usize = 16 << 10;
-/// Tolerated clock skew, in seconds.
-const LEEWAY: i64 = 60;
-/// The supported signature algorithms. Never `none` and never a symmetric one, with which a public key would serve as a secret.
-const ASYMMETRIC: [&str; 10] =
+/// Tolerated clock skew.
+const LEEWAY_SECONDS: i64 = 60;
+/// The supported signature algorithms. `none` and the symmetric ones must not be among them: with a symmetric algorithm, a forger
+/// could use the public key as the secret.
+const ASYMMETRIC_ALGORITHMS: [&str; 10] =
     ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"];
 
-/// The SHA-256 of a token, for places where the token itself must not be kept.
+/// The SHA-256 of a token or of a part of it, for places where the token itself must not be kept.
 pub type Fingerprint = [u8; 32];
 
-/// A bearer token with its fingerprint, so that it is hashed once.
+/// A bearer token with its fingerprint, so that it is hashed only once.
 #[derive(Clone, Copy)]
 pub struct BearerToken<'a> {
     secret: &'a SecretValue,
@@ -44,8 +44,9 @@ impl<'a> BearerToken<'a> {
 /// A JWT (RFC 7519) in compact form whose signature is not verified.
 pub struct UnverifiedToken<'a> {
     token: BearerToken<'a>,
-    /// The signed part: header and claims, encoded.
+    /// The signed part: the encoded header and claims.
     message: &'a str,
+    /// The encoded signature.
     signature: &'a str,
     algorithm: String,
     key_id: Option<String>,
@@ -57,12 +58,12 @@ impl<'a> UnverifiedToken<'a> {
     /// Parses a token.
     ///
     /// # Errors
-    /// [`TokenRefusal::Malformed`] if it is not a supported JWT.
+    /// [`TokenRefusal::Malformed`] if it is not a supported JWT with an `exp`.
     pub(super) fn read(token: BearerToken<'a>) -> Result<Self, TokenRefusal> {
         Self::parse(token).ok_or(TokenRefusal::Malformed)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a token is taken apart where it comes in")]
+    #[expect(clippy::disallowed_methods, reason = "the token is split into its parts")]
     fn parse(token: BearerToken<'a>) -> Option<Self> {
         let text = token.secret.expose_secret();
         if text.len() > MAX_TOKEN_BYTES {
@@ -73,9 +74,9 @@ impl<'a> UnverifiedToken<'a> {
         if URL_SAFE_NO_PAD.decode(signature).ok()?.is_empty() {
             return None;
         }
-        let mut header = strict_json::object(&URL_SAFE_NO_PAD.decode(header).ok()?)?;
+        let mut header = strict_json::parse_object(&URL_SAFE_NO_PAD.decode(header).ok()?)?;
         let algorithm = match header.remove("alg")? {
-            Value::String(name) if ASYMMETRIC.contains(&name.as_str()) => name,
+            Value::String(name) if ASYMMETRIC_ALGORITHMS.contains(&name.as_str()) => name,
             _ => return None,
         };
         let key_id = match header.remove("kid") {
@@ -83,36 +84,36 @@ impl<'a> UnverifiedToken<'a> {
             Some(Value::String(id)) => Some(id),
             Some(_) => return None,
         };
-        // Extensions that a reader must support (RFC 7515, 4.1.11); none is supported.
+        // A token must be refused if an extension in `crit` is not supported (RFC 7515, section 4.1.11). None is.
         if header.contains_key("crit") {
             return None;
         }
-        let claims = strict_json::object(&URL_SAFE_NO_PAD.decode(payload).ok()?)?;
+        let claims = strict_json::parse_object(&URL_SAFE_NO_PAD.decode(payload).ok()?)?;
         let expires_at = numeric_date(claims.get("exp")?)?;
         Some(Self { token, message, signature, algorithm, key_id, claims, expires_at })
     }
 
-    /// Checks audience and times. Passing proves nothing about the signature.
+    /// Checks `aud`, `exp` and `nbf`, but not the signature.
     ///
     /// # Errors
     /// [`TokenRefusal::WrongAudience`], [`TokenRefusal::Expired`], or [`TokenRefusal::Malformed`] for an `nbf`
     /// that is not a number.
     pub(super) fn check(&self, is_audience: impl Fn(&str) -> bool, now: Timestamp) -> Result<(), TokenRefusal> {
-        let ours = match self.claims.get("aud") {
-            Some(Value::String(one)) => is_audience(one),
-            Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).any(is_audience),
+        let is_accepted = match self.claims.get("aud") {
+            Some(Value::String(audience)) => is_audience(audience),
+            Some(Value::Array(audiences)) => audiences.iter().filter_map(Value::as_str).any(is_audience),
             _ => false,
         };
-        if !ours {
+        if !is_accepted {
             return Err(TokenRefusal::WrongAudience);
         }
         let now = now.as_second();
-        if now >= self.expires_at.saturating_add(LEEWAY) {
+        if now >= self.expires_at.saturating_add(LEEWAY_SECONDS) {
             return Err(TokenRefusal::Expired);
         }
         if let Some(not_before) = self.claims.get("nbf") {
             let not_before = numeric_date(not_before).ok_or(TokenRefusal::Malformed)?;
-            if now.saturating_add(LEEWAY) < not_before {
+            if now.saturating_add(LEEWAY_SECONDS) < not_before {
                 return Err(TokenRefusal::Expired);
             }
         }
@@ -127,7 +128,7 @@ impl<'a> UnverifiedToken<'a> {
         self.token.fingerprint()
     }
 
-    /// The signed part: header and claims, encoded.
+    /// The signed part: the encoded header and claims.
     pub(super) fn message(&self) -> &'a str {
         self.message
     }
@@ -156,12 +157,12 @@ impl<'a> UnverifiedToken<'a> {
         &self.claims
     }
 
-    /// A claim that is a string.
+    /// A claim that is a string. `None` if it is absent or of another type.
     pub(super) fn text_claim(&self, name: &str) -> Option<&str> {
         self.claims.get(name)?.as_str()
     }
 
-    /// The pod that the token claims to be bound to, if it is one of a `ServiceAccount`. Any client can name any pod here.
+    /// The pod that a ServiceAccount token claims to be bound to. Any client can claim any pod. `None` if there is no such claim.
     pub(super) fn claimed_pod(&self) -> Option<PodName> {
         let bound = self.claims.get("kubernetes.io")?;
         let namespace = bound.get("namespace")?.as_str()?.to_owned();
@@ -169,13 +170,13 @@ impl<'a> UnverifiedToken<'a> {
         Some(PodName { namespace, name })
     }
 
-    /// `exp` without leeway, in seconds since 1970.
+    /// `exp`, in seconds since 1970. Leeway is not added.
     pub(super) fn expires_at(&self) -> i64 {
         self.expires_at
     }
 }
 
-/// A `NumericDate` (RFC 7519, 2): seconds since 1970, without fractions.
+/// A `NumericDate` (RFC 7519, section 2): seconds since 1970, rounded towards zero. `None` if it is not a number.
 #[expect(clippy::cast_possible_truncation, reason = "casting a float saturates, and a fraction of a second is cut off")]
 pub(super) fn numeric_date(value: &Value) -> Option<i64> {
     let number = value.as_number()?;
@@ -208,32 +209,32 @@ mod tests {
         claims.to_string()
     }
 
-    fn verdict(text: &str) -> Result<(), TokenRefusal> {
+    fn check(text: &str) -> Result<(), TokenRefusal> {
         let bearer = SecretValue::new(text.to_owned());
         UnverifiedToken::read(BearerToken::new(&bearer))?
-            .check(|one| one == "claviger", Timestamp::from_second(NOW).unwrap())
+            .check(|audience| audience == "claviger", Timestamp::from_second(NOW).unwrap())
     }
 
-    fn with_claims(changes: &[(&str, Value)]) -> Result<(), TokenRefusal> {
-        verdict(&token(r#"{"alg":"RS256","kid":"k"}"#, &claims(changes)))
+    fn check_claims(changes: &[(&str, Value)]) -> Result<(), TokenRefusal> {
+        check(&token(r#"{"alg":"RS256","kid":"k"}"#, &claims(changes)))
     }
 
     #[test]
-    fn takes_a_token_apart() {
+    fn a_token_is_split_into_its_parts() {
         let text = token(r#"{"alg":"ES256","kid":"k"}"#, &claims(&[]));
         let bearer = SecretValue::new(text.clone());
         let token = UnverifiedToken::read(BearerToken::new(&bearer)).expect("a token");
         assert_eq!((token.algorithm(), token.key_id(), token.text_claim("iss")), ("ES256", Some("k"), Some("i")));
         assert_eq!(format!("{}.{}", token.message(), token.signature()), text);
         assert_eq!(token.expires_at(), NOW + 600);
-        assert_eq!(token.text_claim("exp"), None, "not a text");
-        assert_eq!(verdict(&text), Ok(()));
+        assert_eq!(token.text_claim("exp"), None, "not a string");
+        assert_eq!(check(&text), Ok(()));
     }
 
     #[test]
     fn hostile_texts_are_malformed() {
         let good = token(r#"{"alg":"RS256"}"#, &claims(&[]));
-        assert_eq!(verdict(&good), Ok(()));
+        assert_eq!(check(&good), Ok(()));
         let parts: Vec<&str> = good.split('.').collect();
         for text in [
             String::new(),
@@ -257,7 +258,7 @@ mod tests {
             format!("{}.{}.é", parts[0], parts[1]),
             token(r#"{"alg":"RS256"}"#, &format!("{{\"a\":{}{}}}", "[".repeat(5_000), "]".repeat(5_000))),
         ] {
-            assert_eq!(verdict(&text), Err(TokenRefusal::Malformed), "{text:.80}");
+            assert_eq!(check(&text), Err(TokenRefusal::Malformed), "{text:.80}");
         }
     }
 
@@ -265,16 +266,16 @@ mod tests {
     fn length_is_bounded() {
         let padded = |fill: usize| token(r#"{"alg":"RS256"}"#, &claims(&[("x", "x".repeat(fill).into())]));
         let largest = (0..MAX_TOKEN_BYTES).rev().find(|fill| padded(*fill).len() <= MAX_TOKEN_BYTES).unwrap();
-        assert_eq!(verdict(&padded(largest)), Ok(()));
-        assert_eq!(verdict(&padded(largest + 2)), Err(TokenRefusal::Malformed));
-        assert_eq!(verdict(&padded(64 << 10)), Err(TokenRefusal::Malformed));
+        assert_eq!(check(&padded(largest)), Ok(()));
+        assert_eq!(check(&padded(largest + 2)), Err(TokenRefusal::Malformed));
+        assert_eq!(check(&padded(64 << 10)), Err(TokenRefusal::Malformed));
     }
 
     #[test]
     fn hostile_headers_are_malformed() {
         let claims = claims(&[]);
-        for name in ASYMMETRIC {
-            assert_eq!(verdict(&token(&json!({"alg": name}).to_string(), &claims)), Ok(()), "{name}");
+        for name in ASYMMETRIC_ALGORITHMS {
+            assert_eq!(check(&token(&json!({"alg": name}).to_string(), &claims)), Ok(()), "{name}");
         }
         for header in [
             "{}",
@@ -289,13 +290,13 @@ mod tests {
             r#"{"alg":"RS256","kid":1}"#,
             r#"{"alg":"RS256","crit":["b64"],"b64":false}"#,
         ] {
-            assert_eq!(verdict(&token(header, &claims)), Err(TokenRefusal::Malformed), "{header}");
+            assert_eq!(check(&token(header, &claims)), Err(TokenRefusal::Malformed), "{header}");
         }
     }
 
     #[test]
     fn the_audience_must_be_ours() {
-        assert_eq!(with_claims(&[("aud", "claviger".into())]), Ok(()));
+        assert_eq!(check_claims(&[("aud", "claviger".into())]), Ok(()));
         for aud in [
             Value::Null,
             "".into(),
@@ -308,7 +309,7 @@ mod tests {
             json!({"claviger": true}),
             json!(1),
         ] {
-            assert_eq!(with_claims(&[("aud", aud.clone())]), Err(TokenRefusal::WrongAudience), "{aud}");
+            assert_eq!(check_claims(&[("aud", aud.clone())]), Err(TokenRefusal::WrongAudience), "{aud}");
         }
     }
 
@@ -327,7 +328,7 @@ mod tests {
             (json!([NOW + 600]), Err(TokenRefusal::Malformed)),
             (Value::Null, Err(TokenRefusal::Malformed)),
         ] {
-            assert_eq!(with_claims(&[("exp", exp.clone())]), expected, "{exp}");
+            assert_eq!(check_claims(&[("exp", exp.clone())]), expected, "{exp}");
         }
         for (nbf, expected) in [
             (Value::Null, Ok(())),
@@ -336,18 +337,18 @@ mod tests {
             (json!(u64::MAX), Err(TokenRefusal::Expired)),
             (json!("0"), Err(TokenRefusal::Malformed)),
         ] {
-            assert_eq!(with_claims(&[("nbf", nbf.clone())]), expected, "{nbf}");
+            assert_eq!(check_claims(&[("nbf", nbf.clone())]), expected, "{nbf}");
         }
     }
 
     #[test]
-    fn claims_that_stand_twice_are_malformed() {
+    fn duplicate_claims_are_malformed() {
         let doubled = claims(&[]).replacen('{', r#"{"aud":"other","#, 1);
-        assert_eq!(verdict(&token(r#"{"alg":"RS256"}"#, &doubled)), Err(TokenRefusal::Malformed));
+        assert_eq!(check(&token(r#"{"alg":"RS256"}"#, &doubled)), Err(TokenRefusal::Malformed));
     }
 
     #[test]
-    fn a_fingerprint_stands_for_one_token() {
+    fn fingerprints_of_different_tokens_differ() {
         let fingerprint = |text: &str| *BearerToken::new(&SecretValue::new(text.to_owned())).fingerprint();
         let (one, other) =
             (token(r#"{"alg":"RS256"}"#, &claims(&[])), token(r#"{"alg":"RS256"}"#, &claims(&[("x", 1.into())])));

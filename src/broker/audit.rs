@@ -1,10 +1,10 @@
-//! Reads of the audit log: a page, a stream, and verification.
+//! Verbs of administrators on the audit log: list, stream and verify.
 
 use super::administer::Administrator;
 use super::error::Error;
 use super::page::Page;
 use super::pipeline::Broker;
-use crate::admins::{Act, Resource, Verb};
+use crate::admins::{AdminAction, Resource, Verb};
 use crate::audit::{Broken, Reader, Recorded};
 use crate::wire::audit_list::{AuditEventList, AuditVerified, BrokenPlace};
 use crate::wire::problem::Code;
@@ -17,12 +17,12 @@ pub use crate::audit::{Cursor, Filter};
 pub use crate::metrics::labels::{EventType, Outcome};
 
 /// Number of events in one chunk of a stream.
-const CHUNK: usize = 500;
+const CHUNK_EVENTS: usize = 500;
 
-/// The log cannot be read further. The response is truncated, which the client detects.
+/// The log could not be read to the end. The response is aborted, which the client detects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the audit log cannot be read")]
-pub struct Truncated;
+pub struct StreamError;
 
 impl Broker {
     /// A page of matching events, newest first, with the continuation token of the next page.
@@ -31,42 +31,42 @@ impl Broker {
     /// `denied`, `token_review_unavailable`, `database_unavailable`.
     pub async fn list_events(
         &self,
-        who: &Administrator,
+        administrator: &Administrator,
         filter: &Filter,
         page: Page<Cursor>,
     ) -> Result<AuditEventList, Error> {
-        self.authorise(who, on_audit(Verb::List)).await?;
-        let events = self.stages.audit.reader().events(filter, page.after.as_ref(), page.wanted()).await;
+        self.authorise(administrator, audit_action(Verb::List)).await?;
+        let events = self.stages.audit.reader().events(filter, page.after.as_ref(), page.lookup_limit()).await;
         let mut events = events.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
-        let next = page.cut(&mut events).map(|last| last.place.to_string());
+        let next = page.truncate(&mut events).map(|last| last.place.to_string());
         let raw = |recorded: Recorded| RawValue::from_string(recorded.event);
-        // An event that is not JSON was tampered with. Verification reports its place.
+        // An event that is not JSON was tampered with. It is omitted here, and verification reports it.
         let items = events.into_iter().filter_map(|event| raw(event).ok()).collect();
         Ok(AuditEventList { items, continue_token: next })
     }
 
-    /// Matching events as JSON lines, newest first, at most `limit`. They are read while the stream is consumed.
+    /// At most `limit` matching events as JSON lines, newest first. They are read while the stream is consumed.
     ///
     /// # Errors
     /// As for [`Broker::list_events`].
     pub async fn stream_events(
         &self,
-        who: &Administrator,
+        administrator: &Administrator,
         filter: Filter,
         after: Option<Cursor>,
         limit: Option<usize>,
-    ) -> Result<BoxStream<'static, Result<Bytes, Truncated>>, Error> {
-        self.authorise(who, on_audit(Verb::List)).await?;
-        let mut rest =
-            ExportStream { reader: self.stages.audit.reader(), filter, after, left: limit.unwrap_or(usize::MAX) };
-        // An error in the first chunk gives an error response instead of a truncated stream.
-        let first = rest.chunk().await.map_err(|Truncated| Error::Plain(Code::DatabaseUnavailable))?;
-        let chunks = stream::try_unfold((Some(first), rest), |(first, mut rest)| async move {
+    ) -> Result<BoxStream<'static, Result<Bytes, StreamError>>, Error> {
+        self.authorise(administrator, audit_action(Verb::List)).await?;
+        let (reader, remaining) = (self.stages.audit.reader(), limit.unwrap_or(usize::MAX));
+        let mut events = EventStream { reader, filter, after, remaining };
+        // Read before the response begins, so that a first failure gives an error response instead of an aborted stream.
+        let first = events.next_chunk().await.map_err(|StreamError| Error::Plain(Code::DatabaseUnavailable))?;
+        let chunks = stream::try_unfold((Some(first), events), |(first, mut events)| async move {
             let chunk = match first {
                 Some(first) => first,
-                None => rest.chunk().await?,
+                None => events.next_chunk().await?,
             };
-            Ok(if chunk.is_empty() { None } else { Some((chunk, (None, rest))) })
+            Ok(if chunk.is_empty() { None } else { Some((chunk, (None, events))) })
         });
         Ok(chunks.boxed())
     }
@@ -75,11 +75,11 @@ impl Broker {
     ///
     /// # Errors
     /// As for [`Broker::list_events`].
-    pub async fn verify_audit(&self, who: &Administrator) -> Result<AuditVerified, Error> {
-        self.authorise(who, on_audit(Verb::Get)).await?;
+    pub async fn verify_audit(&self, administrator: &Administrator) -> Result<AuditVerified, Error> {
+        self.authorise(administrator, audit_action(Verb::Get)).await?;
         let verified =
             self.stages.audit.reader().verify().await.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
-        let place = |broken: Broken| BrokenPlace {
+        let to_object = |broken: Broken| BrokenPlace {
             chain: broken.chain,
             seq: broken.seq,
             reason: broken.reason.as_str().into(),
@@ -96,28 +96,30 @@ impl Broker {
             ok: verified.first_broken.is_none(),
             events: verified.events,
             chains: verified.chains,
-            first_broken: verified.first_broken.map(place),
+            first_broken: verified.first_broken.map(to_object),
         })
     }
 }
 
-/// The remainder of a stream.
-struct ExportStream {
+/// The events of a stream that have not been read yet.
+struct EventStream {
     reader: Reader,
     filter: Filter,
+    /// The position of the last event that was read.
     after: Option<Cursor>,
-    left: usize,
+    /// Maximum number of events that remain to be read.
+    remaining: usize,
 }
 
-impl ExportStream {
+impl EventStream {
     /// The next lines; empty at the end.
-    async fn chunk(&mut self) -> Result<Bytes, Truncated> {
-        let limit = self.left.min(CHUNK);
+    async fn next_chunk(&mut self) -> Result<Bytes, StreamError> {
+        let limit = self.remaining.min(CHUNK_EVENTS);
         if limit == 0 {
             return Ok(Bytes::new());
         }
-        let events = self.reader.events(&self.filter, self.after.as_ref(), limit).await.map_err(|_| Truncated)?;
-        self.left = if events.len() < limit { 0 } else { self.left - events.len() };
+        let events = self.reader.events(&self.filter, self.after.as_ref(), limit).await.map_err(|_| StreamError)?;
+        self.remaining = if events.len() < limit { 0 } else { self.remaining - events.len() };
         let mut lines = String::with_capacity(events.iter().map(|recorded| recorded.event.len() + 1).sum());
         for recorded in &events {
             lines.push_str(&recorded.event);
@@ -128,6 +130,6 @@ impl ExportStream {
     }
 }
 
-const fn on_audit(verb: Verb) -> Act<'static> {
-    Act { verb, resource: Resource::Audit, name: None }
+const fn audit_action(verb: Verb) -> AdminAction<'static> {
+    AdminAction { verb, resource: Resource::Audit, name: None }
 }

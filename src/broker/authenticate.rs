@@ -20,18 +20,19 @@ impl Broker {
     ///
     /// # Errors
     /// `unauthenticated`, `not_pod_bound`, `token_review_unavailable`, and `rate_limited` if the address has sent too many bad
-    /// tokens. Then few of its unknown tokens are reviewed, so that a flood does not reach the API server.
+    /// tokens. Of such an address, few new tokens are reviewed, so that a flood does not reach the API server.
     pub async fn authenticate(&self, bearer: Option<&SecretValue>, context: &Context) -> Result<Arc<Caller>, Error> {
         let Some(bearer) = bearer else {
             return Err(self.refuse_malformed("no_token", context.source_ip));
         };
         let token = BearerToken::new(bearer);
-        if let Some(known) = self.stages.authenticators.recall(token).await {
-            return Ok(known);
+        if let Some(caller) = self.stages.authenticators.cached_caller(token).await {
+            return Ok(caller);
         }
-        let history = self.history(context.source_ip);
-        let answer = self.stages.authenticators.authenticate(token, history);
-        self.checked(answer.instrument(Stage::Authn.span()).await, history, context)
+        let history = self.address_history(context.source_ip);
+        let authentication = self.stages.authenticators.authenticate(token, history);
+        let result = authentication.instrument(Stage::Authn.span()).await;
+        result.map_err(|error| self.refuse_authentication(error, history, context))
     }
 
     /// Authenticates a user of the admin API, whose token need not be bound to a pod.
@@ -47,13 +48,14 @@ impl Broker {
             return Err(self.refuse_malformed("no_token", context.source_ip));
         };
         let token = BearerToken::new(bearer);
-        let known = self.stages.authenticators.recall_applicant(token).await;
-        let applicant = if let Some(known) = known {
-            known
+        let cached = self.stages.authenticators.cached_applicant(token).await;
+        let applicant = if let Some(cached) = cached {
+            cached
         } else {
-            let history = self.history(context.source_ip);
-            let answer = self.stages.authenticators.authenticate_applicant(token, history);
-            self.checked(answer.instrument(Stage::Authn.span()).await, history, context)?
+            let history = self.address_history(context.source_ip);
+            let authentication = self.stages.authenticators.authenticate_applicant(token, history);
+            let result = authentication.instrument(Stage::Authn.span()).await;
+            result.map_err(|error| self.refuse_authentication(error, history, context))?
         };
         if !self.callers.charge(applicant.caller.quota_identity()) {
             return Err(Code::RateLimited.into());
@@ -61,7 +63,7 @@ impl Broker {
         Ok(applicant)
     }
 
-    fn history(&self, source_ip: IpAddr) -> AddressHistory {
+    fn address_history(&self, source_ip: IpAddr) -> AddressHistory {
         let address = ipv6_prefix(source_ip);
         if self.failures.is_exhausted(&address) {
             AddressHistory::exhausted(address)
@@ -72,14 +74,10 @@ impl Broker {
         }
     }
 
-    fn checked<T>(
-        &self,
-        answer: Result<T, AuthnError>,
-        history: AddressHistory,
-        context: &Context,
-    ) -> Result<T, Error> {
-        answer.map_err(|error| match error {
-            AuthnError::Refused(refusal) if refusal.is_by_shape() => {
+    /// Charges and counts a failed authentication, and returns the error of the verb.
+    fn refuse_authentication(&self, error: AuthnError, history: AddressHistory, context: &Context) -> Error {
+        match error {
+            AuthnError::Refused(refusal) if refusal.is_before_signature_check() => {
                 self.refuse_malformed(refusal.as_str(), context.source_ip)
             }
             AuthnError::NotPodBound(caller) => self.refuse_unbound(&caller, context.source_ip),
@@ -87,12 +85,12 @@ impl Broker {
                 self.refuse(Code::RateLimited, "rate_limited", context.source_ip)
             }
             AuthnError::Refused(refusal) => self.refuse(Code::Unauthenticated, refusal.as_str(), context.source_ip),
-            // Not reviewed, so it is not charged: otherwise the address would stay exhausted for ever.
+            // The address is not charged for a token that was not reviewed: it would stay exhausted for ever.
             AuthnError::Limited => {
                 self.aggregated.add(EventType::AuthnFailed, Outcome::Denied, "rate_limited", context.source_ip);
                 Code::RateLimited.into()
             }
-            // The issuer may publish an unknown key soon, so the client is told to retry. Up to a limit, because any client can name one.
+            // The issuer may publish the key soon, so the client is told to retry, up to a limit: any client can name an unknown key.
             AuthnError::UnknownKey if !self.malformed_tokens.charge(ipv6_prefix(context.source_ip)) => {
                 self.aggregated.add(EventType::AuthnFailed, Outcome::Denied, "rate_limited", context.source_ip);
                 Code::RateLimited.into()
@@ -102,7 +100,7 @@ impl Broker {
                 self.aggregated.add(EventType::AuthnFailed, Outcome::Failed, reason, context.source_ip);
                 Code::TokenReviewUnavailable.into()
             }
-        })
+        }
     }
 
     /// Refuses a missing or malformed token.
@@ -116,7 +114,7 @@ impl Broker {
         code.into()
     }
 
-    /// Refuses a valid token that is bound to no pod. The failure is charged to the subject and not to the address, because all
+    /// Refuses a valid token that is not bound to a pod. The failure is charged to the subject and not to the address, because all
     /// requests of External Secrets Operator come from one address.
     fn refuse_unbound(&self, caller: &Arc<Caller>, source_ip: IpAddr) -> Error {
         let code =
@@ -125,6 +123,7 @@ impl Broker {
         code.into()
     }
 
+    /// Refuses a token whose signature or pod was refused, and charges the address.
     fn refuse(&self, code: Code, reason: &'static str, source_ip: IpAddr) -> Error {
         self.failures.charge(ipv6_prefix(source_ip));
         self.failing_addresses.charge(ipv6_prefix(source_ip));

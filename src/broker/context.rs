@@ -1,4 +1,4 @@
-//! The properties of a request other than its body.
+//! The context of a request: its ids and its source.
 
 use crate::audit::Event;
 use crate::metrics::labels::{EventType, Outcome};
@@ -15,15 +15,16 @@ pub struct Context {
     pub client_request_id: Option<String>,
     /// The client's address, behind the trusted proxies.
     pub source_ip: IpAddr,
-    /// False if a trusted proxy sent something that is not an address: then `source_ip` is the proxy's.
+    /// False if a trusted proxy sent an invalid address. `source_ip` is then the proxy's.
     pub source_is_known: bool,
     /// The trace id, if the request is traced.
     pub trace_id: Option<Arc<str>>,
-    /// The API that it uses; `None` for the native one.
+    /// The compatible API that the client uses. `None` for the native one.
     pub via: Option<CompatibleApi>,
 }
 
 impl Context {
+    /// An event about this request.
     pub(super) fn event(&self, kind: EventType, outcome: Outcome) -> Event {
         let mut event = Event::new(kind, outcome);
         event.request_id = Some(self.request_id.clone());

@@ -1,7 +1,7 @@
-//! Deliver: a caller gets its secrets in the response, without a ticket.
+//! The verb `deliver`: a caller gets its secrets in the response, without a ticket.
 
 use super::error::Error;
-use super::gather::note_stale;
+use super::gather::set_stale_reason;
 use super::issue_request::{DeliveryMode, IssueRequest};
 use super::pipeline::{Broker, Delivered};
 use super::refusal::{EventData, Refusal};
@@ -13,44 +13,43 @@ use crate::traces::Stage;
 use crate::wire::problem::Code;
 
 impl Broker {
-    /// Delivers secrets if the policies allow direct delivery. With a version, only the bundle with this number is delivered.
-    /// After an error nothing was delivered.
+    /// Delivers secrets if the policies allow direct delivery. With `version`, only if the bundle has this version number.
     ///
     /// # Errors
     /// Those that openapi/claviger.json lists for `POST /v1/secrets`.
     pub async fn deliver(
         &self,
-        ask: &IssueRequest,
+        request: &IssueRequest,
         rendering: &Rendering,
         version: Option<u64>,
     ) -> Result<Delivered, Error> {
         let _running = self.start_verb();
-        let mut event = self.open_event(ask.caller.clone(), &ask.context, DeliveryMode::Direct);
-        match self.gather_rendered(ask, rendering, version).await {
+        let mut event = self.open_event(request.caller.clone(), &request.context, DeliveryMode::Direct);
+        match self.gather_and_render(request, rendering, version).await {
             Ok((delivered, event_data)) => {
                 event_data.write_into(&mut event);
                 event.outcome = Outcome::Ok;
-                note_stale(&mut event, delivered.stale);
+                set_stale_reason(&mut event, delivered.stale);
                 event.close().await?;
                 Ok(delivered)
             }
-            Err(refusal) => Err(self.close_refused(event, refusal, ask, DeliveryMode::Direct).await),
+            Err(refusal) => Err(self.close_refused(event, refusal, request, DeliveryMode::Direct).await),
         }
     }
 
-    async fn gather_rendered(
+    async fn gather_and_render(
         &self,
-        ask: &IssueRequest,
+        request: &IssueRequest,
         rendering: &Rendering,
         version: Option<u64>,
     ) -> Result<(Delivered, EventData), Refusal> {
-        let gathered = self.gather(ask, DeliveryMode::Direct).await?;
+        let gathered = self.gather(request, DeliveryMode::Direct).await?;
         let (event_data, created_at, bundle) = (gathered.event_data(), gathered.created_at, gathered.bundle);
-        if version.is_some_and(|version| version != u64::from(versions::number(&bundle.versions))) {
+        if version.is_some_and(|version| version != u64::from(versions::version_number(&bundle.versions))) {
             return Err(Refusal::new(Code::SecretNotFound, EventData { keys: Vec::new(), ..event_data }));
         }
         match Stage::Render.span().in_scope(|| render::render(&bundle, rendering)) {
-            Ok(rendered) => Ok((Delivered::of(rendered, bundle, created_at), event_data)),
+            Ok(rendered) => Ok((Delivered::new(rendered, bundle, created_at), event_data)),
             Err(refused) => Err(Refusal::new(refused, event_data)),
         }
     }

@@ -1,4 +1,4 @@
-//! The error of a verb: a code and a sentence for the client. The cause is in the audit event and the log.
+//! The error of a verb: a code, and for some codes a detail for the client. The cause is in the audit event or the log.
 
 use crate::audit::AuditUnavailable;
 use crate::document::Fault;
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 /// Why a verb failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The request is invalid; the text says why.
+    /// The request is invalid, for this reason.
     #[error("{0}")]
     InvalidRequest(&'static str),
     #[error(transparent)]
@@ -64,7 +64,7 @@ impl Error {
         }
     }
 
-    /// A sentence that says more than the code.
+    /// The `detail` of the problem response. `None` if the code says everything.
     #[must_use]
     pub fn detail(&self) -> Option<String> {
         match self {
@@ -73,7 +73,7 @@ impl Error {
         }
     }
 
-    /// The faults of a document in the request.
+    /// The faults of a document in the request. Empty for other errors.
     #[must_use]
     pub fn errors(&self) -> Vec<ProblemError> {
         let Self::Faults(_, faults) = self else { return Vec::new() };

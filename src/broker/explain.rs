@@ -1,9 +1,9 @@
-//! Explain: the decision for a caller, and which part of each policy does not match. Reads no secret and issues no ticket.
+//! The verb `explain`: the decision for a caller, and which part of each policy does not match. Reads no secret and issues no ticket.
 
 use super::administer::Administrator;
 use super::error::Error;
 use super::pipeline::Broker;
-use crate::admins::{Act, Resource, Verb};
+use crate::admins::{AdminAction, Resource, Verb};
 use crate::authn::{AddressHistory, AuthnError, BearerToken};
 use crate::document::{decode, parse_json};
 use crate::model::branch::Branch;
@@ -21,21 +21,22 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 impl Broker {
-    /// Explains the decision for a described caller or for the caller of a token. A refused token is explained too.
+    /// Explains the decision for a described caller or for the caller of a token. If the token is refused, returns that as the reason.
     ///
     /// # Errors
     /// `denied`, `invalid_request`, `invalid_repo`, `invalid_branch`, `token_review_unavailable`,
     /// `policies_unavailable`.
-    pub async fn explain(&self, who: &Administrator, body: &[u8]) -> Result<DecisionExplained, Error> {
-        self.authorise(who, Act { verb: Verb::Create, resource: Resource::Decisions, name: None }).await?;
-        let DecisionRequest { caller, token, repo, branch } = read(body)?;
+    pub async fn explain(&self, administrator: &Administrator, body: &[u8]) -> Result<DecisionExplained, Error> {
+        self.authorise(administrator, AdminAction { verb: Verb::Create, resource: Resource::Decisions, name: None })
+            .await?;
+        let DecisionRequest { caller, token, repo, branch } = parse_body(body)?;
         let now = self.stages.clock.now();
-        let asked = asked(repo.as_deref(), branch.as_deref(), who.context.source_ip, now)?;
+        let unverified = parse_request(repo.as_deref(), branch.as_deref(), administrator.context.source_ip, now)?;
         let policies = self.stages.policies.load_full();
         if !policies.unread_clusters().is_empty() {
             return Err(Code::PoliciesUnavailable.into());
         }
-        let history = AddressHistory::clean(ipv6_prefix(who.context.source_ip));
+        let history = AddressHistory::clean(ipv6_prefix(administrator.context.source_ip));
         let (caller, facts) = match (caller, token.map(SecretValue::new)) {
             (Some(described), None) => {
                 let (mut caller, facts) = caller_from_description(described).map_err(Error::InvalidRequest)?;
@@ -49,17 +50,17 @@ impl Broker {
             (None, Some(token)) => {
                 match self.stages.authenticators.authenticate(BearerToken::new(&token), history).await {
                     Ok(caller) => {
-                        let needs = policies.needs(&caller, &asked);
+                        let needs = policies.needs(&caller, &unverified);
                         let facts = self.facts(&caller, needs).await?;
-                        let facts = match policies.shadow_policies(&caller, &asked) {
+                        let facts = match policies.shadow_policies(&caller, &unverified) {
                             Some(shadows) => self.facts_of_shadows(&caller, &facts, needs, &shadows).await,
                             None => None,
                         }
                         .unwrap_or(facts);
                         (caller, facts)
                     }
-                    Err(AuthnError::Refused(refusal)) => return Ok(refused(refusal.as_str())),
-                    Err(AuthnError::NotPodBound(_)) => return Ok(refused(Code::NotPodBound.as_str())),
+                    Err(AuthnError::Refused(refusal)) => return Ok(token_refused(refusal.as_str())),
+                    Err(AuthnError::NotPodBound(_)) => return Ok(token_refused(Code::NotPodBound.as_str())),
                     Err(AuthnError::Limited | AuthnError::UnknownKey | AuthnError::Unavailable) => {
                         return Err(Code::TokenReviewUnavailable.into());
                     }
@@ -67,12 +68,10 @@ impl Broker {
             }
             _ => return Err(Error::InvalidRequest("either caller or token must be given, and not both")),
         };
-        Ok(explained(policies.explain(&caller, &facts, &asked), &self.stages.stores))
+        Ok(to_object(policies.explain(&caller, &facts, &unverified), &self.stages.stores))
     }
-}
 
-impl Broker {
-    /// The kubernetes authenticator, if there is exactly one: a described pod without an issuer is a pod of its cluster.
+    /// The only kubernetes authenticator. A described caller without an issuer belongs to it. `None` if there are none or several.
     fn only_cluster(&self) -> Option<Arc<str>> {
         let authenticators = &self.stages.bounds.authenticators;
         let mut clusters = authenticators.iter().filter(|(_, kind)| **kind == AuthenticatorKind::Kubernetes);
@@ -81,14 +80,14 @@ impl Broker {
     }
 }
 
-fn read(body: &[u8]) -> Result<DecisionRequest, Error> {
+fn parse_body(body: &[u8]) -> Result<DecisionRequest, Error> {
     let text = std::str::from_utf8(body).map_err(|_| Error::InvalidRequest("the body is not UTF-8"))?;
     let invalid = |faults| Error::Faults(Code::InvalidRequest, faults);
     decode(parse_json(text).map_err(|fault| invalid(vec![fault]))?).map_err(invalid)
 }
 
-/// A repo or branch that is left out must be attested, as for a ticket.
-fn asked(
+/// The request that is explained. A repo or branch that is omitted must be attested, as for a ticket.
+fn parse_request(
     repo: Option<&str>,
     branch: Option<&str>,
     source_ip: IpAddr,
@@ -99,19 +98,19 @@ fn asked(
     Ok(UnverifiedRequest { repo, branch, source_ip, time })
 }
 
-/// The token is refused, so that no policy is evaluated.
-fn refused(reason: &str) -> DecisionExplained {
+/// The explanation for a refused token. No policy is evaluated.
+fn token_refused(reason: &str) -> DecisionExplained {
     DecisionExplained { reason: reason.into(), ..DecisionExplained::default() }
 }
 
-fn explained(explanation: Explanation, stores: &Stores) -> DecisionExplained {
-    let policy = |verdict: ExplainedPolicy| PolicyExplained {
-        name: verdict.name.to_string(),
-        matched: verdict.matched,
-        failed_at: verdict.failed_at.map(|part| part.as_str().to_owned()),
-        detail: verdict.detail,
-        mode: verdict.shadow.map(|_| "audit".to_owned()),
-        would_change: verdict.shadow.map(|outcome| outcome != ShadowOutcome::NoChange),
+fn to_object(explanation: Explanation, stores: &Stores) -> DecisionExplained {
+    let policy = |policy: ExplainedPolicy| PolicyExplained {
+        name: policy.name.to_string(),
+        matched: policy.matched,
+        failed_at: policy.failed_at.map(|part| part.as_str().to_owned()),
+        detail: policy.detail,
+        mode: policy.shadow.map(|_| "audit".to_owned()),
+        would_change: policy.shadow.map(|outcome| outcome != ShadowOutcome::NoChange),
     };
     let secret = |ExplainedSecret { secret, keys, write, encoding }| SecretExplained {
         store_name: stores.name_of(&secret),

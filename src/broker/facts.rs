@@ -1,4 +1,4 @@
-//! Attestation: the facts about a caller's pod and its Tekton runs.
+//! Attestation as a step of verbs: the facts about a caller's pod and its Tekton runs.
 
 use super::error::Error;
 use super::pipeline::Broker;
@@ -11,11 +11,11 @@ use std::net::IpAddr;
 use tracing::Instrument as _;
 
 impl Broker {
-    /// The needed facts. A fact that does not exist is absent.
+    /// The needed facts about a caller. A fact that does not exist is absent.
     ///
     /// # Errors
-    /// `token_review_unavailable` if the API server gives no usable answer, `attestation_pending` if Tekton has not yet written
-    /// a fact that a policy needs.
+    /// `token_review_unavailable` if the API server gives no usable response, `attestation_pending` if Tekton has not yet written
+    /// a needed fact.
     pub(super) async fn facts(&self, caller: &Caller, needs: Needs) -> Result<Facts, Error> {
         let facts = self.stages.attestors.facts(caller, needs).instrument(Stage::Attest.span()).await;
         facts.map_err(Error::from)
@@ -23,13 +23,13 @@ impl Broker {
 
     /// Reads the admission policies of the clusters periodically.
     pub async fn follow_admission_policies(&self) {
-        self.stages.attestors.follow_admission_policies().await;
+        self.stages.attestors.poll_admission_policies().await;
     }
 
-    /// The addresses of a caller's pod while it runs. A caller without a pod has none.
+    /// The addresses of the caller's pod. None if the caller has no pod or the pod has ended.
     ///
     /// # Errors
-    /// `token_review_unavailable` if the API server gives no usable answer.
+    /// `token_review_unavailable` if the API server gives no usable response.
     pub(super) async fn pod_addresses(&self, caller: &Caller) -> Result<Vec<IpAddr>, Error> {
         let addresses = self.stages.attestors.addresses(caller).instrument(Stage::Attest.span()).await;
         addresses.map_err(Error::from)

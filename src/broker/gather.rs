@@ -1,4 +1,4 @@
-//! Builds the bundle of a request, for tickets and for direct delivery: decide, read, merge.
+//! Builds the bundle of a request, for tickets and for direct delivery: decides, reads the granted secrets and merges them.
 
 use super::error::Error;
 use super::issue_request::{DeliveryMode, IssueRequest};
@@ -35,8 +35,8 @@ use tracing::Instrument as _;
 /// Number of secrets of one request that are read concurrently.
 const CONCURRENT_READS: usize = 16;
 
-/// The granted secrets, read and merged.
-pub(super) struct Gathered {
+/// The granted secrets of a request, read and merged.
+pub(super) struct GatheredSecrets {
     pub(super) grant: Grant,
     pub(super) bundle: Bundle,
     /// The secrets that were read.
@@ -45,29 +45,29 @@ pub(super) struct Gathered {
     pub(super) created_at: Option<Timestamp>,
     /// Number of granted secrets that do not exist.
     pub(super) missing: usize,
-    /// The requested lifetime, or less if something in the bundle expires earlier.
-    pub(super) asked_ttl: Option<Duration>,
-    /// What policies in shadow mode would have changed.
+    /// The requested lifetime of a ticket, or less if a secret expires earlier. `None` if neither limits it.
+    pub(super) requested_ttl: Option<Duration>,
+    /// The verdicts of policies in shadow mode.
     pub(super) shadow: Vec<ShadowVerdict>,
 }
 
-impl Gathered {
+impl GatheredSecrets {
     /// The data for the audit event.
     pub(super) fn event_data(&self) -> EventData {
         let keys = self.bundle.entries.keys().cloned().collect();
         let (secrets, shadow) = (self.secrets.clone(), self.shadow.clone());
-        EventData { secrets, keys, shadow, ..EventData::granted(&self.grant) }
+        EventData { secrets, keys, shadow, ..EventData::from_grant(&self.grant) }
     }
 }
 
-/// Marks the event of a bundle with a stale value, served because its store was unreachable.
-pub(super) fn note_stale(event: &mut Event, is_stale: bool) {
+/// Sets the reason of the event if the bundle has a stale value, which is served because its store is unreachable.
+pub(super) fn set_stale_reason(event: &mut Event, is_stale: bool) {
     event.reason = is_stale.then_some("stale");
 }
 
 impl Broker {
-    /// Decides, reads what is granted, and merges it, within the request timeout.
-    pub(super) async fn gather(&self, ask: &IssueRequest, mode: DeliveryMode) -> Result<Gathered, Refusal> {
+    /// Decides a request, reads the granted secrets and merges them, within the request timeout.
+    pub(super) async fn gather(&self, request: &IssueRequest, mode: DeliveryMode) -> Result<GatheredSecrets, Refusal> {
         let deadline = Instant::now() + self.stages.limits.request_timeout;
         if self.draining.load(Ordering::SeqCst) {
             return Err(Code::Draining.into());
@@ -75,19 +75,20 @@ impl Broker {
         if self.clocks_differ.load(Ordering::Relaxed) {
             return Err(Code::ClocksDiffer.into());
         }
-        if !self.callers.charge(ask.caller.quota_identity()) {
+        if !self.callers.charge(request.caller.quota_identity()) {
             return Err(Code::RateLimited.into());
         }
-        let asked = self.check_request(ask)?;
-        let asked_ttl = ask.request.ttl.as_deref().map(|ttl| self.checked_ttl(ttl)).transpose();
-        let asked_ttl = asked_ttl.map_err(|error| Refusal::new(error, requested_event_data(&asked)))?;
-        let Decided { policies, facts, needs, grant } = self.decide(ask, &asked, mode, deadline).await?;
-        // Beside the reads, so that a policy in shadow mode takes none of the time that is left for them.
-        let shadow = self.shadow_verdicts(&policies, &ask.caller, (&facts, needs), &asked, mode);
-        let gathered = async { self.gather_granted(ask, mode, grant?, asked_ttl, deadline).await };
+        let unverified = self.parse_request(request)?;
+        let requested_ttl = request.body.ttl.as_deref().map(|ttl| self.parse_ttl(ttl)).transpose();
+        let requested_ttl = requested_ttl.map_err(|error| Refusal::new(error, requested_event_data(&unverified)))?;
+        let DecidedRequest { policies, facts, needs, grant } =
+            self.decide(request, &unverified, mode, deadline).await?;
+        // Concurrent with the reads, so that policies in shadow mode do not delay them.
+        let shadow = self.shadow_verdicts(&policies, &request.caller, (&facts, needs), &unverified, mode);
+        let gathered = async { self.gather_granted(request, mode, grant?, requested_ttl, deadline).await };
         let (shadow, gathered) = tokio::join!(shadow, gathered);
         match gathered {
-            Ok(gathered) => Ok(Gathered { shadow, ..gathered }),
+            Ok(gathered) => Ok(GatheredSecrets { shadow, ..gathered }),
             Err(mut refusal) => {
                 refusal.event_data.shadow = shadow;
                 Err(refusal)
@@ -95,54 +96,63 @@ impl Broker {
         }
     }
 
-    /// Reads what is granted, and merges it.
+    /// Reads the granted secrets and merges them.
     async fn gather_granted(
         &self,
-        ask: &IssueRequest,
+        request: &IssueRequest,
         mode: DeliveryMode,
         grant: Grant,
-        asked_ttl: Option<Duration>,
+        requested_ttl: Option<Duration>,
         deadline: Instant,
-    ) -> Result<Gathered, Refusal> {
-        if mode == DeliveryMode::Ticket && self.is_ticket_limit_reached(ask, &grant).await {
+    ) -> Result<GatheredSecrets, Refusal> {
+        if mode == DeliveryMode::Ticket && self.is_ticket_limit_reached(request, &grant).await {
             return Err(Refusal {
                 outcome: Outcome::Denied,
-                ..Refusal::new(Code::TicketLimit, EventData::granted(&grant))
+                ..Refusal::new(Code::TicketLimit, EventData::from_grant(&grant))
             });
         }
-        if mode == DeliveryMode::Ticket && self.binding(&grant) == BindTo::Ip && !ask.context.source_is_known {
+        if mode == DeliveryMode::Ticket && self.bind_to(&grant) == BindTo::Ip && !request.context.source_is_known {
             let error = Error::InvalidRequest(
                 "the X-Forwarded-For of a trusted proxy is not an address, so the ticket cannot be bound to one",
             );
-            return Err(Refusal { reason: "source_unknown", ..Refusal::new(error, EventData::granted(&grant)) });
+            return Err(Refusal { reason: "source_unknown", ..Refusal::new(error, EventData::from_grant(&grant)) });
         }
-        let reading =
-            self.read(&grant, ask, self.secret_lifetime(mode, &grant, asked_ttl)).instrument(Stage::Stores.span());
-        let read = timeout_at(deadline, reading).await.unwrap_or(Err(Error::Plain(Code::Timeout)));
-        let (reads, good_for) = read.map_err(|error| {
+        let delivery_time = match mode {
+            DeliveryMode::Direct => Duration::ZERO,
+            DeliveryMode::Ticket => self.ticket_ttl(&grant, requested_ttl),
+        };
+        let reading = self.read(&grant, request, delivery_time).instrument(Stage::Stores.span());
+        let result = timeout_at(deadline, reading).await.unwrap_or(Err(Error::Plain(Code::Timeout)));
+        let (reads, remaining_lifetime) = result.map_err(|error| {
             let outcome = if error.code() == Code::NotPodBound { Outcome::Denied } else { Outcome::Failed };
-            Refusal { outcome, ..Refusal::new(error, EventData::granted(&grant)) }
+            Refusal { outcome, ..Refusal::new(error, EventData::from_grant(&grant)) }
         })?;
-        // A ticket lives no longer than the secrets in it.
-        let asked_ttl = [asked_ttl, good_for].into_iter().flatten().min();
-        let secrets = versions_read(&reads);
-        let merged = match self.merge(&reads, ask) {
+        // A ticket expires no later than its secrets.
+        let requested_ttl = [requested_ttl, remaining_lifetime].into_iter().flatten().min();
+        let secrets = read_versions(&reads);
+        let merged = match self.merge(&reads, request) {
             Ok(merged) => merged,
-            Err(error) => return Err(Refusal::new(error, EventData { secrets, ..EventData::granted(&grant) })),
+            Err(error) => return Err(Refusal::new(error, EventData { secrets, ..EventData::from_grant(&grant) })),
         };
         let versions = self.stages.versions_key.digest(present(&reads));
         let bundle = Bundle { entries: merged.entries, stale: merged.stale, versions };
         let created_at = present(&reads).filter_map(|(_, lease)| lease.created_at).max();
         let missing = merged.missing;
-        Ok(Gathered { grant, bundle, secrets, created_at, missing, asked_ttl, shadow: Vec::new() })
+        Ok(GatheredSecrets { grant, bundle, secrets, created_at, missing, requested_ttl, shadow: Vec::new() })
     }
 
-    /// The binding of the ticket for this grant.
-    pub(super) fn binding(&self, grant: &Grant) -> BindTo {
+    /// The binding of a ticket for this grant.
+    pub(super) fn bind_to(&self, grant: &Grant) -> BindTo {
         grant.bind_to.unwrap_or(self.stages.ticket_settings.bind_to)
     }
 
-    fn checked_ttl(&self, text: &str) -> Result<Duration, Error> {
+    /// The lifetime of a ticket for this grant, before the lifetimes of its secrets limit it.
+    pub(super) fn ticket_ttl(&self, grant: &Grant, requested: Option<Duration>) -> Duration {
+        let allowed = grant.ttl.unwrap_or(self.stages.ticket_settings.ttl).min(self.stages.ticket_settings.max_ttl);
+        requested.map_or(allowed, |requested| requested.min(allowed))
+    }
+
+    fn parse_ttl(&self, text: &str) -> Result<Duration, Error> {
         let ttl = duration::parse(text).map_err(|_| Error::InvalidRequest("ttl must be a duration such as 90s"))?;
         if ttl < Duration::from_secs(1) {
             return Err(Error::InvalidRequest("ttl must be at least 1s"));
@@ -153,60 +163,63 @@ impl Broker {
         Ok(ttl)
     }
 
-    /// Decides by one set of policies, even if another one becomes active meanwhile.
+    /// Decides by the active policies. The whole decision uses one set, even if another set becomes active meanwhile.
     async fn decide(
         &self,
-        ask: &IssueRequest,
-        asked: &UnverifiedRequest,
+        request: &IssueRequest,
+        unverified: &UnverifiedRequest,
         mode: DeliveryMode,
         deadline: Instant,
-    ) -> Result<Decided, Refusal> {
+    ) -> Result<DecidedRequest, Refusal> {
         let policies = self.stages.policies.load_full();
         if !policies.unread_clusters().is_empty() {
-            return Err(Refusal::new(Code::PoliciesUnavailable, requested_event_data(asked)));
+            return Err(Refusal::new(Code::PoliciesUnavailable, requested_event_data(unverified)));
         }
-        let needs = policies.needs(&ask.caller, asked);
-        let facts = timeout_at(deadline, self.facts(&ask.caller, needs)).await;
+        let needs = policies.needs(&request.caller, unverified);
+        let facts = timeout_at(deadline, self.facts(&request.caller, needs)).await;
         let facts = facts.unwrap_or(Err(Error::Plain(Code::Timeout)));
-        let facts = facts.map_err(|error| Refusal::new(error, requested_event_data(asked)))?;
+        let facts = facts.map_err(|error| Refusal::new(error, requested_event_data(unverified)))?;
         let started = Instant::now();
-        let decision = Stage::Policy.span().in_scope(|| policies.decide(&ask.caller, &facts, asked));
+        let decision = Stage::Policy.span().in_scope(|| policies.decide(&request.caller, &facts, unverified));
         self.stages.metrics.observe_decision(started.elapsed());
-        let grant = decided(decision, asked, |delivery| mode.hands_over(delivery, &ask.caller));
-        Ok(Decided { policies, facts, needs, grant })
+        let grant = require_grant(decision, unverified, |delivery| mode.is_allowed(delivery, &request.caller));
+        Ok(DecidedRequest { policies, facts, needs, grant })
     }
 
-    /// A repo or branch that the request leaves out must be attested.
-    fn check_request(&self, ask: &IssueRequest) -> Result<UnverifiedRequest, Refusal> {
-        let repo = ask.request.repo.as_deref().map(Repo::try_from).transpose()?;
-        match ask.request.branch.as_deref().map(Branch::try_from).transpose() {
-            Ok(branch) => {
-                Ok(UnverifiedRequest { repo, branch, source_ip: ask.context.source_ip, time: self.stages.clock.now() })
-            }
+    /// Parses repo and branch. If one is omitted, it must be attested.
+    fn parse_request(&self, request: &IssueRequest) -> Result<UnverifiedRequest, Refusal> {
+        let repo = request.body.repo.as_deref().map(Repo::try_from).transpose()?;
+        match request.body.branch.as_deref().map(Branch::try_from).transpose() {
+            Ok(branch) => Ok(UnverifiedRequest {
+                repo,
+                branch,
+                source_ip: request.context.source_ip,
+                time: self.stages.clock.now(),
+            }),
             Err(error) => Err(Refusal::new(error, EventData { repo, ..EventData::default() })),
         }
     }
 
-    /// Reads all secrets of the grant, and nothing else. Also returns their shortest remaining lifetime, if any
-    /// expires.
+    /// Reads all secrets of the grant. They must be valid for at least `delivery_time`. Also returns the shortest remaining lifetime
+    /// of these secrets; `None` if none of them expires.
     async fn read(
         &self,
         grant: &Grant,
-        ask: &IssueRequest,
-        life: Duration,
+        request: &IssueRequest,
+        delivery_time: Duration,
     ) -> Result<(Reads, Option<Duration>), Error> {
         let read = |granted: GrantedSecret| async move {
-            let wanted = Granted {
+            let query = Granted {
                 secret: &granted.secret,
                 mode: granted.lease,
-                caller: &ask.caller,
-                life,
+                caller: &request.caller,
+                life: delivery_time,
                 write: granted.write.as_ref(),
                 // Vault's clients read repeatedly, possibly with a new token each time.
-                pods_only: ask.context.via == Some(CompatibleApi::Vault),
-                request: &ask.context.request_id,
+                pods_only: request.context.via == Some(CompatibleApi::Vault),
+                request: &request.context.request_id,
             };
-            match self.stages.stores.read_for(wanted).await {
+            match self.stages.stores.read_for(query).await {
                 Ok(Reading { secret, good_for }) => Ok(((granted, Ok(secret)), good_for)),
                 Err(FetchError::Store(ReadError::Absent)) => Ok(((granted, Err(Absence::Absent)), None)),
                 Err(FetchError::Store(ReadError::Deleted)) => Ok(((granted, Err(Absence::Deleted)), None)),
@@ -214,7 +227,7 @@ impl Broker {
             }
         };
         let each = grant.secrets.iter().cloned().map(read);
-        // Most requests are for a few cached secrets. For those, a stream costs more than the reads.
+        // Most requests are for a few cached secrets, for which a stream costs more than the reads.
         let reads: Vec<_> = if grant.secrets.len() <= CONCURRENT_READS {
             try_join_all(each).await?
         } else {
@@ -224,20 +237,8 @@ impl Broker {
         Ok((reads.into_iter().map(|(read, _)| read).collect(), good_for))
     }
 
-    /// The maximum time until the secrets are delivered.
-    fn secret_lifetime(&self, mode: DeliveryMode, grant: &Grant, asked: Option<Duration>) -> Duration {
-        match mode {
-            DeliveryMode::Direct => Duration::ZERO,
-            DeliveryMode::Ticket => {
-                let allowed =
-                    grant.ttl.unwrap_or(self.stages.ticket_settings.ttl).min(self.stages.ticket_settings.max_ttl);
-                asked.map_or(allowed, |asked| asked.min(allowed))
-            }
-        }
-    }
-
-    fn merge(&self, reads: &Reads, ask: &IssueRequest) -> Result<MergedSecrets, Error> {
-        let merged = policy::merge(reads, ask.request.keys.as_deref()).map_err(|error| match error {
+    fn merge(&self, reads: &Reads, request: &IssueRequest) -> Result<MergedSecrets, Error> {
+        let merged = policy::merge(reads, request.body.keys.as_deref()).map_err(|error| match error {
             MergeError::SecretNotFound(_) => Code::SecretNotFound.into(),
             MergeError::KeyAbsent { secret, .. } => {
                 self.stages.metrics.count_absent_key(&secret.store);
@@ -245,32 +246,32 @@ impl Broker {
             }
             MergeError::NotBase64 { key, .. } => Error::NotBase64 { key },
         })?;
-        if ask.request.required == Some(true) && merged.entries.is_empty() {
+        if request.body.required == Some(true) && merged.entries.is_empty() {
             return Err(Code::SecretNotFound.into());
         }
         Ok(merged)
     }
 }
 
-/// A decision, and what it was made of.
-struct Decided {
+/// A decided request: the result, and the policies and facts that it is based on.
+struct DecidedRequest {
     policies: Arc<PolicySet>,
     facts: Facts,
     needs: Needs,
     grant: Result<Grant, Refusal>,
 }
 
-/// The grant, or why there is none for the requested delivery.
-fn decided(
+/// The grant, if the decision grants the requested mode of delivery.
+fn require_grant(
     decision: Decision,
-    asked: &UnverifiedRequest,
-    suffices: impl Fn(Delivery) -> bool,
+    unverified: &UnverifiedRequest,
+    is_allowed: impl Fn(Delivery) -> bool,
 ) -> Result<Grant, Refusal> {
     match decision {
-        Decision::Granted(grant) if suffices(grant.delivery) => Ok(grant),
+        Decision::Granted(grant) if is_allowed(grant.delivery) => Ok(grant),
         Decision::Granted(grant) => Err(Refusal {
             outcome: Outcome::Denied,
-            ..Refusal::new(Code::DeliveryNotAllowed, EventData::granted(&grant))
+            ..Refusal::new(Code::DeliveryNotAllowed, EventData::from_grant(&grant))
         }),
         Decision::Denied(denial) => {
             let code = match denial {
@@ -278,27 +279,29 @@ fn decided(
                 _ => Code::Denied,
             };
             let policies = denial.policies().iter().map(|policy| policy.name.to_string()).collect();
-            let event_data = EventData { policies, ..requested_event_data(asked) };
+            let event_data = EventData { policies, ..requested_event_data(unverified) };
             Err(Refusal { outcome: Outcome::Denied, reason: denial.as_str(), ..Refusal::new(code, event_data) })
         }
         Decision::PartMissing(part) => {
-            let refusal = Refusal::new(Error::InvalidRequest(part.missing_message()), requested_event_data(asked));
+            let refusal = Refusal::new(Error::InvalidRequest(part.missing_message()), requested_event_data(unverified));
             Err(Refusal { reason: part.as_str(), ..refusal })
         }
     }
 }
 
-fn requested_event_data(asked: &UnverifiedRequest) -> EventData {
-    EventData { repo: asked.repo.clone(), branch: asked.branch.clone(), ..EventData::default() }
+fn requested_event_data(unverified: &UnverifiedRequest) -> EventData {
+    EventData { repo: unverified.repo.clone(), branch: unverified.branch.clone(), ..EventData::default() }
 }
 
+/// The granted secrets, each with the result of its read.
 type Reads = Vec<(GrantedSecret, Result<Arc<Secret>, Absence>)>;
 
+/// The secrets that exist.
 fn present(reads: &Reads) -> impl Iterator<Item = (&SecretRef, &Arc<Secret>)> {
     reads.iter().filter_map(|(granted, read)| Some((&granted.secret, read.as_ref().ok()?)))
 }
 
-fn versions_read(reads: &Reads) -> Vec<SecretVersion> {
+fn read_versions(reads: &Reads) -> Vec<SecretVersion> {
     present(reads)
         .map(|(secret, read)| SecretVersion { secret: secret.clone(), version: read.version.clone() })
         .collect()

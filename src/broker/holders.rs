@@ -1,4 +1,4 @@
-//! Leases of ended pods are revoked: the pods that hold leases are polled, one after the other.
+//! Revokes the leases of ended pods: polls the pods that hold leases, one after the other.
 
 use super::pipeline::Broker;
 use crate::attest::AttestError;
@@ -17,18 +17,17 @@ use tokio::time::{Instant, sleep, sleep_until};
 const MIN_ROUND_INTERVAL: Duration = Duration::from_secs(5);
 /// Pause between two pods, to leave capacity of the API server to builds.
 const PAUSE_BETWEEN_PODS: Duration = Duration::from_millis(50);
-/// Number of consecutive failures that end a round: they indicate that the API server is failing, not a single
-/// pod.
+/// Number of consecutive failures that end a round, because they indicate a failing API server.
 const MAX_CONSECUTIVE_FAILURES: usize = 3;
 
 impl Broker {
-    /// Revokes leases of pods that have ended. Runs until it is dropped, or returns if there is no cluster. Each cluster is
-    /// polled independently, so that one that does not answer does not delay the others.
+    /// Revokes the leases of pods that have ended. Never returns unless there is no cluster. Clusters are polled concurrently, so
+    /// that an unreachable one does not delay the others.
     pub async fn follow_holders(&self) {
-        join_all(self.stages.attestors.names().map(|issuer| self.follow_holders_of(issuer))).await;
+        join_all(self.stages.attestors.names().map(|issuer| self.follow_holders_of_cluster(issuer))).await;
     }
 
-    async fn follow_holders_of(&self, issuer: &str) {
+    async fn follow_holders_of_cluster(&self, issuer: &str) {
         let holders = || {
             let mut holders = self.stages.stores.holders();
             holders.retain(|holder| *holder.issuer == *issuer);
@@ -38,22 +37,22 @@ impl Broker {
         poll_holders(holders, has_ended, |holder| self.stages.stores.holder_ended(&holder.identity())).await;
     }
 
-    /// Stops the renewal and revocation of leases. They stay recorded.
+    /// Stops the renewal and revocation of leases. The leases stay recorded.
     pub async fn stop_leases(&self) {
         self.stages.stores.stop_leases().await;
     }
 }
 
-/// Polls the pods of one cluster, round after round, and calls `ended` for those that have ended.
-async fn poll_holders<L, A>(holders: impl Fn() -> Vec<Arc<Caller>>, has_ended: L, ended: impl Fn(&Caller))
+/// Polls the pods of one cluster, round after round, and calls `on_ended` for those that have ended.
+async fn poll_holders<F, R>(holders: impl Fn() -> Vec<Arc<Caller>>, has_ended: F, on_ended: impl Fn(&Caller))
 where
-    L: Fn(Arc<Caller>) -> A,
-    A: Future<Output = Result<bool, AttestError>>,
+    F: Fn(Arc<Caller>) -> R,
+    R: Future<Output = Result<bool, AttestError>>,
 {
-    // The next round begins behind the last failure, so that every pod is polled.
+    // If failures end a round, the next one starts with the following pod, so that every pod is polled at some time.
     let mut first = 0;
     loop {
-        let next = Instant::now() + MIN_ROUND_INTERVAL;
+        let next_round = Instant::now() + MIN_ROUND_INTERVAL;
         let holders = holders();
         first %= holders.len().max(1);
         let mut failures = 0;
@@ -63,7 +62,7 @@ where
                 Ok(has_ended) => {
                     failures = 0;
                     if has_ended {
-                        ended(holder);
+                        on_ended(holder);
                     }
                 }
                 Err(_) => failures += 1,
@@ -73,7 +72,7 @@ where
             }
             sleep(PAUSE_BETWEEN_PODS).await;
         }
-        sleep_until(next).await;
+        sleep_until(next_round).await;
     }
 }
 
@@ -101,7 +100,7 @@ impl LeaseWitness for LeaseRecorder {
     }
 }
 
-/// A dynamic secret has no version: the lease id takes its place.
+/// The audit event of a lease event. A dynamic secret has no version, so the event has the lease ID in its place.
 fn audit_event(event: LeaseEvent) -> Event {
     let (kind, outcome) = match event.kind {
         LeaseEventKind::Acquired => (EventType::LeaseAcquired, Outcome::Ok),
@@ -109,12 +108,12 @@ fn audit_event(event: LeaseEvent) -> Event {
         LeaseEventKind::Revoked => (EventType::LeaseRevoked, Outcome::Ok),
         LeaseEventKind::Failed => (EventType::LeaseFailed, Outcome::Failed),
     };
-    let mut audited = Event::new(kind, outcome);
-    audited.reason = event.reason;
-    audited.caller = event.caller;
-    audited.secrets = vec![SecretVersion { secret: event.secret, version: Some(event.id.to_string()) }];
-    audited.request_id = event.request;
-    audited
+    let mut audit_event = Event::new(kind, outcome);
+    audit_event.reason = event.reason;
+    audit_event.caller = event.caller;
+    audit_event.secrets = vec![SecretVersion { secret: event.secret, version: Some(event.id.to_string()) }];
+    audit_event.request_id = event.request;
+    audit_event
 }
 
 #[cfg(test)]
@@ -134,41 +133,41 @@ mod tests {
         })
     }
 
-    /// The pods that were polled, and those that ended, within this many seconds.
-    async fn followed(
+    /// The numbers of the pods that were polled within this many seconds, and of those that were reported as ended.
+    async fn poll(
         pods: usize,
         seconds: u64,
         has_ended: impl Fn(usize) -> Result<bool, AttestError>,
     ) -> (Vec<usize>, Vec<usize>) {
-        let (looked, ended) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+        let (polled, ended) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
         let number = |holder: &Caller| holder.subject.parse::<usize>().unwrap();
-        let ask = |holder: Arc<Caller>| {
-            looked.lock().unwrap().push(number(&holder));
+        let has_ended = |holder: Arc<Caller>| {
+            polled.lock().unwrap().push(number(&holder));
             std::future::ready(has_ended(number(&holder)))
         };
         let holders = || (0..pods).map(pod).collect();
-        let following = poll_holders(holders, ask, |holder| ended.lock().unwrap().push(number(holder)));
-        assert!(timeout(Duration::from_secs(seconds), following).await.is_err(), "it goes on");
-        (looked.into_inner().unwrap(), ended.into_inner().unwrap())
+        let polling = poll_holders(holders, has_ended, |holder| ended.lock().unwrap().push(number(holder)));
+        assert!(timeout(Duration::from_secs(seconds), polling).await.is_err(), "polling does not end");
+        (polled.into_inner().unwrap(), ended.into_inner().unwrap())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_round_looks_at_all_and_tells_of_those_that_have_ended() {
-        let (looked, ended) = followed(4, 7, |number| Ok(number == 2)).await;
-        assert_eq!((looked, ended), (vec![0, 1, 2, 3, 0, 1, 2, 3], vec![2, 2]));
-        assert_eq!(followed(0, 7, |_| Ok(true)).await, (vec![], vec![]));
+    async fn each_round_polls_all_pods_and_reports_those_that_have_ended() {
+        let (polled, ended) = poll(4, 7, |number| Ok(number == 2)).await;
+        assert_eq!((polled, ended), (vec![0, 1, 2, 3, 0, 1, 2, 3], vec![2, 2]));
+        assert_eq!(poll(0, 7, |_| Ok(true)).await, (vec![], vec![]));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pod_that_cannot_be_looked_at_holds_up_no_other() {
+    async fn a_pod_that_cannot_be_looked_up_does_not_block_others() {
         let unknown = |number: usize| if number < 2 { Err(AttestError::Unavailable) } else { Ok(number == 3) };
-        let (looked, ended) = followed(4, 2, unknown).await;
-        assert_eq!((looked, ended), (vec![0, 1, 2, 3], vec![3]));
+        let (polled, ended) = poll(4, 2, unknown).await;
+        assert_eq!((polled, ended), (vec![0, 1, 2, 3], vec![3]));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_api_server_in_trouble_ends_a_round_and_the_next_goes_on_behind_it() {
-        let (looked, ended) = followed(5, 12, |_| Err(AttestError::Unavailable)).await;
-        assert_eq!((looked, ended), (vec![0, 1, 2, 3, 4, 0, 1, 2, 3], vec![]));
+    async fn consecutive_failures_end_a_round_and_the_next_one_starts_behind_them() {
+        let (polled, ended) = poll(5, 12, |_| Err(AttestError::Unavailable)).await;
+        assert_eq!((polled, ended), (vec![0, 1, 2, 3, 4, 0, 1, 2, 3], vec![]));
     }
 }

@@ -1,10 +1,10 @@
-//! The inventory: when each policy last matched and each of its secrets was last read, by whom, and what is not used.
+//! The inventory: when each policy last matched, when each of its secrets was last read and by whom, and which of them are unused.
 
 use super::administer::Administrator;
 use super::error::Error;
 use super::page::Page;
 use super::pipeline::Broker;
-use crate::admins::{Act, Resource, Verb};
+use crate::admins::{AdminAction, Resource, Verb};
 use crate::audit::{Counted, UsageError, UsageEvent, UsageTimes, Use, UseKind};
 use crate::model::branch::Branch;
 use crate::model::caller::{Caller, Pod, ServiceAccount, Workload};
@@ -18,26 +18,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// The period without a `since`.
+/// The period of an inventory that is requested without `since`.
 pub const DEFAULT_PERIOD: SignedDuration = SignedDuration::from_hours(24 * 30);
-/// The maximum number of names of repos of one item.
+/// Maximum number of repos that one item names.
 const MAX_REPOS: i64 = 50;
-/// Pages of events that a request counts before it answers.
-const PAGES_OF_A_REQUEST: usize = 10;
-/// Pages that are counted in the background before other tasks are looked at.
-const PAGES_AT_ONCE: usize = 50;
-/// The interval of counting in the background.
-const COUNT_EVERY: Duration = Duration::from_secs(30);
-/// The intervals of counting after which the gauges are set, and after which old uses are deleted.
-const TELL_EVERY: u32 = 10;
-const TIDY_EVERY: u32 = 120;
+/// Maximum number of pages of events that a request counts before its response.
+const MAX_PAGES_PER_REQUEST: usize = 10;
+/// Maximum number of pages of events that one call counts in the background.
+const MAX_PAGES_PER_CALL: usize = 50;
+/// Interval between rounds of counting in the background.
+const COUNT_INTERVAL: Duration = Duration::from_secs(30);
+/// The gauges are set in every tenth round.
+const ROUNDS_PER_GAUGE_UPDATE: u32 = 10;
+/// Old uses are deleted in every 120th round.
+const ROUNDS_PER_TIDY: u32 = 120;
 
-/// The place of an item in the inventory: time of last use, policy, store and path.
-pub type InventoryPlace = (String, String, String, String);
+/// The sort key of an item in the inventory: time of last use, policy, store and path.
+pub type InventoryPosition = (String, String, String, String);
 
-/// The place of the last item of a page. Its text is JSON.
+/// The position of the last item of a page. Its text is JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InventoryCursor(InventoryPlace);
+pub struct InventoryCursor(InventoryPosition);
 
 impl std::str::FromStr for InventoryCursor {
     type Err = serde_json::Error;
@@ -48,17 +49,17 @@ impl std::str::FromStr for InventoryCursor {
 }
 
 impl Broker {
-    /// A page of the inventory. Uses since `since` are counted by caller and repo.
+    /// A page of the inventory, unused items first. The callers and repos of an item are those since `since`.
     ///
     /// # Errors
     /// `denied`, `token_review_unavailable`, `database_unavailable`.
     pub async fn inventory(
         &self,
-        who: &Administrator,
+        administrator: &Administrator,
         since: Option<Timestamp>,
         page: Page<InventoryCursor>,
     ) -> Result<Inventory, Error> {
-        self.authorise(who, Act { verb: Verb::List, resource: Resource::Audit, name: None }).await?;
+        self.authorise(administrator, AdminAction { verb: Verb::List, resource: Resource::Audit, name: None }).await?;
         let unavailable = |_| Error::Plain(Code::DatabaseUnavailable);
         let now = self.stages.clock.now();
         let since = since.unwrap_or_else(|| now.checked_sub(DEFAULT_PERIOD).unwrap_or(now));
@@ -68,46 +69,46 @@ impl Broker {
         }
         let usage = self.stages.audit.reader().usage();
         let uses = |event: &UsageEvent<'_>| uses(event, &policies);
-        let counted = usage.catch_up(now, PAGES_OF_A_REQUEST, &uses).await.map_err(unavailable)?;
-        let live: Vec<&str> = policies.names().collect();
-        let mut items = items(&policies, usage.times(&live).await.map_err(unavailable)?, since);
+        let counted = usage.catch_up(now, MAX_PAGES_PER_REQUEST, &uses).await.map_err(unavailable)?;
+        let active: Vec<&str> = policies.names().collect();
+        let mut items = items(&policies, usage.times(&active).await.map_err(unavailable)?, since);
         if let Some(InventoryCursor(after)) = &page.after {
-            items.retain(|item| place(item) > *after);
+            items.retain(|item| position(item) > *after);
         }
-        let next = page.cut(&mut items).and_then(|last| serde_json::to_string(&place(last)).ok());
+        let next = page.truncate(&mut items).and_then(|last| serde_json::to_string(&position(last)).ok());
         let names: BTreeSet<&str> = items.iter().map(|item| item.policy.as_str()).collect();
         let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let mut used = usage.used_by(&names, since, MAX_REPOS).await.map_err(unavailable)?;
         for item in &mut items {
             let text = |text: &Option<String>| text.clone().unwrap_or_default();
-            if let Some(by) = used.remove(&(item.policy.clone(), text(&item.store), text(&item.path))) {
-                (item.callers, item.repos, item.repos_total) = (by.callers, by.names, by.repos);
+            if let Some(users) = used.remove(&(item.policy.clone(), text(&item.store), text(&item.path))) {
+                (item.callers, item.repos, item.repos_total) = (users.callers, users.names, users.repos);
             }
         }
         Ok(Inventory { items, since: since.to_string(), complete: counted == Counted::Whole, continue_token: next })
     }
 
-    /// Counts uses in the background, so that they are known when their events are deleted.
+    /// Counts uses periodically, so that they are known after their events are deleted. Never returns.
     pub async fn follow_usage(&self) {
         for round in 0_u32.. {
             let policies = self.stages.policies.load_full();
             if !policies.unread_clusters().is_empty() {
-                // Uses of a policy that is not known are not counted, and never looked at again.
-                sleep(COUNT_EVERY).await;
+                // Each event is looked at once, so counting waits until all policies are known.
+                sleep(COUNT_INTERVAL).await;
                 continue;
             }
             let usage = self.stages.audit.reader().usage();
             let uses = |event: &UsageEvent<'_>| uses(event, &policies);
             let now = self.stages.clock.now();
             let counted = async {
-                while usage.catch_up(now, PAGES_AT_ONCE, &uses).await? == Counted::Partly {}
-                if round.is_multiple_of(TIDY_EVERY) {
+                while usage.catch_up(now, MAX_PAGES_PER_CALL, &uses).await? == Counted::Partly {}
+                if round.is_multiple_of(ROUNDS_PER_TIDY) {
                     usage.tidy(now).await?;
                     usage.forget_gone(now, &|name| policies.get(name).is_some()).await?;
                 }
-                let live: Vec<&str> = policies.names().collect();
-                Ok(if round.is_multiple_of(TELL_EVERY) { Some(usage.times(&live).await?) } else { None })
+                let active: Vec<&str> = policies.names().collect();
+                Ok(if round.is_multiple_of(ROUNDS_PER_GAUGE_UPDATE) { Some(usage.times(&active).await?) } else { None })
             };
             let counted: Result<_, UsageError> = counted.await;
             match counted {
@@ -119,16 +120,16 @@ impl Broker {
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "uses of policies could not be counted; they are counted later"),
             }
-            sleep(COUNT_EVERY).await;
+            sleep(COUNT_INTERVAL).await;
         }
     }
 }
 
-/// The items without callers and repos, those that are unused first.
+/// All items in the order of the inventory, still without callers and repos.
 fn items(policies: &PolicySet, times: Vec<UsageTimes>, since: Timestamp) -> Vec<InventoryItem> {
     let since = format!("{since:.6}");
     let times: BTreeMap<(String, String, String), String> =
-        times.into_iter().map(|one| ((one.policy, one.store, one.path), one.at)).collect();
+        times.into_iter().map(|used| ((used.policy, used.store, used.path), used.at)).collect();
     let time = |policy: &str, store: &str, path: &str| {
         times.get(&(policy.to_owned(), store.to_owned(), path.to_owned())).cloned()
     };
@@ -153,32 +154,34 @@ fn items(policies: &PolicySet, times: Vec<UsageTimes>, since: Timestamp) -> Vec<
                 mode: mode.to_owned(),
             }
         };
-        // One that is listed twice, with other keys, is one item.
+        // A secret that is listed several times, with different keys, is one item.
         let secrets: BTreeSet<_> = policy.listed_secrets().collect();
         if secrets.is_empty() {
             items.push(item(None, None, None));
         }
         let secrets = secrets.into_iter();
-        items.extend(secrets.map(|one| item(Some(one.store), Some(one.path), time(name, one.store, one.path))));
+        items.extend(
+            secrets.map(|secret| item(Some(secret.store), Some(secret.path), time(name, secret.store, secret.path))),
+        );
     }
-    items.sort_by_cached_key(place);
+    items.sort_by_cached_key(position);
     items
 }
 
-fn place(item: &InventoryItem) -> InventoryPlace {
+fn position(item: &InventoryItem) -> InventoryPosition {
     let used = if item.path.is_some() { &item.last_read } else { &item.last_matched };
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     (text(used), item.policy.clone(), text(&item.store), text(&item.path))
 }
 
-/// What an event used of the policies that are in force.
+/// The uses of active policies and their secrets that an event shows.
 fn uses(event: &UsageEvent<'_>, policies: &PolicySet) -> Vec<Use> {
-    // What these name attested something else, or nothing: it did not match.
+    // The policies in these events did not match, because attestation failed.
     if matches!(event.reason.as_deref(), Some("attestation_failed" | "admission_policy_missing")) {
         return Vec::new();
     }
     let mut uses = Vec::new();
-    let whom = event.caller.as_ref().map(|caller| format!("{} {}", caller.issuer, caller.subject));
+    let caller_name = event.caller.as_ref().map(|caller| format!("{} {}", caller.issuer, caller.subject));
     let request = request(event);
     let caller = caller(event);
     let shadow = event.shadow.iter().map(|shadow| &shadow.policy);
@@ -191,20 +194,20 @@ fn uses(event: &UsageEvent<'_>, policies: &PolicySet) -> Vec<Use> {
             kind,
             name: used_by.to_owned(),
         };
-        let mut note = |store: &str, path: &str, first: Option<UseKind>| {
-            uses.extend(first.map(|kind| used(store, path, kind, "")));
-            uses.extend(whom.iter().map(|whom| used(store, path, UseKind::Caller, whom)));
+        let mut add = |store: &str, path: &str, kind: UseKind| {
+            uses.push(used(store, path, kind, ""));
+            uses.extend(caller_name.iter().map(|caller| used(store, path, UseKind::Caller, caller)));
             uses.extend(event.repo.iter().map(|repo| used(store, path, UseKind::Repo, repo)));
         };
         if policy.denies() {
-            note("", "", Some(UseKind::Matched));
+            add("", "", UseKind::Matched);
             continue;
         }
-        // In shadow mode it grants nothing: another policy granted what was read.
+        // A policy in shadow mode grants nothing, so its secrets were read by the grant of another policy.
         if let (Some(caller), Some(request), false) = (&caller, &request, policy.is_shadow()) {
             for secret in &event.secrets {
                 if let Some(written) = policy.find_listed_secret(&secret.store, &secret.path, caller, request) {
-                    note(written.store, written.path, Some(UseKind::Read));
+                    add(written.store, written.path, UseKind::Read);
                 }
             }
         }
@@ -218,7 +221,7 @@ fn request(event: &UsageEvent<'_>) -> Option<Request> {
     Some(Request { repo, branch: Branch::try_from(event.branch.as_deref()?).ok()? })
 }
 
-/// The caller as far as the event knows it: without groups and claims.
+/// The caller in an event, which has neither groups nor claims.
 fn caller(event: &UsageEvent<'_>) -> Option<Caller> {
     let caller = event.caller.as_ref()?;
     let account = caller.namespace.clone().zip(caller.service_account.clone());

@@ -1,10 +1,10 @@
-//! Issue: a caller asks for a ticket.
+//! The verb `issue`: gathers the secrets of a caller and issues a ticket for them.
 
 use super::error::Error;
-use super::gather::{Gathered, note_stale};
+use super::gather::{GatheredSecrets, set_stale_reason};
 use super::issue_request::{DeliveryMode, IssueRequest};
 use super::pipeline::Broker;
-use super::redeem::describe;
+use super::redeem::describe_ticket;
 use super::refusal::{EventData, Refusal};
 use crate::audit::{CommitError, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
@@ -19,17 +19,19 @@ use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// A ticket, and how to redeem it.
-pub struct Issued {
+/// An issued ticket.
+pub struct IssuedTicket {
+    /// The one-time download URL.
     pub url: Zeroizing<String>,
     pub ticket: Arc<Ticket>,
     /// Number of granted secrets that do not exist.
     pub missing: usize,
-    /// The lengths of the values in the order of the ticket's keys, if they were requested.
+    /// The lengths of the values in bytes, in the order of the ticket's keys, if they were requested.
     pub sizes: Option<Vec<usize>>,
 }
 
-struct Prepared {
+/// A ticket that is sealed but not yet stored.
+struct PreparedTicket {
     ticket: Arc<Ticket>,
     sealed: Sealed,
     token: TicketToken,
@@ -41,38 +43,43 @@ struct Prepared {
 }
 
 impl Broker {
-    /// Issues a ticket. After an error there is no ticket.
+    /// Issues a ticket. After an error, no ticket can be redeemed.
     ///
     /// # Errors
     /// Those that openapi/claviger.json lists for `POST /v1/tickets`.
-    pub async fn issue(&self, ask: IssueRequest) -> Result<Issued, Error> {
+    pub async fn issue(&self, request: IssueRequest) -> Result<IssuedTicket, Error> {
         let _running = self.start_verb();
-        let event = self.open_event(ask.caller.clone(), &ask.context, DeliveryMode::Ticket);
-        match self.prepare(&ask).await {
-            Ok(prepared) => self.release(prepared, event, &ask).await,
-            Err(refusal) => Err(self.close_refused(event, refusal, &ask, DeliveryMode::Ticket).await),
+        let event = self.open_event(request.caller.clone(), &request.context, DeliveryMode::Ticket);
+        match self.prepare(&request).await {
+            Ok(prepared) => self.store_and_record(prepared, event, &request).await,
+            Err(refusal) => Err(self.close_refused(event, refusal, &request, DeliveryMode::Ticket).await),
         }
     }
 
-    /// Stores the ticket together with its event. The URL is answered only when both are durable.
-    async fn release(&self, prepared: Prepared, mut event: OpenEvent, ask: &IssueRequest) -> Result<Issued, Error> {
-        let Prepared { ticket, sealed, token, missing, sizes, is_stale, limits, shadow } = prepared;
-        describe(&mut event, &ticket);
+    /// Stores the ticket together with its event. Returns the URL only when both are durable.
+    async fn store_and_record(
+        &self,
+        prepared: PreparedTicket,
+        mut event: OpenEvent,
+        request: &IssueRequest,
+    ) -> Result<IssuedTicket, Error> {
+        let PreparedTicket { ticket, sealed, token, missing, sizes, is_stale, limits, shadow } = prepared;
+        describe_ticket(&mut event, &ticket);
         event.shadow = shadow;
         (event.kind, event.outcome) = (EventType::TicketIssued, Outcome::Ok);
-        note_stale(&mut event, is_stale);
+        set_stale_reason(&mut event, is_stale);
         match event.close_with(self.stages.tickets.store.issuing(&ticket, sealed, limits.clone())).await {
             Ok(()) => {}
             Err(CommitError::Rejected(mut event)) if limits.is_some_and(|limits| limits.is_reached()) => {
                 event.ticket_id = None;
                 let event_data = EventData { shadow: std::mem::take(&mut event.shadow), ..ticket_event_data(&ticket) };
                 let refusal = Refusal { outcome: Outcome::Denied, ..Refusal::new(Code::TicketLimit, event_data) };
-                return Err(self.close_refused(*event, refusal, ask, DeliveryMode::Ticket).await);
+                return Err(self.close_refused(*event, refusal, request, DeliveryMode::Ticket).await);
             }
             Err(CommitError::Rejected(event)) => {
-                return Err(self.close_refused(*event, Code::RateLimited.into(), ask, DeliveryMode::Ticket).await);
+                return Err(self.close_refused(*event, Code::RateLimited.into(), request, DeliveryMode::Ticket).await);
             }
-            // If the ticket was stored after all, nobody has its URL.
+            // If the ticket was stored nevertheless, it cannot be redeemed, because nobody has its URL.
             Err(CommitError::Failed(_) | CommitError::Unknown(_)) => return Err(Code::AuditUnavailable.into()),
         }
         let names = ticket.policies.iter().map(|policy| &*policy.name);
@@ -82,26 +89,26 @@ impl Broker {
         url.push_str(&self.stages.public_url);
         url.push_str("/v1/downloads/");
         url.push_str(&segment);
-        Ok(Issued { url, ticket, missing, sizes })
+        Ok(IssuedTicket { url, ticket, missing, sizes })
     }
 
-    /// Everything up to the sealed bundle.
-    async fn prepare(&self, ask: &IssueRequest) -> Result<Prepared, Refusal> {
-        if !self.stages.tickets.store.has_room_for(&ask.caller.identity()) {
+    /// Gathers the secrets and seals them.
+    async fn prepare(&self, request: &IssueRequest) -> Result<PreparedTicket, Refusal> {
+        if !self.stages.tickets.store.has_room_for(&request.caller.identity()) {
             return Err(Code::RateLimited.into());
         }
-        let gathered = self.gather(ask, DeliveryMode::Ticket).await?;
+        let gathered = self.gather(request, DeliveryMode::Ticket).await?;
         let Ok(token) = self.stages.tickets.ids.fresh() else {
             return Err(Refusal::new(Code::Internal, gathered.event_data()));
         };
-        let Gathered { grant, bundle, secrets, missing, asked_ttl, shadow, .. } = gathered;
-        let issued_at = whole_microseconds(self.stages.clock.now());
-        let expires_at = self.expiry(issued_at, &grant, asked_ttl);
-        let bind_to = self.binding(&grant);
+        let GatheredSecrets { grant, bundle, secrets, missing, requested_ttl, shadow, .. } = gathered;
+        let issued_at = truncate_to_microseconds(self.stages.clock.now());
+        let expires_at = self.expiry(issued_at, &grant, requested_ttl);
+        let bind_to = self.bind_to(&grant);
         let limits = CallerLimits::of(grant.limits);
         let ticket = Arc::new(Ticket {
             id: token.ticket_id(),
-            caller: ask.caller.clone(),
+            caller: request.caller.clone(),
             repo: grant.request.repo,
             branch: grant.request.branch,
             policies: grant.policies,
@@ -110,7 +117,7 @@ impl Broker {
             issued_at,
             expires_at,
             bind_to,
-            source_ip: ask.context.source_ip,
+            source_ip: request.context.source_ip,
         });
         let sealed = Stage::Tickets.span().in_scope(|| self.stages.tickets.sealer.seal(&bundle, &token, &ticket));
         let sealed = sealed.map_err(|error| {
@@ -123,24 +130,22 @@ impl Broker {
             };
             Refusal::new(code, EventData { shadow: shadow.clone(), ..ticket_event_data(&ticket) })
         })?;
-        let sizes = ask.sizes.then(|| bundle.entries.values().map(|entry| entry.value.len()).collect());
-        Ok(Prepared { ticket, sealed, token, missing, sizes, is_stale: bundle.stale, limits, shadow })
+        let sizes = request.sizes.then(|| bundle.entries.values().map(|entry| entry.value.len()).collect());
+        Ok(PreparedTicket { ticket, sealed, token, missing, sizes, is_stale: bundle.stale, limits, shadow })
     }
 
-    /// Whether the caller has as many tickets of a granting policy as it allows, as far as is known before secrets are read.
-    /// Whatever happens concurrently, and while the store cannot be reached, the step decides.
-    pub(super) async fn is_ticket_limit_reached(&self, ask: &IssueRequest, grant: &Grant) -> bool {
+    /// Whether the caller has reached the ticket limit of a granting policy, so that no secrets need to be read. This is only an early
+    /// check, false if the store cannot be reached: the limit is enforced when the ticket is stored.
+    pub(super) async fn is_ticket_limit_reached(&self, request: &IssueRequest, grant: &Grant) -> bool {
         if grant.limits.is_empty() {
             return false;
         }
-        self.stages.tickets.store.has_reached(&ask.caller.identity(), &grant.limits).await.unwrap_or(false)
+        self.stages.tickets.store.has_reached(&request.caller.identity(), &grant.limits).await.unwrap_or(false)
     }
 
-    fn expiry(&self, issued_at: Timestamp, grant: &Grant, asked: Option<Duration>) -> Timestamp {
-        let allowed = grant.ttl.unwrap_or(self.stages.ticket_settings.ttl).min(self.stages.ticket_settings.max_ttl);
-        let ttl = asked.map_or(allowed, |asked| asked.min(allowed));
-        let ttl = SignedDuration::try_from(ttl).unwrap_or(SignedDuration::ZERO);
-        whole_microseconds(issued_at.checked_add(ttl).unwrap_or(issued_at))
+    fn expiry(&self, issued_at: Timestamp, grant: &Grant, requested_ttl: Option<Duration>) -> Timestamp {
+        let ttl = SignedDuration::try_from(self.ticket_ttl(grant, requested_ttl)).unwrap_or(SignedDuration::ZERO);
+        truncate_to_microseconds(issued_at.checked_add(ttl).unwrap_or(issued_at))
     }
 }
 
@@ -155,7 +160,7 @@ fn ticket_event_data(ticket: &Ticket) -> EventData {
     }
 }
 
-/// The precision of a ticket's times, which is that of the database.
-fn whole_microseconds(time: Timestamp) -> Timestamp {
+/// Truncates a time of a ticket to the precision of the database.
+fn truncate_to_microseconds(time: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
 }

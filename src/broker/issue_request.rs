@@ -12,8 +12,7 @@ use std::sync::Arc;
 pub struct IssueRequest {
     /// The authenticated caller.
     pub caller: Arc<Caller>,
-    /// The body.
-    pub request: TicketRequest,
+    pub body: TicketRequest,
     /// The source of the request.
     pub context: Context,
     /// Whether the lengths of the values are returned with a ticket.
@@ -30,8 +29,8 @@ pub enum DeliveryMode {
 }
 
 impl DeliveryMode {
-    /// The event of a request that was refused.
-    pub(super) const fn refused(self, outcome: Outcome) -> EventType {
+    /// The type of the event of a refused request.
+    pub(super) const fn refusal_event_type(self, outcome: Outcome) -> EventType {
         match (self, outcome) {
             (Self::Direct, _) => EventType::SecretsRead,
             (Self::Ticket, Outcome::Denied) => EventType::TicketDenied,
@@ -39,9 +38,9 @@ impl DeliveryMode {
         }
     }
 
-    /// Whether this caller gets its secrets in this way, if a decision allows these deliveries. A ticket is for a pod that redeems
-    /// it once; a caller without one gets its secrets in the response.
-    pub(super) const fn hands_over(self, delivery: Delivery, caller: &Caller) -> bool {
+    /// Whether this caller may get its secrets in this mode, if a decision allows these deliveries. Tickets are for pods: a caller
+    /// without a pod gets its secrets only in the response.
+    pub(super) const fn is_allowed(self, delivery: Delivery, caller: &Caller) -> bool {
         match self {
             Self::Ticket => delivery.ticket && caller.unbound.is_none(),
             Self::Direct => delivery.direct,

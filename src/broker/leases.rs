@@ -1,10 +1,10 @@
-//! Administration of leases: list and revoke.
+//! Verbs of administrators on leases: list and revoke.
 
 use super::administer::Administrator;
 use super::error::Error;
 use super::page::Page;
 use super::pipeline::Broker;
-use crate::admins::{Act, Resource, Verb};
+use crate::admins::{AdminAction, Resource, Verb};
 use crate::audit::Event;
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::caller::Caller;
@@ -15,14 +15,14 @@ use crate::wire::lease::{LeaseList, LeaseObject};
 use crate::wire::problem::Code;
 use std::str::FromStr;
 
-/// Maximum number of secrets that an event names. With more, it has their count.
+/// Maximum number of secrets that an event names. If there are more, the event also has their count.
 const MAX_LISTED_SECRETS: usize = 100;
 
 /// The position of a lease in a list: its acquisition time and its ID.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeasePosition(After);
 
-/// The text is not a position in a list of leases.
+/// The error of a text that is not a position in a list of leases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidPosition;
 
@@ -41,30 +41,35 @@ impl Broker {
     ///
     /// # Errors
     /// `denied`, `token_review_unavailable`, `database_unavailable`.
-    pub async fn list_leases(&self, who: &Administrator, page: Page<LeasePosition>) -> Result<LeaseList, Error> {
-        self.authorise(who, on_leases(Verb::List, None)).await?;
-        let after = page.after.as_ref().map(|place| &place.0);
-        let listed = self.stages.stores.list_leases(after, page.wanted()).await;
+    pub async fn list_leases(
+        &self,
+        administrator: &Administrator,
+        page: Page<LeasePosition>,
+    ) -> Result<LeaseList, Error> {
+        self.authorise(administrator, leases_action(Verb::List, None)).await?;
+        let after = page.after.as_ref().map(|position| &position.0);
+        let listed = self.stages.stores.list_leases(after, page.lookup_limit()).await;
         let mut views = listed.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
-        let next = page.cut(&mut views).map(LeaseView::place).map(|(time, id)| format!("{time} {id}"));
-        Ok(LeaseList { items: views.into_iter().map(object).collect(), continue_token: next })
+        let next = page.truncate(&mut views).map(LeaseView::place).map(|(time, id)| format!("{time} {id}"));
+        Ok(LeaseList { items: views.into_iter().map(lease_object).collect(), continue_token: next })
     }
 
     /// Revokes one lease, or evicts one cached secret.
     ///
     /// # Errors
     /// `denied`, `not_found`, `token_review_unavailable`, `database_unavailable`, `audit_unavailable`.
-    pub async fn end_lease(&self, who: &Administrator, id: &str) -> Result<Revoked, Error> {
-        let named = is_lease_id(id).then_some(id);
-        self.authorise(who, on_leases(Verb::Delete, named)).await?;
-        let Some(id) = named else { return Err(Code::NotFound.into()) };
-        let ended = self.stages.stores.end_lease(id, &who.applicant.caller).await;
+    pub async fn end_lease(&self, administrator: &Administrator, id: &str) -> Result<Revoked, Error> {
+        // An invalid ID is not sent to the API server.
+        let valid_id = is_lease_id(id).then_some(id);
+        self.authorise(administrator, leases_action(Verb::Delete, valid_id)).await?;
+        let Some(id) = valid_id else { return Err(Code::NotFound.into()) };
+        let ended = self.stages.stores.end_lease(id, &administrator.applicant.caller).await;
         match ended.map_err(|_| Error::Plain(Code::DatabaseUnavailable))? {
             None => Err(Code::NotFound.into()),
-            // The store records the revocation.
+            // The revocation is recorded by the stores.
             Some(Ended::Revoked(revoked)) => Ok(revoked),
             Some(Ended::Evicted(secret)) => {
-                self.record_eviction(who, vec![secret]).await?;
+                self.record_eviction(administrator, vec![secret]).await?;
                 Ok(Revoked::Done)
             }
         }
@@ -74,21 +79,26 @@ impl Broker {
     ///
     /// # Errors
     /// `denied`, `token_review_unavailable`, `database_unavailable`, `audit_unavailable`.
-    pub async fn end_leases(&self, who: &Administrator, store: &str, path: Option<&str>) -> Result<Revoked, Error> {
-        self.authorise(who, on_leases(Verb::DeleteCollection, None)).await?;
-        let ended = self.stages.stores.end_leases(store, path, &who.applicant.caller).await;
+    pub async fn end_leases(
+        &self,
+        administrator: &Administrator,
+        store: &str,
+        path: Option<&str>,
+    ) -> Result<Revoked, Error> {
+        self.authorise(administrator, leases_action(Verb::DeleteCollection, None)).await?;
+        let ended = self.stages.stores.end_leases(store, path, &administrator.applicant.caller).await;
         let (evicted, revoked) = ended.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
         if !evicted.is_empty() {
-            self.record_eviction(who, evicted).await?;
+            self.record_eviction(administrator, evicted).await?;
         }
         Ok(revoked)
     }
 
-    /// The secrets are evicted even if the event cannot be written now.
-    async fn record_eviction(&self, who: &Administrator, secrets: Vec<SecretRef>) -> Result<(), Error> {
+    /// Records that secrets were evicted. If the event cannot be written now, it is written later.
+    async fn record_eviction(&self, administrator: &Administrator, secrets: Vec<SecretRef>) -> Result<(), Error> {
         let version = |secret| SecretVersion { secret, version: None };
-        let mut event: Event = who.context.event(EventType::LeaseRevoked, Outcome::Ok);
-        event.caller = Some(who.applicant.caller.clone());
+        let mut event: Event = administrator.context.event(EventType::LeaseRevoked, Outcome::Ok);
+        event.caller = Some(administrator.applicant.caller.clone());
         event.reason = Some("administrator");
         event.count = Some(secrets.len() as u64).filter(|count| *count > MAX_LISTED_SECRETS as u64);
         event.secrets = secrets.into_iter().take(MAX_LISTED_SECRETS).map(version).collect();
@@ -100,16 +110,15 @@ impl Broker {
     }
 }
 
-/// An act on leases. An invalid id is not passed to the authoriser.
-fn on_leases(verb: Verb, name: Option<&str>) -> Act<'_> {
-    Act { verb, resource: Resource::Leases, name }
+fn leases_action(verb: Verb, name: Option<&str>) -> AdminAction<'_> {
+    AdminAction { verb, resource: Resource::Leases, name }
 }
 
 fn is_lease_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
-/// A caller as the API shows it.
+/// The representation of a caller in the API.
 pub(super) fn caller_object(caller: &Caller) -> CallerObject {
     let (namespace, service_account) = caller.service_account().unzip();
     CallerObject {
@@ -124,7 +133,7 @@ pub(super) fn caller_object(caller: &Caller) -> CallerObject {
     }
 }
 
-fn object(view: LeaseView) -> LeaseObject {
+fn lease_object(view: LeaseView) -> LeaseObject {
     LeaseObject {
         lease_id: view.id,
         store: view.store,
@@ -144,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_read_back_and_nothing_else_is_one() {
+    fn positions_and_lease_ids_are_validated() {
         let id = "0123456789abcdef0123456789abcdef";
         let text = format!("2026-01-01T00:00:00.000000Z {id}");
         assert_eq!(text.parse(), Ok(LeasePosition(("2026-01-01T00:00:00.000000Z".into(), id.into()))));

@@ -1,8 +1,8 @@
-//! THE PIPELINE: the only room that joins the stages. One verb a file, each a list of stage calls.
+//! THE PIPELINE: the only room that joins the stages. Each verb has its own file and is a sequence of calls to stages.
 //!
 //! The verbs are methods of [`Broker`]: `authenticate`, `issue`, `deliver`, `redeem`, `explain`; for administrators `policies`,
-//! `write_policy`, `tickets`, `leases`, `audit`. `upkeep` and `holders` run in the background. `restore` is
-//! called by a command, without a broker.
+//! `write_policy`, `tickets`, `leases`, `audit`, `inventory`. `upkeep` and `holders` run in the background. A command calls
+//! `restore`, without a broker.
 
 mod administer;
 mod audit;
@@ -39,14 +39,14 @@ pub use context::Context;
 pub use error::Error;
 pub use holders::LeaseRecorder;
 pub use inventory::InventoryCursor;
-pub use issue::Issued;
+pub use issue::IssuedTicket;
 pub use issue_request::{DeliveryMode, IssueRequest};
 pub use leases::LeasePosition;
 pub use log_in::Session;
 pub use page::Page;
 pub use pipeline::{Broker, Delivered, Stages};
-pub use redeem::Redeem;
+pub use redeem::RedeemRequest;
 pub use restore::revoke_after_restore;
 pub use tickets::TicketSelector;
-pub use versions::{VersionsKey, number as version_number};
+pub use versions::{VersionsKey, version_number};
 pub use write_policy::{Precondition, PutOutcome, Syntax, WritePolicy};

@@ -1,6 +1,6 @@
-//! A page of a list.
+//! The pagination of lists.
 
-/// The page of a list that is requested.
+/// A requested page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
     /// The position of the last item of the previous page.
@@ -10,13 +10,13 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// The number of items to look up: one more than the limit, to know whether there is another page.
-    pub(super) const fn wanted(&self) -> usize {
+    /// The number of items to look up. It is one more than the limit, to know whether there is another page.
+    pub(super) const fn lookup_limit(&self) -> usize {
         self.limit + 1
     }
 
-    /// Truncates the items to the page. If there is another page, returns the last item of this one.
-    pub(super) fn cut<'i, I>(&self, items: &'i mut Vec<I>) -> Option<&'i I> {
+    /// Truncates the items to the limit. Returns the last item of this page if there is another page.
+    pub(super) fn truncate<'i, I>(&self, items: &'i mut Vec<I>) -> Option<&'i I> {
         if items.len() <= self.limit {
             return None;
         }

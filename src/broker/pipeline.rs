@@ -1,4 +1,4 @@
-//! The stages joined, and what the verbs share: rate limits, the drain, readiness.
+//! The broker: the stages, and the state that the verbs share, such as rate limits, the drain and readiness.
 
 use super::recent_refusals::RecentRefusals;
 use super::versions::VersionsKey;
@@ -30,19 +30,22 @@ use std::time::Duration;
 /// an address must not be blocked by the malformed tokens of one of them.
 const MALFORMED_TOKEN_FACTOR: NonZeroU32 = NonZeroU32::new(10).unwrap();
 /// How long an address counts as failing after a failure.
-const FAILING_FOR: Duration = Duration::from_mins(1);
+const FAILING_TTL: Duration = Duration::from_mins(1);
 
-/// The stages, and their shared state.
+/// The stages, and the shared state of the verbs.
 pub struct Broker {
     pub(super) stages: Stages,
     pub(super) aggregated: Aggregated,
     pub(super) refusals: Refusals,
+    /// Requests, by caller.
     pub(super) callers: RateLimiter<Identity>,
+    /// Refused tokens and tickets, by address.
     pub(super) failures: RateLimiter<IpAddr>,
-    /// Refused valid tokens that are bound to no pod, by subject.
+    /// Refused tokens that are valid but not bound to a pod, by subject.
     pub(super) unbound_failures: RateLimiter<Identity>,
     /// Malformed tokens, by address.
     pub(super) malformed_tokens: RateLimiter<IpAddr>,
+    /// The addresses with a recent failure. An exhausted entry is a failing address.
     pub(super) failing_addresses: RateLimiter<IpAddr>,
     pub(super) recent_refusals: RecentRefusals,
     pub(super) draining: AtomicBool,
@@ -75,21 +78,21 @@ pub struct Stages {
     pub public_url: String,
 }
 
-/// A rendered bundle.
+/// A rendered bundle, with what the response headers say about it.
 pub struct Delivered {
     pub rendered: RenderedBundle,
     /// The keyed digest of the served versions.
     pub versions: String,
-    /// Whether a value is stale.
+    /// Whether the bundle has a stale value.
     pub stale: bool,
-    /// Whether it has no keys.
+    /// Whether the bundle has no keys.
     pub is_empty: bool,
-    /// When the newest of its secrets was created, if known.
+    /// When the newest secret of the bundle was created, if known.
     pub created_at: Option<Timestamp>,
 }
 
 impl Delivered {
-    pub(super) fn of(rendered: RenderedBundle, bundle: Bundle, created_at: Option<Timestamp>) -> Self {
+    pub(super) fn new(rendered: RenderedBundle, bundle: Bundle, created_at: Option<Timestamp>) -> Self {
         Self {
             rendered,
             is_empty: bundle.entries.is_empty(),
@@ -112,7 +115,7 @@ impl Broker {
             malformed_tokens: RateLimiter::new(
                 stages.limits.failures_per_second_per_address.saturating_mul(MALFORMED_TOKEN_FACTOR),
             ),
-            failing_addresses: RateLimiter::one_every(FAILING_FOR),
+            failing_addresses: RateLimiter::one_every(FAILING_TTL),
             recent_refusals: RecentRefusals::default(),
             draining: AtomicBool::new(false),
             clocks_differ: AtomicBool::new(false),
@@ -126,7 +129,7 @@ impl Broker {
         &self.stages.metrics
     }
 
-    /// Begins a drain: no more tickets are issued, and redeeming continues.
+    /// Begins a drain: no more tickets are issued, but tickets can still be redeemed.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
     }
@@ -138,7 +141,7 @@ impl Broker {
         self.not_ready_reason().is_none()
     }
 
-    /// Why no tickets are issued.
+    /// Why no tickets are issued. `None` if they are.
     #[must_use]
     pub fn not_ready_reason(&self) -> Option<Code> {
         if self.draining.load(Ordering::Relaxed) {
@@ -152,30 +155,30 @@ impl Broker {
         }
     }
 
-    /// Whether metrics count this policy. Its tenant chose the name of the policy of a namespace, whose series end with it: a request
-    /// that was decided before must not begin them again.
+    /// Whether metrics may count this policy. The metric series of a namespaced policy are removed with the policy, and a request that
+    /// was decided before must not create them again.
     pub(super) fn has_series(&self, policy: &str) -> bool {
         !policy.contains('/') || self.stages.policies.load().get(policy).is_some()
     }
 
-    /// The clusters whose policies were never read.
+    /// The clusters whose policies have not been read yet.
     #[must_use]
     pub fn unread_clusters(&self) -> Vec<Arc<str>> {
         self.stages.policies.load().unread_clusters().to_vec()
     }
 
-    /// The time, by the clock that replicas share.
+    /// The time by the clock that all replicas share.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.stages.clock.now()
     }
 
-    /// Sets whether this machine's clock differs too much from the database's. Then no tickets are issued.
+    /// Sets whether this machine's clock differs too much from the database's. While it does, no tickets are issued.
     pub fn set_clocks_differ(&self, differ: bool) {
         self.clocks_differ.store(differ, Ordering::Relaxed);
     }
 
-    /// Records a refusal, or only counts it if its caller was refused often for the same reason.
+    /// Records a refusal. If its caller was often refused for the same reason, only counts it.
     pub(super) async fn record_refused(&self, event: OpenEvent) -> Result<(), AuditUnavailable> {
         if self.refusals.admit(&event) {
             return event.close().await;
@@ -184,7 +187,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Reloads the files of authenticators and stores. An invalid file is logged and changes nothing.
+    /// Reloads the files of authenticators and stores. An invalid file is logged, and its previous content stays in use.
     pub async fn reload(&self) {
         self.stages.authenticators.reload().await;
         for error in self.stages.stores.reload().await {
@@ -192,14 +195,14 @@ impl Broker {
         }
     }
 
-    /// Whether a drain may end: no ticket would be lost with this process, and no verb is under way.
+    /// Whether a drain may end: no verb is running, and no ticket would be lost with this process.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        // In this order: a verb under way may still store a ticket.
+        // The verbs are checked first, because a running verb may still store a ticket.
         self.running_verbs.load(Ordering::SeqCst) == 0 && self.lost_on_exit() == 0
     }
 
-    /// Counts a verb as under way until the result is dropped. Call it before the check for a drain.
+    /// Counts a verb as running until the returned guard is dropped. Call it before the check for a drain.
     pub(super) fn start_verb(&self) -> RunningVerb<'_> {
         self.running_verbs.fetch_add(1, Ordering::SeqCst);
         RunningVerb(&self.running_verbs)
@@ -212,7 +215,7 @@ impl Broker {
     }
 }
 
-/// A verb under way, which a drain waits for.
+/// A running verb, which a drain waits for.
 pub(super) struct RunningVerb<'a>(&'a AtomicUsize);
 
 impl Drop for RunningVerb<'_> {

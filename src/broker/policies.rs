@@ -1,10 +1,10 @@
-//! Reads of policies: list, get, and the revisions of one policy.
+//! Verbs of administrators that read policies: list, get, and the revisions of one policy.
 
 use super::administer::Administrator;
 use super::error::Error;
 use super::page::Page;
 use super::pipeline::Broker;
-use crate::admins::{Act, Resource, Verb};
+use crate::admins::{AdminAction, Resource, Verb};
 use crate::policy::is_policy_or_resource_name;
 use crate::policy::{PolicyRevision, SpecChange, StoredPolicy};
 use crate::wire::policy_object::{PolicyList, PolicyObject, PolicyRevisionList, PolicyRevisionObject, SpecEdit};
@@ -15,26 +15,26 @@ impl Broker {
     ///
     /// # Errors
     /// `denied`, `token_review_unavailable`, `database_unavailable`.
-    pub async fn list_policies(&self, who: &Administrator, page: Page<String>) -> Result<PolicyList, Error> {
-        self.authorise(who, on_policies(Verb::List, None)).await?;
+    pub async fn list_policies(&self, administrator: &Administrator, page: Page<String>) -> Result<PolicyList, Error> {
+        self.authorise(administrator, policies_action(Verb::List, None)).await?;
         if page.after.as_deref().is_some_and(|after| !is_policy_or_resource_name(after)) {
             return Err(Error::InvalidRequest("continue is not what a list answered"));
         }
-        let mut stored = self.stages.policy_store.list(page.after.as_deref(), page.wanted()).await?;
-        let next = page.cut(&mut stored).map(|last| last.name.clone());
-        Ok(PolicyList { items: stored.into_iter().map(object).collect(), continue_token: next })
+        let mut stored = self.stages.policy_store.list(page.after.as_deref(), page.lookup_limit()).await?;
+        let next = page.truncate(&mut stored).map(|last| last.name.clone());
+        Ok(PolicyList { items: stored.into_iter().map(policy_object).collect(), continue_token: next })
     }
 
     /// One policy.
     ///
     /// # Errors
     /// `denied`, `not_found`, `token_review_unavailable`, `database_unavailable`.
-    pub async fn policy(&self, who: &Administrator, name: &str) -> Result<PolicyObject, Error> {
-        self.authorise(who, on_policies(Verb::Get, Some(name))).await?;
+    pub async fn policy(&self, administrator: &Administrator, name: &str) -> Result<PolicyObject, Error> {
+        self.authorise(administrator, policies_action(Verb::Get, Some(name))).await?;
         if !is_policy_or_resource_name(name) {
             return Err(Code::NotFound.into());
         }
-        self.stages.policy_store.get(name).await?.map(object).ok_or(Error::Plain(Code::NotFound))
+        self.stages.policy_store.get(name).await?.map(policy_object).ok_or(Error::Plain(Code::NotFound))
     }
 
     /// A page of the revisions of a policy, newest first, with the continuation token of the next page.
@@ -43,26 +43,26 @@ impl Broker {
     /// As for [`Broker::policy`].
     pub async fn policy_revisions(
         &self,
-        who: &Administrator,
+        administrator: &Administrator,
         name: &str,
         page: Page<i64>,
     ) -> Result<PolicyRevisionList, Error> {
-        self.authorise(who, on_policies(Verb::Get, Some(name))).await?;
+        self.authorise(administrator, policies_action(Verb::Get, Some(name))).await?;
         if !is_policy_or_resource_name(name) {
             return Err(Code::NotFound.into());
         }
-        let mut revisions = self.stages.policy_store.revisions(name, page.after, page.wanted()).await?;
-        let next = page.cut(&mut revisions).map(|last| last.revision.to_string());
-        Ok(PolicyRevisionList { items: revisions.into_iter().map(change).collect(), continue_token: next })
+        let mut revisions = self.stages.policy_store.revisions(name, page.after, page.lookup_limit()).await?;
+        let next = page.truncate(&mut revisions).map(|last| last.revision.to_string());
+        Ok(PolicyRevisionList { items: revisions.into_iter().map(revision_object).collect(), continue_token: next })
     }
 }
 
-/// An act on policies. An invalid name is not passed to the authoriser.
-pub(super) fn on_policies(verb: Verb, name: Option<&str>) -> Act<'_> {
-    Act { verb, resource: Resource::Policies, name: name.filter(|name| is_policy_or_resource_name(name)) }
+/// An action on policies. An invalid name is not sent to the API server.
+pub(super) fn policies_action(verb: Verb, name: Option<&str>) -> AdminAction<'_> {
+    AdminAction { verb, resource: Resource::Policies, name: name.filter(|name| is_policy_or_resource_name(name)) }
 }
 
-pub(super) fn object(policy: StoredPolicy) -> PolicyObject {
+pub(super) fn policy_object(policy: StoredPolicy) -> PolicyObject {
     PolicyObject {
         name: policy.name,
         revision: policy.revision,
@@ -74,7 +74,7 @@ pub(super) fn object(policy: StoredPolicy) -> PolicyObject {
     }
 }
 
-fn change(revision: PolicyRevision) -> PolicyRevisionObject {
+fn revision_object(revision: PolicyRevision) -> PolicyRevisionObject {
     let edit = |SpecChange { pointer, before, after }| SpecEdit { pointer, before, after };
     PolicyRevisionObject {
         revision: revision.revision.to_string(),

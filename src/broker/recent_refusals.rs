@@ -1,4 +1,4 @@
-//! Tickets that were refused within the last second, and why. A repeated request gets the same answer without a look-up.
+//! The cache of tickets that were refused within the last second, so that a repeated request is refused without a look-up.
 
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::ticket::TicketId;
@@ -19,22 +19,22 @@ pub type RefusalEvent = (EventType, Outcome, &'static str);
 pub struct RecentRefusals(Mutex<HashMap<TicketId, (Instant, RefusalEvent)>>);
 
 impl RecentRefusals {
-    /// Remembers that a ticket was refused.
-    pub fn record(&self, id: TicketId, why: RefusalEvent) {
+    /// Caches the refusal of a ticket, unless the cache is full.
+    pub fn record(&self, id: TicketId, refusal: RefusalEvent) {
         let now = Instant::now();
         let mut refusals = self.lock();
         if refusals.len() >= MAX_TICKETS {
-            refusals.retain(|_, (at, _)| now < *at + TTL);
+            refusals.retain(|_, (refused_at, _)| now < *refused_at + TTL);
         }
         if refusals.len() < MAX_TICKETS {
-            refusals.insert(id, (now, why));
+            refusals.insert(id, (now, refusal));
         }
     }
 
-    /// Why the ticket was refused within the last second, if it was.
-    pub fn reason(&self, id: TicketId) -> Option<RefusalEvent> {
+    /// The refusal of a ticket within the last second.
+    pub fn get(&self, id: TicketId) -> Option<RefusalEvent> {
         let now = Instant::now();
-        self.lock().get(&id).filter(|(at, _)| now < *at + TTL).map(|(_, why)| *why)
+        self.lock().get(&id).filter(|(refused_at, _)| now < *refused_at + TTL).map(|(_, refusal)| *refusal)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<TicketId, (Instant, RefusalEvent)>> {
@@ -47,14 +47,14 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_refusal_is_remembered_for_a_second() {
+    async fn a_refusal_is_cached_for_a_second() {
         let refusals = RecentRefusals::default();
         let (id, other) = (TicketId::from_bytes([1; 16]), TicketId::from_bytes([2; 16]));
-        let why = (EventType::TicketRejected, Outcome::Denied, "expired");
-        assert_eq!(refusals.reason(id), None);
-        refusals.record(id, why);
-        assert_eq!((refusals.reason(id), refusals.reason(other)), (Some(why), None));
+        let refusal = (EventType::TicketRejected, Outcome::Denied, "expired");
+        assert_eq!(refusals.get(id), None);
+        refusals.record(id, refusal);
+        assert_eq!((refusals.get(id), refusals.get(other)), (Some(refusal), None));
         tokio::time::advance(TTL).await;
-        assert_eq!(refusals.reason(id), None);
+        assert_eq!(refusals.get(id), None);
     }
 }

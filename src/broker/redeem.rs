@@ -1,4 +1,4 @@
-//! Redeem: the holder of a one-time download URL fetches the bundle, once.
+//! The verb `redeem`: the holder of a one-time download URL gets the bundle, once.
 
 use super::context::Context;
 use super::error::Error;
@@ -22,64 +22,64 @@ use std::sync::Arc;
 use tracing::Instrument as _;
 
 /// Maximum number of attempts if the ticket changes between the checks and the commit.
-const ATTEMPTS: usize = 5;
+const MAX_ATTEMPTS: usize = 5;
 
 /// Kind, outcome and reason of the event for an unknown ticket or a wrong key.
 const UNKNOWN: RefusalEvent = (EventType::TicketRejected, Outcome::Denied, RedemptionOutcome::Unknown.as_str());
 
-/// A request for a bundle.
-pub struct Redeem {
-    /// The token in the URL, or none if it is malformed.
+/// A request to redeem a ticket.
+pub struct RedeemRequest {
+    /// The token in the URL. `None` if it is malformed.
     pub token: Option<TicketToken>,
     pub rendering: Rendering,
     /// The redeemer's bearer token, which a ticket with `bindTo: identity` requires.
     pub bearer: Option<SecretValue>,
-    /// Identifies a repeated download.
-    pub repeats: Option<IdempotencyKey>,
+    /// The client's key, with which it can repeat a lost download.
+    pub idempotency_key: Option<IdempotencyKey>,
     pub context: Context,
 }
 
-/// A token that is looked up.
-struct Admitted<'r> {
+/// A token that may be looked up.
+struct AdmittedToken<'r> {
     token: &'r TicketToken,
-    /// Whether the address was charged for it, which is refunded if the ticket exists.
+    /// Whether the address was charged for the token. That is refunded if the ticket exists.
     is_charged: bool,
 }
 
-/// All checks passed. Only the ticket and its event remain to be written.
-struct Redeemable {
+/// A redemption that passed all checks. The ticket is not consumed yet.
+struct CheckedRedemption {
     ticket: Arc<Ticket>,
     delivered: Delivered,
     at: Timestamp,
-    /// Whether the ticket was consumed by this redeemer before.
+    /// Whether the same redeemer has consumed the ticket before.
     is_replay: bool,
 }
 
 /// Why a bundle is not delivered.
-enum NotRedeemed {
-    /// The refusal is counted, or recorded by another event.
+enum RedeemRefusal {
+    /// The refusal needs no event: it is only counted, or another event records it.
     Unrecorded(Error),
-    /// The refusal is recorded, and changes nothing.
+    /// The refusal has to be recorded. It does not change the ticket.
     Recorded { ticket: Arc<Ticket>, error: Error, event_labels: RefusalEvent },
-    /// The ticket is used outside of its binding, and is revoked.
+    /// The request violates the ticket's binding, so the ticket has to be revoked.
     Misuse(Arc<Ticket>),
 }
 
-/// How an event is closed.
-enum Closing {
+/// The result of an attempt to change the ticket and close its event.
+enum Attempt {
     Done(Result<Delivered, Error>),
-    /// The ticket changed since it was read. The event is open again.
+    /// The ticket changed since it was read. Nothing was written, and the event is still open.
     Changed(Box<OpenEvent>),
 }
 
 impl Broker {
-    /// Redeems a ticket. Consuming and recording are one step.
+    /// Redeems a ticket: consumes it and records that atomically.
     ///
     /// # Errors
     /// `ticket_*`, `rate_limited`, `audit_unavailable`, `unauthenticated`, `not_pod_bound`, `token_review_unavailable`,
-    /// `unrenderable`, `secret_not_found`, `invalid_request`, `internal`. Only the `Ok` consumes the ticket, and only
-    /// `ticket_misuse` revokes it. After [`Error::Dropped`] it is not known whether it is consumed.
-    pub async fn redeem(&self, redeem: &Redeem) -> Result<Delivered, Error> {
+    /// `unrenderable`, `secret_not_found`, `invalid_request`, `internal`. Of these, only `ticket_misuse` changes the ticket: it is
+    /// revoked. After [`Error::Dropped`] it is not known whether the ticket is consumed.
+    pub async fn redeem(&self, redeem: &RedeemRequest) -> Result<Delivered, Error> {
         let _running = self.start_verb();
         let mut event =
             OpenEvent::new(&self.stages.audit, redeem.context.event(EventType::TicketFailed, Outcome::Failed));
@@ -90,36 +90,40 @@ impl Broker {
                 return Err(error);
             }
         };
-        for _ in 0..ATTEMPTS {
-            let closed = match self.check(&admitted, redeem).await {
-                Ok(redeemable) => self.consume(redeemable, event, redeem).await,
-                Err(NotRedeemed::Misuse(ticket)) => self.revoke_misused(&ticket, event).await,
-                Err(NotRedeemed::Recorded { ticket, error, event_labels }) => {
+        for _ in 0..MAX_ATTEMPTS {
+            let attempt = match self.check(&admitted, redeem).await {
+                Ok(checked) => self.consume(checked, event, redeem).await,
+                Err(RedeemRefusal::Misuse(ticket)) => self.revoke_misused(&ticket, event).await,
+                Err(RedeemRefusal::Recorded { ticket, error, event_labels }) => {
                     return Err(self.record_refusal(&ticket, error, event_labels, event, redeem).await);
                 }
-                Err(NotRedeemed::Unrecorded(error)) => {
+                Err(RedeemRefusal::Unrecorded(error)) => {
                     event.discard();
                     return Err(error);
                 }
             };
-            match closed {
-                Closing::Done(result) => return result,
-                Closing::Changed(again) => event = *again,
+            match attempt {
+                Attempt::Done(result) => return result,
+                Attempt::Changed(open_event) => event = *open_event,
             }
         }
         event.discard();
         Err(Code::AuditUnavailable.into())
     }
 
-    /// Checks everything, and renders the bundle. Changes nothing.
-    async fn check(&self, admitted: &Admitted<'_>, redeem: &Redeem) -> Result<Redeemable, NotRedeemed> {
-        let Admitted { token, is_charged } = *admitted;
+    /// Checks the ticket and its binding, and renders the bundle. Does not change the ticket.
+    async fn check(
+        &self,
+        admitted: &AdmittedToken<'_>,
+        redeem: &RedeemRequest,
+    ) -> Result<CheckedRedemption, RedeemRefusal> {
+        let AdmittedToken { token, is_charged } = *admitted;
         let at = self.stages.clock.now();
-        let presented = self.stages.tickets.present(token, redeem.repeats.as_ref(), at);
+        let presented = self.stages.tickets.present(token, redeem.idempotency_key.as_ref(), at);
         let presented = presented.instrument(Stage::Tickets.span()).await;
         let Presented { ticket, sealed, redeemed_at } = match presented {
             Ok(presented) => presented,
-            Err(refused) => return Err(self.not_presented(refused, token, redeem.context.source_ip)),
+            Err(error) => return Err(self.refusal(error, token, redeem.context.source_ip)),
         };
         if is_charged {
             self.failures.refund(&ipv6_prefix(redeem.context.source_ip));
@@ -128,52 +132,52 @@ impl Broker {
             Ok(true) => {}
             Ok(false) => {
                 return Err(match redeemed_at {
-                    // The ticket is consumed already, so revoking it would change nothing.
+                    // The ticket is already consumed, so it cannot be revoked.
                     Some(at) => self.rejected(&Rejection::Redeemed { at }, ticket),
-                    None => NotRedeemed::Misuse(ticket),
+                    None => RedeemRefusal::Misuse(ticket),
                 });
             }
-            Err(error) if ticket.bind_to == BindTo::Ip => return Err(NotRedeemed::failed(error, ticket)),
-            // The failed authentication is in the log already.
-            Err(error) => return Err(NotRedeemed::Unrecorded(error)),
+            Err(error) if ticket.bind_to == BindTo::Ip => return Err(RedeemRefusal::failed(error, ticket)),
+            // The failed authentication has its own event.
+            Err(error) => return Err(RedeemRefusal::Unrecorded(error)),
         }
         let opened = self.stages.tickets.sealer.open(&sealed, token).map_err(|_| Error::Plain(Code::Internal));
         let rendered = opened.and_then(|bundle| {
             let rendered = Stage::Render.span().in_scope(|| render::render(&bundle, &redeem.rendering))?;
-            Ok(Delivered::of(rendered, bundle, None))
+            Ok(Delivered::new(rendered, bundle, None))
         });
         match rendered {
-            Ok(delivered) => Ok(Redeemable { ticket, delivered, at, is_replay: redeemed_at.is_some() }),
-            Err(error) => Err(NotRedeemed::failed(error, ticket)),
+            Ok(delivered) => Ok(CheckedRedemption { ticket, delivered, at, is_replay: redeemed_at.is_some() }),
+            Err(error) => Err(RedeemRefusal::failed(error, ticket)),
         }
     }
 
-    /// Consumes the ticket and records it, in one step.
-    async fn consume(&self, redeemable: Redeemable, mut event: OpenEvent, redeem: &Redeem) -> Closing {
-        let Redeemable { ticket, delivered, at, is_replay } = redeemable;
+    /// Consumes the ticket and records that atomically.
+    async fn consume(&self, checked: CheckedRedemption, mut event: OpenEvent, redeem: &RedeemRequest) -> Attempt {
+        let CheckedRedemption { ticket, delivered, at, is_replay } = checked;
         if is_replay {
-            return Closing::Done(self.replay(&ticket, delivered, event, redeem).await);
+            return Attempt::Done(self.replay(&ticket, delivered, event, redeem).await);
         }
-        describe(&mut event, &ticket);
+        describe_ticket(&mut event, &ticket);
         (event.kind, event.outcome, event.reason) = (EventType::TicketRedeemed, Outcome::Ok, None);
-        let replay = redeem.repeats.as_ref().map(|key| Box::new(key.digest(ticket.id)));
+        let replay = redeem.idempotency_key.as_ref().map(|key| Box::new(key.digest(ticket.id)));
         match event.close_with(self.stages.tickets.store.ending(ticket.id, Ending::Redeemed { at, replay })).await {
             Ok(()) => {
                 self.stages.metrics.count_redemption(RedemptionOutcome::Redeemed);
-                Closing::Done(Ok(delivered))
+                Attempt::Done(Ok(delivered))
             }
             Err(error) => error.into(),
         }
     }
 
-    /// The same redeemer repeats a lost download. The ticket is consumed already, and only the event is new. It counts as a
-    /// request of the caller who asked for the ticket.
+    /// Delivers a consumed ticket again to the same redeemer, whose download was lost. Records only an event. The request is charged
+    /// to the caller who requested the ticket.
     async fn replay(
         &self,
         ticket: &Ticket,
         delivered: Delivered,
         mut event: OpenEvent,
-        redeem: &Redeem,
+        redeem: &RedeemRequest,
     ) -> Result<Delivered, Error> {
         if !self.callers.charge(ticket.caller.quota_identity()) {
             let reason = Code::RateLimited.as_str();
@@ -181,7 +185,7 @@ impl Broker {
             event.discard();
             return Err(Code::RateLimited.into());
         }
-        describe(&mut event, ticket);
+        describe_ticket(&mut event, ticket);
         (event.kind, event.outcome, event.reason) = (EventType::TicketRedeemed, Outcome::Ok, Some("replay"));
         event.close().await?;
         self.stages.metrics.count_redemption(RedemptionOutcome::Replayed);
@@ -190,7 +194,7 @@ impl Broker {
 
     /// Whether the redeemer satisfies the ticket's binding. With `bindTo: identity`, the address does not matter, and a missing or
     /// refused token is an error that does not revoke the ticket.
-    async fn is_bound_to(&self, ticket: &Ticket, redeem: &Redeem) -> Result<bool, Error> {
+    async fn is_bound_to(&self, ticket: &Ticket, redeem: &RedeemRequest) -> Result<bool, Error> {
         match ticket.bind_to {
             BindTo::None => Ok(true),
             BindTo::Ip => self.is_from_bound_address(ticket, &redeem.context).await,
@@ -201,8 +205,8 @@ impl Broker {
         }
     }
 
-    /// Whether a request comes from the address that asked for the ticket, or from another address of the same pod: a dual-stack
-    /// client chooses a family for each connection. The pod is looked up only if the addresses differ.
+    /// Whether a redeemer has the address that requested the ticket, or another address of the same pod: a dual-stack client chooses
+    /// an address family for each connection. The pod is looked up only if the addresses differ.
     async fn is_from_bound_address(&self, ticket: &Ticket, context: &Context) -> Result<bool, Error> {
         if !context.source_is_known {
             return Ok(false);
@@ -213,45 +217,49 @@ impl Broker {
         Ok(self.pod_addresses(&ticket.caller).await?.contains(&context.source_ip))
     }
 
-    /// Whether the ticket is looked up. An ID that no replica created is charged to its address first. A genuine
-    /// ID costs nothing, unless it was refused a moment ago and the address has reached its failure limit.
-    fn admit<'r>(&self, redeem: &'r Redeem) -> Result<Admitted<'r>, Error> {
+    /// Refuses some requests before the ticket is looked up, and returns the token of the others. An ID that no replica created is
+    /// charged to the address first. A genuine ID is refused only if it was refused within the last second and the address has
+    /// reached its failure limit.
+    fn admit<'r>(&self, redeem: &'r RedeemRequest) -> Result<AdmittedToken<'r>, Error> {
         let source_ip = redeem.context.source_ip;
         let Some(token) = &redeem.token else { return Err(self.unknown(None, source_ip)) };
         let address = ipv6_prefix(source_ip);
         let event_labels = if !self.stages.tickets.ids.recognises(token) {
             if self.failures.charge(address) {
-                return Ok(Admitted { token, is_charged: true });
+                return Ok(AdmittedToken { token, is_charged: true });
             }
             self.stages.metrics.count_redemption(RedemptionOutcome::Unknown);
             UNKNOWN
         } else if self.failures.is_exhausted(&address)
-            && let Some(event_labels) = self.recent_refusals.reason(token.ticket_id())
+            && let Some(event_labels) = self.recent_refusals.get(token.ticket_id())
         {
             event_labels
         } else {
-            return Ok(Admitted { token, is_charged: false });
+            return Ok(AdmittedToken { token, is_charged: false });
         };
         let (kind, outcome, reason) = event_labels;
         self.aggregated.add(kind, outcome, reason, source_ip);
         Err(Code::RateLimited.into())
     }
 
-    fn not_presented(&self, refused: NotPresented, token: &TicketToken, source_ip: IpAddr) -> NotRedeemed {
-        match refused {
+    fn refusal(&self, error: NotPresented, token: &TicketToken, source_ip: IpAddr) -> RedeemRefusal {
+        match error {
             NotPresented::Refused { rejection, ticket: Some(ticket) } => self.rejected(&rejection, ticket),
-            NotPresented::Refused { ticket: None, .. } => NotRedeemed::Unrecorded(self.unknown(Some(token), source_ip)),
-            NotPresented::Unavailable => NotRedeemed::Unrecorded(Code::AuditUnavailable.into()),
+            NotPresented::Refused { ticket: None, .. } => {
+                RedeemRefusal::Unrecorded(self.unknown(Some(token), source_ip))
+            }
+            NotPresented::Unavailable => RedeemRefusal::Unrecorded(Code::AuditUnavailable.into()),
         }
     }
 
-    /// The same answer for an unknown id and for a wrong key. It is counted.
+    /// The error for a malformed token, an unknown ID or a wrong key, which a client cannot distinguish. Counts the refusal and charges
+    /// the address.
     fn unknown(&self, token: Option<&TicketToken>, source_ip: IpAddr) -> Error {
         let (kind, outcome, reason) = UNKNOWN;
         self.stages.metrics.count_redemption(RedemptionOutcome::Unknown);
         self.aggregated.add(kind, outcome, reason, source_ip);
         let charged = match token {
-            // Charged before the look-up.
+            // Already charged by `admit`.
             Some(token) if !self.stages.tickets.ids.recognises(token) => true,
             Some(token) => {
                 self.recent_refusals.record(token.ticket_id(), UNKNOWN);
@@ -262,22 +270,22 @@ impl Broker {
         if charged { Code::TicketUnknown.into() } else { Code::RateLimited.into() }
     }
 
-    /// Revokes a ticket that is used outside of its binding.
-    async fn revoke_misused(&self, ticket: &Ticket, mut event: OpenEvent) -> Closing {
-        describe(&mut event, ticket);
+    /// Revokes a ticket after a request that violates its binding.
+    async fn revoke_misused(&self, ticket: &Ticket, mut event: OpenEvent) -> Attempt {
+        describe_ticket(&mut event, ticket);
         (event.kind, event.outcome) = (EventType::TicketRejected, Outcome::Denied);
         event.reason = Some(RedemptionOutcome::Misuse.as_str());
         match event.close_with(self.stages.tickets.store.ending(ticket.id, Ending::Revoked)).await {
             Ok(()) => {
                 self.stages.metrics.count_redemption(RedemptionOutcome::Misuse);
-                Closing::Done(Err(Code::TicketMisuse.into()))
+                Attempt::Done(Err(Code::TicketMisuse.into()))
             }
             Err(error) => error.into(),
         }
     }
 
-    /// The client has the key, and gets the outcome of the ticket.
-    fn rejected(&self, rejection: &Rejection, ticket: Arc<Ticket>) -> NotRedeemed {
+    /// The refusal of a client that has the key of the ticket, and so may learn the ticket's state.
+    fn rejected(&self, rejection: &Rejection, ticket: Arc<Ticket>) -> RedeemRefusal {
         let (outcome, error) = match rejection {
             Rejection::Unknown => (RedemptionOutcome::Unknown, Code::TicketUnknown.into()),
             Rejection::Redeemed { at } => (RedemptionOutcome::AlreadyRedeemed, Error::TicketRedeemed { at: *at }),
@@ -285,22 +293,22 @@ impl Broker {
             Rejection::Revoked => (RedemptionOutcome::Revoked, Code::TicketRevoked.into()),
         };
         self.stages.metrics.count_redemption(outcome);
-        NotRedeemed::Recorded {
+        RedeemRefusal::Recorded {
             ticket,
             error,
             event_labels: (EventType::TicketRejected, Outcome::Denied, outcome.as_str()),
         }
     }
 
-    /// Records a refusal that changes nothing. If its address was refused too often, it is only counted, so that nobody can fill
-    /// the log with one URL.
+    /// Records a refusal that does not change the ticket. If the address has reached its failure limit, the refusal is only counted,
+    /// so that the log cannot be filled with one URL.
     async fn record_refusal(
         &self,
         ticket: &Ticket,
         error: Error,
         event_labels: RefusalEvent,
         mut event: OpenEvent,
-        redeem: &Redeem,
+        redeem: &RedeemRequest,
     ) -> Error {
         let source_ip = redeem.context.source_ip;
         let (kind, outcome, reason) = event_labels;
@@ -310,20 +318,21 @@ impl Broker {
             event.discard();
             return Code::RateLimited.into();
         }
-        describe(&mut event, ticket);
+        describe_ticket(&mut event, ticket);
         (event.kind, event.outcome, event.reason) = (kind, outcome, Some(reason));
         self.record_refused(event).await.err().map_or(error, Error::from)
     }
 }
 
-impl NotRedeemed {
+impl RedeemRefusal {
+    /// The refusal of a request that failed for another reason than the ticket's state.
     fn failed(error: Error, ticket: Arc<Ticket>) -> Self {
         let event_labels = (EventType::TicketFailed, Outcome::Failed, error.code().as_str());
         Self::Recorded { ticket, error, event_labels }
     }
 }
 
-impl From<CommitError<Box<OpenEvent>>> for Closing {
+impl From<CommitError<Box<OpenEvent>>> for Attempt {
     fn from(error: CommitError<Box<OpenEvent>>) -> Self {
         match error {
             CommitError::Rejected(event) => Self::Changed(event),
@@ -333,8 +342,9 @@ impl From<CommitError<Box<OpenEvent>>> for Closing {
     }
 }
 
-/// Names a ticket in an event. `caller` is the caller who asked for the ticket; `source_ip` stays that of the request.
-pub(super) fn describe(event: &mut Event, ticket: &Ticket) {
+/// Writes the fields of a ticket into an event. `caller` becomes the caller who requested the ticket; `source_ip` remains that of the
+/// request.
+pub(super) fn describe_ticket(event: &mut Event, ticket: &Ticket) {
     event.caller = Some(ticket.caller.clone());
     event.repo = Some(ticket.repo.clone());
     event.branch = Some(ticket.branch.clone());

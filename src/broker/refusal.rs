@@ -1,4 +1,4 @@
-//! Why a request for secrets is refused, and the closing of its audit event.
+//! Refusals of requests for secrets, and how they are recorded.
 
 use super::context::Context;
 use super::error::Error;
@@ -15,7 +15,7 @@ use crate::policy::Grant;
 use crate::wire::problem::Code;
 use std::sync::Arc;
 
-/// Why a request for secrets is refused: the answer, and what its audit event says.
+/// Why a request for secrets is refused: the error for the client, and the fields of the audit event.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) error: Error,
@@ -36,6 +36,7 @@ pub(super) struct EventData {
 }
 
 impl Refusal {
+    /// A failed request. The reason in the event is the error's code.
     pub(super) fn new(error: impl Into<Error>, event_data: EventData) -> Self {
         let error = error.into();
         let reason = error.code().as_str();
@@ -51,7 +52,7 @@ impl<E: Into<Error>> From<E> for Refusal {
 
 impl EventData {
     /// The data of a granted request.
-    pub(super) fn granted(grant: &Grant) -> Self {
+    pub(super) fn from_grant(grant: &Grant) -> Self {
         Self {
             repo: Some(grant.request.repo.clone()),
             branch: Some(grant.request.branch.clone()),
@@ -70,34 +71,40 @@ impl EventData {
 impl Broker {
     /// Opens the event of a request for secrets.
     pub(super) fn open_event(&self, caller: Arc<Caller>, context: &Context, mode: DeliveryMode) -> OpenEvent {
-        let event = context.event(mode.refused(Outcome::Failed), Outcome::Failed);
+        let event = context.event(mode.refusal_event_type(Outcome::Failed), Outcome::Failed);
         let mut event = OpenEvent::new(&self.stages.audit, event);
         event.caller = Some(caller);
         event
     }
 
-    /// Closes the event of a refused request for secrets, and returns the answer.
+    /// Closes the event of a refused request for secrets, and returns the error for the client.
     pub(super) async fn close_refused(
         &self,
         mut event: OpenEvent,
         refusal: Refusal,
-        ask: &IssueRequest,
+        request: &IssueRequest,
         mode: DeliveryMode,
     ) -> Error {
         let Refusal { error, outcome, reason, event_data } = refusal;
         if error.code() == Code::RateLimited {
-            // With an event for each, one caller could fill the disk.
-            self.count_rate_limited(&ask.context, mode);
+            // Only counted: with an event for each request, one caller could fill the disk.
+            self.count_rate_limited(&request.context, mode);
             event.discard();
             return error;
         }
         event_data.write_into(&mut event);
-        (event.kind, event.outcome, event.reason) = (mode.refused(outcome), outcome, Some(reason));
+        (event.kind, event.outcome, event.reason) = (mode.refusal_event_type(outcome), outcome, Some(reason));
         self.record_refused(event).await.err().map_or(error, Error::from)
     }
 
-    /// Records that the body of an authenticated request cannot be read, and returns the answer.
-    pub async fn unreadable(&self, caller: Arc<Caller>, context: &Context, mode: DeliveryMode, error: Error) -> Error {
+    /// Records that the body of an authenticated request cannot be read, and returns the error for the client.
+    pub async fn refuse_unreadable(
+        &self,
+        caller: Arc<Caller>,
+        context: &Context,
+        mode: DeliveryMode,
+        error: Error,
+    ) -> Error {
         if !self.callers.charge(caller.quota_identity()) {
             self.count_rate_limited(context, mode);
             return Code::RateLimited.into();
@@ -108,7 +115,7 @@ impl Broker {
     }
 
     fn count_rate_limited(&self, context: &Context, mode: DeliveryMode) {
-        let kind = mode.refused(Outcome::Failed);
+        let kind = mode.refusal_event_type(Outcome::Failed);
         self.aggregated.add(kind, Outcome::Failed, Code::RateLimited.as_str(), context.source_ip);
     }
 }

@@ -1,7 +1,7 @@
-//! After the database was restored from a backup: ends the tickets that may have been redeemed after the backup.
+//! Revokes the tickets that may have been redeemed after a backup, when the database was restored from this backup.
 
 use super::error::Error;
-use super::redeem::describe;
+use super::redeem::describe_ticket;
 use super::tickets::end_waiting;
 use crate::audit::{AuditLog, CommitError, Event, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
@@ -12,8 +12,8 @@ use jiff::Timestamp;
 /// The reason in the events.
 const REASON: &str = "restored";
 
-/// Revokes every waiting ticket that could be redeemed after the backup, records that, and returns the number of tickets. What
-/// was redeemed after the backup waits again in the restored database.
+/// Revokes every waiting ticket that had not expired at the time of the backup, records that, and returns the number of revoked
+/// tickets. A ticket that was redeemed after the backup is waiting again in the restored database.
 ///
 /// # Errors
 /// `database_unavailable`, `audit_unavailable`. Some tickets may be revoked then; a repeated call revokes the others.
@@ -30,10 +30,10 @@ pub async fn revoke_after_restore(
     Ok(revoked)
 }
 
-/// False if it no longer waited.
+/// Revokes a ticket. False if it was no longer waiting.
 async fn revoke(store: &dyn TicketStore, audit: &AuditLog, ticket: Ticket) -> Result<bool, Error> {
     let mut event = OpenEvent::new(audit, Event::new(EventType::TicketRevoked, Outcome::Ok));
-    describe(&mut event, &ticket);
+    describe_ticket(&mut event, &ticket);
     event.reason = Some(REASON);
     match event.close_with(store.ending(ticket.id, Ending::Revoked)).await {
         Ok(()) => Ok(true),

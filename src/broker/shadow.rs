@@ -1,4 +1,5 @@
-//! Shadow mode: policies with `mode: audit` are evaluated beside the decision and counted. Their failures refuse nothing.
+//! Shadow mode: policies with `mode: audit` are evaluated in addition to the decision, and their verdicts are counted. A failure does
+//! not affect the decision.
 
 use super::issue_request::DeliveryMode;
 use super::pipeline::Broker;
@@ -10,30 +11,30 @@ use crate::policy::{PolicySet, ShadowPolicies};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// The longest wait for facts that only policies in shadow mode need.
+/// Time limit for facts that only policies in shadow mode need.
 const MAX_FACTS_WAIT: Duration = Duration::from_secs(1);
 
 impl Broker {
-    /// What the policies in shadow mode would change about a decision that was made with these facts. If a fact that they need
-    /// cannot be had, they are not evaluated.
+    /// What the policies in shadow mode would change about a decision that is based on these facts. Empty if they need other facts
+    /// that are not available in time.
     pub(super) async fn shadow_verdicts(
         &self,
         policies: &PolicySet,
         caller: &Caller,
         (facts, needs): (&Facts, Needs),
-        asked: &UnverifiedRequest,
+        unverified: &UnverifiedRequest,
         mode: DeliveryMode,
     ) -> Vec<ShadowVerdict> {
-        let Some(shadows) = policies.shadow_policies(caller, asked) else { return Vec::new() };
+        let Some(shadows) = policies.shadow_policies(caller, unverified) else { return Vec::new() };
         let Some(facts) = self.facts_of_shadows(caller, facts, needs, &shadows).await else { return Vec::new() };
-        let verdicts = shadows.evaluate(caller, &facts, asked, &|delivery| mode.hands_over(delivery, caller));
+        let verdicts = shadows.evaluate(caller, &facts, unverified, &|delivery| mode.is_allowed(delivery, caller));
         for verdict in verdicts.iter().filter(|verdict| self.has_series(&verdict.policy)) {
             self.stages.metrics.count_shadow_result(&verdict.policy, verdict.outcome.as_str());
         }
         verdicts
     }
 
-    /// The known facts with those that the policies in shadow mode need. None if they cannot be had soon.
+    /// The known facts together with those that the policies in shadow mode need. `None` if these are not available in time.
     pub(super) async fn facts_of_shadows(
         &self,
         caller: &Caller,

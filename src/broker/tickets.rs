@@ -1,12 +1,12 @@
-//! Administration of tickets: list and revoke, whichever replica issued them.
+//! Verbs of administrators on tickets: list and revoke the waiting tickets of all replicas.
 
 use super::administer::Administrator;
 use super::error::Error;
 use super::leases::caller_object;
 use super::page::Page;
 use super::pipeline::Broker;
-use super::redeem::describe;
-use crate::admins::{Act, Resource, Verb};
+use super::redeem::describe_ticket;
+use crate::admins::{AdminAction, Resource, Verb};
 use crate::audit::{CommitError, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::ticket::TicketId;
@@ -17,7 +17,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 
 /// Number of waiting tickets in one query of a bulk revocation.
-const PAGE: usize = 1000;
+const PAGE_SIZE: usize = 1000;
 /// Maximum number of concurrent revocations.
 const MAX_CONCURRENT: usize = 256;
 
@@ -32,11 +32,11 @@ pub struct TicketSelector {
 
 impl TicketSelector {
     fn selects(&self, ticket: &Ticket) -> bool {
-        let is = |wanted: &Option<String>, value: &str| wanted.as_ref().is_none_or(|wanted| wanted == value);
-        let policy = |name: &String| ticket.policies.iter().any(|policy| *policy.name == **name);
-        self.policy.as_ref().is_none_or(policy)
-            && is(&self.subject, &ticket.caller.subject)
-            && is(&self.repo, ticket.repo.as_str())
+        let matches = |selected: &Option<String>, value: &str| selected.as_ref().is_none_or(|name| name == value);
+        let has_policy = |name: &String| ticket.policies.iter().any(|policy| *policy.name == **name);
+        self.policy.as_ref().is_none_or(has_policy)
+            && matches(&self.subject, &ticket.caller.subject)
+            && matches(&self.repo, ticket.repo.as_str())
     }
 }
 
@@ -45,15 +45,16 @@ impl Broker {
     ///
     /// # Errors
     /// `denied`, `token_review_unavailable`, `database_unavailable`.
-    pub async fn list_tickets(&self, who: &Administrator, page: Page<String>) -> Result<TicketList, Error> {
-        self.authorise(who, Act { verb: Verb::List, resource: Resource::Tickets, name: None }).await?;
-        let not_ours = || Error::InvalidRequest("continue is not what a list answered");
-        let after = page.after.as_deref().map(|after| place(after).ok_or_else(not_ours)).transpose()?;
+    pub async fn list_tickets(&self, administrator: &Administrator, page: Page<String>) -> Result<TicketList, Error> {
+        self.authorise(administrator, AdminAction { verb: Verb::List, resource: Resource::Tickets, name: None })
+            .await?;
+        let invalid = || Error::InvalidRequest("continue is not what a list answered");
+        let after = page.after.as_deref().map(|after| parse_position(after).ok_or_else(invalid)).transpose()?;
         let store = &self.stages.tickets.store;
-        let waiting = store.list(self.stages.clock.now(), after, page.wanted()).await;
+        let waiting = store.list(self.stages.clock.now(), after, page.lookup_limit()).await;
         let mut waiting = waiting.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
-        let next = page.cut(&mut waiting).map(|last| format!("{}.{}", last.issued_at.as_microsecond(), last.id));
-        Ok(TicketList { items: waiting.into_iter().map(object).collect(), continue_token: next })
+        let next = page.truncate(&mut waiting).map(|last| format!("{}.{}", last.issued_at.as_microsecond(), last.id));
+        Ok(TicketList { items: waiting.into_iter().map(ticket_object).collect(), continue_token: next })
     }
 
     /// Revokes the selected waiting tickets, and returns their number. A ticket that is issued meanwhile may remain.
@@ -61,10 +62,24 @@ impl Broker {
     /// # Errors
     /// `denied`, `token_review_unavailable`, `database_unavailable`, `audit_unavailable`. Some tickets may be revoked then;
     /// a repeated request revokes the others.
-    pub async fn revoke_tickets(&self, who: &Administrator, selector: &TicketSelector) -> Result<usize, Error> {
-        self.authorise(who, Act { verb: Verb::DeleteCollection, resource: Resource::Tickets, name: None }).await?;
+    pub async fn revoke_tickets(
+        &self,
+        administrator: &Administrator,
+        selector: &TicketSelector,
+    ) -> Result<usize, Error> {
+        self.authorise(
+            administrator,
+            AdminAction { verb: Verb::DeleteCollection, resource: Resource::Tickets, name: None },
+        )
+        .await?;
         let (store, now) = (&*self.stages.tickets.store, self.stages.clock.now());
-        end_waiting(store, now, |ticket| selector.selects(ticket), |ticket| self.end_revoked(who, ticket)).await
+        end_waiting(
+            store,
+            now,
+            |ticket| selector.selects(ticket),
+            |ticket| self.revoke_and_record(administrator, ticket),
+        )
+        .await
     }
 
     /// Revokes a waiting ticket. Its URL then answers `ticket_revoked`.
@@ -72,38 +87,39 @@ impl Broker {
     /// # Errors
     /// `denied`, `token_review_unavailable`, `database_unavailable`, `audit_unavailable`; `not_found` if no ticket with this id
     /// waits.
-    pub async fn revoke_ticket(&self, who: &Administrator, id: &str) -> Result<(), Error> {
-        // An invalid id is not passed to the authoriser.
+    pub async fn revoke_ticket(&self, administrator: &Administrator, id: &str) -> Result<(), Error> {
+        // An invalid ID is not sent to the API server.
         let id = id.parse::<TicketId>().ok();
         let name = id.map(|id| id.to_string());
-        let act = Act { verb: Verb::Delete, resource: Resource::Tickets, name: name.as_deref() };
-        self.authorise(who, act).await?;
+        let action = AdminAction { verb: Verb::Delete, resource: Resource::Tickets, name: name.as_deref() };
+        self.authorise(administrator, action).await?;
         let id = id.ok_or(Error::Plain(Code::NotFound))?;
         let found = self.stages.tickets.store.find(id).await.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
         let now = self.stages.clock.now();
         let waiting = found.filter(|found| found.state == TicketState::Waiting && now < found.ticket.expires_at);
         let ticket = waiting.ok_or(Error::Plain(Code::NotFound))?.ticket;
-        if self.end_revoked(who, ticket).await? { Ok(()) } else { Err(Code::NotFound.into()) }
+        if self.revoke_and_record(administrator, ticket).await? { Ok(()) } else { Err(Code::NotFound.into()) }
     }
 
-    /// Revokes a ticket. False if it no longer waited.
-    async fn end_revoked(&self, who: &Administrator, ticket: Ticket) -> Result<bool, Error> {
-        let mut event = OpenEvent::new(&self.stages.audit, who.context.event(EventType::TicketRevoked, Outcome::Ok));
-        describe(&mut event, &ticket);
-        event.caller = Some(who.applicant.caller.clone());
+    /// Revokes a ticket and records that. False if it was no longer waiting.
+    async fn revoke_and_record(&self, administrator: &Administrator, ticket: Ticket) -> Result<bool, Error> {
+        let mut event =
+            OpenEvent::new(&self.stages.audit, administrator.context.event(EventType::TicketRevoked, Outcome::Ok));
+        describe_ticket(&mut event, &ticket);
+        event.caller = Some(administrator.applicant.caller.clone());
         match event.close_with(self.stages.tickets.store.ending(ticket.id, Ending::Revoked)).await {
             Ok(()) => Ok(true),
             Err(CommitError::Rejected(event)) => {
                 event.discard();
                 Ok(false)
             }
-            // If it was revoked after all, a repeated request does no harm.
+            // If the ticket was revoked nevertheless, the request can be repeated without harm.
             Err(CommitError::Failed(_) | CommitError::Unknown(_)) => Err(Code::AuditUnavailable.into()),
         }
     }
 }
 
-/// Ends the selected tickets that wait at a time. Returns the number of tickets that `end` has ended.
+/// Calls `end` for the selected tickets that are waiting at `now`. Returns how often it returned true.
 pub(super) async fn end_waiting<F: Future<Output = Result<bool, Error>>>(
     store: &dyn TicketStore,
     now: Timestamp,
@@ -112,9 +128,9 @@ pub(super) async fn end_waiting<F: Future<Output = Result<bool, Error>>>(
 ) -> Result<usize, Error> {
     let (mut after, mut count) = (None, 0);
     loop {
-        let page = store.list(now, after, PAGE).await.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
+        let page = store.list(now, after, PAGE_SIZE).await.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
         after = page.last().map(|last| ListPosition { issued_at: last.issued_at.as_microsecond(), id: last.id });
-        let is_last = page.len() < PAGE;
+        let is_last = page.len() < PAGE_SIZE;
         let selected: Vec<Ticket> = page.into_iter().filter(&selects).collect();
         let ends: Vec<bool> =
             stream::iter(selected.into_iter().map(&end)).buffer_unordered(MAX_CONCURRENT).try_collect().await?;
@@ -125,12 +141,12 @@ pub(super) async fn end_waiting<F: Future<Output = Result<bool, Error>>>(
     }
 }
 
-fn place(text: &str) -> Option<ListPosition> {
+fn parse_position(text: &str) -> Option<ListPosition> {
     let (issued_at, id) = text.split_once('.')?;
     Some(ListPosition { issued_at: issued_at.parse().ok()?, id: id.parse().ok()? })
 }
 
-fn object(ticket: Ticket) -> TicketObject {
+fn ticket_object(ticket: Ticket) -> TicketObject {
     TicketObject {
         ticket_id: ticket.id.to_string(),
         caller: caller_object(&ticket.caller),

@@ -1,7 +1,7 @@
-//! Periodic work, once a second: aggregated events are written, tickets expire, old ones are deleted.
+//! Periodic work: writes aggregated events, expires tickets and deletes old ones.
 
 use super::pipeline::Broker;
-use super::redeem::describe;
+use super::redeem::describe_ticket;
 use crate::audit::Event;
 use crate::metrics::labels::{EventType, Outcome};
 use crate::tickets::{Ending, Unavailable};
@@ -15,7 +15,7 @@ impl Broker {
     pub async fn upkeep(&self) {
         self.aggregated.flush(&self.stages.audit);
         self.refusals.flush(&self.stages.audit);
-        // A failure is tried again in a second.
+        // After a failure, the next call tries again.
         let _: Result<(), Unavailable> = async {
             self.expire().await?;
             self.stages.tickets.store.forget(self.stages.clock.now()).await
@@ -23,19 +23,19 @@ impl Broker {
         .await;
     }
 
-    /// Writes all remaining aggregated events, at shutdown.
+    /// Writes all remaining aggregated events. Called at shutdown.
     pub fn flush_counts(&self) {
         self.aggregated.flush_all(&self.stages.audit);
         self.refusals.flush_all(&self.stages.audit);
     }
 
-    /// Expires each ticket together with its event. If another replica was faster, it has written the event.
+    /// Expires each overdue ticket together with its event. If another replica has already done so, it has written the event.
     async fn expire(&self) -> Result<(), Unavailable> {
         let store = &self.stages.tickets.store;
         let overdue = store.overdue(self.stages.clock.now()).await?;
         let expiries = overdue.into_iter().map(|ticket| async move {
             let mut event = Event::new(EventType::TicketExpired, Outcome::Ok);
-            describe(&mut event, &ticket);
+            describe_ticket(&mut event, &ticket);
             let step = event.ticket_id.map(|id| store.ending(id, Ending::Expired));
             drop(self.stages.audit.commit(event, step).await);
         });
@@ -43,7 +43,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Updates the gauges before a scrape. The gauge of waiting tickets keeps its value if the store cannot be reached.
+    /// Updates the gauges before a scrape. If the ticket store cannot be reached, the gauge of waiting tickets keeps its value.
     pub async fn update_gauges(&self) {
         self.stages.metrics.set_audit_waiting(self.stages.audit.waiting());
         self.stages.metrics.set_ready(self.is_ready());

@@ -1,4 +1,4 @@
-//! The keyed digest of the served secret versions, which builds use as a cache key: it changes when a secret is rotated.
+//! The keyed digest of the served secret versions. Builds use it as a cache key, because it changes when a secret is rotated.
 
 use crate::model::secret::Secret;
 use crate::model::secret_ref::SecretRef;
@@ -6,7 +6,7 @@ use crate::sealing::digest::{MacKey, PartsHasher, to_hex, truncate};
 use crate::sealing::keys::{Purpose, RootKey};
 use std::sync::Arc;
 
-/// The key of the digest of versions. A keyed digest does not allow guessing secrets.
+/// The key of the digest. Without the key, guessed values could be checked against a digest.
 pub struct VersionsKey(MacKey);
 
 impl VersionsKey {
@@ -15,7 +15,7 @@ impl VersionsKey {
         Self(MacKey::new(database_key.derive(Purpose::Versions).as_bytes()))
     }
 
-    /// The digest of what was read: the version if the store has one, otherwise the values.
+    /// The digest of the secrets that were read. It covers their versions and, of a secret without a version, the values.
     pub(super) fn digest<'a>(&self, reads: impl Iterator<Item = (&'a SecretRef, &'a Arc<Secret>)>) -> String {
         let mut digest = self.0.parts_hasher();
         for (secret, read) in reads {
@@ -30,14 +30,14 @@ impl VersionsKey {
     }
 }
 
-/// The digest as a version number: 31 bits of it, at least 1. It changes with the digest, and does not count.
+/// 31 bits of the digest as a version number, which is at least 1. A newer version may have a lower number.
 #[must_use]
-pub fn number(digest: &str) -> u32 {
+pub fn version_number(digest: &str) -> u32 {
     let bits = digest.get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or(0);
     (bits >> 1).max(1)
 }
 
-#[expect(clippy::disallowed_methods, reason = "a keyed digest of the value, where there is no version")]
+#[expect(clippy::disallowed_methods, reason = "the values go into a keyed digest")]
 fn add_values(read: &Secret, digest: &mut PartsHasher) {
     for (name, value) in &read.data {
         digest.add(name.as_bytes());
@@ -58,16 +58,16 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_positive_and_has_31_bits() {
+    fn a_version_number_is_positive_and_has_31_bits() {
         for (digest, version) in
             [("00000000ff", 1), ("00000001ff", 1), ("00000004", 2), ("ffffffff", i32::MAX as u32), ("", 1)]
         {
-            assert_eq!(number(digest), version, "{digest}");
+            assert_eq!(version_number(digest), version, "{digest}");
         }
     }
 
     #[test]
-    fn changes_with_the_version_and_with_nothing_less() {
+    fn the_digest_covers_store_path_version_or_values_and_the_key() {
         let base = digest(1, "a/b", Some("1"), "x");
         assert_eq!(base, digest(1, "a/b", Some("1"), "x"));
         assert_ne!(base, digest(1, "a/b", Some("2"), "x"));

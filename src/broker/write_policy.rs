@@ -1,9 +1,9 @@
-//! Writes of policies: create, replace, delete. Every change is in the audit log before the response.
+//! Verbs of administrators that write policies: create, replace, delete. A change is recorded before the response is sent.
 
-use super::administer::{Administrator, Unauthorised};
+use super::administer::{Administrator, AuthorisationError};
 use super::error::Error;
 use super::pipeline::Broker;
-use super::policies::{object, on_policies};
+use super::policies::{policies_action, policy_object};
 use crate::admins::Verb;
 use crate::audit::{AuditUnavailable, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
@@ -16,24 +16,23 @@ use bytes::Bytes;
 pub use crate::policy::PutOutcome;
 pub use crate::policy::Syntax;
 
-/// Maximum number of attempts of a write without a precondition, if concurrent writes are faster.
-const ATTEMPTS: usize = 5;
+/// Maximum number of attempts of a write without a precondition, if concurrent writes change the policy.
+const MAX_ATTEMPTS: usize = 5;
 /// The revision in the response to a dry run.
 const DRY_RUN: &str = "dry-run";
 
 /// A policy to be written.
 #[derive(Debug, Clone)]
 pub struct WritePolicy {
-    /// The body and its syntax, or why it could not be read, which is recorded as a failed write.
+    /// The body and its syntax. If the body could not be read, the error is recorded as a failed write.
     pub document: Result<(Bytes, Syntax), Code>,
-    /// Whether nothing is stored.
+    /// Whether the policy is only checked, and neither stored nor recorded.
     pub dry_run: bool,
 }
 
 /// The precondition of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Precondition {
-    /// None.
     None,
     /// The policy has one of these revisions.
     OneOf(Vec<String>),
@@ -44,10 +43,10 @@ pub enum Precondition {
 }
 
 /// Why a policy is not written.
-enum NotWritten {
-    /// A recorded refusal of the administrator covers it.
+enum WriteError {
+    /// The administrator was refused. That has its own event.
     Recorded(Error),
-    /// The event of the write names the policy, if its name is valid.
+    /// The write failed. Its event names the policy, if the name is valid.
     Failed { error: Error, policy: Option<String> },
 }
 
@@ -57,10 +56,14 @@ impl Broker {
     /// # Errors
     /// `denied`, `invalid_request`, `invalid_policy`, `already_exists`, `read_only`, `token_review_unavailable`,
     /// `database_unavailable`, `audit_unavailable`.
-    pub async fn create_policy(&self, who: &Administrator, write: &WritePolicy) -> Result<PolicyObject, Error> {
-        self.authorise(who, on_policies(Verb::Create, None)).await?;
-        let event = self.open(who, EventType::PolicyCreated);
-        let created = self.create(who, write).await;
+    pub async fn create_policy(
+        &self,
+        administrator: &Administrator,
+        write: &WritePolicy,
+    ) -> Result<PolicyObject, Error> {
+        self.authorise(administrator, policies_action(Verb::Create, None)).await?;
+        let event = self.open_write_event(administrator, EventType::PolicyCreated);
+        let created = self.create(administrator, write).await;
         let closing = created.as_ref().map(|policy| (policy.name.clone(), EventType::PolicyCreated));
         close(event, closing, write.dry_run).await?;
         created.map_err(Error::from)
@@ -69,18 +72,18 @@ impl Broker {
     /// Replaces a policy, or creates it if the name is unused.
     ///
     /// # Errors
-    /// As for [`Broker::create_policy`] without `already_exists`; `precondition_failed`.
+    /// As for [`Broker::create_policy`], but `precondition_failed` instead of `already_exists`.
     pub async fn put_policy(
         &self,
-        who: &Administrator,
+        administrator: &Administrator,
         name: &str,
         write: &WritePolicy,
         precondition: &Precondition,
     ) -> Result<(PolicyObject, PutOutcome), Error> {
         let verb = if *precondition == Precondition::Absent { Verb::Create } else { Verb::Update };
-        self.authorise(who, on_policies(verb, Some(name))).await?;
-        let event = self.open(who, EventType::PolicyUpdated);
-        let put = self.put(who, name, write, precondition).await;
+        self.authorise(administrator, policies_action(verb, Some(name))).await?;
+        let event = self.open_write_event(administrator, EventType::PolicyUpdated);
+        let put = self.put(administrator, name, write, precondition).await;
         let closing = put.as_ref().map(|(_, change)| match change {
             PutOutcome::Created => (name.to_owned(), EventType::PolicyCreated),
             PutOutcome::Updated => (name.to_owned(), EventType::PolicyUpdated),
@@ -96,23 +99,23 @@ impl Broker {
     /// `audit_unavailable`.
     pub async fn delete_policy(
         &self,
-        who: &Administrator,
+        administrator: &Administrator,
         name: &str,
         precondition: &Precondition,
         dry_run: bool,
     ) -> Result<(), Error> {
-        self.authorise(who, on_policies(Verb::Delete, Some(name))).await?;
-        let event = self.open(who, EventType::PolicyDeleted);
-        let deleted = self.delete(who, name, precondition, dry_run).await;
-        let deleted = deleted.map_err(|error| NotWritten::failed(name, error));
+        self.authorise(administrator, policies_action(Verb::Delete, Some(name))).await?;
+        let event = self.open_write_event(administrator, EventType::PolicyDeleted);
+        let deleted = self.delete(administrator, name, precondition, dry_run).await;
+        let deleted = deleted.map_err(|error| WriteError::failed(name, error));
         let closing = deleted.as_ref().map(|()| (name.to_owned(), EventType::PolicyDeleted));
         close(event, closing, dry_run).await?;
         deleted.map_err(Error::from)
     }
 
-    fn open(&self, who: &Administrator, kind: EventType) -> OpenEvent {
-        let mut event = OpenEvent::new(&self.stages.audit, who.context.event(kind, Outcome::Failed));
-        event.caller = Some(who.applicant.caller.clone());
+    fn open_write_event(&self, administrator: &Administrator, kind: EventType) -> OpenEvent {
+        let mut event = OpenEvent::new(&self.stages.audit, administrator.context.event(kind, Outcome::Failed));
+        event.caller = Some(administrator.applicant.caller.clone());
         event
     }
 
@@ -121,33 +124,38 @@ impl Broker {
         Ok(Draft::parse(body, *syntax, url_name, &self.stages.bounds)?)
     }
 
-    async fn create(&self, who: &Administrator, write: &WritePolicy) -> Result<PolicyObject, NotWritten> {
-        let draft = self.draft(write, None).map_err(|error| NotWritten::Failed { error, policy: None })?;
+    async fn create(&self, administrator: &Administrator, write: &WritePolicy) -> Result<PolicyObject, WriteError> {
+        let draft = self.draft(write, None).map_err(|error| WriteError::Failed { error, policy: None })?;
         let name = draft.policy.name().clone();
-        self.create_draft(who, draft, write.dry_run).await.map_err(|error| NotWritten::failed(&name, error))
+        self.create_draft(administrator, draft, write.dry_run).await.map_err(|error| WriteError::failed(&name, error))
     }
 
-    async fn create_draft(&self, who: &Administrator, draft: Draft, dry_run: bool) -> Result<PolicyObject, Error> {
+    async fn create_draft(
+        &self,
+        administrator: &Administrator,
+        draft: Draft,
+        dry_run: bool,
+    ) -> Result<PolicyObject, Error> {
         if dry_run {
             return match self.stages.policy_store.get(draft.policy.name()).await? {
-                None => Ok(self.unwritten(who, &draft, None)),
+                None => Ok(self.dry_run_object(administrator, &draft, None)),
                 Some(policy) if policy.source.is_read_only() => Err(Code::ReadOnly.into()),
                 Some(_) => Err(Code::AlreadyExists.into()),
             };
         }
-        self.can_record()?;
-        Ok(object(self.stages.policy_store.create(new_policy(who, draft)).await?))
+        self.require_writable_audit()?;
+        Ok(policy_object(self.stages.policy_store.create(new_policy(administrator, draft)).await?))
     }
 
     async fn put(
         &self,
-        who: &Administrator,
+        administrator: &Administrator,
         name: &str,
         write: &WritePolicy,
         precondition: &Precondition,
-    ) -> Result<(PolicyObject, PutOutcome), NotWritten> {
-        let failed = |error| NotWritten::failed(name, error);
-        // A body cannot bear such a name, so that its faults would hide the reason.
+    ) -> Result<(PolicyObject, PutOutcome), WriteError> {
+        let failed = |error| WriteError::failed(name, error);
+        // A policy of a namespace is read-only. This is checked before the body, which cannot have such a name.
         if name.contains('/') && is_policy_or_resource_name(name) {
             let current = self.stages.policy_store.get(name).await.map_err(|error| failed(error.into()))?;
             if current.is_some() {
@@ -155,36 +163,36 @@ impl Broker {
             }
         }
         let draft = self.draft(write, Some(name)).map_err(failed)?;
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             let current = self.stages.policy_store.get(name).await.map_err(|error| failed(error.into()))?;
-            let expected = expected(current.as_ref(), precondition).map_err(failed)?;
-            // Permission to replace does not include permission to create. The store gets the authorised state as
-            // a precondition.
+            let expected = check_precondition(current.as_ref(), precondition).map_err(failed)?;
+            // Permission to replace does not include permission to create. The store gets the authorised state as a precondition, so
+            // that a concurrent deletion cannot turn a replacement into a creation.
             if expected == WritePrecondition::Absent && *precondition != Precondition::Absent {
-                match self.authorise(who, on_policies(Verb::Create, Some(name))).await {
+                match self.authorise(administrator, policies_action(Verb::Create, Some(name))).await {
                     Ok(()) => {}
-                    Err(Unauthorised::Recorded(code)) => return Err(NotWritten::Recorded(code.into())),
-                    Err(Unauthorised::Unrecorded) => return Err(failed(Unauthorised::Unrecorded.into())),
+                    Err(AuthorisationError::Recorded(code)) => return Err(WriteError::Recorded(code.into())),
+                    Err(error @ AuthorisationError::Unrecorded) => return Err(failed(error.into())),
                 }
             }
             if write.dry_run {
                 let change = if current.is_some() { PutOutcome::Updated } else { PutOutcome::Created };
-                return Ok((self.unwritten(who, &draft, current), change));
+                return Ok((self.dry_run_object(administrator, &draft, current), change));
             }
-            self.can_record().map_err(failed)?;
-            match self.stages.policy_store.put(new_policy(who, draft.clone()), expected).await {
-                Ok((policy, change)) => return Ok((object(policy), change)),
+            self.require_writable_audit().map_err(failed)?;
+            match self.stages.policy_store.put(new_policy(administrator, draft.clone()), expected).await {
+                Ok((policy, change)) => return Ok((policy_object(policy), change)),
                 Err(PolicyStoreError::PreconditionFailed) if *precondition == Precondition::None => {}
                 Err(error) => return Err(failed(error.into())),
             }
         }
-        // Other writers were faster each time. The caller stated no revision, so this is not a failed precondition.
+        // The policy changed before each attempt. That is not a failed precondition, because the client stated none.
         Err(failed(Code::DatabaseUnavailable.into()))
     }
 
     async fn delete(
         &self,
-        who: &Administrator,
+        administrator: &Administrator,
         name: &str,
         precondition: &Precondition,
         dry_run: bool,
@@ -194,43 +202,49 @@ impl Broker {
         }
         let current = self.stages.policy_store.get(name).await?.ok_or(Error::Plain(Code::NotFound))?;
         let expected = match precondition {
-            // Without a precondition this also deletes a stored policy that is hidden by a file's policy of the same name.
+            // `Any` also deletes a stored policy that is hidden by a policy of the same name from a file.
             Precondition::None if !dry_run => WritePrecondition::Any,
-            precondition => expected(Some(&current), precondition)?,
+            precondition => check_precondition(Some(&current), precondition)?,
         };
         if !dry_run {
-            self.can_record()?;
-            self.stages.policy_store.delete(name, who.subject(), expected).await?;
+            self.require_writable_audit()?;
+            self.stages.policy_store.delete(name, administrator.subject(), expected).await?;
         }
         Ok(())
     }
 
-    /// Refuses a change that could not be recorded.
-    fn can_record(&self) -> Result<(), Error> {
+    /// Refuses a change if it could not be recorded.
+    fn require_writable_audit(&self) -> Result<(), Error> {
         if self.stages.audit.is_writable() { Ok(()) } else { Err(Code::AuditUnavailable.into()) }
     }
 
     /// The response to a dry run.
-    fn unwritten(&self, who: &Administrator, draft: &Draft, current: Option<StoredPolicy>) -> PolicyObject {
+    fn dry_run_object(
+        &self,
+        administrator: &Administrator,
+        draft: &Draft,
+        current: Option<StoredPolicy>,
+    ) -> PolicyObject {
         let now = self.stages.clock.now();
-        object(StoredPolicy {
+        policy_object(StoredPolicy {
             name: draft.policy.name().to_string(),
             revision: DRY_RUN.into(),
             created_at: current.map_or(now, |policy| policy.created_at),
             updated_at: now,
-            updated_by: who.subject().to_owned(),
+            updated_by: administrator.subject().to_owned(),
             source: PolicySource::Api,
             spec: (**draft.policy.spec()).clone(),
         })
     }
 }
 
-fn new_policy(who: &Administrator, draft: Draft) -> NewPolicy {
-    NewPolicy { policy: draft.policy, written_by: who.subject().to_owned() }
+fn new_policy(administrator: &Administrator, draft: Draft) -> NewPolicy {
+    NewPolicy { policy: draft.policy, written_by: administrator.subject().to_owned() }
 }
 
-/// The precondition for the store, so that a concurrent write is not overwritten.
-fn expected(current: Option<&StoredPolicy>, precondition: &Precondition) -> Result<WritePrecondition, Error> {
+/// Checks the precondition against the current policy, and returns the precondition for the store, so that a concurrent write is not
+/// overwritten.
+fn check_precondition(current: Option<&StoredPolicy>, precondition: &Precondition) -> Result<WritePrecondition, Error> {
     match (current, precondition) {
         (Some(policy), _) if policy.source.is_read_only() => Err(Code::ReadOnly.into()),
         (Some(_), Precondition::Absent) | (None, Precondition::OneOf(_) | Precondition::Exists) => {
@@ -244,24 +258,24 @@ fn expected(current: Option<&StoredPolicy>, precondition: &Precondition) -> Resu
     }
 }
 
-impl NotWritten {
+impl WriteError {
     fn failed(name: &str, error: Error) -> Self {
         Self::Failed { error, policy: is_policy_or_resource_name(name).then(|| name.to_owned()) }
     }
 }
 
-impl From<NotWritten> for Error {
-    fn from(not_written: NotWritten) -> Self {
-        match not_written {
-            NotWritten::Recorded(error) | NotWritten::Failed { error, .. } => error,
+impl From<WriteError> for Error {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Recorded(error) | WriteError::Failed { error, .. } => error,
         }
     }
 }
 
-/// Records the result of a write: the name of the policy and the kind of the event, or why it failed. A dry run is not recorded.
+/// Records the result of a write: the policy's name and the event's type, or why the write failed. A dry run is not recorded.
 async fn close(
     mut event: OpenEvent,
-    result: Result<(String, EventType), &NotWritten>,
+    result: Result<(String, EventType), &WriteError>,
     dry_run: bool,
 ) -> Result<(), AuditUnavailable> {
     match result {
@@ -269,7 +283,7 @@ async fn close(
             event.discard();
             return Ok(());
         }
-        Err(NotWritten::Recorded(_)) => {
+        Err(WriteError::Recorded(_)) => {
             event.discard();
             return Ok(());
         }
@@ -277,11 +291,11 @@ async fn close(
             (event.kind, event.outcome) = (kind, Outcome::Ok);
             event.policies.push(policy);
         }
-        Err(NotWritten::Failed { error, policy }) => {
+        Err(WriteError::Failed { error, policy }) => {
             event.reason = Some(error.code().as_str());
             event.policies.extend(policy.clone());
         }
     }
-    // The policy is active even if its event cannot be written now.
+    // The event must not be lost: the policy is active even if its event cannot be written now.
     event.close_or_keep().await
 }

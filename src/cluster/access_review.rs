@@ -12,19 +12,19 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 const PATH: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
-/// The answer repeats the request with the user's groups and extra fields, and adds a reason.
+/// The response repeats the request with the user's groups and extra fields, and adds a reason.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 
-/// An action of a user, in the terms of Kubernetes RBAC.
+/// The action that is reviewed: `resourceAttributes` of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Access<'a> {
+pub struct ResourceAttributes<'a> {
     /// The API group.
     pub group: &'a str,
     /// The resource, in the plural.
     pub resource: &'a str,
     /// The verb: `get`, `list`, `create`, `update` or `delete`.
     pub verb: &'a str,
-    /// The name of one object; `None` stands for all objects.
+    /// The name of one object, or `None` for all objects.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'a str>,
 }
@@ -47,7 +47,7 @@ struct Spec<'a> {
     uid: &'a str,
     groups: &'a [String],
     extra: &'a BTreeMap<String, Vec<String>>,
-    resource_attributes: Access<'a>,
+    resource_attributes: ResourceAttributes<'a>,
 }
 
 #[derive(Deserialize)]
@@ -60,38 +60,42 @@ impl Cluster {
     /// Asks whether a user may perform an action.
     ///
     /// # Errors
-    /// The API server gave no usable answer.
-    pub async fn access_review(&self, user: &ReviewedUser, access: Access<'_>) -> Result<AccessDecision, ClusterError> {
+    /// The API server gives no usable response.
+    pub async fn access_review(
+        &self,
+        user: &ReviewedUser,
+        action: ResourceAttributes<'_>,
+    ) -> Result<AccessDecision, ClusterError> {
         let deadline = Instant::now() + DEADLINE;
-        let request = request(user, access)?;
-        // Uses the limit for reads, not the one for reviews: forged tokens may exhaust the latter, and this user
-        // is already authenticated.
+        let request = request(user, action)?;
+        // Uses the limit of reads, because forged tokens may exhaust the limit of reviews, and this user is already
+        // authenticated.
         let _slot = self.reads.enter(deadline).await?;
         let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await?;
         if !answer.status.is_success() {
             return Err(answer.unexpected_status().into());
         }
-        let reviewed: ReviewResponse = answer.decode()?;
-        if reviewed.kind != "SubjectAccessReview" {
+        let review: ReviewResponse = answer.decode()?;
+        if review.kind != "SubjectAccessReview" {
             return Err(CallFailure::Malformed.into());
         }
-        Ok(verdict(&reviewed.status))
+        Ok(decision(&review.status))
     }
 }
 
-fn request(user: &ReviewedUser, access: Access<'_>) -> Result<Request<Vec<u8>>, CallFailure> {
+fn request(user: &ReviewedUser, action: ResourceAttributes<'_>) -> Result<Request<Vec<u8>>, CallFailure> {
     let spec = Spec {
         user: &user.username,
         uid: &user.uid,
         groups: &user.groups,
         extra: &user.extra,
-        resource_attributes: access,
+        resource_attributes: action,
     };
     review_request(PATH, "authorization.k8s.io/v1", "SubjectAccessReview", spec)
 }
 
-/// Only an explicit `allowed` counts. `reason` and `evaluationError` are text of the API server and are discarded.
-fn verdict(status: &SubjectAccessReviewStatus) -> AccessDecision {
+/// Allows only if `allowed` is set and `denied` is not. `reason` and `evaluationError` are free text and not used.
+fn decision(status: &SubjectAccessReviewStatus) -> AccessDecision {
     match (status.allowed, status.denied.unwrap_or(false)) {
         (_, true) => AccessDecision::Denied,
         (true, false) => AccessDecision::Allowed,
@@ -104,16 +108,16 @@ mod tests {
     use super::*;
     use crate::cluster::fake::Fake;
 
-    const ACCESS: Access<'static> =
-        Access { group: "claviger.dev", resource: "policies", verb: "get", name: Some("a") };
+    const ACTION: ResourceAttributes<'static> =
+        ResourceAttributes { group: "claviger.dev", resource: "policies", verb: "get", name: Some("a") };
 
-    async fn answered(status: u16, body: &str) -> Result<AccessDecision, ClusterError> {
+    async fn review(status: u16, body: &str) -> Result<AccessDecision, ClusterError> {
         let user = ReviewedUser { username: "alice".into(), ..ReviewedUser::default() };
-        Fake::answering(status, body).await.cluster().await.access_review(&user, ACCESS).await
+        Fake::answering(status, body).await.cluster().await.access_review(&user, ACTION).await
     }
 
     #[tokio::test]
-    async fn only_a_plain_yes_is_one() {
+    async fn only_an_explicit_allowed_allows() {
         for (status, expected) in [
             (r#"{"allowed":true}"#, AccessDecision::Allowed),
             (r#"{"allowed":true,"denied":false,"reason":"RBAC"}"#, AccessDecision::Allowed),
@@ -123,45 +127,45 @@ mod tests {
             (r#"{"allowed":true,"denied":true}"#, AccessDecision::Denied),
         ] {
             let body = format!(r#"{{"kind":"SubjectAccessReview","status":{status}}}"#);
-            assert_eq!(answered(201, &body).await, Ok(expected), "{status}");
+            assert_eq!(review(201, &body).await, Ok(expected), "{status}");
         }
     }
 
     #[tokio::test]
-    async fn every_other_answer_is_trouble() {
-        let yes = r#"{"kind":"SubjectAccessReview","status":{"allowed":true}}"#;
-        for (status, body, trouble) in [
-            (401, yes, CallFailure::Credentials),
-            (403, yes, CallFailure::Credentials),
-            (429, yes, CallFailure::Overloaded),
-            (500, yes, CallFailure::Overloaded),
-            (302, yes, CallFailure::Status),
+    async fn other_statuses_and_malformed_bodies_are_failures() {
+        let allowed = r#"{"kind":"SubjectAccessReview","status":{"allowed":true}}"#;
+        for (status, body, failure) in [
+            (401, allowed, CallFailure::Credentials),
+            (403, allowed, CallFailure::Credentials),
+            (429, allowed, CallFailure::Overloaded),
+            (500, allowed, CallFailure::Overloaded),
+            (302, allowed, CallFailure::Status),
             (201, "", CallFailure::Malformed),
             (201, r#"{"kind":"TokenReview","status":{"allowed":true}}"#, CallFailure::Malformed),
             (201, r#"{"kind":"SubjectAccessReview"}"#, CallFailure::Malformed),
             (201, r#"{"kind":"SubjectAccessReview","status":{"allowed":"true"}}"#, CallFailure::Malformed),
         ] {
-            assert_eq!(answered(status, body).await, Err(ClusterError::Unavailable(trouble)), "{status} {body}");
+            assert_eq!(review(status, body).await, Err(ClusterError::Unavailable(failure)), "{status} {body}");
         }
     }
 
     #[test]
-    fn the_user_is_handed_back_to_the_letter() {
+    fn the_request_contains_the_user_unchanged() {
         let user = ReviewedUser {
             username: "alice".into(),
             uid: "7".into(),
             groups: vec!["b".into(), "a".into()],
             extra: BTreeMap::from([("scopes.example/x".into(), vec!["1".into(), "1".into()])]),
         };
-        let asked = |access| {
-            let request = request(&user, access).expect("a question");
+        let spec = |action| {
+            let request = request(&user, action).expect("a request");
             serde_json::from_slice::<serde_json::Value>(request.body()).expect("JSON")["spec"].clone()
         };
         let expected = serde_json::json!({
             "user": "alice", "uid": "7", "groups": ["b", "a"], "extra": {"scopes.example/x": ["1", "1"]},
             "resourceAttributes": {"group": "claviger.dev", "resource": "policies", "verb": "get", "name": "a"},
         });
-        assert_eq!(asked(ACCESS), expected);
-        assert_eq!(asked(Access { name: None, ..ACCESS })["resourceAttributes"].get("name"), None);
+        assert_eq!(spec(ACTION), expected);
+        assert_eq!(spec(ResourceAttributes { name: None, ..ACTION })["resourceAttributes"].get("name"), None);
     }
 }

@@ -1,7 +1,6 @@
-//! Reads the chart's admission policy and its binding, and checks whether they still match what the chart
-//! installs.
+//! Reads the chart's admission policy and its binding from a cluster, and compares them with those that the chart installs.
 //!
-//! While both are in force, only Tekton's controller can set a `TaskRun` or `PipelineRun` as the owner of a pod or
+//! While both are enforced, only Tekton's controller can set a `TaskRun` or `PipelineRun` as the owner of a pod or
 //! run.
 
 use super::client::Cluster;
@@ -23,10 +22,10 @@ pub const NAME: &str = "tekton-owners.claviger.dev";
 /// The expression that this version of the chart installs.
 const CHART_EXPRESSION: &str = include_str!("../../charts/claviger/admission/tekton-owners.cel");
 /// Annotation with the digest of the expression: `sha256:` and hex.
-const DIGEST: &str = "claviger.dev/expression-digest";
+const DIGEST_ANNOTATION: &str = "claviger.dev/expression-digest";
 /// Label with the version of the chart that installed the policy.
-const VERSION: &str = "app.kubernetes.io/version";
-/// The CEL variable that lists the users who may set these owners.
+const VERSION_LABEL: &str = "app.kubernetes.io/version";
+/// The CEL variable that lists the users who may set a run as an owner.
 const ALLOWED_USERS_VARIABLE: &str = "makers";
 const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
 /// Above etcd's limit for one object.
@@ -35,9 +34,9 @@ const MAX_ANSWER_BYTES: usize = 4 << 20;
 const PROTECTED_RESOURCES: [(&str, &str); 3] =
     [("", "pods"), ("tekton.dev", "taskruns"), ("tekton.dev", "pipelineruns")];
 
-/// The result of the check.
+/// The admission policy of a cluster, compared with that of the chart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct AdmissionPolicyStatus {
     /// The combined state of policy and binding.
     pub state: State,
     /// The chart version according to the policy's label.
@@ -45,16 +44,16 @@ pub struct Found {
 }
 
 impl Cluster {
-    /// Reads policy and binding.
+    /// Reads policy and binding, and compares them with those of the chart.
     ///
     /// # Errors
-    /// The API server gave no usable answer.
-    pub async fn admission_policy(&self) -> Result<Found, ClusterError> {
+    /// The API server gives no usable response.
+    pub async fn admission_policy(&self) -> Result<AdmissionPolicyStatus, ClusterError> {
         let (policy, binding) = tokio::try_join!(
             self.get_cluster_scoped::<ValidatingAdmissionPolicy>("validatingadmissionpolicies"),
             self.get_cluster_scoped::<ValidatingAdmissionPolicyBinding>("validatingadmissionpolicybindings"),
         )?;
-        Ok(judge(policy.as_ref(), binding.as_ref()))
+        Ok(compare_with_chart(policy.as_ref(), binding.as_ref()))
     }
 
     /// Sets the metric of this state to 1 and that of all other states to 0.
@@ -76,39 +75,42 @@ impl Cluster {
     }
 }
 
-fn judge(policy: Option<&ValidatingAdmissionPolicy>, binding: Option<&ValidatingAdmissionPolicyBinding>) -> Found {
+fn compare_with_chart(
+    policy: Option<&ValidatingAdmissionPolicy>,
+    binding: Option<&ValidatingAdmissionPolicyBinding>,
+) -> AdmissionPolicyStatus {
     let (Some(policy), Some(binding)) = (policy, binding) else {
-        return Found { state: State::Absent, version: None };
+        return AdmissionPolicyStatus { state: State::Absent, version: None };
     };
-    let version = policy.metadata.labels.as_ref().and_then(|labels| labels.get(VERSION));
-    let version = version.filter(|version| is_version(version)).cloned();
-    let expression = if denies(binding) { effective_expression(policy) } else { None };
+    let version = policy.metadata.labels.as_ref().and_then(|labels| labels.get(VERSION_LABEL));
+    let version = version.filter(|version| is_loggable_version(version)).cloned();
+    let expression = if enforces_policy(binding) { effective_expression(policy) } else { None };
     let state = match expression {
         Some(expression) if expression == CHART_EXPRESSION.trim() => State::Present,
-        Some(expression) if is_annotated_with(policy, expression) => State::Outdated,
+        Some(expression) if matches_annotated_digest(policy, expression) => State::Outdated,
         _ => State::Weakened,
     };
-    Found { state, version }
+    AdmissionPolicyStatus { state, version }
 }
 
-/// The version is logged, so its characters are restricted.
-fn is_version(text: &str) -> bool {
+/// The version is logged, so its length and its characters are restricted.
+fn is_loggable_version(text: &str) -> bool {
     text.len() <= 63 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
 }
 
-/// The expression of the policy, if there is exactly one and it applies to all guarded resources.
+/// The expression of the policy. `None` unless there is exactly one and it applies to all requests for all protected resources.
 fn effective_expression(policy: &ValidatingAdmissionPolicy) -> Option<&str> {
     let spec = policy.spec.as_ref()?;
-    let is_whole = spec.failure_policy.as_deref().is_none_or(|policy| policy == "Fail")
+    let applies_to_all = spec.failure_policy.as_deref().is_none_or(|policy| policy == "Fail")
         && spec.match_conditions.as_ref().is_none_or(Vec::is_empty)
         && spec.param_kind.is_none()
         && spec.match_constraints.as_ref().is_some_and(matches_all_protected)
         && spec.variables.as_deref().is_some_and(|variables| match variables {
-            [makers] => makers.name == ALLOWED_USERS_VARIABLE && are_service_accounts(&makers.expression),
+            [allowed] => allowed.name == ALLOWED_USERS_VARIABLE && are_service_accounts(&allowed.expression),
             _ => false,
         });
     match spec.validations.as_deref() {
-        Some([validation]) if is_whole => Some(validation.expression.trim()),
+        Some([validation]) if applies_to_all => Some(validation.expression.trim()),
         _ => None,
     }
 }
@@ -118,11 +120,11 @@ fn matches_all_protected(constraints: &MatchResources) -> bool {
     constraints.exclude_resource_rules.as_ref().is_none_or(Vec::is_empty)
         && selects_all(constraints.namespace_selector.as_ref())
         && selects_all(constraints.object_selector.as_ref())
-        && PROTECTED_RESOURCES.iter().all(|guarded| rules.iter().any(|rule| rule_matches(rule, *guarded)))
+        && PROTECTED_RESOURCES.iter().all(|protected| rules.iter().any(|rule| rule_matches(rule, *protected)))
 }
 
 fn rule_matches(rule: &NamedRuleWithOperations, (group, resource): (&str, &str)) -> bool {
-    let has = |list: &Option<Vec<String>>, word: &str| list.iter().flatten().any(|one| one == word || one == "*");
+    let has = |list: &Option<Vec<String>>, value: &str| list.iter().flatten().any(|item| item == value || item == "*");
     has(&rule.api_groups, group)
         && has(&rule.api_versions, "*")
         && has(&rule.resources, resource)
@@ -138,13 +140,14 @@ fn selects_all(selector: Option<&LabelSelector>) -> bool {
     })
 }
 
-/// Whether the text is a list of literals that each name a `ServiceAccount` user.
+/// Whether the expression is a non-empty list of string literals that each name a `ServiceAccount` user.
 fn are_service_accounts(expression: &str) -> bool {
     let users = serde_json::from_str::<Vec<String>>(expression).unwrap_or_default();
     !users.is_empty() && users.iter().all(|user| user.starts_with("system:serviceaccount:"))
 }
 
-fn denies(binding: &ValidatingAdmissionPolicyBinding) -> bool {
+/// Whether the binding makes the API server deny every request that the policy refuses.
+fn enforces_policy(binding: &ValidatingAdmissionPolicyBinding) -> bool {
     let spec = &binding.spec;
     spec.policy_name == NAME
         && spec.param_ref.is_none()
@@ -157,10 +160,11 @@ fn denies(binding: &ValidatingAdmissionPolicyBinding) -> bool {
         })
 }
 
-/// An expression that matches its annotated digest comes from another chart version; one that does not was edited.
-fn is_annotated_with(policy: &ValidatingAdmissionPolicy, expression: &str) -> bool {
-    let shipped = policy.metadata.annotations.as_ref().and_then(|annotations| annotations.get(DIGEST));
-    let hex = shipped.and_then(|digest| digest.strip_prefix("sha256:"));
+/// Whether the expression has the digest in the policy's annotation. Then it comes from another version of the chart; otherwise it
+/// was edited.
+fn matches_annotated_digest(policy: &ValidatingAdmissionPolicy, expression: &str) -> bool {
+    let annotation = policy.metadata.annotations.as_ref().and_then(|annotations| annotations.get(DIGEST_ANNOTATION));
+    let hex = annotation.and_then(|digest| digest.strip_prefix("sha256:"));
     hex == Some(digest::to_hex(&digest::sha256(expression.as_bytes())).as_str())
 }
 
@@ -174,7 +178,7 @@ mod tests {
         let operations = json!(["CREATE", "UPDATE"]);
         json!({
             "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
-            "metadata": {"name": NAME, "uid": "u", "labels": {VERSION: "0.1.0"}},
+            "metadata": {"name": NAME, "uid": "u", "labels": {VERSION_LABEL: "0.1.0"}},
             "spec": {
                 "failurePolicy": "Fail",
                 "matchConstraints": {
@@ -199,18 +203,18 @@ mod tests {
         })
     }
 
-    fn judged(policy: &Value, binding: &Value) -> State {
+    fn state(policy: &Value, binding: &Value) -> State {
         let policy: Option<ValidatingAdmissionPolicy> = serde_json::from_value(policy.clone()).unwrap();
         let binding: Option<ValidatingAdmissionPolicyBinding> = serde_json::from_value(binding.clone()).unwrap();
-        judge(policy.as_ref(), binding.as_ref()).state
+        compare_with_chart(policy.as_ref(), binding.as_ref()).state
     }
 
     #[test]
-    fn it_is_there_only_as_it_was_shipped() {
-        assert_eq!(judged(&policy(), &binding()), State::Present);
-        assert_eq!(judged(&Value::Null, &binding()), State::Absent);
-        assert_eq!(judged(&policy(), &Value::Null), State::Absent);
-        for (place, value, state) in [
+    fn every_change_of_policy_or_binding_that_weakens_them_is_detected() {
+        assert_eq!(state(&policy(), &binding()), State::Present);
+        assert_eq!(state(&Value::Null, &binding()), State::Absent);
+        assert_eq!(state(&policy(), &Value::Null), State::Absent);
+        for (pointer, value, expected) in [
             ("/spec/failurePolicy", json!("Ignore"), State::Weakened),
             ("/spec/failurePolicy", Value::Null, State::Present),
             ("/spec/matchConditions", json!([{"name": "n", "expression": "false"}]), State::Weakened),
@@ -239,11 +243,11 @@ mod tests {
             ("/spec/validations", json!([]), State::Weakened),
         ] {
             let mut changed = policy();
-            let (parent, key) = place.rsplit_once('/').unwrap();
+            let (parent, key) = pointer.rsplit_once('/').unwrap();
             changed.pointer_mut(parent).unwrap()[key] = value.clone();
-            assert_eq!(judged(&changed, &binding()), state, "{place} {value}");
+            assert_eq!(state(&changed, &binding()), expected, "{pointer} {value}");
         }
-        for (key, value, state) in [
+        for (key, value, expected) in [
             ("policyName", json!("other"), State::Weakened),
             ("validationActions", json!(["Audit", "Warn"]), State::Weakened),
             ("validationActions", json!(["Deny", "Audit"]), State::Present),
@@ -256,35 +260,35 @@ mod tests {
         ] {
             let mut changed = binding();
             changed["spec"][key] = value.clone();
-            assert_eq!(judged(&policy(), &changed), state, "{key} {value}");
+            assert_eq!(state(&policy(), &changed), expected, "{key} {value}");
         }
     }
 
     #[test]
-    fn an_expression_with_its_own_digest_is_that_of_another_version() {
+    fn an_unknown_expression_with_its_digest_is_outdated_and_without_it_weakened() {
         let mut other = policy();
         other["spec"]["validations"][0]["expression"] = json!("request.userInfo.username in variables.makers");
-        for (digest, state) in
+        for (digest, expected) in
             [("sha256:8e4ad9cb2d4b7a03d1d1e1f8e7d4c2f3", State::Weakened), (DIGEST_OF_OTHER, State::Outdated)]
         {
-            other["metadata"]["annotations"] = json!({DIGEST: digest});
-            assert_eq!(judged(&other, &binding()), state, "{digest}");
+            other["metadata"]["annotations"] = json!({DIGEST_ANNOTATION: digest});
+            assert_eq!(state(&other, &binding()), expected, "{digest}");
         }
         other["spec"]["failurePolicy"] = json!("Ignore");
-        assert_eq!(judged(&other, &binding()), State::Weakened);
+        assert_eq!(state(&other, &binding()), State::Weakened);
     }
 
     /// `sha256sum` of `request.userInfo.username in variables.makers`.
     const DIGEST_OF_OTHER: &str = "sha256:a647a0951d4ea2c2baa4103d3cfc2ec9a434fe24bddb6b1efe73f5eeb1548696";
 
     #[tokio::test]
-    async fn an_api_server_that_does_not_serve_such_policies_has_none() {
-        let gone = r#"{"kind":"Status","reason":"NotFound"}"#;
-        for body in [gone, "404 page not found\n"] {
+    async fn the_policy_is_absent_if_it_or_its_api_does_not_exist() {
+        let not_found = r#"{"kind":"Status","reason":"NotFound"}"#;
+        for body in [not_found, "404 page not found\n"] {
             let found = Fake::answering(404, body).await.cluster().await.admission_policy().await;
-            assert_eq!(found, Ok(Found { state: State::Absent, version: None }), "{body}");
+            assert_eq!(found, Ok(AdmissionPolicyStatus { state: State::Absent, version: None }), "{body}");
         }
-        let refused = Fake::answering(403, gone).await.cluster().await.admission_policy().await;
+        let refused = Fake::answering(403, not_found).await.cluster().await.admission_policy().await;
         assert_eq!(refused, Err(ClusterError::Unavailable(CallFailure::Credentials)));
         let wrong = Fake::answering(200, &policy().to_string()).await.cluster().await.admission_policy().await;
         assert_eq!(wrong, Err(ClusterError::Unavailable(CallFailure::Malformed)), "the binding is of another kind");

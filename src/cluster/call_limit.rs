@@ -1,4 +1,4 @@
-//! Limits for concurrent and waiting calls.
+//! Limits the concurrent and the waiting calls to an API server.
 
 use super::error::CallFailure;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -11,7 +11,7 @@ pub struct CallLimit {
     running: Semaphore,
 }
 
-/// A slot, taken until this value is dropped.
+/// A slot for one call, which is released when this value is dropped.
 pub struct Slot<'a> {
     _admitted: SemaphorePermit<'a>,
     _running: SemaphorePermit<'a>,
@@ -23,7 +23,7 @@ impl CallLimit {
         Self { admitted: Semaphore::new(concurrent + waiting), running: Semaphore::new(concurrent) }
     }
 
-    /// Waits for a slot, first come, first served.
+    /// Waits for a slot, in the order of the calls.
     ///
     /// # Errors
     /// [`CallFailure::Busy`] if the queue is full, or if no slot becomes free before the deadline.
@@ -52,9 +52,9 @@ mod tests {
             assert!(second.as_mut().now_or_never().is_none(), "the second waits");
             assert_eq!(call_limit.enter(soon).await.err(), Some(CallFailure::Busy), "the queue is full");
             drop(first);
-            assert!(second.await.is_ok(), "the second's turn");
+            assert!(second.await.is_ok(), "the second gets the released slot");
         }
-        let _held = call_limit.enter(soon).await.expect("free again");
+        let _slot = call_limit.enter(soon).await.expect("free again");
         assert_eq!(call_limit.enter(soon).await.err(), Some(CallFailure::Busy), "the deadline passed");
         assert_eq!(Instant::now(), soon);
     }

@@ -1,7 +1,7 @@
-//! The client of one API server. Its calls are in `token_review`, `access_review`, `pod` and `tekton`.
+//! The client of one API server. Each kind of call is in its own file, such as `token_review` and `pod`.
 
 use super::call_limit::CallLimit;
-use super::stamp::Stamp;
+use super::file_stamp::FileStamp;
 use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
@@ -10,22 +10,22 @@ use std::sync::{Arc, Mutex};
 
 /// The client of one API server. It uses the broker's own credentials.
 pub struct Cluster {
-    pub(super) link: ArcSwap<Link>,
+    pub(super) connection: ArcSwap<Connection>,
     /// `None` for the cluster that the broker runs in.
     pub(super) kubeconfig: Option<PathBuf>,
-    /// Stamps, at the last check, of the files that the connection was built from.
-    pub(super) stamps: Mutex<Vec<Option<Stamp>>>,
+    /// Stamps of the files that the connection was built from, at the last check for changes.
+    pub(super) stamps: Mutex<Vec<Option<FileStamp>>>,
     /// Reviews have their own limit, so that forged tokens cannot block reads of pods.
     pub(super) reviews: CallLimit,
     pub(super) reads: CallLimit,
     pub(super) metrics: Arc<Metrics>,
 }
 
-/// A connection: the HTTP client and the credentials it sends.
-pub struct Link {
+/// An HTTP client and the credentials that it sends. Replaced as a whole when a file changes.
+pub struct Connection {
     pub(super) client: kube::Client,
-    /// `None` if `kube` adds the header itself, or if no header is sent.
+    /// The `Authorization` header. `None` if `kube` adds the header itself, or if none is sent.
     pub(super) authorization: Option<HeaderValue>,
-    /// Stamps, taken before reading, of the files that this was built from.
-    pub(super) files: Vec<(PathBuf, Option<Stamp>)>,
+    /// The files that this was built from, with their stamps from before the read.
+    pub(super) files: Vec<(PathBuf, Option<FileStamp>)>,
 }

@@ -19,10 +19,10 @@ impl Clusters {
     /// # Errors
     /// See [`Cluster::connect`].
     pub async fn connect(&mut self, kubeconfig: Option<&Path>, metrics: &Arc<Metrics>) -> Result<(), ConnectError> {
-        if let Entry::Vacant(place) = self.0.entry(kubeconfig.map(Path::to_path_buf)) {
+        if let Entry::Vacant(entry) = self.0.entry(kubeconfig.map(Path::to_path_buf)) {
             let cluster = Arc::new(Cluster::connect(kubeconfig, metrics.clone()).await?);
-            tokio::spawn(reload::follow(Arc::downgrade(&cluster)));
-            place.insert(cluster);
+            tokio::spawn(reload::poll_for_changes(Arc::downgrade(&cluster)));
+            entry.insert(cluster);
         }
         Ok(())
     }

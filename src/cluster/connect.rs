@@ -1,10 +1,10 @@
-//! Builds a client from a kubeconfig or from the in-cluster files. Sends nothing.
+//! Builds a client from a kubeconfig or from the in-cluster files, without contacting the API server.
 
 use super::call_limit::CallLimit;
-use super::client::{Cluster, Link};
-use super::credentials::Reader;
+use super::client::{Cluster, Connection};
+use super::credentials::CredentialReader;
 use super::exchange;
-use super::kubeconfig::{self, Access, Unusable};
+use super::kubeconfig::{self, ClientInputs, KubeconfigError};
 use super::kubeconfig_fault::KubeconfigFault;
 use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
@@ -18,8 +18,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-/// Why no client could be built. Error texts of `kube` are not used: its YAML errors quote the kubeconfig, which
-/// holds credentials.
+/// Why no client could be built. Error texts of `kube` are not used, because its YAML errors quote the kubeconfig, which
+/// contains credentials.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
     /// The kubeconfig cannot be read.
@@ -39,22 +39,22 @@ pub enum ConnectError {
     Unusable,
 }
 
-impl From<Unusable> for ConnectError {
-    fn from(unusable: Unusable) -> Self {
-        match unusable {
-            Unusable::Unreadable(kind) => Self::Unreadable(kind),
-            Unusable::NotAKubeconfig => Self::NotAKubeconfig,
-            Unusable::Faults(faults) => Self::Faults(faults),
+impl From<KubeconfigError> for ConnectError {
+    fn from(error: KubeconfigError) -> Self {
+        match error {
+            KubeconfigError::Unreadable(kind) => Self::Unreadable(kind),
+            KubeconfigError::NotAKubeconfig => Self::NotAKubeconfig,
+            KubeconfigError::Faults(faults) => Self::Faults(faults),
         }
     }
 }
 
 /// The result of a successful check.
-pub struct Checked {
+pub struct CheckedCredentials {
     /// Settings that work but should be changed.
     pub warnings: Vec<KubeconfigFault>,
     /// The claims of the broker's own token, if it is a `ServiceAccount` token.
-    pub own: Option<OwnToken>,
+    pub own_token: Option<OwnToken>,
 }
 
 /// Unverified claims of the broker's own token. The API server accepts this token, so its issuer and audiences are
@@ -71,17 +71,17 @@ pub struct OwnToken {
 ///
 /// # Errors
 /// See [`ConnectError`].
-pub fn check(kubeconfig: Option<&Path>) -> Result<Checked, ConnectError> {
-    let Access { warnings, authorization, .. } = access(kubeconfig)?;
-    Ok(Checked { warnings, own: authorization.as_ref().and_then(own_token) })
+pub fn check(kubeconfig: Option<&Path>) -> Result<CheckedCredentials, ConnectError> {
+    let ClientInputs { warnings, authorization, .. } = read_inputs(kubeconfig)?;
+    Ok(CheckedCredentials { warnings, own_token: authorization.as_ref().and_then(parse_own_token) })
 }
 
-fn own_token(authorization: &HeaderValue) -> Option<OwnToken> {
+fn parse_own_token(authorization: &HeaderValue) -> Option<OwnToken> {
     let claims = authorization.to_str().ok()?.split('.').nth(1)?;
     let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
     let audiences = match &claims["aud"] {
-        Value::String(one) => vec![one.clone()],
-        Value::Array(many) => many.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Value::String(audience) => vec![audience.clone()],
+        Value::Array(audiences) => audiences.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         _ => Vec::new(),
     };
     Some(OwnToken { issuer: claims["iss"].as_str()?.to_owned(), audiences })
@@ -89,25 +89,26 @@ fn own_token(authorization: &HeaderValue) -> Option<OwnToken> {
 
 impl Cluster {
     /// Creates a client for the current context of a kubeconfig or, without a kubeconfig, for the cluster that the
-    /// broker runs in (`kube` finds it by environment variables and mounted files). Needs a tokio runtime.
+    /// broker runs in (`kube` finds it by environment variables and mounted files). The API server is not contacted. Needs a tokio
+    /// runtime.
     ///
     /// # Errors
-    /// No client can be built. The API server is not contacted.
-    #[expect(clippy::unused_async, reason = "the library's client wants a runtime")]
+    /// No client can be built.
+    #[expect(clippy::unused_async, reason = "kube's client needs a runtime")]
     pub async fn connect(kubeconfig: Option<&Path>, metrics: Arc<Metrics>) -> Result<Self, ConnectError> {
-        let link = Link::open(kubeconfig)?;
-        let stamps = Mutex::new(link.stamps());
+        let connection = Connection::open(kubeconfig)?;
+        let stamps = Mutex::new(connection.stamps());
         let kubeconfig = kubeconfig.map(Path::to_path_buf);
         let (reviews, reads) = (CallLimit::new(32, 512), CallLimit::new(32, 512));
-        Ok(Self { link: ArcSwap::from_pointee(link), kubeconfig, stamps, reviews, reads, metrics })
+        Ok(Self { connection: ArcSwap::from_pointee(connection), kubeconfig, stamps, reviews, reads, metrics })
     }
 }
 
-impl Link {
+impl Connection {
     /// Reads the files and builds a client.
     pub(super) fn open(kubeconfig: Option<&Path>) -> Result<Self, ConnectError> {
-        let Access { mut config, authorization, files, .. } = access(kubeconfig)?;
-        // Each call has its own deadline, and a failed call is reported at once: no hidden retries.
+        let ClientInputs { mut config, authorization, files, .. } = read_inputs(kubeconfig)?;
+        // Each call has its own deadline. `kube` must not retry, so that a failed call is reported at once.
         config.connect_timeout = Some(exchange::DEADLINE);
         config.default_retry = false;
         // `kube` panics if a credential plugin returns a token that is not a valid header value.
@@ -117,25 +118,25 @@ impl Link {
     }
 }
 
-fn access(kubeconfig: Option<&Path>) -> Result<Access, ConnectError> {
+fn read_inputs(kubeconfig: Option<&Path>) -> Result<ClientInputs, ConnectError> {
     match kubeconfig {
         Some(path) => Ok(kubeconfig::read(path)?),
-        None => in_cluster(),
+        None => read_in_cluster_files(),
     }
 }
 
-/// Token and CA are read here as well, so that a change of either is noticed.
-fn in_cluster() -> Result<Access, ConnectError> {
+/// Reads token and CA of the pod that the broker runs in, and records their stamps, so that a change of either is detected.
+fn read_in_cluster_files() -> Result<ClientInputs, ConnectError> {
     let mut config = Config::incluster().map_err(|_| ConnectError::NotInCluster)?;
-    let mut reader = Reader::default();
+    let mut reader = CredentialReader::default();
     if let Some(file) = config.root_cert_file.take() {
-        reader.watch(&file);
+        reader.record_stamp(&file);
     }
     let token_file = config.auth_info.token_file.take();
-    let authorization = token_file.and_then(|file| reader.token_file(&file, Path::new(&file), None));
-    let Reader { faults, warnings, files, .. } = reader;
+    let authorization = token_file.and_then(|file| reader.read_token_file(&file, Path::new(&file), None));
+    let CredentialReader { faults, warnings, files, .. } = reader;
     if faults.is_empty() {
-        Ok(Access { config, authorization, files, warnings })
+        Ok(ClientInputs { config, authorization, files, warnings })
     } else {
         Err(ConnectError::Faults(faults))
     }

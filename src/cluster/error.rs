@@ -1,21 +1,21 @@
-//! Errors of calls to an API server.
+//! The errors of calls to an API server.
 
 use crate::trust::ConnectFailure;
 
-/// Why a call to an API server gave no answer.
+/// Why a call to an API server gave no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum ClusterError {
-    /// The answer is unknown; a later attempt may succeed.
-    #[error("the API server gave no usable answer: {}", .0.sentence())]
+    /// There is no usable response. A later attempt may succeed.
+    #[error("the API server gave no usable response: {}", .0.sentence())]
     Unavailable(CallFailure),
 }
 
-/// The cause, for the log.
+/// The cause of a failed call, for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CallFailure {
     /// Too many calls were in progress; nothing was sent.
     Busy,
-    /// No complete answer before the deadline.
+    /// No complete response before the deadline.
     Timeout,
     /// No connection or no TLS session, with a known cause.
     Unconnected(ConnectFailure),
@@ -50,7 +50,7 @@ impl CallFailure {
         }
     }
 
-    /// A sentence for people.
+    /// A description for people.
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
@@ -61,7 +61,7 @@ impl CallFailure {
 }
 
 impl From<CallFailure> for ClusterError {
-    fn from(trouble: CallFailure) -> Self {
-        Self::Unavailable(trouble)
+    fn from(failure: CallFailure) -> Self {
+        Self::Unavailable(failure)
     }
 }

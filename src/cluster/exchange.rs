@@ -1,4 +1,4 @@
-//! One call: request, deadline, bounded answer, check of the status.
+//! One HTTP exchange with the API server: a request, and a response with a bounded body, before a deadline.
 
 use super::client::Cluster;
 use super::error::CallFailure;
@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// From the start of the call to the complete answer, including the wait for a free slot. A review and a read of a
-/// pod fit into the request timeout together.
+/// Time limit from the start of a call to the complete response, including the wait for a free slot. A review and a read of a
+/// pod together fit into the request timeout.
 pub const DEADLINE: Duration = Duration::from_secs(5);
 
 /// The answer of the API server.
@@ -26,10 +26,13 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Decodes the body, which is one JSON object; fields that `T` lacks are ignored.
+    /// Decodes the body, which must be one JSON object. Fields that `T` lacks are ignored.
+    ///
+    /// # Errors
+    /// `Malformed`.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, CallFailure> {
-        // serde_json's byte reader does not check the UTF-8 of skipped values, and it accepts `["TokenReview",
-        // ...]` as an object with its fields in order.
+        // `serde_json::from_slice` does not check the UTF-8 of skipped values, and it accepts an array such as
+        // `["TokenReview", ...]` in place of an object, as the fields in order.
         let text = std::str::from_utf8(&self.body).map_err(|_| CallFailure::Malformed)?;
         if !text.trim_ascii_start().starts_with('{') {
             return Err(CallFailure::Malformed);
@@ -54,8 +57,7 @@ impl Answer {
 }
 
 impl Cluster {
-    /// Sends one request. `kube`'s own decoding is not used: it has no size limit and logs bodies that it cannot
-    /// decode.
+    /// Sends one request. The decoding of `kube` is not used, because it has no size limit and logs bodies that it cannot decode.
     pub(super) async fn exchange(
         &self,
         mut request: Request<Vec<u8>>,
@@ -65,13 +67,13 @@ impl Cluster {
         if let Some(value) = traces::traceparent().and_then(|value| HeaderValue::try_from(value).ok()) {
             request.headers_mut().insert("traceparent", value);
         }
-        let link = self.link.load_full();
-        if let Some(authorization) = &link.authorization {
+        let connection = self.connection.load_full();
+        if let Some(authorization) = &connection.authorization {
             request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
         }
         let exchange = async {
             let answer =
-                link.client.send(request.map(kube::client::Body::from)).await.map_err(|error| match error {
+                connection.client.send(request.map(kube::client::Body::from)).await.map_err(|error| match error {
                     // The broker's token file or credential plugin failed; nothing was sent.
                     kube::Error::Auth(_) => CallFailure::Credentials,
                     error => {

@@ -1,4 +1,4 @@
-//! Entry points for fuzz targets: parsing of API server answers without an API server.
+//! Entry points for fuzz targets, which parse responses of the API server.
 
 use super::error::ClusterError;
 use super::exchange::Answer;

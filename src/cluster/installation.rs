@@ -1,4 +1,4 @@
-//! What an installation needs of a cluster: the broker's own rights, the API versions that are served, and the server's clock.
+//! Calls that check an installation: the broker's own rights, the API versions that the API server serves, and its clock.
 
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-/// The description of one API group version.
+/// Sufficient for the `OpenAPI` document of one API group version.
 const MAX_ANSWER_BYTES: usize = 8 << 20;
 
 /// A right that the broker may have.
@@ -28,10 +28,10 @@ pub struct OwnAccess<'a> {
     pub subresource: Option<&'a str>,
     /// `get`, `list`, `create` and the like.
     pub verb: &'a str,
-    /// One namespace; none for all of them, and for resources of the cluster.
+    /// `None` for all namespaces, and for cluster-scoped resources.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<&'a str>,
-    /// One object; none for all of them.
+    /// `None` for all objects.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'a str>,
 }
@@ -41,7 +41,7 @@ pub struct OwnAccess<'a> {
 pub struct ServedTime {
     /// The time, with a resolution of one second.
     pub time: Timestamp,
-    /// The duration of the call.
+    /// The duration of the call, which limits the precision of the time.
     pub within: Duration,
 }
 
@@ -68,14 +68,14 @@ struct Version {
 }
 
 impl Cluster {
-    /// Whether the broker itself may do that (`SelfSubjectAccessReview`).
+    /// Whether the broker itself has a right (`SelfSubjectAccessReview`).
     ///
     /// # Errors
-    /// If the API server gives no usable answer.
+    /// The API server gives no usable response.
     pub async fn is_allowed(&self, access: OwnAccess<'_>) -> Result<bool, ClusterError> {
         let spec = Spec { resource_attributes: access };
         let request = review_request(REVIEWS, "authorization.k8s.io/v1", "SelfSubjectAccessReview", spec)?;
-        let answer = self.ask(request).await?;
+        let answer = self.send(request).await?;
         if !answer.status.is_success() {
             return Err(answer.unexpected_status().into());
         }
@@ -83,12 +83,12 @@ impl Cluster {
         Ok(reviewed.status.allowed && reviewed.status.denied != Some(true))
     }
 
-    /// The versions of an API group that are served. Empty: the group is not served.
+    /// The served versions of an API group. Empty if the group is not served.
     ///
     /// # Errors
-    /// If the API server gives no usable answer.
+    /// The API server gives no usable response.
     pub async fn served_versions(&self, group: &str) -> Result<Vec<String>, ClusterError> {
-        let answer = self.ask(get(&format!("/apis/{group}"))?).await?;
+        let answer = self.send(get(&format!("/apis/{group}"))?).await?;
         match answer.status {
             StatusCode::OK => Ok(answer.decode::<Group>()?.versions.into_iter().map(|one| one.version).collect()),
             StatusCode::NOT_FOUND => Ok(Vec::new()),
@@ -96,12 +96,12 @@ impl Cluster {
         }
     }
 
-    /// The `OpenAPI` description of a group version. None: it is not served.
+    /// The `OpenAPI` document of a group version. `None` if the version is not served.
     ///
     /// # Errors
-    /// If the API server gives no usable answer.
+    /// The API server gives no usable response.
     pub async fn description(&self, group_version: &str) -> Result<Option<Value>, ClusterError> {
-        let answer = self.ask(get(&format!("/openapi/v3/apis/{group_version}"))?).await?;
+        let answer = self.send(get(&format!("/openapi/v3/apis/{group_version}"))?).await?;
         match answer.status {
             StatusCode::OK => Ok(Some(answer.decode()?)),
             StatusCode::NOT_FOUND => Ok(None),
@@ -109,17 +109,17 @@ impl Cluster {
         }
     }
 
-    /// The API server's time. None: it does not tell it.
+    /// The API server's time. `None` if its response has no `Date`.
     ///
     /// # Errors
-    /// If the API server gives no usable answer.
+    /// The API server gives no usable response.
     pub async fn served_time(&self) -> Result<Option<ServedTime>, ClusterError> {
-        let began = Instant::now();
-        let answer = self.ask(get("/version")?).await?;
-        Ok(answer.date.map(|time| ServedTime { time, within: began.elapsed() }))
+        let started_at = Instant::now();
+        let answer = self.send(get("/version")?).await?;
+        Ok(answer.date.map(|time| ServedTime { time, within: started_at.elapsed() }))
     }
 
-    async fn ask(&self, request: Request<Vec<u8>>) -> Result<Answer, ClusterError> {
+    async fn send(&self, request: Request<Vec<u8>>) -> Result<Answer, ClusterError> {
         let deadline = Instant::now() + DEADLINE;
         let _slot = self.reads.enter(deadline).await?;
         Ok(self.exchange(request, MAX_ANSWER_BYTES, deadline).await?)

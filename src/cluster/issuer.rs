@@ -1,4 +1,4 @@
-//! The issuer of the cluster's tokens, as the API server's discovery document states it.
+//! The issuer of the cluster's tokens, from the API server's OIDC discovery document.
 
 use super::client::Cluster;
 use super::error::ClusterError;
@@ -17,10 +17,11 @@ struct Discovery {
 }
 
 impl Cluster {
-    /// The `iss` of new tokens of this cluster. By default every ServiceAccount may read it (`system:service-account-issuer-discovery`).
+    /// The `iss` of new tokens of this cluster. By default, the role `system:service-account-issuer-discovery` allows every
+    /// ServiceAccount to read it.
     ///
     /// # Errors
-    /// If the API server cannot be asked, or does not answer the document.
+    /// The API server gives no usable response.
     pub async fn issuer(&self) -> Result<String, ClusterError> {
         let deadline = Instant::now() + DEADLINE;
         let request = Request::get(PATH).body(Vec::new()).map_err(|_| CallFailure::Malformed)?;
@@ -38,16 +39,16 @@ mod tests {
     use super::*;
     use crate::cluster::fake::Fake;
 
-    async fn answered(status: u16, body: &str) -> Result<String, ClusterError> {
+    async fn issuer(status: u16, body: &str) -> Result<String, ClusterError> {
         Fake::answering(status, body).await.cluster().await.issuer().await
     }
 
     #[tokio::test]
-    async fn the_document_names_it_and_nothing_else_does() {
+    async fn the_issuer_is_read_only_from_a_valid_document() {
         let document = r#"{"issuer":"https://own","jwks_uri":"https://own/keys"}"#;
-        assert_eq!(answered(200, document).await.as_deref(), Ok("https://own"));
+        assert_eq!(issuer(200, document).await.as_deref(), Ok("https://own"));
         for (status, body) in [(403, document), (404, document), (200, "{}"), (200, "[]"), (200, r#"{"issuer":1}"#)] {
-            assert!(answered(status, body).await.is_err(), "{status} {body}");
+            assert!(issuer(status, body).await.is_err(), "{status} {body}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! THE CLUSTER: one Kubernetes client for each cluster, shared by all rooms that call the API server.
 //!
-//! Every call has a deadline, a bounded queue and a bounded answer. Error texts of `kube` may quote tokens and
-//! URLs, so they do not leave this room: a failure is one of the values of [`CallFailure`].
+//! Every call has a deadline, a bounded queue and a bounded response. Error texts of `kube` may quote tokens and
+//! URLs, so they do not leave this room: other rooms get a [`CallFailure`].
 
 pub mod access_review;
 mod admission_policy;
@@ -14,13 +14,14 @@ mod error;
 mod exchange;
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod file_stamp;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod installation;
 mod issuer;
 mod kubeconfig;
 mod kubeconfig_fault;
-mod lease;
+mod leader_lease;
 pub mod name;
 mod object;
 pub mod pod;
@@ -30,20 +31,20 @@ mod policy_status;
 mod policy_watch;
 mod reload;
 mod review_request;
-pub mod stamp;
+
 pub mod tekton;
 pub mod token_review;
 mod watch_client;
 
 pub use crate::metrics::labels::AdmissionPolicyState;
-pub use admission_policy::Found as AdmissionPolicyFound;
+pub use admission_policy::AdmissionPolicyStatus;
 pub use client::Cluster;
 pub use clusters::Clusters;
-pub use connect::{Checked, ConnectError, OwnToken, check};
+pub use connect::{CheckedCredentials, ConnectError, OwnToken, check};
 pub use error::{CallFailure, ClusterError};
 pub use installation::{OwnAccess, ServedTime};
 pub use kubeconfig_fault::KubeconfigFault;
-pub use lease::Lease;
+pub use leader_lease::LeaderLease;
 pub use object::{Owner, Time};
 pub use policy_status::StatusWritten;
 pub use policy_watch::{PolicyWatch, PolicyWatchError};

@@ -1,4 +1,4 @@
-//! Names of Kubernetes objects. They are used in URL paths, so each is checked first.
+//! The syntax of names of Kubernetes objects. A name is checked before it is used in a URL path.
 
 /// Whether a pod, a `ServiceAccount` or a namespace can have this name: an RFC 1123 subdomain of at most 253
 /// bytes.
@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_what_kubernetes_takes_and_nothing_that_could_leave_its_place_in_a_path() {
+    fn only_rfc_1123_subdomains_are_accepted() {
         for name in ["a", "0", "ci", "build-bot", "a.b-c.d", "x".repeat(253).as_str()] {
             assert!(is_object_name(name), "{name:?} was refused");
         }
@@ -44,7 +44,7 @@ mod tests {
             "a_b",
             "x".repeat(254).as_str(),
         ] {
-            assert!(!is_object_name(name), "{name:?} was taken");
+            assert!(!is_object_name(name), "{name:?} was accepted");
         }
     }
 }

@@ -1,10 +1,11 @@
-//! List and watch of policies that are custom resources, on the watcher of `kube`: bookmarks, expired versions and restarts are its.
+//! List and watch of policies that are custom resources. The watcher of `kube` handles bookmarks, expired resource versions and
+//! restarts.
 
 use super::client::Cluster;
 use super::error::CallFailure;
 use super::policy_list::PolicyList;
 use super::policy_object::resource;
-use super::watch_client::{PAGE, WATCH_SECONDS};
+use super::watch_client::{PAGE_SIZE, WATCH_SECONDS};
 use crate::model::policy_resource::{GROUP, ResourceChange, ResourceKind, VERSION};
 use crate::trust::ConnectFailure;
 use futures_util::StreamExt as _;
@@ -13,44 +14,44 @@ use kube::api::{Api, ApiResource, DynamicObject};
 use kube::runtime::watcher::{self, Event};
 use std::sync::Arc;
 
-/// Why nothing is heard of the objects.
+/// Why the objects cannot be watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyWatchError {
     /// The API server does not serve the resource.
     #[error("the custom resource definitions are not installed")]
     NotInstalled,
-    /// The broker may not list or watch them.
+    /// The broker may not list or watch the objects.
     #[error("the broker may not list and watch policies and clusterpolicies of claviger.dev")]
     NotAllowed,
-    /// Nobody knows; asking later may help.
-    #[error("the API server gave no usable answer: {}", .0.sentence())]
+    /// There is no usable response. A later attempt may succeed.
+    #[error("the API server gave no usable response: {}", .0.sentence())]
     Failed(CallFailure),
 }
 
-/// The objects of one kind, and what happens to them.
+/// A watch of the objects of one kind.
 pub struct PolicyWatch {
     cluster: Arc<Cluster>,
     kind: ResourceKind,
     stream: BoxStream<'static, watcher::Result<Event<DynamicObject>>>,
-    /// Whether lists are read by pages, because the API server does not stream them.
-    by_pages: bool,
-    /// What was listed so far.
-    listed: Option<PolicyList>,
+    /// Whether lists are read in pages, because the API server does not support streaming lists (`sendInitialEvents`).
+    is_paged: bool,
+    /// The list that is being read.
+    list: Option<PolicyList>,
 }
 
 impl Cluster {
-    /// Begins to read the objects of a kind. Nothing is sent before [`PolicyWatch::next`].
+    /// A watch of the objects of a kind. Nothing is sent before [`PolicyWatch::next`].
     #[must_use]
     pub fn watch_policies(self: &Arc<Self>, kind: ResourceKind) -> PolicyWatch {
-        let stream = stream(self, kind, false);
-        PolicyWatch { cluster: self.clone(), kind, stream, by_pages: false, listed: None }
+        let stream = watch_stream(self, kind, false);
+        PolicyWatch { cluster: self.clone(), kind, stream, is_paged: false, list: None }
     }
 }
 
-fn stream(
+fn watch_stream(
     cluster: &Arc<Cluster>,
     kind: ResourceKind,
-    by_pages: bool,
+    is_paged: bool,
 ) -> BoxStream<'static, watcher::Result<Event<DynamicObject>>> {
     let resource = ApiResource {
         group: GROUP.into(),
@@ -61,32 +62,32 @@ fn stream(
     };
     let api: Api<DynamicObject> = Api::all_with(cluster.watch_client(), &resource);
     let config = watcher::Config::default().timeout(WATCH_SECONDS);
-    let config = if by_pages { config.page_size(PAGE) } else { config.streaming_lists() };
+    let config = if is_paged { config.page_size(PAGE_SIZE) } else { config.streaming_lists() };
     watcher::watcher(api, config).boxed()
 }
 
 impl PolicyWatch {
-    /// Waits for the next change. The first one, and one after each loss of what came before, is a whole list.
+    /// Waits for the next change. The first change is a complete list, and so is the first one after the watch had to start again.
     ///
     /// # Errors
-    /// See [`PolicyWatchError`]. It can be called again.
+    /// See [`PolicyWatchError`]. After an error it can be called again.
     pub async fn next(&mut self) -> Result<ResourceChange, PolicyWatchError> {
         loop {
             match self.stream.next().await {
                 Some(Ok(Event::Init)) => {
-                    if self.listed.replace(PolicyList::default()).is_some() && !self.by_pages {
-                        // A watch ended without the mark at the end of its list: old API servers do not know that mark.
-                        self.read_by_pages();
+                    if self.list.replace(PolicyList::default()).is_some() && !self.is_paged {
+                        // The watch ended before the bookmark that ends a streaming list, which old API servers do not send.
+                        self.restart_paged();
                     }
                 }
                 Some(Ok(Event::InitApply(object))) => {
                     if let Some(resource) = resource(object) {
-                        self.listed.get_or_insert_default().push(resource);
+                        self.list.get_or_insert_default().push(resource);
                     }
                 }
                 Some(Ok(Event::InitDone)) => {
-                    let listed = self.listed.take().unwrap_or_default();
-                    return Ok(ResourceChange::Listed(self.kind, listed.into_resources()));
+                    let list = self.list.take().unwrap_or_default();
+                    return Ok(ResourceChange::Listed(self.kind, list.into_resources()));
                 }
                 Some(Ok(Event::Apply(object))) => {
                     if let Some(resource) = resource(object) {
@@ -98,40 +99,40 @@ impl PolicyWatch {
                         return Ok(ResourceChange::Deleted(resource.key));
                     }
                 }
-                Some(Err(error)) if !self.by_pages && refuses_streams(&error) => self.read_by_pages(),
+                Some(Err(error)) if !self.is_paged && refuses_streaming_list(&error) => self.restart_paged(),
                 Some(Err(error)) => {
-                    self.listed = None;
-                    return Err(failure(&error));
+                    self.list = None;
+                    return Err(watch_error(&error));
                 }
-                // The library's stream has no end.
+                // The stream of `kube` has no end.
                 None => return Err(PolicyWatchError::Failed(CallFailure::Connection)),
             }
         }
     }
 
-    fn read_by_pages(&mut self) {
-        self.by_pages = true;
-        self.listed = None;
-        self.stream = stream(&self.cluster, self.kind, true);
+    fn restart_paged(&mut self) {
+        self.is_paged = true;
+        self.list = None;
+        self.stream = watch_stream(&self.cluster, self.kind, true);
     }
 }
 
-/// Whether the API server does not know `sendInitialEvents`, or is told not to take it.
-fn refuses_streams(error: &watcher::Error) -> bool {
+/// Whether the API server does not support `sendInitialEvents`, or has it disabled.
+fn refuses_streaming_list(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if matches!(status.code, 400 | 422))
 }
 
-fn failure(error: &watcher::Error) -> PolicyWatchError {
+fn watch_error(error: &watcher::Error) -> PolicyWatchError {
     let inner = match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
         | watcher::Error::WatchFailed(error) => error,
-        watcher::Error::WatchError(status) => return of_status(status.code),
+        watcher::Error::WatchError(status) => return status_error(status.code),
         watcher::Error::NoResourceVersion => return PolicyWatchError::Failed(CallFailure::Malformed),
     };
     let failure = match inner {
-        kube::Error::Api(status) => return of_status(status.code),
-        // The broker's token file or credential plugin, before anything was sent.
+        kube::Error::Api(status) => return status_error(status.code),
+        // The broker's token file or credential plugin failed; nothing was sent.
         kube::Error::Auth(_) => return PolicyWatchError::NotAllowed,
         kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => CallFailure::Malformed,
         error if is_too_large(error) => CallFailure::TooLarge,
@@ -147,14 +148,14 @@ fn is_too_large(error: &kube::Error) -> bool {
         if io.is_some_and(|error| error.kind() == std::io::ErrorKind::FileTooLarge) {
             return true;
         }
-        // An error of I/O that wraps another one shows the causes of that one only.
+        // The `source` of an I/O error skips the error that it wraps, so that one is looked at first.
         let wrapped = io.and_then(std::io::Error::get_ref).map(|inner| inner as &(dyn std::error::Error + 'static));
         cause = wrapped.or_else(|| error.source());
     }
     false
 }
 
-const fn of_status(code: u16) -> PolicyWatchError {
+const fn status_error(code: u16) -> PolicyWatchError {
     match code {
         401 | 403 => PolicyWatchError::NotAllowed,
         404 => PolicyWatchError::NotInstalled,

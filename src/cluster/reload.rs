@@ -1,17 +1,17 @@
 //! Reloads the client when a kubeconfig, CA, token or client certificate file changes.
 
-use super::client::{Cluster, Link};
-use super::stamp::Stamp;
+use super::client::{Cluster, Connection};
+use super::file_stamp::FileStamp;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// Interval of the check for changed files. The kubelet replaces a mounted file by swapping a symbolic link.
+/// Interval of the check for changed files. It polls, because the kubelet replaces a mounted file by swapping a symbolic link.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-impl Link {
+impl Connection {
     /// The stamps of the files that the client was built from.
-    pub(super) fn stamps(&self) -> Vec<Option<Stamp>> {
+    pub(super) fn stamps(&self) -> Vec<Option<FileStamp>> {
         self.files.iter().map(|(_, stamp)| *stamp).collect()
     }
 }
@@ -19,16 +19,16 @@ impl Link {
 impl Cluster {
     /// Rebuilds the client if one of its files has changed. If the new files cannot be used, the old client stays.
     pub fn reload_if_changed(&self) {
-        let now: Vec<_> = self.link.load().files.iter().map(|(path, _)| Stamp::of(path)).collect();
+        let current: Vec<_> = self.connection.load().files.iter().map(|(path, _)| FileStamp::read(path)).collect();
         let mut stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
-        if *stamps == now {
+        if *stamps == current {
             return;
         }
-        *stamps = now;
-        match Link::open(self.kubeconfig.as_deref()) {
-            Ok(link) => {
-                *stamps = link.stamps();
-                self.link.store(Arc::new(link));
+        *stamps = current;
+        match Connection::open(self.kubeconfig.as_deref()) {
+            Ok(connection) => {
+                *stamps = connection.stamps();
+                self.connection.store(Arc::new(connection));
                 tracing::info!("API server credentials and certificates reloaded");
             }
             Err(error) => tracing::error!(
@@ -39,8 +39,8 @@ impl Cluster {
     }
 }
 
-/// Checks the files until the last `Arc` of the cluster is dropped.
-pub(super) async fn follow(cluster: Weak<Cluster>) {
+/// Checks the files periodically until the last `Arc` of the cluster is dropped.
+pub(super) async fn poll_for_changes(cluster: Weak<Cluster>) {
     loop {
         sleep(POLL_INTERVAL).await;
         let Some(cluster) = cluster.upgrade() else { return };

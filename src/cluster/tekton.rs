@@ -1,4 +1,4 @@
-//! GET of Tekton's `TaskRun`s and `PipelineRun`s. Only Tekton writes their status; their creator writes all other
+//! Reads of Tekton's `TaskRun`s and `PipelineRun`s. Only Tekton writes their status; their creator writes all other
 //! fields.
 
 use super::client::Cluster;
@@ -21,9 +21,9 @@ pub enum Version {
 }
 
 impl Version {
-    /// The version of an `apiVersion`; `None` if it is not a supported version of `tekton.dev`.
+    /// `None` if it is not a supported version of `tekton.dev`.
     #[must_use]
-    pub fn of(api_version: &str) -> Option<Self> {
+    pub fn from_api_version(api_version: &str) -> Option<Self> {
         match api_version {
             "tekton.dev/v1" => Some(Self::V1),
             "tekton.dev/v1beta1" => Some(Self::V1beta1),
@@ -31,7 +31,7 @@ impl Version {
         }
     }
 
-    const fn group(self) -> &'static str {
+    const fn path(self) -> &'static str {
         match self {
             Self::V1 => "/apis/tekton.dev/v1",
             Self::V1beta1 => "/apis/tekton.dev/v1beta1",
@@ -46,9 +46,9 @@ pub struct TaskRun {
     pub uid: String,
     /// `metadata.creationTimestamp`, by the API server's clock.
     pub created: Option<Time>,
-    /// The controller that the run names.
+    /// The owner that the `TaskRun` names as its controller.
     pub controller: Option<Owner>,
-    /// `status.podName`: the pod that Tekton created for it. An empty name counts as `None`.
+    /// `status.podName`, the pod that Tekton created for it. `None` if it is empty.
     pub pod_name: Option<String>,
     /// `status.startTime`, by Tekton's clock. Tekton never sets it before the creation time of the `TaskRun`.
     pub started: Option<Time>,
@@ -81,36 +81,34 @@ pub struct PipelineRun {
 /// A task of a pipeline.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PipelineTask {
-    /// Whether it runs once for each combination of params.
+    /// Whether the task runs once for each combination of params.
     pub has_matrix: bool,
-    /// The tasks that must end before it: named in `runAfter`, or used for their results. A task under `finally`
-    /// comes after all others.
+    /// The tasks that must end before this one: those that `runAfter` names and those whose results it uses. For a task under
+    /// `finally`, all other tasks.
     pub after: BTreeSet<String>,
 }
 
-/// One object that Tekton created for a `PipelineRun`.
+/// One object that Tekton created for a `PipelineRun`, in the same namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Child {
-    /// Its kind.
     pub kind: String,
-    /// Its name, in the same namespace as the `PipelineRun`.
     pub name: String,
     /// The name of its task in the pipeline.
     pub pipeline_task_name: String,
 }
 
-/// The spec of a run, without its steps.
+/// The `spec` of a `TaskRun` or `PipelineRun`; only its params are used.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub(super) struct RunSpec {
     params: Value,
 }
 
-/// The resolved Task or Pipeline. A Task has only params.
+/// The Task or Pipeline that Tekton has resolved for a run. A Task has no `tasks` and no `finally`.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Resolved {
+struct ResolvedSpec {
     params: Value,
     tasks: Value,
     finally: Value,
@@ -124,30 +122,30 @@ pub(super) struct TaskRunStatus {
     completion_time: Option<Time>,
     steps: Vec<Container>,
     sidecars: Vec<Container>,
-    retries_status: Vec<Attempt>,
-    task_spec: Option<Resolved>,
+    retries_status: Vec<FailedAttempt>,
+    task_spec: Option<ResolvedSpec>,
 }
 
-/// A finished attempt.
+/// An attempt that failed and was retried.
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
-struct Attempt {
+struct FailedAttempt {
     completion_time: Option<Time>,
     steps: Vec<Container>,
     sidecars: Vec<Container>,
 }
 
-/// The state of a step or sidecar.
+/// A step or sidecar, with its container's state.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Container {
-    running: Option<Started>,
-    terminated: Option<Started>,
+    running: Option<ContainerState>,
+    terminated: Option<ContainerState>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
-struct Started {
+struct ContainerState {
     started_at: Option<Time>,
 }
 
@@ -156,35 +154,35 @@ struct Started {
 pub(super) struct PipelineRunStatus {
     child_references: Vec<Child>,
     completion_time: Option<IgnoredAny>,
-    pipeline_spec: Option<Resolved>,
+    pipeline_spec: Option<ResolvedSpec>,
 }
 
 impl Cluster {
-    /// Reads a `TaskRun`; `None` if it does not exist.
+    /// Reads a `TaskRun`. `None` if it does not exist.
     ///
     /// # Errors
-    /// The API server gave no usable answer.
+    /// The API server gives no usable response.
     pub async fn task_run(
         &self,
         version: Version,
         namespace: &str,
         name: &str,
     ) -> Result<Option<TaskRun>, ClusterError> {
-        let found = self.object(version.group(), "taskruns", "TaskRun", namespace, name).await?;
+        let found = self.object(version.path(), "taskruns", "TaskRun", namespace, name).await?;
         Ok(found.map(|object| task_run(name, object)))
     }
 
-    /// Reads a `PipelineRun`; `None` if it does not exist.
+    /// Reads a `PipelineRun`. `None` if it does not exist.
     ///
     /// # Errors
-    /// The API server gave no usable answer.
+    /// The API server gives no usable response.
     pub async fn pipeline_run(
         &self,
         version: Version,
         namespace: &str,
         name: &str,
     ) -> Result<Option<PipelineRun>, ClusterError> {
-        let found = self.object(version.group(), "pipelineruns", "PipelineRun", namespace, name).await?;
+        let found = self.object(version.path(), "pipelineruns", "PipelineRun", namespace, name).await?;
         Ok(found.map(|object| pipeline_run(name, object)))
     }
 }
@@ -192,22 +190,22 @@ impl Cluster {
 pub(super) fn task_run(name: &str, object: Object<RunSpec, TaskRunStatus>) -> TaskRun {
     let status = object.status;
     // Until the new pod has steps, Tekton leaves those of the previous attempt in the status (`retryTaskRun`).
-    let earlier: Vec<Time> =
+    let earlier_starts: Vec<Time> =
         status.retries_status.iter().flat_map(|attempt| start_times(&attempt.steps, &attempt.sidecars)).collect();
-    let of_this_attempt = start_times(&status.steps, &status.sidecars).filter(|start| !earlier.contains(start));
+    let starts = start_times(&status.steps, &status.sidecars).filter(|start| !earlier_starts.contains(start));
     TaskRun {
         controller: object.metadata.controller(),
         uid: object.metadata.uid,
         created: object.metadata.creation_timestamp,
         pod_name: status.pod_name.filter(|name| !name.is_empty()),
         started: status.start_time,
-        first_container_started: of_this_attempt.min(),
+        first_container_started: starts.min(),
         completed: status.completion_time,
         last_attempt_ended: status.retries_status.iter().filter_map(|attempt| attempt.completion_time).max(),
         facts: TaskRunFacts {
             name: name.to_owned(),
             labels: object.metadata.labels,
-            params: params(object.spec.params, status.task_spec.unwrap_or_default().params),
+            params: effective_params(object.spec.params, status.task_spec.unwrap_or_default().params),
         },
     }
 }
@@ -220,7 +218,7 @@ fn start_times<'a>(steps: &'a [Container], sidecars: &'a [Container]) -> impl It
 
 pub(super) fn pipeline_run(name: &str, object: Object<RunSpec, PipelineRunStatus>) -> PipelineRun {
     let status = object.status;
-    let Resolved { params: declared, tasks, finally } = status.pipeline_spec.unwrap_or_default();
+    let ResolvedSpec { params: declared, tasks, finally } = status.pipeline_spec.unwrap_or_default();
     PipelineRun {
         uid: object.metadata.uid,
         children: status.child_references,
@@ -230,32 +228,34 @@ pub(super) fn pipeline_run(name: &str, object: Object<RunSpec, PipelineRunStatus
             name: name.to_owned(),
             labels: object.metadata.labels,
             annotations: object.metadata.annotations,
-            params: params(object.spec.params, declared),
+            params: effective_params(object.spec.params, declared),
         },
     }
 }
 
+/// The tasks of a pipeline by name. Entries without a name are ignored.
 fn pipeline_tasks(tasks: &Value, finally: &Value) -> BTreeMap<String, PipelineTask> {
-    let texts = |list: &Value, of: fn(&Value) -> Option<&str>| -> BTreeSet<String> {
-        list.as_array().into_iter().flatten().filter_map(of).map(str::to_owned).collect()
+    let names = |list: &Value, name: fn(&Value) -> Option<&str>| -> BTreeSet<String> {
+        list.as_array().into_iter().flatten().filter_map(name).map(str::to_owned).collect()
     };
-    let all = texts(tasks, |task| task["name"].as_str());
-    let task = |task: &Value, mut after: BTreeSet<String>| {
+    let all = names(tasks, |task| task["name"].as_str());
+    let parse = |task: &Value, mut after: BTreeSet<String>| {
         collect_result_tasks(task, &mut after);
         Some((task["name"].as_str()?.to_owned(), PipelineTask { has_matrix: !task["matrix"].is_null(), after }))
     };
-    let regular = tasks.as_array().into_iter().flatten().map(|one| task(one, texts(&one["runAfter"], Value::as_str)));
-    let last = finally.as_array().into_iter().flatten().map(|one| task(one, all.clone()));
+    let regular =
+        tasks.as_array().into_iter().flatten().map(|task| parse(task, names(&task["runAfter"], Value::as_str)));
+    let last = finally.as_array().into_iter().flatten().map(|task| parse(task, all.clone()));
     regular.chain(last).flatten().collect()
 }
 
-/// Adds the tasks whose results are used in any string below, as `$(tasks.NAME.results...)`. Such a use orders the
-/// tasks.
+/// Adds the names of the tasks whose results any string in the value uses, as `$(tasks.NAME.results...)`. Tekton runs a task after
+/// those whose results it uses.
 fn collect_result_tasks(value: &Value, names: &mut BTreeSet<String>) {
     match value {
         Value::String(text) => {
-            let rests = text.split("$(tasks.").skip(1);
-            names.extend(rests.filter_map(|rest| Some(rest.split_once(".results")?.0)).map(str::to_owned));
+            let references = text.split("$(tasks.").skip(1);
+            names.extend(references.filter_map(|text| Some(text.split_once(".results")?.0)).map(str::to_owned));
         }
         Value::Array(values) => values.iter().for_each(|value| collect_result_tasks(value, names)),
         Value::Object(map) => map.values().for_each(|value| collect_result_tasks(value, names)),
@@ -266,13 +266,13 @@ fn collect_result_tasks(value: &Value, names: &mut BTreeSet<String>) {
 /// The params of a run: those of its spec, and the defaults of its Task or Pipeline for params that the spec
 /// omits. For an object param, the spec may omit single keys
 /// ([Tekton](https://tekton.dev/docs/pipelines/pipelines/#param-object-type)).
-fn params(given: Value, declared: Value) -> BTreeMap<String, Value> {
+fn effective_params(given: Value, declared: Value) -> BTreeMap<String, Value> {
     let mut params = params_by_name(given, "value");
     for (name, default) in params_by_name(declared, "default") {
         match (params.entry(name), default) {
-            (Entry::Vacant(place), default) => drop(place.insert(default)),
-            (Entry::Occupied(mut place), Some(Value::Object(default))) => {
-                if let Some(Value::Object(given)) = place.get_mut() {
+            (Entry::Vacant(entry), default) => drop(entry.insert(default)),
+            (Entry::Occupied(mut entry), Some(Value::Object(default))) => {
+                if let Some(Value::Object(given)) = entry.get_mut() {
                     for (key, value) in default {
                         given.entry(key).or_insert(value);
                     }
@@ -284,9 +284,9 @@ fn params(given: Value, declared: Value) -> BTreeMap<String, Value> {
     params.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-/// The entries of a list of params by name, with one member of each. An entry that Tekton would reject has no
-/// value: one that is neither a string nor a list or object of strings, and a duplicate name, for which two
-/// readers could see different values.
+/// The params of a list by name, each with the value of one member. `None` in place of a value that Tekton would reject: one that is
+/// not a string, a list of strings or an object of strings. Also `None` for a duplicate name, because two readers could use
+/// different values.
 fn params_by_name(list: Value, member: &str) -> BTreeMap<String, Option<Value>> {
     let Value::Array(list) = list else { return BTreeMap::new() };
     let mut params = BTreeMap::new();
@@ -294,8 +294,8 @@ fn params_by_name(list: Value, member: &str) -> BTreeMap<String, Option<Value>> 
         let value = param.get_mut(member).map(Value::take).filter(is_param_value);
         let Some(Value::String(name)) = param.get_mut("name").map(Value::take) else { continue };
         match params.entry(name) {
-            Entry::Vacant(place) => drop(place.insert(value)),
-            Entry::Occupied(mut twice) => drop(twice.insert(None)),
+            Entry::Vacant(entry) => drop(entry.insert(value)),
+            Entry::Occupied(mut duplicate) => drop(duplicate.insert(None)),
         }
     }
     params
@@ -318,7 +318,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn params_are_texts_lists_and_objects_of_texts() {
+    fn params_are_strings_or_lists_or_objects_of_strings() {
         let given = json!([
             {"name": "repo", "value": "site"},
             {"name": "list", "value": ["a", "b"]},
@@ -340,14 +340,14 @@ mod tests {
             null,
         ]);
         let expected = json!({"repo": "site", "list": ["a", "b"], "empty": [], "object": {"url": "u"}});
-        assert_eq!(json!(params(given, Value::Null)), expected);
+        assert_eq!(json!(effective_params(given, Value::Null)), expected);
         for given in [json!(null), json!("x"), json!({}), json!({"repo": "site"})] {
-            assert!(params(given, Value::Null).is_empty());
+            assert!(effective_params(given, Value::Null).is_empty());
         }
     }
 
     #[test]
-    fn what_the_spec_leaves_out_is_the_default_that_tekton_resolved() {
+    fn omitted_params_have_the_defaults_of_the_resolved_spec() {
         let declared = json!([
             {"name": "branch", "type": "string", "default": "main"},
             {"name": "repo", "default": "blog"},
@@ -376,18 +376,18 @@ mod tests {
             "branch": "main", "repo": "site", "list": [], "git": {"url": "u", "ref": "dev", "more": "m"},
             "whole": {"url": "u"}, "kind": "text", "undeclared": "kept",
         });
-        assert_eq!(json!(params(given, declared)), expected);
+        assert_eq!(json!(effective_params(given, declared)), expected);
         for declared in [json!(null), json!("x"), json!({"branch": "main"}), json!([null, "text", {"default": "a"}])] {
-            assert!(params(Value::Null, declared).is_empty());
+            assert!(effective_params(Value::Null, declared).is_empty());
         }
     }
 
-    async fn task_run_of(body: Value) -> Result<Option<TaskRun>, ClusterError> {
+    async fn read_task_run(body: Value) -> Result<Option<TaskRun>, ClusterError> {
         Fake::answering(200, &body.to_string()).await.cluster().await.task_run(Version::V1, "ci", "t").await
     }
 
     #[tokio::test]
-    async fn the_first_start_is_that_of_any_step_or_sidecar_in_either_state() {
+    async fn the_first_container_start_is_the_earliest_of_all_steps_and_sidecars() {
         let at = |seconds: u8| format!("2026-01-01T00:00:{seconds:02}Z");
         let time = |seconds: u8| Some(Time::try_from(at(seconds)).unwrap());
         for (status, started, first) in [
@@ -408,18 +408,18 @@ mod tests {
         ] {
             let body =
                 json!({"kind": "TaskRun", "metadata": {"uid": "u", "creationTimestamp": at(0)}, "status": status});
-            let run = task_run_of(body).await.unwrap().unwrap();
+            let run = read_task_run(body).await.unwrap().unwrap();
             assert_eq!((run.created, run.started, run.first_container_started), (time(0), started, first), "{status}");
         }
         let malformed = Err(ClusterError::Unavailable(CallFailure::Malformed));
         for status in [json!({"startTime": "now"}), json!({"steps": [{"running": {"startedAt": 5}}]})] {
             let body = json!({"kind": "TaskRun", "metadata": {"uid": "u"}, "status": status});
-            assert_eq!(task_run_of(body).await, malformed);
+            assert_eq!(read_task_run(body).await, malformed);
         }
     }
 
     #[tokio::test]
-    async fn the_end_of_the_last_attempt_and_of_the_run_are_tektons() {
+    async fn the_ends_of_the_last_attempt_and_of_the_run_come_from_the_status() {
         let at = |seconds: u8| format!("2026-01-01T00:00:{seconds:02}Z");
         let time = |seconds: u8| Some(Time::try_from(at(seconds)).unwrap());
         for (status, ends) in [
@@ -430,15 +430,15 @@ mod tests {
             ),
             (json!({"completionTime": at(7)}), (None, time(7))),
         ] {
-            let run = task_run_of(json!({"kind": "TaskRun", "metadata": {"uid": "u"}, "status": status})).await;
+            let run = read_task_run(json!({"kind": "TaskRun", "metadata": {"uid": "u"}, "status": status})).await;
             let run = run.unwrap().unwrap();
             assert_eq!((run.last_attempt_ended, run.completed), ends, "{status}");
         }
     }
 
     #[tokio::test]
-    async fn the_order_of_tasks_is_that_of_the_resolved_pipeline() {
-        let of = async |spec: Value| {
+    async fn the_order_of_tasks_comes_from_the_resolved_pipeline() {
+        let read_tasks = async |spec: Value| {
             let body = json!({"kind": "PipelineRun", "metadata": {"uid": "u"}, "status": {"pipelineSpec": spec}});
             let cluster = Fake::answering(200, &body.to_string()).await.cluster().await;
             cluster.pipeline_run(Version::V1, "ci", "p").await.unwrap().unwrap().tasks
@@ -454,7 +454,7 @@ mod tests {
             ],
             "finally": [{"name": "report", "params": [{"value": "$(tasks.clone.status)"}]}],
         });
-        let told: Vec<String> = of(spec)
+        let tasks: Vec<String> = read_tasks(spec)
             .await
             .into_iter()
             .map(|(name, task)| format!("{name} {} {:?}", task.has_matrix, task.after).replace('"', ""))
@@ -465,14 +465,14 @@ mod tests {
             "report false {build, clone, sign}",
             "sign false {build, clone, lint}",
         ];
-        assert_eq!(told, expected);
+        assert_eq!(tasks, expected);
         for spec in [json!(null), json!({"tasks": null}), json!({"tasks": "x", "finally": 7}), json!({"tasks": [7]})] {
-            assert!(of(spec).await.is_empty());
+            assert!(read_tasks(spec).await.is_empty());
         }
     }
 
     #[tokio::test]
-    async fn a_cluster_without_tekton_has_no_run_and_says_so_in_plain_words() {
+    async fn the_plain_404_of_a_cluster_without_tekton_means_absent() {
         let cluster = Fake::answering(404, "404 page not found\n").await.cluster().await;
         assert_eq!(cluster.task_run(Version::V1, "ci", "t").await, Ok(None));
         assert_eq!(cluster.pipeline_run(Version::V1beta1, "ci", "p").await, Ok(None));
@@ -484,16 +484,16 @@ mod tests {
     }
 
     #[test]
-    fn the_versions_are_a_closed_list() {
-        assert_eq!(Version::of("tekton.dev/v1"), Some(Version::V1));
-        assert_eq!(Version::of("tekton.dev/v1beta1"), Some(Version::V1beta1));
+    fn unsupported_api_versions_are_refused() {
+        assert_eq!(Version::from_api_version("tekton.dev/v1"), Some(Version::V1));
+        assert_eq!(Version::from_api_version("tekton.dev/v1beta1"), Some(Version::V1beta1));
         for other in ["", "v1", "tekton.dev", "tekton.dev/", "tekton.dev/v2", "tekton.dev/v1/../v1", "evil.dev/v1"] {
-            assert_eq!(Version::of(other), None, "{other}");
+            assert_eq!(Version::from_api_version(other), None, "{other}");
         }
     }
 
     #[tokio::test]
-    async fn a_run_of_which_tekton_has_said_nothing_yet_is_one() {
+    async fn a_run_without_a_status_is_read() {
         let body = r#"{"kind":"TaskRun","metadata":{"uid":"u"}}"#;
         let cluster = Fake::answering(200, body).await.cluster().await;
         let facts = TaskRunFacts { name: "t".into(), ..TaskRunFacts::default() };

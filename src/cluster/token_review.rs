@@ -136,8 +136,8 @@ impl Cluster {
     /// # Errors
     /// The API server gave no usable answer.
     pub async fn takes_own_token(&self, audience: &str) -> Result<bool, ClusterError> {
-        let link = self.link.load_full();
-        let shown = link.authorization.as_ref().and_then(|header| header.to_str().ok());
+        let connection = self.connection.load_full();
+        let shown = connection.authorization.as_ref().and_then(|header| header.to_str().ok());
         let Some(token) = shown.and_then(|header| header.strip_prefix("Bearer ")) else { return Ok(false) };
         Ok(match self.token_review(&SecretValue::new(token.to_owned()), &[audience]).await? {
             Review::Authenticated(user) => user.audiences.iter().any(|one| one == audience),

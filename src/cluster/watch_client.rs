@@ -1,7 +1,7 @@
-//! The client of `kube` under a watch: our connections and credentials, with bounds that the library lacks.
+//! The HTTP client that `kube` uses for a watch: the broker's connections and credentials, with the bounds that `kube` lacks.
 //!
-//! `kube` collects the answer to a list, and each line of a watch, in memory without a bound, and waits for the next line as long as
-//! the connection seems to be open.
+//! `kube` collects the response to a list, and each line of a watch, in memory without a bound, and waits for the next line as long
+//! as the connection seems to be open.
 
 use super::client::Cluster;
 use bytes::Bytes;
@@ -17,26 +17,26 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tower::{BoxError, Service};
 
-/// From sending a request until its answer begins.
+/// Time limit from sending a request to the start of its response.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
-/// For how long a watch may be silent. The API server ends each after [`WATCH_SECONDS`].
+/// Time limit between two parts of a body. It is longer than [`WATCH_SECONDS`], after which the API server ends a watch.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// How long one watch is asked to last. A dead connection is noticed soon after.
+/// The requested duration of one watch. It is short, so that a dead connection is detected soon.
 pub(super) const WATCH_SECONDS: u32 = 60;
-/// The longest line of a watch: one object. etcd holds at most 1.5 MiB of each, unless it is told otherwise.
+/// Maximum length of a line of a watch, which is one object. By default, etcd stores at most 1.5 MiB of an object.
 const MAX_EVENT_BYTES: usize = 8 << 20;
-/// The longest answer to a list.
+/// Maximum length of the response to a list.
 const MAX_PAGE_BYTES: usize = 96 << 20;
-/// Objects in one answer to a list.
-pub(super) const PAGE: u32 = 50;
+/// Number of objects in one response to a list.
+pub(super) const PAGE_SIZE: u32 = 50;
 
-/// Sends by the connection that is in force when a request is made.
+/// Sends each request over the cluster's current connection.
 struct WatchService(Arc<Cluster>);
 
 impl Cluster {
     /// A client for a watch.
     pub(super) fn watch_client(self: &Arc<Self>) -> kube::Client {
-        kube::Client::new(WatchService(self.clone()), self.link.load().client.default_namespace())
+        kube::Client::new(WatchService(self.clone()), self.connection.load().client.default_namespace())
     }
 }
 
@@ -52,40 +52,41 @@ impl Service<Request<Body>> for WatchService {
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let cluster = self.0.clone();
         Box::pin(async move {
-            let link = cluster.link.load_full();
-            if let Some(authorization) = &link.authorization {
+            let connection = cluster.connection.load_full();
+            if let Some(authorization) = &connection.authorization {
                 request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
             }
             let is_watch = request.uri().query().is_some_and(|query| query.contains("watch="));
-            let answer = timeout(RESPONSE_TIMEOUT, link.client.send(request)).await.map_err(|_| timed_out())??;
-            Ok(answer.map(|body| BoundedBody::new(body, if is_watch { MAX_EVENT_BYTES } else { MAX_PAGE_BYTES })))
+            let response =
+                timeout(RESPONSE_TIMEOUT, connection.client.send(request)).await.map_err(|_| timeout_error())??;
+            Ok(response.map(|body| BoundedBody::new(body, if is_watch { MAX_EVENT_BYTES } else { MAX_PAGE_BYTES })))
         })
     }
 }
 
-/// A body that ends with an error when it is silent for too long, or has too long a line.
+/// A body that ends with an error after [`IDLE_TIMEOUT`] without data, or when a line is too long.
 pub(super) struct BoundedBody<B> {
     body: B,
-    max_line: usize,
+    max_line_bytes: usize,
     /// Bytes since the last line end.
-    line: usize,
-    silent_until: Pin<Box<Sleep>>,
+    line_bytes: usize,
+    idle_timer: Pin<Box<Sleep>>,
 }
 
 impl<B> BoundedBody<B> {
-    fn new(body: B, max_line: usize) -> Self {
-        Self { body, max_line, line: 0, silent_until: Box::pin(sleep_until(Instant::now() + IDLE_TIMEOUT)) }
+    fn new(body: B, max_line_bytes: usize) -> Self {
+        Self { body, max_line_bytes, line_bytes: 0, idle_timer: Box::pin(sleep_until(Instant::now() + IDLE_TIMEOUT)) }
     }
 
-    /// Counts what came.
-    fn take(&mut self, frame: &Frame<Bytes>) -> Result<(), BoxError> {
+    /// Counts the bytes of each line. Fails if a line is too long.
+    fn count(&mut self, frame: &Frame<Bytes>) -> Result<(), BoxError> {
         for part in frame.data_ref().iter().flat_map(|data| data.split_inclusive(|byte| *byte == b'\n')) {
-            self.line += part.len();
-            if self.line > self.max_line {
+            self.line_bytes += part.len();
+            if self.line_bytes > self.max_line_bytes {
                 return Err(io::Error::new(io::ErrorKind::FileTooLarge, "too large").into());
             }
             if part.ends_with(b"\n") {
-                self.line = 0;
+                self.line_bytes = 0;
             }
         }
         Ok(())
@@ -106,23 +107,23 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
-                self.silent_until.as_mut().reset(Instant::now() + IDLE_TIMEOUT);
-                let taken = self.take(&frame);
-                Poll::Ready(Some(taken.map(|()| frame)))
+                self.idle_timer.as_mut().reset(Instant::now() + IDLE_TIMEOUT);
+                let counted = self.count(&frame);
+                Poll::Ready(Some(counted.map(|()| frame)))
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => {
-                ready!(self.silent_until.as_mut().poll(context));
-                Poll::Ready(Some(Err(timed_out())))
+                ready!(self.idle_timer.as_mut().poll(context));
+                Poll::Ready(Some(Err(timeout_error())))
             }
         }
     }
 }
 
-fn timed_out() -> BoxError {
-    // Not `TimedOut`: the library takes that for the end of a watch that may go on from where it was.
-    io::Error::new(io::ErrorKind::ConnectionAborted, "no answer in time").into()
+fn timeout_error() -> BoxError {
+    // Not `TimedOut`: the watcher of `kube` would treat it as the regular end of a watch and resume after the last event.
+    io::Error::new(io::ErrorKind::ConnectionAborted, "no response in time").into()
 }
 
 #[cfg(test)]
@@ -130,26 +131,26 @@ mod tests {
     use super::*;
     use http_body_util::BodyExt as _;
 
-    async fn read(parts: &'static [&'static [u8]], max_line: usize) -> Result<usize, BoxError> {
+    async fn read(parts: &'static [&'static [u8]], max_line_bytes: usize) -> Result<usize, BoxError> {
         let parts = futures_util::stream::iter(parts.iter().map(|part| Ok::<_, io::Error>(Bytes::from_static(part))));
         let frames = futures_util::StreamExt::map(parts, |part| part.map(Frame::data));
         let body = http_body_util::StreamBody::new(frames);
-        Ok(BoundedBody::new(body, max_line).collect().await?.to_bytes().len())
+        Ok(BoundedBody::new(body, max_line_bytes).collect().await?.to_bytes().len())
     }
 
     #[tokio::test]
-    async fn a_line_is_bounded_and_not_the_number_of_lines() {
+    async fn the_length_of_a_line_is_bounded_but_not_the_number_of_lines() {
         assert_eq!(read(&[b"12\n34", b"\n56\n"], 3).await.expect("short lines"), 9);
         assert_eq!(read(&[b"1", b"2", b"3"], 3).await.expect("one short line"), 3);
         assert!(read(&[b"12\n345", b"6"], 3).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn silence_ends_it() {
-        let forever = futures_util::stream::pending::<Result<Frame<Bytes>, io::Error>>();
-        let body = http_body_util::StreamBody::new(forever);
-        let began = Instant::now();
+    async fn a_body_without_data_fails_after_the_idle_timeout() {
+        let pending = futures_util::stream::pending::<Result<Frame<Bytes>, io::Error>>();
+        let body = http_body_util::StreamBody::new(pending);
+        let started_at = Instant::now();
         assert!(BoundedBody::new(body, 10).collect().await.is_err());
-        assert_eq!(began.elapsed().as_secs(), IDLE_TIMEOUT.as_secs());
+        assert_eq!(started_at.elapsed().as_secs(), IDLE_TIMEOUT.as_secs());
     }
 }

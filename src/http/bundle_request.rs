@@ -33,7 +33,7 @@ impl<B: RequestBody> FromRequest<Edge> for BundleRequest<B> {
         let caller = edge.broker.authenticate(bearer::of(&parts.headers).as_ref(), &context).await?;
         match read::<B>(edge, &parts.headers, body).await {
             Ok((request, format)) => Ok(Self { caller, context, request, format, body: PhantomData }),
-            Err(error) => Err(edge.broker.unreadable(caller, &context, B::MODE, error).await.into()),
+            Err(error) => Err(edge.broker.refuse_unreadable(caller, &context, B::MODE, error).await.into()),
         }
     }
 }

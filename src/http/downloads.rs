@@ -4,7 +4,7 @@ use super::answer::Failure;
 use super::edge::Edge;
 use super::query::{invalid, parameters};
 use super::{bearer, bundle, observe, path, percent};
-use crate::broker::{Broker, Redeem};
+use crate::broker::{Broker, RedeemRequest};
 use crate::model::format::Rendering;
 use crate::model::idempotency_key::IdempotencyKey;
 use crate::wire::problem::Code;
@@ -38,11 +38,11 @@ use std::sync::Arc;
     )),
     security((), ("bearer" = []))
 )]
-pub(super) async fn redeem(State(broker): State<Arc<Broker>>, redeem: Redeem) -> Result<Response, Failure> {
+pub(super) async fn redeem(State(broker): State<Arc<Broker>>, redeem: RedeemRequest) -> Result<Response, Failure> {
     Ok(bundle::answer(broker.redeem(&redeem).await?)?)
 }
 
-impl FromRequestParts<Edge> for Redeem {
+impl FromRequestParts<Edge> for RedeemRequest {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, Failure> {
@@ -52,7 +52,7 @@ impl FromRequestParts<Edge> for Redeem {
             return Err(Code::PrefetchRefused.into());
         }
         Ok(Self {
-            repeats: idempotency_key(headers)?,
+            idempotency_key: idempotency_key(headers)?,
             rendering: rendering(&parts.uri, headers)?,
             token: path::parameter(&parts.uri).parse().ok(),
             bearer: bearer::of(headers),

@@ -36,6 +36,6 @@ pub(super) async fn deliver(
     // The body takes precedence over `Accept`.
     let format = format.unwrap_or(accepted);
     let delivered =
-        broker.deliver(&IssueRequest { caller, request, context, sizes: false }, &format.into(), None).await?;
+        broker.deliver(&IssueRequest { caller, body: request, context, sizes: false }, &format.into(), None).await?;
     Ok(bundle::answer(delivered)?)
 }

@@ -4,7 +4,7 @@ use super::accept_header::PlainText;
 use super::answer::Failure;
 use super::bundle_request::BundleRequest;
 use super::framing;
-use crate::broker::{Broker, IssueRequest, Issued};
+use crate::broker::{Broker, IssueRequest, IssuedTicket};
 use crate::metrics::labels::Outcome;
 use crate::wire::inert_json;
 use crate::wire::problem::Code;
@@ -40,7 +40,7 @@ pub(super) async fn issue(
 ) -> Result<Response, Failure> {
     let answer = match asked {
         Ok(BundleRequest { caller, context, request, .. }) => {
-            let issued = broker.issue(IssueRequest { caller, request, context, sizes }).await;
+            let issued = broker.issue(IssueRequest { caller, body: request, context, sizes }).await;
             issued.map_err(Failure::from).and_then(|issued| created(&issued, as_text))
         }
         Err(failure) => Err(failure),
@@ -53,7 +53,7 @@ pub(super) async fn issue(
     answer
 }
 
-fn created(issued: &Issued, as_text: bool) -> Result<Response, Failure> {
+fn created(issued: &IssuedTicket, as_text: bool) -> Result<Response, Failure> {
     let (media_type, body) = if as_text {
         ("text/plain; charset=utf-8", format!("{}\n", issued.url.as_str()))
     } else {

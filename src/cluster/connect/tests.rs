@@ -1,4 +1,4 @@
-//! Kubeconfigs of every kind: the resulting client, or the place of the fault.
+//! Kubeconfigs of every kind: the resulting client, or the field with the fault.
 
 use super::*;
 use crate::cluster::fake;
@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-const TOKEN: &str = "/users/0/user";
+const USER: &str = "/users/0/user";
 const CLUSTER: &str = "/clusters/0/cluster";
 
 /// A folder with files that a kubeconfig can name.
@@ -37,7 +37,7 @@ impl Folder {
         self.0.path().join(name)
     }
 
-    /// A valid kubeconfig with these changes below a pointer.
+    /// Writes a valid kubeconfig with other members in the objects at these JSON pointers.
     fn write(&self, changes: &[(&str, Value)]) -> PathBuf {
         let mut tree: Value = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "c",
@@ -46,57 +46,57 @@ impl Folder {
             "users": [{"name": "u", "user": {}}],
         });
         for (pointer, members) in changes {
-            let place = tree.pointer_mut(pointer).unwrap().as_object_mut().unwrap();
-            place.extend(members.as_object().unwrap().clone());
+            let object = tree.pointer_mut(pointer).unwrap().as_object_mut().unwrap();
+            object.extend(members.as_object().unwrap().clone());
         }
         let path = self.path("kubeconfig");
         fs::write(&path, tree.to_string()).unwrap();
         path
     }
 
-    fn open(&self, changes: &[(&str, Value)]) -> Result<Link, ConnectError> {
-        Link::open(Some(&self.write(changes)))
+    fn open(&self, changes: &[(&str, Value)]) -> Result<Connection, ConnectError> {
+        Connection::open(Some(&self.write(changes)))
     }
 
-    /// The `Authorization` that is sent, or the one fault with its place.
-    fn shows(&self, user: Value) -> Result<Option<String>, String> {
-        match self.open(&[(TOKEN, user)]) {
-            Ok(link) => Ok(link.authorization.map(|header| header.to_str().unwrap().to_owned())),
+    /// The `Authorization` that is sent, or the error.
+    fn authorization(&self, user: Value) -> Result<Option<String>, String> {
+        match self.open(&[(USER, user)]) {
+            Ok(connection) => Ok(connection.authorization.map(|header| header.to_str().unwrap().to_owned())),
             Err(error) => Err(error.to_string()),
         }
     }
 }
 
 #[tokio::test]
-async fn a_token_is_shown_without_the_white_space_around_it_and_a_file_wins() {
+async fn a_token_is_trimmed_and_a_token_file_takes_precedence() {
     let folder = Folder::new();
-    let shown = |token: &str| Ok(Some(format!("Bearer {token}")));
+    let bearer = |token: &str| Ok(Some(format!("Bearer {token}")));
     for (user, expected) in [
         (json!({}), Ok(None)),
         (json!({"token": ""}), Ok(None)),
-        (json!({"token": "abc"}), shown("abc")),
-        (json!({"token": "abc\n"}), shown("abc")),
-        (json!({"token": " abc\r\n"}), shown("abc")),
-        (json!({"tokenFile": "token"}), shown("from-file")),
-        (json!({"token": "abc", "tokenFile": ""}), shown("abc")),
+        (json!({"token": "abc"}), bearer("abc")),
+        (json!({"token": "abc\n"}), bearer("abc")),
+        (json!({"token": " abc\r\n"}), bearer("abc")),
+        (json!({"tokenFile": "token"}), bearer("from-file")),
+        (json!({"token": "abc", "tokenFile": ""}), bearer("abc")),
         (json!({"tokenFile": "", "client-certificate": "", "client-key": ""}), Ok(None)),
-        (json!({"tokenFile": folder.path("token")}), shown("from-file")),
-        (json!({"token": "abc", "tokenFile": "token"}), shown("from-file")),
-        (json!({"token": "a\nb", "tokenFile": "token"}), shown("from-file")),
-        (json!({"token": "abc", "tokenFile": "nowhere"}), shown("abc")),
-        (json!({"token": "abc", "tokenFile": "empty"}), shown("abc")),
-        (json!({"token": "abc", "exec": {"command": "/nonexistent"}}), shown("abc")),
+        (json!({"tokenFile": folder.path("token")}), bearer("from-file")),
+        (json!({"token": "abc", "tokenFile": "token"}), bearer("from-file")),
+        (json!({"token": "a\nb", "tokenFile": "token"}), bearer("from-file")),
+        (json!({"token": "abc", "tokenFile": "nowhere"}), bearer("abc")),
+        (json!({"token": "abc", "tokenFile": "empty"}), bearer("abc")),
+        (json!({"token": "abc", "exec": {"command": "/nonexistent"}}), bearer("abc")),
         // `kube` adds this header itself.
         (json!({"username": "u", "password": "p\n", "token": "abc"}), Ok(None)),
     ] {
-        assert_eq!(folder.shows(user.clone()), expected, "{user}");
+        assert_eq!(folder.authorization(user.clone()), expected, "{user}");
     }
 }
 
 #[tokio::test]
-async fn what_no_header_can_carry_is_a_fault_with_its_place() {
+async fn a_value_that_no_header_can_carry_is_a_fault_of_its_field() {
     let folder = Folder::new();
-    for (user, place) in [
+    for (user, fault) in [
         (
             json!({"token": "hunter2\nx"}),
             "users[0].user.token: the token has a character that no HTTP header can carry",
@@ -117,29 +117,29 @@ async fn what_no_header_can_carry_is_a_fault_with_its_place() {
             "users[0].user.auth-provider.config.id-token: the token has a character",
         ),
     ] {
-        let told = folder.shows(user.clone()).expect_err("refused");
-        assert!(told.starts_with(place) && !told.contains("; "), "{user}: {told}");
-        assert!(!told.contains("hunter2"), "{told}");
+        let error = folder.authorization(user.clone()).expect_err("refused");
+        assert!(error.starts_with(fault) && !error.contains("; "), "{user}: {error}");
+        assert!(!error.contains("hunter2"), "{error}");
     }
     let provider = json!({"auth-provider": {"name": "oidc", "config": {"id-token": "abc\n"}}});
-    assert_eq!(folder.shows(provider), Ok(None), "trimmed, and the library sends it");
+    assert_eq!(folder.authorization(provider), Ok(None), "trimmed, and the library sends it");
 }
 
 #[tokio::test]
-async fn a_plugin_whose_token_no_header_can_carry_is_no_client_and_no_panic() {
+async fn a_credential_plugin_with_an_invalid_token_is_an_error_and_no_panic() {
     let folder = Folder::new();
     let plugin = |token: &str| {
-        let answer = json!({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+        let output = json!({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
             "status": {"token": token}});
         json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "/bin/echo",
-            "args": [answer.to_string()], "interactiveMode": "Never"}})
+            "args": [output.to_string()], "interactiveMode": "Never"}})
     };
-    assert_eq!(folder.shows(plugin("abc")), Ok(None));
-    assert_eq!(folder.shows(plugin("hunter2\nx")), Err(ConnectError::Unusable.to_string()));
+    assert_eq!(folder.authorization(plugin("abc")), Ok(None));
+    assert_eq!(folder.authorization(plugin("hunter2\nx")), Err(ConnectError::Unusable.to_string()));
 }
 
 #[tokio::test]
-async fn certificates_keys_and_addresses_are_checked_at_their_place() {
+async fn faults_of_certificates_keys_and_addresses_name_their_field() {
     let folder = Folder::new();
     let encoded = |name: &str| STANDARD.encode(fs::read(folder.path(name)).unwrap());
     let in_lines = |name: &str| {
@@ -150,7 +150,7 @@ async fn certificates_keys_and_addresses_are_checked_at_their_place() {
             .collect::<Vec<_>>()
             .concat()
     };
-    for (at, members, fault) in [
+    for (pointer, members, fault) in [
         (CLUSTER, json!({"certificate-authority-data": encoded("cert.pem")}), ""),
         (CLUSTER, json!({"certificate-authority-data": in_lines("cert.pem")}), ""),
         (
@@ -178,58 +178,59 @@ async fn certificates_keys_and_addresses_are_checked_at_their_place() {
         (CLUSTER, json!({"proxy-url": ""}), ""),
         (CLUSTER, json!({"proxy-url": "ftp://hunter2@x"}), "clusters[0].cluster.proxy-url: must be the URL of a proxy"),
         (CLUSTER, json!({"proxy-url": "proxy:3128"}), "clusters[0].cluster.proxy-url: must be the URL of a proxy"),
-        (TOKEN, json!({"client-certificate": "cert.pem", "client-key": "key.pem"}), ""),
-        (TOKEN, json!({"client-certificate-data": encoded("cert.pem"), "client-key-data": in_lines("key.pem")}), ""),
-        (TOKEN, json!({"client-certificate": "cert.pem"}), "users[0].user.client-key: must be set too"),
-        (TOKEN, json!({"client-key": "key.pem"}), "users[0].user.client-certificate: must be set too"),
+        (USER, json!({"client-certificate": "cert.pem", "client-key": "key.pem"}), ""),
+        (USER, json!({"client-certificate-data": encoded("cert.pem"), "client-key-data": in_lines("key.pem")}), ""),
+        (USER, json!({"client-certificate": "cert.pem"}), "users[0].user.client-key: must be set too"),
+        (USER, json!({"client-key": "key.pem"}), "users[0].user.client-certificate: must be set too"),
         (
-            TOKEN,
+            USER,
             json!({"client-certificate": "cert.pem", "client-key": "nowhere"}),
             "users[0].user.client-key: there is no such file",
         ),
         (
-            TOKEN,
+            USER,
             json!({"client-certificate": "cert.pem", "client-key": "other-key.pem"}),
             "users[0].user.client-certificate: the client key is not the certificate's",
         ),
         (
-            TOKEN,
+            USER,
             json!({"client-certificate": "token", "client-key": "key.pem"}),
             "users[0].user.client-certificate: must hold a PEM",
         ),
     ] {
-        let told = folder.open(&[(at, members.clone())]).err().map_or_else(String::new, |error| error.to_string());
-        assert!(if fault.is_empty() { told.is_empty() } else { told.starts_with(fault) }, "{members}: {told:?}");
-        assert!(!told.contains("hunter2"));
+        let opened = folder.open(&[(pointer, members.clone())]);
+        let error = opened.err().map_or_else(String::new, |error| error.to_string());
+        assert!(if fault.is_empty() { error.is_empty() } else { error.starts_with(fault) }, "{members}: {error:?}");
+        assert!(!error.contains("hunter2"));
     }
-    let many = folder.open(&[(TOKEN, json!({"token": "a\nb"})), (CLUSTER, json!({"server": "x"}))]);
-    let Err(ConnectError::Faults(faults)) = many else { panic!("not refused") };
-    assert_eq!(faults.len(), 2, "all at once");
+    let two_faults = folder.open(&[(USER, json!({"token": "a\nb"})), (CLUSTER, json!({"server": "x"}))]);
+    let Err(ConnectError::Faults(faults)) = two_faults else { panic!("not refused") };
+    assert_eq!(faults.len(), 2, "all faults are reported");
 }
 
 #[tokio::test]
-async fn what_should_be_otherwise_is_told_and_taken() {
+async fn insecure_settings_are_accepted_with_a_warning() {
     let folder = Folder::new();
-    let warned = |changes: &[(&str, Value)]| -> Vec<String> {
-        check(Some(&folder.write(changes))).unwrap().warnings.into_iter().map(|warning| warning.place).collect()
+    let warnings = |changes: &[(&str, Value)]| -> Vec<String> {
+        check(Some(&folder.write(changes))).unwrap().warnings.into_iter().map(|warning| warning.field).collect()
     };
-    assert_eq!(warned(&[]), Vec::<String>::new());
-    for (at, members, place) in [
+    assert_eq!(warnings(&[]), Vec::<String>::new());
+    for (pointer, members, field) in [
         (CLUSTER, json!({"server": "http://10.0.0.1:8001"}), Some("clusters[0].cluster.server")),
         (CLUSTER, json!({"server": "http://127.0.0.1:8001"}), None),
         (CLUSTER, json!({"insecure-skip-tls-verify": true}), Some("clusters[0].cluster.insecure-skip-tls-verify")),
-        (TOKEN, json!({"token": "a", "tokenFile": "nowhere"}), Some("users[0].user.tokenFile")),
+        (USER, json!({"token": "a", "tokenFile": "nowhere"}), Some("users[0].user.tokenFile")),
     ] {
-        assert_eq!(warned(&[(at, members.clone())]), place.into_iter().collect::<Vec<_>>(), "{members}");
+        assert_eq!(warnings(&[(pointer, members.clone())]), field.into_iter().collect::<Vec<_>>(), "{members}");
     }
 }
 
 #[test]
-fn the_brokers_own_token_tells_the_clusters_issuer() {
+fn issuer_and_audiences_are_read_from_the_brokers_own_token() {
     let folder = Folder::new();
     let own = |token: &str| {
-        let checked = check(Some(&folder.write(&[(TOKEN, json!({"token": token}))]))).unwrap();
-        checked.own.map(|own| (own.issuer, own.audiences))
+        let checked = check(Some(&folder.write(&[(USER, json!({"token": token}))]))).unwrap();
+        checked.own_token.map(|own| (own.issuer, own.audiences))
     };
     let token = |claims: Value| format!("h.{}.s\n", URL_SAFE_NO_PAD.encode(claims.to_string()));
     let expected = Some(("https://i".to_owned(), vec!["a".to_owned()]));
@@ -241,39 +242,43 @@ fn the_brokers_own_token_tells_the_clusters_issuer() {
 }
 
 #[tokio::test]
-async fn files_are_read_again_when_they_changed_and_bad_ones_replace_nothing() {
+async fn changed_files_are_read_again_unless_they_are_invalid() {
     let folder = Folder::new();
-    let path = folder.write(&[(TOKEN, json!({"tokenFile": "token"}))]);
+    let path = folder.write(&[(USER, json!({"tokenFile": "token"}))]);
     let cluster = Cluster::connect(Some(&path), Arc::new(Metrics::new(&[], &[]).unwrap())).await.unwrap();
-    let shown = || {
+    let reloaded = || {
         cluster.reload_if_changed();
-        cluster.link.load().authorization.as_ref().map(|header| header.to_str().unwrap().to_owned())
+        cluster.connection.load().authorization.as_ref().map(|header| header.to_str().unwrap().to_owned())
     };
-    assert_eq!(shown().as_deref(), Some("Bearer from-file"));
-    let first = Arc::as_ptr(&cluster.link.load_full());
-    assert_eq!((shown().is_some(), Arc::as_ptr(&cluster.link.load_full())), (true, first), "nothing has changed");
+    assert_eq!(reloaded().as_deref(), Some("Bearer from-file"));
+    let first = Arc::as_ptr(&cluster.connection.load_full());
+    assert_eq!(
+        (reloaded().is_some(), Arc::as_ptr(&cluster.connection.load_full())),
+        (true, first),
+        "nothing has changed"
+    );
     fs::write(folder.path("token"), "another\n").unwrap();
-    assert_eq!(shown().as_deref(), Some("Bearer another"));
+    assert_eq!(reloaded().as_deref(), Some("Bearer another"));
     for bad in ["a\nb", ""] {
         fs::write(folder.path("token"), bad).unwrap();
-        assert_eq!(shown().as_deref(), Some("Bearer another"), "{bad:?}");
+        assert_eq!(reloaded().as_deref(), Some("Bearer another"), "{bad:?}");
     }
     fs::remove_file(folder.path("token")).unwrap();
-    assert_eq!(shown().as_deref(), Some("Bearer another"));
+    assert_eq!(reloaded().as_deref(), Some("Bearer another"));
     fs::write(folder.path("token"), "third").unwrap();
-    assert_eq!(shown().as_deref(), Some("Bearer third"));
+    assert_eq!(reloaded().as_deref(), Some("Bearer third"));
     fs::write(folder.path("cert.pem"), "no PEM").unwrap();
     fs::write(folder.path("token"), "fourth").unwrap();
-    assert_eq!(shown().as_deref(), Some("Bearer third"), "all or nothing");
+    assert_eq!(reloaded().as_deref(), Some("Bearer third"), "one invalid file prevents the reload");
     folder.write(&[
-        (TOKEN, json!({"token": "inline"})),
+        (USER, json!({"token": "inline"})),
         (CLUSTER, json!({"certificate-authority": "", "server": "http://127.0.0.1:1"})),
     ]);
-    assert_eq!(shown().as_deref(), Some("Bearer inline"), "the kubeconfig itself");
+    assert_eq!(reloaded().as_deref(), Some("Bearer inline"), "the kubeconfig itself is read again");
 }
 
 #[tokio::test]
-async fn a_kubeconfig_makes_a_client_and_its_faults_are_told_without_its_text() {
+async fn errors_of_a_kubeconfig_do_not_quote_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("kubeconfig");
     let connect = async |text: &str| {

@@ -47,12 +47,14 @@ pub(super) async fn answer(call: Call<'_>, names: Option<&str>) -> Result<Respon
     let wanted = bundle_name::read(names).and_then(|names| Ok((names, version(query)?)));
     let ((repo, branch), version) = match wanted {
         Ok(wanted) => wanted,
-        Err(error) => return Err(broker.unreadable(caller, &call.context, DeliveryMode::Direct, error).await.into()),
+        Err(error) => {
+            return Err(broker.refuse_unreadable(caller, &call.context, DeliveryMode::Direct, error).await.into());
+        }
     };
     let request = TicketRequest { repo: Some(repo), branch: Some(branch), ..TicketRequest::default() };
     let request_id = call.request_id();
-    let ask = IssueRequest { caller, request, context: call.context, sizes: false };
-    let delivered = broker.deliver(&ask, &Format::Json.into(), version).await?;
+    let issue_request = IssueRequest { caller, body: request, context: call.context, sizes: false };
+    let delivered = broker.deliver(&issue_request, &Format::Json.into(), version).await?;
     if delivered.is_empty {
         return Ok(refusal::no_secrets());
     }

@@ -3,7 +3,7 @@
 use super::answers;
 use super::call::{Call, CallOptions};
 use super::exchange::Exchange;
-use super::token::{Stamp, header};
+use super::token::{FileStamp, header};
 use crate::config::stores::VaultAuth;
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
@@ -27,7 +27,7 @@ pub(super) struct LoggedIn {
     /// Its lifetime; unknown for a token from a file.
     pub(super) grant: Option<Grant>,
     /// The state of the file that it came from.
-    pub(super) stamp: Option<Stamp>,
+    pub(super) stamp: Option<FileStamp>,
     /// How many calls it is good for; `None` if unlimited.
     pub(super) uses: Option<u32>,
 }
@@ -95,7 +95,7 @@ async fn exchange_for_token(
 }
 
 /// The state of a file; `None` if it cannot be read.
-pub(super) async fn stamp(file: &Path) -> Option<Stamp> {
+pub(super) async fn stamp(file: &Path) -> Option<FileStamp> {
     let seen = tokio::fs::metadata(file).await.ok()?;
-    Some(Stamp { modified: seen.modified().ok()?, length: seen.len(), inode: seen.ino() })
+    Some(FileStamp { modified: seen.modified().ok()?, length: seen.len(), inode: seen.ino() })
 }

@@ -22,7 +22,7 @@ pub(super) struct Token {
     /// Its lifetime.
     pub(super) life: TokenLifetime,
     /// The state of its file, if it came from one.
-    pub(super) stamp: Option<Stamp>,
+    pub(super) stamp: Option<FileStamp>,
     /// When the broker got it.
     pub(super) since: Instant,
     /// Number of calls that it can be used for; `None` if unlimited.
@@ -109,7 +109,7 @@ impl Token {
 
 /// The state of a file, to detect changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) struct FileStamp {
     /// When it was written.
     pub(super) modified: SystemTime,
     /// Its length.

@@ -2,7 +2,7 @@
 
 use super::Counter;
 use crate::rig::issuer::{Issuer, Key, Says};
-use claviger::authn::{AuthnError, FetchFault, TokenRefusal};
+use claviger::authn::{AuthnError, KeyFetchError, TokenRefusal};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -52,7 +52,11 @@ async fn a_document_is_about_the_issuer_itself_to_the_letter() {
         String::new(),
     ] {
         issuer.describes_itself_with(&json!({ "issuer": other }));
-        assert_eq!(verdict(&issuer, &key).await, (UNAVAILABLE, Some(FetchFault::OtherIssuer.to_string())), "{other}");
+        assert_eq!(
+            verdict(&issuer, &key).await,
+            (UNAVAILABLE, Some(KeyFetchError::OtherIssuer.to_string())),
+            "{other}"
+        );
     }
     for members in [
         json!({"issuer": null}),
@@ -61,12 +65,12 @@ async fn a_document_is_about_the_issuer_itself_to_the_letter() {
         json!({"jwks_uri": {"url": issuer.url}}),
     ] {
         issuer.describes_itself_with(&members);
-        let expected = (UNAVAILABLE, Some(FetchFault::Malformed.to_string()));
+        let expected = (UNAVAILABLE, Some(KeyFetchError::Malformed.to_string()));
         assert_eq!(verdict(&issuer, &key).await, expected, "{members}");
     }
     for keys in ["file:///etc/passwd", "http://issuer.example/keys", "/keys", ""] {
         issuer.describes_itself_with(&json!({ "jwks_uri": keys }));
-        assert_eq!(verdict(&issuer, &key).await, (UNAVAILABLE, Some(FetchFault::KeysAddress.to_string())), "{keys}");
+        assert_eq!(verdict(&issuer, &key).await, (UNAVAILABLE, Some(KeyFetchError::JwksUri.to_string())), "{keys}");
     }
     issuer.describes_itself_with(&json!({}));
     assert_eq!(verdict(&issuer, &key).await, (None, None));
@@ -96,14 +100,14 @@ async fn what_is_no_answer_is_not_taken_for_one() {
                    Ed25519)";
     let malformed = "the issuer's key set is not a JSON Web Key Set of at most 1 MiB and 100 keys".to_owned();
     for (says, of_itself, of_its_keys) in [
-        (Says::Answers(200, "", html), FetchFault::Malformed.to_string(), malformed.clone()),
-        (Says::Answers(200, "", String::new()), FetchFault::Malformed.to_string(), malformed.clone()),
-        (Says::Answers(200, "", "[[]]".into()), FetchFault::Malformed.to_string(), malformed),
-        (Says::Answers(200, "", none), FetchFault::Malformed.to_string(), no_keys.into()),
-        (Says::Answers(200, "", short), FetchFault::Malformed.to_string(), no_keys.into()),
-        (Says::Answers(200, "", long), FetchFault::TooLarge.to_string(), FetchFault::TooLarge.to_string()),
-        (Says::Endless, FetchFault::TooLarge.to_string(), FetchFault::TooLarge.to_string()),
-        (Says::HangsUp, FetchFault::Broken.to_string(), FetchFault::Broken.to_string()),
+        (Says::Answers(200, "", html), KeyFetchError::Malformed.to_string(), malformed.clone()),
+        (Says::Answers(200, "", String::new()), KeyFetchError::Malformed.to_string(), malformed.clone()),
+        (Says::Answers(200, "", "[[]]".into()), KeyFetchError::Malformed.to_string(), malformed),
+        (Says::Answers(200, "", none), KeyFetchError::Malformed.to_string(), no_keys.into()),
+        (Says::Answers(200, "", short), KeyFetchError::Malformed.to_string(), no_keys.into()),
+        (Says::Answers(200, "", long), KeyFetchError::TooLarge.to_string(), KeyFetchError::TooLarge.to_string()),
+        (Says::Endless, KeyFetchError::TooLarge.to_string(), KeyFetchError::TooLarge.to_string()),
+        (Says::HangsUp, KeyFetchError::Broken.to_string(), KeyFetchError::Broken.to_string()),
         (Says::Answers(302, elsewhere, String::new()), status(302), status(302)),
         (Says::Answers(307, elsewhere, String::new()), status(307), status(307)),
         (Says::Answers(204, "", String::new()), status(204), status(204)),
@@ -123,7 +127,7 @@ async fn what_is_no_answer_is_not_taken_for_one() {
 }
 
 fn status(status: u16) -> String {
-    FetchFault::Status(status).to_string()
+    KeyFetchError::Status(status).to_string()
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
-//! One of several replicas: a `Lease` of `coordination.k8s.io` in the namespace of the broker, held and renewed.
+//! Leader election among replicas, by a `Lease` of `coordination.k8s.io` in the namespace of the broker.
 //!
-//! As in `client-go`, clocks are not compared: a lease has expired when it was seen unchanged for as long as it lasts.
+//! As in `client-go`, the clocks of replicas are not compared: a lease counts as expired after this replica has observed it unchanged
+//! for the lease duration.
 
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
@@ -17,73 +18,73 @@ use tokio::time::Instant;
 
 const GROUP: &str = "/apis/coordination.k8s.io/v1";
 const MAX_ANSWER_BYTES: usize = 1 << 20;
-/// For how long a holder that says nothing keeps it.
+/// How long a replica holds the lease after its last renewal.
 const LEASE_DURATION: Duration = Duration::from_secs(15);
-/// How long after a renewal the next one is due.
-const RENEW_AFTER: Duration = Duration::from_secs(5);
-/// How long after an attempt to take it the next one is made.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Interval between renewals.
+const RENEW_INTERVAL: Duration = Duration::from_secs(5);
+/// Minimum interval between attempts to acquire the lease.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A lease that this process would like to hold.
-pub struct Lease {
+/// A lease that this process acquires and renews.
+pub struct LeaderLease {
     cluster: Arc<Cluster>,
     name: &'static str,
-    /// Who we are.
+    /// The holder identity of this process.
     identity: String,
-    /// What was seen of another holder, and when it changed last.
-    seen: Option<(Option<String>, Instant)>,
-    /// When it was last known to be ours.
-    held: Option<Instant>,
-    /// When it was asked for last.
-    asked: Option<Instant>,
+    /// The `resourceVersion` of another holder's lease, and when it was first observed.
+    observed: Option<(Option<String>, Instant)>,
+    /// When the last successful renewal was started. `None` if this process does not hold the lease.
+    renewed_at: Option<Instant>,
+    last_attempt: Option<Instant>,
 }
 
 impl Cluster {
-    /// A lease in the namespace of the broker.
+    /// A lease with this name in the namespace of the broker. Nothing is sent yet.
     #[must_use]
-    pub fn lease(self: &Arc<Self>, name: &'static str) -> Lease {
+    pub fn leader_lease(self: &Arc<Self>, name: &'static str) -> LeaderLease {
         let identity = format!("claviger-{}", RequestId::random());
-        Lease { cluster: self.clone(), name, identity, seen: None, held: None, asked: None }
+        LeaderLease { cluster: self.clone(), name, identity, observed: None, renewed_at: None, last_attempt: None }
     }
 }
 
-impl Lease {
-    /// Takes the lease if it is free, or renews it. Returns whether it is ours. `now` is only shown in the object.
+impl LeaderLease {
+    /// Acquires the lease if it is free, or renews it if a renewal is due. Returns whether this process holds it. `now` is only
+    /// written to the object.
     ///
     /// # Errors
-    /// When nobody knows. It may still be ours: see [`Lease::is_held`].
-    pub async fn hold(&mut self, now: Timestamp) -> Result<bool, ClusterError> {
-        if self.held.is_some_and(|held| held.elapsed() < RENEW_AFTER) {
+    /// The API server gives no usable response. This process may still hold the lease: see [`Self::is_held`].
+    pub async fn acquire_or_renew(&mut self, now: Timestamp) -> Result<bool, ClusterError> {
+        if self.renewed_at.is_some_and(|renewed_at| renewed_at.elapsed() < RENEW_INTERVAL) {
             return Ok(true);
         }
-        if self.held.is_none() && self.asked.is_some_and(|asked| asked.elapsed() < RETRY_AFTER) {
+        if self.renewed_at.is_none() && self.last_attempt.is_some_and(|attempt| attempt.elapsed() < RETRY_INTERVAL) {
             return Ok(false);
         }
-        let asked = Instant::now();
-        self.asked = Some(asked);
-        let held = match self.read().await? {
-            None => self.write(Method::POST, &self.object(None, now)).await?,
+        let started_at = Instant::now();
+        self.last_attempt = Some(started_at);
+        let is_held = match self.read().await? {
+            None => self.write(Method::POST, &self.held_object(None, now)).await?,
             Some(found) => {
                 if !self.is_available(&found) {
-                    self.held = None;
+                    self.renewed_at = None;
                     return Ok(false);
                 }
-                self.write(Method::PUT, &self.object(Some(found), now)).await?
+                self.write(Method::PUT, &self.held_object(Some(found), now)).await?
             }
         };
-        self.held = held.then_some(asked);
-        Ok(held)
+        self.renewed_at = is_held.then_some(started_at);
+        Ok(is_held)
     }
 
-    /// Whether it is surely still ours.
+    /// Whether this process certainly still holds the lease, and will for [`DEADLINE`].
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.held.is_some_and(|held| held.elapsed() + DEADLINE < LEASE_DURATION)
+        self.renewed_at.is_some_and(|renewed_at| renewed_at.elapsed() + DEADLINE < LEASE_DURATION)
     }
 
-    /// Gives it back, so that another replica need not wait.
+    /// Releases the lease, so that another replica can acquire it at once.
     pub async fn release(&mut self, now: Timestamp) {
-        if self.held.take().is_none() {
+        if self.renewed_at.take().is_none() {
             return;
         }
         if let Ok(Some(mut found)) = self.read().await
@@ -97,24 +98,26 @@ impl Lease {
         }
     }
 
+    /// Whether this process may write the lease: it has no holder, this process holds it, or it has expired.
     fn is_available(&mut self, found: &LeaseObject) -> bool {
         if holder(found).is_none_or(|holder| holder.is_empty() || *holder == self.identity) {
             return true;
         }
         let version = &found.metadata.resource_version;
-        match &self.seen {
-            Some((seen, since)) if seen == version => since.elapsed() >= LEASE_DURATION,
+        match &self.observed {
+            Some((observed, since)) if observed == version => since.elapsed() >= LEASE_DURATION,
             _ => {
-                self.seen = Some((version.clone(), Instant::now()));
+                self.observed = Some((version.clone(), Instant::now()));
                 false
             }
         }
     }
 
-    fn object(&self, found: Option<LeaseObject>, now: Timestamp) -> LeaseObject {
-        let before = found.as_ref().and_then(|found| found.spec.clone()).unwrap_or_default();
-        let is_ours = before.holder_identity.as_deref() == Some(&self.identity);
-        let transitions = before.lease_transitions.unwrap_or_default();
+    /// The object with this process as the holder. `found` is the current object.
+    fn held_object(&self, found: Option<LeaseObject>, now: Timestamp) -> LeaseObject {
+        let previous = found.as_ref().and_then(|found| found.spec.clone()).unwrap_or_default();
+        let is_renewal = previous.holder_identity.as_deref() == Some(&self.identity);
+        let transitions = previous.lease_transitions.unwrap_or_default();
         let metadata = found.map_or_else(
             || ObjectMeta { name: Some(self.name.to_owned()), ..ObjectMeta::default() },
             |found| found.metadata,
@@ -122,17 +125,17 @@ impl Lease {
         let spec = LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: i32::try_from(LEASE_DURATION.as_secs()).ok(),
-            acquire_time: before.acquire_time.filter(|_| is_ours).or(Some(MicroTime(now))),
+            acquire_time: previous.acquire_time.filter(|_| is_renewal).or(Some(MicroTime(now))),
             renew_time: Some(MicroTime(now)),
-            lease_transitions: Some(if is_ours { transitions } else { transitions.saturating_add(1) }),
-            ..before
+            lease_transitions: Some(if is_renewal { transitions } else { transitions.saturating_add(1) }),
+            ..previous
         };
         LeaseObject { metadata, spec: Some(spec) }
     }
 
     fn path(&self) -> Result<String, CallFailure> {
-        let link = self.cluster.link.load();
-        let namespace = link.client.default_namespace();
+        let connection = self.cluster.connection.load();
+        let namespace = connection.client.default_namespace();
         if !is_object_name(namespace) {
             return Err(CallFailure::Malformed);
         }
@@ -149,7 +152,7 @@ impl Lease {
         }
     }
 
-    /// Whether it is written; not, where another replica was faster.
+    /// Creates or replaces the object. False if another replica has written it before.
     async fn write(&self, method: Method, object: &LeaseObject) -> Result<bool, ClusterError> {
         let mut path = self.path()?;
         if method == Method::PUT {
