@@ -1,7 +1,7 @@
 //! Only an explicit permission allows an action, for every kind of user.
 
 use super::*;
-use crate::cluster::fake::Fake;
+use crate::cluster::fake::FakeApiServer;
 use crate::model::caller::Caller;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -32,7 +32,7 @@ const fn action(verb: Verb) -> AdminAction<'static> {
 
 const VERBS: [Verb; 6] = [Verb::Get, Verb::List, Verb::Create, Verb::Update, Verb::Delete, Verb::DeleteCollection];
 
-async fn with_cluster(fake: &Fake) -> Administrators {
+async fn with_cluster(fake: &FakeApiServer) -> Administrators {
     let cluster = Arc::new(fake.cluster().await);
     Administrators {
         clusters: [("cluster".into(), cluster)].into(),
@@ -47,8 +47,8 @@ fn with_static_entry(claims: &Value) -> Administrators {
     Administrators { clusters: BTreeMap::new(), static_entries, permissions: PermissionCache::default() }
 }
 
-async fn reviewing(status: &str) -> Fake {
-    Fake::answering(201, &format!(r#"{{"kind":"SubjectAccessReview","status":{status}}}"#)).await
+async fn reviewing(status: &str) -> FakeApiServer {
+    FakeApiServer::responding(201, &format!(r#"{{"kind":"SubjectAccessReview","status":{status}}}"#)).await
 }
 
 #[tokio::test]
@@ -59,9 +59,9 @@ async fn only_an_explicit_permission_of_the_api_server_allows_an_action() {
         (reviewing(r#"{"allowed":false}"#).await, refused(AdminRefusal::NoOpinion)),
         (reviewing(r#"{"allowed":false,"denied":true}"#).await, refused(AdminRefusal::Denied)),
         (reviewing(r#"{"allowed":false,"evaluationError":"x"}"#).await, refused(AdminRefusal::NoOpinion)),
-        (Fake::answering(403, "{}").await, Err(AdminsError::Unavailable)),
-        (Fake::answering(500, "{}").await, Err(AdminsError::Unavailable)),
-        (Fake::absent().await, Err(AdminsError::Unavailable)),
+        (FakeApiServer::responding(403, "{}").await, Err(AdminsError::Unavailable)),
+        (FakeApiServer::responding(500, "{}").await, Err(AdminsError::Unavailable)),
+        (FakeApiServer::unreachable().await, Err(AdminsError::Unavailable)),
     ] {
         let admins = with_cluster(&fake).await;
         for verb in VERBS {
@@ -114,7 +114,7 @@ async fn a_permission_to_read_is_cached_for_five_seconds_and_one_to_write_is_not
         assert_eq!(admins.authorise(&alice, action(verb)).await, Ok(()));
     }
     // From here on the API server is unreachable.
-    let unreachable: Arc<Cluster> = Arc::new(Fake::absent().await.cluster().await);
+    let unreachable: Arc<Cluster> = Arc::new(FakeApiServer::unreachable().await.cluster().await);
     admins.clusters.insert("cluster".into(), unreachable);
     let unavailable = Err(AdminsError::Unavailable);
     assert_eq!(admins.authorise(&alice, list).await, Ok(()));

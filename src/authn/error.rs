@@ -28,7 +28,7 @@ pub enum AuthnError {
 
 /// Why an authenticator's online check fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum CannotAsk {
+pub enum OnlineCheckError {
     /// The API server cannot be reached.
     #[error(transparent)]
     Cluster(#[from] ClusterError),

@@ -9,20 +9,20 @@ mod key_file;
 mod key_source;
 mod oidc;
 mod port;
-mod recent;
+mod review_cache;
 mod review_gate;
 mod strict_json;
 mod token_life;
 mod token_review;
-mod unverified;
+mod unverified_token;
 
 pub use discovery::KeyFetchError;
-pub use error::{AuthnError, CannotAsk, TokenRefusal};
+pub use error::{AuthnError, OnlineCheckError, TokenRefusal};
 pub use port::Authenticator;
 use port::without_review;
 pub use review_gate::AddressHistory;
 pub use token_life::TokenLife;
-pub use unverified::{BearerToken, UnverifiedToken};
+pub use unverified_token::{BearerToken, UnverifiedToken};
 
 use crate::cluster::Clusters;
 use crate::config::authenticators::{self as config, Kind};
@@ -172,7 +172,7 @@ impl Authenticators {
         if let Some(applicant) = self.cached_for(token, purpose).await {
             return Ok(applicant);
         }
-        let (name, result) = match UnverifiedToken::read(token) {
+        let (name, result) = match UnverifiedToken::parse(token) {
             Ok(token) => self.ask_authenticators(&token, purpose, history).await,
             Err(refusal) => (NO_AUTHENTICATOR, Err(AuthnError::Refused(refusal))),
         };
@@ -198,7 +198,7 @@ impl Authenticators {
         history: AddressHistory,
     ) -> (&str, Result<Applicant, AuthnError>) {
         let (mut decided_by, mut refusal) = (NO_AUTHENTICATOR, AuthnError::Refused(TokenRefusal::UnknownIssuer));
-        for authenticator in self.authenticators_for(token.text_claim("iss")) {
+        for authenticator in self.authenticators_for(token.string_claim("iss")) {
             let name = &**authenticator.name();
             let result = match purpose {
                 Purpose::Build => authenticator.authenticate(token, history).await.map(without_review),
@@ -262,7 +262,7 @@ const fn priority(error: &AuthnError) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authn::unverified::Fingerprint;
+    use crate::authn::unverified_token::Fingerprint;
     use crate::model::clock::SystemClock;
     use crate::model::secret::SecretValue;
     use async_trait::async_trait;

@@ -1,11 +1,11 @@
 //! The authenticator of one OIDC issuer: verifies the signature and the claims of its JWTs.
 
-use super::error::{AuthnError, CannotAsk, TokenRefusal};
+use super::error::{AuthnError, OnlineCheckError, TokenRefusal};
 use super::jwks::KeySet;
 use super::key_source::{KeySource, KeySourceError};
 use super::port::Authenticator;
 use super::review_gate::AddressHistory;
-use super::unverified::UnverifiedToken;
+use super::unverified_token::UnverifiedToken;
 use crate::config::authenticators as config;
 use crate::model::caller::Caller;
 use crate::model::clock::Clock;
@@ -39,10 +39,10 @@ impl Oidc {
 
     /// Checks the claims but not the signature, and returns the algorithm of the signature.
     fn check_claims(&self, token: &UnverifiedToken<'_>) -> Result<Algorithm, TokenRefusal> {
-        if token.text_claim("iss") != Some(&self.config.issuer) {
+        if token.string_claim("iss") != Some(&self.config.issuer) {
             return Err(TokenRefusal::UnknownIssuer);
         }
-        token.check(|audience| audience == self.config.audience, self.clock.now())?;
+        token.check_audience_and_times(|audience| audience == self.config.audience, self.clock.now())?;
         // The token selects one of the configured algorithms. Whether a key may be used with it depends on the key.
         match token.algorithm().parse() {
             Ok(algorithm) if self.algorithms.contains(&algorithm) => Ok(algorithm),
@@ -52,7 +52,7 @@ impl Oidc {
 
     /// The caller of a token whose signature was verified.
     fn to_caller(&self, token: &UnverifiedToken<'_>) -> Result<Arc<Caller>, TokenRefusal> {
-        match token.text_claim("sub") {
+        match token.string_claim("sub") {
             Some(subject)
                 if (1..=MAX_SUBJECT_BYTES).contains(&subject.len()) && !subject.contains(char::is_control) =>
             {
@@ -108,7 +108,7 @@ impl Authenticator for Oidc {
         self.keys.reload().await;
     }
 
-    async fn check_online(&self) -> Result<(), CannotAsk> {
+    async fn check_online(&self) -> Result<(), OnlineCheckError> {
         Ok(self.keys.check_online().await?)
     }
 }
@@ -136,7 +136,7 @@ const fn jws_algorithm(algorithm: config::Algorithm) -> Algorithm {
 mod tests {
     use super::*;
     use crate::authn::jwks::KeySetError;
-    use crate::authn::unverified::BearerToken;
+    use crate::authn::unverified_token::BearerToken;
     use crate::model::secret::SecretValue;
     use aws_lc_rs::rand::SystemRandom;
     use aws_lc_rs::signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RsaKeyPair};
@@ -281,7 +281,7 @@ mod tests {
 
         async fn authenticate(&self, token: &str) -> Result<Arc<Caller>, AuthnError> {
             let bearer = SecretValue::new(token.to_owned());
-            let token = UnverifiedToken::read(BearerToken::new(&bearer)).map_err(AuthnError::Refused)?;
+            let token = UnverifiedToken::parse(BearerToken::new(&bearer)).map_err(AuthnError::Refused)?;
             self.oidc.authenticate(&token, AddressHistory::clean(std::net::Ipv4Addr::LOCALHOST.into())).await
         }
 

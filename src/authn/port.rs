@@ -1,8 +1,8 @@
 //! The port: what every authenticator can do.
 
-use super::error::{AuthnError, CannotAsk};
+use super::error::{AuthnError, OnlineCheckError};
 use super::review_gate::AddressHistory;
-use super::unverified::{Fingerprint, UnverifiedToken};
+use super::unverified_token::{Fingerprint, UnverifiedToken};
 use crate::model::applicant::Applicant;
 use crate::model::caller::Caller;
 use async_trait::async_trait;
@@ -52,8 +52,8 @@ pub trait Authenticator: Send + Sync {
     /// Checks that the API server or the issuer can be reached.
     ///
     /// # Errors
-    /// See [`CannotAsk`].
-    async fn check_online(&self) -> Result<(), CannotAsk> {
+    /// See [`OnlineCheckError`].
+    async fn check_online(&self) -> Result<(), OnlineCheckError> {
         Ok(())
     }
 }

@@ -6,7 +6,7 @@
 //! half of the slots to others.
 
 use super::error::AuthnError;
-use super::unverified::Fingerprint;
+use super::unverified_token::Fingerprint;
 use crate::rates::{RateLimiter, SlidingWindow};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -166,7 +166,7 @@ impl ReviewGate {
     }
 
     /// Records that a token with these claims had an invalid signature.
-    pub fn forged(&self, history: AddressHistory, claims: &Fingerprint) {
+    pub fn record_forged(&self, history: AddressHistory, claims: &Fingerprint) {
         self.forged_claims.charge((history.address, *claims));
     }
 }
@@ -273,7 +273,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn forged_claims_do_not_use_up_the_reserved_rate_of_other_tokens() {
         let (gate, suspect) = (gate(50), AddressHistory::exhausted(address(1)));
-        gate.forged(suspect, &CLAIMS);
+        gate.record_forged(suspect, &CLAIMS);
         assert_eq!(gate.enter(suspect, &CLAIMS).await, Ok(()), "the genuine token may have the same claims");
         let before = Instant::now();
         assert_eq!(gate.enter(suspect, &[2; 32]).await, Ok(()));

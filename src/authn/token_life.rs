@@ -1,6 +1,6 @@
 //! The validity of a token by its own claims. Only meaningful for an authenticated token.
 
-use super::unverified::{BearerToken, UnverifiedToken, numeric_date};
+use super::unverified_token::{BearerToken, UnverifiedToken, numeric_date};
 use jiff::Timestamp;
 
 /// Times in seconds since 1970.
@@ -17,7 +17,7 @@ pub struct TokenLife {
 impl TokenLife {
     /// `None` if it is not a JWT.
     pub(super) fn of(token: BearerToken<'_>, now: Timestamp) -> Option<Self> {
-        let token = UnverifiedToken::read(token).ok()?;
+        let token = UnverifiedToken::parse(token).ok()?;
         let expires_at = token.expires_at();
         let left = expires_at.saturating_mul(1000).saturating_sub(now.as_millisecond()).div_euclid(1000);
         let issued_at = token.claims().get("iat").and_then(numeric_date).unwrap_or(now.as_second());

@@ -1,13 +1,13 @@
-//! Kubernetes: a TokenReview, and for a token that is bound to a pod the pod's state. A user of the admin API may be any user
-//! that the API server authenticates.
+//! The authenticator of one Kubernetes cluster: a TokenReview and, if the token is bound to a pod, a check of this pod. A user of the
+//! admin API may be any user that the API server authenticates.
 
 use super::bound_pod::{names_a_pod, service_account, workload};
-use super::error::{AuthnError, CannotAsk, TokenRefusal};
+use super::error::{AuthnError, OnlineCheckError, TokenRefusal};
 use super::port::Authenticator;
-use super::recent::{Answer, Recent};
+use super::review_cache::{ReviewCache, ReviewResult};
 use super::review_gate::{AddressHistory, ReviewGate};
-use super::unverified::{Fingerprint, UnverifiedToken};
-use crate::cluster::token_review::{PodName, PodRead, Review, ReviewBesidePod, User};
+use super::unverified_token::{Fingerprint, UnverifiedToken};
+use crate::cluster::token_review::{PodName, PodResult, Review, ReviewWithPod, User};
 use crate::cluster::{CallFailure, Cluster, ClusterError};
 use crate::config::authenticators as config;
 use crate::model::applicant::{Applicant, ReviewedUser};
@@ -23,16 +23,16 @@ use std::time::Duration;
 pub struct TokenReview {
     reviewer: Arc<Reviewer>,
     cache_ttl: Duration,
-    recent: Arc<Recent<Applicant>>,
+    cache: Arc<ReviewCache<Applicant>>,
     gate: Arc<ReviewGate>,
     clock: Arc<dyn Clock>,
 }
 
-/// The dependencies of a review. It is shared with the tasks in which reviews run.
+/// The dependencies of a review, shared with the tasks in which reviews run.
 struct Reviewer {
     name: Arc<str>,
     audience: String,
-    /// Admits tokens that are bound to no pod.
+    /// The audience with which tokens are admitted that are not bound to a pod.
     unbound_audience: Option<String>,
     /// The `iss` of the cluster's tokens. If it is not configured, `iss` is not checked.
     issuer: Option<String>,
@@ -49,16 +49,16 @@ impl TokenReview {
     ) -> Self {
         let (audience, unbound_audience) = (config.audience.clone(), config.unbound_audience.clone());
         let reviewer = Arc::new(Reviewer { name, audience, unbound_audience, issuer: config.issuer.clone(), cluster });
-        let recent = Arc::new(Recent::new(config.cache_ttl));
-        Self { reviewer, cache_ttl: config.cache_ttl, recent, gate, clock }
+        let cache = Arc::new(ReviewCache::new(config.cache_ttl));
+        Self { reviewer, cache_ttl: config.cache_ttl, cache, gate, clock }
     }
 
-    /// Checks the claims, before any call.
-    fn examine(&self, token: &UnverifiedToken<'_>) -> Result<(), TokenRefusal> {
-        if self.reviewer.issuer.as_deref().is_some_and(|issuer| token.text_claim("iss") != Some(issuer)) {
+    /// Checks the unverified claims, before any call.
+    fn check_claims(&self, token: &UnverifiedToken<'_>) -> Result<(), TokenRefusal> {
+        if self.reviewer.issuer.as_deref().is_some_and(|issuer| token.string_claim("iss") != Some(issuer)) {
             return Err(TokenRefusal::UnknownIssuer);
         }
-        token.check(|audience| self.reviewer.accepts(audience), self.clock.now())
+        token.check_audience_and_times(|audience| self.reviewer.accepts(audience), self.clock.now())
     }
 }
 
@@ -72,64 +72,68 @@ impl Authenticator for TokenReview {
         self.reviewer.issuer.as_deref()
     }
 
-    async fn authenticate(&self, token: &UnverifiedToken<'_>, history: AddressHistory) -> Answer<Arc<Caller>> {
+    async fn authenticate(&self, token: &UnverifiedToken<'_>, history: AddressHistory) -> ReviewResult<Arc<Caller>> {
         require_bound_pod(self.authenticate_applicant(token, history).await?)
     }
 
-    async fn authenticate_applicant(&self, token: &UnverifiedToken<'_>, history: AddressHistory) -> Answer<Applicant> {
-        self.examine(token).map_err(AuthnError::Refused)?;
-        let left = token.expires_at().saturating_sub(self.clock.now().as_second());
-        let keep = self.cache_ttl.min(Duration::from_secs(left.try_into().unwrap_or(0)));
+    async fn authenticate_applicant(
+        &self,
+        token: &UnverifiedToken<'_>,
+        history: AddressHistory,
+    ) -> ReviewResult<Applicant> {
+        self.check_claims(token).map_err(AuthnError::Refused)?;
+        let remaining_seconds = token.expires_at().saturating_sub(self.clock.now().as_second());
+        let ttl = self.cache_ttl.min(Duration::from_secs(remaining_seconds.try_into().unwrap_or(0)));
         let fingerprint = *token.fingerprint();
         let review = || {
-            let (reviewer, bearer, recent) = (self.reviewer.clone(), token.bearer().clone(), self.recent.clone());
+            let (reviewer, bearer, cache) = (self.reviewer.clone(), token.bearer().clone(), self.cache.clone());
             let (gate, claims, claimed) = (self.gate.clone(), token.claims_fingerprint(), token.claimed_pod());
             async move {
-                if !recent.was_accepted_before(&fingerprint).await {
+                if !cache.was_accepted_before(&fingerprint).await {
                     gate.enter(history, &claims).await?;
                 }
-                let answer = reviewer.review(&bearer, claimed.as_ref()).await;
-                if answer == Err(AuthnError::Refused(TokenRefusal::NotAuthenticated)) {
-                    gate.forged(history, &claims);
+                let result = reviewer.review(&bearer, claimed.as_ref()).await;
+                if result == Err(AuthnError::Refused(TokenRefusal::NotAuthenticated)) {
+                    gate.record_forged(history, &claims);
                 }
-                answer
+                result
             }
         };
-        self.recent.answer(fingerprint, keep, review).await
+        self.cache.get_or_review(fingerprint, ttl, review).await
     }
 
-    /// A cached identity had the right audience, and is not cached for longer than its token is valid.
+    /// No check is needed: the audience was checked before, and the entry expires with the token.
     async fn cached(&self, token: &Fingerprint) -> Option<Applicant> {
-        self.recent.cached(token).await?.ok()
+        self.cache.cached(token).await?.ok()
     }
 
     async fn reload(&self) {
         self.reviewer.cluster.reload_if_changed();
     }
 
-    async fn check_online(&self) -> Result<(), CannotAsk> {
-        let garbage = SecretValue::new("not-a-token".into());
-        self.reviewer.cluster.token_review(&garbage, &[&self.reviewer.audience]).await?;
-        // The broker's own credentials are for the API server.
-        if self.reviewer.cluster.takes_own_token(&self.reviewer.audience).await? {
-            return Err(CannotAsk::OwnAudience);
+    async fn check_online(&self) -> Result<(), OnlineCheckError> {
+        let invalid_token = SecretValue::new("not-a-token".into());
+        self.reviewer.cluster.token_review(&invalid_token, &[&self.reviewer.audience]).await?;
+        // The broker's own token has the audience of the API server, which must not be that of callers' tokens.
+        if self.reviewer.cluster.accepts_own_token(&self.reviewer.audience).await? {
+            return Err(OnlineCheckError::OwnAudience);
         }
         match &self.reviewer.unbound_audience {
-            Some(audience) if self.reviewer.cluster.takes_own_token(audience).await? => {
-                Err(CannotAsk::OwnUnboundAudience)
+            Some(audience) if self.reviewer.cluster.accepts_own_token(audience).await? => {
+                Err(OnlineCheckError::OwnUnboundAudience)
             }
             _ => Ok(()),
         }
     }
 }
 
-/// Only a token that is bound to a pod may build, or one that is admitted without.
-fn require_bound_pod(applicant: Applicant) -> Answer<Arc<Caller>> {
+/// The caller, if its token is bound to a pod or admitted without one. Only such tokens may build.
+fn require_bound_pod(applicant: Applicant) -> ReviewResult<Arc<Caller>> {
     let Applicant { caller, .. } = applicant;
     if caller.service_account().is_some() { Ok(caller) } else { Err(not_pod_bound(&caller)) }
 }
 
-/// The refusal of a valid token. The caller in it is used only for the audit event, which names the ServiceAccount.
+/// The refusal of a valid token. The caller in it is only for the audit event, which names the ServiceAccount.
 fn not_pod_bound(caller: &Caller) -> AuthnError {
     let unbound = service_account(&caller.subject);
     AuthnError::NotPodBound(Arc::new(Caller { unbound, ..Caller::clone(caller) }))
@@ -140,18 +144,18 @@ impl Reviewer {
         audience == self.audience || self.unbound_audience.as_deref() == Some(audience)
     }
 
-    /// Reviews a token, and reads the pod that its claims name at the same time. The read counts only if the review names the same
+    /// Reviews a token, and concurrently reads the pod that its claims name. This read is used only if the review names the same
     /// pod.
-    async fn review(&self, bearer: &SecretValue, claimed: Option<&PodName>) -> Answer<Applicant> {
+    async fn review(&self, bearer: &SecretValue, claimed: Option<&PodName>) -> ReviewResult<Applicant> {
         let audiences: Vec<&str> =
             iter::once(&self.audience).chain(&self.unbound_audience).map(String::as_str).collect();
-        let answer = if let Some(claimed) = claimed {
-            self.cluster.token_review_beside(bearer, &audiences, claimed).await
+        let result = if let Some(claimed) = claimed {
+            self.cluster.token_review_with_pod(bearer, &audiences, claimed).await
         } else {
             let review = self.cluster.token_review(bearer, &audiences).await;
-            review.map(|review| ReviewBesidePod { review, pod: None })
+            review.map(|review| ReviewWithPod { review, pod: None })
         };
-        let ReviewBesidePod { review, pod } = answer.map_err(|error| self.unavailable(error))?;
+        let ReviewWithPod { review, pod } = result.map_err(|error| self.log_unavailable(error))?;
         let user = match review {
             Review::Authenticated(user) => user,
             Review::NotAuthenticated => return Err(AuthnError::Refused(TokenRefusal::NotAuthenticated)),
@@ -162,7 +166,7 @@ impl Reviewer {
         }
         match workload(&user) {
             Some(workload) => {
-                let read = pod.filter(|_| claimed.is_some_and(|claimed| claimed.is_of(&workload)));
+                let read = pod.filter(|_| claimed.is_some_and(|claimed| claimed.matches(&workload)));
                 self.check_pod(user, workload, read).await
             }
             // The claims of a pod are incomplete or ambiguous.
@@ -176,12 +180,12 @@ impl Reviewer {
         }
     }
 
-    async fn check_pod(&self, user: User, workload: Workload, read: Option<PodRead>) -> Answer<Applicant> {
+    async fn check_pod(&self, user: User, workload: Workload, read: Option<PodResult>) -> ReviewResult<Applicant> {
         let pod = match read {
             Some(pod) => pod,
             None => self.cluster.pod(&workload.namespace, &workload.pod.name).await,
         };
-        match pod.map_err(|error| self.unavailable(error))? {
+        match pod.map_err(|error| self.log_unavailable(error))? {
             Some(pod) if pod.is_running_as(&workload) => Ok(self.applicant(user, Some(workload), None)),
             _ => Err(AuthnError::Refused(TokenRefusal::PodGone)),
         }
@@ -189,8 +193,8 @@ impl Reviewer {
 
     fn applicant(&self, user: User, workload: Option<Workload>, unbound: Option<ServiceAccount>) -> Applicant {
         let User { audiences, username, uid, groups, extra } = user;
-        // A token that is only for callers without a pod administers nothing.
-        let administers = audiences.contains(&self.audience);
+        // A token with only the audience for callers without a pod may not administer.
+        let may_administer = audiences.contains(&self.audience);
         Applicant {
             caller: Arc::new(Caller {
                 issuer: self.name.clone(),
@@ -200,20 +204,20 @@ impl Reviewer {
                 unbound,
                 claims: serde_json::Map::new(),
             }),
-            user: administers.then(|| Arc::new(ReviewedUser { username, uid, groups, extra })),
+            user: may_administer.then(|| Arc::new(ReviewedUser { username, uid, groups, extra })),
         }
     }
 
-    fn unavailable(&self, error: ClusterError) -> AuthnError {
-        let (authenticator, ClusterError::Unavailable(trouble)) = (&*self.name, error);
-        if trouble == CallFailure::Credentials {
+    fn log_unavailable(&self, error: ClusterError) -> AuthnError {
+        let (authenticator, ClusterError::Unavailable(failure)) = (&*self.name, error);
+        if failure == CallFailure::Credentials {
             tracing::error!(
                 authenticator,
-                trouble = trouble.as_str(),
+                trouble = failure.as_str(),
                 "the API server rejects the broker's credentials or RBAC; no token can be reviewed"
             );
         } else {
-            tracing::warn!(authenticator, trouble = trouble.as_str(), "a TokenReview failed");
+            tracing::warn!(authenticator, trouble = failure.as_str(), "a TokenReview failed");
         }
         AuthnError::Unavailable
     }
@@ -222,8 +226,8 @@ impl Reviewer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authn::unverified::BearerToken;
-    use crate::cluster::fake::Fake;
+    use crate::authn::unverified_token::BearerToken;
+    use crate::cluster::fake::FakeApiServer;
     use crate::metrics::Metrics;
     use base64::Engine as _;
     use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -244,15 +248,15 @@ mod tests {
         }
     }
 
-    fn token(lives: i64) -> SecretValue {
-        SecretValue::new(token_text(lives))
+    fn token(lifetime_seconds: i64) -> SecretValue {
+        SecretValue::new(token_text(lifetime_seconds))
     }
 
-    fn token_text(lives: i64) -> String {
-        with_claims(&json!({"iss": "https://own", "aud": ["claviger"], "exp": NOW + lives}))
+    fn token_text(lifetime_seconds: i64) -> String {
+        token_with_claims(&json!({"iss": "https://own", "aud": ["claviger"], "exp": NOW + lifetime_seconds}))
     }
 
-    fn with_claims(claims: &Value) -> String {
+    fn token_with_claims(claims: &Value) -> String {
         let claims = claims.to_string();
         let parts = [r#"{"alg":"RS256"}"#, claims.as_str(), "canary-signature"];
         parts.map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")
@@ -284,19 +288,19 @@ mod tests {
         .to_string()
     }
 
-    struct Desk {
+    struct Rig {
         authenticator: TokenReview,
         metrics: Arc<Metrics>,
     }
 
-    impl Desk {
-        async fn before(fake: Fake, cache_ttl: Duration) -> Self {
-            Self::of_issuer(fake, cache_ttl, None).await
+    impl Rig {
+        async fn new(fake: FakeApiServer, cache_ttl: Duration) -> Self {
+            Self::with_issuer(fake, cache_ttl, None).await
         }
 
-        async fn of_issuer(fake: Fake, cache_ttl: Duration, issuer: Option<&str>) -> Self {
+        async fn with_issuer(fake: FakeApiServer, cache_ttl: Duration, issuer: Option<&str>) -> Self {
             let metrics = Arc::new(Metrics::new(&[], &[]).unwrap());
-            let cluster = Arc::new(fake.cluster_counting(metrics.clone()).await);
+            let cluster = Arc::new(fake.cluster_with_metrics(metrics.clone()).await);
             let (audience, issuer) = ("claviger".into(), issuer.map(str::to_owned));
             let unbound_audience = Some("claviger-eso".to_owned());
             let config = config::Kubernetes { audience, unbound_audience, issuer, kubeconfig: None, cache_ttl };
@@ -305,8 +309,8 @@ mod tests {
             Self { authenticator, metrics }
         }
 
-        async fn asks(&self, token: &SecretValue) -> Answer<Arc<Caller>> {
-            let token = UnverifiedToken::read(BearerToken::new(token)).map_err(AuthnError::Refused)?;
+        async fn authenticate(&self, token: &SecretValue) -> ReviewResult<Arc<Caller>> {
+            let token = UnverifiedToken::parse(BearerToken::new(token)).map_err(AuthnError::Refused)?;
             self.authenticator.authenticate(&token, CLEAN).await
         }
 
@@ -318,43 +322,46 @@ mod tests {
         }
     }
 
-    async fn verdict(review: &str, read: (u16, &str)) -> Result<String, AuthnError> {
-        let desk = Desk::before(Fake::saying(review, read).await, Duration::ZERO).await;
-        desk.asks(&token(600)).await.map(|caller| caller.subject.clone())
+    async fn authenticate_pod(review: &str, read: (u16, &str)) -> Result<String, AuthnError> {
+        let rig = Rig::new(FakeApiServer::with_review_and_read(review, read).await, Duration::ZERO).await;
+        rig.authenticate(&token(600)).await.map(|caller| caller.subject.clone())
     }
 
     #[tokio::test]
-    async fn the_audience_the_user_and_the_pod_must_all_be_right() {
+    async fn audience_user_and_pod_are_checked() {
         let (good, running) = (review(&json!({})), pod("u"));
         let subject = "system:serviceaccount:ci:build-bot".to_owned();
-        assert_eq!(verdict(&good, (200, &running)).await, Ok(subject));
+        assert_eq!(authenticate_pod(&good, (200, &running)).await, Ok(subject));
 
         for audiences in [json!([]), json!(null), json!(["other"]), json!(["claviger2"])] {
             let refused = Err(AuthnError::Refused(TokenRefusal::WrongAudience));
-            assert_eq!(verdict(&review(&json!({"audiences": audiences})), (200, &running)).await, refused);
+            assert_eq!(authenticate_pod(&review(&json!({"audiences": audiences})), (200, &running)).await, refused);
         }
         let human = review(&json!({"user": {"username": "alice"}}));
-        assert!(matches!(verdict(&human, (200, &running)).await, Err(AuthnError::NotPodBound(_))));
+        assert!(matches!(authenticate_pod(&human, (200, &running)).await, Err(AuthnError::NotPodBound(_))));
         let bad = review(&json!({"authenticated": false}));
-        assert_eq!(verdict(&bad, (200, &running)).await, Err(AuthnError::Refused(TokenRefusal::NotAuthenticated)));
+        assert_eq!(
+            authenticate_pod(&bad, (200, &running)).await,
+            Err(AuthnError::Refused(TokenRefusal::NotAuthenticated))
+        );
 
         let gone = Err(AuthnError::Refused(TokenRefusal::PodGone));
-        assert_eq!(verdict(&good, (404, r#"{"kind":"Status","reason":"NotFound"}"#)).await, gone);
-        assert_eq!(verdict(&good, (200, &pod("other"))).await, gone);
-        assert_eq!(verdict(&good, (500, "")).await, Err(AuthnError::Unavailable));
+        assert_eq!(authenticate_pod(&good, (404, r#"{"kind":"Status","reason":"NotFound"}"#)).await, gone);
+        assert_eq!(authenticate_pod(&good, (200, &pod("other"))).await, gone);
+        assert_eq!(authenticate_pod(&good, (500, "")).await, Err(AuthnError::Unavailable));
     }
 
-    async fn applies(review: &str, read: (u16, &str)) -> Result<Applicant, AuthnError> {
-        let desk = Desk::before(Fake::saying(review, read).await, Duration::ZERO).await;
+    async fn authenticate_applicant(review: &str, read: (u16, &str)) -> Result<Applicant, AuthnError> {
+        let rig = Rig::new(FakeApiServer::with_review_and_read(review, read).await, Duration::ZERO).await;
         let token = token(600);
-        let token = UnverifiedToken::read(BearerToken::new(&token)).map_err(AuthnError::Refused)?;
-        desk.authenticator.authenticate_applicant(&token, CLEAN).await
+        let token = UnverifiedToken::parse(BearerToken::new(&token)).map_err(AuthnError::Refused)?;
+        rig.authenticator.authenticate_applicant(&token, CLEAN).await
     }
 
     #[tokio::test]
-    async fn whoever_asks_to_administer_need_not_be_a_pod_but_a_pod_must_be_at_work() {
+    async fn an_administrator_need_not_be_a_pod_but_a_pod_must_be_running() {
         let user = json!({"username": "alice", "uid": "7", "groups": ["a"], "extra": {"k": ["v"]}});
-        let alice = applies(&review(&json!({"user": user})), (404, "")).await.expect("alice");
+        let alice = authenticate_applicant(&review(&json!({"user": user})), (404, "")).await.expect("alice");
         let expected = ReviewedUser {
             username: "alice".into(),
             uid: "7".into(),
@@ -365,68 +372,94 @@ mod tests {
         assert_eq!(alice.caller.workload, None);
 
         let pod_bound = review(&json!({}));
-        assert!(applies(&pod_bound, (200, &pod("u"))).await.expect("at work").caller.workload.is_some());
+        assert!(authenticate_applicant(&pod_bound, (200, &pod("u"))).await.expect("at work").caller.workload.is_some());
         let gone = Some(AuthnError::Refused(TokenRefusal::PodGone));
-        assert_eq!(applies(&pod_bound, (200, &pod("other"))).await.err(), gone);
-        let half = json!({"username": "system:serviceaccount:ci:build-bot",
+        assert_eq!(authenticate_applicant(&pod_bound, (200, &pod("other"))).await.err(), gone);
+        let incomplete = json!({"username": "system:serviceaccount:ci:build-bot",
             "extra": {"authentication.kubernetes.io/pod-name": ["build-1"]}});
-        let half = applies(&review(&json!({"user": half})), (200, &pod("u"))).await.err();
-        assert!(matches!(half, Some(AuthnError::NotPodBound(_))), "{half:?}");
-        let elsewhere = review(&json!({"user": user, "audiences": ["other"]}));
+        let incomplete = authenticate_applicant(&review(&json!({"user": incomplete})), (200, &pod("u"))).await.err();
+        assert!(matches!(incomplete, Some(AuthnError::NotPodBound(_))), "{incomplete:?}");
+        let wrong_audience = review(&json!({"user": user, "audiences": ["other"]}));
         let refused = Some(AuthnError::Refused(TokenRefusal::WrongAudience));
-        assert_eq!(applies(&elsewhere, (404, "")).await.err(), refused);
+        assert_eq!(authenticate_applicant(&wrong_audience, (404, "")).await.err(), refused);
     }
 
-    /// A token that claims to be bound to this pod, and the requests that it causes.
-    async fn claiming(namespace: &str, name: &str, fake: Fake) -> (Answer<Arc<Caller>>, Vec<String>) {
-        let seen = fake.seen();
+    /// Authenticates a token that claims to be bound to this pod. Returns the result, and the requests that it causes.
+    async fn authenticate_claiming(
+        namespace: &str,
+        name: &str,
+        fake: FakeApiServer,
+    ) -> (ReviewResult<Arc<Caller>>, Vec<String>) {
+        let requests = fake.requests();
         let claims = json!({"aud": ["claviger"], "exp": NOW + 600,
             "kubernetes.io": {"namespace": namespace, "pod": {"name": name, "uid": "u"}}});
-        let desk = Desk::before(fake, Duration::ZERO).await;
-        let answer = desk.asks(&SecretValue::new(with_claims(&claims))).await;
-        (answer, seen.lines())
+        let rig = Rig::new(fake, Duration::ZERO).await;
+        let result = rig.authenticate(&SecretValue::new(token_with_claims(&claims))).await;
+        (result, requests.lines())
     }
 
     const REVIEW: &str = "POST /apis/authentication.k8s.io/v1/tokenreviews HTTP/1.1";
-    const OF_THE_REVIEW: &str = "GET /api/v1/namespaces/ci/pods/build-1 HTTP/1.1";
+    const POD_OF_REVIEW: &str = "GET /api/v1/namespaces/ci/pods/build-1 HTTP/1.1";
 
     #[tokio::test]
-    async fn the_claimed_pod_is_read_beside_the_review_and_counts_only_if_it_is_the_reviewed_one() {
+    async fn the_claimed_pod_is_read_with_the_review_and_used_only_if_it_is_the_reviewed_one() {
         let good = review(&json!({}));
-        let (answer, seen) = claiming("ci", "build-1", Fake::saying(&good, (200, &pod("u"))).await).await;
-        assert!(answer.is_ok());
-        assert_eq!(seen, [OF_THE_REVIEW, REVIEW], "the pod is read once");
-        let (answer, _) = claiming("ci", "build-1", Fake::saying(&good, (200, &pod("other"))).await).await;
-        assert_eq!(answer, Err(AuthnError::Refused(TokenRefusal::PodGone)));
+        let (result, requests) =
+            authenticate_claiming("ci", "build-1", FakeApiServer::with_review_and_read(&good, (200, &pod("u"))).await)
+                .await;
+        assert!(result.is_ok());
+        assert_eq!(requests, [POD_OF_REVIEW, REVIEW], "the pod is read once");
+        let (result, _) = authenticate_claiming(
+            "ci",
+            "build-1",
+            FakeApiServer::with_review_and_read(&good, (200, &pod("other"))).await,
+        )
+        .await;
+        assert_eq!(result, Err(AuthnError::Refused(TokenRefusal::PodGone)));
 
         for (namespace, name) in [("other", "build-1"), ("ci", "build-2")] {
-            let (answer, seen) = claiming(namespace, name, Fake::saying(&good, (200, &pod("u"))).await).await;
-            assert!(answer.is_ok(), "the pod of the review is read");
-            assert!(seen.len() == 3 && seen.iter().any(|line| line == OF_THE_REVIEW), "{seen:?}");
+            let (result, requests) = authenticate_claiming(
+                namespace,
+                name,
+                FakeApiServer::with_review_and_read(&good, (200, &pod("u"))).await,
+            )
+            .await;
+            assert!(result.is_ok(), "the pod of the review is read");
+            assert!(requests.len() == 3 && requests.iter().any(|line| line == POD_OF_REVIEW), "{requests:?}");
         }
         for (namespace, name) in [("..", "build-1"), ("ci", "a/b"), ("ci", "a b"), ("", "")] {
-            let (answer, seen) = claiming(namespace, name, Fake::saying(&good, (200, &pod("u"))).await).await;
-            assert!(answer.is_ok());
-            assert_eq!(seen, [OF_THE_REVIEW, REVIEW], "no name of a pod: {namespace} {name}");
+            let (result, requests) = authenticate_claiming(
+                namespace,
+                name,
+                FakeApiServer::with_review_and_read(&good, (200, &pod("u"))).await,
+            )
+            .await;
+            assert!(result.is_ok());
+            assert_eq!(requests, [POD_OF_REVIEW, REVIEW], "no name of a pod: {namespace} {name}");
         }
     }
 
     #[tokio::test]
     async fn a_refusal_does_not_wait_for_the_claimed_pod() {
         let bad = review(&json!({"authenticated": false}));
-        let (answer, seen) = claiming("ci", "build-1", Fake::only_reviewing(&bad).await).await;
-        assert_eq!(answer, Err(AuthnError::Refused(TokenRefusal::NotAuthenticated)));
-        assert!(seen.iter().any(|line| line == REVIEW));
-        // A token that the review accepts is not accepted without an answer about the pod.
-        let (good, fake) = (review(&json!({})), Fake::only_reviewing(&review(&json!({}))).await);
+        let (result, requests) = authenticate_claiming("ci", "build-1", FakeApiServer::with_review(&bad).await).await;
+        assert_eq!(result, Err(AuthnError::Refused(TokenRefusal::NotAuthenticated)));
+        assert!(requests.iter().any(|line| line == REVIEW));
+        // A token that the review accepts is not accepted before the pod is read.
+        let (good, fake) = (review(&json!({})), FakeApiServer::with_review(&review(&json!({}))).await);
         tokio::time::pause();
-        assert_eq!(claiming("ci", "build-1", fake).await.0, Err(AuthnError::Unavailable));
+        assert_eq!(authenticate_claiming("ci", "build-1", fake).await.0, Err(AuthnError::Unavailable));
         tokio::time::resume();
-        assert!(claiming("ci", "build-1", Fake::saying(&good, (200, &pod("u"))).await).await.0.is_ok());
+        assert!(
+            authenticate_claiming("ci", "build-1", FakeApiServer::with_review_and_read(&good, (200, &pod("u"))).await)
+                .await
+                .0
+                .is_ok()
+        );
     }
 
     #[tokio::test]
-    async fn a_token_without_a_pod_is_admitted_only_with_its_own_audience_and_only_of_a_service_account() {
+    async fn a_service_account_token_without_a_pod_is_admitted_only_with_its_audience() {
         let (ours, eso) = ("claviger", "claviger-eso");
         for (audiences, username, admitted) in [
             (json!([eso]), "system:serviceaccount:ci:build-bot", true),
@@ -437,10 +470,10 @@ mod tests {
         ] {
             let user =
                 json!({"username": username, "extra": {"authentication.kubernetes.io/credential-id": ["JTI=1"]}});
-            let answer = review(&json!({"audiences": audiences, "user": user}));
-            let desk = Desk::before(Fake::saying(&answer, (404, "")).await, Duration::ZERO).await;
-            let token = SecretValue::new(with_claims(&json!({"aud": audiences, "exp": NOW + 600})));
-            match desk.asks(&token).await {
+            let result = review(&json!({"audiences": audiences, "user": user}));
+            let rig = Rig::new(FakeApiServer::with_review_and_read(&result, (404, "")).await, Duration::ZERO).await;
+            let token = SecretValue::new(token_with_claims(&json!({"aud": audiences, "exp": NOW + 600})));
+            match rig.authenticate(&token).await {
                 Ok(caller) => {
                     assert!(admitted, "{audiences} {username}");
                     assert_eq!((caller.service_account(), &caller.workload), (Some(("ci", "build-bot")), &None));
@@ -454,72 +487,75 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_of_a_pod_stays_the_pods_with_either_audience_and_only_ours_administers() {
-        for (audiences, administers) in [(json!(["claviger-eso"]), false), (json!(["claviger", "claviger-eso"]), true)]
+    async fn a_pod_token_is_accepted_with_either_audience_but_administers_only_with_the_main_one() {
+        for (audiences, may_administer) in
+            [(json!(["claviger-eso"]), false), (json!(["claviger", "claviger-eso"]), true)]
         {
-            let answer = review(&json!({"audiences": audiences}));
-            let desk = Desk::before(Fake::saying(&answer, (200, &pod("u"))).await, Duration::ZERO).await;
-            let token = SecretValue::new(with_claims(&json!({"aud": audiences, "exp": NOW + 600})));
-            let token = UnverifiedToken::read(BearerToken::new(&token)).expect("a token");
-            let applicant = desk.authenticator.authenticate_applicant(&token, CLEAN).await.expect("at work");
+            let result = review(&json!({"audiences": audiences}));
+            let rig =
+                Rig::new(FakeApiServer::with_review_and_read(&result, (200, &pod("u"))).await, Duration::ZERO).await;
+            let token = SecretValue::new(token_with_claims(&json!({"aud": audiences, "exp": NOW + 600})));
+            let token = UnverifiedToken::parse(BearerToken::new(&token)).expect("a token");
+            let applicant = rig.authenticator.authenticate_applicant(&token, CLEAN).await.expect("at work");
             assert!(applicant.caller.workload.is_some() && applicant.caller.unbound.is_none(), "{audiences}");
-            assert_eq!(applicant.user.is_some(), administers, "{audiences}");
+            assert_eq!(applicant.user.is_some(), may_administer, "{audiences}");
         }
     }
 
     #[tokio::test]
-    async fn one_review_serves_both_purposes_and_still_builds_nothing_without_a_pod() {
-        let fake = Fake::saying(&review(&json!({"user": {"username": "alice"}})), (404, "")).await;
-        let (desk, token) = (Desk::before(fake, Duration::from_secs(10)).await, token(600));
-        let unverified = UnverifiedToken::read(BearerToken::new(&token)).expect("a token");
-        assert!(desk.authenticator.authenticate_applicant(&unverified, CLEAN).await.is_ok());
-        assert!(matches!(desk.asks(&token).await, Err(AuthnError::NotPodBound(_))));
-        assert!(desk.authenticator.cached(BearerToken::new(&token).fingerprint()).await.is_some());
-        assert_eq!(desk.reviews(), "1");
+    async fn one_review_serves_builds_and_administration_but_a_build_needs_a_pod() {
+        let fake =
+            FakeApiServer::with_review_and_read(&review(&json!({"user": {"username": "alice"}})), (404, "")).await;
+        let (rig, token) = (Rig::new(fake, Duration::from_secs(10)).await, token(600));
+        let unverified = UnverifiedToken::parse(BearerToken::new(&token)).expect("a token");
+        assert!(rig.authenticator.authenticate_applicant(&unverified, CLEAN).await.is_ok());
+        assert!(matches!(rig.authenticate(&token).await, Err(AuthnError::NotPodBound(_))));
+        assert!(rig.authenticator.cached(BearerToken::new(&token).fingerprint()).await.is_some());
+        assert_eq!(rig.reviews(), "1");
     }
 
     #[tokio::test]
-    async fn nothing_is_believed_beyond_the_tokens_own_end() {
-        for (lives, ttl, believed) in [(3, 10, 3), (600, 10, 10), (3, 0, 0)] {
-            let fake = Fake::saying(&review(&json!({})), (200, &pod("u"))).await;
-            let (desk, token) = (Desk::before(fake, Duration::from_secs(ttl)).await, token(lives));
-            assert!(desk.asks(&token).await.is_ok());
-            if believed > 0 {
+    async fn an_identity_is_not_cached_beyond_the_expiry_of_its_token() {
+        for (lifetime_seconds, ttl, cached_seconds) in [(3, 10, 3), (600, 10, 10), (3, 0, 0)] {
+            let fake = FakeApiServer::with_review_and_read(&review(&json!({})), (200, &pod("u"))).await;
+            let (rig, token) = (Rig::new(fake, Duration::from_secs(ttl)).await, token(lifetime_seconds));
+            assert!(rig.authenticate(&token).await.is_ok());
+            if cached_seconds > 0 {
                 tokio::time::pause();
-                tokio::time::advance(Duration::from_secs(believed - 1)).await;
+                tokio::time::advance(Duration::from_secs(cached_seconds - 1)).await;
                 tokio::time::resume();
-                assert!(desk.asks(&token).await.is_ok());
-                assert_eq!(desk.reviews(), "1", "{lives} {ttl}");
+                assert!(rig.authenticate(&token).await.is_ok());
+                assert_eq!(rig.reviews(), "1", "{lifetime_seconds} {ttl}");
             }
             tokio::time::pause();
             tokio::time::advance(Duration::from_secs(1)).await;
             tokio::time::resume();
-            assert!(desk.asks(&token).await.is_ok());
-            assert_eq!(desk.reviews(), "2", "{lives} {ttl}");
+            assert!(rig.authenticate(&token).await.is_ok());
+            assert_eq!(rig.reviews(), "2", "{lifetime_seconds} {ttl}");
         }
     }
 
     #[tokio::test]
-    async fn what_is_not_ours_costs_no_call() {
-        let desk = Desk::before(Fake::absent().await, Duration::ZERO).await;
-        assert_eq!(desk.asks(&token(-60)).await, Err(AuthnError::Refused(TokenRefusal::Expired)));
-        assert_eq!(desk.reviews(), "0");
-        assert_eq!(desk.asks(&token(600)).await, Err(AuthnError::Unavailable));
-        assert_eq!(desk.reviews(), "1");
+    async fn an_expired_token_causes_no_call() {
+        let rig = Rig::new(FakeApiServer::unreachable().await, Duration::ZERO).await;
+        assert_eq!(rig.authenticate(&token(-60)).await, Err(AuthnError::Refused(TokenRefusal::Expired)));
+        assert_eq!(rig.reviews(), "0");
+        assert_eq!(rig.authenticate(&token(600)).await, Err(AuthnError::Unavailable));
+        assert_eq!(rig.reviews(), "1");
     }
 
     #[tokio::test]
-    async fn a_token_of_another_issuer_costs_no_call() {
-        let fake = Fake::saying(&review(&json!({})), (200, &pod("u"))).await;
-        let desk = Desk::of_issuer(fake, Duration::ZERO, Some("https://own")).await;
+    async fn a_token_of_another_issuer_causes_no_call() {
+        let fake = FakeApiServer::with_review_and_read(&review(&json!({})), (200, &pod("u"))).await;
+        let rig = Rig::with_issuer(fake, Duration::ZERO, Some("https://own")).await;
         let unknown = Err(AuthnError::Refused(TokenRefusal::UnknownIssuer));
         for iss in [json!("https://other"), json!("https://own/"), json!(""), json!(null), json!(["https://own"])] {
-            let token = with_claims(&json!({"iss": iss, "aud": ["claviger"], "exp": NOW + 600}));
-            assert_eq!(desk.asks(&SecretValue::new(token)).await, unknown, "{iss}");
+            let token = token_with_claims(&json!({"iss": iss, "aud": ["claviger"], "exp": NOW + 600}));
+            assert_eq!(rig.authenticate(&SecretValue::new(token)).await, unknown, "{iss}");
         }
-        assert_eq!(desk.reviews(), "0");
-        assert!(desk.asks(&token(600)).await.is_ok());
-        assert_eq!(desk.reviews(), "1");
+        assert_eq!(rig.reviews(), "0");
+        assert!(rig.authenticate(&token(600)).await.is_ok());
+        assert_eq!(rig.reviews(), "1");
     }
 
     #[derive(Clone, Default)]
@@ -536,7 +572,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_log_has_the_token_even_with_everything_at_trace() {
+    async fn tokens_are_not_logged_even_at_trace() {
         let (log, token, text) = (Log::default(), token(600), token_text(600));
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -551,19 +587,19 @@ mod tests {
         let quoting = format!("{{\"kind\":\"Status\",\"message\":\"{text}\"}}");
         let good = (review(&json!({})), pod("u"));
         for fake in [
-            Fake::saying(&good.0, (200, &good.1)).await,
-            Fake::saying(&good.0, (500, &quoting)).await,
-            Fake::answering(201, &quoting).await,
-            Fake::answering(403, &quoting).await,
-            Fake::absent().await,
+            FakeApiServer::with_review_and_read(&good.0, (200, &good.1)).await,
+            FakeApiServer::with_review_and_read(&good.0, (500, &quoting)).await,
+            FakeApiServer::responding(201, &quoting).await,
+            FakeApiServer::responding(403, &quoting).await,
+            FakeApiServer::unreachable().await,
         ] {
-            let _ = Desk::before(fake, Duration::ZERO).await.asks(&token).await;
+            let _ = Rig::new(fake, Duration::ZERO).await.authenticate(&token).await;
         }
         let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        assert!(log.contains("credentials") && log.contains("requesting"), "ours and kube's lines are there: {log}");
-        for spelling in [&text, &STANDARD.encode(&text), &URL_SAFE_NO_PAD.encode(&text)] {
-            assert!(!log.contains(spelling.as_str()));
+        assert!(log.contains("credentials") && log.contains("requesting"), "lines of Claviger and of kube: {log}");
+        for encoding in [&text, &STANDARD.encode(&text), &URL_SAFE_NO_PAD.encode(&text)] {
+            assert!(!log.contains(encoding.as_str()));
         }
-        assert!(!log.contains("canary-own-token"), "nor our own token");
+        assert!(!log.contains("canary-own-token"), "the broker's own token");
     }
 }

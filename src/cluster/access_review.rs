@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 const PATH: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
 /// The response repeats the request with the user's groups and extra fields, and adds a reason.
-const MAX_ANSWER_BYTES: usize = 1 << 20;
+const MAX_RESPONSE_BYTES: usize = 1 << 20;
 
 /// The action that is reviewed: `resourceAttributes` of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -71,11 +71,11 @@ impl Cluster {
         // Uses the limit of reads, because forged tokens may exhaust the limit of reviews, and this user is already
         // authenticated.
         let _slot = self.reads.enter(deadline).await?;
-        let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await?;
-        if !answer.status.is_success() {
-            return Err(answer.unexpected_status().into());
+        let response = self.exchange(request, MAX_RESPONSE_BYTES, deadline).await?;
+        if !response.status.is_success() {
+            return Err(response.unexpected_status().into());
         }
-        let review: ReviewResponse = answer.decode()?;
+        let review: ReviewResponse = response.decode()?;
         if review.kind != "SubjectAccessReview" {
             return Err(CallFailure::Malformed.into());
         }
@@ -106,14 +106,14 @@ fn decision(status: &SubjectAccessReviewStatus) -> AccessDecision {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::fake::Fake;
+    use crate::cluster::fake::FakeApiServer;
 
     const ACTION: ResourceAttributes<'static> =
         ResourceAttributes { group: "claviger.dev", resource: "policies", verb: "get", name: Some("a") };
 
     async fn review(status: u16, body: &str) -> Result<AccessDecision, ClusterError> {
         let user = ReviewedUser { username: "alice".into(), ..ReviewedUser::default() };
-        Fake::answering(status, body).await.cluster().await.access_review(&user, ACTION).await
+        FakeApiServer::responding(status, body).await.cluster().await.access_review(&user, ACTION).await
     }
 
     #[tokio::test]

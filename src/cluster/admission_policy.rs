@@ -29,7 +29,7 @@ const VERSION_LABEL: &str = "app.kubernetes.io/version";
 const ALLOWED_USERS_VARIABLE: &str = "makers";
 const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
 /// Above etcd's limit for one object.
-const MAX_ANSWER_BYTES: usize = 4 << 20;
+const MAX_RESPONSE_BYTES: usize = 4 << 20;
 /// API group and resource of every object between a pod and its run.
 const PROTECTED_RESOURCES: [(&str, &str); 3] =
     [("", "pods"), ("tekton.dev", "taskruns"), ("tekton.dev", "pipelineruns")];
@@ -66,11 +66,11 @@ impl Cluster {
         let request = Request::get(format!("{GROUP}/{resource}/{NAME}"));
         let request = request.body(Vec::new()).map_err(|_| CallFailure::Malformed)?;
         let _slot = self.reads.enter(deadline).await?;
-        let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await?;
-        match answer.status {
-            StatusCode::OK => Ok(Some(answer.decode()?)),
-            StatusCode::NOT_FOUND if is_absent(&answer, GROUP) => Ok(None),
-            _ => Err(answer.unexpected_status().into()),
+        let response = self.exchange(request, MAX_RESPONSE_BYTES, deadline).await?;
+        match response.status {
+            StatusCode::OK => Ok(Some(response.decode()?)),
+            StatusCode::NOT_FOUND if is_absent(&response, GROUP) => Ok(None),
+            _ => Err(response.unexpected_status().into()),
         }
     }
 }
@@ -171,7 +171,7 @@ fn matches_annotated_digest(policy: &ValidatingAdmissionPolicy, expression: &str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::fake::Fake;
+    use crate::cluster::fake::FakeApiServer;
     use serde_json::{Value, json};
 
     fn policy() -> Value {
@@ -285,12 +285,13 @@ mod tests {
     async fn the_policy_is_absent_if_it_or_its_api_does_not_exist() {
         let not_found = r#"{"kind":"Status","reason":"NotFound"}"#;
         for body in [not_found, "404 page not found\n"] {
-            let found = Fake::answering(404, body).await.cluster().await.admission_policy().await;
+            let found = FakeApiServer::responding(404, body).await.cluster().await.admission_policy().await;
             assert_eq!(found, Ok(AdmissionPolicyStatus { state: State::Absent, version: None }), "{body}");
         }
-        let refused = Fake::answering(403, not_found).await.cluster().await.admission_policy().await;
+        let refused = FakeApiServer::responding(403, not_found).await.cluster().await.admission_policy().await;
         assert_eq!(refused, Err(ClusterError::Unavailable(CallFailure::Credentials)));
-        let wrong = Fake::answering(200, &policy().to_string()).await.cluster().await.admission_policy().await;
+        let wrong =
+            FakeApiServer::responding(200, &policy().to_string()).await.cluster().await.admission_policy().await;
         assert_eq!(wrong, Err(ClusterError::Unavailable(CallFailure::Malformed)), "the binding is of another kind");
     }
 }

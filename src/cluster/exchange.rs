@@ -16,8 +16,8 @@ use tokio::time::{Instant, timeout_at};
 /// pod together fit into the request timeout.
 pub const DEADLINE: Duration = Duration::from_secs(5);
 
-/// The answer of the API server.
-pub struct Answer {
+/// The response of the API server.
+pub struct ApiResponse {
     /// The status.
     pub status: StatusCode,
     /// The server's time, with a resolution of one second.
@@ -25,7 +25,7 @@ pub struct Answer {
     pub(super) body: Vec<u8>,
 }
 
-impl Answer {
+impl ApiResponse {
     /// Decodes the body, which must be one JSON object. Fields that `T` lacks are ignored.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl Cluster {
         mut request: Request<Vec<u8>>,
         max_bytes: usize,
         deadline: Instant,
-    ) -> Result<Answer, CallFailure> {
+    ) -> Result<ApiResponse, CallFailure> {
         if let Some(value) = traces::traceparent().and_then(|value| HeaderValue::try_from(value).ok()) {
             request.headers_mut().insert("traceparent", value);
         }
@@ -72,7 +72,7 @@ impl Cluster {
             request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
         }
         let exchange = async {
-            let answer =
+            let response =
                 connection.client.send(request.map(kube::client::Body::from)).await.map_err(|error| match error {
                     // The broker's token file or credential plugin failed; nothing was sent.
                     kube::Error::Auth(_) => CallFailure::Credentials,
@@ -80,11 +80,11 @@ impl Cluster {
                         ConnectFailure::from_error(&error).map_or(CallFailure::Connection, CallFailure::Unconnected)
                     }
                 })?;
-            let status = answer.status();
-            let date = answer.headers().get(header::DATE).and_then(|date| date.to_str().ok());
+            let status = response.status();
+            let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
             let date = date.and_then(|date| rfc2822::DateTimeParser::new().parse_timestamp(date).ok());
-            match Limited::new(answer.into_body(), max_bytes).collect().await {
-                Ok(body) => Ok(Answer { status, date, body: body.to_bytes().into() }),
+            match Limited::new(response.into_body(), max_bytes).collect().await {
+                Ok(body) => Ok(ApiResponse { status, date, body: body.to_bytes().into() }),
                 Err(error) if error.is::<LengthLimitError>() => Err(CallFailure::TooLarge),
                 Err(_) => Err(CallFailure::Connection),
             }

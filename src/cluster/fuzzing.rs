@@ -1,7 +1,7 @@
 //! Entry points for fuzz targets, which parse responses of the API server.
 
 use super::error::ClusterError;
-use super::exchange::Answer;
+use super::exchange::ApiResponse;
 use super::object;
 use super::tekton::{self, PipelineRun, TaskRun};
 use super::token_review::{self, Review};
@@ -9,30 +9,35 @@ use http::StatusCode;
 
 const TEKTON: &str = "/apis/tekton.dev/v1";
 
-fn answer(status: u16, body: &[u8]) -> Answer {
-    Answer { status: StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT), date: None, body: body.to_vec() }
+fn response(status: u16, body: &[u8]) -> ApiResponse {
+    ApiResponse {
+        status: StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT),
+        date: None,
+        body: body.to_vec(),
+    }
 }
 
-/// Parses the answer to a `TokenReview`.
+/// Parses the response to a `TokenReview`.
 ///
 /// # Errors
 /// See [`ClusterError`].
 pub fn token_review(status: u16, body: &[u8]) -> Result<Review, ClusterError> {
-    token_review::read(&answer(status, body))
+    token_review::parse_review(&response(status, body))
 }
 
-/// Parses the answer to the GET of a `TaskRun`.
+/// Parses the response to the GET of a `TaskRun`.
 ///
 /// # Errors
 /// See [`ClusterError`].
 pub fn task_run(status: u16, body: &[u8]) -> Result<Option<TaskRun>, ClusterError> {
-    Ok(object::read(&answer(status, body), TEKTON, "TaskRun")?.map(|object| tekton::task_run("run", object)))
+    Ok(object::parse_object(&response(status, body), TEKTON, "TaskRun")?.map(|object| tekton::task_run("run", object)))
 }
 
-/// Parses the answer to the GET of a `PipelineRun`.
+/// Parses the response to the GET of a `PipelineRun`.
 ///
 /// # Errors
 /// See [`ClusterError`].
 pub fn pipeline_run(status: u16, body: &[u8]) -> Result<Option<PipelineRun>, ClusterError> {
-    Ok(object::read(&answer(status, body), TEKTON, "PipelineRun")?.map(|object| tekton::pipeline_run("run", object)))
+    Ok(object::parse_object(&response(status, body), TEKTON, "PipelineRun")?
+        .map(|object| tekton::pipeline_run("run", object)))
 }

@@ -2,7 +2,7 @@
 
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
-use super::exchange::{Answer, DEADLINE};
+use super::exchange::{ApiResponse, DEADLINE};
 use super::review_request::review_request;
 use http::{Request, StatusCode};
 use jiff::Timestamp;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 /// Sufficient for the `OpenAPI` document of one API group version.
-const MAX_ANSWER_BYTES: usize = 8 << 20;
+const MAX_RESPONSE_BYTES: usize = 8 << 20;
 
 /// A right that the broker may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -75,11 +75,11 @@ impl Cluster {
     pub async fn is_allowed(&self, access: OwnAccess<'_>) -> Result<bool, ClusterError> {
         let spec = Spec { resource_attributes: access };
         let request = review_request(REVIEWS, "authorization.k8s.io/v1", "SelfSubjectAccessReview", spec)?;
-        let answer = self.send(request).await?;
-        if !answer.status.is_success() {
-            return Err(answer.unexpected_status().into());
+        let response = self.send(request).await?;
+        if !response.status.is_success() {
+            return Err(response.unexpected_status().into());
         }
-        let reviewed: ReviewResponse = answer.decode()?;
+        let reviewed: ReviewResponse = response.decode()?;
         Ok(reviewed.status.allowed && reviewed.status.denied != Some(true))
     }
 
@@ -88,11 +88,11 @@ impl Cluster {
     /// # Errors
     /// The API server gives no usable response.
     pub async fn served_versions(&self, group: &str) -> Result<Vec<String>, ClusterError> {
-        let answer = self.send(get(&format!("/apis/{group}"))?).await?;
-        match answer.status {
-            StatusCode::OK => Ok(answer.decode::<Group>()?.versions.into_iter().map(|one| one.version).collect()),
+        let response = self.send(get(&format!("/apis/{group}"))?).await?;
+        match response.status {
+            StatusCode::OK => Ok(response.decode::<Group>()?.versions.into_iter().map(|one| one.version).collect()),
             StatusCode::NOT_FOUND => Ok(Vec::new()),
-            _ => Err(answer.unexpected_status().into()),
+            _ => Err(response.unexpected_status().into()),
         }
     }
 
@@ -101,11 +101,11 @@ impl Cluster {
     /// # Errors
     /// The API server gives no usable response.
     pub async fn description(&self, group_version: &str) -> Result<Option<Value>, ClusterError> {
-        let answer = self.send(get(&format!("/openapi/v3/apis/{group_version}"))?).await?;
-        match answer.status {
-            StatusCode::OK => Ok(Some(answer.decode()?)),
+        let response = self.send(get(&format!("/openapi/v3/apis/{group_version}"))?).await?;
+        match response.status {
+            StatusCode::OK => Ok(Some(response.decode()?)),
             StatusCode::NOT_FOUND => Ok(None),
-            _ => Err(answer.unexpected_status().into()),
+            _ => Err(response.unexpected_status().into()),
         }
     }
 
@@ -115,14 +115,14 @@ impl Cluster {
     /// The API server gives no usable response.
     pub async fn served_time(&self) -> Result<Option<ServedTime>, ClusterError> {
         let started_at = Instant::now();
-        let answer = self.send(get("/version")?).await?;
-        Ok(answer.date.map(|time| ServedTime { time, within: started_at.elapsed() }))
+        let response = self.send(get("/version")?).await?;
+        Ok(response.date.map(|time| ServedTime { time, within: started_at.elapsed() }))
     }
 
-    async fn send(&self, request: Request<Vec<u8>>) -> Result<Answer, ClusterError> {
+    async fn send(&self, request: Request<Vec<u8>>) -> Result<ApiResponse, ClusterError> {
         let deadline = Instant::now() + DEADLINE;
         let _slot = self.reads.enter(deadline).await?;
-        Ok(self.exchange(request, MAX_ANSWER_BYTES, deadline).await?)
+        Ok(self.exchange(request, MAX_RESPONSE_BYTES, deadline).await?)
     }
 }
 

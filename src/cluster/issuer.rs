@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 const PATH: &str = "/.well-known/openid-configuration";
-const MAX_ANSWER_BYTES: usize = 64 << 10;
+const MAX_RESPONSE_BYTES: usize = 64 << 10;
 
 #[derive(Deserialize)]
 struct Discovery {
@@ -26,21 +26,21 @@ impl Cluster {
         let deadline = Instant::now() + DEADLINE;
         let request = Request::get(PATH).body(Vec::new()).map_err(|_| CallFailure::Malformed)?;
         let _slot = self.reads.enter(deadline).await?;
-        let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await?;
-        if answer.status != StatusCode::OK {
-            return Err(answer.unexpected_status().into());
+        let response = self.exchange(request, MAX_RESPONSE_BYTES, deadline).await?;
+        if response.status != StatusCode::OK {
+            return Err(response.unexpected_status().into());
         }
-        Ok(answer.decode::<Discovery>()?.issuer)
+        Ok(response.decode::<Discovery>()?.issuer)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::fake::Fake;
+    use crate::cluster::fake::FakeApiServer;
 
     async fn issuer(status: u16, body: &str) -> Result<String, ClusterError> {
-        Fake::answering(status, body).await.cluster().await.issuer().await
+        FakeApiServer::responding(status, body).await.cluster().await.issuer().await
     }
 
     #[tokio::test]

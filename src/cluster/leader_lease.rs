@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const GROUP: &str = "/apis/coordination.k8s.io/v1";
-const MAX_ANSWER_BYTES: usize = 1 << 20;
+const MAX_RESPONSE_BYTES: usize = 1 << 20;
 /// How long a replica holds the lease after its last renewal.
 const LEASE_DURATION: Duration = Duration::from_secs(15);
 /// Interval between renewals.
@@ -144,11 +144,11 @@ impl LeaderLease {
 
     async fn read(&self) -> Result<Option<LeaseObject>, ClusterError> {
         let request = Request::get(format!("{}/{}", self.path()?, self.name)).body(Vec::new());
-        let answer = self.send(request.map_err(|_| CallFailure::Malformed)?).await?;
-        match answer.status {
-            StatusCode::OK => Ok(Some(answer.decode()?)),
+        let response = self.send(request.map_err(|_| CallFailure::Malformed)?).await?;
+        match response.status {
+            StatusCode::OK => Ok(Some(response.decode()?)),
             StatusCode::NOT_FOUND => Ok(None),
-            _ => Err(answer.unexpected_status().into()),
+            _ => Err(response.unexpected_status().into()),
         }
     }
 
@@ -160,18 +160,18 @@ impl LeaderLease {
         }
         let body = serde_json::to_vec(object).map_err(|_| CallFailure::Malformed)?;
         let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
-        let answer = self.send(request.body(body).map_err(|_| CallFailure::Malformed)?).await?;
-        match answer.status {
+        let response = self.send(request.body(body).map_err(|_| CallFailure::Malformed)?).await?;
+        match response.status {
             StatusCode::OK | StatusCode::CREATED => Ok(true),
             StatusCode::CONFLICT => Ok(false),
-            _ => Err(answer.unexpected_status().into()),
+            _ => Err(response.unexpected_status().into()),
         }
     }
 
-    async fn send(&self, request: Request<Vec<u8>>) -> Result<super::exchange::Answer, ClusterError> {
+    async fn send(&self, request: Request<Vec<u8>>) -> Result<super::exchange::ApiResponse, ClusterError> {
         let deadline = Instant::now() + DEADLINE;
         let _slot = self.cluster.reads.enter(deadline).await?;
-        Ok(self.cluster.exchange(request, MAX_ANSWER_BYTES, deadline).await?)
+        Ok(self.cluster.exchange(request, MAX_RESPONSE_BYTES, deadline).await?)
     }
 }
 

@@ -1,8 +1,8 @@
-//! GET of one object: the fields that all kinds share, and the meaning of a 404.
+//! Reads of one object of a namespace: the fields that all kinds share, and which 404 responses mean that it does not exist.
 
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
-use super::exchange::{Answer, DEADLINE};
+use super::exchange::{ApiResponse, DEADLINE};
 use super::name::is_object_name;
 use http::{Request, StatusCode};
 use jiff::{SignedDuration, Timestamp};
@@ -13,11 +13,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Above etcd's limit for one object.
-const MAX_ANSWER_BYTES: usize = 4 << 20;
-/// The API server's answer for an unknown group, version or resource. Go's default mux and proxies without a
-/// backend give the same answer, so it is accepted only for kinds that a cluster may lack.
+const MAX_RESPONSE_BYTES: usize = 4 << 20;
+/// The API server's response for an unknown group, version or resource. Go's default mux and proxies without a
+/// backend send the same body, so it is accepted only for kinds that a cluster may lack.
 const NOT_SERVED: &[u8] = b"404 page not found";
-/// API groups that may be missing: Tekton's if it is not installed, and the second before Kubernetes 1.30.
+/// API groups that a cluster may lack: Tekton's without Tekton, and the second before Kubernetes 1.30.
 const OPTIONAL_GROUPS: [&str; 2] = ["/apis/tekton.dev/", "/apis/admissionregistration.k8s.io/"];
 
 /// The JSON of an object. The API server omits empty fields.
@@ -51,11 +51,10 @@ pub(super) struct Metadata {
 pub struct Time(Timestamp);
 
 impl Time {
-    /// Whether this time is earlier than another by more than `by_more_than`, the allowed difference between the
-    /// clocks.
+    /// Whether this time is earlier than another by more than the clock skew that is allowed between them.
     #[must_use]
-    pub fn is_before(self, other: Self, by_more_than: Duration) -> bool {
-        other.0.duration_since(self.0) > by_more_than.try_into().unwrap_or(SignedDuration::MAX)
+    pub fn is_before(self, other: Self, max_skew: Duration) -> bool {
+        other.0.duration_since(self.0) > max_skew.try_into().unwrap_or(SignedDuration::MAX)
     }
 }
 
@@ -76,32 +75,32 @@ struct OwnerReference {
     owner: Owner,
 }
 
-/// The owner that an object names, in its own namespace. Anyone who may write the object may set it.
+/// An owner that an object names. It is in the same namespace. Anyone who may write the object can set it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Owner {
     /// `GROUP/VERSION`.
     pub api_version: String,
-    /// The kind.
+    /// Such as `TaskRun`.
     pub kind: String,
-    /// The name.
+    /// `metadata.name` of the owner.
     pub name: String,
-    /// The uid.
+    /// `metadata.uid` of the owner.
     pub uid: String,
 }
 
 impl Metadata {
-    /// The one owner with `controller: true`.
+    /// The owner with `controller: true`. `None` if there is none or more than one.
     pub(super) fn controller(&self) -> Option<Owner> {
         let mut controllers = self.owner_references.iter().filter(|reference| reference.controller);
         match (controllers.next(), controllers.next()) {
-            (Some(one), None) => Some(one.owner.clone()),
+            (Some(controller), None) => Some(controller.owner.clone()),
             _ => None,
         }
     }
 }
 
-/// The API server's `Status` for a missing object; it tells this 404 from the 404 of a proxy.
+/// The API server's `Status` for a missing object, which distinguishes its 404 from that of a proxy.
 #[derive(Deserialize)]
 struct NotFound {
     kind: String,
@@ -109,8 +108,7 @@ struct NotFound {
 }
 
 impl Cluster {
-    /// Reads one object of a namespace. `None` if the API server says that it does not exist, or if the name is
-    /// not valid.
+    /// Reads one object of a namespace. `None` if it does not exist or the name is not valid.
     pub(super) async fn object<Spec, Status>(
         &self,
         group: &str,
@@ -127,7 +125,7 @@ impl Cluster {
         self.object_in_slot((group, resource, kind), (namespace, name), deadline).await
     }
 
-    /// The same for a caller that holds a slot.
+    /// Like [`Self::object`], for a caller that holds a slot.
     pub(super) async fn object_in_slot<Spec, Status>(
         &self,
         (group, resource, kind): (&str, &str, &str),
@@ -143,33 +141,34 @@ impl Cluster {
         let request = Request::get(format!("{group}/namespaces/{namespace}/{resource}/{name}"))
             .body(Vec::new())
             .map_err(|_| CallFailure::Malformed)?;
-        read(&self.exchange(request, MAX_ANSWER_BYTES, deadline).await?, group, kind)
+        parse_object(&self.exchange(request, MAX_RESPONSE_BYTES, deadline).await?, group, kind)
     }
 }
 
-/// Parses the answer for an object of this group and kind.
-pub(super) fn read<Spec, Status>(
-    answer: &Answer,
+/// Parses the response to a read of this group and kind.
+pub(super) fn parse_object<Spec, Status>(
+    response: &ApiResponse,
     group: &str,
     kind: &str,
 ) -> Result<Option<Object<Spec, Status>>, ClusterError>
 where
     Object<Spec, Status>: DeserializeOwned,
 {
-    match answer.status {
+    match response.status {
         StatusCode::OK => {
-            let object: Object<Spec, Status> = answer.decode()?;
+            let object: Object<Spec, Status> = response.decode()?;
             if object.kind == kind { Ok(Some(object)) } else { Err(CallFailure::Malformed.into()) }
         }
-        StatusCode::NOT_FOUND if is_absent(answer, group) => Ok(None),
-        _ => Err(answer.unexpected_status().into()),
+        StatusCode::NOT_FOUND if is_absent(response, group) => Ok(None),
+        _ => Err(response.unexpected_status().into()),
     }
 }
 
-pub(super) fn is_absent(answer: &Answer, group: &str) -> bool {
-    let no_such_object =
-        answer.decode::<NotFound>().is_ok_and(|said| said.kind == "Status" && said.reason == "NotFound");
-    no_such_object
+/// Whether a 404 means that the object, or the optional group, does not exist.
+pub(super) fn is_absent(response: &ApiResponse, group: &str) -> bool {
+    let is_not_found =
+        response.decode::<NotFound>().is_ok_and(|body| body.kind == "Status" && body.reason == "NotFound");
+    is_not_found
         || (OPTIONAL_GROUPS.iter().any(|optional| group.starts_with(optional))
-            && answer.body().trim_ascii() == NOT_SERVED)
+            && response.body().trim_ascii() == NOT_SERVED)
 }

@@ -1,4 +1,4 @@
-//! GET of a pod.
+//! Reads of pods.
 
 use super::client::Cluster;
 use super::error::ClusterError;
@@ -8,7 +8,7 @@ use crate::model::facts::PodFacts;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-/// Group, resource and kind.
+/// Path of the group, resource and kind.
 const POD: (&str, &str, &str) = ("/api/v1", "pods", "Pod");
 
 /// The fields of a pod that the broker uses.
@@ -24,7 +24,7 @@ pub struct Pod {
     pub being_deleted: bool,
     /// `spec.serviceAccountName`.
     pub service_account: String,
-    /// The controller that the pod names. Anyone who may create pods can write any value here.
+    /// The owner that the pod names as its controller. Anyone who may create pods can set it.
     pub controller: Option<Owner>,
     /// The attributes that policies can use.
     pub facts: PodFacts,
@@ -33,21 +33,21 @@ pub struct Pod {
 /// The phase of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// Accepted by the cluster; not all containers have started.
+    /// The pod is accepted, but not all of its containers have started.
     Pending,
-    /// At least one container runs or is being started again.
+    /// At least one container is running, starting or restarting.
     Running,
     /// All containers succeeded and will not be restarted.
     Succeeded,
-    /// All containers ended; at least one failed.
+    /// All containers ended, and at least one failed.
     Failed,
-    /// The cluster does not know the phase, or the value is not known here.
+    /// The cluster does not know the phase, or reports a phase that is not known here.
     Unknown,
 }
 
 impl Pod {
-    /// Whether this is the pod that the workload's token is bound to, and it has not finished. A finished pod's
-    /// token passes a `TokenReview` until the pod is deleted, so the broker must check this itself.
+    /// Whether this is the pod that the workload's token is bound to, and it has not ended. A `TokenReview` accepts the
+    /// token of an ended pod until the pod is deleted, so the broker has to check this.
     #[must_use]
     pub fn is_running_as(&self, workload: &Workload) -> bool {
         self.uid == workload.pod.uid
@@ -57,7 +57,7 @@ impl Pod {
     }
 }
 
-/// The containers are not read: their environment may hold secrets.
+/// The used part of `spec`. Containers are not decoded, because their environment may contain secrets.
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Spec {
@@ -82,30 +82,30 @@ struct PodIp {
 }
 
 impl Cluster {
-    /// Reads a pod. `None` if the API server says that it does not exist, or if the name is not valid.
+    /// Reads a pod. `None` if it does not exist or the name is not valid.
     ///
     /// # Errors
-    /// The API server gave no usable answer.
+    /// The API server gives no usable response.
     pub async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Pod>, ClusterError> {
         let (group, resource, kind) = POD;
-        Ok(self.object(group, resource, kind, namespace, name).await?.map(pod))
+        Ok(self.object(group, resource, kind, namespace, name).await?.map(to_pod))
     }
 
-    /// The same for a caller that holds a slot.
+    /// Like [`Self::pod`], for a caller that holds a slot.
     pub(super) async fn pod_in_slot(
         &self,
         namespace: &str,
         name: &str,
         deadline: Instant,
     ) -> Result<Option<Pod>, ClusterError> {
-        Ok(self.object_in_slot(POD, (namespace, name), deadline).await?.map(pod))
+        Ok(self.object_in_slot(POD, (namespace, name), deadline).await?.map(to_pod))
     }
 }
 
-fn pod(object: Object<Spec, Status>) -> Pod {
+fn to_pod(object: Object<Spec, Status>) -> Pod {
     let controller = object.metadata.controller();
     let Object { metadata, spec, status, .. } = object;
-    let mut ips: Vec<String> = status.pod_ips.into_iter().filter_map(|one| one.ip).collect();
+    let mut ips: Vec<String> = status.pod_ips.into_iter().filter_map(|pod_ip| pod_ip.ip).collect();
     if ips.is_empty() {
         ips.extend(status.pod_ip.clone());
     }
@@ -136,16 +136,16 @@ fn pod(object: Object<Spec, Status>) -> Pod {
 mod tests {
     use super::*;
     use crate::cluster::CallFailure;
-    use crate::cluster::fake::Fake;
+    use crate::cluster::fake::FakeApiServer;
     use crate::model::caller;
     use serde_json::json;
     use std::collections::BTreeMap;
 
-    async fn answered(status: u16, body: &str) -> Result<Option<Pod>, ClusterError> {
-        Fake::answering(status, body).await.cluster().await.pod("ci", "build-1").await
+    async fn read_pod(status: u16, body: &str) -> Result<Option<Pod>, ClusterError> {
+        FakeApiServer::responding(status, body).await.cluster().await.pod("ci", "build-1").await
     }
 
-    fn bare() -> Pod {
+    fn minimal_pod() -> Pod {
         Pod {
             uid: "u".into(),
             created: None,
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn reads_the_facts() {
+    async fn the_fields_of_a_pod_are_read() {
         let body = json!({
             "kind": "Pod",
             "metadata": {
@@ -193,14 +193,14 @@ mod tests {
                 annotations: BTreeMap::from([("a".into(), "b".into())]),
             },
         };
-        assert_eq!(answered(200, &body.to_string()).await, Ok(Some(pod)));
+        assert_eq!(read_pod(200, &body.to_string()).await, Ok(Some(pod)));
         let body = r#"{"kind":"Pod","metadata":{"uid":"u","deletionTimestamp":null},"spec":{}}"#;
-        assert_eq!(answered(200, body).await, Ok(Some(bare())));
+        assert_eq!(read_pod(200, body).await, Ok(Some(minimal_pod())));
     }
 
     #[tokio::test]
-    async fn a_controller_is_marked_and_the_only_one() {
-        let of = async |references: &[Option<bool>]| {
+    async fn the_controller_is_the_only_owner_with_controller_true() {
+        let has_controller = async |references: &[Option<bool>]| {
             let reference = |controller: &Option<bool>| {
                 let mut owner = json!({"apiVersion": "v1", "kind": "K", "name": "n", "uid": "u"});
                 if let Some(controller) = controller {
@@ -210,20 +210,20 @@ mod tests {
             };
             let references: Vec<_> = references.iter().map(reference).collect();
             let body = json!({"kind": "Pod", "metadata": {"uid": "u", "ownerReferences": references}});
-            answered(200, &body.to_string()).await.unwrap().unwrap().controller.is_some()
+            read_pod(200, &body.to_string()).await.unwrap().unwrap().controller.is_some()
         };
-        assert!(of(&[Some(true)]).await);
-        assert!(of(&[None, Some(false), Some(true)]).await);
+        assert!(has_controller(&[Some(true)]).await);
+        assert!(has_controller(&[None, Some(false), Some(true)]).await);
         for references in [&[][..], &[None], &[Some(false)], &[Some(true), Some(true)]] {
-            assert!(!of(references).await, "{references:?}");
+            assert!(!has_controller(references).await, "{references:?}");
         }
     }
 
     #[tokio::test]
-    async fn absent_is_only_what_the_api_server_calls_absent() {
-        assert_eq!(answered(404, r#"{"kind":"Status","reason":"NotFound"}"#).await, Ok(None));
-        for (status, body, trouble) in [
-            // An ingress without a backend gives this answer, and so does a Go server for an unknown path.
+    async fn a_pod_is_absent_only_if_the_api_server_returns_its_not_found_status() {
+        assert_eq!(read_pod(404, r#"{"kind":"Status","reason":"NotFound"}"#).await, Ok(None));
+        for (status, body, failure) in [
+            // An ingress without a backend sends this response, and so does a Go server for an unknown path.
             (404, "404 page not found\n", CallFailure::Status),
             (404, "404 page not found", CallFailure::Status),
             (404, "<html>no such page</html>", CallFailure::Status),
@@ -234,34 +234,34 @@ mod tests {
             (200, "[]", CallFailure::Malformed),
             (200, r#"{"kind":"Pod","metadata":{"uid":"u","creationTimestamp":"yesterday"}}"#, CallFailure::Malformed),
         ] {
-            assert_eq!(answered(status, body).await, Err(ClusterError::Unavailable(trouble)), "{status} {body}");
+            assert_eq!(read_pod(status, body).await, Err(ClusterError::Unavailable(failure)), "{status} {body}");
         }
     }
 
     #[tokio::test]
-    async fn a_name_that_no_pod_can_bear_is_not_asked_for() {
-        let cluster = Fake::absent().await.cluster().await;
+    async fn a_pod_with_an_invalid_name_is_absent_without_a_request() {
+        let cluster = FakeApiServer::unreachable().await.cluster().await;
         assert_eq!(cluster.pod("ci", "../secrets/x").await, Ok(None));
         assert_eq!(cluster.pod("ci/pods/x?", "a").await, Ok(None));
-        assert!(cluster.pod("ci", "a").await.is_err(), "a good name is asked for");
+        assert!(cluster.pod("ci", "a").await.is_err(), "a valid name is requested");
     }
 
     #[test]
-    fn at_work_is_the_very_pod_alive_under_its_service_account() {
+    fn a_pod_is_running_only_with_the_same_uid_and_service_account() {
         let workload = Workload {
             namespace: "ci".into(),
             service_account: "build-bot".into(),
             pod: caller::Pod { name: "build-1".into(), uid: "u".into() },
         };
-        let running = Pod { phase: Phase::Running, service_account: "build-bot".into(), ..bare() };
-        for (phase, at_work) in [
+        let running = Pod { phase: Phase::Running, service_account: "build-bot".into(), ..minimal_pod() };
+        for (phase, is_running) in [
             (Phase::Pending, true),
             (Phase::Running, true),
             (Phase::Succeeded, false),
             (Phase::Failed, false),
             (Phase::Unknown, false),
         ] {
-            assert_eq!(Pod { phase, ..running.clone() }.is_running_as(&workload), at_work, "{phase:?}");
+            assert_eq!(Pod { phase, ..running.clone() }.is_running_as(&workload), is_running, "{phase:?}");
         }
         for other in [
             Pod { uid: "4-5-6".into(), ..running.clone() },

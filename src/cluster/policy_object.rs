@@ -132,7 +132,7 @@ fn observed(status: Value) -> Option<ObservedStatus> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::fake::Fake;
+    use crate::cluster::fake::FakeApiServer;
     use serde_json::json;
 
     #[tokio::test]
@@ -150,12 +150,12 @@ mod tests {
             (403, "{}".to_owned(), Err(CallFailure::Credentials)),
             (503, "{}".to_owned(), Err(CallFailure::Overloaded)),
         ] {
-            let cluster = Fake::answering(status, &body).await.cluster().await;
+            let cluster = FakeApiServer::responding(status, &body).await.cluster().await;
             let read = cluster.read_policy(&key).await.map(|found| found.map(|found| found.generation));
             assert_eq!(read, expected.map_err(ClusterError::Unavailable), "{status} {body}");
         }
         let hostile = ResourceKey { namespace: Some("../nodes".into()), name: "p".into() };
-        let cluster = Fake::absent().await.cluster().await;
+        let cluster = FakeApiServer::unreachable().await.cluster().await;
         assert_eq!(cluster.read_policy(&hostile).await, Err(ClusterError::Unavailable(CallFailure::Malformed)));
     }
 

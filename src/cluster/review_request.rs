@@ -1,4 +1,4 @@
-//! Requests for reviews, such as `TokenReview`: the API server answers with the same object and its status.
+//! Requests for reviews, such as `TokenReview`. The API server returns the same object with a `status`.
 
 use super::error::CallFailure;
 use http::{Method, Request, header};
@@ -12,7 +12,7 @@ struct Body<S> {
     spec: S,
 }
 
-/// The request. `spec` borrows, so that a token is copied only once, into the body.
+/// The request for a review. `spec` can borrow a token, so that the only copy of the token is in the body.
 pub(super) fn review_request<S: Serialize>(
     path: &str,
     api_version: &'static str,

@@ -92,7 +92,9 @@ pub struct PipelineTask {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Child {
+    /// Such as `TaskRun`.
     pub kind: String,
+    /// `metadata.name` of the child.
     pub name: String,
     /// The name of its task in the pipeline.
     pub pipeline_task_name: String,
@@ -314,7 +316,7 @@ fn is_param_value(value: &Value) -> bool {
 mod tests {
     use super::*;
     use crate::cluster::CallFailure;
-    use crate::cluster::fake::Fake;
+    use crate::cluster::fake::FakeApiServer;
     use serde_json::json;
 
     #[test]
@@ -383,7 +385,7 @@ mod tests {
     }
 
     async fn read_task_run(body: Value) -> Result<Option<TaskRun>, ClusterError> {
-        Fake::answering(200, &body.to_string()).await.cluster().await.task_run(Version::V1, "ci", "t").await
+        FakeApiServer::responding(200, &body.to_string()).await.cluster().await.task_run(Version::V1, "ci", "t").await
     }
 
     #[tokio::test]
@@ -440,7 +442,7 @@ mod tests {
     async fn the_order_of_tasks_comes_from_the_resolved_pipeline() {
         let read_tasks = async |spec: Value| {
             let body = json!({"kind": "PipelineRun", "metadata": {"uid": "u"}, "status": {"pipelineSpec": spec}});
-            let cluster = Fake::answering(200, &body.to_string()).await.cluster().await;
+            let cluster = FakeApiServer::responding(200, &body.to_string()).await.cluster().await;
             cluster.pipeline_run(Version::V1, "ci", "p").await.unwrap().unwrap().tasks
         };
         let spec = json!({
@@ -473,7 +475,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_plain_404_of_a_cluster_without_tekton_means_absent() {
-        let cluster = Fake::answering(404, "404 page not found\n").await.cluster().await;
+        let cluster = FakeApiServer::responding(404, "404 page not found\n").await.cluster().await;
         assert_eq!(cluster.task_run(Version::V1, "ci", "t").await, Ok(None));
         assert_eq!(cluster.pipeline_run(Version::V1beta1, "ci", "p").await, Ok(None));
         assert_eq!(
@@ -495,7 +497,7 @@ mod tests {
     #[tokio::test]
     async fn a_run_without_a_status_is_read() {
         let body = r#"{"kind":"TaskRun","metadata":{"uid":"u"}}"#;
-        let cluster = Fake::answering(200, body).await.cluster().await;
+        let cluster = FakeApiServer::responding(200, body).await.cluster().await;
         let facts = TaskRunFacts { name: "t".into(), ..TaskRunFacts::default() };
         let expected = TaskRun {
             uid: "u".into(),

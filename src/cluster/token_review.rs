@@ -2,7 +2,7 @@
 
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
-use super::exchange::{Answer, DEADLINE};
+use super::exchange::{ApiResponse, DEADLINE};
 use super::pod::Pod;
 use super::review_request::review_request;
 use crate::model::caller::Workload;
@@ -16,13 +16,13 @@ use std::pin::pin;
 use tokio::time::Instant;
 
 const PATH: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
-/// The answer repeats the request with the token, and has the user's groups and extra fields.
-const MAX_ANSWER_BYTES: usize = 1 << 20;
+/// The response repeats the request with the token, and has the user's groups and extra fields.
+const MAX_RESPONSE_BYTES: usize = 1 << 20;
 
-/// The API server's answer for a token.
+/// The result of a review.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Review {
-    /// The token is not valid. The reason is not kept: it may quote the token.
+    /// The token is not valid. The API server's reason is discarded, because it may quote the token.
     NotAuthenticated,
     /// The token is valid.
     Authenticated(User),
@@ -35,15 +35,15 @@ pub struct User {
     pub audiences: Vec<String>,
     /// `system:serviceaccount:NAMESPACE:NAME` for a ServiceAccount.
     pub username: String,
-    /// The ServiceAccount's uid.
+    /// For a ServiceAccount, its `metadata.uid`.
     pub uid: String,
-    /// Groups.
+    /// Such as `system:serviceaccounts`.
     pub groups: Vec<String>,
     /// Extra fields, such as the pod that the token is bound to.
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
-/// A pod, by its namespace and name.
+/// Namespace and name of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodName {
     /// `metadata.namespace`.
@@ -52,22 +52,22 @@ pub struct PodName {
     pub name: String,
 }
 
-/// The answers of a review, and of the read of a pod beside it.
+/// The results of a review and of a concurrent read of a pod.
 #[derive(Debug)]
-pub struct ReviewBesidePod {
-    /// The review.
+pub struct ReviewWithPod {
+    /// The result of the review.
     pub review: Review,
-    /// The pod that was read. `None` if the token is not valid.
-    pub pod: Option<PodRead>,
+    /// The result of the read. `None` if the token is not valid or no pod was read.
+    pub pod: Option<PodResult>,
 }
 
-/// The result of a read of a pod.
-pub type PodRead = Result<Option<Pod>, ClusterError>;
+/// The result of a read of a pod. `Ok(None)` if the pod does not exist.
+pub type PodResult = Result<Option<Pod>, ClusterError>;
 
 impl PodName {
-    /// Whether this is the pod of a workload.
+    /// Whether the pod of a workload has this namespace and name.
     #[must_use]
-    pub fn is_of(&self, workload: &Workload) -> bool {
+    pub fn matches(&self, workload: &Workload) -> bool {
         self.namespace == workload.namespace && self.name == workload.pod.name
     }
 }
@@ -78,7 +78,7 @@ struct Spec<'a> {
     audiences: &'a [&'a str],
 }
 
-/// The answer. Its `spec`, which repeats the token, is not read.
+/// The body of the response. Its `spec`, which repeats the token, is not decoded.
 #[derive(Deserialize)]
 struct ReviewResponse {
     kind: String,
@@ -86,10 +86,10 @@ struct ReviewResponse {
 }
 
 impl Cluster {
-    /// Asks for the user of a token, for these audiences. The caller must check which of them the answer contains.
+    /// Reviews a token for these audiences. The caller of this function must check which of them the result contains.
     ///
     /// # Errors
-    /// The API server gave no usable answer. An invalid token is not an error but [`Review::NotAuthenticated`].
+    /// The API server gives no usable response. An invalid token is not an error but [`Review::NotAuthenticated`].
     pub async fn token_review(&self, token: &SecretValue, audiences: &[&str]) -> Result<Review, ClusterError> {
         let deadline = Instant::now() + DEADLINE;
         let request = request(token, audiences)?;
@@ -97,17 +97,18 @@ impl Cluster {
         self.review_in_slot(request, deadline).await
     }
 
-    /// The same, and reads a pod at the same time. Both use the slot of the review, so that forged tokens cannot block reads of
-    /// pods. The read ends when the review refuses the token: neither the answer nor its time depends on the pod then.
+    /// Like [`Self::token_review`], and reads a pod concurrently. Both use the slot of the review, so that forged tokens cannot block
+    /// reads of pods. If the review refuses the token, the read is cancelled, so that neither the result nor its time depends on the
+    /// pod.
     ///
     /// # Errors
-    /// The API server gave no usable answer to the review.
-    pub async fn token_review_beside(
+    /// The API server gives no usable response to the review.
+    pub async fn token_review_with_pod(
         &self,
         token: &SecretValue,
         audiences: &[&str],
         pod: &PodName,
-    ) -> Result<ReviewBesidePod, ClusterError> {
+    ) -> Result<ReviewWithPod, ClusterError> {
         let deadline = Instant::now() + DEADLINE;
         let request = request(token, audiences)?;
         let _slot = self.reviews.enter(deadline).await?;
@@ -118,44 +119,42 @@ impl Cluster {
             Either::Right((pod, review)) => (review.await?, Either::Right(ready(pod))),
         };
         let pod = if review == Review::NotAuthenticated { None } else { Some(pod.await) };
-        Ok(ReviewBesidePod { review, pod })
+        Ok(ReviewWithPod { review, pod })
     }
 
     async fn review_in_slot(&self, request: Request<Vec<u8>>, deadline: Instant) -> Result<Review, ClusterError> {
-        let sent = Instant::now();
-        let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await;
-        self.metrics.observe_token_review(sent.elapsed());
-        read(&answer?)
+        let sent_at = Instant::now();
+        let response = self.exchange(request, MAX_RESPONSE_BYTES, deadline).await;
+        self.metrics.observe_token_review(sent_at.elapsed());
+        parse_review(&response?)
     }
-}
 
-impl Cluster {
     /// Whether the broker's own token, which is for the API server, is also valid for this audience. False if
-    /// `kube` creates the token itself.
+    /// `kube` sends the token itself, because it is then not known here.
     ///
     /// # Errors
-    /// The API server gave no usable answer.
-    pub async fn takes_own_token(&self, audience: &str) -> Result<bool, ClusterError> {
+    /// The API server gives no usable response.
+    pub async fn accepts_own_token(&self, audience: &str) -> Result<bool, ClusterError> {
         let connection = self.connection.load_full();
-        let shown = connection.authorization.as_ref().and_then(|header| header.to_str().ok());
-        let Some(token) = shown.and_then(|header| header.strip_prefix("Bearer ")) else { return Ok(false) };
+        let header = connection.authorization.as_ref().and_then(|header| header.to_str().ok());
+        let Some(token) = header.and_then(|header| header.strip_prefix("Bearer ")) else { return Ok(false) };
         Ok(match self.token_review(&SecretValue::new(token.to_owned()), &[audience]).await? {
-            Review::Authenticated(user) => user.audiences.iter().any(|one| one == audience),
+            Review::Authenticated(user) => user.audiences.iter().any(|accepted| accepted == audience),
             Review::NotAuthenticated => false,
         })
     }
 }
 
-/// Parses an answer.
-pub(super) fn read(answer: &Answer) -> Result<Review, ClusterError> {
-    if !answer.status.is_success() {
-        return Err(answer.unexpected_status().into());
+/// Parses the response to a `TokenReview`.
+pub(super) fn parse_review(response: &ApiResponse) -> Result<Review, ClusterError> {
+    if !response.status.is_success() {
+        return Err(response.unexpected_status().into());
     }
-    let reviewed: ReviewResponse = answer.decode()?;
-    if reviewed.kind != "TokenReview" {
+    let response: ReviewResponse = response.decode()?;
+    if response.kind != "TokenReview" {
         return Err(CallFailure::Malformed.into());
     }
-    Ok(review(reviewed.status))
+    Ok(review(response.status))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the API server is asked about the token itself")]
@@ -165,7 +164,7 @@ fn request(token: &SecretValue, audiences: &[&str]) -> Result<Request<Vec<u8>>, 
 }
 
 fn review(status: TokenReviewStatus) -> Review {
-    // The field is omitted if false. `status.error` is not used: it is also set for ordinary invalid tokens.
+    // The field is omitted if it is false. `status.error` is not used, because it is also set for ordinary invalid tokens.
     if status.authenticated != Some(true) {
         return Review::NotAuthenticated;
     }
@@ -182,14 +181,14 @@ fn review(status: TokenReviewStatus) -> Review {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::fake::Fake;
+    use crate::cluster::fake::FakeApiServer;
 
-    async fn asked(fake: Fake) -> Result<Review, ClusterError> {
+    async fn review_by(fake: FakeApiServer) -> Result<Review, ClusterError> {
         fake.cluster().await.token_review(&SecretValue::new("hunter2".into()), &["claviger"]).await
     }
 
-    async fn answered(status: u16, body: &str) -> Result<Review, ClusterError> {
-        asked(Fake::answering(status, body).await).await
+    async fn reviewed(status: u16, body: &str) -> Result<Review, ClusterError> {
+        review_by(FakeApiServer::responding(status, body).await).await
     }
 
     fn unavailable(failure: CallFailure) -> Result<Review, ClusterError> {
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn authenticated_is_what_says_so_and_nothing_else() {
+    async fn only_an_explicit_authenticated_is_accepted() {
         let good = r#"{"kind":"TokenReview","status":{"authenticated":true,"audiences":["claviger"],"user":{"username":"u","uid":"1","groups":["g"],"extra":{"k":["v"]}}}}"#;
         let user = User {
             audiences: vec!["claviger".into()],
@@ -206,17 +205,17 @@ mod tests {
             groups: vec!["g".into()],
             extra: BTreeMap::from([("k".into(), vec!["v".into()])]),
         };
-        assert_eq!(answered(201, good).await, Ok(Review::Authenticated(user)));
+        assert_eq!(reviewed(201, good).await, Ok(Review::Authenticated(user)));
 
         for status in ["{}", r#"{"authenticated":false}"#, r#"{"error":"token has expired"}"#, r#"{"user":{}}"#] {
             let body = format!(r#"{{"kind":"TokenReview","status":{status}}}"#);
-            assert_eq!(answered(201, &body).await, Ok(Review::NotAuthenticated), "{status}");
+            assert_eq!(reviewed(201, &body).await, Ok(Review::NotAuthenticated), "{status}");
         }
     }
 
     #[tokio::test]
-    async fn every_other_answer_is_trouble() {
-        let yes = r#"{"kind":"TokenReview","status":{"authenticated":true}}"#;
+    async fn other_statuses_and_malformed_bodies_are_failures() {
+        let authenticated = r#"{"kind":"TokenReview","status":{"authenticated":true}}"#;
         for (status, expected) in [
             (401, CallFailure::Credentials),
             (403, CallFailure::Credentials),
@@ -226,39 +225,41 @@ mod tests {
             (302, CallFailure::Status),
             (404, CallFailure::Status),
         ] {
-            assert_eq!(answered(status, yes).await, unavailable(expected), "{status}");
+            assert_eq!(reviewed(status, authenticated).await, unavailable(expected), "{status}");
         }
-        for body in ["", "{}", "<html>", r#"{"kind":"Status","status":{}}"#, r#"{"kind":"TokenReview"}"#, &yes[..40]] {
-            assert_eq!(answered(201, body).await, unavailable(CallFailure::Malformed), "{body}");
+        for body in
+            ["", "{}", "<html>", r#"{"kind":"Status","status":{}}"#, r#"{"kind":"TokenReview"}"#, &authenticated[..40]]
+        {
+            assert_eq!(reviewed(201, body).await, unavailable(CallFailure::Malformed), "{body}");
         }
         let in_order = r#"["TokenReview",{"authenticated":true}]"#;
-        assert_eq!(answered(201, in_order).await, unavailable(CallFailure::Malformed), "an array is no object");
-        let large = format!("{yes}{}", " ".repeat(MAX_ANSWER_BYTES));
-        assert_eq!(answered(201, &large).await, unavailable(CallFailure::TooLarge));
+        assert_eq!(reviewed(201, in_order).await, unavailable(CallFailure::Malformed), "an array is no object");
+        let large = format!("{authenticated}{}", " ".repeat(MAX_RESPONSE_BYTES));
+        assert_eq!(reviewed(201, &large).await, unavailable(CallFailure::TooLarge));
     }
 
     #[test]
-    fn what_is_no_text_vouches_for_nobody_wherever_it_is_none() {
-        let read_with = |ignored: &[u8]| {
+    fn a_body_that_is_not_utf_8_is_malformed_even_in_an_ignored_field() {
+        let parse_with = |ignored: &[u8]| {
             let body =
                 [&br#"{"kind":"TokenReview","status":{"authenticated":true},"x":""#[..], ignored, b"\"}"].concat();
-            read(&Answer { status: http::StatusCode::CREATED, date: None, body })
+            parse_review(&ApiResponse { status: http::StatusCode::CREATED, date: None, body })
         };
-        assert_eq!(read_with(b"\xc3\xa9"), Ok(Review::Authenticated(User::default())));
-        assert_eq!(read_with(b"\xed"), unavailable(CallFailure::Malformed));
+        assert_eq!(parse_with(b"\xc3\xa9"), Ok(Review::Authenticated(User::default())));
+        assert_eq!(parse_with(b"\xed"), unavailable(CallFailure::Malformed));
     }
 
     #[tokio::test]
-    async fn nobody_listening_is_a_broken_connection_and_silence_a_timeout() {
+    async fn an_unreachable_server_and_one_that_does_not_respond_are_unavailable() {
         assert_eq!(
-            asked(Fake::absent().await).await,
+            review_by(FakeApiServer::unreachable().await).await,
             unavailable(CallFailure::Unconnected(crate::trust::ConnectFailure::Refused))
         );
 
-        let silent = Fake::silent().await;
+        let silent = FakeApiServer::silent().await;
         let cluster = silent.cluster().await;
         tokio::time::pause();
-        let answer = cluster.token_review(&SecretValue::new("hunter2".into()), &["claviger"]).await;
-        assert_eq!(answer, unavailable(CallFailure::Timeout));
+        let response = cluster.token_review(&SecretValue::new("hunter2".into()), &["claviger"]).await;
+        assert_eq!(response, unavailable(CallFailure::Timeout));
     }
 }

@@ -59,12 +59,12 @@ impl<'a> UnverifiedToken<'a> {
     ///
     /// # Errors
     /// [`TokenRefusal::Malformed`] if it is not a supported JWT with an `exp`.
-    pub(super) fn read(token: BearerToken<'a>) -> Result<Self, TokenRefusal> {
-        Self::parse(token).ok_or(TokenRefusal::Malformed)
+    pub(super) fn parse(token: BearerToken<'a>) -> Result<Self, TokenRefusal> {
+        Self::try_parse(token).ok_or(TokenRefusal::Malformed)
     }
 
     #[expect(clippy::disallowed_methods, reason = "the token is split into its parts")]
-    fn parse(token: BearerToken<'a>) -> Option<Self> {
+    fn try_parse(token: BearerToken<'a>) -> Option<Self> {
         let text = token.secret.expose_secret();
         if text.len() > MAX_TOKEN_BYTES {
             return None;
@@ -98,7 +98,11 @@ impl<'a> UnverifiedToken<'a> {
     /// # Errors
     /// [`TokenRefusal::WrongAudience`], [`TokenRefusal::Expired`], or [`TokenRefusal::Malformed`] for an `nbf`
     /// that is not a number.
-    pub(super) fn check(&self, is_audience: impl Fn(&str) -> bool, now: Timestamp) -> Result<(), TokenRefusal> {
+    pub(super) fn check_audience_and_times(
+        &self,
+        is_audience: impl Fn(&str) -> bool,
+        now: Timestamp,
+    ) -> Result<(), TokenRefusal> {
         let is_accepted = match self.claims.get("aud") {
             Some(Value::String(audience)) => is_audience(audience),
             Some(Value::Array(audiences)) => audiences.iter().filter_map(Value::as_str).any(is_audience),
@@ -158,7 +162,7 @@ impl<'a> UnverifiedToken<'a> {
     }
 
     /// A claim that is a string. `None` if it is absent or of another type.
-    pub(super) fn text_claim(&self, name: &str) -> Option<&str> {
+    pub(super) fn string_claim(&self, name: &str) -> Option<&str> {
         self.claims.get(name)?.as_str()
     }
 
@@ -211,8 +215,8 @@ mod tests {
 
     fn check(text: &str) -> Result<(), TokenRefusal> {
         let bearer = SecretValue::new(text.to_owned());
-        UnverifiedToken::read(BearerToken::new(&bearer))?
-            .check(|audience| audience == "claviger", Timestamp::from_second(NOW).unwrap())
+        UnverifiedToken::parse(BearerToken::new(&bearer))?
+            .check_audience_and_times(|audience| audience == "claviger", Timestamp::from_second(NOW).unwrap())
     }
 
     fn check_claims(changes: &[(&str, Value)]) -> Result<(), TokenRefusal> {
@@ -223,11 +227,11 @@ mod tests {
     fn a_token_is_split_into_its_parts() {
         let text = token(r#"{"alg":"ES256","kid":"k"}"#, &claims(&[]));
         let bearer = SecretValue::new(text.clone());
-        let token = UnverifiedToken::read(BearerToken::new(&bearer)).expect("a token");
-        assert_eq!((token.algorithm(), token.key_id(), token.text_claim("iss")), ("ES256", Some("k"), Some("i")));
+        let token = UnverifiedToken::parse(BearerToken::new(&bearer)).expect("a token");
+        assert_eq!((token.algorithm(), token.key_id(), token.string_claim("iss")), ("ES256", Some("k"), Some("i")));
         assert_eq!(format!("{}.{}", token.message(), token.signature()), text);
         assert_eq!(token.expires_at(), NOW + 600);
-        assert_eq!(token.text_claim("exp"), None, "not a string");
+        assert_eq!(token.string_claim("exp"), None, "not a string");
         assert_eq!(check(&text), Ok(()));
     }
 
