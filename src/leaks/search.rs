@@ -57,7 +57,7 @@ impl<'n> Search<'n> {
         self.position += piece.len() as u64;
     }
 
-    /// The position before which every occurrence that starts there has been reported.
+    /// Every occurrence that starts before this position has been reported.
     #[must_use]
     pub fn reported_position(&self) -> u64 {
         let anchor = self.position - self.needles.match_length(self.state) as u64;
