@@ -12,7 +12,9 @@
 #[path = "../tests/it/rig/mod.rs"]
 mod rig;
 
-use claviger::audit::{AuditLog, ChainHasher, Counted, Event, Filter, Limits, Retention, UsageEvent, Use, UseKind};
+use claviger::audit::{
+    AuditLog, ChainHasher, Event, Filter, PolicyUse, Retention, RetentionLimits, UsageEvent, UsageProgress, UseKind,
+};
 use claviger::config::database::Url;
 use claviger::database::Database;
 use claviger::metrics::Metrics;
@@ -98,7 +100,7 @@ async fn figures(name: &str, url: Url) {
     let database = Database::open(&url).await.unwrap();
     let metrics = Arc::new(Metrics::new(&[], &[]).unwrap());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let opened = AuditLog::open(&database, false, ChainHasher::plain(), clock.clone(), metrics.clone()).await;
+    let opened = AuditLog::open(&database, false, ChainHasher::without_key(), clock.clone(), metrics.clone()).await;
     let (log, _written) = opened.unwrap();
     let tickets = tickets(EVENTS / 2);
     let mut from = 0;
@@ -128,7 +130,7 @@ async fn figures(name: &str, url: Url) {
         count += page.len();
         most = most.max(resident());
         match page.into_iter().last() {
-            Some(last) => after = Some(last.place),
+            Some(last) => after = Some(last.cursor),
             None => break,
         }
     }
@@ -139,13 +141,17 @@ async fn figures(name: &str, url: Url) {
         most.saturating_sub(before)
     );
 
-    let retention =
-        Retention::new(&log, Limits { keep: Duration::from_millis(1), max_size: None }, clock, metrics.clone());
+    let retention = Retention::new(
+        &log,
+        RetentionLimits { max_age: Duration::from_millis(1), max_size: None },
+        clock,
+        metrics.clone(),
+    );
     let (started, mut deleted) = (Instant::now(), 0);
     let mut batches = Vec::new();
     while deleted < 50_000 {
         let started = Instant::now();
-        deleted += retention.delete_some().await.unwrap().deleted;
+        deleted += retention.delete_old_batch().await.unwrap().deleted;
         batches.push(started.elapsed());
     }
     let rate = deleted as f64 / started.elapsed().as_secs_f64();
@@ -186,8 +192,8 @@ async fn queries(name: &str, log: &AuditLog, tickets: &[TicketId]) {
 /// What the inventory costs: counting the whole log once, and each request after that, which reads the table of uses alone.
 async fn inventory(name: &str, log: &AuditLog) {
     let usage = log.reader().usage();
-    let uses = |event: &UsageEvent<'_>| -> Vec<Use> {
-        let of = |kind: UseKind, by: &str| Use {
+    let uses = |event: &UsageEvent<'_>| -> Vec<PolicyUse> {
+        let of = |kind: UseKind, by: &str| PolicyUse {
             policy: event.policies[0].clone(),
             store: "vault".to_owned(),
             path: "homelab/{repo}/{branch}".to_owned(),
@@ -196,14 +202,14 @@ async fn inventory(name: &str, log: &AuditLog) {
         };
         let caller = event.caller.as_ref().map(|caller| of(UseKind::Caller, &caller.subject));
         let repo = event.repo.as_ref().map(|repo| of(UseKind::Repo, repo));
-        let matched = Use { store: String::new(), path: String::new(), ..of(UseKind::Matched, "") };
+        let matched = PolicyUse { store: String::new(), path: String::new(), ..of(UseKind::Matched, "") };
         [matched, of(UseKind::Read, "")].into_iter().chain(caller).chain(repo).collect()
     };
     let (started, mut batches) = (Instant::now(), Vec::new());
     loop {
         let started = Instant::now();
-        let counted = usage.catch_up(SystemClock.now(), 10, &uses).await.unwrap();
-        if counted != Counted::Partly {
+        let counted = usage.add_new_events(SystemClock.now(), 10, &uses).await.unwrap();
+        if counted != UsageProgress::Partial {
             break;
         }
         batches.push(started.elapsed());
@@ -221,9 +227,9 @@ async fn inventory(name: &str, log: &AuditLog) {
     let mut took = Vec::new();
     for _ in 0..QUERIES {
         let started = Instant::now();
-        usage.catch_up(SystemClock.now(), 10, &uses).await.unwrap();
-        assert_eq!(usage.times(&names).await.unwrap().len(), 2);
-        let used = usage.used_by(&names[9_900..], "2026-01-01T00:00:00Z".parse().unwrap(), 50).await.unwrap();
+        usage.add_new_events(SystemClock.now(), 10, &uses).await.unwrap();
+        assert_eq!(usage.last_uses(&names).await.unwrap().len(), 2);
+        let used = usage.summarise(&names[9_900..], "2026-01-01T00:00:00Z".parse().unwrap(), 50).await.unwrap();
         assert_eq!(used.values().next().map(|used| used.repos), Some(1000));
         took.push(started.elapsed());
     }

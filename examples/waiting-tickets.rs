@@ -44,7 +44,7 @@ async fn main() {
                 let ticket = ticket(&token);
                 let sealed = tickets.sealer.seal(&bundle(), &token, &ticket).unwrap();
                 sealed_bytes += sealed.size();
-                tickets.store.issuing(&ticket, sealed, None)
+                tickets.store.issue_step(&ticket, sealed, None)
             })
             .collect();
         let steps: Vec<_> = steps.iter().collect();
@@ -52,7 +52,7 @@ async fn main() {
         assert!(runner.run(&mut database.begin_later(), &steps).await.unwrap().into_iter().all(|done| done));
         runner.ended(&steps, true);
     }
-    let waiting = tickets.store.waiting().await.unwrap();
+    let waiting = tickets.store.count_waiting().await.unwrap();
     let grown = resident() - before;
     println!("{waiting} tickets wait in {grown} bytes, {sealed_bytes} of them bundles");
     println!("{} bytes a ticket beyond its bundle", (grown - sealed_bytes) / waiting);

@@ -2,7 +2,7 @@
 //! never accepts a modified log.
 #![no_main]
 
-use claviger::audit::{Beginning, ChainHasher, Checker, Known, Stored, Verified};
+use claviger::audit::{ChainStart, ChainHasher, ChainChecker, KnownEvents, StoredEvent, VerificationResult};
 use claviger::sealing::keys::RootKey;
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
@@ -19,20 +19,20 @@ fuzz_target!(|input: &[u8]| {
     let Some((kind, rest)) = input.split_first() else { return };
     match kind % 4 {
         0 => change(rest, &ChainHasher::new(Some(&RootKey::new([7; 32].into())), &[])),
-        1 => change(rest, &ChainHasher::plain()),
+        1 => change(rest, &ChainHasher::without_key()),
         2 => {
             let verified = check(
                 &lines(rest),
                 Some(&ChainHasher::new(Some(&RootKey::new([7; 32].into())), &[])),
-                Known::default(),
+                KnownEvents::default(),
             );
             assert!(rest.is_empty() || rest == b"\n" || verified.first_broken.is_some(), "nobody here could seal that");
         }
         _ => {
             let lines = lines(rest);
-            let mut known = Known::default();
-            lines.iter().for_each(|line| _ = known.read_line(line));
-            for known in [known, Known::default()] {
+            let mut known = KnownEvents::default();
+            lines.iter().for_each(|line| _ = known.add_line(line));
+            for known in [known, KnownEvents::default()] {
                 assert_eq!(check(&lines, None, known).events, events(&lines));
             }
         }
@@ -42,9 +42,9 @@ fuzz_target!(|input: &[u8]| {
 /// Modifies a log by five bytes each: the operation, the line, the position in it, and the byte.
 fn change(program: &[u8], sealer: &ChainHasher) {
     let log = log(sealer);
-    let mut known = Known::default();
-    known.mark("b", 3, hash_of(&log[0]), None);
-    known.mark("a", 3, hash_of(&log[3]), None);
+    let mut known = KnownEvents::default();
+    known.expect_event("b", 3, hash_of(&log[0]), None);
+    known.expect_event("a", 3, hash_of(&log[3]), None);
     let mut changed: Vec<Vec<u8>> = log.iter().map(|line| line.clone().into_bytes()).collect();
     let mut sealed_anew = false;
     for step in program.chunks_exact(5).take(CHANGES) {
@@ -90,7 +90,7 @@ fn change(program: &[u8], sealer: &ChainHasher) {
             assert_eq!(of_it, chain.iter().collect::<Vec<_>>(), "a changed chain holds");
         }
         // Without a key anyone can start a chain.
-        assert!(shown.len() == log.len() || (sealed_anew && sealer.hash("") == ChainHasher::plain().hash("")));
+        assert!(shown.len() == log.len() || (sealed_anew && sealer.hash("") == ChainHasher::without_key().hash("")));
     }
 }
 
@@ -114,7 +114,7 @@ fn line(text: &str, hash: &str) -> String {
 }
 
 fn hash_of(line: &str) -> &str {
-    Stored::of_line(line).expect("a line of an export").1
+    StoredEvent::split_export_line(line).expect("a line of an export").1
 }
 
 /// An attacker has no key, but may try a wrong one.
@@ -125,7 +125,7 @@ fn sealer_of_a_stranger(choice: u8) -> ChainHasher {
 /// Recomputes all hashes, oldest first, and updates references to them.
 fn seal_anew(lines: &mut [Vec<u8>], sealer: ChainHasher) {
     for at in (0..lines.len()).rev() {
-        let Some((text, old)) = std::str::from_utf8(&lines[at]).ok().and_then(Stored::of_line) else { continue };
+        let Some((text, old)) = std::str::from_utf8(&lines[at]).ok().and_then(StoredEvent::split_export_line) else { continue };
         let (old, new) = (old.to_owned(), sealer.hash(&text));
         lines[at] = line(&text, &new).into_bytes();
         for newer in lines[..at].iter_mut().filter(|_| old.len() == new.len()) {
@@ -153,7 +153,7 @@ fn renumbered(line: &[u8], seq: i64) -> Vec<u8> {
 
 /// The number of lines in the form of an event.
 fn events(lines: &[String]) -> u64 {
-    lines.iter().filter(|line| Stored::of_line(line).is_some()).count() as u64
+    lines.iter().filter(|line| StoredEvent::split_export_line(line).is_some()).count() as u64
 }
 
 /// Splits the input as the command line does.
@@ -165,14 +165,14 @@ fn lines(bytes: &[u8]) -> Vec<String> {
     bytes.split(|byte| *byte == b'\n').map(|line| String::from_utf8_lossy(line).into_owned()).collect()
 }
 
-fn check(lines: &[String], sealer: Option<&ChainHasher>, known: Known) -> Verified {
-    let pruned: BTreeMap<_, _> = known.clone().into_pruned();
-    let mut checker = Checker::new(sealer, known);
+fn check(lines: &[String], sealer: Option<&ChainHasher>, known: KnownEvents) -> VerificationResult {
+    let pruned: BTreeMap<_, _> = known.clone().into_last_pruned();
+    let mut checker = ChainChecker::new(sealer, known);
     for line in lines {
-        match Stored::of_line(line) {
-            Some((text, hash)) => checker.see(&Stored { text: &text, hash, columns: None }),
-            None => checker.see_unreadable(),
+        match StoredEvent::split_export_line(line) {
+            Some((text, hash)) => checker.check(&StoredEvent { text: &text, hash, columns: None }),
+            None => checker.add_unreadable(),
         }
     }
-    checker.finish(Beginning::Known, &pruned)
+    checker.finish(ChainStart::FirstOrPruned, &pruned)
 }

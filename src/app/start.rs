@@ -132,7 +132,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     )
     .await
     .map_err(StartError::Audit)?;
-    let keep = audit::Limits { keep: *retention, max_size: *max_size };
+    let keep = audit::RetentionLimits { max_age: *retention, max_size: *max_size };
     let retention = Retention::new(&audit, keep, clock.clone(), metrics.clone());
 
     let database_key = keys::database_key(database_settings)?;

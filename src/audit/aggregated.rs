@@ -1,7 +1,7 @@
-//! Events that any client can cause at will (invalid tokens, unknown tickets), aggregated and written at most once a second.
+//! Aggregates events that any client can cause at will (invalid tokens, unknown tickets): equal events are counted, and each
+//! count is written at most once a second.
 //!
-//! If a count was written in ten consecutive seconds, it is then written only every ten seconds while its cause
-//! continues.
+//! A count that was written in ten consecutive seconds is then written every ten seconds, until its events stop.
 
 use super::log::AuditLog;
 use super::port::Event;
@@ -12,20 +12,20 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Maximum number of counts. Further events are counted without their address and caller.
-const MAX_SUMS: usize = 1024;
-/// After this many consecutive seconds with a write, a count is written at this interval in seconds.
+/// Maximum number of counts. Beyond it, events are counted without their address and caller.
+const MAX_COUNTS: usize = 1024;
+/// Number of consecutive writes after which a count is written only every [`SLOW_INTERVAL_SECONDS`].
 const SLOW_INTERVAL_AFTER: u32 = 10;
-const SLOW_INTERVAL: u32 = 10;
+const SLOW_INTERVAL_SECONDS: u32 = 10;
 
-/// Counts that are not written yet.
+/// The counts of events that are not written yet.
 #[derive(Debug, Default)]
-pub struct Aggregated {
-    sums: Mutex<HashMap<Key, Sum>>,
+pub struct AggregatedEvents {
+    counts: Mutex<HashMap<CountKey, Count>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
+struct CountKey {
     kind: EventType,
     outcome: Outcome,
     reason: &'static str,
@@ -36,25 +36,25 @@ struct Key {
 }
 
 #[derive(Debug, Default)]
-struct Sum {
-    count: u64,
+struct Count {
+    /// Number of events since the last write.
+    events: u64,
     /// The caller of the key's account.
     caller: Option<Arc<Caller>>,
-    /// Consecutive writes.
-    in_a_row: u32,
-    /// Number of flushes until it is written.
-    waits: u32,
+    consecutive_writes: u32,
+    /// Number of seconds until it may be written again.
+    remaining_seconds: u32,
 }
 
-impl Aggregated {
+impl AggregatedEvents {
     /// Counts an event.
     pub fn add(&self, kind: EventType, outcome: Outcome, reason: &'static str, source_ip: IpAddr) {
         let source_ip = Some(ipv6_prefix(source_ip));
-        self.count(Key { kind, outcome, reason, source_ip, account: None }, None);
+        self.count(CountKey { kind, outcome, reason, source_ip, account: None }, None);
     }
 
     /// Counts an event of a caller whose token is valid.
-    pub fn add_of(
+    pub fn add_for_caller(
         &self,
         caller: &Arc<Caller>,
         kind: EventType,
@@ -63,54 +63,55 @@ impl Aggregated {
         source_ip: IpAddr,
     ) {
         let (source_ip, account) = (Some(ipv6_prefix(source_ip)), Some(caller.quota_identity()));
-        self.count(Key { kind, outcome, reason, source_ip, account }, Some(caller));
+        self.count(CountKey { kind, outcome, reason, source_ip, account }, Some(caller));
     }
 
-    fn count(&self, mut key: Key, mut caller: Option<&Arc<Caller>>) {
-        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
-        if sums.len() >= MAX_SUMS && !sums.contains_key(&key) {
+    fn count(&self, mut key: CountKey, mut caller: Option<&Arc<Caller>>) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.len() >= MAX_COUNTS && !counts.contains_key(&key) {
             (key.source_ip, key.account, caller) = (None, None, None);
         }
-        let sum = sums.entry(key).or_default();
-        sum.count += 1;
-        if sum.caller.is_none() {
-            sum.caller = caller.cloned();
+        let count = counts.entry(key).or_default();
+        count.events += 1;
+        if count.caller.is_none() {
+            count.caller = caller.cloned();
         }
     }
 
-    /// Passes due counts to the log. Called once a second.
+    /// Queues the counts that are due in the log. Must be called once a second.
     pub fn flush(&self, log: &AuditLog) {
-        self.due().into_iter().for_each(|event| log.record_later(event));
+        self.take_due().into_iter().for_each(|event| log.record_later(event));
     }
 
-    /// Passes all counts to the log at the end of the process.
+    /// Queues all counts in the log, at the end of the process.
     pub fn flush_all(&self, log: &AuditLog) {
-        let sums = std::mem::take(&mut *self.sums.lock().unwrap_or_else(PoisonError::into_inner));
-        for (key, sum) in sums.into_iter().filter(|(_, sum)| sum.count > 0) {
-            log.record_later(event(&key, sum.caller, sum.count));
+        let counts = std::mem::take(&mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner));
+        for (key, count) in counts.into_iter().filter(|(_, count)| count.events > 0) {
+            log.record_later(event(&key, count.caller, count.events));
         }
     }
 
-    fn due(&self) -> Vec<Event> {
+    fn take_due(&self) -> Vec<Event> {
         let mut events = Vec::new();
-        self.sums.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, sum| {
-            if sum.waits > 0 {
-                sum.waits -= 1;
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, count| {
+            if count.remaining_seconds > 0 {
+                count.remaining_seconds -= 1;
                 return true;
             }
-            if sum.count == 0 {
+            if count.events == 0 {
                 return false;
             }
-            events.push(event(key, sum.caller.clone(), std::mem::take(&mut sum.count)));
-            sum.in_a_row += 1;
-            sum.waits = if sum.in_a_row >= SLOW_INTERVAL_AFTER { SLOW_INTERVAL - 1 } else { 0 };
+            events.push(event(key, count.caller.clone(), std::mem::take(&mut count.events)));
+            count.consecutive_writes += 1;
+            let is_slow = count.consecutive_writes >= SLOW_INTERVAL_AFTER;
+            count.remaining_seconds = if is_slow { SLOW_INTERVAL_SECONDS - 1 } else { 0 };
             true
         });
         events
     }
 }
 
-fn event(key: &Key, caller: Option<Arc<Caller>>, count: u64) -> Event {
+fn event(key: &CountKey, caller: Option<Arc<Caller>>, count: u64) -> Event {
     let mut event = Event::new(key.kind, key.outcome);
     event.caller = caller;
     event.reason = Some(key.reason);
@@ -124,23 +125,23 @@ mod tests {
     use super::*;
     use std::net::{Ipv4Addr, Ipv6Addr};
 
-    fn add(aggregated: &Aggregated, source_ip: IpAddr) {
+    fn add(aggregated: &AggregatedEvents, source_ip: IpAddr) {
         aggregated.add(EventType::AuthnFailed, Outcome::Denied, "malformed_token", source_ip);
     }
 
     #[test]
-    fn a_flood_from_everywhere_stays_bounded_and_loses_no_count() {
-        let aggregated = Aggregated::default();
+    fn beyond_the_maximum_events_are_counted_without_address() {
+        let aggregated = AggregatedEvents::default();
         for n in 0..100_000_u32 {
             add(&aggregated, IpAddr::V4(Ipv4Addr::from_bits(n)));
         }
-        let events = aggregated.due();
-        assert_eq!(events.len(), MAX_SUMS + 1);
+        let events = aggregated.take_due();
+        assert_eq!(events.len(), MAX_COUNTS + 1);
         assert_eq!(events.iter().filter_map(|event| event.count).sum::<u64>(), 100_000);
     }
 
     #[test]
-    fn callers_of_one_address_are_counted_apart_and_named() {
+    fn callers_of_one_address_are_counted_separately() {
         let caller = |subject: &str| {
             Arc::new(Caller {
                 issuer: "cluster".into(),
@@ -151,54 +152,62 @@ mod tests {
                 claims: serde_json::Map::new(),
             })
         };
-        let (aggregated, address) = (Aggregated::default(), IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let (aggregated, address) = (AggregatedEvents::default(), IpAddr::V4(Ipv4Addr::LOCALHOST));
         for subject in ["a", "b", "a"] {
-            aggregated.add_of(&caller(subject), EventType::AuthnFailed, Outcome::Denied, "not_pod_bound", address);
+            aggregated.add_for_caller(
+                &caller(subject),
+                EventType::AuthnFailed,
+                Outcome::Denied,
+                "not_pod_bound",
+                address,
+            );
         }
         let named = |event: Event| (event.caller.map(|caller| caller.subject.clone()), event.count);
-        let mut told: Vec<_> = aggregated.due().into_iter().map(named).collect();
-        told.sort();
-        assert_eq!(told, [(Some("a".into()), Some(2)), (Some("b".into()), Some(1))]);
+        let mut written: Vec<_> = aggregated.take_due().into_iter().map(named).collect();
+        written.sort();
+        assert_eq!(written, [(Some("a".into()), Some(2)), (Some("b".into()), Some(1))]);
         for number in 0..5000 {
             let caller = caller(&number.to_string());
-            aggregated.add_of(&caller, EventType::AuthnFailed, Outcome::Denied, "not_pod_bound", address);
+            aggregated.add_for_caller(&caller, EventType::AuthnFailed, Outcome::Denied, "not_pod_bound", address);
         }
-        let events = aggregated.due();
-        assert!(events.len() <= MAX_SUMS + 1, "{}", events.len());
+        let events = aggregated.take_due();
+        assert!(events.len() <= MAX_COUNTS + 1, "{}", events.len());
         assert_eq!(events.iter().filter_map(|event| event.count).sum::<u64>(), 5000);
         assert_eq!(events.iter().filter(|event| event.caller.is_none()).count(), 1, "the rest is counted without");
     }
 
     #[test]
-    fn a_whole_ipv6_network_is_one_sum_and_the_next_another() {
-        let aggregated = Aggregated::default();
+    fn ipv6_addresses_are_counted_by_their_64_bit_prefix() {
+        let aggregated = AggregatedEvents::default();
         for n in 0..5000_u128 {
             add(&aggregated, IpAddr::V6(Ipv6Addr::from_bits((0x2001_0db8_0000_0001 << 64) | n)));
         }
         add(&aggregated, "2001:db8:0:2::1".parse().expect("an address"));
-        let mut told: Vec<_> = aggregated.due().into_iter().map(|event| (event.source_ip, event.count)).collect();
+        let mut written: Vec<_> =
+            aggregated.take_due().into_iter().map(|event| (event.source_ip, event.count)).collect();
         told.sort();
         let network = |text: &str| Some(text.parse::<IpAddr>().expect("an address"));
         assert_eq!(told, [(network("2001:db8:0:1::"), Some(5000)), (network("2001:db8:0:2::"), Some(1))]);
     }
 
     #[test]
-    fn what_goes_on_is_written_every_ten_seconds_and_no_count_is_lost() {
-        let aggregated = Aggregated::default();
+    fn after_ten_seconds_a_count_is_written_every_ten_seconds() {
+        let aggregated = AggregatedEvents::default();
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let (mut written, mut counted) = (0, 0);
         for _ in 0..100 {
             (0..7).for_each(|_| add(&aggregated, address));
-            let events = aggregated.due();
+            let events = aggregated.take_due();
             written += events.len();
             counted += events.iter().filter_map(|event| event.count).sum::<u64>();
         }
         assert_eq!((written, counted), (19, 700));
-        // After a pause it is written at once again.
+        // After a pause a count is written at once again.
         assert!(
-            (0..11).all(|_| aggregated.due().is_empty()) && aggregated.sums.lock().expect("not poisoned").is_empty()
+            (0..11).all(|_| aggregated.take_due().is_empty())
+                && aggregated.counts.lock().expect("not poisoned").is_empty()
         );
         add(&aggregated, address);
-        assert_eq!(aggregated.due().len(), 1);
+        assert_eq!(aggregated.take_due().len(), 1);
     }
 }

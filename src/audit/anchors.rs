@@ -1,12 +1,13 @@
-//! Anchors: places of events in a table of their own, so that chains can be verified whose beginning was deleted.
+//! Anchors: the numbers and hashes of some events, in the table `audit_anchors`. With them, a chain can be verified after its
+//! beginning is deleted.
 
-use super::keys::{ChainHasher, HashedWith, NotVerified, named_key};
-use super::known::Known;
+use super::chain_hasher::{ChainHasher, HashError, HashKind, key_digest_in};
+use super::known_events::KnownEvents;
 use crate::database::{Database, Failed, Query, Work};
 use crate::wire::inert_json;
 use serde::Serialize;
 
-/// The kind of an anchor for an event that the first event of a chain names.
+/// The kind of an anchor for an event whose hash is in the first event of another chain.
 const NAMED: &str = "named";
 /// The kind of an anchor for the last deleted event of a chain.
 const PRUNED: &str = "pruned";
@@ -14,7 +15,7 @@ const PRUNED: &str = "pruned";
 const INSERT: &str =
     "INSERT INTO audit_anchors (chain, seq, hash, kind, seal) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
 
-/// All chains, by skipping through the index of (chain, seq). The cost does not depend on the number of events.
+/// All chains, by a loose scan of the index on (chain, seq): the cost does not depend on the number of events.
 const CHAINS: &str = "WITH RECURSIVE chains (name) AS ( \
          SELECT min(chain) FROM audit_events \
          UNION ALL SELECT (SELECT min(chain) FROM audit_events WHERE chain > chains.name) FROM chains \
@@ -35,9 +36,9 @@ impl Anchor<'_> {
         hasher.hash_anchor(&self.text())
     }
 
-    /// What the seal was computed with. An anchor may be sealed under a later key than its chain.
-    fn check(&self, hasher: &ChainHasher, seal: &str) -> Result<HashedWith, NotVerified> {
-        hasher.check("", &self.text(), seal)
+    /// Verifies the seal under every key, because an anchor may be sealed under a later key than its chain.
+    fn verify_seal(&self, hasher: &ChainHasher, seal: &str) -> Result<HashKind, HashError> {
+        hasher.verify_hash("", &self.text(), seal)
     }
 
     fn text(&self) -> String {
@@ -46,50 +47,50 @@ impl Anchor<'_> {
     }
 }
 
-/// Returns the hash that the next chain names as its predecessor, and stores an anchor for that event.
+/// Returns the hash of the event that precedes a new chain, and stores an anchor for it. `None` if the log is empty.
 ///
-/// A seal under a key proves that a broker wrote the event. Events without a key are anchored once, when the first key is set.
-/// Later ones may be forged, so the predecessor is then the last event that is sealed under a key.
-pub async fn name_last(database: &Database, hasher: &ChainHasher) -> Result<Option<String>, Failed> {
+/// A hash under a key proves that Claviger wrote the event. Events without a key are anchored once, when the first key is set.
+/// Events that are written without a key later may be forged, so the predecessor is then the last event hashed under a key.
+pub async fn anchor_predecessor(database: &Database, hasher: &ChainHasher) -> Result<Option<String>, Failed> {
     const LAST: &str = "SELECT chain, seq, hash FROM audit_events ORDER BY rowid DESC LIMIT 1";
-    let is_keyed = hasher.has_key() && is_keyed(database, hasher).await?;
-    let last = if is_keyed {
-        last_under_key(database, hasher).await?
+    let had_key = hasher.has_key() && had_key(database, hasher).await?;
+    let last = if had_key {
+        last_keyed_event(database, hasher).await?
     } else if let Some(last) = database.run(LAST, &[]).await?.first() {
         Some((last.text(0)?, last.number(1)?, last.text(2)?))
     } else {
         None
     };
     let Some((chain, seq, hash)) = last else { return Ok(None) };
-    // In one transaction, because the next start finds that a key was set.
+    // In one transaction: once the first anchor is committed, `had_key` is true and the other chains would not be anchored.
     let mut work = database.begin().await?;
-    name(&mut work, hasher, &chain, seq, &hash).await?;
-    if hasher.has_key() && !is_keyed {
-        name_chains_without_key(&mut work, hasher).await?;
+    insert_named_anchor(&mut work, hasher, &chain, seq, &hash).await?;
+    if hasher.has_key() && !had_key {
+        anchor_chains_without_key(&mut work, hasher).await?;
     }
     work.commit().await?;
     Ok(Some(hash))
 }
 
-/// Whether a key was set before: a chain names one, or an anchor is sealed under one.
-async fn is_keyed(database: &Database, hasher: &ChainHasher) -> Result<bool, Failed> {
+/// Whether a key was set before: the name of a chain contains the digest of one, or an anchor is sealed under one.
+async fn had_key(database: &Database, hasher: &ChainHasher) -> Result<bool, Failed> {
     for row in database.run(CHAINS, &[]).await? {
-        if named_key(row.str(0)?).is_some() {
+        if key_digest_in(row.str(0)?).is_some() {
             return Ok(true);
         }
     }
     for row in database.run("SELECT chain, seq, hash, kind, seal FROM audit_anchors", &[]).await? {
         let anchor = Anchor { chain: row.str(0)?, seq: row.number(1)?, hash: row.str(2)?, kind: row.str(3)? };
-        if named_key(anchor.chain).is_some() || anchor.check(hasher, row.str(4)?) != Ok(HashedWith::Nothing) {
+        if key_digest_in(anchor.chain).is_some() || anchor.verify_seal(hasher, row.str(4)?) != Ok(HashKind::Unkeyed) {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// The last event that verifies under a key. If there is none, the last event of a chain whose key is not configured: such an
-/// event cannot be verified without that key.
-async fn last_under_key(database: &Database, hasher: &ChainHasher) -> Result<Option<(String, i64, String)>, Failed> {
+/// Returns chain, number and hash of the last event that verifies under a key. If there is none, of the last event of a chain whose
+/// key is not configured, because it cannot be verified without that key.
+async fn last_keyed_event(database: &Database, hasher: &ChainHasher) -> Result<Option<(String, i64, String)>, Failed> {
     const BELOW: &str =
         "SELECT rowid, chain, seq, hash, event FROM audit_events WHERE rowid < $1 ORDER BY rowid DESC LIMIT 100";
     let (mut below, mut unknown) = (i64::MAX, None);
@@ -98,11 +99,10 @@ async fn last_under_key(database: &Database, hasher: &ChainHasher) -> Result<Opt
         for row in &rows {
             below = row.number(0)?;
             let (chain, hash) = (row.str(1)?, row.str(3)?);
-            let sealed = hasher.check(chain, row.str(4)?, hash);
-            let place = || Ok((chain.to_owned(), row.number(2)?, hash.to_owned()));
-            match sealed {
-                Ok(HashedWith::Key) => return place().map(Some),
-                Err(NotVerified::UnknownKey) if unknown.is_none() => unknown = Some(place()?),
+            let event = || Ok((chain.to_owned(), row.number(2)?, hash.to_owned()));
+            match hasher.verify_hash(chain, row.str(4)?, hash) {
+                Ok(HashKind::Keyed) => return event().map(Some),
+                Err(HashError::UnknownKey) if unknown.is_none() => unknown = Some(event()?),
                 _ => {}
             }
         }
@@ -112,70 +112,81 @@ async fn last_under_key(database: &Database, hasher: &ChainHasher) -> Result<Opt
     }
 }
 
-async fn name(work: &mut Work, hasher: &ChainHasher, chain: &str, seq: i64, hash: &str) -> Result<(), Failed> {
+async fn insert_named_anchor(
+    work: &mut Work,
+    hasher: &ChainHasher,
+    chain: &str,
+    seq: i64,
+    hash: &str,
+) -> Result<(), Failed> {
     let seal = Anchor { kind: NAMED, chain, seq, hash }.seal(hasher);
     work.run(INSERT, &[chain.into(), seq.into(), hash.into(), NAMED.into(), (&seal).into()]).await.map(|_| ())
 }
 
-/// Anchors the heads of all chains without a key when the first chain with a key begins. Of concurrent replicas only the last
-/// writer is named by the next chain.
-async fn name_chains_without_key(work: &mut Work, hasher: &ChainHasher) -> Result<(), Failed> {
+/// Anchors the heads of all chains without a key when the first chain with a key begins: of the chains of concurrent replicas, the
+/// new chain contains the hash of only one.
+async fn anchor_chains_without_key(work: &mut Work, hasher: &ChainHasher) -> Result<(), Failed> {
     const HEAD: &str = "SELECT seq, hash FROM audit_events WHERE chain = $1 ORDER BY seq DESC LIMIT 1";
     for row in work.run(CHAINS, &[]).await? {
         let chain = row.text(0)?;
-        if named_key(&chain).is_none()
+        if key_digest_in(&chain).is_none()
             && let Some(head) = work.run(HEAD, &[(&chain).into()]).await?.first()
         {
-            name(work, hasher, &chain, head.number(0)?, head.str(1)?).await?;
+            insert_named_anchor(work, hasher, &chain, head.number(0)?, head.str(1)?).await?;
         }
     }
     Ok(())
 }
 
-/// Stores the end of the deleted part of a chain, in the transaction that deletes it.
-pub async fn prune(work: &mut Work, hasher: &ChainHasher, chain: &str, seq: i64, hash: &str) -> Result<(), Failed> {
-    const FORGET: &str = "DELETE FROM audit_anchors WHERE chain = $1 AND kind = $2 AND seq < $3";
+/// Stores the last deleted event of a chain, in the transaction that deletes it.
+pub async fn set_last_pruned(
+    work: &mut Work,
+    hasher: &ChainHasher,
+    chain: &str,
+    seq: i64,
+    hash: &str,
+) -> Result<(), Failed> {
+    const DELETE_OLDER: &str = "DELETE FROM audit_anchors WHERE chain = $1 AND kind = $2 AND seq < $3";
     let seal = Anchor { kind: PRUNED, chain, seq, hash }.seal(hasher);
     work.run(INSERT, &[chain.into(), seq.into(), hash.into(), PRUNED.into(), (&seal).into()]).await?;
-    work.run(FORGET, &[chain.into(), PRUNED.into(), seq.into()]).await.map(|_| ())
+    work.run(DELETE_OLDER, &[chain.into(), PRUNED.into(), seq.into()]).await.map(|_| ())
 }
 
-/// The number and hash of the last deleted event of a chain.
-pub async fn pruned(work: &mut Work, chain: &str) -> Result<Option<(i64, String)>, Failed> {
+/// The number and hash of the last deleted event of a chain. `None` if nothing of it was deleted.
+pub async fn last_pruned(work: &mut Work, chain: &str) -> Result<Option<(i64, String)>, Failed> {
     const LAST: &str = "SELECT seq, hash FROM audit_anchors WHERE chain = $1 AND kind = $2 ORDER BY seq DESC LIMIT 1";
     let last = work.run(LAST, &[chain.into(), PRUNED.into()]).await?;
     last.first().map(|row| Ok((row.number(0)?, row.text(1)?))).transpose()
 }
 
-/// All anchors.
-pub async fn known(database: &Database, hasher: &ChainHasher) -> Result<Known, Failed> {
-    let all = database.read(&Query::new("SELECT chain, seq, hash, kind, seal FROM audit_anchors")).await?;
-    let mut known = Known::default();
-    for row in all {
+/// Reads and verifies all anchors.
+pub async fn load_known_events(database: &Database, hasher: &ChainHasher) -> Result<KnownEvents, Failed> {
+    let rows = database.read(&Query::new("SELECT chain, seq, hash, kind, seal FROM audit_anchors")).await?;
+    let mut known = KnownEvents::default();
+    for row in rows {
         let (chain, seq, hash, kind) = (row.text(0)?, row.number(1)?, row.text(2)?, row.text(3)?);
         let anchor = Anchor { kind: &kind, chain: &chain, seq, hash: &hash };
-        let sealed = anchor.check(hasher, row.str(4)?);
-        match sealed {
+        match anchor.verify_seal(hasher, row.str(4)?) {
             Err(_) => {
-                known.bad_anchor(&chain, seq);
+                known.add_bad_anchor(&chain, seq);
                 continue;
             }
-            Ok(HashedWith::Nothing) if hasher.has_key() => {
-                if named_key(&chain).is_some() {
-                    // A replica without a key may have named the event. It must not claim that events were deleted.
+            Ok(HashKind::Unkeyed) if hasher.has_key() => {
+                if key_digest_in(&chain).is_some() {
+                    // A replica without a key may have stored it when it started. But only a holder of the key deletes events.
                     if kind == PRUNED {
-                        known.bad_anchor(&chain, seq);
+                        known.add_bad_anchor(&chain, seq);
                     }
                     continue;
                 }
-                known.plain_anchor(&chain, seq);
+                known.add_unkeyed_anchor(&chain, seq);
             }
             Ok(_) => known.trust_hash(&hash),
         }
         if kind == PRUNED {
-            known.prune(&chain, seq, &hash);
+            known.add_pruned(&chain, seq, &hash);
         } else {
-            known.name(&chain, seq, &hash);
+            known.expect_anchored_event(&chain, seq, &hash);
         }
     }
     Ok(known)

@@ -1,7 +1,7 @@
-//! The hash chain: the text of each event holds the hash of the previous one, so that editing, deleting or moving an event is
-//! detected.
+//! The hash chain: the text of each event contains the hash of the previous event, so verification detects events that were
+//! edited, deleted or moved.
 
-use super::keys::ChainHasher;
+use super::chain_hasher::ChainHasher;
 use super::port::Event;
 use crate::model::caller::Caller;
 use crate::model::compatible_api::CompatibleApi;
@@ -11,30 +11,30 @@ use crate::wire::audit_event::{AuditEvent, CallerView, PodView, SecretView, Shad
 use jiff::Timestamp;
 use std::sync::Arc;
 
-/// The predecessor hash of the very first chain.
+/// The `prevHash` of the first event in an empty log.
 pub const NO_PREDECESSOR: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// The end of a chain, where the next event is linked.
+/// The last event of a chain, behind which the next one is linked.
 #[derive(Debug, Clone)]
 pub struct Head {
     /// The name of the chain.
     pub chain: String,
     /// The number of the last event. 0 if there is none.
     pub seq: i64,
-    /// The hash of the last event, or of the predecessor.
+    /// The hash of the last event. If there is none, the `prevHash` of the first.
     pub hash: String,
     /// The time of the last event. Empty if there is none.
     pub time: Arc<str>,
 }
 
-/// An event with its place in the chain.
+/// An event linked into the chain.
 #[derive(Debug)]
 pub struct Link {
     /// The number in the chain.
     pub seq: i64,
     /// The hash of the previous event.
     pub prev_hash: String,
-    /// SHA-256 or HMAC of the text.
+    /// SHA-256 or HMAC-SHA-256 of the text, in hexadecimal.
     pub hash: String,
     /// The time of linking.
     pub time: Arc<str>,
@@ -45,7 +45,7 @@ pub struct Link {
 }
 
 impl ChainHasher {
-    /// Links an event behind the head and moves the head to it. `time` is the time of linking ([`written_time`]).
+    /// Links an event behind the head, and makes it the new head. `time` is from [`written_time`].
     ///
     /// # Errors
     /// When the event cannot be serialized, a programming error. The head is then unchanged.
@@ -64,8 +64,8 @@ impl ChainHasher {
             reason: event.reason,
             caller: event.caller.as_deref().map(caller_view),
             source_ip: event.source_ip,
-            repo: event.repo_written().as_deref(),
-            branch: event.branch_written().as_deref(),
+            repo: event.recorded_repo().as_deref(),
+            branch: event.recorded_branch().as_deref(),
             policies: &event.policies,
             keys: &event.keys,
             ticket_id: ticket_id.as_deref(),
@@ -141,8 +141,8 @@ mod tests {
     }
 
     #[test]
-    fn each_event_names_the_one_before() {
-        let [first, second] = two_links(&ChainHasher::plain());
+    fn prev_hash_is_the_hash_of_the_previous_event() {
+        let [first, second] = two_links(&ChainHasher::without_key());
         assert_eq!((first.seq, second.seq), (1, 2));
         assert_eq!((first.prev_hash.as_str(), &second.prev_hash), (NO_PREDECESSOR, &first.hash));
         assert!(second.text.contains(&first.hash));
@@ -150,11 +150,11 @@ mod tests {
     }
 
     #[test]
-    fn names_of_what_was_refused_are_cut_and_others_are_not() {
+    fn long_names_are_truncated_unless_the_outcome_is_ok() {
         let branch = |outcome, name: &str| {
             let mut event = Event::new(EventType::TicketDenied, outcome);
             event.branch = Branch::try_from(name).ok();
-            let link = ChainHasher::plain().link(&mut head(), &event, &start()).expect("JSON");
+            let link = ChainHasher::without_key().link(&mut head(), &event, &start()).expect("JSON");
             let text: serde_json::Value = serde_json::from_str(&link.text).expect("JSON");
             text["branch"].as_str().expect("a text").to_owned()
         };
@@ -170,8 +170,8 @@ mod tests {
     }
 
     #[test]
-    fn the_written_event_is_the_hashed_text_and_its_hash() {
-        let [first, _] = two_links(&ChainHasher::plain());
+    fn with_hash_appends_the_hash_to_the_hashed_text() {
+        let [first, _] = two_links(&ChainHasher::without_key());
         let whole: serde_json::Value = serde_json::from_str(&append_hash(&first.text, &first.hash)).expect("JSON");
         assert_eq!(whole["hash"], first.hash.as_str());
         assert_eq!(whole["time"], "1970-01-01T00:00:00.000000Z");
@@ -180,9 +180,9 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_shadow_policies_has_the_text_that_it_had_before_there_were_any() {
+    fn events_without_shadow_policies_have_no_shadow_member() {
         let mut event = Event::new(EventType::TicketIssued, Outcome::Ok);
-        let text = |event: &Event| ChainHasher::plain().link(&mut head(), event, &start()).expect("JSON").text;
+        let text = |event: &Event| ChainHasher::without_key().link(&mut head(), event, &start()).expect("JSON").text;
         assert!(text(&event).ends_with("\"durationMs\":0}"), "{}", text(&event));
         event.shadow = [(false, ShadowOutcome::WouldAllow), (true, ShadowOutcome::NoChange)]
             .map(|(denies, outcome)| ShadowVerdict { policy: "p".into(), denies, outcome })

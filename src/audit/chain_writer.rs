@@ -3,8 +3,8 @@
 use super::anchors;
 use super::blocks::BlockWriter;
 use super::chain::{Head, Link, NO_PREDECESSOR, written_time};
-use super::keys::ChainHasher;
-use super::pending::Pending;
+use super::chain_hasher::ChainHasher;
+use super::queued_event::QueuedEvent;
 use super::rows::{COLUMNS, TABLE, filtered, test_values, values};
 use crate::database::{CommitError, Database, Failed, Param, Step, StepRunner};
 use crate::model::clock::Clock;
@@ -42,9 +42,9 @@ impl ChainWriter {
     /// Starts a chain behind the last event of the database.
     pub async fn new(database: Database, hasher: Arc<ChainHasher>, clock: Arc<dyn Clock>) -> Result<Self, Failed> {
         // Chains of several replicas run side by side. The predecessor is the event that was written last, by any of them.
-        let predecessor = anchors::name_last(&database, &hasher).await?;
+        let predecessor = anchors::anchor_predecessor(&database, &hasher).await?;
         let head = Head {
-            chain: hasher.name_chain(RequestId::random().as_str()),
+            chain: hasher.chain_name(RequestId::random().as_str()),
             seq: 0,
             hash: predecessor.unwrap_or_else(|| NO_PREDECESSOR.to_owned()),
             time: "".into(),
@@ -69,7 +69,7 @@ impl ChainWriter {
     ///
     /// # Errors
     /// Nothing is written then. `Rejected` is a programming error: an event cannot be serialized.
-    pub async fn write_group(&mut self, group: &[Pending]) -> Result<Group, CommitError<serde_json::Error>> {
+    pub async fn write_group(&mut self, group: &[QueuedEvent]) -> Result<Group, CommitError<serde_json::Error>> {
         let mut work = self.database.begin_later();
         let mut verdicts = vec![true; group.len()];
         let mut done = AcceptedSteps::new();
@@ -91,7 +91,7 @@ impl ChainWriter {
             }
             done.push((runner, did));
         }
-        let written: Vec<&Pending> =
+        let written: Vec<&QueuedEvent> =
             group.iter().zip(&verdicts).filter(|(_, done)| **done).map(|(one, _)| one).collect();
         if written.is_empty() {
             return Ok(Group { written: verdicts, links: Vec::new() });
@@ -128,7 +128,7 @@ impl ChainWriter {
     }
 
     /// Links events after the head, without moving it.
-    fn link(&self, written: &[&Pending]) -> Result<(Head, Vec<Link>), serde_json::Error> {
+    fn link(&self, written: &[&QueuedEvent]) -> Result<(Head, Vec<Link>), serde_json::Error> {
         let time = written_time(self.clock.now());
         let mut head = self.head.clone();
         let links = written.iter().map(|pending| self.hasher.link(&mut head, &pending.event, &time));
@@ -208,7 +208,7 @@ impl ChainWriter {
 }
 
 /// The indices of events with a step, by runner.
-fn by_runner(group: &[Pending]) -> Vec<(&Arc<dyn StepRunner>, Vec<usize>)> {
+fn by_runner(group: &[QueuedEvent]) -> Vec<(&Arc<dyn StepRunner>, Vec<usize>)> {
     let mut runners: Vec<(&Arc<dyn StepRunner>, Vec<usize>)> = Vec::new();
     for (place, pending) in group.iter().enumerate() {
         let Some(step) = &pending.step else { continue };

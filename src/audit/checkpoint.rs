@@ -1,8 +1,8 @@
-//! Checkpoints: the head of this replica's chain is written to standard output at intervals, where a user with write
-//! access to the database cannot change it.
+//! Checkpoints: lines on standard output with the head of this replica's chain. Write access to the database does not allow to
+//! change them.
 
 use super::chain::Head;
-use super::known::{CHECKPOINT, PRUNED};
+use super::known_events::{CHECKPOINT_TYPE, PRUNED_TYPE};
 use crate::wire::inert_json;
 use serde::Serialize;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 const CHECKPOINT_INTERVAL: Duration = Duration::from_mins(1);
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct CheckpointLine<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
     time: &'a str,
@@ -22,40 +22,40 @@ struct Line<'a> {
     hash: &'a str,
 }
 
-/// Writes the head once a minute if it has changed, and the last head after the writer has ended.
-pub async fn print_checkpoints(mut heads: watch::Receiver<Head>, say: impl Fn(String)) {
+/// Prints the head at most once a minute, if it has changed, and the last head after the writer has ended.
+pub async fn print_checkpoints(mut heads: watch::Receiver<Head>, print: impl Fn(String)) {
     let mut due = None;
     loop {
         tokio::select! {
-            moved = heads.changed() => {
-                if moved.is_err() {
+            changed = heads.changed() => {
+                if changed.is_err() {
                     break;
                 }
                 due.get_or_insert_with(|| Instant::now() + CHECKPOINT_INTERVAL);
             }
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                 due = None;
-                say(checkpoint(&heads.borrow()));
+                print(checkpoint_line(&heads.borrow()));
             }
         }
     }
     if due.is_some() {
-        say(checkpoint(&heads.borrow()));
+        print(checkpoint_line(&heads.borrow()));
     }
 }
 
-fn checkpoint(head: &Head) -> String {
-    line(CHECKPOINT, &head.time, &head.chain, head.seq, &head.hash)
+fn checkpoint_line(head: &Head) -> String {
+    line(CHECKPOINT_TYPE, &head.time, &head.chain, head.seq, &head.hash)
 }
 
 /// The line about the last deleted event of a chain.
-pub fn pruned(time: &str, chain: &str, seq: i64, hash: &str) -> String {
-    line(PRUNED, time, chain, seq, hash)
+pub fn pruned_line(time: &str, chain: &str, seq: i64, hash: &str) -> String {
+    line(PRUNED_TYPE, time, chain, seq, hash)
 }
 
 fn line(kind: &str, time: &str, chain: &str, seq: i64, hash: &str) -> String {
     // Serializing texts and a number cannot fail.
-    inert_json::to_string(&Line { kind, time, chain, seq, hash }).unwrap_or_default() + "\n"
+    inert_json::to_string(&CheckpointLine { kind, time, chain, seq, hash }).unwrap_or_default() + "\n"
 }
 
 #[cfg(test)]
@@ -68,15 +68,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_head_is_told_once_a_minute_while_it_moves_and_once_at_the_end() {
+    async fn a_changed_head_is_printed_once_a_minute_and_at_the_end() {
         let heads = watch::Sender::new(head(0));
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let lines = told.clone();
-        let telling =
+        let printed = Arc::new(Mutex::new(Vec::new()));
+        let lines = printed.clone();
+        let printer =
             tokio::spawn(print_checkpoints(heads.subscribe(), move |line| lines.lock().expect("whole").push(line)));
-        let count = || told.lock().expect("whole").len();
+        let count = || printed.lock().expect("whole").len();
         tokio::time::sleep(CHECKPOINT_INTERVAL * 3).await;
-        assert_eq!(count(), 0, "nothing has moved");
+        assert_eq!(count(), 0, "the head has not changed");
         for seq in 1..=90 {
             heads.send_replace(head(seq));
             tokio::time::sleep(Duration::from_secs(2)).await;
@@ -86,11 +86,11 @@ mod tests {
         assert_eq!(count(), 3);
         heads.send_replace(head(91));
         drop(heads);
-        telling.await.expect("it ends");
-        let told = told.lock().expect("whole");
+        printer.await.expect("no panic");
+        let printed = printed.lock().expect("whole");
         let last =
             r#"{"type":"audit.checkpoint","time":"2026-01-01T00:00:00.000000Z","chain":"c","seq":91,"hash":"h"}"#;
-        assert_eq!(told.last().map(|line| line.trim_end()), Some(last));
-        assert_eq!(told.len(), 4);
+        assert_eq!(printed.last().map(|line| line.trim_end()), Some(last));
+        assert_eq!(printed.len(), 4);
     }
 }

@@ -1,4 +1,4 @@
-//! Filters of audit queries, and cursors of their pages.
+//! The filter of an audit query, and the cursor of its pages.
 
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::branch::Branch;
@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use std::fmt;
 use std::str::FromStr;
 
-/// A conjunction of conditions.
+/// The conditions of an audit query. An event matches if it meets all that are set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// The earliest time.
+    /// The earliest time, inclusive.
     pub since: Option<Timestamp>,
-    /// The time before which events are.
+    /// The latest time, exclusive.
     pub until: Option<Timestamp>,
     /// The kind of event.
     pub kind: Option<EventType>,
@@ -28,11 +28,11 @@ pub struct Filter {
     pub ticket_id: Option<String>,
 }
 
-/// The place of an event in query results, newest first. PostgreSQL, where several replicas write, orders by time and row;
-/// SQLite by row.
+/// The position of an event in query results, newest first. PostgreSQL, to which several replicas write, sorts by time and row
+/// number, SQLite by row number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
-    /// The time as text.
+    /// The time, as in the column `time`.
     pub time: String,
     /// The row number.
     pub row: i64,
@@ -40,8 +40,8 @@ pub struct Cursor {
 
 /// The text is not a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not the place of an event")]
-pub struct NotACursor;
+#[error("not the position of an event")]
+pub struct CursorError;
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,18 +50,18 @@ impl fmt::Display for Cursor {
 }
 
 impl FromStr for Cursor {
-    type Err = NotACursor;
+    type Err = CursorError;
 
-    fn from_str(text: &str) -> Result<Self, NotACursor> {
-        let (time, row) = text.split_once(' ').ok_or(NotACursor)?;
-        let parsed: Timestamp = time.parse().map_err(|_| NotACursor)?;
-        let cursor = Self { time: written(parsed), row: row.parse().map_err(|_| NotACursor)? };
-        if cursor.to_string() == text { Ok(cursor) } else { Err(NotACursor) }
+    fn from_str(text: &str) -> Result<Self, CursorError> {
+        let (time, row) = text.split_once(' ').ok_or(CursorError)?;
+        let parsed: Timestamp = time.parse().map_err(|_| CursorError)?;
+        let cursor = Self { time: format_time(parsed), row: row.parse().map_err(|_| CursorError)? };
+        if cursor.to_string() == text { Ok(cursor) } else { Err(CursorError) }
     }
 }
 
-/// A time as events contain it: texts of one length, so that they sort by time.
-pub(super) fn written(time: Timestamp) -> String {
+/// Formats a time as in events: RFC 3339 with microseconds. All times have the same length, so their texts sort by time.
+pub(super) fn format_time(time: Timestamp) -> String {
     format!("{time:.6}")
 }
 
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_is_what_was_answered_and_nothing_else() {
+    fn a_cursor_parses_only_as_it_was_formatted() {
         let cursor = Cursor { time: "2026-01-01T00:00:00.000001Z".into(), row: 7 };
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
         for text in [
@@ -83,7 +83,7 @@ mod tests {
             "2026-01-01T00:00:00.000001Z +7",
             "2026-01-01T00:00:00.000001Z 9223372036854775808",
         ] {
-            assert_eq!(text.parse::<Cursor>(), Err(NotACursor), "{text}");
+            assert_eq!(text.parse::<Cursor>(), Err(CursorError), "{text}");
         }
     }
 }

@@ -1,12 +1,12 @@
-//! The handle of the audit log. It passes events to the writer task, which returns the outcome.
+//! The handle of the audit log. It queues events for the writer task and waits for the outcome.
 
+use super::chain_hasher::ChainHasher;
 use super::chain_writer::ChainWriter;
 use super::checkpoint;
-use super::keys::ChainHasher;
-use super::pending::Pending;
 use super::port::{AuditUnavailable, CommitError, Event};
+use super::queued_event::QueuedEvent;
 use super::reader::Reader;
-use super::stdout::Stdout;
+use super::stdout::StdoutWriter;
 use super::writer::Writer;
 use crate::database::{Database, Failed, Step};
 use crate::metrics::Metrics;
@@ -19,23 +19,23 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Maximum number of queued events. Further ones are refused.
+/// Maximum number of queued events. Beyond it, events are refused.
 const MAX_QUEUED: usize = 8192;
-/// How long an event waits for the writer to take it, and then for the commit.
+/// Maximum time until the writer claims an event, and then again until it is committed.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// A handle of the writer of this replica.
+/// A handle of the audit log of this replica.
 #[derive(Debug, Clone)]
 pub struct AuditLog {
-    queue: mpsc::Sender<Pending>,
-    writable: Arc<AtomicBool>,
+    queue: mpsc::Sender<QueuedEvent>,
+    is_writable: Arc<AtomicBool>,
     reader: Reader,
-    pub(super) stdout: Option<Arc<Stdout>>,
+    pub(super) stdout: Option<Arc<StdoutWriter>>,
 }
 
 impl AuditLog {
-    /// Starts the writer: a new chain whose first event names the head of the chain before it. The writer ends when
-    /// the last handle is dropped and all queued events are written.
+    /// Starts the writer task and a new chain, whose first event contains the hash of the last event in the log. The task ends
+    /// when the last handle is dropped and all queued events are written.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -48,18 +48,19 @@ impl AuditLog {
     ) -> Result<(Self, JoinHandle<()>), Failed> {
         let (queue, events) = mpsc::channel(MAX_QUEUED);
         let hasher = Arc::new(hasher);
-        let stdout = stdout.then(|| Arc::new(Stdout::start()));
+        let stdout = stdout.then(|| Arc::new(StdoutWriter::start()));
         let chain = ChainWriter::new(database.clone(), hasher.clone(), clock).await?;
-        let writable = chain.writable().clone();
+        let is_writable = chain.writable().clone();
         let writer = Writer::new(chain, stdout.clone(), metrics);
         let reader = Reader::new(database.clone(), hasher, writer.heads());
-        let checkpoints =
-            stdout.clone().map(|stdout| checkpoint::print_checkpoints(writer.heads(), move |line| stdout.copy(line)));
-        let written = tokio::spawn(async move {
-            // The writer publishes its last head before it ends, for the last checkpoint.
+        let checkpoints = stdout
+            .clone()
+            .map(|stdout| checkpoint::print_checkpoints(writer.heads(), move |line| stdout.write_lines(line)));
+        let task = tokio::spawn(async move {
+            // The writer publishes its last head before it ends, so that the last checkpoint is printed.
             tokio::join!(writer.run(events), OptionFuture::from(checkpoints));
         });
-        Ok((Self { queue, writable, reader, stdout }, written))
+        Ok((Self { queue, is_writable, reader, stdout }, task))
     }
 
     /// A reader of the log. It does not delay the writer, and does not keep it alive.
@@ -71,19 +72,19 @@ impl AuditLog {
     /// Makes an event durable.
     ///
     /// # Errors
-    /// When the event is not durable in time. It may be written all the same.
+    /// When the event is not known to be durable in time. It may be durable nevertheless.
     pub async fn record(&self, event: Event) -> Result<(), AuditUnavailable> {
         Ok(self.commit(event, None).await?)
     }
 
-    /// Makes an event durable, together with its step.
+    /// Commits an event and its step in one transaction.
     ///
     /// # Errors
     /// See [`CommitError`].
     pub async fn commit(&self, event: Event, step: Option<Step>) -> Result<(), CommitError<Box<Event>>> {
-        let (pending, mut outcome, claim) = Pending::with_sender(event, step);
-        self.queue.try_send(pending).map_err(|_| CommitError::Failed(AuditUnavailable))?;
-        // The writer has ended, but may have committed the event.
+        let (queued, mut outcome, claim) = QueuedEvent::with_sender(event, step);
+        self.queue.try_send(queued).map_err(|_| CommitError::Failed(AuditUnavailable))?;
+        // If the writer has ended without an outcome, it may have committed the event.
         let unknown = Err(CommitError::Unknown(AuditUnavailable));
         if let Ok(outcome) = timeout(MAX_WAIT, &mut outcome).await {
             return outcome.unwrap_or(unknown);
@@ -91,7 +92,7 @@ impl AuditLog {
         if claim.withdraw() {
             return Err(CommitError::Failed(AuditUnavailable));
         }
-        // The writer has taken the event, so waiting again is worthwhile.
+        // The writer has claimed the event, so the outcome is expected soon.
         timeout(MAX_WAIT, outcome)
             .await
             .map_or(unknown, |outcome| outcome.unwrap_or(Err(CommitError::Unknown(AuditUnavailable))))
@@ -100,20 +101,20 @@ impl AuditLog {
     /// Queues an event without waiting, for verbs that release nothing. If the queue is full, the event is logged as lost.
     pub fn record_later(&self, event: Event) {
         let kind = event.kind.as_str();
-        if self.queue.try_send(Pending::kept(event)).is_err() {
+        if self.queue.try_send(QueuedEvent::without_sender(event)).is_err() {
             tracing::error!(event = kind, "an audit event was lost; the queue is full or the writer has stopped");
         }
     }
 
     /// The number of queued events.
     #[must_use]
-    pub fn waiting(&self) -> usize {
+    pub fn queued_count(&self) -> usize {
         self.queue.max_capacity() - self.queue.capacity()
     }
 
-    /// Whether the last attempt to write succeeded. After a failure the writer tries again every second.
+    /// Whether the last attempt to write succeeded. After a failure the writer retries every second.
     #[must_use]
     pub fn is_writable(&self) -> bool {
-        !self.queue.is_closed() && self.writable.load(Ordering::Relaxed)
+        !self.queue.is_closed() && self.is_writable.load(Ordering::Relaxed)
     }
 }

@@ -1,24 +1,23 @@
-//! Stage 7, audit: an event becomes a durable link of a hash chain before anything that it records is released.
+//! Stage 7, audit: an event is durable, as a link of a hash chain, before any secret that it records is released.
 //!
-//! The database is the log; standard output gets a copy of durable events. No event can hold a secret: an
-//! [`Event`] has typed fields only.
+//! The log is in the database; standard output gets a copy of durable events. No event can hold a secret, because an [`Event`]
+//! has only typed fields.
 
 mod aggregated;
 mod anchors;
 mod blocks;
 mod chain;
+mod chain_checker;
+mod chain_hasher;
 mod chain_writer;
-mod checker;
 mod checkpoint;
-mod entry;
 mod filter;
-mod keys;
-mod known;
+mod known_events;
 mod log;
 mod open_event;
-mod pending;
 mod port;
 mod postgres_query;
+mod queued_event;
 mod reader;
 mod refusals;
 mod retention;
@@ -26,22 +25,23 @@ mod rows;
 mod segments;
 mod sqlite_query;
 mod stdout;
+mod stored_event;
 mod usage;
 mod writer;
 
-pub use aggregated::Aggregated;
-pub use checker::{Beginning, Broken, Checker, Verified};
-pub use entry::Stored;
+pub use aggregated::AggregatedEvents;
+pub use chain_checker::{BrokenEvent, ChainChecker, ChainStart, VerificationResult};
+pub use chain_hasher::ChainHasher;
 pub use filter::{Cursor, Filter};
-pub use keys::ChainHasher;
-pub use known::Known;
+pub use known_events::KnownEvents;
 pub use log::AuditLog;
 pub use open_event::OpenEvent;
 pub use port::{AuditUnavailable, CommitError, Event};
-pub use reader::{Reader, Recorded};
+pub use reader::{Reader, RecordedEvent};
 pub use refusals::{INDIVIDUAL_PER_MINUTE, Refusals};
-pub use retention::{Limits, Retention};
-pub use usage::{Counted, Usage, UsageError, UsageEvent, UsageTimes, Use, UseKind, UsedBy};
+pub use retention::{Retention, RetentionLimits};
+pub use stored_event::StoredEvent;
+pub use usage::{LastUse, PolicyUse, UsageError, UsageEvent, UsageProgress, UsageSummary, UsageTable, UseKind};
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! An event that is opened on the first line of a verb and closed on every path out of it.
+//! An event that a verb opens on its first line and closes on every path out.
 
 use super::log::AuditLog;
 use super::port::{AuditUnavailable, CommitError, Event};
@@ -9,7 +9,7 @@ use std::ops::{Deref, DerefMut};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-/// The event of a running verb. If it is dropped without being closed (a panic), it is recorded as failed with the reason
+/// The event of a running verb. If it is dropped before it is closed, as in a panic, it is recorded as failed with the reason
 /// `aborted`.
 #[must_use]
 pub struct OpenEvent {
@@ -27,7 +27,7 @@ impl OpenEvent {
     /// Makes the event durable.
     ///
     /// # Errors
-    /// When the event is not durable. Nothing that it speaks of may then be released.
+    /// When the event is not durable. Nothing that it records may then be released.
     pub async fn close(mut self) -> Result<(), AuditUnavailable> {
         match self.take() {
             Some(event) => self.log.record(event).instrument(Stage::Audit.span()).await,
@@ -35,10 +35,10 @@ impl OpenEvent {
         }
     }
 
-    /// Makes the event durable, together with its step.
+    /// Commits the event and a step in one transaction.
     ///
     /// # Errors
-    /// When event and step are not durable. A rejected step returns the event, open again.
+    /// See [`CommitError`]. `Rejected` returns the event, still open.
     pub async fn close_with(mut self, step: Step) -> Result<(), CommitError<Box<Self>>> {
         let Some(event) = self.take() else { return Ok(()) };
         match self.log.commit(event, Some(step)).instrument(Stage::Audit.span()).await {
@@ -52,11 +52,11 @@ impl OpenEvent {
         }
     }
 
-    /// Makes the event durable now, or queues it: for changes that have already happened.
+    /// Makes the event of a change that has already happened durable, or queues it if that fails.
     ///
     /// # Errors
-    /// When the event is only queued. It may be written twice.
-    pub async fn close_or_keep(mut self) -> Result<(), AuditUnavailable> {
+    /// When the event is only queued. If the first attempt was committed after all, the event is recorded twice.
+    pub async fn close_or_queue(mut self) -> Result<(), AuditUnavailable> {
         let Some(event) = self.take() else { return Ok(()) };
         let recorded = self.log.record(event.clone()).instrument(Stage::Audit.span()).await;
         if recorded.is_err() {
@@ -65,7 +65,7 @@ impl OpenEvent {
         recorded
     }
 
-    /// Closes the event without writing it, because another one records the verb.
+    /// Closes the event without writing it, because another event records the verb.
     pub fn discard(mut self) {
         self.event = None;
     }

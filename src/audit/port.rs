@@ -1,4 +1,4 @@
-//! An audit event, and the errors of writing one.
+//! The audit event, and the errors of writing one.
 
 use crate::database;
 use crate::metrics::labels::{EventType, Outcome};
@@ -18,7 +18,7 @@ use std::time::Duration;
 /// Maximum length of a repo or branch, in bytes, in the event of a request that was refused or failed.
 const MAX_REFUSED_NAME: usize = 128;
 
-/// An audit event. Its fields are typed, so that none can hold a secret.
+/// An audit event. Its fields are typed, so none can hold a secret.
 #[derive(Debug, Clone)]
 pub struct Event {
     /// The kind of event.
@@ -35,7 +35,7 @@ pub struct Event {
     pub repo: Option<Repo>,
     /// The requested branch.
     pub branch: Option<Branch>,
-    /// The policies that decided.
+    /// The policies that allowed or denied the request.
     pub policies: Vec<String>,
     /// The names of the keys in the bundle.
     pub keys: Vec<String>,
@@ -45,7 +45,7 @@ pub struct Event {
     pub secrets: Vec<SecretVersion>,
     /// The ID that the broker assigned to the request.
     pub request_id: Option<RequestId>,
-    /// The client's own ID of the request.
+    /// The request ID that the client sent.
     pub client_request_id: Option<String>,
     /// The trace that the request belongs to.
     pub trace_id: Option<Arc<str>>,
@@ -53,7 +53,7 @@ pub struct Event {
     pub via: Option<CompatibleApi>,
     /// The duration of the verb.
     pub took: Duration,
-    /// The number of equal events that this one represents.
+    /// The number of events that this one stands for, if it was aggregated.
     pub count: Option<u64>,
     /// The policies in shadow mode that apply to the request.
     pub shadow: Vec<ShadowVerdict>,
@@ -85,18 +85,18 @@ impl Event {
         }
     }
 
-    /// The repo as it is recorded.
-    pub(crate) fn repo_written(&self) -> Option<Cow<'_, str>> {
-        self.repo.as_ref().map(|repo| self.written(repo.as_str()))
+    /// The repo as it is recorded: truncated if the request was refused or failed.
+    pub(crate) fn recorded_repo(&self) -> Option<Cow<'_, str>> {
+        self.repo.as_ref().map(|repo| self.recorded_name(repo.as_str()))
     }
 
-    /// The branch as it is recorded.
-    pub(crate) fn branch_written(&self) -> Option<Cow<'_, str>> {
-        self.branch.as_ref().map(|branch| self.written(branch.as_str()))
+    /// The branch as it is recorded: truncated if the request was refused or failed.
+    pub(crate) fn recorded_branch(&self) -> Option<Cow<'_, str>> {
+        self.branch.as_ref().map(|branch| self.recorded_name(branch.as_str()))
     }
 
-    /// Refused callers can choose any names, so long ones are truncated, with an ellipsis.
-    fn written<'a>(&self, name: &'a str) -> Cow<'a, str> {
+    /// Truncates a long name, with an ellipsis, unless the outcome is ok: a caller that is refused can choose any name.
+    fn recorded_name<'a>(&self, name: &'a str) -> Cow<'a, str> {
         if self.outcome == Outcome::Ok || name.len() <= MAX_REFUSED_NAME {
             return name.into();
         }
@@ -109,7 +109,7 @@ impl Event {
 #[error("the audit log cannot be written")]
 pub struct AuditUnavailable;
 
-/// The event and its step are not durable. A rejected step returns the event.
+/// The event and its step are not durable, or may not be. `Rejected` returns the event whose step was rejected.
 pub type CommitError<R> = database::CommitError<R, AuditUnavailable>;
 
 impl<R> From<CommitError<R>> for AuditUnavailable {

@@ -1,15 +1,15 @@
-//! The statement that finds events in PostgreSQL, through ordered indices on the columns that are filtered often.
+//! The statement that finds audit events in PostgreSQL, by indices on the columns that are often filtered.
 
-use super::filter::{Cursor, Filter, written};
+use super::filter::{Cursor, Filter, format_time};
 use crate::database::Query;
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::branch::Branch;
 use crate::model::repo::Repo;
 
-/// The query for events after a place, newest first. Only the most selective condition may use an index: without statistics
-/// the planner may choose one that matches nearly all rows.
+/// The query for at most `limit` events behind `after`, newest first. `coalesce` keeps all conditions but the most selective
+/// from using an index: without statistics the planner may choose an index that matches nearly all rows.
 pub fn query<'a>(filter: &'a Filter, after: Option<&Cursor>, limit: i64) -> Query<'a> {
-    // The partial index of other outcomes needs its own condition.
+    // The partial index on outcomes is used only with its own condition.
     let by_outcome = match filter.outcome {
         Some(Outcome::Ok) => " AND outcome = ",
         _ => " AND outcome <> 'ok' AND outcome = ",
@@ -23,18 +23,18 @@ pub fn query<'a>(filter: &'a Filter, after: Option<&Cursor>, limit: i64) -> Quer
         (" AND branch = ", " AND branch = ", filter.branch.as_ref().map(Branch::as_str)),
     ];
     let mut query = Query::new("SELECT rowid, time, hash, event FROM audit_events WHERE 1 = 1");
-    let mut indexed = false;
-    for (by_index, by_looking, value) in parts {
+    let mut uses_index = false;
+    for (with_index, without_index, value) in parts {
         if let Some(value) = value {
-            query = query.then(if indexed { by_looking } else { by_index }).value(value);
-            indexed = true;
+            query = query.then(if uses_index { without_index } else { with_index }).value(value);
+            uses_index = true;
         }
     }
     if let Some(since) = filter.since {
-        query = query.then(" AND time >= ").value(written(since));
+        query = query.then(" AND time >= ").value(format_time(since));
     }
     if let Some(until) = filter.until {
-        query = query.then(" AND time < ").value(written(until));
+        query = query.then(" AND time < ").value(format_time(until));
     }
     if let Some(after) = after {
         let time = after.time.clone();

@@ -1,10 +1,10 @@
-//! Reads and verifies the log, page by page, newest first, concurrently with the writer.
+//! Reads and verifies the log page by page, newest first, while the writer adds events.
 
 use super::anchors;
 use super::chain::Head;
-use super::checker::{Beginning, Checker, Verified};
+use super::chain_checker::{ChainChecker, ChainStart, VerificationResult};
+use super::chain_hasher::ChainHasher;
 use super::filter::{Cursor, Filter};
-use super::keys::ChainHasher;
 use super::{postgres_query, rows, sqlite_query};
 use crate::database::{Database, Failed, Query, Row};
 use crate::wire::audit_event::append_hash;
@@ -12,9 +12,10 @@ use std::fmt;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Rows of one statement.
-const PAGE: i64 = 2000;
-/// Reads the log.
+/// Maximum number of rows that one statement of a verification returns.
+const PAGE_ROWS: i64 = 2000;
+
+/// Reads and verifies the log.
 #[derive(Clone)]
 pub struct Reader {
     pub(super) database: Database,
@@ -28,13 +29,13 @@ impl fmt::Debug for Reader {
     }
 }
 
-/// A recorded event.
+/// An event in query results.
 #[derive(Debug, Clone)]
-pub struct Recorded {
-    /// The hashed text, with the hash as its last member.
-    pub event: String,
-    /// The place in query results.
-    pub place: Cursor,
+pub struct RecordedEvent {
+    /// The event as JSON: the hashed text, with the hash as its last member.
+    pub json: String,
+    /// Its position in query results.
+    pub cursor: Cursor,
 }
 
 impl Reader {
@@ -42,11 +43,16 @@ impl Reader {
         Self { database, hasher, heads }
     }
 
-    /// Matching events, newest first, after a place if one is given.
+    /// Returns at most `limit` events that match, newest first, starting behind `after`.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn events(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Vec<Recorded>, Failed> {
+    pub async fn events(
+        &self,
+        filter: &Filter,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, Failed> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = if self.database.is_remote() {
             self.database.read(&postgres_query::query(filter, after, limit)).await?
@@ -54,47 +60,47 @@ impl Reader {
             sqlite_query::events(&self.database, filter, after, limit).await?
         };
         let recorded = |row: Row| {
-            let place = Cursor { row: row.number(0)?, time: row.text(1)? };
-            Ok(Recorded { event: append_hash(&row.text(3)?, &row.text(2)?), place })
+            let cursor = Cursor { row: row.number(0)?, time: row.text(1)? };
+            Ok(RecordedEvent { json: append_hash(&row.text(3)?, &row.text(2)?), cursor })
         };
         rows.into_iter().map(recorded).collect()
     }
 
-    /// Verifies every chain while the log is written. The head of this replica is known, so a missing end of its chain is detected.
+    /// Verifies all chains. The head of this replica's own chain is in memory, so a missing end of this chain is detected.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn verify(&self) -> Result<Verified, Failed> {
-        // The head is read first, so that its row exists when the rows are read.
+    pub async fn verify(&self) -> Result<VerificationResult, Failed> {
+        // Before the rows are read, so that they contain the row of the head.
         let head = self.heads.borrow().clone();
-        let mut known = anchors::known(&self.database, &self.hasher).await?;
+        let mut known = anchors::load_known_events(&self.database, &self.hasher).await?;
         if head.seq > 0 {
-            known.mark(&head.chain, head.seq, &head.hash, None);
+            known.expect_event(&head.chain, head.seq, &head.hash, None);
         }
-        let mut checker = Checker::new(Some(&*self.hasher), known);
-        let mut page = self.rows_below(i64::MAX).await?;
+        let mut checker = ChainChecker::new(Some(&*self.hasher), known);
+        let mut page = self.query_rows_below(i64::MAX).await?;
         while let Some(last) = page.last() {
             // The next page is read while this one is checked.
             let (checked, next) =
-                tokio::join!(check_rows(checker, page.as_slice()), self.rows_below(rows::number(last)?));
+                tokio::join!(check_rows(checker, page.as_slice()), self.query_rows_below(rows::row_number(last)?));
             checker = checked?;
             page = next?;
         }
-        let pruned = anchors::known(&self.database, &self.hasher).await?.into_pruned();
-        Ok(checker.finish(Beginning::Known, &pruned))
+        let pruned = anchors::load_known_events(&self.database, &self.hasher).await?.into_last_pruned();
+        Ok(checker.finish(ChainStart::FirstOrPruned, &pruned))
     }
 
-    async fn rows_below(&self, row: i64) -> Result<Vec<Row>, Failed> {
+    async fn query_rows_below(&self, row: i64) -> Result<Vec<Row>, Failed> {
         let query = Query::new(rows::SELECT).then(" WHERE rowid < ").value(row);
-        self.database.read(&query.then(" ORDER BY rowid DESC LIMIT ").value(PAGE)).await
+        self.database.read(&query.then(" ORDER BY rowid DESC LIMIT ").value(PAGE_ROWS)).await
     }
 }
 
-/// Checks the rows, and yields to other tasks at intervals.
-async fn check_rows<'a>(mut checker: Checker<'a>, rows: &[Row]) -> Result<Checker<'a>, Failed> {
-    for some in rows.chunks(100) {
-        for row in some {
-            checker.see(&rows::stored(row)?);
+/// Checks the rows in order, and yields to other tasks after every hundred.
+async fn check_rows<'a>(mut checker: ChainChecker<'a>, rows: &[Row]) -> Result<ChainChecker<'a>, Failed> {
+    for chunk in rows.chunks(100) {
+        for row in chunk {
+            checker.check(&rows::stored_event(row)?);
         }
         tokio::task::yield_now().await;
     }

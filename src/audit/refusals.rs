@@ -1,6 +1,7 @@
-//! Refusals that one caller can cause at will: the first ten in a minute are recorded individually, further ones are counted.
+//! Limits the events of refusals that one caller can cause at will: the first ten of a minute are recorded individually, further
+//! ones are counted.
 //!
-//! A refusal releases nothing, so a count that is lost with the process leaves no release unrecorded.
+//! A refusal releases no secret, so a count that is lost with the process hides no release.
 
 use super::log::AuditLog;
 use super::port::Event;
@@ -11,127 +12,131 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Individually recorded refusals of one caller and reason in each minute.
+/// Number of refusals that are recorded individually, for each caller and reason in each minute.
 pub const INDIVIDUAL_PER_MINUTE: u32 = 10;
 const MINUTE: Duration = Duration::from_mins(1);
-/// The delay of the first count, and the factor of each following delay.
+/// The time after which the first count is recorded, and the factor by which this time grows for each further count.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const DELAY_FACTOR: u32 = 5;
-/// Maximum number of callers and reasons. Further refusals are counted without their caller.
-const MAX_SUMS: usize = 8192;
+/// Maximum number of pairs of caller and reason. Beyond it, refusals are counted without their caller.
+const MAX_KEYS: usize = 8192;
 
 /// The refusals of the last minute.
 #[derive(Debug, Default)]
 pub struct Refusals {
-    sums: Mutex<HashMap<Key, Sum>>,
+    minutes: Mutex<HashMap<RefusalKey, RefusalMinute>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
+struct RefusalKey {
     kind: EventType,
     outcome: Outcome,
     reason: Option<&'static str>,
-    /// The identity for limits.
+    /// The account of the caller.
     caller: Option<Identity>,
 }
 
+/// The refusals of one key in one minute.
 #[derive(Debug)]
-struct Sum {
-    began: Instant,
-    individual: u32,
+struct RefusalMinute {
+    started_at: Instant,
+    /// Number of individually recorded refusals.
+    recorded: u32,
     /// The common fields of the counted refusals, and their number.
     counted: Option<(Event, u64)>,
-    due: Instant,
-    wait: Duration,
+    /// When the count is recorded.
+    count_due_at: Instant,
+    count_delay: Duration,
 }
 
 impl Refusals {
-    /// Whether a refusal is recorded individually. Otherwise it is counted.
+    /// Returns true if the refusal is to be recorded individually. Otherwise it has been counted.
     #[must_use]
     pub fn admit(&self, event: &Event) -> bool {
-        let mut key = Key {
+        let mut key = RefusalKey {
             kind: event.kind,
             outcome: event.outcome,
             reason: event.reason,
             caller: event.caller.as_ref().map(|caller| caller.quota_identity()),
         };
         let now = Instant::now();
-        let mut sums = self.lock();
-        if sums.len() >= MAX_SUMS && !sums.contains_key(&key) {
+        let mut minutes = self.lock();
+        if minutes.len() >= MAX_KEYS && !minutes.contains_key(&key) {
             key.caller = None;
         }
-        let anonymous = key.caller.is_none();
-        let sum = sums.entry(key).or_insert_with(|| Sum::new(now));
-        if sum.counted.is_none() && now >= sum.began + MINUTE {
-            *sum = Sum::new(now);
+        let is_anonymous = key.caller.is_none();
+        let minute = minutes.entry(key).or_insert_with(|| RefusalMinute::new(now));
+        if minute.counted.is_none() && now >= minute.started_at + MINUTE {
+            *minute = RefusalMinute::new(now);
         }
-        if sum.individual < INDIVIDUAL_PER_MINUTE {
-            sum.individual += 1;
+        if minute.recorded < INDIVIDUAL_PER_MINUTE {
+            minute.recorded += 1;
             return true;
         }
-        match &mut sum.counted {
+        match &mut minute.counted {
             Some((common, count)) => {
-                keep_common(common, event);
+                retain_common_fields(common, event);
                 *count += 1;
             }
             none => {
                 let mut common = without_request(event);
-                if anonymous {
+                if is_anonymous {
                     common.caller = None;
                 }
                 *none = Some((common, 1));
-                sum.due = now + sum.wait;
+                minute.count_due_at = now + minute.count_delay;
             }
         }
         false
     }
 
-    /// Passes due counts to the log. Called once a second.
+    /// Queues the counts that are due in the log. Must be called once a second.
     pub fn flush(&self, log: &AuditLog) {
-        for event in self.due(Instant::now()) {
+        for event in self.take_due(Instant::now()) {
             log.record_later(event);
         }
     }
 
-    /// Passes all counts to the log at the end of the process.
+    /// Queues all counts in the log, at the end of the process.
     pub fn flush_all(&self, log: &AuditLog) {
-        for event in self.lock().drain().filter_map(|(_, sum)| Some(counted(sum.counted?))) {
+        for event in self.lock().drain().filter_map(|(_, minute)| Some(with_count(minute.counted?))) {
             log.record_later(event);
         }
     }
 
-    fn due(&self, now: Instant) -> Vec<Event> {
+    /// Takes the counts that are due, and removes the minutes that have ended.
+    fn take_due(&self, now: Instant) -> Vec<Event> {
         let mut events = Vec::new();
-        self.lock().retain(|_, sum| {
-            let ends = now >= sum.began + MINUTE;
-            if (ends || now >= sum.due)
-                && let Some(taken) = sum.counted.take()
+        self.lock().retain(|_, minute| {
+            let has_ended = now >= minute.started_at + MINUTE;
+            if (has_ended || now >= minute.count_due_at)
+                && let Some(counted) = minute.counted.take()
             {
-                events.push(counted(taken));
-                sum.wait *= DELAY_FACTOR;
+                events.push(with_count(counted));
+                minute.count_delay *= DELAY_FACTOR;
             }
-            !ends
+            !has_ended
         });
         events
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Sum>> {
-        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<RefusalKey, RefusalMinute>> {
+        self.minutes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Sum {
+impl RefusalMinute {
     const fn new(now: Instant) -> Self {
-        Self { began: now, individual: 0, counted: None, due: now, wait: FIRST_DELAY }
+        Self { started_at: now, recorded: 0, counted: None, count_due_at: now, count_delay: FIRST_DELAY }
     }
 }
 
-fn counted((mut event, count): (Event, u64)) -> Event {
+fn with_count((mut event, count): (Event, u64)) -> Event {
     event.count = Some(count);
     event
 }
 
-/// The fields of a count with a single refusal.
+/// A copy of the event without the fields that belong to a single request.
 fn without_request(event: &Event) -> Event {
     let mut common = Event::new(event.kind, event.outcome);
     common.reason = event.reason;
@@ -144,8 +149,8 @@ fn without_request(event: &Event) -> Event {
     common
 }
 
-/// Removes fields that differ in another refusal.
-fn keep_common(common: &mut Event, event: &Event) {
+/// Removes the fields from `common` that differ in `event`.
+fn retain_common_fields(common: &mut Event, event: &Event) {
     common.source_ip = common.source_ip.filter(|_| common.source_ip == event.source_ip);
     common.ticket_id = common.ticket_id.filter(|_| common.ticket_id == event.ticket_id);
     if common.repo != event.repo {
@@ -184,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_flood_of_one_caller_is_a_few_events_and_none_of_it_is_lost() {
+    async fn beyond_ten_a_minute_refusals_of_a_caller_are_counted() {
         let refusals = Refusals::default();
         let (mut written, mut counts) = (0, Vec::new());
         // Fifty per second for two minutes.
@@ -193,14 +198,14 @@ mod tests {
                 written += u64::from(refusals.admit(&refusal("flood", &format!("b{second}-{number}"))));
             }
             tokio::time::advance(Duration::from_secs(1)).await;
-            counts.extend(refusals.due(Instant::now()));
+            counts.extend(refusals.take_due(Instant::now()));
         }
         let counted: u64 = counts.iter().filter_map(|event| event.count).sum();
         assert_eq!(written + counted, 120 * 50);
         assert_eq!(written, 20, "ten in each minute");
         assert!(counts.len() <= 10, "{}", counts.len());
         for event in &counts {
-            assert_eq!(event.repo.as_ref().map(Repo::as_str), Some("site"), "what they have in common is kept");
+            assert_eq!(event.repo.as_ref().map(Repo::as_str), Some("site"), "the common fields are kept");
             assert_eq!(event.branch, None);
             assert_eq!(event.caller.as_ref().map(|caller| &*caller.subject), Some("flood"));
         }
@@ -208,24 +213,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn after_a_quiet_minute_refusals_are_written_one_by_one_again() {
+    async fn in_the_next_minute_refusals_are_recorded_individually_again() {
         let refusals = Refusals::default();
         assert_eq!((0..30).filter(|_| refusals.admit(&refusal("a", "main"))).count(), 10);
         tokio::time::advance(MINUTE).await;
-        assert_eq!(refusals.due(Instant::now()).iter().filter_map(|event| event.count).sum::<u64>(), 20);
+        assert_eq!(refusals.take_due(Instant::now()).iter().filter_map(|event| event.count).sum::<u64>(), 20);
         assert!(refusals.lock().is_empty());
         assert_eq!((0..30).filter(|_| refusals.admit(&refusal("a", "main"))).count(), 10);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_flood_of_callers_stays_bounded() {
+    async fn beyond_the_maximum_refusals_are_counted_without_caller() {
         let refusals = Refusals::default();
         let written = (0..20_000).filter(|n| refusals.admit(&refusal(&format!("c{n}"), "main"))).count();
-        assert_eq!(refusals.lock().len(), MAX_SUMS + 1);
-        assert_eq!(written, MAX_SUMS + 10);
+        assert_eq!(refusals.lock().len(), MAX_KEYS + 1);
+        assert_eq!(written, MAX_KEYS + 10);
         tokio::time::advance(MINUTE).await;
-        let counts = refusals.due(Instant::now());
-        let rest = u64::try_from(20_000 - MAX_SUMS - 10).expect("not negative");
+        let counts = refusals.take_due(Instant::now());
+        let rest = u64::try_from(20_000 - MAX_KEYS - 10).expect("not negative");
         assert_eq!(counts.iter().map(|event| event.count).collect::<Vec<_>>(), [Some(rest)]);
         assert_eq!(counts[0].caller, None);
     }

@@ -1,18 +1,18 @@
-//! Retention: deletes events that are too old or exceed the size limit, oldest first, so that the rest can still be verified.
+//! Retention: deletes the oldest events if they are too old or the log is too large, so that the rest can still be verified.
 //!
-//! Only verified events are deleted, so a broken log keeps its evidence. The newest event always stays, because the next chain
-//! names it. The last deleted event of each chain is written to standard output and kept as an anchor.
+//! An event is verified before it is deleted, so that evidence of tampering is kept. The newest event is never deleted, because the
+//! next chain contains its hash. The last deleted event of each chain is printed to standard output and stored as an anchor.
 
 use super::anchors;
 use super::blocks;
 use super::checkpoint;
-use super::entry::Columns;
 use super::log::AuditLog;
 use super::port::Event;
 use super::reader::Reader;
 use super::rows;
 use super::segments::Segments;
-use super::stdout::Stdout;
+use super::stdout::StdoutWriter;
+use super::stored_event::Columns;
 use crate::database::{Failed, Row, Work};
 use crate::metrics::Metrics;
 use crate::metrics::labels::{EventType, Outcome, PruneReason};
@@ -28,19 +28,19 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 const DELETE_INTERVAL: Duration = Duration::from_mins(10);
 /// The interval of measuring the log.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(5);
-/// Events of one transaction, which blocks other writers on SQLite.
-const BATCH: i64 = 50;
+/// Maximum number of events that one transaction deletes. On SQLite it blocks other writers.
+const BATCH_EVENTS: i64 = 50;
 /// The pause between two transactions, for other writers.
-const PAUSE: Duration = Duration::from_millis(20);
-/// The batch while the log exceeds its limit: it must shrink faster than a flood can grow it.
-const LARGE_BATCH: i64 = 250;
-const SHORT_PAUSE: Duration = Duration::from_millis(5);
+const BATCH_PAUSE: Duration = Duration::from_millis(20);
+/// Batch and pause while the log exceeds its size limit: deletion must be faster than a flood of events.
+const LARGE_BATCH_EVENTS: i64 = 250;
+const SHORT_BATCH_PAUSE: Duration = Duration::from_millis(5);
 
-/// How much of the log is kept.
+/// The limits of the log.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct RetentionLimits {
     /// The maximum age of events.
-    pub keep: Duration,
+    pub max_age: Duration,
     /// The maximum size of the log in bytes.
     pub max_size: Option<u64>,
 }
@@ -49,8 +49,8 @@ pub struct Limits {
 pub struct Retention {
     log: AuditLog,
     reader: Reader,
-    stdout: Option<Arc<Stdout>>,
-    limits: Limits,
+    stdout: Option<Arc<StdoutWriter>>,
+    limits: RetentionLimits,
     segments: Segments,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -58,28 +58,28 @@ pub struct Retention {
 
 /// The result of one transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Batch {
+pub struct DeletedBatch {
     /// The number of deleted events.
     pub deleted: usize,
-    /// Whether there may be more to delete.
-    pub more: bool,
+    /// Whether there may be more events to delete.
+    pub has_more: bool,
 }
 
-/// The end of what is deleted.
-enum Until<'a> {
+/// Which events are deleted.
+enum DeletionLimit<'a> {
     /// Events from before this time.
     Time(&'a str),
-    /// Events up to this row.
+    /// Events up to this row number, inclusive.
     Row(i64),
 }
 
-/// Why retention stopped.
+/// Why a deletion stopped.
 #[derive(Debug, thiserror::Error)]
-pub enum Stopped {
+pub enum RetentionError {
     /// The database failed.
     #[error(transparent)]
     Failed(#[from] Failed),
-    /// An event is altered, or does not follow the last deleted one.
+    /// An event is altered, or is not the successor of the last deleted one of its chain.
     #[error("the audit log is broken at event {seq} of chain {chain}")]
     Broken {
         /// The chain.
@@ -90,9 +90,9 @@ pub enum Stopped {
 }
 
 impl Retention {
-    /// Deletes from this log.
+    /// Applies the limits to a log.
     #[must_use]
-    pub fn new(log: &AuditLog, limits: Limits, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(log: &AuditLog, limits: RetentionLimits, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
         let (log, reader, stdout) = (log.clone(), log.reader(), log.stdout.clone());
         let segments = Segments::new(reader.database.clone(), limits.max_size);
         metrics.set_audit_max_bytes(limits.max_size.unwrap_or_default());
@@ -101,20 +101,20 @@ impl Retention {
 
     /// Deletes events until the process stops.
     pub async fn run(self, mut stopped: watch::Receiver<bool>) {
-        let (mut look, mut measure) = (interval(DELETE_INTERVAL), interval(MEASURE_INTERVAL));
-        measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut deletion, mut measurement) = (interval(DELETE_INTERVAL), interval(MEASURE_INTERVAL));
+        measurement.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let work = async {
-            let mut failed = false;
+            let mut has_failed = false;
             loop {
                 tokio::select! {
-                    _ = look.tick() => {
+                    _ = deletion.tick() => {
                         if let Err(error) = self.delete_old().await {
                             tracing::error!(%error, "audit retention failed; old events are kept");
                         }
                     }
-                    _ = measure.tick() => match self.keep_size().await {
-                        Ok(_) => failed = false,
-                        Err(error) if !std::mem::replace(&mut failed, true) => {
+                    _ = measurement.tick() => match self.enforce_max_size().await {
+                        Ok(_) => has_failed = false,
+                        Err(error) if !std::mem::replace(&mut has_failed, true) => {
                             tracing::error!(%error, "the audit log exceeds audit.maxSize and could not be pruned");
                         }
                         Err(_) => {}
@@ -128,44 +128,44 @@ impl Retention {
         }
     }
 
-    async fn delete_old(&self) -> Result<(), Stopped> {
-        while self.delete_some().await?.more {
-            sleep(PAUSE).await;
+    async fn delete_old(&self) -> Result<(), RetentionError> {
+        while self.delete_old_batch().await?.has_more {
+            sleep(BATCH_PAUSE).await;
         }
         Ok(())
     }
 
-    /// Deletes a batch of old events in one transaction. Replicas take turns.
+    /// Deletes a batch of old events in one transaction. Concurrent replicas wait for each other.
     ///
     /// # Errors
-    /// See [`Stopped`]; then nothing is deleted.
-    pub async fn delete_some(&self) -> Result<Batch, Stopped> {
-        let Some(before) = self.cutoff() else { return Ok(Batch { deleted: 0, more: false }) };
-        let batch = self.delete(&Until::Time(&before), BATCH).await?;
+    /// See [`RetentionError`]. Nothing is deleted then.
+    pub async fn delete_old_batch(&self) -> Result<DeletedBatch, RetentionError> {
+        let Some(before) = self.cutoff() else { return Ok(DeletedBatch { deleted: 0, has_more: false }) };
+        let batch = self.delete_batch(&DeletionLimit::Time(&before), BATCH_EVENTS).await?;
         self.metrics.count_pruned_audit_events(PruneReason::Retention, batch.deleted);
         Ok(batch)
     }
 
-    /// Measures the log, and deletes its oldest segments while it exceeds its limit. Returns the number of deleted events.
+    /// Measures the log. If it exceeds its size limit, deletes its oldest segments. Returns the number of deleted events.
     ///
     /// # Errors
-    /// See [`Stopped`]. Earlier batches stay deleted.
-    pub async fn keep_size(&self) -> Result<usize, Stopped> {
-        let measured = self.segments.measure(self.clock.now()).await?;
-        self.metrics.set_audit_bytes(measured.bytes());
-        let Some(cut) = self.segments.end_of_excess(measured).await? else { return Ok(0) };
+    /// See [`RetentionError`]. Earlier batches stay deleted.
+    pub async fn enforce_max_size(&self) -> Result<usize, RetentionError> {
+        let size = self.segments.measure(self.clock.now()).await?;
+        self.metrics.set_audit_bytes(size.bytes());
+        let Some(last_row) = self.segments.last_excess_row(size).await? else { return Ok(0) };
         let mut deleted = 0;
-        let done = loop {
-            match self.delete(&Until::Row(cut), LARGE_BATCH).await {
+        let result = loop {
+            match self.delete_batch(&DeletionLimit::Row(last_row), LARGE_BATCH_EVENTS).await {
                 Ok(batch) => {
                     deleted += batch.deleted;
-                    if !batch.more {
+                    if !batch.has_more {
                         break Ok(());
                     }
                 }
-                Err(stopped) => break Err(stopped),
+                Err(error) => break Err(error),
             }
-            sleep(SHORT_PAUSE).await;
+            sleep(SHORT_BATCH_PAUSE).await;
         };
         if deleted > 0 {
             self.metrics.count_pruned_audit_events(PruneReason::MaxSize, deleted);
@@ -175,78 +175,82 @@ impl Retention {
             event.count = Some(deleted as u64);
             self.log.record_later(event);
         }
-        done.map(|()| deleted)
+        result.map(|()| deleted)
     }
 
-    async fn delete(&self, until: &Until<'_>, most: i64) -> Result<Batch, Stopped> {
+    async fn delete_batch(&self, limit: &DeletionLimit<'_>, max_events: i64) -> Result<DeletedBatch, RetentionError> {
         let mut work = self.reader.database.begin().await?;
-        // A concurrent replica waits here, and then sees the remaining rows.
+        // Takes a row lock: a concurrent replica waits here, and then reads the remaining rows.
         work.run("UPDATE audit_retention SET runs = runs + 1", &[]).await?;
-        let rows = work.run(rows::OLDEST, &[most.into()]).await?;
-        let mut ends = BTreeMap::new();
-        let mut last = None;
+        let rows = work.run(rows::OLDEST, &[max_events.into()]).await?;
+        let mut last_by_chain = BTreeMap::new();
+        let mut last_row = None;
         let mut deleted = 0;
         for row in &rows {
-            let (columns, place) = (rows::columns(row)?, rows::number(row)?);
-            let goes = match until {
-                Until::Time(before) => columns.time < *before,
-                Until::Row(cut) => place <= *cut,
+            let (columns, row_number) = (rows::columns(row)?, rows::row_number(row)?);
+            let is_deleted = match limit {
+                DeletionLimit::Time(before) => columns.time < *before,
+                DeletionLimit::Row(last_row) => row_number <= *last_row,
             };
-            if !goes {
+            if !is_deleted {
                 break;
             }
-            self.verify_next(&mut work, &mut ends, columns, row).await?;
-            last = Some(place);
+            self.verify_next(&mut work, &mut last_by_chain, columns, row).await?;
+            last_row = Some(row_number);
             deleted += 1;
         }
-        let Some(last) = last else { return Ok(Batch { deleted: 0, more: false }) };
-        for (chain, (seq, hash)) in &ends {
-            anchors::prune(&mut work, &self.reader.hasher, chain, *seq, hash).await?;
+        let Some(last_row) = last_row else { return Ok(DeletedBatch { deleted: 0, has_more: false }) };
+        for (chain, (seq, hash)) in &last_by_chain {
+            anchors::set_last_pruned(&mut work, &self.reader.hasher, chain, *seq, hash).await?;
         }
-        work.run("DELETE FROM audit_events WHERE rowid <= $1", &[last.into()]).await?;
-        Segments::forget(&mut work, last).await?;
-        blocks::forget(&mut work, last).await?;
+        work.run("DELETE FROM audit_events WHERE rowid <= $1", &[last_row.into()]).await?;
+        Segments::delete_up_to(&mut work, last_row).await?;
+        blocks::forget(&mut work, last_row).await?;
         work.commit().await?;
-        self.log_deleted(&ends);
-        Ok(Batch { deleted, more: deleted == rows.len() && i64::try_from(rows.len()).is_ok_and(|rows| rows >= most) })
+        self.print_deleted(&last_by_chain);
+        let is_full = i64::try_from(rows.len()).is_ok_and(|rows| rows >= max_events);
+        Ok(DeletedBatch { deleted, has_more: is_full && deleted == rows.len() })
     }
 
     /// The time before which events are deleted. `None` if it cannot be represented.
     fn cutoff(&self) -> Option<String> {
-        let keep = SignedDuration::try_from(self.limits.keep).ok()?;
-        let before: Timestamp = self.clock.now().checked_sub(keep).ok()?;
+        let max_age = SignedDuration::try_from(self.limits.max_age).ok()?;
+        let before: Timestamp = self.clock.now().checked_sub(max_age).ok()?;
         Some(format!("{before:.6}"))
     }
 
-    /// Verifies an event that is to be deleted: it must be intact, and follow the last deleted event of its chain.
+    /// Verifies that an event is intact and is the successor of the last deleted event of its chain. Makes it the last one.
     async fn verify_next(
         &self,
         work: &mut Work,
-        ends: &mut BTreeMap<String, (i64, String)>,
+        last_by_chain: &mut BTreeMap<String, (i64, String)>,
         columns: Columns<'_>,
         row: &Row,
-    ) -> Result<(), Stopped> {
-        let stored = rows::stored(row)?;
-        let intact = stored.place(Some(&self.reader.hasher)).is_some_and(|placed| placed.intact);
-        let end = match ends.get(columns.chain) {
-            Some(end) => Some(end.clone()),
-            None => anchors::pruned(work, columns.chain).await?,
+    ) -> Result<(), RetentionError> {
+        let stored = rows::stored_event(row)?;
+        let is_intact = stored.check(Some(&self.reader.hasher)).is_some_and(|event| event.is_intact);
+        let last = match last_by_chain.get(columns.chain) {
+            Some(last) => Some(last.clone()),
+            None => anchors::last_pruned(work, columns.chain).await?,
         };
-        let is_next = match end {
+        let is_next = match last {
             Some((seq, hash)) => columns.seq == seq + 1 && columns.prev_hash == hash,
             None => columns.seq == 1,
         };
-        if !intact || !is_next {
-            return Err(Stopped::Broken { chain: columns.chain.to_owned(), seq: columns.seq });
+        if !is_intact || !is_next {
+            return Err(RetentionError::Broken { chain: columns.chain.to_owned(), seq: columns.seq });
         }
-        ends.insert(columns.chain.to_owned(), (columns.seq, stored.hash.to_owned()));
+        last_by_chain.insert(columns.chain.to_owned(), (columns.seq, stored.hash.to_owned()));
         Ok(())
     }
 
-    fn log_deleted(&self, ends: &BTreeMap<String, (i64, String)>) {
+    /// Prints the last deleted event of each chain to standard output.
+    fn print_deleted(&self, last_by_chain: &BTreeMap<String, (i64, String)>) {
         if let Some(stdout) = &self.stdout {
             let now = format!("{:.6}", self.clock.now());
-            stdout.copy(ends.iter().map(|(chain, (seq, hash))| checkpoint::pruned(&now, chain, *seq, hash)).collect());
+            let line =
+                |(chain, (seq, hash)): (&String, &(i64, String))| checkpoint::pruned_line(&now, chain, *seq, hash);
+            stdout.write_lines(last_by_chain.iter().map(line).collect());
         }
     }
 }

@@ -1,9 +1,9 @@
-//! The rows of the table `audit_events`: their columns, and how a row is written and read.
+//! The rows of the table `audit_events`: the columns, and their conversion from and to events.
 
 use super::blocks::Values;
 use super::chain::Link;
-use super::entry::{Columns, Stored};
 use super::port::Event;
+use super::stored_event::{Columns, StoredEvent};
 use crate::database::{Failed, Param, Row};
 
 /// The columns, in the order of [`values`] and [`columns`].
@@ -15,18 +15,18 @@ macro_rules! columns {
 
 /// The number of columns.
 pub const COLUMNS: usize = 12;
-/// Where [`values`] are inserted.
+/// The table and columns into which [`values`] are inserted.
 pub const TABLE: &str = concat!("audit_events (", columns!(), ")");
-/// Selects whole rows. The row number is column 0.
+/// Selects all columns, behind the row number as column 0.
 pub const SELECT: &str = concat!("SELECT rowid, ", columns!(), " FROM audit_events");
-/// The oldest rows, without the newest of all.
+/// Selects the oldest rows, but never the newest row of the table.
 pub const OLDEST: &str = concat!(
     "SELECT rowid, ",
     columns!(),
     " FROM audit_events WHERE rowid < (SELECT max(rowid) FROM audit_events) ORDER BY rowid LIMIT $1"
 );
 
-/// The values of a row.
+/// The values of the row of a linked event.
 pub fn values<'a>(chain: &'a str, link: &'a Link, event: &'a Event) -> [Param<'a>; COLUMNS] {
     [
         chain.into(),
@@ -37,20 +37,20 @@ pub fn values<'a>(chain: &'a str, link: &'a Link, event: &'a Event) -> [Param<'a
         event.kind.as_str().into(),
         event.outcome.as_str().into(),
         event.caller.as_ref().map(|caller| caller.subject.as_str()).into(),
-        event.repo_written().into(),
-        event.branch_written().into(),
+        event.recorded_repo().into(),
+        event.recorded_branch().into(),
         link.ticket_id.as_deref().into(),
         (&link.text).into(),
     ]
 }
 
-/// The time and the filtered columns of a row, of its [`values`].
+/// The time and the columns that queries filter, taken from the [`values`] of a row.
 pub fn filtered<'a>(values: &'a [Param<'a>]) -> (&'a str, Values<'a>) {
     let text = |column: usize| values.get(column).and_then(Param::text);
     (text(4).unwrap_or_default(), [5, 6, 7, 8, 9, 10].map(text))
 }
 
-/// The values of a row that is inserted to test the database and then rolled back.
+/// The values of a row that is inserted as a test and then rolled back or deleted.
 pub fn test_values(chain: &str, seq: i64) -> [Param<'_>; COLUMNS] {
     let empty = || Param::from("");
     let none = || Param::NoText;
@@ -58,13 +58,13 @@ pub fn test_values(chain: &str, seq: i64) -> [Param<'_>; COLUMNS] {
 }
 
 /// The row number of a selected row.
-pub fn number(row: &Row) -> Result<i64, Failed> {
+pub fn row_number(row: &Row) -> Result<i64, Failed> {
     row.number(0)
 }
 
 /// The event of a selected row.
-pub fn stored(row: &Row) -> Result<Stored<'_>, Failed> {
-    Ok(Stored { text: row.str(12)?, hash: row.str(4)?, columns: Some(columns(row)?) })
+pub fn stored_event(row: &Row) -> Result<StoredEvent<'_>, Failed> {
+    Ok(StoredEvent { text: row.str(12)?, hash: row.str(4)?, columns: Some(columns(row)?) })
 }
 
 /// The columns of a selected row that repeat parts of its event.

@@ -1,22 +1,19 @@
-//! Measures the size of the log, in segments. A segment is measured once, when no more rows are added to it.
+//! Measures the size of the log in segments: ranges of rows whose size is stored once no more rows are added to them.
 //!
-//! A server reports the size of a table but not how much of it is in use, and an SQLite file contains other
-//! tables. So the sizes of rows are added up. The size of a row beyond its text is an upper estimate, measured on
-//! both databases.
+//! PostgreSQL reports the size of a table, but not how much of it is in use, and an SQLite file contains other tables. Therefore
+//! the sizes of rows are added up. The overhead of a row is an upper estimate from measurements of both databases.
 
 use crate::database::{Database, Failed, Query, Work};
 use jiff::{SignedDuration, Timestamp};
 
-/// Bytes of a segment: small, so that few events more than necessary are deleted, but large enough that a large
-/// log has few segments.
+/// Size of a segment: small, because whole segments are deleted, but large enough that a large log has few segments.
 const MIN_SEGMENT_BYTES: u64 = 64 * 1024;
 const MAX_SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
-/// Number of segments of a log of maximum size.
+/// Number of segments of a log of maximum size, within these bounds.
 const SEGMENTS_PER_LOG: u64 = 64;
-/// Number of rows per read.
-const PAGE: i64 = 1000;
-/// A younger event may still be followed by one with a lower row number, which another replica has not yet
-/// committed.
+/// Maximum number of rows that one statement reads.
+const PAGE_ROWS: i64 = 1000;
+/// Age after which no other replica commits an event with a lower row number any more.
 const SETTLE_TIME: SignedDuration = SignedDuration::from_secs(10);
 
 const ROWS: &str = "SELECT rowid, time, CAST(1200 + octet_length(event) + 3 * (octet_length(coalesce(subject, '')) \
@@ -24,23 +21,23 @@ const ROWS: &str = "SELECT rowid, time, CAST(1200 + octet_length(event) + 3 * (o
 
 /// The size of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Measured {
+pub struct LogSize {
     /// The last row of all segments.
-    sealed_to: i64,
-    /// Their bytes.
-    sealed: u64,
-    /// Bytes of the rows after them.
-    rest: u64,
+    last_segment_row: i64,
+    /// Bytes of all segments.
+    segment_bytes: u64,
+    /// Bytes of the rows after the segments.
+    rest_bytes: u64,
 }
 
-impl Measured {
+impl LogSize {
     /// Bytes of the whole log.
     pub const fn bytes(self) -> u64 {
-        self.sealed + self.rest
+        self.segment_bytes + self.rest_bytes
     }
 }
 
-/// Measures the log.
+/// Measures the log and stores its segments.
 pub struct Segments {
     database: Database,
     max_size: Option<u64>,
@@ -51,82 +48,83 @@ impl Segments {
         Self { database, max_size }
     }
 
-    /// Measures the rows that were not measured before.
+    /// Measures the rows behind the last segment, and stores new segments of settled rows.
     ///
     /// # Errors
-    /// The database cannot be read.
-    pub async fn measure(&self, now: Timestamp) -> Result<Measured, Failed> {
-        const SEALED_SEGMENTS: &str =
+    /// When the database fails.
+    pub async fn measure(&self, now: Timestamp) -> Result<LogSize, Failed> {
+        const SEGMENTS: &str =
             "SELECT coalesce(max(last_row), 0), CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM audit_segments";
-        let so_far = self.database.read(&Query::new(SEALED_SEGMENTS)).await?;
-        let row = so_far.first().ok_or_else(Failed::no_row)?;
-        let (mut sealed_to, mut sealed) = (row.number(0)?, whole(row.number(1)?));
+        let segments = self.database.read(&Query::new(SEGMENTS)).await?;
+        let row = segments.first().ok_or_else(Failed::no_row)?;
+        let (mut last_segment_row, mut segment_bytes) = (row.number(0)?, to_u64(row.number(1)?));
         let settled = format!("{:.6}", now.saturating_sub(SETTLE_TIME).unwrap_or(Timestamp::MIN));
-        let (mut after, mut bytes, mut may_seal) = (sealed_to, 0, true);
+        let (mut after, mut rest_bytes, mut may_insert) = (last_segment_row, 0, true);
         loop {
-            let page = Query::new(ROWS).value(after).then(" ORDER BY rowid LIMIT ").value(PAGE);
+            let page = Query::new(ROWS).value(after).then(" ORDER BY rowid LIMIT ").value(PAGE_ROWS);
             let rows = self.database.read(&page).await?;
             for row in &rows {
                 after = row.number(0)?;
-                bytes += whole(row.number(2)?);
-                may_seal &= row.str(1)? < settled.as_str();
-                if may_seal && bytes >= self.segment() {
-                    // Another replica may have measured the same rows; then the next measurement counts them.
-                    may_seal = self.seal(sealed_to, after, bytes).await?;
-                    if may_seal {
-                        (sealed_to, sealed, bytes) = (after, sealed + bytes, 0);
+                rest_bytes += to_u64(row.number(2)?);
+                may_insert &= row.str(1)? < settled.as_str();
+                if may_insert && rest_bytes >= self.segment_size() {
+                    // False if another replica has stored these rows. The next measurement then reads its segment.
+                    may_insert = self.insert_segment(last_segment_row, after, rest_bytes).await?;
+                    if may_insert {
+                        (last_segment_row, segment_bytes, rest_bytes) = (after, segment_bytes + rest_bytes, 0);
                     }
                 }
             }
-            if i64::try_from(rows.len()).is_ok_and(|rows| rows < PAGE) {
-                return Ok(Measured { sealed_to, sealed, rest: bytes });
+            if i64::try_from(rows.len()).is_ok_and(|rows| rows < PAGE_ROWS) {
+                return Ok(LogSize { last_segment_row, segment_bytes, rest_bytes });
             }
             tokio::task::yield_now().await;
         }
     }
 
-    /// The last row of the oldest segments that must be deleted to reach the limit; `None` if the log is within
-    /// it. The segments are read again, in one statement, because another replica may be deleting some. Also
-    /// `None` if another replica has added a segment: it contains rows that were measured here as unsegmented, and
-    /// nothing may be deleted because of a double count.
+    /// Returns the last row of the oldest segments that must be deleted to reach the size limit. `None` if the log is within the
+    /// limit. The segments are read again, in one statement, because another replica may have deleted some.
+    ///
+    /// `None`, too, if another replica has added a segment since the measurement: its rows would count twice, as a segment and
+    /// in `rest_bytes`.
     ///
     /// # Errors
-    /// The database cannot be read.
-    pub async fn end_of_excess(&self, measured: Measured) -> Result<Option<i64>, Failed> {
+    /// When the database fails.
+    pub async fn last_excess_row(&self, size: LogSize) -> Result<Option<i64>, Failed> {
         const OLDEST: &str = "SELECT last_row, bytes, (SELECT CAST(sum(bytes) AS BIGINT) FROM audit_segments), \
              (SELECT max(last_row) FROM audit_segments) FROM audit_segments ORDER BY last_row LIMIT 10000";
-        let Some(most) = self.max_size.filter(|most| measured.bytes() > *most) else { return Ok(None) };
-        let mut cut = None;
-        let mut size = None;
+        let Some(max_size) = self.max_size.filter(|max_size| size.bytes() > *max_size) else { return Ok(None) };
+        let mut last_excess_row = None;
+        let mut remaining = None;
         for row in self.database.read(&Query::new(OLDEST)).await? {
-            if row.number(3)? != measured.sealed_to {
+            if row.number(3)? != size.last_segment_row {
                 return Ok(None);
             }
-            let left = size.map_or_else(|| row.number(2).map(|sealed| whole(sealed) + measured.rest), Ok)?;
-            if left <= most {
+            let bytes = remaining.map_or_else(|| row.number(2).map(|bytes| to_u64(bytes) + size.rest_bytes), Ok)?;
+            if bytes <= max_size {
                 break;
             }
-            cut = Some(row.number(0)?);
-            size = Some(left.saturating_sub(whole(row.number(1)?)));
+            last_excess_row = Some(row.number(0)?);
+            remaining = Some(bytes.saturating_sub(to_u64(row.number(1)?)));
         }
-        Ok(cut)
+        Ok(last_excess_row)
     }
 
-    /// Removes the segments of events that are deleted up to this row.
+    /// Deletes the segments up to this row.
     ///
     /// # Errors
-    /// The database cannot be written.
-    pub async fn forget(work: &mut Work, row: i64) -> Result<(), Failed> {
+    /// When the database fails.
+    pub async fn delete_up_to(work: &mut Work, row: i64) -> Result<(), Failed> {
         work.run("DELETE FROM audit_segments WHERE last_row <= $1", &[row.into()]).await.map(|_| ())
     }
 
-    /// Stores the size of the rows after `first`, unless another replica has stored some of them.
-    async fn seal(&self, first: i64, last: i64, bytes: u64) -> Result<bool, Failed> {
+    /// Stores the segment of the rows behind `after` up to `last`. False if another replica has stored some of these rows.
+    async fn insert_segment(&self, after: i64, last: i64, bytes: u64) -> Result<bool, Failed> {
         const INSERT: &str = "INSERT INTO audit_segments (last_row, bytes) VALUES ($1, $2)";
         let mut work = self.database.begin().await?;
         work.run("UPDATE audit_retention SET runs = runs + 1", &[]).await?;
         let newest = work.run("SELECT coalesce(max(last_row), 0) FROM audit_segments", &[]).await?;
-        if newest.first().ok_or_else(Failed::no_row)?.number(0)? > first {
+        if newest.first().ok_or_else(Failed::no_row)?.number(0)? > after {
             return Ok(false);
         }
         work.run(INSERT, &[last.into(), i64::try_from(bytes).unwrap_or(i64::MAX).into()]).await?;
@@ -134,13 +132,15 @@ impl Segments {
         Ok(true)
     }
 
-    fn segment(&self) -> u64 {
-        self.max_size
-            .map_or(MAX_SEGMENT_BYTES, |most| (most / SEGMENTS_PER_LOG).clamp(MIN_SEGMENT_BYTES, MAX_SEGMENT_BYTES))
+    /// Minimum size of a new segment in bytes.
+    fn segment_size(&self) -> u64 {
+        self.max_size.map_or(MAX_SEGMENT_BYTES, |max_size| {
+            (max_size / SEGMENTS_PER_LOG).clamp(MIN_SEGMENT_BYTES, MAX_SEGMENT_BYTES)
+        })
     }
 }
 
-fn whole(number: i64) -> u64 {
+fn to_u64(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
 }
 
@@ -149,12 +149,12 @@ mod tests {
     use super::*;
     use crate::config::database::Url;
 
-    const MOST: u64 = 1024 * 1024;
+    const MAX_SIZE: u64 = 1024 * 1024;
 
-    /// The remaining bytes if everything up to this row is deleted.
-    async fn left_behind(database: &Database, row: i64) -> u64 {
-        const LEFT: &str = "SELECT CAST(sum(1200 + octet_length(event)) AS BIGINT) FROM audit_events WHERE rowid > $1";
-        whole(database.run(LEFT, &[row.into()]).await.unwrap()[0].number(0).unwrap())
+    /// The size of the rows above this row.
+    async fn bytes_above(database: &Database, row: i64) -> u64 {
+        const SIZE: &str = "SELECT CAST(sum(1200 + octet_length(event)) AS BIGINT) FROM audit_events WHERE rowid > $1";
+        to_u64(database.run(SIZE, &[row.into()]).await.unwrap()[0].number(0).unwrap())
     }
 
     /// An audit log of this many rows of 2000 bytes each.
@@ -168,23 +168,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rows_that_another_replica_has_measured_meanwhile_do_not_count_twice() {
-        let database = log_of(MOST * 105 / 100 / 2000).await;
-        let (a, b) = (Segments::new(database.clone(), Some(MOST)), Segments::new(database.clone(), Some(MOST)));
+    async fn rows_are_not_counted_twice_if_another_replica_stores_their_segment() {
+        let database = log_of(MAX_SIZE * 105 / 100 / 2000).await;
+        let (a, b) = (Segments::new(database.clone(), Some(MAX_SIZE)), Segments::new(database.clone(), Some(MAX_SIZE)));
         let written: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let settled = written + SignedDuration::from_secs(11);
-        // For replica `a` all rows may still grow; `b` stores the sizes before `a` measures them.
+        // For replica `a` no row is settled. Replica `b` measures later and stores segments.
         let by_a = a.measure(written).await.unwrap();
         let by_b = b.measure(settled).await.unwrap();
         assert_eq!(by_a.bytes(), by_b.bytes());
-        assert!(by_a.bytes() > MOST && by_b.sealed > 0 && by_a.sealed == 0);
-        assert_eq!(a.end_of_excess(by_a).await.unwrap(), None, "it would have counted nearly everything twice");
-        assert!(!a.seal(0, 10, 1).await.unwrap(), "what is kept already is not kept again");
-        // The next measurement counts it.
+        assert!(by_a.bytes() > MAX_SIZE && by_b.segment_bytes > 0 && by_a.segment_bytes == 0);
+        assert_eq!(a.last_excess_row(by_a).await.unwrap(), None, "nearly all rows would count twice");
+        assert!(!a.insert_segment(0, 10, 1).await.unwrap(), "`b` has stored these rows");
         let again = a.measure(settled).await.unwrap();
-        let cut = a.end_of_excess(again).await.unwrap().unwrap();
-        assert_eq!(b.end_of_excess(by_b).await.unwrap(), Some(cut));
-        let left = left_behind(&database, cut).await;
-        assert!((MOST - MIN_SEGMENT_BYTES - 4096..=MOST).contains(&left), "{left}");
+        let last_row = a.last_excess_row(again).await.unwrap().unwrap();
+        assert_eq!(b.last_excess_row(by_b).await.unwrap(), Some(last_row));
+        let remaining = bytes_above(&database, last_row).await;
+        assert!((MAX_SIZE - MIN_SEGMENT_BYTES - 4096..=MAX_SIZE).contains(&remaining), "{remaining}");
     }
 }

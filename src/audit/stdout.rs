@@ -1,37 +1,37 @@
-//! The copy on standard output: one line per event, after it is durable.
+//! Writes a copy of each durable event to standard output, one line per event.
 
 use std::io::Write as _;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-/// Maximum number of groups of lines that wait for a slow reader. Beyond it the copy loses lines; the log in the
-/// database does not.
-const QUEUE: usize = 1024;
+/// Maximum number of groups of lines that wait for a slow reader of standard output. Further groups are dropped from the copy;
+/// the log in the database has them.
+const MAX_QUEUED_GROUPS: usize = 1024;
 
-/// A separate thread writes, so that a stalled reader does not block the audit log.
+/// Writes lines in a separate thread, so that a stalled reader does not block the audit log.
 #[derive(Debug)]
-pub struct Stdout {
+pub struct StdoutWriter {
     lines: Option<SyncSender<String>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Stdout {
+impl StdoutWriter {
     /// Starts the thread.
     pub fn start() -> Self {
-        let (lines, queue) = sync_channel(QUEUE);
+        let (lines, queue) = sync_channel(MAX_QUEUED_GROUPS);
         Self { lines: Some(lines), thread: Some(std::thread::spawn(move || write_all(&queue))) }
     }
 
-    /// Copies whole lines.
-    pub fn copy(&self, text: String) {
+    /// Queues whole lines. If the queue is full, they are dropped and a warning is logged.
+    pub fn write_lines(&self, text: String) {
         if self.lines.as_ref().is_some_and(|lines| lines.try_send(text).is_err()) {
             tracing::warn!("audit events could not be written to standard output");
         }
     }
 }
 
-impl Drop for Stdout {
-    /// Queued lines are still written.
+impl Drop for StdoutWriter {
+    /// Waits until all queued lines are written.
     fn drop(&mut self) {
         self.lines = None;
         if let Some(thread) = self.thread.take() {

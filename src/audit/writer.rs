@@ -1,10 +1,10 @@
-//! The single writer of a replica: takes all queued events, writes them as a group, and reports the outcome.
+//! The writer task of a replica: takes all queued events, writes them as a group, and reports the outcomes.
 
 use super::chain::{Head, Link};
 use super::chain_writer::ChainWriter;
-use super::pending::Pending;
 use super::port::{AuditUnavailable, CommitError};
-use super::stdout::Stdout;
+use super::queued_event::QueuedEvent;
+use super::stdout::StdoutWriter;
 use crate::database;
 use crate::metrics::Metrics;
 use crate::wire::audit_event::append_hash;
@@ -16,50 +16,50 @@ use tokio::time::{Instant, timeout};
 
 /// Maximum number of events per commit.
 const MAX_GROUP: usize = 256;
-/// Pause before unwritten events are tried again.
+/// Pause before the write of failed events is retried.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
-/// Interval of write checks when there are no events.
+/// Interval of test writes while there are no events.
 const WRITE_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Writes the chain of this replica.
 pub struct Writer {
     chain: ChainWriter,
-    stdout: Option<Arc<Stdout>>,
+    stdout: Option<Arc<StdoutWriter>>,
     metrics: Arc<Metrics>,
-    /// Publishes each new head.
+    /// Publishes the head after each commit.
     heads: watch::Sender<Head>,
 }
 
 impl Writer {
-    pub fn new(chain: ChainWriter, stdout: Option<Arc<Stdout>>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(chain: ChainWriter, stdout: Option<Arc<StdoutWriter>>, metrics: Arc<Metrics>) -> Self {
         let heads = watch::Sender::new(chain.head().clone());
         Self { chain, stdout, metrics, heads }
     }
 
-    /// A receiver of the head.
+    /// A receiver of the current head.
     pub fn heads(&self) -> watch::Receiver<Head> {
         self.heads.subscribe()
     }
 
-    /// Writes until all handles are dropped.
-    pub async fn run(mut self, mut events: mpsc::Receiver<Pending>) {
+    /// Writes events until all handles of the log are dropped.
+    pub async fn run(mut self, mut events: mpsc::Receiver<QueuedEvent>) {
         let mut group = Vec::with_capacity(MAX_GROUP);
         loop {
-            // Events to retry do not wait for new events.
-            let patience = if group.is_empty() && self.chain.writable().load(Ordering::Relaxed) {
+            // While events wait for a retry, it does not wait longer for new ones.
+            let max_wait = if group.is_empty() && self.chain.writable().load(Ordering::Relaxed) {
                 WRITE_CHECK_INTERVAL
             } else {
                 RETRY_PAUSE
             };
-            let all_gone = timeout(patience, events.recv_many(&mut group, MAX_GROUP)).await == Ok(0);
-            // Events that were withdrawn are dropped: their senders were told that they are not written.
-            group.retain(Pending::take);
+            let is_closed = timeout(max_wait, events.recv_many(&mut group, MAX_GROUP)).await == Ok(0);
+            // Drops withdrawn events.
+            group.retain(QueuedEvent::claim);
             if !group.is_empty() {
                 group = self.write(group).await;
-            } else if !all_gone {
+            } else if !is_closed {
                 self.chain.set_writable(self.chain.can_write().await);
             }
-            if all_gone {
+            if is_closed {
                 break;
             }
         }
@@ -68,18 +68,18 @@ impl Writer {
         }
     }
 
-    /// Writes a group and reports the outcomes. Returns the events to try again.
-    async fn write(&mut self, group: Vec<Pending>) -> Vec<Pending> {
+    /// Writes a group and reports the outcomes. Returns the events to retry.
+    async fn write(&mut self, group: Vec<QueuedEvent>) -> Vec<QueuedEvent> {
         let started = Instant::now();
-        let mut again = Vec::new();
+        let mut to_retry = Vec::new();
         let mut parts = vec![group];
         while let Some(mut part) = parts.pop() {
             match self.chain.write_group(&part).await {
                 Ok(group) => {
-                    self.copy(&group.links);
+                    self.publish(&group.links);
                     self.chain.set_writable(true);
-                    for (pending, written) in part.into_iter().zip(group.written) {
-                        self.report_outcome(pending, written, started);
+                    for (queued, is_written) in part.into_iter().zip(group.written) {
+                        self.report_outcome(queued, is_written, started);
                     }
                 }
                 Err(database::CommitError::Failed(failed) | database::CommitError::Unknown(failed)) => {
@@ -87,59 +87,59 @@ impl Writer {
                         self.chain.read_head().await;
                     }
                     if (failed.is_of_the_data() || failed.is_conflict()) && part.len() > 1 {
-                        // An event that the database rejects must not fail the others.
+                        // Split, so that an event that the database rejects does not fail the others.
                         let rest = part.split_off(part.len() / 2);
                         parts.extend([rest, part]);
                         continue;
                     }
                     tracing::error!(kind = failed.kind(), "audit events could not be written");
                     self.chain.set_writable(failed.is_of_the_data() || failed.is_conflict());
-                    again.extend(report_failure(part, !failed.is_of_the_data()));
+                    to_retry.extend(report_failure(part, !failed.is_of_the_data()));
                 }
                 Err(database::CommitError::Rejected(error)) => {
                     tracing::error!(%error, "audit events could not be serialized");
-                    again.extend(report_failure(part, false));
+                    to_retry.extend(report_failure(part, false));
                 }
             }
         }
         self.chain.store_block_if_full().await;
-        for lost in again.drain(MAX_GROUP.min(again.len())..) {
+        for lost in to_retry.drain(MAX_GROUP.min(to_retry.len())..) {
             tracing::error!(event = lost.event.kind.as_str(), "an audit event was lost");
         }
-        again
+        to_retry
     }
 
-    fn report_outcome(&self, pending: Pending, written: bool, started: Instant) {
-        if written {
-            self.metrics.record_audit_event(pending.event.kind, pending.event.outcome, started.elapsed());
-            pending.report_outcome(|_| Ok(()));
+    fn report_outcome(&self, queued: QueuedEvent, is_written: bool, started: Instant) {
+        if is_written {
+            self.metrics.record_audit_event(queued.event.kind, queued.event.outcome, started.elapsed());
+            queued.report_outcome(|_| Ok(()));
         } else {
-            pending.report_outcome(|event| Err(CommitError::Rejected(Box::new(event))));
+            queued.report_outcome(|event| Err(CommitError::Rejected(Box::new(event))));
         }
     }
 
-    /// Publishes the durable events: the head to its receivers, the events to standard output.
-    fn copy(&self, links: &[Link]) {
+    /// Sends the new head to its receivers, and the durable events to standard output.
+    fn publish(&self, links: &[Link]) {
         if links.is_empty() {
             return;
         }
         self.heads.send_replace(self.chain.head().clone());
         if let Some(stdout) = &self.stdout {
-            stdout.copy(links.iter().map(|link| append_hash(&link.text, &link.hash) + "\n").collect());
+            stdout.write_lines(links.iter().map(|link| append_hash(&link.text, &link.hash) + "\n").collect());
         }
     }
 }
 
-/// Reports failure to the waiting senders, and returns the events without one if another attempt makes sense.
-fn report_failure(part: Vec<Pending>, worth_another_try: bool) -> Vec<Pending> {
-    let (waited_for, kept): (Vec<_>, Vec<_>) = part.into_iter().partition(Pending::is_waited_for);
-    for pending in waited_for {
-        pending.report_outcome(|_| Err(CommitError::Failed(AuditUnavailable)));
+/// Reports the failure to the senders. Returns the events without a sender if they may be retried; otherwise logs them as lost.
+fn report_failure(part: Vec<QueuedEvent>, may_retry: bool) -> Vec<QueuedEvent> {
+    let (with_sender, without_sender): (Vec<_>, Vec<_>) = part.into_iter().partition(QueuedEvent::has_sender);
+    for queued in with_sender {
+        queued.report_outcome(|_| Err(CommitError::Failed(AuditUnavailable)));
     }
-    if worth_another_try {
-        return kept;
+    if may_retry {
+        return without_sender;
     }
-    for lost in &kept {
+    for lost in &without_sender {
         tracing::error!(event = lost.event.kind.as_str(), "an audit event was lost");
     }
     Vec::new()

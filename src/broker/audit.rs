@@ -5,7 +5,7 @@ use super::error::Error;
 use super::page::Page;
 use super::pipeline::Broker;
 use crate::admins::{AdminAction, Resource, Verb};
-use crate::audit::{Broken, Reader, Recorded};
+use crate::audit::{BrokenEvent, Reader, RecordedEvent};
 use crate::wire::audit_list::{AuditEventList, AuditVerified, BrokenPlace};
 use crate::wire::problem::Code;
 use bytes::Bytes;
@@ -38,8 +38,8 @@ impl Broker {
         self.authorise(administrator, audit_action(Verb::List)).await?;
         let events = self.stages.audit.reader().events(filter, page.after.as_ref(), page.lookup_limit()).await;
         let mut events = events.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
-        let next = page.truncate(&mut events).map(|last| last.place.to_string());
-        let raw = |recorded: Recorded| RawValue::from_string(recorded.event);
+        let next = page.truncate(&mut events).map(|last| last.cursor.to_string());
+        let raw = |recorded: RecordedEvent| RawValue::from_string(recorded.json);
         // An event that is not JSON was tampered with. It is omitted here, and verification reports it.
         let items = events.into_iter().filter_map(|event| raw(event).ok()).collect();
         Ok(AuditEventList { items, continue_token: next })
@@ -79,7 +79,7 @@ impl Broker {
         self.authorise(administrator, audit_action(Verb::Get)).await?;
         let verified =
             self.stages.audit.reader().verify().await.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
-        let to_object = |broken: Broken| BrokenPlace {
+        let to_object = |broken: BrokenEvent| BrokenPlace {
             chain: broken.chain,
             seq: broken.seq,
             reason: broken.reason.as_str().into(),
@@ -120,12 +120,12 @@ impl EventStream {
         }
         let events = self.reader.events(&self.filter, self.after.as_ref(), limit).await.map_err(|_| StreamError)?;
         self.remaining = if events.len() < limit { 0 } else { self.remaining - events.len() };
-        let mut lines = String::with_capacity(events.iter().map(|recorded| recorded.event.len() + 1).sum());
+        let mut lines = String::with_capacity(events.iter().map(|recorded| recorded.json.len() + 1).sum());
         for recorded in &events {
-            lines.push_str(&recorded.event);
+            lines.push_str(&recorded.json);
             lines.push('\n');
         }
-        self.after = events.into_iter().last().map(|last| last.place);
+        self.after = events.into_iter().last().map(|last| last.cursor);
         Ok(lines.into())
     }
 }

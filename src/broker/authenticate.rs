@@ -119,7 +119,7 @@ impl Broker {
     fn refuse_unbound(&self, caller: &Arc<Caller>, source_ip: IpAddr) -> Error {
         let code =
             if self.unbound_failures.charge(caller.quota_identity()) { Code::NotPodBound } else { Code::RateLimited };
-        self.aggregated.add_of(caller, EventType::AuthnFailed, Outcome::Denied, code.as_str(), source_ip);
+        self.aggregated.add_for_caller(caller, EventType::AuthnFailed, Outcome::Denied, code.as_str(), source_ip);
         code.into()
     }
 

@@ -5,7 +5,7 @@ use super::error::Error;
 use super::page::Page;
 use super::pipeline::Broker;
 use crate::admins::{AdminAction, Resource, Verb};
-use crate::audit::{Counted, UsageError, UsageEvent, UsageTimes, Use, UseKind};
+use crate::audit::{LastUse, PolicyUse, UsageError, UsageEvent, UsageProgress, UseKind};
 use crate::model::branch::Branch;
 use crate::model::caller::{Caller, Pod, ServiceAccount, Workload};
 use crate::model::repo::Repo;
@@ -69,9 +69,9 @@ impl Broker {
         }
         let usage = self.stages.audit.reader().usage();
         let uses = |event: &UsageEvent<'_>| uses(event, &policies);
-        let counted = usage.catch_up(now, MAX_PAGES_PER_REQUEST, &uses).await.map_err(unavailable)?;
+        let counted = usage.add_new_events(now, MAX_PAGES_PER_REQUEST, &uses).await.map_err(unavailable)?;
         let active: Vec<&str> = policies.names().collect();
-        let mut items = items(&policies, usage.times(&active).await.map_err(unavailable)?, since);
+        let mut items = items(&policies, usage.last_uses(&active).await.map_err(unavailable)?, since);
         if let Some(InventoryCursor(after)) = &page.after {
             items.retain(|item| position(item) > *after);
         }
@@ -79,14 +79,19 @@ impl Broker {
         let names: BTreeSet<&str> = items.iter().map(|item| item.policy.as_str()).collect();
         let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let mut used = usage.used_by(&names, since, MAX_REPOS).await.map_err(unavailable)?;
+        let mut used = usage.summarise(&names, since, MAX_REPOS).await.map_err(unavailable)?;
         for item in &mut items {
             let text = |text: &Option<String>| text.clone().unwrap_or_default();
             if let Some(users) = used.remove(&(item.policy.clone(), text(&item.store), text(&item.path))) {
-                (item.callers, item.repos, item.repos_total) = (users.callers, users.names, users.repos);
+                (item.callers, item.repos, item.repos_total) = (users.callers, users.repo_names, users.repos);
             }
         }
-        Ok(Inventory { items, since: since.to_string(), complete: counted == Counted::Whole, continue_token: next })
+        Ok(Inventory {
+            items,
+            since: since.to_string(),
+            complete: counted == UsageProgress::Complete,
+            continue_token: next,
+        })
     }
 
     /// Counts uses periodically, so that they are known after their events are deleted. Never returns.
@@ -102,13 +107,17 @@ impl Broker {
             let uses = |event: &UsageEvent<'_>| uses(event, &policies);
             let now = self.stages.clock.now();
             let counted = async {
-                while usage.catch_up(now, MAX_PAGES_PER_CALL, &uses).await? == Counted::Partly {}
+                while usage.add_new_events(now, MAX_PAGES_PER_CALL, &uses).await? == UsageProgress::Partial {}
                 if round.is_multiple_of(ROUNDS_PER_TIDY) {
                     usage.tidy(now).await?;
-                    usage.forget_gone(now, &|name| policies.get(name).is_some()).await?;
+                    usage.tidy_deleted_policies(now, &|name| policies.get(name).is_some()).await?;
                 }
                 let active: Vec<&str> = policies.names().collect();
-                Ok(if round.is_multiple_of(ROUNDS_PER_GAUGE_UPDATE) { Some(usage.times(&active).await?) } else { None })
+                Ok(if round.is_multiple_of(ROUNDS_PER_GAUGE_UPDATE) {
+                    Some(usage.last_uses(&active).await?)
+                } else {
+                    None
+                })
             };
             let counted: Result<_, UsageError> = counted.await;
             match counted {
@@ -126,10 +135,10 @@ impl Broker {
 }
 
 /// All items in the order of the inventory, still without callers and repos.
-fn items(policies: &PolicySet, times: Vec<UsageTimes>, since: Timestamp) -> Vec<InventoryItem> {
+fn items(policies: &PolicySet, times: Vec<LastUse>, since: Timestamp) -> Vec<InventoryItem> {
     let since = format!("{since:.6}");
     let times: BTreeMap<(String, String, String), String> =
-        times.into_iter().map(|used| ((used.policy, used.store, used.path), used.at)).collect();
+        times.into_iter().map(|used| ((used.policy, used.store, used.path), used.last_at)).collect();
     let time = |policy: &str, store: &str, path: &str| {
         times.get(&(policy.to_owned(), store.to_owned(), path.to_owned())).cloned()
     };
@@ -175,7 +184,7 @@ fn position(item: &InventoryItem) -> InventoryPosition {
 }
 
 /// The uses of active policies and their secrets that an event shows.
-fn uses(event: &UsageEvent<'_>, policies: &PolicySet) -> Vec<Use> {
+fn uses(event: &UsageEvent<'_>, policies: &PolicySet) -> Vec<PolicyUse> {
     // The policies in these events did not match, because attestation failed.
     if matches!(event.reason.as_deref(), Some("attestation_failed" | "admission_policy_missing")) {
         return Vec::new();
@@ -187,7 +196,7 @@ fn uses(event: &UsageEvent<'_>, policies: &PolicySet) -> Vec<Use> {
     let shadow = event.shadow.iter().map(|shadow| &shadow.policy);
     for name in event.policies.iter().chain(shadow) {
         let Some(policy) = policies.get(name) else { continue };
-        let used = |store: &str, path: &str, kind: UseKind, used_by: &str| Use {
+        let used = |store: &str, path: &str, kind: UseKind, used_by: &str| PolicyUse {
             policy: name.clone(),
             store: store.to_owned(),
             path: path.to_owned(),

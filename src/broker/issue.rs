@@ -11,7 +11,7 @@ use crate::metrics::labels::{EventType, Outcome};
 use crate::model::shadow::ShadowVerdict;
 use crate::model::ticket::TicketToken;
 use crate::policy::Grant;
-use crate::tickets::{CallerLimits, MAX_BUNDLE_BYTES, SealError, Sealed, Ticket};
+use crate::tickets::{CallerLimits, MAX_BUNDLE_BYTES, SealError, SealedBundle, Ticket};
 use crate::traces::Stage;
 use crate::wire::problem::Code;
 use jiff::{SignedDuration, Timestamp};
@@ -33,7 +33,7 @@ pub struct IssuedTicket {
 /// A ticket that is sealed but not yet stored.
 struct PreparedTicket {
     ticket: Arc<Ticket>,
-    sealed: Sealed,
+    sealed: SealedBundle,
     token: TicketToken,
     missing: usize,
     sizes: Option<Vec<usize>>,
@@ -68,7 +68,7 @@ impl Broker {
         event.shadow = shadow;
         (event.kind, event.outcome) = (EventType::TicketIssued, Outcome::Ok);
         set_stale_reason(&mut event, is_stale);
-        match event.close_with(self.stages.tickets.store.issuing(&ticket, sealed, limits.clone())).await {
+        match event.close_with(self.stages.tickets.store.issue_step(&ticket, sealed, limits.clone())).await {
             Ok(()) => {}
             Err(CommitError::Rejected(mut event)) if limits.is_some_and(|limits| limits.is_reached()) => {
                 event.ticket_id = None;
@@ -98,14 +98,14 @@ impl Broker {
             return Err(Code::RateLimited.into());
         }
         let gathered = self.gather(request, DeliveryMode::Ticket).await?;
-        let Ok(token) = self.stages.tickets.ids.fresh() else {
+        let Ok(token) = self.stages.tickets.ids.generate_token() else {
             return Err(Refusal::new(Code::Internal, gathered.event_data()));
         };
         let GatheredSecrets { grant, bundle, secrets, missing, requested_ttl, shadow, .. } = gathered;
         let issued_at = truncate_to_microseconds(self.stages.clock.now());
         let expires_at = self.expiry(issued_at, &grant, requested_ttl);
         let bind_to = self.bind_to(&grant);
-        let limits = CallerLimits::of(grant.limits);
+        let limits = CallerLimits::from_limits(grant.limits);
         let ticket = Arc::new(Ticket {
             id: token.ticket_id(),
             caller: request.caller.clone(),
@@ -140,7 +140,7 @@ impl Broker {
         if grant.limits.is_empty() {
             return false;
         }
-        self.stages.tickets.store.has_reached(&request.caller.identity(), &grant.limits).await.unwrap_or(false)
+        self.stages.tickets.store.has_reached_limit(&request.caller.identity(), &grant.limits).await.unwrap_or(false)
     }
 
     fn expiry(&self, issued_at: Timestamp, grant: &Grant, requested_ttl: Option<Duration>) -> Timestamp {

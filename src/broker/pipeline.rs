@@ -4,7 +4,7 @@ use super::recent_refusals::RecentRefusals;
 use super::versions::VersionsKey;
 use crate::admins::Administrators;
 use crate::attest::Attestors;
-use crate::audit::{Aggregated, AuditLog, AuditUnavailable, OpenEvent, Refusals};
+use crate::audit::{AggregatedEvents, AuditLog, AuditUnavailable, OpenEvent, Refusals};
 use crate::authn::Authenticators;
 use crate::config::limits::Limits;
 use crate::config::tickets::Tickets as TicketSettings;
@@ -35,7 +35,7 @@ const FAILING_TTL: Duration = Duration::from_mins(1);
 /// The stages, and the shared state of the verbs.
 pub struct Broker {
     pub(super) stages: Stages,
-    pub(super) aggregated: Aggregated,
+    pub(super) aggregated: AggregatedEvents,
     pub(super) refusals: Refusals,
     /// Requests, by caller.
     pub(super) callers: RateLimiter<Identity>,
@@ -107,7 +107,7 @@ impl Broker {
     #[must_use]
     pub fn new(stages: Stages) -> Self {
         Self {
-            aggregated: Aggregated::default(),
+            aggregated: AggregatedEvents::default(),
             refusals: Refusals::default(),
             callers: RateLimiter::new(stages.limits.requests_per_second_per_caller),
             failures: RateLimiter::new(stages.limits.failures_per_second_per_address),

@@ -13,7 +13,7 @@ use crate::model::ipv6_prefix::ipv6_prefix;
 use crate::model::secret::SecretValue;
 use crate::model::ticket::TicketToken;
 use crate::render;
-use crate::tickets::{Ending, NotPresented, Presented, Rejection, Ticket};
+use crate::tickets::{FinalState, RedeemError, RedeemableTicket, Rejection, Ticket};
 use crate::traces::Stage;
 use crate::wire::problem::Code;
 use jiff::Timestamp;
@@ -119,9 +119,9 @@ impl Broker {
     ) -> Result<CheckedRedemption, RedeemRefusal> {
         let AdmittedToken { token, is_charged } = *admitted;
         let at = self.stages.clock.now();
-        let presented = self.stages.tickets.present(token, redeem.idempotency_key.as_ref(), at);
+        let presented = self.stages.tickets.find_redeemable(token, redeem.idempotency_key.as_ref(), at);
         let presented = presented.instrument(Stage::Tickets.span()).await;
-        let Presented { ticket, sealed, redeemed_at } = match presented {
+        let RedeemableTicket { ticket, sealed, redeemed_at } = match presented {
             Ok(presented) => presented,
             Err(error) => return Err(self.refusal(error, token, redeem.context.source_ip)),
         };
@@ -160,8 +160,11 @@ impl Broker {
         }
         describe_ticket(&mut event, &ticket);
         (event.kind, event.outcome, event.reason) = (EventType::TicketRedeemed, Outcome::Ok, None);
-        let replay = redeem.idempotency_key.as_ref().map(|key| Box::new(key.digest(ticket.id)));
-        match event.close_with(self.stages.tickets.store.ending(ticket.id, Ending::Redeemed { at, replay })).await {
+        let replay_digest = redeem.idempotency_key.as_ref().map(|key| Box::new(key.digest(ticket.id)));
+        match event
+            .close_with(self.stages.tickets.store.end_step(ticket.id, FinalState::Redeemed { at, replay_digest }))
+            .await
+        {
             Ok(()) => {
                 self.stages.metrics.count_redemption(RedemptionOutcome::Redeemed);
                 Attempt::Done(Ok(delivered))
@@ -224,7 +227,7 @@ impl Broker {
         let source_ip = redeem.context.source_ip;
         let Some(token) = &redeem.token else { return Err(self.unknown(None, source_ip)) };
         let address = ipv6_prefix(source_ip);
-        let event_labels = if !self.stages.tickets.ids.recognises(token) {
+        let event_labels = if !self.stages.tickets.ids.verify(token) {
             if self.failures.charge(address) {
                 return Ok(AdmittedToken { token, is_charged: true });
             }
@@ -242,13 +245,13 @@ impl Broker {
         Err(Code::RateLimited.into())
     }
 
-    fn refusal(&self, error: NotPresented, token: &TicketToken, source_ip: IpAddr) -> RedeemRefusal {
+    fn refusal(&self, error: RedeemError, token: &TicketToken, source_ip: IpAddr) -> RedeemRefusal {
         match error {
-            NotPresented::Refused { rejection, ticket: Some(ticket) } => self.rejected(&rejection, ticket),
-            NotPresented::Refused { ticket: None, .. } => {
+            RedeemError::Refused { rejection, ticket: Some(ticket) } => self.rejected(&rejection, ticket),
+            RedeemError::Refused { ticket: None, .. } => {
                 RedeemRefusal::Unrecorded(self.unknown(Some(token), source_ip))
             }
-            NotPresented::Unavailable => RedeemRefusal::Unrecorded(Code::AuditUnavailable.into()),
+            RedeemError::Unavailable => RedeemRefusal::Unrecorded(Code::AuditUnavailable.into()),
         }
     }
 
@@ -260,7 +263,7 @@ impl Broker {
         self.aggregated.add(kind, outcome, reason, source_ip);
         let charged = match token {
             // Already charged by `admit`.
-            Some(token) if !self.stages.tickets.ids.recognises(token) => true,
+            Some(token) if !self.stages.tickets.ids.verify(token) => true,
             Some(token) => {
                 self.recent_refusals.record(token.ticket_id(), UNKNOWN);
                 self.failures.charge(ipv6_prefix(source_ip))
@@ -275,7 +278,7 @@ impl Broker {
         describe_ticket(&mut event, ticket);
         (event.kind, event.outcome) = (EventType::TicketRejected, Outcome::Denied);
         event.reason = Some(RedemptionOutcome::Misuse.as_str());
-        match event.close_with(self.stages.tickets.store.ending(ticket.id, Ending::Revoked)).await {
+        match event.close_with(self.stages.tickets.store.end_step(ticket.id, FinalState::Revoked)).await {
             Ok(()) => {
                 self.stages.metrics.count_redemption(RedemptionOutcome::Misuse);
                 Attempt::Done(Err(Code::TicketMisuse.into()))

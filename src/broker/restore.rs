@@ -5,7 +5,7 @@ use super::redeem::describe_ticket;
 use super::tickets::end_waiting;
 use crate::audit::{AuditLog, CommitError, Event, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
-use crate::tickets::{Ending, Ticket, TicketStore};
+use crate::tickets::{FinalState, Ticket, TicketStore};
 use crate::wire::problem::Code;
 use jiff::Timestamp;
 
@@ -35,7 +35,7 @@ async fn revoke(store: &dyn TicketStore, audit: &AuditLog, ticket: Ticket) -> Re
     let mut event = OpenEvent::new(audit, Event::new(EventType::TicketRevoked, Outcome::Ok));
     describe_ticket(&mut event, &ticket);
     event.reason = Some(REASON);
-    match event.close_with(store.ending(ticket.id, Ending::Revoked)).await {
+    match event.close_with(store.end_step(ticket.id, FinalState::Revoked)).await {
         Ok(()) => Ok(true),
         Err(CommitError::Rejected(event)) => {
             event.discard();

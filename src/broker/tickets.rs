@@ -10,7 +10,7 @@ use crate::admins::{AdminAction, Resource, Verb};
 use crate::audit::{CommitError, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::ticket::TicketId;
-use crate::tickets::{Ending, ListPosition, Ticket, TicketState, TicketStore};
+use crate::tickets::{FinalState, ListPosition, Ticket, TicketState, TicketStore};
 use crate::wire::problem::Code;
 use crate::wire::ticket_object::{TicketList, TicketObject};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -51,7 +51,7 @@ impl Broker {
         let invalid = || Error::InvalidRequest("continue is not what a list answered");
         let after = page.after.as_deref().map(|after| parse_position(after).ok_or_else(invalid)).transpose()?;
         let store = &self.stages.tickets.store;
-        let waiting = store.list(self.stages.clock.now(), after, page.lookup_limit()).await;
+        let waiting = store.list_waiting(self.stages.clock.now(), after, page.lookup_limit()).await;
         let mut waiting = waiting.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
         let next = page.truncate(&mut waiting).map(|last| format!("{}.{}", last.issued_at.as_microsecond(), last.id));
         Ok(TicketList { items: waiting.into_iter().map(ticket_object).collect(), continue_token: next })
@@ -107,7 +107,7 @@ impl Broker {
             OpenEvent::new(&self.stages.audit, administrator.context.event(EventType::TicketRevoked, Outcome::Ok));
         describe_ticket(&mut event, &ticket);
         event.caller = Some(administrator.applicant.caller.clone());
-        match event.close_with(self.stages.tickets.store.ending(ticket.id, Ending::Revoked)).await {
+        match event.close_with(self.stages.tickets.store.end_step(ticket.id, FinalState::Revoked)).await {
             Ok(()) => Ok(true),
             Err(CommitError::Rejected(event)) => {
                 event.discard();
@@ -128,7 +128,8 @@ pub(super) async fn end_waiting<F: Future<Output = Result<bool, Error>>>(
 ) -> Result<usize, Error> {
     let (mut after, mut count) = (None, 0);
     loop {
-        let page = store.list(now, after, PAGE_SIZE).await.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
+        let page =
+            store.list_waiting(now, after, PAGE_SIZE).await.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
         after = page.last().map(|last| ListPosition { issued_at: last.issued_at.as_microsecond(), id: last.id });
         let is_last = page.len() < PAGE_SIZE;
         let selected: Vec<Ticket> = page.into_iter().filter(&selects).collect();

@@ -4,7 +4,7 @@ use super::pipeline::Broker;
 use super::redeem::describe_ticket;
 use crate::audit::Event;
 use crate::metrics::labels::{EventType, Outcome};
-use crate::tickets::{Ending, Unavailable};
+use crate::tickets::{FinalState, TicketStoreError};
 use futures_util::{StreamExt as _, stream};
 
 /// Maximum number of concurrent expiries.
@@ -16,9 +16,9 @@ impl Broker {
         self.aggregated.flush(&self.stages.audit);
         self.refusals.flush(&self.stages.audit);
         // After a failure, the next call tries again.
-        let _: Result<(), Unavailable> = async {
+        let _: Result<(), TicketStoreError> = async {
             self.expire().await?;
-            self.stages.tickets.store.forget(self.stages.clock.now()).await
+            self.stages.tickets.store.tidy(self.stages.clock.now()).await
         }
         .await;
     }
@@ -30,13 +30,13 @@ impl Broker {
     }
 
     /// Expires each overdue ticket together with its event. If another replica has already done so, it has written the event.
-    async fn expire(&self) -> Result<(), Unavailable> {
+    async fn expire(&self) -> Result<(), TicketStoreError> {
         let store = &self.stages.tickets.store;
-        let overdue = store.overdue(self.stages.clock.now()).await?;
+        let overdue = store.list_overdue(self.stages.clock.now()).await?;
         let expiries = overdue.into_iter().map(|ticket| async move {
             let mut event = Event::new(EventType::TicketExpired, Outcome::Ok);
             describe_ticket(&mut event, &ticket);
-            let step = event.ticket_id.map(|id| store.ending(id, Ending::Expired));
+            let step = event.ticket_id.map(|id| store.end_step(id, FinalState::Expired));
             drop(self.stages.audit.commit(event, step).await);
         });
         stream::iter(expiries).buffer_unordered(MAX_CONCURRENT).collect::<()>().await;
@@ -45,9 +45,9 @@ impl Broker {
 
     /// Updates the gauges before a scrape. If the ticket store cannot be reached, the gauge of waiting tickets keeps its value.
     pub async fn update_gauges(&self) {
-        self.stages.metrics.set_audit_waiting(self.stages.audit.waiting());
+        self.stages.metrics.set_audit_waiting(self.stages.audit.queued_count());
         self.stages.metrics.set_ready(self.is_ready());
-        if let Ok(waiting) = self.stages.tickets.store.waiting().await {
+        if let Ok(waiting) = self.stages.tickets.store.count_waiting().await {
             self.stages.metrics.set_tickets_outstanding(waiting);
         }
     }

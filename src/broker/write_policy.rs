@@ -297,5 +297,5 @@ async fn close(
         }
     }
     // The event must not be lost: the policy is active even if its event cannot be written now.
-    event.close_or_keep().await
+    event.close_or_queue().await
 }

@@ -1,4 +1,4 @@
-//! The `Accept` header: only the media type that it lists first counts.
+//! Parses the `Accept` header. Only the media type that it lists first is considered.
 
 use axum::extract::FromRequestParts;
 use http::HeaderMap;
@@ -6,24 +6,24 @@ use http::header::ACCEPT;
 use http::request::Parts;
 use std::convert::Infallible;
 
-/// The media type listed first, without its parameters; empty without the header.
-pub fn first(headers: &HeaderMap) -> &str {
+/// The first media type, without parameters. Empty if the header is missing.
+pub fn first_media_type(headers: &HeaderMap) -> &str {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     accept.split([',', ';']).next().unwrap_or_default().trim()
 }
 
-/// Whether a client prefers plain text to JSON.
+/// Whether the client asks for plain text instead of JSON.
 pub struct PlainText(pub bool);
 
 impl<S: Sync> FromRequestParts<S> for PlainText {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(first(&parts.headers).eq_ignore_ascii_case("text/plain")))
+        Ok(Self(first_media_type(&parts.headers).eq_ignore_ascii_case("text/plain")))
     }
 }
 
-/// Whether a client prefers JSON lines to a page.
+/// Whether the client asks for JSON lines instead of a page.
 pub struct JsonLines(pub bool);
 
 impl JsonLines {
@@ -34,6 +34,6 @@ impl<S: Sync> FromRequestParts<S> for JsonLines {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(first(&parts.headers).eq_ignore_ascii_case(Self::MEDIA_TYPE)))
+        Ok(Self(first_media_type(&parts.headers).eq_ignore_ascii_case(Self::MEDIA_TYPE)))
     }
 }

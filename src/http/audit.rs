@@ -1,10 +1,10 @@
 //! `/v1/audit`: reads and verifies the audit log, for administrators.
 
 use super::accept_header::JsonLines;
-use super::answer::{Failure, json};
 use super::audit_query::AuditQuery;
 use super::paging::{self, DEFAULT_LIMIT};
 use super::query::NoQuery;
+use super::responses::{ApiError, json};
 use crate::broker::{Administrator, Broker, Page};
 use crate::wire::audit_list::{AuditEventList, AuditVerified};
 use axum::body::Body;
@@ -40,18 +40,18 @@ use std::sync::Arc;
 )]
 pub(super) async fn list(
     State(broker): State<Arc<Broker>>,
-    who: Administrator,
+    administrator: Administrator,
     AuditQuery { filter, after, limit }: AuditQuery,
     JsonLines(as_lines): JsonLines,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     if as_lines {
-        let lines = broker.stream_events(&who, filter, after, limit).await?;
+        let lines = broker.stream_events(&administrator, filter, after, limit).await?;
         let headers = [(CONTENT_TYPE, JsonLines::MEDIA_TYPE), (CACHE_CONTROL, "private, no-cache")];
         return Ok((StatusCode::OK, headers, Body::from_stream(lines)).into_response());
     }
     let page = Page { after, limit: limit.unwrap_or(DEFAULT_LIMIT) };
-    let mut events = broker.list_events(&who, &filter, page).await?;
-    events.continue_token = events.continue_token.as_deref().map(paging::encode);
+    let mut events = broker.list_events(&administrator, &filter, page).await?;
+    events.continue_token = events.continue_token.as_deref().map(paging::encode_token);
     json(StatusCode::OK, &events)
 }
 
@@ -65,8 +65,8 @@ pub(super) async fn list(
 )]
 pub(super) async fn verify(
     State(broker): State<Arc<Broker>>,
-    who: Administrator,
+    administrator: Administrator,
     _: NoQuery,
-) -> Result<Response, Failure> {
-    json(StatusCode::OK, &broker.verify_audit(&who).await?)
+) -> Result<Response, ApiError> {
+    json(StatusCode::OK, &broker.verify_audit(&administrator).await?)
 }

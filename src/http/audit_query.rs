@@ -1,10 +1,10 @@
-//! The query of `GET /v1/audit`: filters, and a page without a default limit. An error names the allowed values.
+//! The query of `GET /v1/audit`: a filter, and a page without a default limit. An error detail lists the allowed values.
 
-use super::answer::Failure;
 use super::edge::Edge;
-use super::paging::{cursor, limit};
+use super::paging::{parse_cursor, parse_limit};
 use super::percent;
 use super::query::{invalid, parameters};
+use super::responses::ApiError;
 use crate::broker::{Cursor, EventType, Filter, Outcome};
 use crate::model::branch::Branch;
 use crate::model::repo::Repo;
@@ -15,7 +15,7 @@ use http::Uri;
 use http::request::Parts;
 use jiff::Timestamp;
 
-/// Longer than any subject.
+/// No subject is longer.
 const MAX_SUBJECT_BYTES: usize = 4096;
 const TICKET_ID_BYTES: usize = 16;
 
@@ -28,89 +28,95 @@ pub struct AuditQuery {
 }
 
 impl FromRequestParts<Edge> for AuditQuery {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, Failure> {
-        read(&parts.uri)
+    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, ApiError> {
+        parse(&parts.uri)
     }
 }
 
-fn read(uri: &Uri) -> Result<AuditQuery, Failure> {
+fn parse(uri: &Uri) -> Result<AuditQuery, ApiError> {
     const NAMES: [&str; 10] =
         ["since", "until", "type", "subject", "repo", "branch", "ticketId", "outcome", "limit", "continue"];
-    let [since, until, kind_name, subject_text, repo, branch, id, outcome_name, size, after] = parameters(uri, NAMES)?;
+    let [since, until, kind, subject, repo, branch, ticket_id, outcome, size, after] = parameters(uri, NAMES)?;
     let filter = Filter {
-        since: decoded(since, |value| time("since", value))?,
-        until: decoded(until, |value| time("until", value))?,
-        kind: decoded(kind_name, kind)?,
-        outcome: decoded(outcome_name, outcome)?,
-        subject: decoded(subject_text, subject)?,
-        repo: decoded(repo, |value| Repo::try_from(value).map_err(|_| not_a_name("repo")))?,
-        branch: decoded(branch, |value| Branch::try_from(value).map_err(|_| not_a_name("branch")))?,
-        ticket_id: decoded(id, ticket_id)?,
+        since: parse_decoded(since, |value| parse_time("since", value))?,
+        until: parse_decoded(until, |value| parse_time("until", value))?,
+        kind: parse_decoded(kind, parse_kind)?,
+        outcome: parse_decoded(outcome, parse_outcome)?,
+        subject: parse_decoded(subject, parse_subject)?,
+        repo: parse_decoded(repo, |value| Repo::try_from(value).map_err(|_| not_a_name("repo")))?,
+        branch: parse_decoded(branch, |value| Branch::try_from(value).map_err(|_| not_a_name("branch")))?,
+        ticket_id: parse_decoded(ticket_id, parse_ticket_id)?,
     };
     if let (Some(since), Some(until)) = (filter.since, filter.until)
         && since >= until
     {
         return Err(invalid("since must be before until"));
     }
-    Ok(AuditQuery { filter, after: after.map(cursor).transpose()?, limit: size.map(limit).transpose()? })
+    Ok(AuditQuery { filter, after: after.map(parse_cursor).transpose()?, limit: size.map(parse_limit).transpose()? })
 }
 
-pub fn decoded<T>(value: Option<&str>, read: impl Fn(&str) -> Result<T, Failure>) -> Result<Option<T>, Failure> {
+/// Percent-decodes a value, if there is one, and parses it.
+pub fn parse_decoded<T>(
+    value: Option<&str>,
+    parse: impl Fn(&str) -> Result<T, ApiError>,
+) -> Result<Option<T>, ApiError> {
     let decode = |value| percent::decode(value).map_err(|_| invalid("the query is not percent-encoded UTF-8"));
-    value.map(|value| read(&decode(value)?)).transpose()
+    value.map(|value| parse(&decode(value)?)).transpose()
 }
 
-pub fn time(name: &str, text: &str) -> Result<Timestamp, Failure> {
-    let wrong = || invalid(&format!("{name} must be a time in RFC 3339, as 2026-01-31T12:00:00Z (a + is written %2B)"));
-    // The time parser also accepts other notations.
+/// Parses the time in the parameter `name`.
+pub fn parse_time(name: &str, text: &str) -> Result<Timestamp, ApiError> {
+    let malformed =
+        || invalid(&format!("{name} must be a time in RFC 3339, as 2026-01-31T12:00:00Z (a + is written %2B)"));
+    // Other characters are refused, because jiff also accepts other formats, such as a time zone in brackets.
     let is_plain = text.bytes().all(|b| b.is_ascii_digit() || b"-:.+TtZz".contains(&b));
-    text.parse().ok().filter(|_| is_plain).ok_or_else(wrong)
+    text.parse().ok().filter(|_| is_plain).ok_or_else(malformed)
 }
 
-fn kind(text: &str) -> Result<EventType, Failure> {
-    let words = || EventType::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
+fn parse_kind(text: &str) -> Result<EventType, ApiError> {
+    let names = || EventType::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
     let kind = EventType::ALL.iter().find(|kind| kind.as_str() == text);
-    kind.copied().ok_or_else(|| invalid(&format!("type must be one of {}", words())))
+    kind.copied().ok_or_else(|| invalid(&format!("type must be one of {}", names())))
 }
 
-fn outcome(text: &str) -> Result<Outcome, Failure> {
+fn parse_outcome(text: &str) -> Result<Outcome, ApiError> {
     let outcome = Outcome::ALL.iter().find(|outcome| outcome.as_str() == text);
     outcome.copied().ok_or_else(|| invalid("outcome must be one of ok, denied, failed"))
 }
 
-fn subject(text: &str) -> Result<String, Failure> {
-    let good = !text.is_empty() && text.len() <= MAX_SUBJECT_BYTES;
-    if good { Ok(text.to_owned()) } else { Err(invalid("subject must have 1 to 4096 bytes")) }
+fn parse_subject(text: &str) -> Result<String, ApiError> {
+    let is_valid = !text.is_empty() && text.len() <= MAX_SUBJECT_BYTES;
+    if is_valid { Ok(text.to_owned()) } else { Err(invalid("subject must have 1 to 4096 bytes")) }
 }
 
-fn not_a_name(of: &str) -> Failure {
-    invalid(&format!("{of} must be the full name of a {of}, not a pattern"))
+fn not_a_name(parameter: &str) -> ApiError {
+    invalid(&format!("{parameter} must be the full name of a {parameter}, not a pattern"))
 }
 
-fn ticket_id(text: &str) -> Result<String, Failure> {
-    let good = URL_SAFE_NO_PAD.decode(text).is_ok_and(|id| id.len() == TICKET_ID_BYTES);
-    if good { Ok(text.to_owned()) } else { Err(invalid("ticketId must be a ticket's public id, of 22 characters")) }
+fn parse_ticket_id(text: &str) -> Result<String, ApiError> {
+    let is_valid = URL_SAFE_NO_PAD.decode(text).is_ok_and(|id| id.len() == TICKET_ID_BYTES);
+    if is_valid { Ok(text.to_owned()) } else { Err(invalid("ticketId must be a ticket's public id, of 22 characters")) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::paging::encode;
+    use crate::http::paging::encode_token;
 
-    fn read(query: &str) -> Result<AuditQuery, Failure> {
-        super::read(&format!("/?{query}").parse().expect("a target"))
+    fn parse(query: &str) -> Result<AuditQuery, ApiError> {
+        super::parse(&format!("/?{query}").parse().expect("a target"))
     }
 
     #[test]
-    fn every_filter_is_read() {
-        let asked = read(
+    fn every_parameter_is_parsed() {
+        let query = parse(
             "since=2026-01-31T12:00:00%2B01:00&until=2026-02-01T00:00:00.5Z&type=ticket.issued&subject=a%3Ab+c\
              &repo=apps%2Fsite&branch=f%2Fx&ticketId=gY6kspFxJw_tXlQ5kyq8pQ&outcome=ok&limit=7",
         )
         .expect("good");
-        let Filter { since, until, kind, outcome, subject, repo, branch, ticket_id } = asked.filter;
+        let Filter { since, until, kind, outcome, subject, repo, branch, ticket_id } = query.filter;
         assert_eq!(since.map(|time| time.to_string()).as_deref(), Some("2026-01-31T11:00:00Z"));
         assert_eq!(until.map(|time| time.to_string()).as_deref(), Some("2026-02-01T00:00:00.5Z"));
         assert_eq!((kind, outcome), (Some(EventType::TicketIssued), Some(Outcome::Ok)));
@@ -119,16 +125,16 @@ mod tests {
             (repo.as_ref().map(Repo::as_str), branch.as_ref().map(Branch::as_str)),
             (Some("apps/site"), Some("f/x"))
         );
-        assert_eq!((ticket_id.as_deref(), asked.limit), (Some("gY6kspFxJw_tXlQ5kyq8pQ"), Some(7)));
-        let nothing = read("").expect("good");
+        assert_eq!((ticket_id.as_deref(), query.limit), (Some("gY6kspFxJw_tXlQ5kyq8pQ"), Some(7)));
+        let nothing = parse("").expect("good");
         assert_eq!((nothing.filter, nothing.after, nothing.limit), (Filter::default(), None, None));
         let after = Cursor { time: "2026-01-01T00:00:00.000001Z".into(), row: 9 };
-        let encoded = encode(&after.to_string());
-        assert_eq!(read(&format!("continue={encoded}")).expect("good").after, Some(after));
+        let encoded = encode_token(&after.to_string());
+        assert_eq!(parse(&format!("continue={encoded}")).expect("good").after, Some(after));
     }
 
     #[test]
-    fn everything_else_is_refused() {
+    fn invalid_parameters_are_refused() {
         for query in [
             "since=yesterday",
             "since=",
@@ -163,7 +169,7 @@ mod tests {
             "x=1",
             "repo",
         ] {
-            assert!(read(query).is_err(), "{query} was taken");
+            assert!(parse(query).is_err(), "{query} was accepted");
         }
     }
 }

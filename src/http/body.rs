@@ -1,7 +1,7 @@
-//! Reads a request's body within bounds of size and time.
+//! Reads the body of a request, bounded in size and time.
 
-use super::answer::Failure;
 use super::edge::Edge;
+use super::responses::ApiError;
 use crate::wire::problem::Code;
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
@@ -11,9 +11,12 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http_body_util::{BodyExt as _, Limited};
 
 /// Reads a body of at most [`Edge::body_bytes`] within [`Edge::body_timeout`].
+///
+/// # Errors
+/// `payload_too_large`, `request_timeout`; `invalid_request` if the client disconnects.
 pub async fn read(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<Bytes, Code> {
-    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > edge.body_bytes) {
+    let content_length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if content_length.is_some_and(|length| length > edge.body_bytes) {
         return Err(Code::PayloadTooLarge);
     }
     let body = tokio::time::timeout(edge.body_timeout, Limited::new(body, edge.body_bytes).collect())
@@ -25,19 +28,19 @@ pub async fn read(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<Bytes,
     Ok(body.to_bytes())
 }
 
-/// The media type in lower case, without parameters (`charset=utf-8`): every format that is read here is UTF-8.
+/// The media type of `Content-Type` in lower case, without parameters. A `charset` is ignored: all accepted formats are UTF-8.
 pub fn media_type(headers: &HeaderMap) -> Option<String> {
-    let essence = headers.get(CONTENT_TYPE)?.to_str().ok()?.split(';').next()?.trim();
-    Some(essence.to_ascii_lowercase())
+    let media_type = headers.get(CONTENT_TYPE)?.to_str().ok()?.split(';').next()?.trim();
+    Some(media_type.to_ascii_lowercase())
 }
 
-/// A body whose media type is JSON, not parsed.
-pub struct Json(pub Bytes);
+/// The unparsed body of a request with the media type JSON.
+pub struct JsonBody(pub Bytes);
 
-impl FromRequest<Edge> for Json {
-    type Rejection = Failure;
+impl FromRequest<Edge> for JsonBody {
+    type Rejection = ApiError;
 
-    async fn from_request(request: Request, edge: &Edge) -> Result<Self, Failure> {
+    async fn from_request(request: Request, edge: &Edge) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         if media_type(&parts.headers).as_deref() != Some("application/json") {
             return Err(Code::UnsupportedMediaType.into());

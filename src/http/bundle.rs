@@ -1,4 +1,4 @@
-//! A bundle in an answer: its format, its bytes, and the headers that go with secrets.
+//! The response that carries a bundle: its format, its bytes, and the headers that secrets need.
 
 use super::{accept_header, framing};
 use crate::broker::{Delivered, Error};
@@ -20,35 +20,35 @@ const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 const VERSIONS: HeaderName = HeaderName::from_static("x-claviger-versions");
 
 /// Parses the name of a format.
-pub fn format(word: &str) -> Result<Format, Error> {
+pub fn parse_format(word: &str) -> Result<Format, Error> {
     const UNKNOWN: &str =
         "format must be one of export, dotenv, dotenv-expand, json, raw, tar, docker-config, npmrc, netrc";
     word.parse().map_err(|_| Error::InvalidRequest(UNKNOWN))
 }
 
-/// The format whose media type `Accept` lists first, if only one format has it; else the default.
-pub fn accepted(headers: &HeaderMap) -> Format {
-    let first = accept_header::first(headers);
-    let chosen = [Format::Json, Format::Tar, Format::Raw];
-    chosen.into_iter().find(|format| first.eq_ignore_ascii_case(format.media_type())).unwrap_or_default()
+/// The format of the media type that `Accept` lists first, if exactly one format has it. Otherwise the default format.
+pub fn format_from_accept(headers: &HeaderMap) -> Format {
+    let first = accept_header::first_media_type(headers);
+    let with_own_media_type = [Format::Json, Format::Tar, Format::Raw];
+    with_own_media_type.into_iter().find(|format| first.eq_ignore_ascii_case(format.media_type())).unwrap_or_default()
 }
 
-/// The format that `Accept` asks for, as an extractor.
+/// The extractor of the format that `Accept` asks for.
 pub struct AcceptedFormat(pub Format);
 
 impl<S: Sync> FromRequestParts<S> for AcceptedFormat {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(accepted(&parts.headers)))
+        Ok(Self(format_from_accept(&parts.headers)))
     }
 }
 
-/// The answer that carries a bundle.
-pub fn answer(delivered: Delivered) -> Result<Response, Code> {
+/// The response that carries a bundle.
+pub fn bundle_response(delivered: Delivered) -> Result<Response, Code> {
     let bytes = delivered.rendered.bytes;
     let repr_digest = format!("sha-256=:{}:", STANDARD.encode(sha256(&bytes)));
-    let mut headers = framing::with_length(bytes.len());
+    let mut headers = framing::headers_with_length(bytes.len());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(delivered.rendered.media_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -57,7 +57,7 @@ pub fn answer(delivered: Delivered) -> Result<Response, Code> {
     if delivered.stale {
         headers.insert("x-claviger-stale", HeaderValue::from_static("true"));
     }
-    // Not copied, and overwritten after sending. The buffers of hyper and the kernel cannot be overwritten.
+    // `from_owner` does not copy, and the bytes are overwritten after sending. The buffers of hyper and of the kernel are not.
     let mut response = Response::new(Body::from(Bytes::from_owner(bytes)));
     *response.headers_mut() = headers;
     Ok(response)

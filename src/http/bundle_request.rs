@@ -1,7 +1,7 @@
-//! A request for secrets, as an extractor: the caller is authenticated before the body is read.
+//! The extractor of a request for secrets. The caller is authenticated before the body is read.
 
-use super::answer::Failure;
 use super::edge::Edge;
+use super::responses::ApiError;
 use super::{bearer, body, bundle, observe, ticket_body};
 use crate::broker::{Context, DeliveryMode, Error};
 use crate::model::caller::Caller;
@@ -14,32 +14,32 @@ use http::HeaderMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-/// An authenticated request with a body `B`.
+/// An authenticated request for secrets, with a body of type `B`.
 pub struct BundleRequest<B> {
     pub caller: Arc<Caller>,
     pub context: Context,
     pub request: TicketRequest,
-    /// Only `POST /v1/secrets` has one.
+    /// Only a body of `POST /v1/secrets` may have one.
     pub format: Option<Format>,
     body: PhantomData<fn() -> B>,
 }
 
 impl<B: RequestBody> FromRequest<Edge> for BundleRequest<B> {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request(request: Request, edge: &Edge) -> Result<Self, Failure> {
+    async fn from_request(request: Request, edge: &Edge) -> Result<Self, ApiError> {
         let (mut parts, body) = request.into_parts();
         let context = observe::context(&mut parts)?;
         let caller = edge.broker.authenticate(bearer::of(&parts.headers).as_ref(), &context).await?;
-        match read::<B>(edge, &parts.headers, body).await {
+        match read_body::<B>(edge, &parts.headers, body).await {
             Ok((request, format)) => Ok(Self { caller, context, request, format, body: PhantomData }),
             Err(error) => Err(edge.broker.refuse_unreadable(caller, &context, B::MODE, error).await.into()),
         }
     }
 }
 
-/// Reads a body within [`Edge::body_bytes`] and [`Edge::body_timeout`].
-async fn read<B: RequestBody>(
+/// Reads a body within [`Edge::body_bytes`] and [`Edge::body_timeout`], and parses it.
+async fn read_body<B: RequestBody>(
     edge: &Edge,
     headers: &HeaderMap,
     body: Body,
@@ -51,30 +51,30 @@ async fn read<B: RequestBody>(
     };
     let bytes = body::read(edge, headers, body).await?;
     let (request, format) = parse(&bytes).map_err(Error::InvalidRequest)?;
-    Ok((request, format.as_deref().map(bundle::format).transpose()?))
+    Ok((request, format.as_deref().map(bundle::parse_format).transpose()?))
 }
 
-/// A body in either media type: what is asked for, and a format.
-type Parsed = Result<(TicketRequest, Option<String>), &'static str>;
+/// The request in a body, and the format; or the detail of the error.
+type ParseResult = Result<(TicketRequest, Option<String>), &'static str>;
 
-/// The body of one of the two operations.
+/// A body that requests secrets: by a ticket or directly.
 pub trait RequestBody {
     const MODE: DeliveryMode;
 
-    fn from_json(bytes: &[u8]) -> Parsed;
+    fn from_json(bytes: &[u8]) -> ParseResult;
 
-    fn from_form(bytes: &[u8]) -> Parsed;
+    fn from_form(bytes: &[u8]) -> ParseResult;
 }
 
 impl RequestBody for TicketRequest {
     const MODE: DeliveryMode = DeliveryMode::Ticket;
 
-    fn from_json(bytes: &[u8]) -> Parsed {
-        Ok((ticket_body::json(bytes)?, None))
+    fn from_json(bytes: &[u8]) -> ParseResult {
+        Ok((ticket_body::parse_json(bytes)?, None))
     }
 
-    fn from_form(bytes: &[u8]) -> Parsed {
-        match ticket_body::form(bytes)?.into_parts() {
+    fn from_form(bytes: &[u8]) -> ParseResult {
+        match ticket_body::parse_form(bytes)?.into_parts() {
             (request, None) => Ok((request, None)),
             _ => Err(ticket_body::UNKNOWN_FIELD),
         }
@@ -84,11 +84,11 @@ impl RequestBody for TicketRequest {
 impl RequestBody for SecretsRequest {
     const MODE: DeliveryMode = DeliveryMode::Direct;
 
-    fn from_json(bytes: &[u8]) -> Parsed {
-        ticket_body::json(bytes).map(Self::into_parts)
+    fn from_json(bytes: &[u8]) -> ParseResult {
+        ticket_body::parse_json(bytes).map(Self::into_parts)
     }
 
-    fn from_form(bytes: &[u8]) -> Parsed {
-        ticket_body::form(bytes).map(Self::into_parts)
+    fn from_form(bytes: &[u8]) -> ParseResult {
+        ticket_body::parse_form(bytes).map(Self::into_parts)
     }
 }

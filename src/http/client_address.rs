@@ -1,22 +1,22 @@
-//! The address of a client: that of the socket's peer, or the one that a trusted proxy reports.
+//! Determines the IP address of a client: that of the socket's peer, or one that a trusted proxy reports.
 
 use http::HeaderMap;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The origin of a request.
+/// The address that a request is attributed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress {
-    /// The client; if it is not known, the proxy that reported an invalid address.
+    /// The address of the client. If it is not known, that of the proxy that reported an invalid address.
     pub ip: IpAddr,
     /// Whether `ip` is the client's address.
     pub is_known: bool,
 }
 
-/// The peer or, if it is a trusted proxy, the right-most hop of `X-Forwarded-For` that is not a trusted proxy. An
-/// invalid hop ends the search at the proxy that reported it, because hops to its left may be forged.
-pub fn of(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet]) -> ClientAddress {
+/// Returns the peer. If the peer is a trusted proxy, returns the right-most address in `X-Forwarded-For` that is not a trusted
+/// proxy. An invalid entry ends the search at the proxy that added it, because entries to its left may be forged.
+pub fn determine(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet]) -> ClientAddress {
     let is_trusted = |ip: &IpAddr| trusted_proxies.iter().any(|net| net.contains(ip));
     let mut ip = peer.to_canonical();
     if !is_trusted(&ip) {
@@ -24,7 +24,7 @@ pub fn of(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet]) -> Clien
     }
     let lines: Vec<&str> = headers.get_all("x-forwarded-for").iter().map(|line| line.to_str().unwrap_or("?")).collect();
     for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
-        let Some(hop) = address(hop.trim_ascii()) else {
+        let Some(hop) = parse_hop(hop.trim_ascii()) else {
             warn_once(ip);
             return ClientAddress { ip, is_known: false };
         };
@@ -36,9 +36,9 @@ pub fn of(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet]) -> Clien
     ClientAddress { ip, is_known: true }
 }
 
-/// An address as proxies write it: plain, in brackets, with a port (Azure's Application Gateway), or quoted (RFC 7239). An address
-/// with a zone is invalid: it has a meaning on one link only.
-fn address(hop: &str) -> Option<IpAddr> {
+/// Parses an address as proxies send it: plain, in brackets, with a port (Azure's Application Gateway), or quoted (RFC 7239).
+/// `None` for an IPv6 address with a zone, which is valid on one link only.
+fn parse_hop(hop: &str) -> Option<IpAddr> {
     let hop = hop.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(hop);
     if hop.contains('%') {
         return None;
@@ -48,7 +48,7 @@ fn address(hop: &str) -> Option<IpAddr> {
     hop.parse().ok().or_else(with_port).or_else(bracketed)
 }
 
-/// Logs once that a proxy does not name its clients: their tickets cannot be bound to an address.
+/// Logs, once per process, that tickets cannot be bound to an address because a proxy sends an invalid header.
 fn warn_once(proxy: IpAddr) {
     static WARNED: AtomicBool = AtomicBool::new(false);
     if !WARNED.swap(true, Ordering::Relaxed) {
@@ -69,7 +69,7 @@ mod tests {
         for line in forwarded {
             headers.append("x-forwarded-for", line.parse().expect("a header"));
         }
-        let client = of(peer.parse().expect("an address"), &headers, &trusted);
+        let client = determine(peer.parse().expect("an address"), &headers, &trusted);
         format!("{}{}", client.ip, if client.is_known { "" } else { " (its client is not known)" })
     }
 
@@ -161,7 +161,7 @@ mod tests {
             headers.insert(name, "for=203.0.113.9".parse().expect("a header"));
         }
         let trusted = ["10.0.0.0/8".parse().expect("a net")];
-        let client = of("10.0.0.1".parse().expect("an address"), &headers, &trusted);
+        let client = determine("10.0.0.1".parse().expect("an address"), &headers, &trusted);
         assert_eq!((client.ip.to_string().as_str(), client.is_known), ("10.0.0.1", true));
     }
 }

@@ -1,6 +1,6 @@
-//! Limits the number of connections, in total and, when most are in use, for each address.
+//! Limits the number of connections in total and, once most of them are in use, for each address.
 //!
-//! Before that, an address has no limit of its own, because many builds share one behind a proxy or NAT.
+//! Until then an address has no limit, because behind a proxy or NAT many builds share one address.
 
 use crate::model::ipv6_prefix::ipv6_prefix;
 use std::collections::HashMap;
@@ -8,78 +8,84 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Share of all connections above which an address has a limit: three quarters.
+/// Fraction of all connections above which the limit for an address applies: three quarters.
 const LIMITED_ABOVE: (usize, usize) = (3, 4);
-/// Share of all connections that one address may hold then: an eighth.
+/// Fraction of all connections that one address may then use: an eighth.
 const ADDRESS_SHARE: (usize, usize) = (1, 8);
-/// Minimum number of connections that each address may have.
-const MIN_ADDRESS_SHARE: usize = 100;
+/// Minimum of the limit for an address.
+const MIN_ADDRESS_LIMIT: usize = 100;
 
-/// The connections in use, in all and by address.
+/// Counts the connections in use, in total and by address.
 pub struct ConnectionLimit {
-    size: usize,
+    max_connections: usize,
     free: Arc<Semaphore>,
-    held: Mutex<HashMap<IpAddr, usize>>,
+    by_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// One connection's slot, free again when it is dropped.
-pub struct Slot {
+/// A counted connection. Dropping it ends the count.
+pub struct ConnectionSlot {
     limit: Arc<ConnectionLimit>,
     address: IpAddr,
     _permit: OwnedSemaphorePermit,
 }
 
 impl ConnectionLimit {
-    pub fn new(size: usize) -> Arc<Self> {
-        Arc::new(Self { size, free: Arc::new(Semaphore::new(size)), held: Mutex::default() })
+    pub fn new(max_connections: usize) -> Arc<Self> {
+        let free = Arc::new(Semaphore::new(max_connections));
+        Arc::new(Self { max_connections, free, by_address: Mutex::default() })
     }
 
-    /// Waits until one more connection may be accepted.
-    pub async fn wait(&self) -> Option<OwnedSemaphorePermit> {
+    /// Waits until another connection may be accepted.
+    pub async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
         self.free.clone().acquire_owned().await.ok()
     }
 
-    /// Turns a permit into a slot; `None` if most connections are taken and the address has its share, unless it is a proxy.
-    pub fn admit(self: &Arc<Self>, permit: OwnedSemaphorePermit, peer: IpAddr, is_proxy: bool) -> Option<Slot> {
+    /// Counts an accepted connection. `None` if the limit for its address is reached, which does not apply to proxies.
+    pub fn admit(
+        self: &Arc<Self>,
+        permit: OwnedSemaphorePermit,
+        peer: IpAddr,
+        is_proxy: bool,
+    ) -> Option<ConnectionSlot> {
         let address = ipv6_prefix(peer);
-        let taken = self.size - self.free.available_permits();
-        let mut held = self.held();
-        let count = held.entry(address).or_default();
-        // An address without a connection is always admitted, so no entry of zero stays behind.
+        let in_use = self.max_connections - self.free.available_permits();
+        let mut by_address = self.lock();
+        let count = by_address.entry(address).or_default();
+        // An address without connections is always admitted, so no entry with a count of 0 remains.
         if !is_proxy
-            && taken > part(self.size, LIMITED_ABOVE)
-            && *count >= part(self.size, ADDRESS_SHARE).max(MIN_ADDRESS_SHARE)
+            && in_use > fraction_of(self.max_connections, LIMITED_ABOVE)
+            && *count >= fraction_of(self.max_connections, ADDRESS_SHARE).max(MIN_ADDRESS_LIMIT)
         {
             return None;
         }
         *count += 1;
-        Some(Slot { limit: self.clone(), address, _permit: permit })
+        Some(ConnectionSlot { limit: self.clone(), address, _permit: permit })
     }
 
     /// Waits until all connections have ended.
-    pub async fn empty(&self) {
-        let all = u32::try_from(self.size).unwrap_or(u32::MAX);
+    pub async fn wait_until_empty(&self) {
+        let all = u32::try_from(self.max_connections).unwrap_or(u32::MAX);
         let _ = self.free.acquire_many(all).await;
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.by_address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let mut held = self.limit.held();
-        if let Some(count) = held.get_mut(&self.address) {
+        let mut by_address = self.limit.lock();
+        if let Some(count) = by_address.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {
-                held.remove(&self.address);
+                by_address.remove(&self.address);
             }
         }
     }
 }
 
-const fn part(whole: usize, (numerator, denominator): (usize, usize)) -> usize {
+const fn fraction_of(whole: usize, (numerator, denominator): (usize, usize)) -> usize {
     whole * numerator / denominator
 }
 
@@ -87,23 +93,23 @@ const fn part(whole: usize, (numerator, denominator): (usize, usize)) -> usize {
 mod tests {
     use super::*;
 
-    async fn admit(limit: &Arc<ConnectionLimit>, peer: &str) -> Option<Slot> {
-        let permit = limit.wait().await.expect("open");
+    async fn admit(limit: &Arc<ConnectionLimit>, peer: &str) -> Option<ConnectionSlot> {
+        let permit = limit.acquire().await.expect("open");
         limit.admit(permit, peer.parse().expect("an address"), peer == "192.0.2.99")
     }
 
     #[tokio::test]
-    async fn one_address_gets_no_more_than_its_share_once_most_connections_are_taken() {
+    async fn above_three_quarters_an_address_is_limited_to_an_eighth() {
         let limit = ConnectionLimit::new(800);
         let mut slots = Vec::new();
         while let Some(slot) = admit(&limit, "192.0.2.1").await {
             slots.push(slot);
         }
         assert_eq!(slots.len(), 600);
-        // The refused connection took no slot: other addresses get the rest.
+        // The refused connection is not counted: other addresses get the rest.
         for number in 0..200 {
             let slot = admit(&limit, &format!("198.51.100.{number}")).await;
-            slots.push(slot.expect("another address has not had its share"));
+            slots.push(slot.expect("another address is below its limit"));
         }
         assert_eq!(limit.free.available_permits(), 0);
         // A proxy can use all connections.
@@ -112,8 +118,8 @@ mod tests {
             slots.push(admit(&limit, "192.0.2.99").await.expect("there is room"));
         }
         slots.clear();
-        assert!(limit.held().is_empty(), "no entry stays behind");
+        assert!(limit.lock().is_empty(), "no entry remains");
         assert!(admit(&limit, "192.0.2.1").await.is_some());
-        limit.empty().await;
+        limit.wait_until_empty().await;
     }
 }

@@ -1,5 +1,5 @@
-//! The parts of the contract beyond single operations: the header, the security scheme, and the error codes of
-//! each operation.
+//! The parts of the OpenAPI document that no handler declares: the header, the security scheme, and the error codes of each
+//! operation.
 
 use crate::wire::problem::{Code, Problem};
 use utoipa::OpenApi;
@@ -103,7 +103,7 @@ pub fn header() -> Document {
     Header::openapi()
 }
 
-/// Adds what no operation declares itself.
+/// Adds the security scheme and the errors of all operations.
 pub fn complete(mut document: Document) -> Document {
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     document.components.get_or_insert_default().security_schemes.insert("bearer".into(), bearer.into());
@@ -111,7 +111,7 @@ pub fn complete(mut document: Document) -> Document {
         let operations =
             [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().filter_map(Option::as_mut);
         operations.for_each(add_problems);
-        // One handler, with one description, serves two operations.
+        // A handler that serves two methods has one operation ID for both.
         if let (Some(get), Some(post)) = (&item.get, &mut item.post)
             && get.operation_id == post.operation_id
         {
@@ -121,7 +121,7 @@ pub fn complete(mut document: Document) -> Document {
     document
 }
 
-/// Adds one response per status, which lists the codes that come with it.
+/// Adds a response for each error status, which lists the codes with that status.
 fn add_problems(operation: &mut Operation) {
     let id = operation.operation_id.as_deref().unwrap_or_default();
     let groups = PROBLEMS.iter().find(|(operation, _)| *operation == id).map_or(&[][..], |(_, groups)| *groups);
@@ -129,14 +129,15 @@ fn add_problems(operation: &mut Operation) {
         if !groups.iter().chain([&COMMON_CODES]).any(|group| group.contains(code)) {
             continue;
         }
-        let told = format!("`{}`: {}", code.as_str(), code.title());
+        let description = format!("`{}`: {}", code.as_str(), code.title());
         let status = code.status().to_string();
-        let told = match operation.responses.responses.get(&status) {
-            Some(utoipa::openapi::RefOr::T(known)) => format!("{}\n\n{told}", known.description),
-            _ => told,
+        let description = match operation.responses.responses.get(&status) {
+            Some(utoipa::openapi::RefOr::T(known)) => format!("{}\n\n{description}", known.description),
+            _ => description,
         };
         let problem = Content::new(Some(Ref::from_schema_name("Problem")));
-        let response = ResponseBuilder::new().description(told).content("application/problem+json", problem).build();
+        let response =
+            ResponseBuilder::new().description(description).content("application/problem+json", problem).build();
         operation.responses.responses.insert(status, response.into());
     }
 }
@@ -147,7 +148,7 @@ mod tests {
     use crate::http::routes;
 
     #[test]
-    fn every_operation_lists_its_problems() {
+    fn every_operation_lists_its_errors() {
         let document = complete(routes::documented().into_openapi());
         let mut known = 0;
         for (path, item) in &document.paths.paths {

@@ -1,8 +1,8 @@
-//! `POST /v1/decisions`: explains why a caller is allowed or denied.
+//! `POST /v1/decisions`: explains why a caller is allowed or denied, for administrators.
 
-use super::answer::{Failure, json};
-use super::body::Json;
+use super::body::JsonBody;
 use super::query::NoQuery;
+use super::responses::{ApiError, json};
 use crate::broker::{Administrator, Broker};
 use crate::wire::decision::{DecisionExplained, DecisionRequest};
 use axum::extract::State;
@@ -21,9 +21,9 @@ use std::sync::Arc;
 )]
 pub(super) async fn explain(
     State(broker): State<Arc<Broker>>,
-    who: Administrator,
+    administrator: Administrator,
     _: NoQuery,
-    Json(body): Json,
-) -> Result<Response, Failure> {
-    json(StatusCode::OK, &broker.explain(&who, &body).await?)
+    JsonBody(body): JsonBody,
+) -> Result<Response, ApiError> {
+    json(StatusCode::OK, &broker.explain(&administrator, &body).await?)
 }

@@ -1,16 +1,16 @@
-//! Runs a handler, and the verb that it calls, to its end even if the client disconnects: a started request is
-//! always charged, counted and recorded.
+//! Runs a handler to completion even if the client disconnects, so that every request that was started is charged, counted and
+//! recorded.
 
-use super::answer::Failure;
+use super::responses::ApiError;
 use crate::wire::problem::Code;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument as _;
 
-/// Runs the handler in a separate task, in the current span. hyper drops the future of a request whose client is
-/// gone, but this future only waits for the task. A panic is answered with `500`.
+/// Runs the handler in a separate task, in the current span. If the client disconnects, hyper drops the returned future, but the
+/// task continues. If the handler panics, the response is `500`.
 pub async fn detached(handler: impl Future<Output = Response> + Send + 'static) -> Response {
     let task = tokio::spawn(handler.in_current_span());
-    task.await.unwrap_or_else(|_| Failure::from(Code::Internal).into_response())
+    task.await.unwrap_or_else(|_| ApiError::from(Code::Internal).into_response())
 }
 
 #[cfg(test)]
@@ -35,7 +35,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panicking_handler_is_answered_with_500() {
+    async fn the_response_to_a_panic_is_500() {
         let handler = async { panic!("on purpose") };
         assert_eq!(detached(handler).await.status(), 500);
     }

@@ -1,8 +1,8 @@
 //! `GET` or `POST /v1/downloads/{ticket}`: the one-time download.
 
-use super::answer::Failure;
 use super::edge::Edge;
 use super::query::{invalid, parameters};
+use super::responses::ApiError;
 use super::{bearer, bundle, observe, path, percent};
 use crate::broker::{Broker, RedeemRequest};
 use crate::model::format::Rendering;
@@ -38,22 +38,22 @@ use std::sync::Arc;
     )),
     security((), ("bearer" = []))
 )]
-pub(super) async fn redeem(State(broker): State<Arc<Broker>>, redeem: RedeemRequest) -> Result<Response, Failure> {
-    Ok(bundle::answer(broker.redeem(&redeem).await?)?)
+pub(super) async fn redeem(State(broker): State<Arc<Broker>>, redeem: RedeemRequest) -> Result<Response, ApiError> {
+    Ok(bundle::bundle_response(broker.redeem(&redeem).await?)?)
 }
 
 impl FromRequestParts<Edge> for RedeemRequest {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, ApiError> {
         let context = observe::context(parts)?;
         let headers = &parts.headers;
         if ["sec-purpose", "purpose", "x-moz"].iter().any(|name| headers.contains_key(*name)) {
             return Err(Code::PrefetchRefused.into());
         }
         Ok(Self {
-            idempotency_key: idempotency_key(headers)?,
-            rendering: rendering(&parts.uri, headers)?,
+            idempotency_key: parse_idempotency_key(headers)?,
+            rendering: parse_rendering(&parts.uri, headers)?,
             token: path::parameter(&parts.uri).parse().ok(),
             bearer: bearer::of(headers),
             context,
@@ -61,8 +61,8 @@ impl FromRequestParts<Edge> for RedeemRequest {
     }
 }
 
-/// The `Idempotency-Key`. A malformed or repeated one is refused before the ticket is consumed.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Failure> {
+/// Parses the `Idempotency-Key`. A malformed or repeated header is refused before the ticket is consumed.
+fn parse_idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiError> {
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else { return Ok(None) };
     let key = value.to_str().ok().and_then(|text| IdempotencyKey::try_from(text).ok());
@@ -72,11 +72,11 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Failur
     }
 }
 
-/// The query takes precedence over `Accept`. An unknown parameter is refused, so that a misspelt one does not
-/// consume the ticket.
-fn rendering(uri: &Uri, headers: &HeaderMap) -> Result<Rendering, Failure> {
+/// Parses the format and the key. The query takes precedence over `Accept`. An unknown parameter is refused, so that a misspelt
+/// one does not consume the ticket.
+fn parse_rendering(uri: &Uri, headers: &HeaderMap) -> Result<Rendering, ApiError> {
     let [format, key] = parameters(uri, ["format", "key"])?;
-    let format = format.map(bundle::format).transpose()?.unwrap_or_else(|| bundle::accepted(headers));
+    let format = format.map(bundle::parse_format).transpose()?.unwrap_or_else(|| bundle::format_from_accept(headers));
     let key = match key {
         Some("") => return Err(invalid("key is empty")),
         Some(name) => {
@@ -93,17 +93,17 @@ mod tests {
     use crate::model::format::Format;
     use http::header::ACCEPT;
 
-    fn chosen(query: &str, accept: Option<&str>) -> Option<Rendering> {
+    fn parse(query: &str, accept: Option<&str>) -> Option<Rendering> {
         let mut headers = HeaderMap::new();
         if let Some(accept) = accept {
             headers.insert(ACCEPT, accept.parse().expect("a header"));
         }
         let uri = format!("/?{query}").parse().expect("a target");
-        rendering(&uri, &headers).ok()
+        parse_rendering(&uri, &headers).ok()
     }
 
     #[test]
-    fn the_query_wins_over_accept() {
+    fn the_query_takes_precedence_over_accept() {
         for (query, accept, format) in [
             ("", None, Format::Export),
             ("", Some("*/*"), Format::Export),
@@ -116,28 +116,28 @@ mod tests {
             ("format=dotenv", Some("application/json"), Format::Dotenv),
             ("format=tar", Some("application/octet-stream"), Format::Tar),
         ] {
-            assert_eq!(chosen(query, accept), Some(format.into()), "{query} {accept:?}");
+            assert_eq!(parse(query, accept), Some(format.into()), "{query} {accept:?}");
         }
         for format in Format::ALL {
-            assert_eq!(chosen(&format!("format={}", format.as_str()), None), Some(format.into()));
+            assert_eq!(parse(&format!("format={}", format.as_str()), None), Some(format.into()));
         }
     }
 
     #[test]
-    fn a_key_goes_with_raw() {
+    fn a_key_is_allowed_only_with_the_format_raw() {
         let raw = |key: &str| Rendering::new(Format::Raw, Some(key.into())).ok();
-        assert_eq!(chosen("format=raw&key=A", None), raw("A"));
-        assert_eq!(chosen("key=A&format=raw", Some("application/json")), raw("A"));
-        assert_eq!(chosen("key=A", Some("application/octet-stream")), raw("A"));
-        assert_eq!(chosen("format=raw&key=%2Edocker%20config+%C3%A9", None), raw(".docker config é"));
-        assert_eq!(chosen("format=raw&key=A=B", None), raw("A=B"));
+        assert_eq!(parse("format=raw&key=A", None), raw("A"));
+        assert_eq!(parse("key=A&format=raw", Some("application/json")), raw("A"));
+        assert_eq!(parse("key=A", Some("application/octet-stream")), raw("A"));
+        assert_eq!(parse("format=raw&key=%2Edocker%20config+%C3%A9", None), raw(".docker config é"));
+        assert_eq!(parse("format=raw&key=A=B", None), raw("A=B"));
         for query in ["key=A", "format=json&key=A", "format=tar&key=A", "format=npmrc&key=A"] {
-            assert_eq!(chosen(query, None), None, "{query} was taken");
+            assert_eq!(parse(query, None), None, "{query} was accepted");
         }
     }
 
     #[test]
-    fn what_is_not_known_is_refused() {
+    fn unknown_and_malformed_parameters_are_refused() {
         for query in [
             "format=",
             "format",
@@ -157,7 +157,7 @@ mod tests {
             "format=raw&Key=A",
             "format=raw&%6Bey=A",
         ] {
-            assert_eq!(chosen(query, None), None, "{query} was taken");
+            assert_eq!(parse(query, None), None, "{query} was accepted");
         }
     }
 

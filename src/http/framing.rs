@@ -1,8 +1,8 @@
-//! `Content-Length` as the first header of an answer.
+//! Makes `Content-Length` the first header of a response.
 //!
-//! If a connection ends inside the head of an answer, before `Content-Length`, curl exits with 0 and an empty file, which a
-//! build takes for "no secrets". After `Content-Length`, curl exits with 18. So only the status line comes before it. An answer
-//! of unknown length has `Transfer-Encoding` there.
+//! If a connection closes within the headers of a response before `Content-Length`, curl exits with 0 and an empty file, which a
+//! build takes for "no secrets". After `Content-Length`, curl exits with 18. Therefore only the status line precedes it. A response
+//! of unknown length has `Transfer-Encoding` as its first header.
 
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::response::Response;
@@ -13,7 +13,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Puts the header with the length first. hyper writes headers in the order in which they were added.
+/// Moves `Content-Length` or `Transfer-Encoding` to the front. hyper writes headers in the order in which they were added.
 pub fn length_first(mut response: Response) -> Response {
     if response.status().is_informational()
         || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
@@ -25,8 +25,8 @@ pub fn length_first(mut response: Response) -> Response {
         None => (TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
     };
     if value == "0" {
-        // If a body says at once that it has ended, hyper writes its own `Content-Length: 0` after all headers.
-        *response.body_mut() = Body::new(Empty);
+        // For a body with `is_end_stream`, hyper writes `Content-Length: 0` itself, after all other headers.
+        *response.body_mut() = Body::new(EmptyBody);
     }
     let headers = response.headers_mut();
     if headers.keys().next() == Some(&name) {
@@ -39,10 +39,10 @@ pub fn length_first(mut response: Response) -> Response {
     response
 }
 
-/// A body without bytes that does not say in advance that it has ended.
-struct Empty;
+/// A body without bytes whose `is_end_stream` is false.
+struct EmptyBody;
 
-impl hyper::body::Body for Empty {
+impl hyper::body::Body for EmptyBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -55,8 +55,8 @@ impl hyper::body::Body for Empty {
     }
 }
 
-/// The headers of a new answer, with the length of its body.
-pub fn with_length(length: usize) -> HeaderMap {
+/// New headers that begin with `Content-Length`.
+pub fn headers_with_length(length: usize) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(16);
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     headers
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_answer_has_a_length_too() {
+    fn an_empty_response_has_a_length() {
         let response = length_first(([("x-a", "1")], "").into_response());
         assert_eq!(names(&response)[0], "content-length");
         assert_eq!(response.headers()[CONTENT_LENGTH], "0");
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_may_have_no_body_gets_no_length() {
+    fn responses_without_a_body_get_no_length() {
         let response = length_first(StatusCode::NO_CONTENT.into_response());
         assert!(names(&response).is_empty());
     }

@@ -1,4 +1,4 @@
-//! Entry points for fuzz targets: parsers that see a request before a handler does.
+//! Entry points for fuzz targets: the parsers that run before a handler.
 
 use super::{head_scan, ticket_body};
 use crate::wire::ticket::{SecretsRequest, TicketRequest};
@@ -6,22 +6,22 @@ use crate::wire::ticket::{SecretsRequest, TicketRequest};
 /// The body of `POST /v1/tickets` as JSON.
 #[must_use]
 pub fn ticket_json(body: &[u8]) -> Option<TicketRequest> {
-    ticket_body::json(body).ok()
+    ticket_body::parse_json(body).ok()
 }
 
 /// The body of `POST /v1/secrets` as JSON.
 #[must_use]
 pub fn secrets_json(body: &[u8]) -> Option<SecretsRequest> {
-    ticket_body::json(body).ok()
+    ticket_body::parse_json(body).ok()
 }
 
-/// Either body as a form.
+/// The body of either request as a form.
 #[must_use]
 pub fn form(body: &[u8]) -> Option<SecretsRequest> {
-    ticket_body::form(body).ok()
+    ticket_body::parse_form(body).ok()
 }
 
-/// The bytes that the HTTP parser sees if those of a connection arrive in pieces of `size`.
+/// The bytes that the HTTP parser receives if the bytes of a connection arrive in pieces of `size`.
 #[must_use]
 pub fn scanned(bytes: &[u8], size: usize) -> Vec<u8> {
     let mut bytes = bytes.to_vec();

@@ -1,10 +1,10 @@
 //! `GET /v1/inventory`: which policies and secrets are used, for administrators.
 
-use super::answer::{Failure, json};
-use super::audit_query::{decoded, time};
+use super::audit_query::{parse_decoded, parse_time};
 use super::edge::Edge;
-use super::paging::{self, DEFAULT_LIMIT, cursor, limit};
+use super::paging::{self, DEFAULT_LIMIT, parse_cursor, parse_limit};
 use super::query::parameters;
+use super::responses::{ApiError, json};
 use crate::broker::{Administrator, Broker, InventoryCursor, Page};
 use crate::wire::inventory::Inventory;
 use axum::extract::{FromRequestParts, State};
@@ -14,25 +14,25 @@ use http::{StatusCode, Uri};
 use jiff::Timestamp;
 use std::sync::Arc;
 
-/// The query.
+/// The query of the inventory.
 pub(super) struct InventoryQuery {
     since: Option<Timestamp>,
     page: Page<InventoryCursor>,
 }
 
 impl FromRequestParts<Edge> for InventoryQuery {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, Failure> {
-        read(&parts.uri)
+    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, ApiError> {
+        parse(&parts.uri)
     }
 }
 
-fn read(uri: &Uri) -> Result<InventoryQuery, Failure> {
+fn parse(uri: &Uri) -> Result<InventoryQuery, ApiError> {
     let [since, size, after] = parameters(uri, ["since", "limit", "continue"])?;
-    let since = decoded(since, |value| time("since", value))?;
-    let limit = size.map(limit).transpose()?.unwrap_or(DEFAULT_LIMIT);
-    Ok(InventoryQuery { since, page: Page { after: after.map(cursor).transpose()?, limit } })
+    let since = parse_decoded(since, |value| parse_time("since", value))?;
+    let limit = size.map(parse_limit).transpose()?.unwrap_or(DEFAULT_LIMIT);
+    Ok(InventoryQuery { since, page: Page { after: after.map(parse_cursor).transpose()?, limit } })
 }
 
 /// Lists the secrets of all policies with their last use, unused ones first.
@@ -42,7 +42,7 @@ fn read(uri: &Uri) -> Result<InventoryQuery, Failure> {
     operation_id = "getInventory",
     tag = "audit",
     params(
-        ("since" = Option<String>, Query, description = "Beginning of the period that is looked at (RFC 3339; default 30 days ago)", format = DateTime),
+        ("since" = Option<String>, Query, description = "Start of the period (RFC 3339; default 30 days ago)", format = DateTime),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Maximum number of items (default 100)"),
         ("continue" = Option<String>, Query, description = "Continuation token from the previous page")
     ),
@@ -50,11 +50,11 @@ fn read(uri: &Uri) -> Result<InventoryQuery, Failure> {
 )]
 pub(super) async fn list(
     State(broker): State<Arc<Broker>>,
-    who: Administrator,
+    administrator: Administrator,
     InventoryQuery { since, page }: InventoryQuery,
-) -> Result<Response, Failure> {
-    let mut inventory = broker.inventory(&who, since, page).await?;
-    inventory.continue_token = inventory.continue_token.as_deref().map(paging::encode);
+) -> Result<Response, ApiError> {
+    let mut inventory = broker.inventory(&administrator, since, page).await?;
+    inventory.continue_token = inventory.continue_token.as_deref().map(paging::encode_token);
     json(StatusCode::OK, &inventory)
 }
 
@@ -62,24 +62,24 @@ pub(super) async fn list(
 mod tests {
     use super::*;
 
-    fn read(query: &str) -> Option<InventoryQuery> {
-        super::read(&format!("/?{query}").parse().expect("a target")).ok()
+    fn parse(query: &str) -> Option<InventoryQuery> {
+        super::parse(&format!("/?{query}").parse().expect("a target")).ok()
     }
 
     #[test]
-    fn a_period_and_a_page_are_read_and_everything_else_is_refused() {
-        let place = r#"["2026-01-01T00:00:00.000000Z","p","s","a/{repo}"]"#;
-        let asked = read(&format!("since=2026-01-31T12:00:00Z&limit=7&continue={}", paging::encode(place)));
-        let asked = asked.expect("good");
-        assert_eq!(asked.since.map(|time| time.to_string()).as_deref(), Some("2026-01-31T12:00:00Z"));
-        assert_eq!(asked.page.limit, 7);
-        assert_eq!(asked.page.after, place.parse().ok());
-        assert_eq!(read("").expect("good").page.limit, DEFAULT_LIMIT);
-        let other = format!("continue={}", paging::encode("[]"));
+    fn the_query_is_parsed_and_invalid_parameters_are_refused() {
+        let cursor = r#"["2026-01-01T00:00:00.000000Z","p","s","a/{repo}"]"#;
+        let token = paging::encode_token(cursor);
+        let query = parse(&format!("since=2026-01-31T12:00:00Z&limit=7&continue={token}")).expect("good");
+        assert_eq!(query.since.map(|time| time.to_string()).as_deref(), Some("2026-01-31T12:00:00Z"));
+        assert_eq!(query.page.limit, 7);
+        assert_eq!(query.page.after, cursor.parse().ok());
+        assert_eq!(parse("").expect("good").page.limit, DEFAULT_LIMIT);
+        let other = format!("continue={}", paging::encode_token("[]"));
         for query in
             ["since=30d", "since=", "limit=0", "limit=1001", "continue=x", &other, "until=1", "limit=1&limit=1"]
         {
-            assert!(read(query).is_none(), "{query}");
+            assert!(parse(query).is_none(), "{query}");
         }
     }
 }

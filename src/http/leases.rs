@@ -1,9 +1,9 @@
 //! `/v1/leases`: lists and revokes leases, for administrators.
 
-use super::answer::{Failure, json};
 use super::paging::{self, Paging};
-use super::path::Id;
+use super::path::PathId;
 use super::query::{LeaseSelector, NoQuery};
+use super::responses::{ApiError, json};
 use crate::broker::{Administrator, Broker, LeasePosition, Page, Revoked};
 use crate::wire::lease::LeaseList;
 use axum::extract::State;
@@ -22,11 +22,11 @@ use std::sync::Arc;
 )]
 pub(super) async fn list(
     State(broker): State<Arc<Broker>>,
-    who: Administrator,
+    administrator: Administrator,
     page: Page<LeasePosition>,
-) -> Result<Response, Failure> {
-    let mut leases = broker.list_leases(&who, page).await?;
-    leases.continue_token = leases.continue_token.as_deref().map(paging::encode);
+) -> Result<Response, ApiError> {
+    let mut leases = broker.list_leases(&administrator, page).await?;
+    leases.continue_token = leases.continue_token.as_deref().map(paging::encode_token);
     json(StatusCode::OK, &leases)
 }
 
@@ -47,10 +47,10 @@ pub(super) async fn list(
 )]
 pub(super) async fn end_all(
     State(broker): State<Arc<Broker>>,
-    who: Administrator,
+    administrator: Administrator,
     LeaseSelector { store, path }: LeaseSelector,
-) -> Result<StatusCode, Failure> {
-    Ok(status(broker.end_leases(&who, &store, path.as_deref()).await?))
+) -> Result<StatusCode, ApiError> {
+    Ok(status(broker.end_leases(&administrator, &store, path.as_deref()).await?))
 }
 
 /// Revokes one lease. A static secret is evicted from the cache, a dynamic lease is revoked at its store.
@@ -67,11 +67,11 @@ pub(super) async fn end_all(
 )]
 pub(super) async fn end(
     State(broker): State<Arc<Broker>>,
-    who: Administrator,
+    administrator: Administrator,
     _: NoQuery,
-    Id(id): Id,
-) -> Result<StatusCode, Failure> {
-    Ok(status(broker.end_lease(&who, &id).await?))
+    PathId(id): PathId,
+) -> Result<StatusCode, ApiError> {
+    Ok(status(broker.end_lease(&administrator, &id).await?))
 }
 
 const fn status(revoked: Revoked) -> StatusCode {

@@ -1,11 +1,10 @@
-//! THE EDGE: HTTP/1.1. A handler is its extractors, one call of the broker, and one answer.
+//! THE EDGE: the HTTP/1.1 server. A handler has extractors, calls the broker once, and builds one response.
 //!
-//! `serve` owns the connections, `head_scan` and `guard` refuse malformed requests, `routes` lists every route.
+//! `serve` owns the connections, `head_scan` and `guard` refuse malformed requests, `routes` lists all routes.
 
 mod accept;
 mod accept_header;
 mod administrator;
-mod answer;
 mod audit;
 mod audit_query;
 mod bearer;
@@ -36,6 +35,7 @@ mod percent;
 mod policies;
 mod preconditions;
 mod query;
+mod responses;
 mod router;
 mod routes;
 mod secrets;

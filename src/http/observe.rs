@@ -1,9 +1,9 @@
 //! The outermost layer of every request: request ID, span, source address and metrics. Headers, bodies and paths
 //! are not logged.
 
-use super::answer::Failure;
 use super::detached::detached;
 use super::edge::Edge;
+use super::responses::ApiError;
 use super::vault::api::VaultApi;
 use super::{client_address, framing, guard, traced_body, vault};
 use crate::broker::Context;
@@ -67,7 +67,7 @@ async fn answer(edge: Edge, mut request: Request, next: Next, identity: Identity
     let started = Instant::now();
     let method = method_label(request.method());
     let peer = request.extensions().get::<SocketAddr>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip);
-    let client = client_address::of(peer, request.headers(), &edge.trusted_proxies);
+    let client = client_address::determine(peer, request.headers(), &edge.trusted_proxies);
     let context = Context {
         request_id: identity.id.clone(),
         client_request_id: client_request_id(request.headers()),
@@ -103,7 +103,7 @@ pub async fn name(request: Request, next: Next) -> Response {
 }
 
 /// Takes the [`Context`] of a request.
-pub fn context(parts: &mut Parts) -> Result<Context, Failure> {
+pub fn context(parts: &mut Parts) -> Result<Context, ApiError> {
     parts.extensions.remove().ok_or_else(|| Code::Internal.into())
 }
 

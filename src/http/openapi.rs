@@ -1,14 +1,14 @@
-//! `GET /openapi.json`: the contract, generated from the routes.
+//! `GET /openapi.json`: the OpenAPI document of the API (the contract), generated from the routes.
 
 use super::{contract, routes, vault};
 use axum::response::IntoResponse;
 use http::header::CONTENT_TYPE;
 use std::sync::LazyLock;
 
-/// The contract as it is committed and served.
+/// The contract as JSON, as it is committed and served.
 ///
 /// # Errors
-/// If the document cannot be written as JSON, which would be a programming error.
+/// When the document cannot be serialized, a programming error.
 pub fn text() -> Result<String, serde_json::Error> {
     let mut document = contract::complete(routes::documented().into_openapi());
     vault::openapi::add(&mut document);

@@ -1,38 +1,38 @@
-//! Handlers of the ops listener.
+//! The handlers of the ops listener: metrics and probes.
 
-use super::answer::{Failure, method_not_allowed};
 use super::edge::Edge;
+use super::responses::{ApiError, method_not_allowed};
 use crate::wire::problem::Code;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode};
 
-/// The Prometheus text format.
+/// Returns the metrics in the Prometheus text format.
 pub async fn metrics(State(edge): State<Edge>) -> Response {
     edge.broker.update_gauges().await;
     match edge.broker.metrics().encode() {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
-        Err(_) => Failure::from(Code::Internal).into_response(),
+        Err(_) => ApiError::from(Code::Internal).into_response(),
     }
 }
 
-/// The answer to methods other than `GET`.
+/// The response to methods other than `GET`.
 pub async fn only_get(method: Method) -> Response {
     method_not_allowed(&method, HeaderValue::from_static("GET"))
 }
 
-/// The process is alive.
+/// Returns 200 while the process is alive.
 pub async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// Tickets can be issued.
+/// Returns 200 while tickets can be issued; otherwise 503 with the reason.
 pub async fn readyz(State(edge): State<Edge>) -> Response {
     let Some(code) = edge.broker.not_ready_reason() else { return "ok\n".into_response() };
     let mut text = format!("not ready: {}: {}\n", code.as_str(), code.title());
     for cluster in edge.broker.unread_clusters() {
-        // The name of an authenticator, from the configuration.
+        // `cluster` is the configured name of an authenticator.
         text = format!("{text}the policies of the cluster {cluster} have not been read\n");
     }
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()

@@ -1,8 +1,8 @@
-//! `limit` and `continue` of a list, as an extractor.
+//! The extractor of `limit` and `continue`, the query parameters of a list.
 
-use super::answer::Failure;
 use super::edge::Edge;
 use super::query::{invalid, parameters};
+use super::responses::ApiError;
 use crate::broker::Page;
 use axum::extract::FromRequestParts;
 use base64::Engine as _;
@@ -15,10 +15,10 @@ use utoipa::IntoParams;
 pub const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
 
-/// The parameters as the contract has them.
+/// The parameters in the OpenAPI document.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it documents what `Page` reads")]
+#[expect(dead_code, reason = "it documents what `Page` parses")]
 pub struct Paging {
     /// Maximum number of items (default 100)
     #[param(minimum = 1, maximum = 1000)]
@@ -28,33 +28,36 @@ pub struct Paging {
 }
 
 impl<T: FromStr> FromRequestParts<Edge> for Page<T> {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, Failure> {
-        page(&parts.uri)
+    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, ApiError> {
+        parse_page(&parts.uri)
     }
 }
 
-fn page<T: FromStr>(uri: &Uri) -> Result<Page<T>, Failure> {
+fn parse_page<T: FromStr>(uri: &Uri) -> Result<Page<T>, ApiError> {
     let [size, after] = parameters(uri, ["limit", "continue"])?;
-    Ok(Page { after: after.map(cursor).transpose()?, limit: size.map(limit).transpose()?.unwrap_or(DEFAULT_LIMIT) })
+    Ok(Page {
+        after: after.map(parse_cursor).transpose()?,
+        limit: size.map(parse_limit).transpose()?.unwrap_or(DEFAULT_LIMIT),
+    })
 }
 
-/// A continuation token: opaque, so that no client depends on its contents.
-pub fn encode(after: &str) -> String {
+/// Encodes a continuation token (base64url), so that no client depends on its contents.
+pub fn encode_token(after: &str) -> String {
     URL_SAFE_NO_PAD.encode(after)
 }
 
-/// Reads a continuation token.
-pub fn cursor<T: FromStr>(text: &str) -> Result<T, Failure> {
+/// Parses a continuation token.
+pub fn parse_cursor<T: FromStr>(text: &str) -> Result<T, ApiError> {
     let after = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     after.and_then(|after| after.parse().ok()).ok_or_else(|| invalid("continue is not a token of this list"))
 }
 
-/// Reads the maximum number of items.
-pub fn limit(text: &str) -> Result<usize, Failure> {
-    let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let limit = text.parse().ok().filter(|limit| plain && (1..=MAX_LIMIT).contains(limit));
+/// Parses the maximum number of items.
+pub fn parse_limit(text: &str) -> Result<usize, ApiError> {
+    let is_plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let limit = text.parse().ok().filter(|limit| is_plain && (1..=MAX_LIMIT).contains(limit));
     limit.ok_or_else(|| invalid("limit must be a number from 1 to 1000"))
 }
 
@@ -62,17 +65,17 @@ pub fn limit(text: &str) -> Result<usize, Failure> {
 mod tests {
     use super::*;
 
-    fn read<T: FromStr>(query: &str) -> Option<Page<T>> {
-        page(&format!("/?{query}").parse().expect("a target")).ok()
+    fn parse<T: FromStr>(query: &str) -> Option<Page<T>> {
+        parse_page(&format!("/?{query}").parse().expect("a target")).ok()
     }
 
     #[test]
-    fn a_page_is_read_and_everything_else_refused() {
-        let asked = |query: &str| read::<String>(query).map(|page| (page.after, page.limit));
-        assert_eq!(asked(""), Some((None, 100)));
-        assert_eq!(asked("limit=1"), Some((None, 1)));
-        let next = format!("limit=1000&continue={}", encode("a.b"));
-        assert_eq!(asked(&next), Some((Some("a.b".into()), 1000)));
+    fn a_page_is_parsed_and_invalid_parameters_are_refused() {
+        let page = |query: &str| parse::<String>(query).map(|page| (page.after, page.limit));
+        assert_eq!(page(""), Some((None, 100)));
+        assert_eq!(page("limit=1"), Some((None, 1)));
+        let next = format!("limit=1000&continue={}", encode_token("a.b"));
+        assert_eq!(page(&next), Some((Some("a.b".into()), 1000)));
         for query in [
             "limit=0",
             "limit=1001",
@@ -89,9 +92,9 @@ mod tests {
             "Limit=1",
             "x=1",
         ] {
-            assert_eq!(asked(query), None, "{query}");
+            assert_eq!(page(query), None, "{query}");
         }
-        assert!(read::<i64>(&format!("continue={}", encode("7"))).is_some());
-        assert!(read::<i64>(&format!("continue={}", encode("a"))).is_none());
+        assert!(parse::<i64>(&format!("continue={}", encode_token("7"))).is_some());
+        assert!(parse::<i64>(&format!("continue={}", encode_token("a"))).is_none());
     }
 }

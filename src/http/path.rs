@@ -1,4 +1,4 @@
-//! The one parameter in the path of a route, as an extractor.
+//! The extractors of the parameter in the path of a route. A route has at most one.
 
 use axum::extract::FromRequestParts;
 use http::Uri;
@@ -6,15 +6,15 @@ use http::request::Parts;
 use std::convert::Infallible;
 use utoipa::IntoParams;
 
-/// The third segment of the raw path. Names and IDs need no percent-encoding, so an encoded one is unknown.
+/// The third segment of the raw path, not percent-decoded. Tokens and IDs need no encoding, so an encoded one is not found.
 pub fn parameter(uri: &Uri) -> &str {
     uri.path().split('/').nth(3).unwrap_or_default()
 }
 
-/// A lease's or ticket's id, not checked.
-pub struct Id(pub String);
+/// The ID of a lease or ticket, not validated.
+pub struct PathId(pub String);
 
-impl<S: Sync> FromRequestParts<S> for Id {
+impl<S: Sync> FromRequestParts<S> for PathId {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
@@ -22,7 +22,7 @@ impl<S: Sync> FromRequestParts<S> for Id {
     }
 }
 
-/// A policy's name, not checked. A slash is sent percent-encoded, and no other character is.
+/// The name of a policy, not validated. Only its slash is sent percent-encoded.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
 pub struct PolicyName {
@@ -35,9 +35,9 @@ impl<S: Sync> FromRequestParts<S> for PolicyName {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let sent = parameter(&parts.uri);
-        let split = sent.split_once("%2F").or_else(|| sent.split_once("%2f"));
-        let name = split.map_or_else(|| sent.to_owned(), |(namespace, name)| format!("{namespace}/{name}"));
+        let raw = parameter(&parts.uri);
+        let split = raw.split_once("%2F").or_else(|| raw.split_once("%2f"));
+        let name = split.map_or_else(|| raw.to_owned(), |(namespace, name)| format!("{namespace}/{name}"));
         Ok(Self { name })
     }
 }

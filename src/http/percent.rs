@@ -1,23 +1,24 @@
-//! The one decoder of form and query values (`application/x-www-form-urlencoded`).
+//! Decodes percent-encoded form and query values (`application/x-www-form-urlencoded`).
 
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 
-/// The text has a `%` without two hexadecimal digits, or is not UTF-8 once decoded.
+/// The text has a `%` without two hexadecimal digits, or its decoded bytes are not UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Malformed;
+pub struct DecodeError;
 
-/// Decodes a value: `+` is a space. A stray `%` is refused, because tolerating it could name another branch than the one meant.
-pub fn decode(text: &str) -> Result<Cow<'_, str>, Malformed> {
+/// Decodes a value; `+` is a space. A `%` without two digits is refused: accepted literally, it could select another branch than
+/// the client meant.
+pub fn decode(text: &str) -> Result<Cow<'_, str>, DecodeError> {
     let is_hex = |escape: &str| escape.len() >= 2 && escape.bytes().take(2).all(|b| b.is_ascii_hexdigit());
     if !text.split('%').skip(1).all(is_hex) {
-        return Err(Malformed);
+        return Err(DecodeError);
     }
     if !text.contains('+') {
-        return percent_decode_str(text).decode_utf8().map_err(|_| Malformed);
+        return percent_decode_str(text).decode_utf8().map_err(|_| DecodeError);
     }
     let spaced = text.replace('+', " ");
-    percent_decode_str(&spaced).decode_utf8().map(|text| Cow::Owned(text.into_owned())).map_err(|_| Malformed)
+    percent_decode_str(&spaced).decode_utf8().map(|text| Cow::Owned(text.into_owned())).map_err(|_| DecodeError)
 }
 
 #[cfg(test)]
@@ -32,7 +33,7 @@ mod tests {
             assert_eq!(decode(text).as_deref(), Ok(decoded), "{text}");
         }
         for text in ["%", "%2", "%zz", "100%", "%+1", "%ff", "a+%ff", "%C3"] {
-            assert_eq!(decode(text), Err(Malformed), "{text}");
+            assert_eq!(decode(text), Err(DecodeError), "{text}");
         }
     }
 }

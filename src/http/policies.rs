@@ -1,10 +1,10 @@
 //! `/v1/policies`: reads and writes policies, for administrators.
 
-use super::answer::{Failure, json};
 use super::edge::Edge;
 use super::paging::{self, Paging};
 use super::path::PolicyName;
 use super::query::{DryRun, NoQuery};
+use super::responses::{ApiError, json};
 use super::{body, preconditions};
 use crate::broker::{Administrator, Broker, Page, Precondition, PutOutcome, Syntax, WritePolicy};
 use crate::wire::policy::PolicyDocument;
@@ -27,11 +27,11 @@ use std::sync::Arc;
 )]
 pub(super) async fn list(
     State(broker): State<Arc<Broker>>,
-    who: Administrator,
+    administrator: Administrator,
     page: Page<String>,
-) -> Result<Response, Failure> {
-    let mut policies = broker.list_policies(&who, page).await?;
-    policies.continue_token = policies.continue_token.as_deref().map(paging::encode);
+) -> Result<Response, ApiError> {
+    let mut policies = broker.list_policies(&administrator, page).await?;
+    policies.continue_token = policies.continue_token.as_deref().map(paging::encode_token);
     json(StatusCode::OK, &policies)
 }
 
@@ -47,11 +47,11 @@ pub(super) async fn list(
 )]
 pub(super) async fn create(
     State(broker): State<Arc<Broker>>,
-    who: Administrator,
+    administrator: Administrator,
     write: WritePolicy,
-) -> Result<Response, Failure> {
-    let policy = broker.create_policy(&who, &write).await?;
-    written(StatusCode::CREATED, &policy, write.dry_run)
+) -> Result<Response, ApiError> {
+    let policy = broker.create_policy(&administrator, &write).await?;
+    write_response(StatusCode::CREATED, &policy, write.dry_run)
 }
 
 /// Returns one policy.
@@ -68,13 +68,13 @@ pub(super) async fn create(
 )]
 pub(super) async fn get(
     State(broker): State<Arc<Broker>>,
-    who: Administrator,
+    administrator: Administrator,
     _: NoQuery,
     PolicyName { name }: PolicyName,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
-    let policy = broker.policy(&who, &name).await?;
-    let mut response = if preconditions::has(&headers, &policy.revision)? {
+) -> Result<Response, ApiError> {
+    let policy = broker.policy(&administrator, &name).await?;
+    let mut response = if preconditions::matches_if_none_match(&headers, &policy.revision)? {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         json(StatusCode::OK, &policy)?
@@ -103,17 +103,17 @@ pub(super) async fn get(
 )]
 pub(super) async fn put(
     State(broker): State<Arc<Broker>>,
-    who: Administrator,
+    administrator: Administrator,
     precondition: Precondition,
     PolicyName { name }: PolicyName,
     write: WritePolicy,
-) -> Result<Response, Failure> {
-    let (policy, change) = broker.put_policy(&who, &name, &write, &precondition).await?;
+) -> Result<Response, ApiError> {
+    let (policy, change) = broker.put_policy(&administrator, &name, &write, &precondition).await?;
     let status = match change {
         PutOutcome::Created => StatusCode::CREATED,
         PutOutcome::Updated => StatusCode::OK,
     };
-    written(status, &policy, write.dry_run)
+    write_response(status, &policy, write.dry_run)
 }
 
 /// Deletes a policy.
@@ -131,12 +131,12 @@ pub(super) async fn put(
 )]
 pub(super) async fn delete(
     State(broker): State<Arc<Broker>>,
-    who: Administrator,
+    administrator: Administrator,
     precondition: Precondition,
     DryRun { dry_run }: DryRun,
     PolicyName { name }: PolicyName,
-) -> Result<StatusCode, Failure> {
-    broker.delete_policy(&who, &name, &precondition, dry_run).await?;
+) -> Result<StatusCode, ApiError> {
+    broker.delete_policy(&administrator, &name, &precondition, dry_run).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -151,19 +151,19 @@ pub(super) async fn delete(
 )]
 pub(super) async fn list_revisions(
     State(broker): State<Arc<Broker>>,
-    who: Administrator,
+    administrator: Administrator,
     page: Page<i64>,
     PolicyName { name }: PolicyName,
-) -> Result<Response, Failure> {
-    let mut revisions = broker.policy_revisions(&who, &name, page).await?;
-    revisions.continue_token = revisions.continue_token.as_deref().map(paging::encode);
+) -> Result<Response, ApiError> {
+    let mut revisions = broker.policy_revisions(&administrator, &name, page).await?;
+    revisions.continue_token = revisions.continue_token.as_deref().map(paging::encode_token);
     json(StatusCode::OK, &revisions)
 }
 
 impl FromRequest<Edge> for WritePolicy {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request(request: Request, edge: &Edge) -> Result<Self, Failure> {
+    async fn from_request(request: Request, edge: &Edge) -> Result<Self, ApiError> {
         let (mut parts, body) = request.into_parts();
         let DryRun { dry_run } = DryRun::from_request_parts(&mut parts, edge).await?;
         let syntax = match body::media_type(&parts.headers).as_deref() {
@@ -171,7 +171,7 @@ impl FromRequest<Edge> for WritePolicy {
             Some("application/yaml" | "text/yaml" | "application/x-yaml") => Ok(Syntax::Yaml),
             _ => Err(Code::UnsupportedMediaType),
         };
-        // A document that cannot be read is a failed write, which the verb records.
+        // Not an error here: a document that cannot be read is a failed write, which the verb records.
         let document = match syntax {
             Ok(syntax) => body::read(edge, &parts.headers, body).await.map(|body| (body, syntax)),
             Err(code) => Err(code),
@@ -180,8 +180,8 @@ impl FromRequest<Edge> for WritePolicy {
     }
 }
 
-/// The answer to a write. The result of a dry run is not stored, so it has neither a location nor a revision.
-fn written(status: StatusCode, policy: &PolicyObject, dry_run: bool) -> Result<Response, Failure> {
+/// The response to a write. After a dry run it has neither `Location` nor `ETag`, because nothing is stored.
+fn write_response(status: StatusCode, policy: &PolicyObject, dry_run: bool) -> Result<Response, ApiError> {
     let mut response = json(status, policy)?;
     if !dry_run {
         let headers = response.headers_mut();

@@ -1,8 +1,9 @@
-//! `ETag`, `If-Match` and `If-None-Match` (RFC 9110, 8.8.3 and 13): a policy's revision in quotes, always a strong one.
+//! `ETag`, `If-Match` and `If-None-Match` (RFC 9110, sections 8.8.3 and 13). The entity tag of a policy is its revision, always
+//! strong.
 
-use super::answer::Failure;
 use super::edge::Edge;
 use super::query::invalid;
+use super::responses::ApiError;
 use crate::broker::Precondition;
 use crate::wire::problem::Code;
 use axum::extract::FromRequestParts;
@@ -10,48 +11,48 @@ use http::header::{IF_MATCH, IF_NONE_MATCH};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Maximum number of validators in one request.
+/// Maximum number of entity tags in one header.
 const MAX_TAGS: usize = 32;
 
-enum Tags {
+enum EntityTags {
     Any,
-    Some(Vec<Tag>),
+    List(Vec<EntityTag>),
 }
 
-struct Tag {
-    weak: bool,
+struct EntityTag {
+    is_weak: bool,
     value: String,
 }
 
 impl FromRequestParts<Edge> for Precondition {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, Failure> {
-        of_write(&parts.headers)
+    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, ApiError> {
+        parse_precondition(&parts.headers)
     }
 }
 
-/// The precondition of a write.
-fn of_write(headers: &HeaderMap) -> Result<Precondition, Failure> {
-    match (tags(headers, &IF_MATCH)?, tags(headers, &IF_NONE_MATCH)?) {
+/// Parses the precondition of a write.
+fn parse_precondition(headers: &HeaderMap) -> Result<Precondition, ApiError> {
+    match (parse_tags(headers, &IF_MATCH)?, parse_tags(headers, &IF_NONE_MATCH)?) {
         (None, None) => Ok(Precondition::None),
-        (Some(Tags::Any), None) => Ok(Precondition::Exists),
-        // A weak validator never matches here: it may stand for two revisions that differ.
-        (Some(Tags::Some(tags)), None) => {
-            Ok(Precondition::OneOf(tags.into_iter().filter(|tag| !tag.weak).map(|tag| tag.value).collect()))
+        (Some(EntityTags::Any), None) => Ok(Precondition::Exists),
+        // `If-Match` uses the strong comparison, in which a weak tag never matches.
+        (Some(EntityTags::List(tags)), None) => {
+            Ok(Precondition::OneOf(tags.into_iter().filter(|tag| !tag.is_weak).map(|tag| tag.value).collect()))
         }
-        (None, Some(Tags::Any)) => Ok(Precondition::Absent),
-        (None, Some(Tags::Some(_))) => Err(invalid("If-None-Match must be * on a write")),
+        (None, Some(EntityTags::Any)) => Ok(Precondition::Absent),
+        (None, Some(EntityTags::List(_))) => Err(invalid("If-None-Match must be * on a write")),
         (Some(_), Some(_)) => Err(invalid("If-Match and If-None-Match cannot both be given")),
     }
 }
 
-/// Whether the client already has this revision.
-pub fn has(headers: &HeaderMap, revision: &str) -> Result<bool, Failure> {
-    Ok(match tags(headers, &IF_NONE_MATCH)? {
+/// Whether `If-None-Match` matches this revision, so the client has it already.
+pub fn matches_if_none_match(headers: &HeaderMap, revision: &str) -> Result<bool, ApiError> {
+    Ok(match parse_tags(headers, &IF_NONE_MATCH)? {
         None => false,
-        Some(Tags::Any) => true,
-        Some(Tags::Some(tags)) => tags.iter().any(|tag| tag.value == revision),
+        Some(EntityTags::Any) => true,
+        Some(EntityTags::List(tags)) => tags.iter().any(|tag| tag.value == revision),
     })
 }
 
@@ -60,19 +61,19 @@ pub fn etag(revision: &str) -> Result<HeaderValue, Code> {
     HeaderValue::from_str(&format!("\"{revision}\"")).map_err(|_| Code::Internal)
 }
 
-fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>, Failure> {
-    let malformed = || invalid("If-Match or If-None-Match is not *, nor a list of quoted revisions");
+fn parse_tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<EntityTags>, ApiError> {
+    let malformed = || invalid("If-Match and If-None-Match must be * or a list of quoted revisions");
     let mut found = Vec::new();
     for line in headers.get_all(name) {
         let mut rest = line.to_str().map_err(|_| malformed())?.trim();
         if rest == "*" && headers.get_all(name).iter().count() == 1 {
-            return Ok(Some(Tags::Any));
+            return Ok(Some(EntityTags::Any));
         }
         while !rest.is_empty() {
-            let (weak, quoted) = rest.strip_prefix("W/").map_or((false, rest), |rest| (true, rest));
+            let (is_weak, quoted) = rest.strip_prefix("W/").map_or((false, rest), |rest| (true, rest));
             let (value, after) =
                 quoted.strip_prefix('"').and_then(|quoted| quoted.split_once('"')).ok_or_else(malformed)?;
-            found.push(Tag { weak, value: value.to_owned() });
+            found.push(EntityTag { is_weak, value: value.to_owned() });
             rest = match after.trim_start() {
                 "" => "",
                 after => after.strip_prefix(',').ok_or_else(malformed)?.trim_start(),
@@ -82,34 +83,34 @@ fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>, Failure>
             return Err(malformed());
         }
     }
-    Ok((!found.is_empty()).then_some(Tags::Some(found)))
+    Ok((!found.is_empty()).then_some(EntityTags::List(found)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(lines: &[(&'static str, &str)]) -> Option<Precondition> {
+    fn parse(lines: &[(&'static str, &str)]) -> Option<Precondition> {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             headers.append(*name, value.parse().expect("a header"));
         }
-        of_write(&headers).ok()
+        parse_precondition(&headers).ok()
     }
 
     #[test]
-    fn a_writer_says_what_is_to_be_there() {
+    fn preconditions_are_parsed() {
         let one_of = |tags: &[&str]| Some(Precondition::OneOf(tags.iter().map(|tag| (*tag).to_owned()).collect()));
-        assert_eq!(of(&[]), Some(Precondition::None));
-        assert_eq!(of(&[("if-match", "*")]), Some(Precondition::Exists));
-        assert_eq!(of(&[("if-none-match", "*")]), Some(Precondition::Absent));
-        assert_eq!(of(&[("if-match", "\"7\"")]), one_of(&["7"]));
-        assert_eq!(of(&[("if-match", "\"7\" , \"8,9\""), ("if-match", "\"a\"")]), one_of(&["7", "8,9", "a"]));
-        assert_eq!(of(&[("if-match", "W/\"7\"")]), one_of(&[]), "matches nothing");
+        assert_eq!(parse(&[]), Some(Precondition::None));
+        assert_eq!(parse(&[("if-match", "*")]), Some(Precondition::Exists));
+        assert_eq!(parse(&[("if-none-match", "*")]), Some(Precondition::Absent));
+        assert_eq!(parse(&[("if-match", "\"7\"")]), one_of(&["7"]));
+        assert_eq!(parse(&[("if-match", "\"7\" , \"8,9\""), ("if-match", "\"a\"")]), one_of(&["7", "8,9", "a"]));
+        assert_eq!(parse(&[("if-match", "W/\"7\"")]), one_of(&[]), "matches nothing");
     }
 
     #[test]
-    fn what_is_neither_is_refused() {
+    fn malformed_preconditions_are_refused() {
         for lines in [
             &[("if-match", "7")][..],
             &[("if-match", "")],
@@ -121,7 +122,7 @@ mod tests {
             &[("if-none-match", "\"7\"")],
             &[("if-match", "\"7\""), ("if-none-match", "*")],
         ] {
-            assert_eq!(of(lines), None, "{lines:?}");
+            assert_eq!(parse(lines), None, "{lines:?}");
         }
     }
 }

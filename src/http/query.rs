@@ -1,8 +1,8 @@
-//! The query of a request: closed lists of parameters, each at most once. Everything else is refused.
+//! The extractors of query parameters. Unknown and repeated parameters are refused.
 
-use super::answer::Failure;
 use super::edge::Edge;
 use super::percent;
+use super::responses::ApiError;
 use crate::broker::TicketSelector;
 use crate::wire::problem::Code;
 use axum::extract::FromRequestParts;
@@ -10,20 +10,20 @@ use http::Uri;
 use http::request::Parts;
 use utoipa::IntoParams;
 
-/// In characters. No store has a longer name, and no path is longer. The contract bounds the name alone, because a longer
-/// path, percent-encoded, is refused as a head that is too large.
-const MAX_STORE: usize = 253;
-const MAX_PATH: usize = 8192;
-const MAX_POLICY: usize = 253;
-const MAX_SUBJECT: usize = 1024;
+/// Maximum lengths in characters. The OpenAPI document has no maximum for a path, because a percent-encoded path of this length
+/// exceeds the maximum size of a request head.
+const MAX_STORE_CHARS: usize = 253;
+const MAX_PATH_CHARS: usize = 8192;
+const MAX_POLICY_CHARS: usize = 253;
+const MAX_SUBJECT_CHARS: usize = 1024;
 
-/// The values of the named parameters, not decoded. A parameter without `=` is empty.
-pub fn parameters<'q, const N: usize>(uri: &'q Uri, names: [&str; N]) -> Result<[Option<&'q str>; N], Failure> {
+/// Returns the values of these parameters, in this order, not decoded. The value of a parameter without `=` is empty.
+pub fn parameters<'q, const N: usize>(uri: &'q Uri, names: [&str; N]) -> Result<[Option<&'q str>; N], ApiError> {
     let mut values = [None; N];
     for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let place = names.iter().position(|known| *known == name).and_then(|at| values.get_mut(at));
-        if place.is_none_or(|place| place.replace(value).is_some()) {
+        let slot = names.iter().position(|known| *known == name).and_then(|index| values.get_mut(index));
+        if slot.is_none_or(|slot| slot.replace(value).is_some()) {
             let detail = if N == 0 {
                 "no query parameters are allowed".to_owned()
             } else {
@@ -35,18 +35,18 @@ pub fn parameters<'q, const N: usize>(uri: &'q Uri, names: [&str; N]) -> Result<
     Ok(values)
 }
 
-/// A request without parameters.
+/// Refuses all parameters.
 pub struct NoQuery;
 
 impl FromRequestParts<Edge> for NoQuery {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, ApiError> {
         parameters(&parts.uri, []).map(|[]| Self)
     }
 }
 
-/// Whether a write is validated only.
+/// The parameter `dryRun`: whether a write is only validated.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct DryRun {
@@ -56,14 +56,14 @@ pub struct DryRun {
 }
 
 impl FromRequestParts<Edge> for DryRun {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, Failure> {
-        dry_run(&parts.uri)
+    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, ApiError> {
+        parse_dry_run(&parts.uri)
     }
 }
 
-fn dry_run(uri: &Uri) -> Result<DryRun, Failure> {
+fn parse_dry_run(uri: &Uri) -> Result<DryRun, ApiError> {
     let [value] = parameters(uri, ["dryRun"])?;
     let value = value.map(|value| value.parse().map_err(|_| invalid("dryRun must be true or false")));
     Ok(DryRun { dry_run: value.transpose()?.unwrap_or(false) })
@@ -77,33 +77,33 @@ pub struct LeaseSelector {
 }
 
 impl FromRequestParts<Edge> for LeaseSelector {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, Failure> {
-        leases(&parts.uri)
+    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, ApiError> {
+        parse_lease_selector(&parts.uri)
     }
 }
 
-fn leases(uri: &Uri) -> Result<LeaseSelector, Failure> {
+fn parse_lease_selector(uri: &Uri) -> Result<LeaseSelector, ApiError> {
     let [store, path] = parameters(uri, ["store", "path"])?;
-    let store = text(store, MAX_STORE)?.ok_or_else(|| invalid("store is missing"))?;
-    Ok(LeaseSelector { store, path: text(path, MAX_PATH)? })
+    let store = decode_text(store, MAX_STORE_CHARS)?.ok_or_else(|| invalid("store is missing"))?;
+    Ok(LeaseSelector { store, path: decode_text(path, MAX_PATH_CHARS)? })
 }
 
 impl FromRequestParts<Edge> for TicketSelector {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, Failure> {
-        tickets(&parts.uri)
+    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, ApiError> {
+        parse_ticket_selector(&parts.uri)
     }
 }
 
-fn tickets(uri: &Uri) -> Result<TicketSelector, Failure> {
+fn parse_ticket_selector(uri: &Uri) -> Result<TicketSelector, ApiError> {
     let [policy, subject, repo] = parameters(uri, ["policy", "subject", "repo"])?;
     let selector = TicketSelector {
-        policy: text(policy, MAX_POLICY)?,
-        subject: text(subject, MAX_SUBJECT)?,
-        repo: text(repo, MAX_SUBJECT)?,
+        policy: decode_text(policy, MAX_POLICY_CHARS)?,
+        subject: decode_text(subject, MAX_SUBJECT_CHARS)?,
+        repo: decode_text(repo, MAX_SUBJECT_CHARS)?,
     };
     if selector == TicketSelector::default() {
         return Err(invalid("policy, subject or repo is required"));
@@ -111,19 +111,19 @@ fn tickets(uri: &Uri) -> Result<TicketSelector, Failure> {
     Ok(selector)
 }
 
-/// Decodes a value of 1 to `max` characters.
-fn text(value: Option<&str>, max: usize) -> Result<Option<String>, Failure> {
+/// Percent-decodes a value, if there is one. It must have 1 to `max_chars` characters.
+fn decode_text(value: Option<&str>, max_chars: usize) -> Result<Option<String>, ApiError> {
     let Some(value) = value else { return Ok(None) };
     let decoded = percent::decode(value).map_err(|_| invalid("the query is not percent-encoded UTF-8"))?;
     match decoded.chars().count() {
         0 => Err(invalid("the query has an empty value")),
-        length if length > max => Err(invalid("the query has a value that is too long")),
+        length if length > max_chars => Err(invalid("the query has a value that is too long")),
         _ => Ok(Some(decoded.into_owned())),
     }
 }
 
-pub fn invalid(detail: &str) -> Failure {
-    Failure::new(Code::InvalidRequest, Some(detail))
+pub fn invalid(detail: &str) -> ApiError {
+    ApiError::new(Code::InvalidRequest, Some(detail))
 }
 
 #[cfg(test)]
@@ -136,11 +136,12 @@ mod tests {
 
     #[test]
     fn leases_are_selected_by_store_and_path() {
-        let named = |query: &str| leases(&uri(query)).ok().map(|selector| (selector.store, selector.path));
-        assert_eq!(named("store=vault"), Some(("vault".into(), None)));
+        let selected =
+            |query: &str| parse_lease_selector(&uri(query)).ok().map(|selector| (selector.store, selector.path));
+        assert_eq!(selected("store=vault"), Some(("vault".into(), None)));
         let both = Some(("vault".into(), Some("db/creds/a".into())));
-        assert_eq!(named("path=db%2Fcreds%2Fa&store=vault"), both);
-        assert_eq!(named("store=vault&path=db/creds/a"), both);
+        assert_eq!(selected("path=db%2Fcreds%2Fa&store=vault"), both);
+        assert_eq!(selected("store=vault&path=db/creds/a"), both);
         for query in [
             "",
             "store=",
@@ -152,29 +153,29 @@ mod tests {
             "store=%",
             "Store=a",
         ] {
-            assert_eq!(named(query), None, "{query}");
+            assert_eq!(selected(query), None, "{query}");
         }
-        let long = |store: usize| named(&format!("store={}", "%C3%A9".repeat(store)));
-        assert!(long(MAX_STORE).is_some() && long(MAX_STORE + 1).is_none(), "characters, not bytes");
+        let long = |store: usize| selected(&format!("store={}", "%C3%A9".repeat(store)));
+        assert!(long(MAX_STORE_CHARS).is_some() && long(MAX_STORE_CHARS + 1).is_none(), "characters, not bytes");
     }
 
     #[test]
     fn tickets_are_selected_by_at_least_one_property() {
-        let tickets = |query: &str| tickets(&uri(query)).ok();
+        let selected = |query: &str| parse_ticket_selector(&uri(query)).ok();
         let some = |text: &str| Some(text.to_owned());
         let all = TicketSelector { policy: some("p"), subject: some("system:serviceaccount:ci:b"), repo: some("a/b") };
         let encoded = "policy=p&subject=system%3Aserviceaccount:ci:b&repo=a%2Fb";
-        assert_eq!(tickets(encoded), Some(all));
+        assert_eq!(selected(encoded), Some(all));
         let one = TicketSelector { repo: some("site"), ..TicketSelector::default() };
-        assert_eq!(tickets("repo=site"), Some(one));
+        assert_eq!(selected("repo=site"), Some(one));
         for query in ["", "&", "policy=", "repo", "repo=a&repo=a", "x=1", "policy=p&limit=1", "Repo=a", "subject=%ff"] {
-            assert!(tickets(query).is_none(), "{query}");
+            assert!(selected(query).is_none(), "{query}");
         }
     }
 
     #[test]
     fn a_dry_run_is_true_or_false() {
-        let dry_run = |query: &str| dry_run(&uri(query)).ok().map(|read| read.dry_run);
+        let dry_run = |query: &str| parse_dry_run(&uri(query)).ok().map(|parsed| parsed.dry_run);
         assert_eq!(dry_run(""), Some(false));
         assert_eq!(dry_run("dryRun=true"), Some(true));
         assert_eq!(dry_run("dryRun=false"), Some(false));

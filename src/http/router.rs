@@ -1,9 +1,9 @@
 //! The routers of both listeners, and the layers around them.
 
-use super::answer::Failure;
 use super::edge::Edge;
 use super::ops::{livez, metrics, only_get, readyz};
-use super::{answer, docs, observe, openapi, routes, vault};
+use super::responses::ApiError;
+use super::{docs, observe, openapi, responses, routes, vault};
 use crate::wire::problem::Code;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -38,7 +38,7 @@ pub fn api(edge: Edge) -> Router {
     let layers =
         (SetSensitiveRequestHeadersLayer::new(CREDENTIALS), from_fn_with_state(edge.clone(), observe::observe));
     let router = router.merge(vault::router(metrics, edge.vault.as_deref()));
-    router.fallback(answer::not_found).layer(layers).with_state(edge)
+    router.fallback(responses::not_found).layer(layers).with_state(edge)
 }
 
 /// The ops listener: no authentication, and never a secret.
@@ -47,7 +47,7 @@ pub fn ops(edge: Edge) -> Router {
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
-        .fallback(answer::not_found)
+        .fallback(responses::not_found)
         .method_not_allowed_fallback(only_get);
     with_ops_layers(router).with_state(edge)
 }
@@ -62,7 +62,7 @@ fn with_ops_layers<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Route
 }
 
 fn panicked(_: Box<dyn Any + Send>) -> Response {
-    Failure::from(Code::Internal).into_response()
+    ApiError::from(Code::Internal).into_response()
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! The routes of the API. The `#[utoipa::path]` of a handler states its method, path and documentation; nothing here repeats them.
+//! The routes of the API. Method, path and documentation of a route are in the `#[utoipa::path]` of its handler.
 
 use super::edge::Edge;
 use super::{
-    answer, audit, contract, decisions, downloads, inventory, leases, policies, secrets, tickets, waiting_tickets,
+    audit, contract, decisions, downloads, inventory, leases, policies, responses, secrets, tickets, waiting_tickets,
 };
 use axum::routing::MethodRouter;
 use http::{HeaderValue, Method};
@@ -10,7 +10,7 @@ use utoipa::openapi::path::PathItem;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-/// All routes that the contract describes, and the contract.
+/// All documented routes, with their OpenAPI document.
 pub fn documented() -> OpenApiRouter<Edge> {
     [
         routes!(tickets::issue, waiting_tickets::list, waiting_tickets::revoke_all),
@@ -35,16 +35,16 @@ pub fn documented() -> OpenApiRouter<Edge> {
     .fold(OpenApiRouter::with_openapi(contract::header()), OpenApiRouter::routes)
 }
 
-/// The methods of a path.
+/// The methods that a path supports.
 pub fn methods(item: &PathItem) -> impl Iterator<Item = &'static str> {
     let operations = [("GET", &item.get), ("POST", &item.post), ("PUT", &item.put), ("DELETE", &item.delete)];
     operations.into_iter().filter(|(_, operation)| operation.is_some()).map(|(method, _)| method)
 }
 
-/// Answers every other method with the allowed ones. That includes `HEAD`, which axum would answer by running the handler of
-/// `GET`: it would consume a ticket.
+/// Refuses all other methods with `405` and the allowed methods. Also `HEAD`, for which axum would run the handler of `GET` and
+/// thereby consume a ticket.
 pub fn refuse_others(handlers: MethodRouter<Edge>, allowed: &[&str]) -> MethodRouter<Edge> {
     let allowed = HeaderValue::from_str(&allowed.join(", ")).unwrap_or_else(|_| HeaderValue::from_static(""));
-    let refuse = move |method: Method| async move { answer::method_not_allowed(&method, allowed) };
+    let refuse = move |method: Method| async move { responses::method_not_allowed(&method, allowed) };
     handlers.head(refuse.clone()).fallback(refuse)
 }

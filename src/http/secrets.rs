@@ -1,8 +1,8 @@
-//! `POST /v1/secrets`: a ticket and its download in one round trip, for clients that keep the token themselves.
+//! `POST /v1/secrets`: returns the bundle in the response, without a ticket.
 
-use super::answer::Failure;
 use super::bundle::{self, AcceptedFormat};
 use super::bundle_request::BundleRequest;
+use super::responses::ApiError;
 use crate::broker::{Broker, IssueRequest};
 use crate::wire::ticket::SecretsRequest;
 use axum::extract::State;
@@ -30,12 +30,12 @@ use std::sync::Arc;
 pub(super) async fn deliver(
     State(broker): State<Arc<Broker>>,
     AcceptedFormat(accepted): AcceptedFormat,
-    asked: BundleRequest<SecretsRequest>,
-) -> Result<Response, Failure> {
-    let BundleRequest { caller, context, request, format, .. } = asked;
+    bundle_request: BundleRequest<SecretsRequest>,
+) -> Result<Response, ApiError> {
+    let BundleRequest { caller, context, request, format, .. } = bundle_request;
     // The body takes precedence over `Accept`.
     let format = format.unwrap_or(accepted);
     let delivered =
         broker.deliver(&IssueRequest { caller, body: request, context, sizes: false }, &format.into(), None).await?;
-    Ok(bundle::answer(delivered)?)
+    Ok(bundle::bundle_response(delivered)?)
 }

@@ -1,10 +1,10 @@
-//! The accept loop: HTTP/1.1 on plain or TLS connections, with a time limit at each stage of a connection.
+//! Serves HTTP/1.1 on plain or TLS connections, with a time limit at each stage of a connection.
 //!
-//! Own code, because `axum::serve` has no limits: in tests it kept every slow connection open indefinitely.
+//! It replaces `axum::serve`, which has no limits: in tests it kept every slow connection open indefinitely.
 
 use super::accept::Acceptor;
-use super::answer::Dropped;
 use super::head_scan::Scanned;
+use super::responses::CloseWithoutResponse;
 use super::slow_client::SlowClientLimit;
 use crate::metrics::Metrics;
 use axum::Router;
@@ -24,33 +24,33 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
-/// Largest request head. A bearer token has at most 16 KiB.
-const HEAD_BYTES: usize = 32 * 1024;
+/// Maximum size of a request head. A bearer token has at most 16 KiB.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
 const MAX_HEADERS: usize = 64;
-/// Time limit for requests under way once shutdown has begun.
-const DRAIN: Duration = Duration::from_secs(5);
-/// During shutdown: time limit for the first request of a new connection.
+/// Time limit for requests in progress once shutdown has begun.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time limit for the first request of a connection that is new when shutdown begins.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
-/// Clients that were routed here before shutdown may still connect. The listener closes after this time without a
-/// new connection.
+/// Once shutdown has begun, the listener closes after this time without a new connection: clients that were routed here before
+/// may still connect.
 const CLOSE_AFTER_IDLE: Duration = Duration::from_millis(50);
-/// Maximum time until the listener closes.
+/// Maximum time from the beginning of shutdown until the listener closes.
 const MAX_CLOSE_DELAY: Duration = Duration::from_secs(1);
 
 /// Limits of connections.
 #[derive(Debug, Clone)]
 pub struct ServeLimits {
-    /// For the TLS handshake, and for the head of each request from the moment the connection is ready for it.
+    /// Time limit for the TLS handshake, and for receiving the head of each request, idle time included.
     pub header_timeout: Duration,
-    /// How long a write may make no progress: the time budget of a peer that reads slowly.
+    /// Time limit for a write without progress: the budget of `slow_client`.
     pub write_timeout: Duration,
     /// Maximum number of connections; more wait in the kernel's queue.
     pub max_connections: usize,
-    /// Proxies: many clients share the address of one.
+    /// Proxies, to which the limit of connections per address does not apply.
     pub proxies: Arc<[IpNet]>,
 }
 
-/// Serves until `shutdown`, then lets requests under way finish. With metrics, connections are counted.
+/// Serves until `shutdown`, then waits for requests in progress. With metrics, connections are counted.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsSource>,
@@ -64,12 +64,12 @@ pub async fn serve(
     }
     let mut acceptor = Acceptor::new(listener, limits.max_connections, limits.proxies.clone());
     let stopping = shutdown.clone();
-    let begin = |(stream, peer, slot)| {
+    let spawn_connection = |(stream, peer, slot)| {
         let (tls, router, limits, shutdown) = (tls.clone(), router.clone(), limits.clone(), stopping.clone());
         let open = metrics.as_ref().map(|metrics| metrics.open_connection());
         tokio::spawn(async move {
             let (_open, _slot) = (open, slot);
-            connection(stream, peer, tls, router, &limits, shutdown).await;
+            serve_connection(stream, peer, tls, router, &limits, shutdown).await;
         });
     };
     loop {
@@ -77,22 +77,22 @@ pub async fn serve(
             accepted = acceptor.accept() => accepted,
             _ = shutdown.wait_for(|stop| *stop) => break,
         };
-        accepted.map(begin);
+        accepted.map(spawn_connection);
     }
-    let latest = Instant::now() + MAX_CLOSE_DELAY;
-    while Instant::now() < latest
+    let close_deadline = Instant::now() + MAX_CLOSE_DELAY;
+    while Instant::now() < close_deadline
         && let Ok(accepted) = timeout(CLOSE_AFTER_IDLE, acceptor.accept()).await
     {
-        accepted.map(begin);
+        accepted.map(spawn_connection);
     }
-    // Connections still open after that end with the process.
-    let _ = timeout(DRAIN, acceptor.close()).await;
+    // Connections that are still open after the timeout end with the process.
+    let _ = timeout(DRAIN_TIMEOUT, acceptor.close()).await;
 }
 
-/// Returns the active TLS settings; called for each connection.
+/// Returns the current TLS settings. Called for each connection, because certificates are reloaded.
 pub type TlsSource = Arc<dyn Fn() -> Arc<rustls::ServerConfig> + Send + Sync>;
 
-async fn connection(
+async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
     tls: Option<TlsSource>,
@@ -100,36 +100,38 @@ async fn connection(
     limits: &ServeLimits,
     shutdown: watch::Receiver<bool>,
 ) {
-    // Answers are single writes: Nagle's algorithm would only delay them.
+    // Responses are single writes, which Nagle's algorithm would only delay.
     let _ = stream.set_nodelay(true);
     match tls {
-        None => http(stream, peer, router, limits, shutdown).await,
+        None => serve_http(stream, peer, router, limits, shutdown).await,
         Some(settings) => {
             let handshake = TlsAcceptor::from(settings()).accept(stream);
             if let Ok(Ok(stream)) = timeout(limits.header_timeout, handshake).await {
-                http(stream, peer, router, limits, shutdown).await;
+                serve_http(stream, peer, router, limits, shutdown).await;
             }
         }
     }
 }
 
-/// The connection ends without an answer, because any answer might be wrong.
+/// The connection is closed without a response, because the outcome of the request is unknown.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer is dropped")]
-struct DroppedAnswer;
+#[error("the connection is closed without a response")]
+struct NoResponseError;
 
-impl From<Infallible> for DroppedAnswer {
+impl From<Infallible> for NoResponseError {
     fn from(never: Infallible) -> Self {
         match never {}
     }
 }
 
-fn sent(answer: Result<Response, Infallible>) -> Result<Response, DroppedAnswer> {
-    let Ok(response) = answer;
-    if response.extensions().get::<Dropped>().is_some() { Err(DroppedAnswer) } else { Ok(response) }
+/// Turns a response with the extension [`CloseWithoutResponse`] into an error, on which hyper closes the connection.
+fn refuse_unsent(result: Result<Response, Infallible>) -> Result<Response, NoResponseError> {
+    let Ok(response) = result;
+    let is_unsent = response.extensions().get::<CloseWithoutResponse>().is_some();
+    if is_unsent { Err(NoResponseError) } else { Ok(response) }
 }
 
-async fn http<S: AsyncRead + AsyncWrite + 'static>(
+async fn serve_http<S: AsyncRead + AsyncWrite + 'static>(
     stream: S,
     peer: SocketAddr,
     router: Router,
@@ -137,40 +139,40 @@ async fn http<S: AsyncRead + AsyncWrite + 'static>(
     mut shutdown: watch::Receiver<bool>,
 ) {
     let stream = SlowClientLimit::new(Box::pin(stream), limits.write_timeout);
-    let requested = Arc::new(Notify::new());
-    let requests = requested.clone();
+    let first_request = Arc::new(Notify::new());
+    let notifier = first_request.clone();
     let service = router
         .map_request(move |mut request: http::Request<hyper::body::Incoming>| {
-            requests.notify_one();
+            notifier.notify_one();
             request.extensions_mut().insert(peer);
             request
         })
-        .map_result(sent);
+        .map_result(refuse_unsent);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
-        // Nothing is read while a request is handled: a disconnect of the client has no effect (`detached`), and
-        // each read would need another buffer.
+        // Nothing is read while a request is handled: a read would need another buffer, only to detect that the client has
+        // disconnected, which has no effect (`detached`).
         .half_close(true)
-        .max_header_size(HEAD_BYTES)
+        .max_header_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(Scanned::new(stream)), TowerToHyperService::new(service));
     tokio::pin!(connection);
-    let stopped = tokio::select! {
-        // The outcome of a connection depends on its peer; its requests are counted elsewhere.
+    let is_shutting_down = tokio::select! {
+        // The result is ignored: it depends on the peer, and requests are counted elsewhere.
         _ = connection.as_mut() => false,
         _ = shutdown.wait_for(|stop| *stop) => true,
     };
-    if stopped {
-        // hyper closes a connection that had no request yet, even if the first one is about to arrive.
+    if is_shutting_down {
+        // Waits for a first request, because `graceful_shutdown` closes a connection without one, even if it is about to arrive.
         tokio::select! {
-            // First, so that the answer to this request says `Connection: close`.
+            // First, so that the response to this request has `Connection: close`.
             biased;
-            () = requested.notified() => {}
+            () = first_request.notified() => {}
             _ = connection.as_mut() => return,
             () = sleep(FIRST_REQUEST_TIMEOUT) => {}
         }
         connection.as_mut().graceful_shutdown();
-        let _ = timeout(DRAIN, connection).await;
+        let _ = timeout(DRAIN_TIMEOUT, connection).await;
     }
 }

@@ -1,7 +1,7 @@
-//! Closes a connection whose peer reads too slowly, for example a byte now and then to hold the connection for ever.
+//! Closes a connection whose peer reads too slowly, such as a peer that reads a byte now and then to hold the connection.
 //!
-//! A write that waits uses up a time budget, and every byte that is sent earns some back. A peer that reads nothing is
-//! disconnected when the budget is used up, and one that reads less than [`BYTES_PER_SECOND`] some time later.
+//! A stream has a time budget. A write that waits uses it up, and each byte sent adds to it. A peer that reads nothing is
+//! disconnected when the budget is used up; a peer that reads less than [`MIN_BYTES_PER_SECOND`], some time later.
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
@@ -10,38 +10,36 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Slower than any network that a build runs in, and fast enough that 10,000 such peers are gone within hours.
-const BYTES_PER_SECOND: u32 = 16 * 1024;
+/// Slower than the network of any build, and fast enough that 10,000 such peers are disconnected within hours.
+const MIN_BYTES_PER_SECOND: u32 = 16 * 1024;
 
 /// A stream whose writes have a time budget.
 pub struct SlowClientLimit<S> {
     stream: S,
-    /// The largest budget.
-    full: Duration,
-    /// The rest of the budget.
-    left: Duration,
+    max_budget: Duration,
+    remaining_budget: Duration,
     /// Start and deadline of a write that waits.
-    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+    waiting_write: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl<S> SlowClientLimit<S> {
-    /// Disconnects a peer that reads nothing for the time of `budget`.
+    /// A peer that reads nothing for the time `budget` is disconnected.
     pub fn new(stream: S, budget: Duration) -> Self {
-        Self { stream, full: budget, left: budget, waiting: None }
+        Self { stream, max_budget: budget, remaining_budget: budget, waiting_write: None }
     }
 
-    /// Charges the outcome of a write, and fails one that took too long.
-    fn charged(&mut self, cx: &mut Context<'_>, written: Poll<Result<usize>>) -> Poll<Result<usize>> {
+    /// Charges a write to the budget. Returns its result, or `TimedOut` if the write waits and the budget is used up.
+    fn charge(&mut self, cx: &mut Context<'_>, written: Poll<Result<usize>>) -> Poll<Result<usize>> {
         match written {
             Poll::Pending => {
-                let left = self.left;
-                let (_, end) = self.waiting.get_or_insert_with(|| (Instant::now(), Box::pin(sleep(left))));
+                let budget = self.remaining_budget;
+                let (_, end) = self.waiting_write.get_or_insert_with(|| (Instant::now(), Box::pin(sleep(budget))));
                 end.as_mut().poll(cx).map(|()| Err(Error::from(ErrorKind::TimedOut)))
             }
             Poll::Ready(Ok(count)) => {
-                let waited = self.waiting.take().map_or(Duration::ZERO, |(since, _)| since.elapsed());
-                let earned = Duration::from_secs(count as u64) / BYTES_PER_SECOND;
-                self.left = (self.left.saturating_sub(waited) + earned).min(self.full);
+                let waited = self.waiting_write.take().map_or(Duration::ZERO, |(since, _)| since.elapsed());
+                let earned = Duration::from_secs(count as u64) / MIN_BYTES_PER_SECOND;
+                self.remaining_budget = (self.remaining_budget.saturating_sub(waited) + earned).min(self.max_budget);
                 written
             }
             Poll::Ready(Err(_)) => written,
@@ -58,7 +56,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for SlowClientLimit<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for SlowClientLimit<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.charged(cx, written)
+        self.charge(cx, written)
     }
 
     fn poll_write_vectored(
@@ -67,18 +65,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for SlowClientLimit<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.charged(cx, written)
+        self.charge(cx, written)
     }
 
-    /// TLS writes its buffer here, and does not say how many bytes.
+    /// TLS sends its buffer here. The number of bytes is unknown, so nothing is added to the budget.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx).map_ok(|()| 0);
-        self.charged(cx, flushed).map_ok(|_| ())
+        self.charge(cx, flushed).map_ok(|_| ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let shut = Pin::new(&mut self.stream).poll_shutdown(cx).map_ok(|()| 0);
-        self.charged(cx, shut).map_ok(|_| ())
+        self.charge(cx, shut).map_ok(|_| ())
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -95,8 +93,8 @@ mod tests {
     /// Capacity of the pipe in bytes.
     const PIPE: usize = 1024;
 
-    /// How long a megabyte takes to a peer that reads `bytes` every `every`; `None` if it is disconnected.
-    async fn sends_to(bytes: usize, every: Duration) -> Option<Duration> {
+    /// Sends a megabyte to a peer that reads `bytes` every `every`. Returns the time it took; `None` if the peer was disconnected.
+    async fn send_to(bytes: usize, every: Duration) -> Option<Duration> {
         let (ours, mut theirs) = duplex(PIPE);
         let reader = tokio::spawn(async move {
             let mut buffer = vec![0; bytes];
@@ -115,17 +113,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_reads_fast_enough_gets_everything() {
-        let slow = sends_to(1024, Duration::from_millis(50)).await;
+        let slow = send_to(1024, Duration::from_millis(50)).await;
         assert!(slow.is_some_and(|took| took > Duration::from_secs(50)), "{slow:?}");
         // Pauses within the budget are allowed.
-        assert!(sends_to(PIPE, Duration::from_millis(10)).await.is_some());
+        assert!(send_to(PIPE, Duration::from_millis(10)).await.is_some());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_reads_a_little_now_and_then_is_disconnected() {
+    async fn a_peer_that_reads_too_slowly_is_disconnected() {
         let started = Instant::now();
         for (bytes, every) in [(1, 1), (1, 14), (1024, 1), (1024, 14)] {
-            assert_eq!(sends_to(bytes, Duration::from_secs(every)).await, None, "{bytes} bytes every {every} s");
+            assert_eq!(send_to(bytes, Duration::from_secs(every)).await, None, "{bytes} bytes every {every} s");
             assert!(started.elapsed() < 5 * BUDGET, "it took {:?}", started.elapsed());
         }
     }

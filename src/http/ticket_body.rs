@@ -1,36 +1,36 @@
-//! Parsers of a request for secrets: JSON or a form, both strict.
+//! Strict parsers of the body of a request for secrets, as JSON or as a form.
 
-use super::percent::{self, Malformed};
+use super::percent::{self, DecodeError};
 use crate::wire::ticket::SecretsRequest;
 use serde::de::DeserializeOwned;
 
 pub(super) const UNKNOWN_FIELD: &str = "the form has an unknown field";
 
-/// Serde's own message could quote the body, so it is not passed on.
-pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, &'static str> {
-    // Serde's derive would take `["repo", "branch"]` for an object with its fields in order.
+/// Parses a JSON object. The error is a fixed text, because Serde's message could quote the body.
+pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, &'static str> {
+    // Serde's derive also accepts an array: `["repo", "branch"]`, the fields in order.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err("the body is not one JSON object");
     }
     serde_json::from_slice(body).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => {
-            "the JSON object has an unknown or repeated field, or a value of another type than the API's"
+            "the JSON object has an unknown or repeated field, or a value of the wrong type"
         }
         _ => "the body is not one JSON object",
     })
 }
 
-/// Reads a form. A ticket request has no `format`: its reader checks that.
-pub(super) fn form(body: &[u8]) -> Result<SecretsRequest, &'static str> {
+/// Parses a form. It may have a `format`, which the caller must refuse in a ticket request.
+pub(super) fn parse_form(body: &[u8]) -> Result<SecretsRequest, &'static str> {
     let decode = |text| {
-        percent::decode(text).map_err(|Malformed| "the form is not percent-encoded UTF-8 (curl: --data-urlencode)")
+        percent::decode(text).map_err(|DecodeError| "the form is not percent-encoded UTF-8 (curl: --data-urlencode)")
     };
     let text = std::str::from_utf8(body).map_err(|_| "the form is not UTF-8")?;
     let mut request = SecretsRequest::default();
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').ok_or("a form field has no value")?;
         let (name, value) = (decode(name)?, decode(value)?.into_owned());
-        let repeated = match &*name {
+        let is_repeated = match &*name {
             "repo" => request.repo.replace(value).is_some(),
             "branch" => request.branch.replace(value).is_some(),
             "ttl" => request.ttl.replace(value).is_some(),
@@ -42,7 +42,7 @@ pub(super) fn form(body: &[u8]) -> Result<SecretsRequest, &'static str> {
             "format" => request.format.replace(value).is_some(),
             _ => return Err(UNKNOWN_FIELD),
         };
-        if repeated {
+        if is_repeated {
             return Err("the form repeats a field");
         }
     }
@@ -55,14 +55,14 @@ mod tests {
     use crate::wire::ticket::TicketRequest;
 
     #[test]
-    fn both_formats_say_the_same() {
+    fn json_and_form_are_parsed_alike() {
         let from_json =
-            json(br#"{"repo":"a/b","branch":"f x","ttl":"90s","keys":["A","B"],"required":true}"#).expect("JSON");
-        let from_form = form(b"repo=a%2Fb&branch=f+x&ttl=90s&keys=A,B&required=true").expect("a form");
+            parse_json(br#"{"repo":"a/b","branch":"f x","ttl":"90s","keys":["A","B"],"required":true}"#).expect("JSON");
+        let from_form = parse_form(b"repo=a%2Fb&branch=f+x&ttl=90s&keys=A,B&required=true").expect("a form");
         assert_eq!((from_json, None), from_form.into_parts());
-        assert_eq!(json(b"{}"), Ok(TicketRequest::default()));
-        let with_format: SecretsRequest = json(br#"{"repo":"a","format":"json"}"#).expect("JSON");
-        assert_eq!(form(b"format=json&repo=a"), Ok(with_format));
+        assert_eq!(parse_json(b"{}"), Ok(TicketRequest::default()));
+        let with_format: SecretsRequest = parse_json(br#"{"repo":"a","format":"json"}"#).expect("JSON");
+        assert_eq!(parse_form(b"format=json&repo=a"), Ok(with_format));
     }
 
     #[test]
@@ -91,12 +91,12 @@ mod tests {
             r#"{"repo":"\ud800"}"#,
             deep.as_str(),
         ] {
-            assert!(json::<TicketRequest>(body.as_bytes()).is_err(), "{body:.40} was taken");
-            assert!(json::<SecretsRequest>(body.as_bytes()).is_err(), "{body:.40} was taken");
+            assert!(parse_json::<TicketRequest>(body.as_bytes()).is_err(), "{body:.40} was accepted");
+            assert!(parse_json::<SecretsRequest>(body.as_bytes()).is_err(), "{body:.40} was accepted");
         }
-        assert!(json::<TicketRequest>(b"{\"repo\":\"\xff\"}").is_err());
-        assert!(json::<TicketRequest>(br#"{"format":"json"}"#).is_err(), "a ticket has no format");
-        assert!(json::<SecretsRequest>(br#"{"format":null}"#).is_err());
+        assert!(parse_json::<TicketRequest>(b"{\"repo\":\"\xff\"}").is_err());
+        assert!(parse_json::<TicketRequest>(br#"{"format":"json"}"#).is_err(), "a ticket has no format");
+        assert!(parse_json::<SecretsRequest>(br#"{"format":null}"#).is_err());
     }
 
     #[test]
@@ -114,10 +114,10 @@ mod tests {
             "branch=%ff",
             "branch=100%",
         ] {
-            assert!(form(body.as_bytes()).is_err(), "{body} was taken");
+            assert!(parse_form(body.as_bytes()).is_err(), "{body} was accepted");
         }
-        assert!(form(b"repo=\xff").is_err());
-        assert_eq!(form(b"").as_ref(), Ok(&SecretsRequest::default()));
-        assert_eq!(form(b"branch=%25").expect("a form").branch.as_deref(), Some("%"));
+        assert!(parse_form(b"repo=\xff").is_err());
+        assert_eq!(parse_form(b"").as_ref(), Ok(&SecretsRequest::default()));
+        assert_eq!(parse_form(b"branch=%25").expect("a form").branch.as_deref(), Some("%"));
     }
 }

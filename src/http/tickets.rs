@@ -1,9 +1,9 @@
 //! `POST /v1/tickets`: issues a ticket.
 
 use super::accept_header::PlainText;
-use super::answer::Failure;
 use super::bundle_request::BundleRequest;
 use super::framing;
+use super::responses::ApiError;
 use crate::broker::{Broker, IssueRequest, IssuedTicket};
 use crate::metrics::labels::Outcome;
 use crate::wire::inert_json;
@@ -35,25 +35,25 @@ use std::sync::Arc;
 pub(super) async fn issue(
     State(broker): State<Arc<Broker>>,
     PlainText(as_text): PlainText,
-    Sizes(sizes): Sizes,
-    asked: Result<BundleRequest<TicketRequest>, Failure>,
-) -> Result<Response, Failure> {
-    let answer = match asked {
+    PreferSizes(sizes): PreferSizes,
+    bundle_request: Result<BundleRequest<TicketRequest>, ApiError>,
+) -> Result<Response, ApiError> {
+    let response = match bundle_request {
         Ok(BundleRequest { caller, context, request, .. }) => {
             let issued = broker.issue(IssueRequest { caller, body: request, context, sizes }).await;
-            issued.map_err(Failure::from).and_then(|issued| created(&issued, as_text))
+            issued.map_err(ApiError::from).and_then(|issued| created_response(&issued, as_text))
         }
-        Err(failure) => Err(failure),
+        Err(error) => Err(error),
     };
-    let (outcome, code) = match &answer {
+    let (outcome, code) = match &response {
         Ok(_) => (Outcome::Ok, "ok"),
-        Err(failure) => (outcome_of(failure.code), failure.code.as_str()),
+        Err(error) => (outcome_of(error.code), error.code.as_str()),
     };
     broker.metrics().count_ticket_request(outcome, code);
-    answer
+    response
 }
 
-fn created(issued: &IssuedTicket, as_text: bool) -> Result<Response, Failure> {
+fn created_response(issued: &IssuedTicket, as_text: bool) -> Result<Response, ApiError> {
     let (media_type, body) = if as_text {
         ("text/plain; charset=utf-8", format!("{}\n", issued.url.as_str()))
     } else {
@@ -74,7 +74,7 @@ fn created(issued: &IssuedTicket, as_text: bool) -> Result<Response, Failure> {
         ("application/json", body)
     };
     let location = HeaderValue::from_str(&issued.url).map_err(|_| Code::Internal)?;
-    let mut headers = framing::with_length(body.len());
+    let mut headers = framing::headers_with_length(body.len());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(LOCATION, location);
@@ -84,10 +84,10 @@ fn created(issued: &IssuedTicket, as_text: bool) -> Result<Response, Failure> {
     Ok(response)
 }
 
-/// Whether the client asks for the lengths of the values (RFC 7240).
-pub(super) struct Sizes(bool);
+/// Whether the client asks for the lengths of the values by `Prefer: sizes` (RFC 7240).
+pub(super) struct PreferSizes(bool);
 
-impl<S: Sync> FromRequestParts<S> for Sizes {
+impl<S: Sync> FromRequestParts<S> for PreferSizes {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {

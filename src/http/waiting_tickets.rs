@@ -1,9 +1,9 @@
 //! `GET` and `DELETE /v1/tickets`, `DELETE /v1/tickets/{ticketId}`: outstanding tickets, for administrators.
 
-use super::answer::{Failure, json};
 use super::paging::{self, Paging};
-use super::path::Id;
+use super::path::PathId;
 use super::query::NoQuery;
+use super::responses::{ApiError, json};
 use crate::broker::{Administrator, Broker, Page, TicketSelector};
 use crate::wire::ticket_object::{TicketList, TicketsRevoked};
 use axum::extract::State;
@@ -22,11 +22,11 @@ use std::sync::Arc;
 )]
 pub(super) async fn list(
     State(broker): State<Arc<Broker>>,
-    who: Administrator,
+    administrator: Administrator,
     page: Page<String>,
-) -> Result<Response, Failure> {
-    let mut tickets = broker.list_tickets(&who, page).await?;
-    tickets.continue_token = tickets.continue_token.as_deref().map(paging::encode);
+) -> Result<Response, ApiError> {
+    let mut tickets = broker.list_tickets(&administrator, page).await?;
+    tickets.continue_token = tickets.continue_token.as_deref().map(paging::encode_token);
     json(StatusCode::OK, &tickets)
 }
 
@@ -45,10 +45,10 @@ pub(super) async fn list(
 )]
 pub(super) async fn revoke_all(
     State(broker): State<Arc<Broker>>,
-    who: Administrator,
+    administrator: Administrator,
     selector: TicketSelector,
-) -> Result<Response, Failure> {
-    let revoked = broker.revoke_tickets(&who, &selector).await?;
+) -> Result<Response, ApiError> {
+    let revoked = broker.revoke_tickets(&administrator, &selector).await?;
     json(StatusCode::OK, &TicketsRevoked { revoked })
 }
 
@@ -63,10 +63,10 @@ pub(super) async fn revoke_all(
 )]
 pub(super) async fn revoke(
     State(broker): State<Arc<Broker>>,
-    who: Administrator,
+    administrator: Administrator,
     _: NoQuery,
-    Id(id): Id,
-) -> Result<StatusCode, Failure> {
-    broker.revoke_ticket(&who, &id).await?;
+    PathId(id): PathId,
+) -> Result<StatusCode, ApiError> {
+    broker.revoke_ticket(&administrator, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,17 +1,17 @@
-//! Tickets in the database: every replica can redeem all of them. `steps` has the changes.
+//! The ticket store in the database: every replica can redeem every ticket. `step_runner` changes tickets.
 
-mod counted;
-mod sealed_bytes;
-mod steps;
-mod together;
-mod values;
+mod caller_counts;
+mod change_statement;
+mod row_values;
+mod sealed_bytes_limit;
+mod step_runner;
 
-use super::caller_limits::{COUNTED_FOR, CallerLimits};
-use super::change::Change;
+use super::caller_limits::{COUNT_RETENTION, CallerLimits};
 use super::owner::Owner;
-use super::port::{Ending, Found, REPLAYED_FOR, TicketState, TicketStore, Unavailable};
-use super::sealed::Sealed;
-use super::ticket::{ListPosition, Ticket, from_microseconds, microseconds};
+use super::port::{FinalState, REPLAY_WINDOW, StoredTicket, TicketState, TicketStore, TicketStoreError};
+use super::sealed_bundle::SealedBundle;
+use super::ticket::{ListPosition, Ticket, from_microseconds, to_microseconds};
+use super::ticket_change::TicketChange;
 use super::ticket_codec;
 use crate::database::{Database, Failed, Param, Row, Sql, Step};
 use crate::model::caller::Identity;
@@ -19,110 +19,110 @@ use crate::model::ticket::TicketId;
 use crate::model::ticket_limit::TicketLimit;
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sealed_bytes::SealedBytes;
+use row_values::{EXPIRED, REDEEMED, WAITING};
+use sealed_bytes_limit::SealedBytesLimit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
-use steps::Steps;
-use values::{EXPIRED, REDEEMED, WAITING};
+use step_runner::TicketStepRunner;
 
-const REMEMBERED_FOR: Duration = Duration::from_hours(1);
+const STATE_RETENTION: Duration = Duration::from_hours(1);
 /// Maximum total size of unredeemed bundles, in bytes.
 const MAX_SEALED_BYTES: usize = 1024 * 1024 * 1024;
-/// The limit of `overdue`, and of rows that one statement deletes.
-const AT_ONCE: i64 = 1000;
-/// Maximum number of delete statements in one clean-up.
-const ROUNDS: usize = 10;
+/// Maximum number of rows that one statement of `list_overdue` or `tidy` returns or changes.
+const MAX_ROWS: i64 = 1000;
+/// Maximum number of executions of one statement in one call of `tidy`.
+const MAX_EXECUTIONS: usize = 10;
 
-/// Above this number of ended tickets, those of callers with many are kept for a shorter time.
-const MANY: i64 = 100_000;
-const MANY_OF_CALLER: i64 = 1024;
-const REMEMBERED_OF_MANY: Duration = Duration::from_mins(5);
-/// The interval of checking that, in seconds.
-const CHECK_EVERY: u64 = 60;
+/// While the database has this many ended tickets, those of callers with more than [`MANY_ENDED_OF_CALLER`] are kept only for
+/// [`SHORT_STATE_RETENTION`].
+const MANY_ENDED: i64 = 100_000;
+const MANY_ENDED_OF_CALLER: i64 = 1024;
+const SHORT_STATE_RETENTION: Duration = Duration::from_mins(5);
+/// Minimum time between two checks of the number of ended tickets.
+const ENDED_CHECK_INTERVAL_SECONDS: u64 = 60;
 
-/// The ticket store in the database.
-pub struct InDatabase {
+/// Stores tickets in the database.
+pub struct DatabaseTicketStore {
     database: Database,
-    steps: Arc<Steps>,
-    /// Time of the last such check, in seconds.
-    looked: AtomicI64,
+    step_runner: Arc<TicketStepRunner>,
+    /// Time of the last check of the number of ended tickets, in seconds since 1970.
+    last_ended_check: AtomicI64,
 }
 
-impl InDatabase {
-    /// A limit of live tickets for each caller, and of 1 GiB for all.
+impl DatabaseTicketStore {
+    /// With a maximum number of live tickets for each caller.
     pub fn new(database: Database, max_live_per_caller: usize) -> Self {
-        let sealed = SealedBytes::new(MAX_SEALED_BYTES);
-        let steps = Arc::new(Steps { max_live_per_caller, sealed });
-        Self { database, steps, looked: AtomicI64::new(i64::MIN) }
+        let sealed_bytes = SealedBytesLimit::new(MAX_SEALED_BYTES);
+        let step_runner = Arc::new(TicketStepRunner { max_live_per_caller, sealed_bytes });
+        Self { database, step_runner, last_ended_check: AtomicI64::new(i64::MIN) }
     }
 
-    async fn ask(&self, sql: impl Into<Sql>, params: &[Param<'_>]) -> Result<Vec<Row>, Unavailable> {
+    async fn query(&self, sql: impl Into<Sql>, params: &[Param<'_>]) -> Result<Vec<Row>, TicketStoreError> {
         self.database.run(sql, params).await.map_err(unavailable)
     }
 
-    async fn tickets(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Ticket>, Unavailable> {
+    async fn query_tickets(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Ticket>, TicketStoreError> {
         let mut tickets = Vec::new();
-        for row in self.ask(sql, params).await? {
-            let details = row.bytes_if_any(0).map_err(unavailable)?.unwrap_or_default();
-            tickets.extend(decode(&details));
+        for row in self.query(sql, params).await? {
+            tickets.extend(decode(&row.bytes_if_any(0).map_err(unavailable)?.unwrap_or_default()));
         }
         Ok(tickets)
     }
 }
 
 #[async_trait]
-impl TicketStore for InDatabase {
-    /// The step checks the limit; a query before it would cost every request a round trip.
+impl TicketStore for DatabaseTicketStore {
+    /// Always true: the step checks the limit, and a query before it would cost every request a round trip.
     fn has_room_for(&self, _caller: &Identity) -> bool {
         true
     }
 
-    fn issuing(&self, ticket: &Ticket, sealed: Sealed, limits: Option<Arc<CallerLimits>>) -> Step {
-        Step::new(self.steps.clone(), Change::issue(ticket, sealed, limits))
+    fn issue_step(&self, ticket: &Ticket, sealed: SealedBundle, limits: Option<Arc<CallerLimits>>) -> Step {
+        Step::new(self.step_runner.clone(), TicketChange::issue(ticket, sealed, limits))
     }
 
-    async fn has_reached(&self, caller: &Identity, limits: &[TicketLimit]) -> Result<bool, Unavailable> {
-        let owner = Owner::of(caller);
-        let rows = self.ask(counted::SELECT, &[Param::Texts(&[&owner.to_text()])]).await?;
-        let counts = counted::counts(&rows).map_err(unavailable)?;
+    async fn has_reached_limit(&self, caller: &Identity, limits: &[TicketLimit]) -> Result<bool, TicketStoreError> {
+        let owner = Owner::from_identity(caller);
+        let rows = self.query(caller_counts::SELECT_COUNTS, &[Param::Texts(&[&owner.to_text()])]).await?;
+        let counts = caller_counts::read_counts(&rows).map_err(unavailable)?;
         let count =
             |limit: &TicketLimit| counts.get(&(owner.to_text(), limit.policy.to_string())).copied().unwrap_or_default();
         Ok(limits.iter().any(|limit| count(limit) >= i64::from(limit.max)))
     }
 
-    fn ending(&self, id: TicketId, ending: Ending) -> Step {
-        Step::new(self.steps.clone(), Change::End { id, ending })
+    fn end_step(&self, id: TicketId, final_state: FinalState) -> Step {
+        Step::new(self.step_runner.clone(), TicketChange::End { id, final_state })
     }
 
-    async fn find(&self, id: TicketId) -> Result<Option<Found>, Unavailable> {
+    async fn find(&self, id: TicketId) -> Result<Option<StoredTicket>, TicketStoreError> {
         const FIND: &str = "SELECT details, verifier, bundle, state, ended_at, replay FROM tickets WHERE id = $1";
         let rows = self.database.look_up(FIND, &[(&id.to_string()).into()]).await.map_err(unavailable)?;
         Ok(match rows.first() {
-            Some(row) => found(id, row).map_err(unavailable)?,
+            Some(row) => read_ticket(id, row).map_err(unavailable)?,
             None => None,
         })
     }
 
-    /// Skips rows that hold no ticket, so fewer tickets than the limit mean the end of the list.
-    async fn list(
+    /// Reads on behind rows that cannot be decoded, so fewer tickets than `limit` mean the end of the list.
+    async fn list_waiting(
         &self,
         now: Timestamp,
         after: Option<ListPosition>,
         limit: usize,
-    ) -> Result<Vec<Ticket>, Unavailable> {
+    ) -> Result<Vec<Ticket>, TicketStoreError> {
         const LIST: &str = "SELECT details, issued_at, id FROM tickets WHERE state = 0 AND expires_at > $1 \
              ORDER BY issued_at DESC, id DESC LIMIT $2";
         const OLDER: &str = "SELECT details, issued_at, id FROM tickets WHERE state = 0 AND expires_at > $1 \
              AND (issued_at, id) < ($3, $4) ORDER BY issued_at DESC, id DESC LIMIT $2";
-        let (now, most) = (microseconds(now), i64::try_from(limit).unwrap_or(i64::MAX));
-        let mut after = after.map(|place| (place.issued_at, place.id.to_string()));
+        let (now, max_rows) = (to_microseconds(now), i64::try_from(limit).unwrap_or(i64::MAX));
+        let mut after = after.map(|position| (position.issued_at, position.id.to_string()));
         let mut tickets = Vec::new();
         loop {
             let rows = match &after {
-                None => self.ask(LIST, &[now.into(), most.into()]).await?,
+                None => self.query(LIST, &[now.into(), max_rows.into()]).await?,
                 Some((issued_at, id)) => {
-                    self.ask(OLDER, &[now.into(), most.into(), (*issued_at).into(), id.into()]).await?
+                    self.query(OLDER, &[now.into(), max_rows.into(), (*issued_at).into(), id.into()]).await?
                 }
             };
             for row in &rows {
@@ -135,14 +135,14 @@ impl TicketStore for InDatabase {
         Ok(tickets)
     }
 
-    async fn overdue(&self, now: Timestamp) -> Result<Vec<Ticket>, Unavailable> {
+    async fn list_overdue(&self, now: Timestamp) -> Result<Vec<Ticket>, TicketStoreError> {
         const OVERDUE: &str =
             "SELECT details FROM tickets WHERE state = 0 AND expires_at <= $1 ORDER BY expires_at LIMIT $2";
-        self.tickets(OVERDUE, &[microseconds(now).into(), AT_ONCE.into()]).await
+        self.query_tickets(OVERDUE, &[to_microseconds(now).into(), MAX_ROWS.into()]).await
     }
 
-    async fn forget(&self, now: Timestamp) -> Result<(), Unavailable> {
-        // Concurrent replicas skip each other's rows.
+    async fn tidy(&self, now: Timestamp) -> Result<(), TicketStoreError> {
+        // `SKIP LOCKED`, so that concurrent replicas do not wait for each other.
         const BUNDLES: Sql = Sql {
             sqlite: "UPDATE tickets SET bundle = NULL, bundle_bytes = 0, replay = NULL WHERE id IN (SELECT id FROM tickets \
                  WHERE state = 1 AND bundle_bytes > 0 AND (ended_at <= $1 OR expires_at <= $2) LIMIT $3) RETURNING id",
@@ -156,22 +156,25 @@ impl TicketStore for InDatabase {
             postgres: "DELETE FROM tickets WHERE id IN (SELECT id FROM tickets WHERE state <> 0 AND expires_at <= $1 \
                  LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING id",
         };
-        // Deletes even if counting fails.
+        // An error of the count is returned only after the deletions.
         let counted = self.count_sealed_bytes().await;
-        let before = |duration: Duration| microseconds(now.saturating_sub(duration).unwrap_or(Timestamp::MIN)).into();
-        self.in_rounds(BUNDLES, &[before(REPLAYED_FOR), microseconds(now).into(), AT_ONCE.into()]).await?;
-        self.in_rounds(ROWS, &[before(REMEMBERED_FOR), AT_ONCE.into()]).await?;
-        if now.as_second().abs_diff(self.looked.load(Ordering::Relaxed)) >= CHECK_EVERY {
-            self.forget_of_many(now).await?;
-            self.in_rounds(counted::FORGET, &[before(COUNTED_FOR), AT_ONCE.into()]).await?;
-            self.looked.store(now.as_second(), Ordering::Relaxed);
+        let time_before_now =
+            |duration: Duration| to_microseconds(now.saturating_sub(duration).unwrap_or(Timestamp::MIN)).into();
+        self.run_repeatedly(BUNDLES, &[time_before_now(REPLAY_WINDOW), to_microseconds(now).into(), MAX_ROWS.into()])
+            .await?;
+        self.run_repeatedly(ROWS, &[time_before_now(STATE_RETENTION), MAX_ROWS.into()]).await?;
+        if now.as_second().abs_diff(self.last_ended_check.load(Ordering::Relaxed)) >= ENDED_CHECK_INTERVAL_SECONDS {
+            self.tidy_callers_with_many(now).await?;
+            let old_counts = [time_before_now(COUNT_RETENTION), MAX_ROWS.into()];
+            self.run_repeatedly(caller_counts::DELETE_OLD_COUNTS, &old_counts).await?;
+            self.last_ended_check.store(now.as_second(), Ordering::Relaxed);
         }
         counted
     }
 
-    async fn waiting(&self) -> Result<usize, Unavailable> {
-        let rows = self.ask("SELECT count(*) FROM tickets WHERE state = 0", &[]).await?;
-        let row = rows.first().ok_or(Unavailable)?;
+    async fn count_waiting(&self) -> Result<usize, TicketStoreError> {
+        let rows = self.query("SELECT count(*) FROM tickets WHERE state = 0", &[]).await?;
+        let row = rows.first().ok_or(TicketStoreError)?;
         Ok(usize::try_from(row.number(0).map_err(unavailable)?).unwrap_or_default())
     }
 
@@ -179,26 +182,26 @@ impl TicketStore for InDatabase {
         0
     }
 
-    fn remembered_for(&self) -> Duration {
-        REMEMBERED_FOR
+    fn state_retention(&self) -> Duration {
+        STATE_RETENTION
     }
 }
 
-impl InDatabase {
-    async fn count_sealed_bytes(&self) -> Result<(), Unavailable> {
+impl DatabaseTicketStore {
+    async fn count_sealed_bytes(&self) -> Result<(), TicketStoreError> {
         const COUNT: &str = "SELECT CAST(coalesce(sum(bundle_bytes), 0) AS BIGINT) FROM tickets WHERE bundle_bytes > 0";
-        let sealed = &self.steps.sealed;
-        let issued = sealed.issued();
-        let rows = self.ask(COUNT, &[]).await?;
-        let counted = rows.first().ok_or(Unavailable)?.number(0).map_err(unavailable)?;
-        sealed.counted(usize::try_from(counted).unwrap_or(usize::MAX), issued);
+        let sealed_bytes = &self.step_runner.sealed_bytes;
+        let issued = sealed_bytes.issued_since_count();
+        let rows = self.query(COUNT, &[]).await?;
+        let counted = rows.first().ok_or(TicketStoreError)?.number(0).map_err(unavailable)?;
+        sealed_bytes.set_count(usize::try_from(counted).unwrap_or(usize::MAX), issued);
         Ok(())
     }
 
-    /// Deletes ended tickets of callers with many early, while the total is high.
-    async fn forget_of_many(&self, now: Timestamp) -> Result<(), Unavailable> {
-        const MORE: &str = "SELECT count(*) FROM (SELECT 1 AS one FROM tickets WHERE state <> 0 LIMIT $1) AS few";
-        const GREEDY: &str =
+    /// Deletes ended tickets of callers with many after [`SHORT_STATE_RETENTION`], if the database has many in all.
+    async fn tidy_callers_with_many(&self, now: Timestamp) -> Result<(), TicketStoreError> {
+        const COUNT: &str = "SELECT count(*) FROM (SELECT 1 AS one FROM tickets WHERE state <> 0 LIMIT $1) AS few";
+        const OWNERS: &str =
             "SELECT owner FROM tickets WHERE state <> 0 GROUP BY owner HAVING count(*) > $1 LIMIT 1000";
         const ROWS: Sql = Sql {
             sqlite: "DELETE FROM tickets WHERE id IN (SELECT id FROM tickets WHERE state <> 0 AND expires_at <= $1 \
@@ -206,21 +209,21 @@ impl InDatabase {
             postgres: "DELETE FROM tickets WHERE id IN (SELECT id FROM tickets WHERE state <> 0 AND expires_at <= $1 \
                  AND owner = ANY($3) LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING id",
         };
-        let counted = self.database.look_up(MORE, &[MANY.into()]).await.map_err(unavailable)?;
-        if counted.first().ok_or(Unavailable)?.number(0).map_err(unavailable)? < MANY {
+        let counted = self.database.look_up(COUNT, &[MANY_ENDED.into()]).await.map_err(unavailable)?;
+        if counted.first().ok_or(TicketStoreError)?.number(0).map_err(unavailable)? < MANY_ENDED {
             return Ok(());
         }
-        let owners = self.database.look_up(GREEDY, &[MANY_OF_CALLER.into()]).await.map_err(unavailable)?;
+        let owners = self.database.look_up(OWNERS, &[MANY_ENDED_OF_CALLER.into()]).await.map_err(unavailable)?;
         let owners = owners.iter().map(|row| row.str(0)).collect::<Result<Vec<_>, _>>().map_err(unavailable)?;
-        let before = now.saturating_sub(REMEMBERED_OF_MANY).unwrap_or(Timestamp::MIN);
-        self.in_rounds(ROWS, &[microseconds(before).into(), AT_ONCE.into(), Param::Texts(&owners)]).await
+        let before = now.saturating_sub(SHORT_STATE_RETENTION).unwrap_or(Timestamp::MIN);
+        self.run_repeatedly(ROWS, &[to_microseconds(before).into(), MAX_ROWS.into(), Param::Texts(&owners)]).await
     }
 
-    /// Repeats the statement until it affects fewer rows than its limit, at most [`ROUNDS`] times.
-    async fn in_rounds(&self, sql: Sql, params: &[Param<'_>]) -> Result<(), Unavailable> {
-        for _ in 0..ROUNDS {
-            let rows = self.ask(sql, params).await?.len();
-            if i64::try_from(rows).is_ok_and(|rows| rows < AT_ONCE) {
+    /// Repeats a statement until it changes fewer than [`MAX_ROWS`] rows, at most [`MAX_EXECUTIONS`] times.
+    async fn run_repeatedly(&self, sql: Sql, params: &[Param<'_>]) -> Result<(), TicketStoreError> {
+        for _ in 0..MAX_EXECUTIONS {
+            let rows = self.query(sql, params).await?.len();
+            if i64::try_from(rows).is_ok_and(|rows| rows < MAX_ROWS) {
                 break;
             }
         }
@@ -228,33 +231,34 @@ impl InDatabase {
     }
 }
 
-/// The ticket of a row. `None` if the row does not hold a ticket of this id.
-fn found(id: TicketId, row: &Row) -> Result<Option<Found>, Failed> {
-    let details = row.bytes_if_any(0)?.unwrap_or_default();
+/// Reads the ticket of a row. `None` if its columns cannot be decoded or are those of another ticket.
+fn read_ticket(id: TicketId, row: &Row) -> Result<Option<StoredTicket>, Failed> {
+    let encoded_ticket = row.bytes_if_any(0)?.unwrap_or_default();
     let verifier = row.bytes_if_any(1)?.unwrap_or_default();
-    let blob = row.bytes_if_any(2)?.unwrap_or_default();
+    let ciphertext = row.bytes_if_any(2)?.unwrap_or_default();
     let at = row.number_if_any(4)?.map_or(Timestamp::MIN, from_microseconds);
-    let replay = row.bytes_if_any(5)?.and_then(|replay| replay.try_into().ok());
+    let replay_digest = row.bytes_if_any(5)?.and_then(|digest| digest.try_into().ok());
     let state = match row.number(3)? {
         WAITING => TicketState::Waiting,
-        REDEEMED => TicketState::Redeemed { at, replay },
+        REDEEMED => TicketState::Redeemed { at, replay_digest },
         EXPIRED => TicketState::Expired,
         _ => TicketState::Revoked,
     };
-    let (Some(ticket), Ok(verifier)) = (decode(&details).filter(|ticket| ticket.id == id), verifier.try_into()) else {
+    let ticket = decode(&encoded_ticket).filter(|ticket| ticket.id == id);
+    let (Some(ticket), Ok(verifier)) = (ticket, verifier.try_into()) else {
         tracing::error!(ticket = %id, "a ticket row in the database was modified");
         return Ok(None);
     };
-    let sealed = Sealed { verifier, details: details.into(), blob: blob.into() };
-    Ok(Some(Found { ticket, sealed, state }))
+    let sealed = SealedBundle { verifier, encoded_ticket: encoded_ticket.into(), ciphertext: ciphertext.into() };
+    Ok(Some(StoredTicket { ticket, sealed, state }))
 }
 
-fn decode(details: &[u8]) -> Option<Ticket> {
-    ticket_codec::decode(details).ok()
+fn decode(encoded_ticket: &[u8]) -> Option<Ticket> {
+    ticket_codec::decode(encoded_ticket).ok()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn unavailable(error: Failed) -> Unavailable {
+fn unavailable(error: Failed) -> TicketStoreError {
     tracing::error!(kind = error.kind(), "tickets are unavailable");
-    Unavailable
+    TicketStoreError
 }

@@ -1,27 +1,29 @@
-//! Tickets in the memory of this process: lost with it, and redeemed here only.
+//! The ticket store in the memory of this process: its tickets are lost with the process, and only this process can redeem them.
 //!
 //! A change begins when the audit log runs its step, and takes effect when the event is durable. In between, readers see the
 //! previous state, and no other change of the ticket can begin.
 
 mod counts;
-mod details;
-mod ended;
+mod encoded_ticket;
+mod ended_tickets;
 
 use super::caller_limits::CallerLimits;
-use super::change::Change;
 use super::owner::Owner;
-use super::port::{Ending, Found, MAX_BYTES_PER_CALLER, REPLAYED_FOR, TicketState, TicketStore, Unavailable};
-use super::sealed::Sealed;
-use super::ticket::{ListPosition, Ticket, from_microseconds, later, microseconds};
+use super::port::{
+    FinalState, MAX_BYTES_PER_CALLER, REPLAY_WINDOW, StoredTicket, TicketState, TicketStore, TicketStoreError,
+};
+use super::sealed_bundle::SealedBundle;
+use super::ticket::{ListPosition, Ticket, from_microseconds, saturating_add, to_microseconds};
+use super::ticket_change::TicketChange;
 use super::ticket_codec;
 use crate::database::{Failed, Step, StepRunner, Work};
 use crate::model::caller::Identity;
 use crate::model::ticket::TicketId;
 use crate::model::ticket_limit::TicketLimit;
 use async_trait::async_trait;
-use counts::Counts;
-use details::Details;
-use ended::Ended;
+use counts::TicketCounts;
+use encoded_ticket::EncodedTicket;
+use ended_tickets::EndedTickets;
 use jiff::Timestamp;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
@@ -30,146 +32,147 @@ use std::time::Duration;
 
 /// Maximum total size of sealed bundles, in bytes.
 const MAX_SEALED_BYTES: usize = 256 * 1024 * 1024;
-const REMEMBERED_FOR: Duration = Duration::from_mins(5);
-/// Maximum number of tickets that `overdue` returns.
-const OVERDUE: usize = 1000;
+const STATE_RETENTION: Duration = Duration::from_mins(5);
+/// Maximum number of tickets that `list_overdue` returns.
+const MAX_OVERDUE: usize = 1000;
 
-/// The tickets of this replica.
-pub struct Memory(Arc<Tickets>);
+/// Stores tickets in memory.
+pub struct MemoryTicketStore(Arc<SharedTable>);
 
-struct Tickets {
-    held: Mutex<StoredTicket>,
+struct SharedTable {
+    table: Mutex<TicketTable>,
     max_live_per_caller: usize,
 }
 
 #[derive(Default)]
-struct StoredTicket {
-    /// Boxed, because the table has up to twice as many slots as tickets.
-    slots: HashMap<TicketId, Box<Slot>>,
-    /// Waiting tickets by expiry, to find overdue ones.
+struct TicketTable {
+    /// Boxed, because the hash map has up to twice as many slots as entries.
+    records: HashMap<TicketId, Box<TicketRecord>>,
+    /// Waiting tickets by time of expiry, to find overdue ones.
     by_expiry: BTreeSet<(i64, TicketId)>,
-    /// Waiting tickets by age.
+    /// Waiting tickets by time of issue.
     by_age: BTreeSet<ListPosition>,
-    /// Redeemed tickets whose download may be repeated, by the end of that period.
-    replays: BTreeSet<(i64, TicketId)>,
-    /// Ended tickets by the second in which they are forgotten.
-    ends: BTreeSet<(i64, TicketId)>,
-    /// Ended tickets in the order of their ends.
-    ended: Ended,
-    /// The shares of callers. A missing entry is an empty share.
-    callers: HashMap<Owner, Share>,
-    /// The bytes of each account, which may have several tokens.
-    accounts: HashMap<Owner, usize>,
+    /// Redeemed tickets whose download may be repeated, by the end of their replay window.
+    by_replay_end: BTreeSet<(i64, TicketId)>,
+    /// Ended tickets by the second in which they are removed.
+    by_removal_second: BTreeSet<(i64, TicketId)>,
+    /// Ended tickets in the order in which they ended.
+    ended: EndedTickets,
+    /// A caller without an entry has no tickets.
+    callers: HashMap<Owner, CallerUsage>,
+    /// The sealed bytes of each account, over all its tokens.
+    account_bytes: HashMap<Owner, usize>,
     sealed_bytes: usize,
-    /// The tickets that callers got from policies that limit them.
-    counts: Counts,
+    /// Tickets by caller and policy, for policies with a limit.
+    counts: TicketCounts,
 }
 
 #[derive(Default)]
-struct Share {
+struct CallerUsage {
     live: usize,
     bytes: usize,
-    /// The details of the caller's last ticket, which the next one may share.
-    details: Option<Arc<[u8]>>,
+    /// The shareable part of the caller's last ticket, which the next ticket shares if it is equal.
+    last_ticket: Option<Arc<[u8]>>,
 }
 
-/// A ticket until it is forgotten. Kept small, because many more have ended than wait.
-struct Slot {
+/// A stored ticket in any state. Kept small, because many more tickets have ended than are waiting.
+struct TicketRecord {
     verifier: [u8; 32],
-    details: Details,
+    encoded_ticket: EncodedTicket,
     /// Ciphertext and tag. Empty after the bundle is deleted.
-    blob: Arc<[u8]>,
+    ciphertext: Arc<[u8]>,
     owner: Owner,
     account: Owner,
-    /// False until the issue is durable. Readers skip it until then.
-    issued: bool,
-    /// Whether a change has begun and is not durable yet.
-    changing: bool,
-    ending: Option<Ending>,
-    /// Its number among the ended tickets.
-    ended_as: u64,
+    /// False until the event of the issue is durable. Readers ignore the ticket until then.
+    is_issued: bool,
+    /// True from the beginning of a change until its event is durable or has failed.
+    is_changing: bool,
+    final_state: Option<FinalState>,
+    /// The number that [`EndedTickets`] gave it.
+    end_number: u64,
 }
 
-impl Memory {
+impl MemoryTicketStore {
     /// An empty store, with a limit of live tickets for each caller.
     pub fn new(max_live_per_caller: usize) -> Self {
-        Self(Arc::new(Tickets { held: Mutex::default(), max_live_per_caller }))
+        Self(Arc::new(SharedTable { table: Mutex::default(), max_live_per_caller }))
     }
 
-    fn step(&self, change: Change) -> Step {
+    fn step(&self, change: TicketChange) -> Step {
         let runner: Arc<dyn StepRunner> = self.0.clone();
         Step::new(runner, change)
     }
 }
 
 #[async_trait]
-impl TicketStore for Memory {
+impl TicketStore for MemoryTicketStore {
     fn has_room_for(&self, caller: &Identity) -> bool {
-        let share = Owner::of(caller);
-        self.0.lock().callers.get(&share).is_none_or(|share| share.live < self.0.max_live_per_caller)
+        let owner = Owner::from_identity(caller);
+        self.0.lock().callers.get(&owner).is_none_or(|usage| usage.live < self.0.max_live_per_caller)
     }
 
-    fn issuing(&self, ticket: &Ticket, sealed: Sealed, limits: Option<Arc<CallerLimits>>) -> Step {
-        self.step(Change::issue(ticket, sealed, limits))
+    fn issue_step(&self, ticket: &Ticket, sealed: SealedBundle, limits: Option<Arc<CallerLimits>>) -> Step {
+        self.step(TicketChange::issue(ticket, sealed, limits))
     }
 
-    async fn has_reached(&self, caller: &Identity, limits: &[TicketLimit]) -> Result<bool, Unavailable> {
-        Ok(!self.0.lock().counts.have_room(Owner::of(caller), limits))
+    async fn has_reached_limit(&self, caller: &Identity, limits: &[TicketLimit]) -> Result<bool, TicketStoreError> {
+        Ok(!self.0.lock().counts.is_below_limits(Owner::from_identity(caller), limits))
     }
 
-    fn ending(&self, id: TicketId, ending: Ending) -> Step {
-        self.step(Change::End { id, ending })
+    fn end_step(&self, id: TicketId, final_state: FinalState) -> Step {
+        self.step(TicketChange::End { id, final_state })
     }
 
-    async fn find(&self, id: TicketId) -> Result<Option<Found>, Unavailable> {
-        let held = self.0.lock();
-        let Some(slot) = held.slots.get(&id).filter(|slot| slot.issued) else { return Ok(None) };
-        let (sealed, state) = (slot.sealed(), slot.state());
-        drop(held);
-        Ok(decode(&sealed).map(|ticket| Found { ticket, sealed, state }))
+    async fn find(&self, id: TicketId) -> Result<Option<StoredTicket>, TicketStoreError> {
+        let table = self.0.lock();
+        let Some(record) = table.records.get(&id).filter(|record| record.is_issued) else { return Ok(None) };
+        let (sealed, state) = (record.sealed(), record.state());
+        drop(table);
+        Ok(decode(&sealed).map(|ticket| StoredTicket { ticket, sealed, state }))
     }
 
-    async fn list(
+    async fn list_waiting(
         &self,
         now: Timestamp,
         after: Option<ListPosition>,
         limit: usize,
-    ) -> Result<Vec<Ticket>, Unavailable> {
-        let held = self.0.lock();
+    ) -> Result<Vec<Ticket>, TicketStoreError> {
+        let table = self.0.lock();
         let older = match after {
-            Some(place) => held.by_age.range(..place),
-            None => held.by_age.range(..),
+            Some(position) => table.by_age.range(..position),
+            None => table.by_age.range(..),
         };
-        let waiting = older.rev().filter_map(|place| held.slots.get(&place.id));
-        let waiting = waiting.filter(|slot| microseconds(now) < slot.details.expires_at()).take(limit);
-        let sealed: Vec<Sealed> = waiting.map(|slot| slot.sealed()).collect();
-        drop(held);
+        let waiting = older.rev().filter_map(|position| table.records.get(&position.id));
+        let waiting = waiting.filter(|record| to_microseconds(now) < record.encoded_ticket.expires_at()).take(limit);
+        let sealed: Vec<SealedBundle> = waiting.map(|record| record.sealed()).collect();
+        drop(table);
         Ok(sealed.iter().filter_map(decode).collect())
     }
 
-    async fn overdue(&self, now: Timestamp) -> Result<Vec<Ticket>, Unavailable> {
-        let held = self.0.lock();
-        let due = held.by_expiry.iter().take_while(|(expiry, _)| *expiry <= microseconds(now));
-        let due = due.filter_map(|(_, id)| held.slots.get(id)).filter(|slot| !slot.changing).take(OVERDUE);
-        let sealed: Vec<Sealed> = due.map(|slot| slot.sealed()).collect();
-        drop(held);
+    async fn list_overdue(&self, now: Timestamp) -> Result<Vec<Ticket>, TicketStoreError> {
+        let table = self.0.lock();
+        let due = table.by_expiry.iter().take_while(|(expiry, _)| *expiry <= to_microseconds(now));
+        let due =
+            due.filter_map(|(_, id)| table.records.get(id)).filter(|record| !record.is_changing).take(MAX_OVERDUE);
+        let sealed: Vec<SealedBundle> = due.map(|record| record.sealed()).collect();
+        drop(table);
         Ok(sealed.iter().filter_map(decode).collect())
     }
 
-    async fn forget(&self, now: Timestamp) -> Result<(), Unavailable> {
-        let held = &mut *self.0.lock();
-        while let Some(&(end, id)) = held.replays.first().filter(|(end, _)| *end <= microseconds(now)) {
-            held.replays.remove(&(end, id));
-            held.forget_bundle(id);
+    async fn tidy(&self, now: Timestamp) -> Result<(), TicketStoreError> {
+        let table = &mut *self.0.lock();
+        while let Some(&(end, id)) = table.by_replay_end.first().filter(|(end, _)| *end <= to_microseconds(now)) {
+            table.by_replay_end.remove(&(end, id));
+            table.delete_bundle(id);
         }
-        held.counts.forget(now);
-        while let Some(&(_, id)) = held.ends.first().filter(|(second, _)| *second <= now.as_second()) {
-            held.forget(id);
+        table.counts.delete_old(now);
+        while let Some(&(_, id)) = table.by_removal_second.first().filter(|(second, _)| *second <= now.as_second()) {
+            table.remove(id);
         }
         Ok(())
     }
 
-    async fn waiting(&self) -> Result<usize, Unavailable> {
+    async fn count_waiting(&self) -> Result<usize, TicketStoreError> {
         Ok(self.lost_on_exit())
     }
 
@@ -177,190 +180,198 @@ impl TicketStore for Memory {
         self.0.lock().by_expiry.len()
     }
 
-    fn remembered_for(&self) -> Duration {
-        REMEMBERED_FOR
+    fn state_retention(&self) -> Duration {
+        STATE_RETENTION
     }
 }
 
 #[async_trait]
-impl StepRunner for Tickets {
+impl StepRunner for SharedTable {
     /// Runs no statement, so only the event is written to the database.
     async fn run(&self, _work: &mut Work, steps: &[&Step]) -> Result<Vec<bool>, Failed> {
-        let held = &mut *self.lock();
+        let table = &mut *self.lock();
         let begin = |step: &&Step| match step.what() {
-            Some(Change::Issue { id, owner, account, issued_at, sealed, limits, .. }) => {
+            Some(TicketChange::Issue { id, owner, account, issued_at, sealed, limits, .. }) => {
                 if let Some(limits) = limits
-                    && !held.counts.have_room(*owner, &limits.each)
+                    && !table.counts.is_below_limits(*owner, &limits.by_policy)
                 {
                     limits.set_reached();
                     return false;
                 }
-                let others = held.callers.get(owner).and_then(|share| share.details.as_ref());
-                let slot = Slot {
+                let last_ticket = table.callers.get(owner).and_then(|usage| usage.last_ticket.as_ref());
+                let record = TicketRecord {
                     verifier: sealed.verifier,
-                    details: Details::new(&sealed.details, others),
-                    blob: sealed.blob.clone(),
+                    encoded_ticket: EncodedTicket::new(&sealed.encoded_ticket, last_ticket),
+                    ciphertext: sealed.ciphertext.clone(),
                     owner: *owner,
                     account: *account,
-                    issued: false,
-                    changing: true,
-                    ending: None,
-                    ended_as: 0,
+                    is_issued: false,
+                    is_changing: true,
+                    final_state: None,
+                    end_number: 0,
                 };
-                let begun = held.begin_issuing(*id, slot, self.max_live_per_caller);
+                let begun = table.begin_issuing(*id, record, self.max_live_per_caller);
                 if let Some(limits) = limits.as_ref().filter(|_| begun) {
-                    held.counts.add(*owner, &limits.each, *issued_at);
+                    table.counts.add(*owner, &limits.by_policy, *issued_at);
                 }
                 begun
             }
-            Some(Change::End { id, .. }) => held.begin_ending(*id),
+            Some(TicketChange::End { id, .. }) => table.begin_ending(*id),
             None => false,
         };
         Ok(steps.iter().map(begin).collect())
     }
 
     fn ended(&self, steps: &[&Step], committed: bool) {
-        let held = &mut *self.lock();
+        let table = &mut *self.lock();
         for step in steps {
             match step.what() {
-                Some(Change::Issue { id, owner, limits, .. }) => {
-                    held.issued(*id, committed);
+                Some(TicketChange::Issue { id, owner, limits, .. }) => {
+                    table.finish_issuing(*id, committed);
                     if let Some(limits) = limits.as_ref().filter(|_| !committed) {
-                        held.counts.take_back(*owner, &limits.each);
+                        table.counts.subtract(*owner, &limits.by_policy);
                     }
                 }
-                Some(Change::End { id, ending }) => held.ended(*id, committed.then_some(ending)),
+                Some(TicketChange::End { id, final_state }) => {
+                    table.finish_ending(*id, committed.then_some(final_state))
+                }
                 None => {}
             }
         }
     }
 }
 
-impl Tickets {
-    fn lock(&self) -> MutexGuard<'_, StoredTicket> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+impl SharedTable {
+    fn lock(&self) -> MutexGuard<'_, TicketTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The second in which a ticket with this expiry is forgotten.
-fn owed_until(expires_at: i64) -> i64 {
-    let end = later(from_microseconds(expires_at), REMEMBERED_FOR);
+/// The second, since 1970, in which an ended ticket with this expiry is removed.
+fn retention_end_second(expires_at: i64) -> i64 {
+    let end = saturating_add(from_microseconds(expires_at), STATE_RETENTION);
     end.as_second() + i64::from(end.subsec_nanosecond() > 0)
 }
 
-/// Cannot fail: this process wrote the bytes.
-fn decode(sealed: &Sealed) -> Option<Ticket> {
-    ticket_codec::decode(&sealed.details).ok()
+/// Always `Some`, because this process encoded the bytes.
+fn decode(sealed: &SealedBundle) -> Option<Ticket> {
+    ticket_codec::decode(&sealed.encoded_ticket).ok()
 }
 
-impl Slot {
-    fn sealed(&self) -> Sealed {
-        Sealed { verifier: self.verifier, details: self.details.whole(), blob: self.blob.clone() }
+impl TicketRecord {
+    fn sealed(&self) -> SealedBundle {
+        SealedBundle {
+            verifier: self.verifier,
+            encoded_ticket: self.encoded_ticket.to_bytes(),
+            ciphertext: self.ciphertext.clone(),
+        }
     }
 
     fn state(&self) -> TicketState {
-        match &self.ending {
+        match &self.final_state {
             None => TicketState::Waiting,
-            Some(Ending::Redeemed { at, replay }) => {
-                TicketState::Redeemed { at: *at, replay: replay.as_deref().copied() }
+            Some(FinalState::Redeemed { at, replay_digest }) => {
+                TicketState::Redeemed { at: *at, replay_digest: replay_digest.as_deref().copied() }
             }
-            Some(Ending::Expired) => TicketState::Expired,
-            Some(Ending::Revoked) => TicketState::Revoked,
+            Some(FinalState::Expired) => TicketState::Expired,
+            Some(FinalState::Revoked) => TicketState::Revoked,
         }
     }
 }
 
-impl StoredTicket {
-    /// Reserves the space of a ticket.
-    fn begin_issuing(&mut self, id: TicketId, slot: Slot, max_live: usize) -> bool {
-        let size = slot.blob.len();
-        let share = self.callers.get(&slot.owner);
-        let live = share.map_or(0, |share| share.live);
-        let bytes = self.accounts.get(&slot.account).copied().unwrap_or_default();
+impl TicketTable {
+    /// Inserts a ticket that readers do not see yet, and counts it. False if a limit is reached or the ID exists.
+    fn begin_issuing(&mut self, id: TicketId, record: TicketRecord, max_live: usize) -> bool {
+        let size = record.ciphertext.len();
+        let live = self.callers.get(&record.owner).map_or(0, |usage| usage.live);
+        let bytes = self.account_bytes.get(&record.account).copied().unwrap_or_default();
         if live >= max_live
             || bytes + size > MAX_BYTES_PER_CALLER
             || self.sealed_bytes + size > MAX_SEALED_BYTES
-            || self.slots.contains_key(&id)
+            || self.records.contains_key(&id)
         {
             return false;
         }
-        let share = self.callers.entry(slot.owner).or_default();
-        share.live += 1;
-        share.bytes += size;
-        share.details = Some(slot.details.shared().clone());
+        let usage = self.callers.entry(record.owner).or_default();
+        usage.live += 1;
+        usage.bytes += size;
+        usage.last_ticket = Some(record.encoded_ticket.shared().clone());
         if size > 0 {
-            *self.accounts.entry(slot.account).or_default() += size;
+            *self.account_bytes.entry(record.account).or_default() += size;
         }
         self.sealed_bytes += size;
-        self.slots.insert(id, Box::new(slot));
+        self.records.insert(id, Box::new(record));
         true
     }
 
-    fn issued(&mut self, id: TicketId, committed: bool) {
-        let Some(slot) = self.slots.get_mut(&id) else { return };
+    fn finish_issuing(&mut self, id: TicketId, committed: bool) {
+        let Some(record) = self.records.get_mut(&id) else { return };
         if committed {
-            (slot.issued, slot.changing) = (true, false);
-            self.by_expiry.insert((slot.details.expires_at(), id));
-            self.by_age.insert(ListPosition { issued_at: slot.details.issued_at(), id });
+            (record.is_issued, record.is_changing) = (true, false);
+            self.by_expiry.insert((record.encoded_ticket.expires_at(), id));
+            self.by_age.insert(ListPosition { issued_at: record.encoded_ticket.issued_at(), id });
         } else {
-            let owner = slot.owner;
-            self.forget_bundle(id);
-            self.slots.remove(&id);
-            self.give_back(owner, 1, 0);
+            let owner = record.owner;
+            self.delete_bundle(id);
+            self.records.remove(&id);
+            self.subtract_usage(owner, 1, 0);
         }
     }
 
-    /// Of several concurrent endings only one begins; otherwise two changes of the same ticket would overlap.
+    /// Marks a waiting ticket as changing. False if it is not waiting or already changing, so that of concurrent endings only
+    /// one begins.
     fn begin_ending(&mut self, id: TicketId) -> bool {
-        match self.slots.get_mut(&id) {
-            Some(slot) if slot.issued && !slot.changing && slot.ending.is_none() => {
-                slot.changing = true;
+        match self.records.get_mut(&id) {
+            Some(record) if record.is_issued && !record.is_changing && record.final_state.is_none() => {
+                record.is_changing = true;
                 true
             }
             _ => false,
         }
     }
 
-    fn ended(&mut self, id: TicketId, ending: Option<&Ending>) {
-        let Some(slot) = self.slots.get_mut(&id) else { return };
-        slot.changing = false;
-        let Some(ending) = ending else { return };
-        slot.ending = Some(ending.clone());
-        let (owner, issued_at, expires_at) = (slot.owner, slot.details.issued_at(), slot.details.expires_at());
+    /// `None` if the event did not become durable: the ticket keeps its state.
+    fn finish_ending(&mut self, id: TicketId, final_state: Option<&FinalState>) {
+        let Some(record) = self.records.get_mut(&id) else { return };
+        record.is_changing = false;
+        let Some(final_state) = final_state else { return };
+        record.final_state = Some(final_state.clone());
+        let (owner, issued_at, expires_at) =
+            (record.owner, record.encoded_ticket.issued_at(), record.encoded_ticket.expires_at());
         self.by_expiry.remove(&(expires_at, id));
         self.by_age.remove(&ListPosition { issued_at, id });
         let (number, oldest) = self.ended.push(id, owner);
-        slot.ended_as = number;
-        self.ends.insert((owed_until(expires_at), id));
-        self.give_back(owner, 1, 0);
-        match ending {
-            Ending::Redeemed { at, replay: Some(_) } => {
-                self.replays.insert((microseconds(later(*at, REPLAYED_FOR)).min(expires_at), id));
+        record.end_number = number;
+        self.by_removal_second.insert((retention_end_second(expires_at), id));
+        self.subtract_usage(owner, 1, 0);
+        match final_state {
+            FinalState::Redeemed { at, replay_digest: Some(_) } => {
+                self.by_replay_end.insert((to_microseconds(saturating_add(*at, REPLAY_WINDOW)).min(expires_at), id));
             }
-            _ => self.forget_bundle(id),
+            _ => self.delete_bundle(id),
         }
         if let Some(oldest) = oldest {
-            self.forget(oldest);
+            self.remove(oldest);
         }
     }
 
-    /// Removes an ended ticket.
-    fn forget(&mut self, id: TicketId) {
-        self.forget_bundle(id);
-        if let Some(slot) = self.slots.remove(&id) {
-            self.ends.remove(&(owed_until(slot.details.expires_at()), id));
-            self.ended.remove(slot.ended_as);
+    /// Removes an ended ticket from all tables.
+    fn remove(&mut self, id: TicketId) {
+        self.delete_bundle(id);
+        if let Some(record) = self.records.remove(&id) {
+            self.by_removal_second.remove(&(retention_end_second(record.encoded_ticket.expires_at()), id));
+            self.ended.remove(record.end_number);
         }
     }
 
-    /// Removes a sealed bundle if it still exists, and subtracts its size.
-    fn forget_bundle(&mut self, id: TicketId) {
-        if let Some(slot) = self.slots.get_mut(&id) {
-            let (owner, account, size) = (slot.owner, slot.account, slot.blob.len());
-            slot.blob = Arc::default();
+    /// Deletes a bundle, and subtracts its size from the totals. Does nothing if it was deleted before.
+    fn delete_bundle(&mut self, id: TicketId) {
+        if let Some(record) = self.records.get_mut(&id) {
+            let (owner, account, size) = (record.owner, record.account, record.ciphertext.len());
+            record.ciphertext = Arc::default();
             self.sealed_bytes -= size;
-            self.give_back(owner, 0, size);
-            if let Entry::Occupied(mut bytes) = self.accounts.entry(account) {
+            self.subtract_usage(owner, 0, size);
+            if let Entry::Occupied(mut bytes) = self.account_bytes.entry(account) {
                 *bytes.get_mut() -= size;
                 if *bytes.get() == 0 {
                     bytes.remove();
@@ -369,13 +380,13 @@ impl StoredTicket {
         }
     }
 
-    fn give_back(&mut self, owner: Owner, live: usize, bytes: usize) {
-        if let Entry::Occupied(mut share) = self.callers.entry(owner) {
-            let left = share.get_mut();
-            left.live -= live;
-            left.bytes -= bytes;
-            if left.live == 0 && left.bytes == 0 {
-                share.remove();
+    fn subtract_usage(&mut self, owner: Owner, live: usize, bytes: usize) {
+        if let Entry::Occupied(mut usage) = self.callers.entry(owner) {
+            let remaining = usage.get_mut();
+            remaining.live -= live;
+            remaining.bytes -= bytes;
+            if remaining.live == 0 && remaining.bytes == 0 {
+                usage.remove();
             }
         }
     }

@@ -1,19 +1,19 @@
-//! The owner of tickets: a short digest of a caller's identity, for counting and locking.
+//! A short digest of a caller's identity, under which its tickets are counted and locked.
 
 use crate::model::caller::Identity;
 use crate::sealing::digest::{PartsHasher, truncate};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-const BYTES: usize = 16;
+const DIGEST_BYTES: usize = 16;
 
-/// The first half of a SHA-256 of an identity.
+/// The owner of tickets: the first half of a SHA-256 of the caller's identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Owner([u8; BYTES]);
+pub struct Owner([u8; DIGEST_BYTES]);
 
 impl Owner {
-    /// The owner of this identity. Different identities have different inputs.
-    pub fn of(identity: &Identity) -> Self {
+    /// Digests the identity. Different identities have different inputs of the hash.
+    pub fn from_identity(identity: &Identity) -> Self {
         let mut digest = PartsHasher::sha256();
         let mut part = |text: &str| digest.add(text.as_bytes());
         match identity {
@@ -34,13 +34,13 @@ impl Owner {
         Self(truncate(&digest.finish()))
     }
 
-    /// The text in database columns.
+    /// base64url without padding, as in database columns.
     pub fn to_text(self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 
-    /// The number of the owner's advisory lock. Owners with the same number only wait for each other.
-    pub fn lock(self) -> i64 {
+    /// The key of the owner's advisory lock. Two owners with the same key only wait for each other.
+    pub fn lock_key(self) -> i64 {
         let mut number = [0; 8];
         number.copy_from_slice(&self.0[..8]);
         i64::from_le_bytes(number)
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_apart_whom_the_identity_tells_apart() {
+    fn different_identities_have_different_owners() {
         let token = |subject: &str, jti: Option<&str>| Identity::Token {
             issuer: "i".into(),
             subject: subject.into(),
@@ -66,8 +66,8 @@ mod tests {
             token("u", Some("j")),
             token("uj", None),
         ];
-        let owners: std::collections::BTreeSet<_> = identities.iter().map(Owner::of).collect();
+        let owners: std::collections::BTreeSet<_> = identities.iter().map(Owner::from_identity).collect();
         assert_eq!(owners.len(), identities.len());
-        assert_eq!(Owner::of(&identities[0]), Owner::of(&identities[0].clone()));
+        assert_eq!(Owner::from_identity(&identities[0]), Owner::from_identity(&identities[0].clone()));
     }
 }

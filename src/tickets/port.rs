@@ -1,7 +1,7 @@
-//! Stores of waiting tickets: the trait, and what is stored.
+//! The trait of ticket stores, the states of a ticket, and the errors.
 
 use super::caller_limits::CallerLimits;
-use super::sealed::Sealed;
+use super::sealed_bundle::SealedBundle;
 use super::ticket::{ListPosition, Ticket};
 use crate::database::Step;
 use crate::model::caller::Identity;
@@ -12,16 +12,16 @@ use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Maximum size of sealed bundles of one caller, in bytes. In memory a caller is an issuer and subject, with any
-/// number of tokens; in a database it is one token.
+/// Maximum total size of the sealed bundles of one caller, in bytes. The memory store counts by issuer and subject, over all
+/// their tokens; the database store counts by token.
 pub const MAX_BYTES_PER_CALLER: usize = 32 * 1024 * 1024;
-/// How long the same client may repeat an interrupted download.
-pub const REPLAYED_FOR: Duration = Duration::from_secs(30);
+/// How long after the redemption the same client may repeat an interrupted download.
+pub const REPLAY_WINDOW: Duration = Duration::from_secs(30);
 
-/// Why a ticket is not redeemed.
+/// Why a ticket cannot be redeemed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// There is no such ticket, or its key is not proven. Both have the same answer.
+    /// There is no ticket with this ID, or the key of the token is wrong. Both give the same response.
     #[error("no such ticket")]
     Unknown,
     /// It was redeemed before.
@@ -40,11 +40,11 @@ pub enum Rejection {
 
 /// A stored ticket, in any state.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct StoredTicket {
     /// The ticket without its secrets.
     pub ticket: Ticket,
-    /// The bundle, which may be deleted, and the verifier of its key.
-    pub sealed: Sealed,
+    /// The verifier of the key and the bundle, which is empty after its deletion.
+    pub sealed: SealedBundle,
     /// The state of the ticket.
     pub state: TicketState,
 }
@@ -58,8 +58,8 @@ pub enum TicketState {
     Redeemed {
         /// The time of redemption.
         at: Timestamp,
-        /// The digest of the `Idempotency-Key` that a repeated download must have. `None`: it cannot be repeated.
-        replay: Option<[u8; 32]>,
+        /// The digest of the `Idempotency-Key` that a repeated download must send. `None`: the download cannot be repeated.
+        replay_digest: Option<[u8; 32]>,
     },
     /// It has expired.
     Expired,
@@ -67,16 +67,16 @@ pub enum TicketState {
     Revoked,
 }
 
-/// How a ticket ends.
+/// The final state that a ticket is set to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
+pub enum FinalState {
     /// It is redeemed.
     Redeemed {
         /// The time of redemption.
         at: Timestamp,
-        /// The digest that a repeated download must have. `None`: the bundle is deleted at once. Boxed, because
-        /// few tickets have one and all are kept.
-        replay: Option<Box<[u8; 32]>>,
+        /// The digest of the `Idempotency-Key` that a repeated download must send. `None`: the bundle is deleted at once.
+        /// Boxed to save memory, because most tickets have none.
+        replay_digest: Option<Box<[u8; 32]>>,
     },
     /// It has expired.
     Expired,
@@ -84,65 +84,70 @@ pub enum Ending {
     Revoked,
 }
 
-/// The tickets cannot be read.
+/// The ticket store cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("tickets are unavailable")]
-pub struct Unavailable;
+pub struct TicketStoreError;
 
 /// A store of tickets. Its steps are committed together with their audit events.
 #[async_trait]
 pub trait TicketStore: Send + Sync + 'static {
-    /// Whether the caller may have another ticket, as far as is known without I/O. Called before secrets are read.
-    /// The step decides.
+    /// False if it is known without I/O that the caller has the maximum number of live tickets. A check before secrets are
+    /// read; the step of [`Self::issue_step`] checks again and decides.
     fn has_room_for(&self, caller: &Identity) -> bool;
 
-    /// Stores a ticket. The step is rejected if the caller has too many live tickets, or too many bytes, or as many tickets as one
-    /// of the limits allows; then the limits say so.
-    fn issuing(&self, ticket: &Ticket, sealed: Sealed, limits: Option<Arc<CallerLimits>>) -> Step;
+    /// A step that stores a ticket. It is rejected if the caller has the maximum number of live tickets or of bytes, or if one
+    /// of the limits is reached; only in the last case [`CallerLimits::is_reached`] becomes true.
+    fn issue_step(&self, ticket: &Ticket, sealed: SealedBundle, limits: Option<Arc<CallerLimits>>) -> Step;
 
-    /// Whether the caller has as many tickets as one of the limits allows. Asked before secrets are read. The step decides.
+    /// Whether the caller has reached one of the limits. A check before secrets are read; the step checks again and decides.
     ///
     /// # Errors
     /// When the store cannot be reached.
-    async fn has_reached(&self, caller: &Identity, limits: &[TicketLimit]) -> Result<bool, Unavailable>;
+    async fn has_reached_limit(&self, caller: &Identity, limits: &[TicketLimit]) -> Result<bool, TicketStoreError>;
 
-    /// Ends a ticket. The step is rejected unless the ticket is waiting. Of concurrent endings exactly one succeeds.
-    fn ending(&self, id: TicketId, ending: Ending) -> Step;
+    /// A step that sets the final state of a waiting ticket. It is rejected if the ticket is not waiting, so of concurrent
+    /// steps for one ticket exactly one succeeds.
+    fn end_step(&self, id: TicketId, final_state: FinalState) -> Step;
 
-    /// The ticket of this id.
+    /// Returns the ticket with this ID, in any state. `None` if there is none, or if it was deleted after its end.
     ///
     /// # Errors
     /// When the store cannot be reached.
-    async fn find(&self, id: TicketId) -> Result<Option<Found>, Unavailable>;
+    async fn find(&self, id: TicketId) -> Result<Option<StoredTicket>, TicketStoreError>;
 
-    /// Tickets that wait at this time, newest first, after a place.
+    /// Lists tickets that are waiting and not expired at `now`, newest first, starting behind `after`.
     ///
     /// # Errors
     /// When the store cannot be reached.
-    async fn list(&self, now: Timestamp, after: Option<ListPosition>, limit: usize)
-    -> Result<Vec<Ticket>, Unavailable>;
+    async fn list_waiting(
+        &self,
+        now: Timestamp,
+        after: Option<ListPosition>,
+        limit: usize,
+    ) -> Result<Vec<Ticket>, TicketStoreError>;
 
-    /// Unredeemed tickets that have expired and must be ended. A bounded number.
+    /// Lists waiting tickets that have expired at `now`, so that the caller ends them. At most 1000.
     ///
     /// # Errors
     /// When the store cannot be reached.
-    async fn overdue(&self, now: Timestamp) -> Result<Vec<Ticket>, Unavailable>;
+    async fn list_overdue(&self, now: Timestamp) -> Result<Vec<Ticket>, TicketStoreError>;
 
-    /// Deletes bundles whose download can no longer be repeated, and tickets that ended long ago.
+    /// Deletes bundles whose download can no longer be repeated, ended tickets after [`Self::state_retention`], and old counts.
     ///
     /// # Errors
     /// When the store cannot be reached.
-    async fn forget(&self, now: Timestamp) -> Result<(), Unavailable>;
+    async fn tidy(&self, now: Timestamp) -> Result<(), TicketStoreError>;
 
-    /// The number of waiting tickets.
+    /// Counts the waiting tickets.
     ///
     /// # Errors
     /// When the store cannot be reached.
-    async fn waiting(&self) -> Result<usize, Unavailable>;
+    async fn count_waiting(&self) -> Result<usize, TicketStoreError>;
 
-    /// The number of tickets that would be lost if this process ended now.
+    /// Number of waiting tickets that would be lost if this process exited now.
     fn lost_on_exit(&self) -> usize;
 
-    /// How long after its expiry the state of a ticket is kept.
-    fn remembered_for(&self) -> Duration;
+    /// How long after the expiry of a ticket its final state is kept.
+    fn state_retention(&self) -> Duration;
 }

@@ -1,10 +1,10 @@
-//! Sealing and opening of bundles: AES-256-GCM under a key that only the URL holds.
+//! Seals and opens bundles with AES-256-GCM, under a key that is only in the ticket's URL.
 //!
-//! Two keys are derived from the URL's key: one seals the bundle, the other is stored as the verifier, which proves the URL's key
-//! without decryption. The associated data binds the sealed bundle to the whole ticket, so that a row that was moved, mixed or
-//! edited does not open.
+//! Two keys are derived from the key in the URL: one encrypts the bundle, the other is stored as the verifier, which checks the
+//! key of a token without decryption. The associated data binds the ciphertext to the whole ticket, so a row whose columns were
+//! edited, or replaced by those of another row, does not open.
 
-use super::sealed::{Sealed, verifier};
+use super::sealed_bundle::{SealedBundle, verifier};
 use super::ticket::Ticket;
 use super::{bundle_codec, ticket_codec};
 use crate::model::bundle::Bundle;
@@ -18,42 +18,42 @@ use crate::sealing::random::{self, RandomError};
 /// Maximum size of a sealed bundle, in bytes.
 pub const MAX_BUNDLE_BYTES: usize = 16 * 1024 * 1024;
 
-/// The bundle cannot be sealed or opened.
+/// Why a bundle cannot be sealed or opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// The key or the associated data is not the one it was sealed under.
+    /// The key, the epoch or the ticket differs from the one that the bundle was sealed with.
     #[error(transparent)]
     Open(#[from] OpenMessageError),
-    /// The library failed to seal. This is a programming error.
+    /// The encryption failed. This is a programming error.
     #[error(transparent)]
     Seal(#[from] SealMessageError),
     /// The decrypted bytes are not a bundle. This is a programming error.
     #[error(transparent)]
     Malformed(#[from] DecodeError),
-    /// The bundle has more than [`MAX_BUNDLE_BYTES`].
+    /// The sealed bundle would exceed [`MAX_BUNDLE_BYTES`].
     #[error("the bundle is too large for a ticket")]
     TooLarge,
 }
 
-/// Seals under an epoch. A bundle of another epoch does not open.
+/// Seals and opens bundles within an epoch: a bundle of another epoch does not open.
 pub struct TicketSealer {
     epoch: [u8; 16],
 }
 
 impl TicketSealer {
-    /// A random epoch, which ends with this process.
+    /// With a random epoch, which ends with this process.
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
-    pub fn new() -> Result<Self, RandomError> {
+    pub fn new_random() -> Result<Self, RandomError> {
         let mut epoch = [0; 16];
         random::fill(&mut epoch)?;
         Ok(Self { epoch })
     }
 
-    /// The epoch of a database key, which all replicas with that key share.
+    /// With the epoch of a database key, which all replicas with that key share.
     #[must_use]
-    pub fn keyed(database_key: &RootKey) -> Self {
+    pub fn from_database_key(database_key: &RootKey) -> Self {
         Self { epoch: digest::truncate(&database_key.fingerprint(FingerprintPurpose::TicketEpoch)) }
     }
 
@@ -61,31 +61,32 @@ impl TicketSealer {
     ///
     /// # Errors
     /// See [`SealError`].
-    pub fn seal(&self, bundle: &Bundle, token: &TicketToken, ticket: &Ticket) -> Result<Sealed, SealError> {
-        let size = bundle_codec::size(bundle);
+    pub fn seal(&self, bundle: &Bundle, token: &TicketToken, ticket: &Ticket) -> Result<SealedBundle, SealError> {
+        let size = bundle_codec::encoded_size(bundle);
         if size + TAG_BYTES > MAX_BUNDLE_BYTES {
             return Err(SealError::TooLarge);
         }
-        let details = ticket_codec::encode(ticket);
+        let encoded_ticket = ticket_codec::encode(ticket);
         let key = sealing_key(token);
         let mut message = key.message(size);
         bundle_codec::encode(bundle, message.buffer());
-        let blob = key.seal(message, &self.associated_data(&details))?;
-        Ok(Sealed { verifier: verifier(token), details: details.into(), blob: blob.as_slice().into() })
+        let ciphertext = key.seal(message, &self.associated_data(&encoded_ticket))?;
+        let (encoded_ticket, ciphertext) = (encoded_ticket.into(), ciphertext.as_slice().into());
+        Ok(SealedBundle { verifier: verifier(token), encoded_ticket, ciphertext })
     }
 
-    /// Opens a sealed bundle.
+    /// Decrypts a sealed bundle.
     ///
     /// # Errors
-    /// When the key, the epoch or the ticket differs from the one it was sealed for.
-    pub fn open(&self, sealed: &Sealed, token: &TicketToken) -> Result<Bundle, SealError> {
-        let bytes = sealing_key(token).open(&sealed.blob, &self.associated_data(&sealed.details))?;
+    /// See [`SealError`].
+    pub fn open(&self, sealed: &SealedBundle, token: &TicketToken) -> Result<Bundle, SealError> {
+        let bytes = sealing_key(token).open(&sealed.ciphertext, &self.associated_data(&sealed.encoded_ticket))?;
         Ok(bundle_codec::decode(&bytes)?)
     }
 
-    /// All before the ticket has a fixed length, so no two tickets have the same associated data.
-    fn associated_data(&self, details: &[u8]) -> Vec<u8> {
-        [b"claviger ticket v2".as_slice(), &self.epoch, details].concat()
+    /// Everything before the ticket has a fixed length, so different tickets have different associated data.
+    fn associated_data(&self, encoded_ticket: &[u8]) -> Vec<u8> {
+        [b"claviger ticket v2".as_slice(), &self.epoch, encoded_ticket].concat()
     }
 }
 

@@ -1,4 +1,4 @@
-//! A ticket without its secrets, and its place in the list of waiting tickets.
+//! A ticket without its secrets, and its position in the list of waiting tickets.
 
 use crate::model::binding::BindTo;
 use crate::model::branch::Branch;
@@ -27,7 +27,7 @@ pub struct Ticket {
     pub policies: Vec<PolicyRef>,
     /// The names of the keys in the bundle.
     pub keys: Vec<String>,
-    /// The secrets that were read for it, with their versions.
+    /// The secrets in the bundle, with the versions that were read.
     pub secrets: Vec<SecretVersion>,
     /// The time of issue, in whole microseconds.
     pub issued_at: Timestamp,
@@ -39,7 +39,7 @@ pub struct Ticket {
     pub source_ip: IpAddr,
 }
 
-/// The place of a ticket in the list of waiting tickets, which is ordered by time of issue and id.
+/// The position of a ticket in the list of waiting tickets, which is sorted by time of issue and ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ListPosition {
     /// The time of issue, in microseconds since 1970.
@@ -48,8 +48,8 @@ pub struct ListPosition {
     pub id: TicketId,
 }
 
-/// A time in microseconds since 1970, the resolution of databases.
-pub(super) fn microseconds(time: Timestamp) -> i64 {
+/// Microseconds since 1970, the resolution of both databases.
+pub(super) fn to_microseconds(time: Timestamp) -> i64 {
     time.as_microsecond()
 }
 
@@ -57,7 +57,7 @@ pub(super) fn from_microseconds(time: i64) -> Timestamp {
     Timestamp::from_microsecond(time).unwrap_or(Timestamp::MAX)
 }
 
-/// The sum, or the last representable time.
-pub(super) fn later(time: Timestamp, duration: Duration) -> Timestamp {
+/// `time + duration`, or `Timestamp::MAX` on overflow.
+pub(super) fn saturating_add(time: Timestamp, duration: Duration) -> Timestamp {
     time.saturating_add(duration).unwrap_or(Timestamp::MAX)
 }

@@ -1,8 +1,8 @@
-//! The encoding of a ticket without its secrets: stored beside the sealed bundle, which is bound to it.
+//! The binary encoding of a ticket without its secrets. It is stored beside the ciphertext, as its associated data.
 //!
-//! It is short because there may be a million of them.
+//! The encoding is compact, because a store may hold a million tickets.
 
-use super::ticket::{Ticket, from_microseconds, microseconds};
+use super::ticket::{Ticket, from_microseconds, to_microseconds};
 use crate::model::branch::Branch;
 use crate::model::caller::{Caller, Pod, Workload};
 use crate::model::policy_ref::PolicyRef;
@@ -13,29 +13,28 @@ use crate::sealing::codec::{DecodeError, Decoder, Encoder, LengthEncoding};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// Version of the encoding.
-const VERSION: u8 = 1;
-/// Number of leading bytes that differ between tickets: the version, the ID, and the two times.
-pub const OWN_BYTES: usize = 1 + 16 + 8 + 8;
+const ENCODING_VERSION: u8 = 1;
+/// Number of leading bytes that no two tickets share: version, ID, time of issue, time of expiry.
+pub const OWN_PART_BYTES: usize = 1 + 16 + 8 + 8;
 
-/// The times of issue and expiry, in microseconds since 1970.
-pub fn times(own: &[u8; OWN_BYTES]) -> (i64, i64) {
-    let time = |at| own[at..].first_chunk().map_or(0, |bytes| i64::from_le_bytes(*bytes));
+/// Decodes the times of issue and expiry, in microseconds since 1970, from the leading bytes.
+pub fn decode_times(own_part: &[u8; OWN_PART_BYTES]) -> (i64, i64) {
+    let time = |offset| own_part[offset..].first_chunk().map_or(0, |bytes| i64::from_le_bytes(*bytes));
     (time(17), time(25))
 }
 
-/// Writes a ticket.
+/// Encodes a ticket.
 pub fn encode(ticket: &Ticket) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(512);
     let mut out = Encoder::new(&mut bytes, LengthEncoding::Leb128);
-    out.push_byte(VERSION);
+    out.push_byte(ENCODING_VERSION);
     out.push_array(ticket.id.as_bytes());
-    out.push_array(&microseconds(ticket.issued_at).to_le_bytes());
-    out.push_array(&microseconds(ticket.expires_at).to_le_bytes());
+    out.push_array(&to_microseconds(ticket.issued_at).to_le_bytes());
+    out.push_array(&to_microseconds(ticket.expires_at).to_le_bytes());
     for text in [ticket.bind_to.as_str(), &ticket.source_ip.to_string(), ticket.repo.as_str(), ticket.branch.as_str()] {
         out.push_text(text);
     }
-    put_caller(&mut out, &ticket.caller);
+    encode_caller(&mut out, &ticket.caller);
     out.push_length(ticket.policies.len());
     for policy in &ticket.policies {
         out.push_text(&policy.name);
@@ -54,7 +53,7 @@ pub fn encode(ticket: &Ticket) -> Vec<u8> {
     bytes
 }
 
-fn put_caller(out: &mut Encoder<'_>, caller: &Caller) {
+fn encode_caller(out: &mut Encoder<'_>, caller: &Caller) {
     out.push_text(&caller.issuer);
     out.push_text(&caller.subject);
     out.push_optional_text(caller.claims.get("jti").and_then(Value::as_str));
@@ -69,14 +68,14 @@ fn put_caller(out: &mut Encoder<'_>, caller: &Caller) {
     }
 }
 
-/// Reads a ticket back.
+/// Decodes a ticket.
 ///
 /// # Errors
 /// When the bytes are not what [`encode`] writes.
 pub fn decode(bytes: &[u8]) -> Result<Ticket, DecodeError> {
     let mut reader = Decoder::new(bytes, LengthEncoding::Leb128);
     let input = &mut reader;
-    if input.take_byte()? != VERSION {
+    if input.take_byte()? != ENCODING_VERSION {
         return Err(DecodeError);
     }
     let id = TicketId::from_bytes(input.take_array()?);
@@ -86,12 +85,12 @@ pub fn decode(bytes: &[u8]) -> Result<Ticket, DecodeError> {
     let source_ip = input.take_text()?.parse().map_err(|_| DecodeError)?;
     let repo = Repo::try_from(input.take_text()?).map_err(|_| DecodeError)?;
     let branch = Branch::try_from(input.take_text()?).map_err(|_| DecodeError)?;
-    let caller = Arc::new(take_caller(input)?);
-    let policies = take_list(input, |input| {
+    let caller = Arc::new(decode_caller(input)?);
+    let policies = decode_list(input, |input| {
         Ok(PolicyRef { name: input.take_text()?.into(), revision: input.take_text()?.into() })
     })?;
-    let keys = take_list(input, |input| input.take_text().map(str::to_owned))?;
-    let secrets = take_list(input, |input| {
+    let keys = decode_list(input, |input| input.take_text().map(str::to_owned))?;
+    let secrets = decode_list(input, |input| {
         let secret = SecretRef { store: input.take_text()?.into(), path: input.take_text()?.into() };
         Ok(SecretVersion { secret, version: input.take_optional_text()?.map(str::to_owned) })
     })?;
@@ -99,7 +98,7 @@ pub fn decode(bytes: &[u8]) -> Result<Ticket, DecodeError> {
     Ok(Ticket { id, caller, repo, branch, policies, keys, secrets, issued_at, expires_at, bind_to, source_ip })
 }
 
-fn take_caller(input: &mut Decoder<'_>) -> Result<Caller, DecodeError> {
+fn decode_caller(input: &mut Decoder<'_>) -> Result<Caller, DecodeError> {
     let (issuer, subject) = (input.take_text()?.into(), input.take_text()?.to_owned());
     let claims: Map<String, Value> =
         input.take_optional_text()?.into_iter().map(|jti| ("jti".to_owned(), Value::from(jti))).collect();
@@ -115,7 +114,7 @@ fn take_caller(input: &mut Decoder<'_>) -> Result<Caller, DecodeError> {
     Ok(Caller { issuer, subject, groups: Vec::new(), workload, unbound: None, claims })
 }
 
-fn take_list<T>(
+fn decode_list<T>(
     input: &mut Decoder<'_>,
     mut item: impl FnMut(&mut Decoder<'_>) -> Result<T, DecodeError>,
 ) -> Result<Vec<T>, DecodeError> {
@@ -155,7 +154,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reads_back_what_it_wrote(texts: [String; 6], workload: bool, version: Option<String>) {
+        fn decode_returns_what_was_encoded(texts: [String; 6], workload: bool, version: Option<String>) {
             let ticket = ticket(&texts, workload, version);
             let bytes = encode(&ticket);
             prop_assert_eq!(decode(&bytes), Ok(ticket));
@@ -165,17 +164,16 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(mut bytes: Vec<u8>) {
+        fn decode_never_panics(mut bytes: Vec<u8>) {
             let _ = decode(&bytes);
-            bytes.insert(0, VERSION);
+            bytes.insert(0, ENCODING_VERSION);
             let _ = decode(&bytes);
         }
     }
 
     #[test]
-    fn long_texts_come_back_too() {
-        let long = ["x".repeat(127), "y".repeat(128), "z".repeat(20_000)].map(Some);
-        for text in long {
+    fn long_texts_are_decoded_as_encoded() {
+        for text in ["x".repeat(127), "y".repeat(128), "z".repeat(20_000)].map(Some) {
             let ticket = ticket(&Default::default(), true, text);
             assert_eq!(decode(&encode(&ticket)), Ok(ticket));
         }

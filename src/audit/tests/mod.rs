@@ -1,4 +1,4 @@
-//! The checker on ten thousand tampered logs, and searches in SQLite.
+//! Tests of the chain checker with thousands of tampered logs, and of searches in SQLite.
 
 mod mutations;
 mod rows;

@@ -1,11 +1,11 @@
-//! A log as rows, and functions that change it.
+//! A log as rows in memory, and functions that check and change them.
 
 use crate::audit::Event;
 use crate::audit::chain::{Head, NO_PREDECESSOR, written_time};
-use crate::audit::checker::{Beginning, Broken, Checker};
-use crate::audit::entry::{Columns, Stored};
-use crate::audit::keys::ChainHasher;
-use crate::audit::known::Known;
+use crate::audit::chain_checker::{BrokenEvent, ChainChecker, ChainStart};
+use crate::audit::chain_hasher::ChainHasher;
+use crate::audit::known_events::KnownEvents;
+use crate::audit::stored_event::{Columns, StoredEvent};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::branch::Branch;
 use crate::model::caller::Caller;
@@ -14,23 +14,24 @@ use crate::wire::audit_event::append_hash;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
-/// Pseudo-random numbers, the same in every run.
-pub struct Dice(u64);
+/// Pseudo-random numbers (xorshift), the same in every run.
+pub struct Random(u64);
 
-impl Dice {
+impl Random {
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub fn below(&mut self, sides: usize) -> usize {
+    /// A number from 0 to `bound - 1`.
+    pub fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % sides as u64).expect("small")
+        usize::try_from(self.0 % bound as u64).expect("small")
     }
 }
 
-/// A row of the table.
+/// A row of the table `audit_events`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     pub chain: String,
@@ -43,12 +44,12 @@ pub const PREV_HASH: usize = 0;
 pub const HASH: usize = 1;
 pub const TEXT: usize = 9;
 
-/// A log and its external marks.
+/// A log, and what is known about it from outside.
 pub struct Log {
     pub rows: Vec<Row>,
-    /// The event named by the first event of each chain.
-    pub named: Vec<(String, i64, String)>,
-    /// The end of each chain.
+    /// The predecessor of each chain in another chain: chain, number and hash.
+    pub predecessors: Vec<(String, i64, String)>,
+    /// The last event of each chain.
     pub heads: Vec<Head>,
 }
 
@@ -68,9 +69,9 @@ fn event(number: usize) -> Event {
 }
 
 impl Log {
-    /// Two concurrent replicas, one of which ends, and a third that starts after them.
+    /// The log of two concurrent replicas, one of which is replaced by a third.
     pub fn write(hasher: &ChainHasher) -> Self {
-        let mut log = Self { rows: Vec::new(), named: Vec::new(), heads: Vec::new() };
+        let mut log = Self { rows: Vec::new(), predecessors: Vec::new(), heads: Vec::new() };
         let mut heads = [log.begin("aaaa"), log.begin("bbbb")];
         for number in 0..30 {
             let replica = usize::from(number % 5 > 2);
@@ -90,7 +91,7 @@ impl Log {
     fn begin(&mut self, chain: &str) -> Head {
         let last = self.rows.last().map(|last| (last.chain.clone(), last.seq, last.texts[HASH].clone()));
         let hash = last.as_ref().map_or_else(|| NO_PREDECESSOR.to_owned(), |(.., hash)| hash.clone());
-        self.named.extend(last);
+        self.predecessors.extend(last);
         Head { chain: chain.into(), seq: 0, hash, time: "".into() }
     }
 
@@ -114,28 +115,28 @@ impl Log {
         self.rows.push(Row { chain: head.chain.clone(), seq: link.seq, texts });
     }
 
-    /// The marks from the database's anchors and from this replica's own head.
-    pub fn known(&self) -> Known {
-        let mut known = Known::default();
-        for (chain, seq, hash) in &self.named {
-            known.name(chain, *seq, hash);
+    /// Known events as from anchors.
+    pub fn known(&self) -> KnownEvents {
+        let mut known = KnownEvents::default();
+        for (chain, seq, hash) in &self.predecessors {
+            known.expect_anchored_event(chain, *seq, hash);
         }
         known
     }
 
-    /// The same with every head, as from checkpoints.
-    pub fn known_with_heads(&self) -> Known {
+    /// Known events as from anchors, and every head as from checkpoints.
+    pub fn known_with_heads(&self) -> KnownEvents {
         let mut known = self.known();
         for head in &self.heads {
-            known.mark(&head.chain, head.seq, &head.hash, Some(head.time.to_string()));
+            known.expect_event(&head.chain, head.seq, &head.hash, Some(head.time.to_string()));
         }
         known
     }
 }
 
-/// The checker's result for rows in the order of writing.
-pub fn check(rows: &[Row], hasher: &ChainHasher, known: Known) -> Option<Broken> {
-    let mut checker = Checker::new(Some(hasher), known);
+/// Checks rows, given in the order of writing.
+pub fn check(rows: &[Row], hasher: &ChainHasher, known: KnownEvents) -> Option<BrokenEvent> {
+    let mut checker = ChainChecker::new(Some(hasher), known);
     for row in rows.iter().rev() {
         let [prev_hash, hash, time, kind, outcome, subject, repo, branch, ticket_id, text] =
             row.texts.each_ref().map(String::as_str);
@@ -151,38 +152,38 @@ pub fn check(rows: &[Row], hasher: &ChainHasher, known: Known) -> Option<Broken>
             branch: Some(branch),
             ticket_id: Some(ticket_id).filter(|id| !id.is_empty()),
         };
-        checker.see(&Stored { text, hash, columns: Some(columns) });
+        checker.check(&StoredEvent { text, hash, columns: Some(columns) });
     }
-    checker.finish(Beginning::Known, &BTreeMap::new()).first_broken
+    checker.finish(ChainStart::FirstOrPruned, &BTreeMap::new()).first_broken
 }
 
-/// The checker's result for the lines of an export.
-pub fn check_lines(lines: &[String], hasher: &ChainHasher, known: Known) -> Option<Broken> {
-    let mut checker = Checker::new(Some(hasher), known);
+/// Checks the lines of an export.
+pub fn check_lines(lines: &[String], hasher: &ChainHasher, known: KnownEvents) -> Option<BrokenEvent> {
+    let mut checker = ChainChecker::new(Some(hasher), known);
     for line in lines {
-        match Stored::of_line(line) {
-            Some((text, hash)) => checker.see(&Stored { text: &text, hash, columns: None }),
-            None => checker.see_unreadable(),
+        match StoredEvent::split_export_line(line) {
+            Some((text, hash)) => checker.check(&StoredEvent { text: &text, hash, columns: None }),
+            None => checker.add_unreadable(),
         }
     }
-    checker.finish(Beginning::Known, &BTreeMap::new()).first_broken
+    checker.finish(ChainStart::FirstOrPruned, &BTreeMap::new()).first_broken
 }
 
-/// The export of rows, newest first.
+/// Exports rows as lines, newest first.
 pub fn export(rows: &[Row]) -> Vec<String> {
     rows.iter().rev().map(|row| append_hash(&row.texts[TEXT], &row.texts[HASH])).collect()
 }
 
-/// Flips one bit of a text, so that it stays ASCII.
-pub fn flip(text: &mut String, dice: &mut Dice) {
+/// Flips one bit of an ASCII text, which stays ASCII.
+pub fn flip_bit(text: &mut String, random: &mut Random) {
     let mut bytes = text.clone().into_bytes();
-    let at = dice.below(bytes.len());
-    bytes[at] ^= 1 << dice.below(7);
+    let index = random.below(bytes.len());
+    bytes[index] ^= 1 << random.below(7);
     *text = String::from_utf8(bytes).expect("ASCII");
 }
 
 /// Edits a row's text and recomputes its hash without a key.
-pub fn reseal(row: &mut Row) {
+pub fn edit_and_rehash(row: &mut Row) {
     row.texts[TEXT] = row.texts[TEXT].replacen("\"durationMs\":", "\"durationMs\":1", 1);
-    row.texts[HASH] = ChainHasher::plain().hash(&row.texts[TEXT]);
+    row.texts[HASH] = ChainHasher::without_key().hash(&row.texts[TEXT]);
 }

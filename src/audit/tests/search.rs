@@ -1,4 +1,4 @@
-//! Searches in SQLite find the same with blocks of every kind as without any.
+//! Searches in SQLite return the same events with complete, missing and damaged blocks.
 
 use crate::audit::blocks::{BlockWriter, fill};
 use crate::audit::filter::{Cursor, Filter};
@@ -11,8 +11,8 @@ use jiff::Timestamp;
 
 const ROWS: i64 = 5000;
 
-/// Rows whose columns repeat at different intervals; one in 7 has no subject. Each has its own minute, except that the clock once goes
-/// back by 100 minutes.
+/// A log whose column values repeat at different intervals; one row in 7 has no subject. The time advances by a minute per row, and
+/// once goes back by 100 minutes.
 async fn log_of(rows: i64) -> Database {
     const FILL: &str = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < $1) \
          INSERT INTO audit_events (chain, seq, prev_hash, hash, time, type, outcome, subject, repo, branch, ticket_id, event) \
@@ -44,12 +44,13 @@ fn filters() -> Vec<Filter> {
     ]
 }
 
-async fn rows(database: &Database, sql: &'static str) -> Vec<i64> {
+/// The first column of a query.
+async fn query_numbers(database: &Database, sql: &'static str) -> Vec<i64> {
     let rows = database.run(sql, &[]).await.expect("read");
     rows.iter().map(|row| row.number(0).expect("a number")).collect()
 }
 
-/// The rows of a search, page by page.
+/// The row numbers that a search returns, page by page.
 async fn found(database: &Database, filter: &Filter, limit: i64) -> Vec<i64> {
     let (mut found, mut after) = (Vec::new(), None);
     loop {
@@ -64,8 +65,8 @@ async fn found(database: &Database, filter: &Filter, limit: i64) -> Vec<i64> {
     }
 }
 
-/// All results: pages of a few kinds for each filter.
-async fn all_found(database: &Database) -> Vec<Vec<i64>> {
+/// The results for each filter, with different page sizes.
+async fn search_all(database: &Database) -> Vec<Vec<i64>> {
     let mut all = Vec::new();
     for (number, filter) in filters().iter().enumerate() {
         all.push(found(database, filter, [1000, 101, 2500][number % 3]).await);
@@ -74,16 +75,16 @@ async fn all_found(database: &Database) -> Vec<Vec<i64>> {
 }
 
 #[tokio::test]
-async fn a_search_finds_the_same_with_and_without_blocks() {
+async fn results_do_not_depend_on_blocks() {
     let database = log_of(ROWS).await;
-    let expected = all_found(&database).await;
+    let expected = search_all(&database).await;
     let counts: Vec<usize> = expected.iter().map(Vec::len).collect();
     assert_eq!(counts, [5000, 2, 2, 0, 15, 1, 5, 1, 1000, 119, 13, 0]);
     assert!(expected.iter().all(|rows| rows.is_sorted_by(|newer, older| newer > older)));
     fill(&database, 4700).await.expect("filled");
     let blocks = "SELECT last_row FROM audit_blocks WHERE kind = 5 ORDER BY last_row";
-    assert_eq!(rows(&database, blocks).await, [2048, 4096, 4700]);
-    assert_eq!(all_found(&database).await, expected);
+    assert_eq!(query_numbers(&database, blocks).await, [2048, 4096, 4700]);
+    assert_eq!(search_all(&database).await, expected);
     // One block overlaps another.
     for change in [
         "CREATE TABLE kept AS SELECT * FROM audit_blocks WHERE last_row = 4096",
@@ -102,53 +103,53 @@ async fn a_search_finds_the_same_with_and_without_blocks() {
         "DELETE FROM audit_blocks",
     ] {
         database.run(change, &[]).await.expect("changed");
-        assert_eq!(all_found(&database).await, expected, "{change}");
+        assert_eq!(search_all(&database).await, expected, "{change}");
     }
 }
 
 #[tokio::test]
-async fn blocks_are_filled_in_where_there_are_none() {
+async fn missing_blocks_are_filled_in() {
     let database = log_of(ROWS).await;
     database.run("DELETE FROM audit_events WHERE rowid < 500 OR rowid = 2000", &[]).await.expect("deleted");
-    let expected = all_found(&database).await;
+    let expected = search_all(&database).await;
     fill(&database, 3000).await.expect("filled");
     database.run("DELETE FROM audit_blocks WHERE last_row = 2547", &[]).await.expect("deleted");
     fill(&database, ROWS).await.expect("filled");
     let blocks = "SELECT last_row FROM audit_blocks WHERE kind = 0 ORDER BY last_row";
-    assert_eq!(rows(&database, blocks).await, [2547, 3000, 5000]);
-    assert_eq!(all_found(&database).await, expected);
-    // Everything has a block, so that nothing is left to do.
+    assert_eq!(query_numbers(&database, blocks).await, [2547, 3000, 5000]);
+    assert_eq!(search_all(&database).await, expected);
+    // All rows are in blocks, so nothing is filled in.
     fill(&database, ROWS).await.expect("filled");
-    assert_eq!(rows(&database, blocks).await.len(), 3);
+    assert_eq!(query_numbers(&database, blocks).await.len(), 3);
 }
 
-/// The table has no explicit key of integers, so the manual of SQLite lets VACUUM number its rows anew.
+/// SQLite's documentation allows VACUUM to change rowids, because the table has no INTEGER PRIMARY KEY.
 #[tokio::test]
-async fn vacuum_keeps_the_numbers_of_rows() {
+async fn vacuum_keeps_rowids() {
     let database = log_of(ROWS).await;
     fill(&database, ROWS).await.expect("filled");
     database.run("DELETE FROM audit_events WHERE rowid < 100 OR rowid = 2000", &[]).await.expect("deleted");
-    let expected = all_found(&database).await;
+    let expected = search_all(&database).await;
     database.run("VACUUM", &[]).await.expect("vacuumed");
-    assert_eq!(rows(&database, "SELECT min(rowid) FROM audit_events").await, [100]);
-    assert_eq!(rows(&database, "SELECT max(rowid) FROM audit_events").await, [ROWS]);
-    assert_eq!(all_found(&database).await, expected);
+    assert_eq!(query_numbers(&database, "SELECT min(rowid) FROM audit_events").await, [100]);
+    assert_eq!(query_numbers(&database, "SELECT max(rowid) FROM audit_events").await, [ROWS]);
+    assert_eq!(search_all(&database).await, expected);
 }
 
 #[tokio::test]
-async fn numbers_of_deleted_newest_rows_are_used_again_and_found() {
+async fn events_with_reused_rowids_are_found() {
     const NEW: &str = "INSERT INTO audit_events (chain, seq, prev_hash, hash, time, type, outcome, ticket_id, event) \
          SELECT 'd', seq, '', '', time, type, outcome, 'new-' || seq, '{}' FROM audit_events WHERE seq <= 500";
     let database = log_of(3000).await;
     fill(&database, 3000).await.expect("filled");
     let count = "SELECT count(*) FROM audit_blocks";
-    assert_eq!(rows(&database, count).await, [12]);
+    assert_eq!(query_numbers(&database, count).await, [12]);
     database.run("DELETE FROM audit_events WHERE rowid < 900", &[]).await.expect("deleted");
-    assert_eq!(rows(&database, count).await, [12], "the oldest rows went");
+    assert_eq!(query_numbers(&database, count).await, [12], "only the oldest rows were deleted");
     database.run("DELETE FROM audit_events WHERE rowid > 2900", &[]).await.expect("deleted");
-    assert_eq!(rows(&database, count).await, [6]);
+    assert_eq!(query_numbers(&database, count).await, [6]);
     database.run("DELETE FROM audit_events WHERE rowid > 950", &[]).await.expect("deleted");
-    assert_eq!(rows(&database, count).await, [0]);
+    assert_eq!(query_numbers(&database, count).await, [0]);
     database.run("UPDATE audit_events SET seq = seq - 899", &[]).await.expect("numbered");
     database.run(NEW, &[]).await.expect("written");
     let filter = Filter { ticket_id: Some("new-7".into()), ..Filter::default() };
@@ -156,7 +157,7 @@ async fn numbers_of_deleted_newest_rows_are_used_again_and_found() {
 }
 
 #[tokio::test]
-async fn a_full_block_is_stored_and_rows_of_others_are_filled_in() {
+async fn the_writer_stores_full_blocks_and_fills_in_earlier_rows() {
     let database = log_of(100).await;
     let mut writer = BlockWriter::start(database.clone()).await.expect("read");
     let value = |row: i64| (row % 5 > 0).then(|| format!("repo-{row}"));
@@ -167,15 +168,15 @@ async fn a_full_block_is_stored_and_rows_of_others_are_filled_in() {
         writer.store_if_full().await;
     }
     let blocks = "SELECT first_row FROM audit_blocks WHERE kind = 3 ORDER BY last_row";
-    assert_eq!(rows(&database, blocks).await, [101]);
+    assert_eq!(query_numbers(&database, blocks).await, [101]);
     let sizes = "SELECT last_row FROM audit_blocks WHERE octet_length(hashes) = 2 * 2900";
-    assert_eq!(rows(&database, sizes).await, [3000; 6]);
+    assert_eq!(query_numbers(&database, sizes).await, [3000; 6]);
     // The writer has filled in the first hundred rows after a second.
     for _ in 0..500 {
-        if rows(&database, blocks).await.len() == 2 {
+        if query_numbers(&database, blocks).await.len() == 2 {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    assert_eq!(rows(&database, blocks).await, [1, 101]);
+    assert_eq!(query_numbers(&database, blocks).await, [1, 101]);
 }

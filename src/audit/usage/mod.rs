@@ -1,14 +1,13 @@
-//! When policies matched and secrets were read, kept beyond the retention of the events that say so.
+//! The times at which policies last matched and secrets were last read, kept longer than the events.
 //!
-//! The table `policy_usage` is filled from the log in the background, so that no request pays for it. It holds times of last use
-//! only: counting an event twice changes nothing. So replicas need not take turns, and events that become visible late, or while a
-//! replica was away, are counted like the others.
+//! The table `policy_usage` is filled from the log in the background, not by requests. It holds only times of last use, so adding
+//! an event twice changes nothing. Therefore replicas need no lock, and an event that becomes visible late is added by a later pass.
 
-mod event;
-mod gone;
+mod deleted_policies;
+mod policy_use;
 mod table;
-mod used;
+mod usage_event;
 
-pub use event::UsageEvent;
-pub use table::{Counted, Usage, UsageError, UsageTimes, UsedBy};
-pub use used::{Use, UseKind};
+pub use policy_use::{PolicyUse, UseKind};
+pub use table::{LastUse, UsageError, UsageProgress, UsageSummary, UsageTable};
+pub use usage_event::UsageEvent;

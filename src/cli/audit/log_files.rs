@@ -1,19 +1,19 @@
 //! Reads the files of `claviger audit verify`: an export of events, and the standard output of a server.
 
-use crate::audit::{Checker, Known, Stored};
+use crate::audit::{ChainChecker, KnownEvents, StoredEvent};
 use crate::cli::command_error::CommandError;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 /// Reads checkpoints, pruning records and events. Other lines are ignored.
-pub fn read_checkpoints(file: &Path) -> Result<Known, CommandError> {
-    let mut known = Known::default();
+pub fn read_checkpoints(file: &Path) -> Result<KnownEvents, CommandError> {
+    let mut known = KnownEvents::default();
     let mut records = 0_u64;
     for_each_line("--checkpoints", file, |line| {
         // A log pipeline may add a prefix to each line.
         let json = line.find('{').map_or("", |start| &line[start..]);
-        records += u64::from(known.read_line(json.trim_end()));
+        records += u64::from(known.add_line(json.trim_end()));
     })?;
     if records == 0 {
         return Err(CommandError::usage(format!(
@@ -25,10 +25,10 @@ pub fn read_checkpoints(file: &Path) -> Result<Known, CommandError> {
 }
 
 /// Passes a line of an export to the checker.
-pub fn check_export_line(checker: &mut Checker<'_>, line: &str) {
-    match Stored::of_line(line) {
-        Some((text, hash)) => checker.see(&Stored { text: &text, hash, columns: None }),
-        None => checker.see_unreadable(),
+pub fn check_export_line(checker: &mut ChainChecker<'_>, line: &str) {
+    match StoredEvent::split_export_line(line) {
+        Some((text, hash)) => checker.check(&StoredEvent { text: &text, hash, columns: None }),
+        None => checker.add_unreadable(),
     }
 }
 

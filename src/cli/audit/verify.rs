@@ -1,7 +1,7 @@
 //! `claviger audit verify`: verifies the hash chains of a server or of an export.
 
 use super::log_files::{check_export_line, for_each_line, read_checkpoints};
-use crate::audit::{Beginning, ChainHasher, Checker, Known, Verified};
+use crate::audit::{ChainChecker, ChainHasher, ChainStart, KnownEvents, VerificationResult};
 use crate::cli::command_error::CommandError;
 use crate::cli::connection::{Connection, with_connection};
 use crate::cli::server::ServerArguments;
@@ -58,11 +58,11 @@ pub fn run(verify: &VerifyArguments) -> Result<(), CommandError> {
     keys.extend(read_keys("--retired-key-file", &verify.retired_key_files)?);
     let hasher = ChainHasher::new(current.as_ref(), &keys);
     let known = known.unwrap_or_default();
-    let pruned = known.clone().into_pruned();
-    let mut checker = Checker::new(Some(&hasher), known);
+    let pruned = known.clone().into_last_pruned();
+    let mut checker = ChainChecker::new(Some(&hasher), known);
     for_each_line("--file", file, |line| check_export_line(&mut checker, line))?;
-    let beginning = if verify.pruned { Beginning::Anywhere } else { Beginning::Known };
-    print_result(&to_wire(checker.finish(beginning, &pruned)))
+    let start = if verify.pruned { ChainStart::Anywhere } else { ChainStart::FirstOrPruned };
+    print_result(&to_wire(checker.finish(start, &pruned)))
 }
 
 fn read_keys(option: &str, files: &[PathBuf]) -> Result<Vec<RootKey>, CommandError> {
@@ -71,22 +71,22 @@ fn read_keys(option: &str, files: &[PathBuf]) -> Result<Vec<RootKey>, CommandErr
 }
 
 /// Has the server verify its chains, and compares its events with the checkpoints, if given.
-async fn verify_on_server(server: &Connection, known: Option<Known>) -> Result<(), CommandError> {
+async fn verify_on_server(server: &Connection, known: Option<KnownEvents>) -> Result<(), CommandError> {
     let verified: AuditVerified = server.get_slow("/v1/audit/verify").await?.json()?;
     let Some(known) = known.filter(|_| verified.ok) else { return print_result(&verified) };
-    let pruned: BTreeMap<_, _> = known.clone().into_pruned();
+    let pruned: BTreeMap<_, _> = known.clone().into_last_pruned();
     // The server has the key, and has verified the hashes. It does not know the checkpoints.
-    let mut checker = Checker::new(None, known);
+    let mut checker = ChainChecker::new(None, known);
     server
         .read_lines("/v1/audit", |line| {
             check_export_line(&mut checker, line);
             Ok(())
         })
         .await?;
-    print_result(&to_wire(checker.finish(Beginning::Anywhere, &pruned)))
+    print_result(&to_wire(checker.finish(ChainStart::Anywhere, &pruned)))
 }
 
-fn to_wire(verified: Verified) -> AuditVerified {
+fn to_wire(verified: VerificationResult) -> AuditVerified {
     AuditVerified {
         ok: verified.first_broken.is_none(),
         events: verified.events,

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-/// The settings of the API.
+/// The settings of the Vault-compatible API.
 #[derive(Debug, Clone)]
 pub struct VaultApi {
-    /// The path segment of the secret engine that clients see.
+    /// The path segment under which clients find the secret engine.
     pub mount: String,
-    /// The upper bound of `lease_duration` in the answer to a login.
+    /// The maximum of `lease_duration` in the response to a login.
     pub max_token_ttl: Duration,
 }

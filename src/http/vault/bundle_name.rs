@@ -1,5 +1,5 @@
-//! `{repo}/{branch}` of a path: exactly two segments, each percent-decoded once and then parsed in the spelling of
-//! path templates.
+//! Parses `{repo}/{branch}` in a path: exactly two segments, each percent-decoded once and then decoded like a name in a path
+//! template.
 
 use crate::broker::Error;
 use crate::model::branch::Branch;
@@ -7,26 +7,26 @@ use crate::model::path_encoding;
 use crate::model::repo::Repo;
 use percent_encoding::percent_decode_str;
 
-/// The correct spelling, for the message about a refused path.
-pub const SPELLING: &str = "a bundle is read at data/{repo}/{branch} of the mount, exactly two segments; in each of them letters, \
+/// The correct format of a path, for the detail of an error.
+pub const PATH_FORMAT: &str = "a bundle is read at data/{repo}/{branch} of the mount, exactly two segments; in each of them letters, \
      digits and . _ - stay, / is written ~ and any other byte = and two upper-case hex digits: apps/site on feature/x is \
      data/apps~site/feature~x";
 
-/// The repo and the branch that a path names.
+/// Parses and validates the repo and the branch.
 ///
 /// # Errors
 /// `invalid_request`, `invalid_repo`, `invalid_branch`.
-pub fn read(names: Option<&str>) -> Result<(String, String), Error> {
-    let (repo, branch) = names.and_then(|names| names.split_once('/')).ok_or(Error::InvalidRequest(SPELLING))?;
-    let repo = segment(repo).ok_or(Error::InvalidRequest(SPELLING))?;
-    let branch = segment(branch).ok_or(Error::InvalidRequest(SPELLING))?;
+pub fn parse(names: Option<&str>) -> Result<(String, String), Error> {
+    let (repo, branch) = names.and_then(|names| names.split_once('/')).ok_or(Error::InvalidRequest(PATH_FORMAT))?;
+    let repo = decode_segment(repo).ok_or(Error::InvalidRequest(PATH_FORMAT))?;
+    let branch = decode_segment(branch).ok_or(Error::InvalidRequest(PATH_FORMAT))?;
     Repo::try_from(repo.as_str())?;
     Branch::try_from(branch.as_str())?;
     Ok((repo, branch))
 }
 
-/// After decoding, a remaining slash and anything encoded twice are not part of the spelling.
-fn segment(raw: &str) -> Option<String> {
+/// Decodes a segment. `None` if it is malformed; so is one with an encoded slash, or encoded twice.
+fn decode_segment(raw: &str) -> Option<String> {
     let mut escapes = raw.split('%');
     escapes.next();
     let is_hex = |escape: &str| escape.len() >= 2 && escape.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
@@ -43,8 +43,8 @@ mod tests {
     use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
     use proptest::prelude::*;
 
-    fn named(path: &str) -> Result<(String, String), Code> {
-        read(Some(path)).map_err(|error| error.code())
+    fn parse_path(path: &str) -> Result<(String, String), Code> {
+        parse(Some(path)).map_err(|error| error.code())
     }
 
     #[test]
@@ -57,16 +57,16 @@ mod tests {
             ("a=20b/caf=C3=A9", "a b", "café"),
             ("-x/=25=32=65", "-x", "%2e"),
         ] {
-            // `=32` and `=65` spell bytes that need no digits.
+            // `=32` and `=65` encode bytes that must not be encoded.
             let expected =
                 if path == "-x/=25=32=65" { Err(Code::InvalidRequest) } else { Ok((repo.into(), branch.into())) };
-            assert_eq!(named(path), expected, "{path}");
+            assert_eq!(parse_path(path), expected, "{path}");
         }
-        assert_eq!(named("-x/=252e"), Ok(("-x".into(), "%2e".into())));
+        assert_eq!(parse_path("-x/=252e"), Ok(("-x".into(), "%2e".into())));
     }
 
     #[test]
-    fn everything_else_is_refused() {
+    fn malformed_and_invalid_names_are_refused() {
         for path in [
             "",
             "/",
@@ -107,9 +107,9 @@ mod tests {
             "site/a%00",
             "site/main;x",
         ] {
-            assert_eq!(named(path), Err(Code::InvalidRequest), "{path}");
+            assert_eq!(parse_path(path), Err(Code::InvalidRequest), "{path}");
         }
-        assert_eq!(read(None).map_err(|error| error.code()), Err(Code::InvalidRequest));
+        assert_eq!(parse(None).map_err(|error| error.code()), Err(Code::InvalidRequest));
         for (path, code) in [
             ("a=3Ab/main", Code::InvalidRepo),
             ("~a/main", Code::InvalidRepo),
@@ -121,25 +121,25 @@ mod tests {
             ("site/a=00", Code::InvalidBranch),
             ("site/x.lock", Code::InvalidBranch),
         ] {
-            assert_eq!(named(path), Err(code), "{path}");
+            assert_eq!(parse_path(path), Err(code), "{path}");
         }
     }
 
     proptest! {
         #[test]
-        fn a_name_that_is_spelled_and_encoded_is_read_back(repo in "[A-Za-z0-9._~@+-]{1,9}(/[a-z@+~]{1,9}){0,2}", branch in "\\PC{1,20}") {
+        fn encoded_names_are_decoded(repo in "[A-Za-z0-9._~@+-]{1,9}(/[a-z@+~]{1,9}){0,2}", branch in "\\PC{1,20}") {
             prop_assume!(Repo::try_from(repo.as_str()).is_ok() && Branch::try_from(branch.as_str()).is_ok());
             let [mut first, mut second] = [String::new(), String::new()];
             path_encoding::append(&mut first, &repo).unwrap();
             path_encoding::append(&mut second, &branch).unwrap();
-            prop_assert_eq!(named(&format!("{first}/{second}")), Ok((repo.clone(), branch.clone())));
+            prop_assert_eq!(parse_path(&format!("{first}/{second}")), Ok((repo.clone(), branch.clone())));
             let encoded = [first, second].map(|text| utf8_percent_encode(&text, NON_ALPHANUMERIC).to_string());
-            prop_assert_eq!(named(&encoded.join("/")), Ok((repo, branch)));
+            prop_assert_eq!(parse_path(&encoded.join("/")), Ok((repo, branch)));
         }
 
         #[test]
-        fn no_other_text_than_the_spelling_is_read(path in "[a-z~=%./0-9A-F]{0,16}") {
-            if let Ok((repo, branch)) = named(&path) {
+        fn only_the_canonical_encoding_is_accepted(path in "[a-z~=%./0-9A-F]{0,16}") {
+            if let Ok((repo, branch)) = parse_path(&path) {
                 let mut text = String::new();
                 path_encoding::append(&mut text, &repo).unwrap();
                 text.push('/');

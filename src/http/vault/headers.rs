@@ -1,4 +1,4 @@
-//! The headers of Vault's clients: the token, and headers that are refused because ignoring them would be unsafe.
+//! The headers of Vault's clients: the token, and unsupported headers that would be unsafe to ignore.
 
 use super::refusal::{Refusal, invalid};
 use crate::http::bearer;
@@ -10,12 +10,12 @@ const TOKEN: &str = "x-vault-token";
 const NAMESPACE: &str = "x-vault-namespace";
 const WRAP_TTL: &str = "x-vault-wrap-ttl";
 
-/// Refuses headers that would change the meaning of a request.
+/// Refuses unsupported headers that change the meaning of a request. If response wrapping were ignored, a client would print the
+/// plain secret; if a namespace were ignored, a client would get another secret than it expects.
 ///
 /// # Errors
-/// `400`: a client that asks for response wrapping would print the plain secret, and a client in a namespace
-/// expects another secret.
-pub fn check(headers: &HeaderMap) -> Result<(), Refusal> {
+/// `invalid_request`.
+pub fn refuse_unsupported(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.contains_key(WRAP_TTL) {
         return Err(invalid("response wrapping is not supported"));
     }
@@ -26,7 +26,7 @@ pub fn check(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The token: from one `X-Vault-Token`, else from `Authorization`, as in Vault.
+/// The token from `X-Vault-Token` or, without that header, from `Authorization`, as in Vault. `None` if there is none, or several.
 pub fn token(headers: &HeaderMap) -> Option<SecretValue> {
     let mut values = headers.get_all(TOKEN).iter().filter(|value| !value.is_empty());
     match (values.next(), values.next()) {
@@ -55,7 +55,7 @@ mod tests {
         for good in
             [&[][..], &[(NAMESPACE, "")], &[(NAMESPACE, "root")], &[(NAMESPACE, "/")], &[("x-vault-request", "true")]]
         {
-            assert!(check(&headers(good)).is_ok(), "{good:?}");
+            assert!(refuse_unsupported(&headers(good)).is_ok(), "{good:?}");
         }
         for bad in [
             &[(WRAP_TTL, "60s")][..],
@@ -65,12 +65,12 @@ mod tests {
             &[(NAMESPACE, "Root")],
             &[(NAMESPACE, ""), (NAMESPACE, "team")],
         ] {
-            assert!(check(&headers(bad)).is_err(), "{bad:?}");
+            assert!(refuse_unsupported(&headers(bad)).is_err(), "{bad:?}");
         }
     }
 
     #[test]
-    fn one_token_is_taken_and_vaults_header_comes_first() {
+    fn x_vault_token_takes_precedence_over_authorization() {
         let is = |all: &[(&'static str, &str)], expected: Option<&str>| {
             let found = token(&headers(all));
             found == expected.map(|text| SecretValue::new(text.to_owned()))

@@ -1,8 +1,8 @@
-//! `POST` and `PUT /v1/auth/{mount}/login`: reviews the caller's own token and returns it as the client token.
+//! `POST` and `PUT /v1/auth/{mount}/login`: authenticates the caller's token and returns the same token as the client token.
 
-use super::answer::json;
-use super::call::Call;
 use super::refusal::{Refusal, invalid};
+use super::responses::json;
+use super::vault_request::VaultRequest;
 use crate::http::body;
 use crate::http::percent;
 use crate::model::secret::SecretValue;
@@ -12,9 +12,9 @@ use crate::wire::vault::{VaultAnswer, VaultAuth, VaultLoggedIn, VaultLogin, Vaul
 use axum::body::Body;
 use axum::response::Response;
 
-const NAME_THE_MOUNT: &str = "name the mount of the auth method: auth/{mount}/login, any name but token";
+const INVALID_MOUNT: &str = "the path must be auth/{mount}/login; the mount may have any name but token";
 
-/// Reviews the caller's own token, and answers it as the client token. Nothing is stored: the token ends by its own time.
+/// Authenticates the caller's own token and returns it as the client token. Nothing is stored: the token keeps its own expiry.
 #[utoipa::path(
     method(post, put),
     path = "/v1/auth/{mount}/login",
@@ -25,14 +25,14 @@ const NAME_THE_MOUNT: &str = "name the mount of the auth method: auth/{mount}/lo
     request_body(content((VaultLogin = "application/json"))),
     responses((status = 200, description = "The login", body = inline(VaultLoggedIn)))
 )]
-pub(super) async fn answer(call: Call<'_>, mount: &str, body: Body) -> Result<Response, Refusal> {
-    check(mount)?;
-    let bytes = body::read(call.edge, &call.parts.headers, body).await?;
-    let VaultLogin { jwt, role } = parse(&bytes)?;
-    // A login without a token is refused like a read without one.
+pub(super) async fn log_in(request: VaultRequest<'_>, mount: &str, body: Body) -> Result<Response, Refusal> {
+    check_mount(mount)?;
+    let bytes = body::read(request.edge, &request.parts.headers, body).await?;
+    let VaultLogin { jwt, role } = parse_body(&bytes)?;
+    // Without a token, the login is refused like any request without a token.
     let jwt = jwt.unwrap_or_default();
-    let token = (!jwt.trim().is_empty()).then(|| trimmed(jwt));
-    let session = call.edge.broker.log_in(token.as_ref(), &call.context).await?;
+    let token = (!jwt.trim().is_empty()).then(|| trim_token(jwt));
+    let session = request.edge.broker.log_in(token.as_ref(), &request.context).await?;
     let token = token.ok_or(Code::Unauthenticated)?;
     #[expect(clippy::disallowed_methods, reason = "the token goes back to its bearer")]
     let auth = VaultAuth {
@@ -41,7 +41,7 @@ pub(super) async fn answer(call: Call<'_>, mount: &str, body: Body) -> Result<Re
         policies: ["default"],
         token_policies: ["default"],
         metadata: VaultRole { role: role.unwrap_or_default() },
-        lease_duration: session.life.left.min(call.api.max_token_ttl.as_secs()),
+        lease_duration: session.life.left.min(request.api.max_token_ttl.as_secs()),
         renewable: false,
         entity_id: "",
         token_type: "batch",
@@ -49,21 +49,21 @@ pub(super) async fn answer(call: Call<'_>, mount: &str, body: Body) -> Result<Re
         mfa_requirement: (),
         num_uses: 0,
     };
-    let answer = VaultAnswer::<VaultNoData>::with_auth(call.request_id(), auth);
-    Ok(json(inert_json::to_string(&answer).map_err(|_| Code::Internal)?))
+    let body = VaultAnswer::<VaultNoData>::with_auth(request.request_id(), auth);
+    Ok(json(inert_json::to_string(&body).map_err(|_| Code::Internal)?))
 }
 
-/// One segment or more. [`super::target`] has already refused the mount of tokens.
-fn check(mount: &str) -> Result<(), Refusal> {
+/// Checks that the mount has only valid segments. [`super::target`] has refused the mount `token` before.
+fn check_mount(mount: &str) -> Result<(), Refusal> {
     let mut segments = mount.split('/').map(percent::decode);
     let is_name =
         |name: &str| !matches!(name, "" | "." | "..") && !name.contains('/') && !name.contains(char::is_control);
-    if segments.all(|segment| segment.is_ok_and(|name| is_name(&name))) { Ok(()) } else { Err(invalid(NAME_THE_MOUNT)) }
+    if segments.all(|segment| segment.is_ok_and(|name| is_name(&name))) { Ok(()) } else { Err(invalid(INVALID_MOUNT)) }
 }
 
-/// Parses JSON for any `Content-Type`: clients send none, or that of a form. Serde's message could quote the
-/// token.
-fn parse(bytes: &[u8]) -> Result<VaultLogin, Refusal> {
+/// Parses the body as JSON for any `Content-Type`, because clients send none or that of a form. The error is a fixed text,
+/// because Serde's message could quote the token.
+fn parse_body(bytes: &[u8]) -> Result<VaultLogin, Refusal> {
     const NOT_AN_OBJECT: &str = "the body must be one JSON object with jwt and role, both strings";
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(invalid(NOT_AN_OBJECT));
@@ -71,7 +71,8 @@ fn parse(bytes: &[u8]) -> Result<VaultLogin, Refusal> {
     serde_json::from_slice(bytes).map_err(|_| invalid(NOT_AN_OBJECT))
 }
 
-fn trimmed(jwt: String) -> SecretValue {
+/// Removes whitespace around a token, and overwrites the original.
+fn trim_token(jwt: String) -> SecretValue {
     if jwt.trim().len() == jwt.len() {
         return SecretValue::new(jwt);
     }
@@ -85,21 +86,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mount_is_one_segment_or_more_none_of_them_dots() {
+    fn a_mount_has_only_valid_segments() {
         for good in ["kubernetes", "jwt", "a/b", "my%20mount", "x.y", "tokens", "a/token", "a%25b"] {
-            assert!(check(good).is_ok(), "{good}");
+            assert!(check_mount(good).is_ok(), "{good}");
         }
         for bad in ["", "/", "a/", "/a", "a//b", ".", "..", "a/../b", "%2e%2e", "a%2Fb", "a%", "%zz", "a%00", "%ff"] {
-            assert!(check(bad).is_err(), "{bad}");
+            assert!(check_mount(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
-    fn a_body_is_one_object_whatever_else_is_in_it() {
-        let read = |body: &str| parse(body.as_bytes()).ok().map(|login| (login.jwt, login.role));
-        assert_eq!(read(r#"{"jwt":"a","role":"b","x":[{}],"nonce":1}"#), Some((Some("a".into()), Some("b".into()))));
-        assert_eq!(read(r#" {"jwt":"a","role":null}"#), Some((Some("a".into()), None)));
-        assert_eq!(read("{}"), Some((None, None)));
+    fn a_body_is_one_object_with_any_other_members() {
+        let parse = |body: &str| parse_body(body.as_bytes()).ok().map(|login| (login.jwt, login.role));
+        assert_eq!(parse(r#"{"jwt":"a","role":"b","x":[{}],"nonce":1}"#), Some((Some("a".into()), Some("b".into()))));
+        assert_eq!(parse(r#" {"jwt":"a","role":null}"#), Some((Some("a".into()), None)));
+        assert_eq!(parse("{}"), Some((None, None)));
         let deep = format!(r#"{{"x":{}"#, "[".repeat(10_000));
         for bad in [
             "",
@@ -114,15 +115,15 @@ mod tests {
             "jwt=a&role=b",
             deep.as_str(),
         ] {
-            assert_eq!(read(bad), None, "{bad:.40}");
+            assert_eq!(parse(bad), None, "{bad:.40}");
         }
     }
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "no secret is tested")]
-    fn whitespace_around_a_token_is_cut() {
+    fn whitespace_around_a_token_is_removed() {
         for text in ["a.b", " a.b\r\n", "a.b\n"] {
-            assert_eq!(trimmed(text.to_owned()).expose_secret(), "a.b");
+            assert_eq!(trim_token(text.to_owned()).expose_secret(), "a.b");
         }
     }
 }

@@ -1,24 +1,23 @@
-//! The Vault-compatible API: translates requests of Vault's clients into verbs of the broker, and the answers into
-//! Vault's form.
+//! The Vault-compatible API: translates requests of Vault's clients into verbs of the broker, and the results into Vault's
+//! responses.
 //!
-//! It only translates: policies, caches, limits and audit are those of the native API. Paths are parsed from the
-//! raw request target (`target`), errors are translated by one table (`refusal`).
+//! Policies, caches, limits and audit are those of the native API. `target` parses the raw path, `refusal` translates errors.
 
-mod answer;
 pub mod api;
 mod bundle_name;
-mod call;
 mod headers;
 mod login;
 pub mod openapi;
 mod read;
 mod refusal;
+mod responses;
 mod system;
 mod target;
 mod token;
+mod vault_request;
 
-use super::answer::not_found;
 use super::edge::Edge;
+use super::responses::not_found;
 use crate::broker::Context;
 use crate::metrics::Metrics;
 use api::VaultApi;
@@ -27,17 +26,17 @@ use axum::body::Body;
 use axum::extract::{Extension, MatchedPath, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use call::Call;
 use http::Method;
 use refusal::Refusal;
 use target::Target;
+use vault_request::VaultRequest;
 
 pub use refusal::into_vault_error;
 
-/// All paths below `/v1/` that are not part of the native API. The wildcard does not match `/v1/` itself.
-const ROUTES: [&str; 2] = ["/v1/{*path}", "/v1/"];
+/// Matches all paths below `/v1/` that are not routes of the native API. The wildcard does not match `/v1/` itself.
+const FALLBACK_ROUTES: [&str; 2] = ["/v1/{*path}", "/v1/"];
 
-/// The router of this API, merged with the native one; without routes if the API is disabled.
+/// The router of this API, to be merged with the native one. Without routes if the API is disabled.
 pub fn router(metrics: &Metrics, api: Option<&VaultApi>) -> Router<Edge> {
     if api.is_none() {
         return Router::new();
@@ -45,62 +44,62 @@ pub fn router(metrics: &Metrics, api: Option<&VaultApi>) -> Router<Edge> {
     for (route, method) in target::SERVED {
         metrics.init_route(route, method);
     }
-    ROUTES.into_iter().fold(Router::new(), |router, route| router.route(route, any(handle)))
+    FALLBACK_ROUTES.into_iter().fold(Router::new(), |router, route| router.route(route, any(handle)))
 }
 
-/// The template of a request's path; `None` if the request is not to this API.
+/// The template of a request's path. `None` if the request is not for this API.
 pub fn route(api: Option<&VaultApi>, matched: Option<&MatchedPath>, path: &str) -> Option<&'static str> {
     let api = api.filter(|_| matched.is_some_and(is_fallback))?;
-    Target::of(path, &api.mount).map(Target::template)
+    Target::parse(path, &api.mount).map(Target::template)
 }
 
-/// Whether the route is this API's fallback route, which has no template of its own.
+/// Whether the matched route is a fallback route, which is no template of a path.
 pub fn is_fallback(matched: &MatchedPath) -> bool {
-    ROUTES.contains(&matched.as_str())
+    FALLBACK_ROUTES.contains(&matched.as_str())
 }
 
 async fn handle(State(edge): State<Edge>, Extension(context): Extension<Context>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let target = edge.vault.as_deref().and_then(|api| Some((api, Target::of(parts.uri.path(), &api.mount)?)));
+    let target = edge.vault.as_deref().and_then(|api| Some((api, Target::parse(parts.uri.path(), &api.mount)?)));
     let Some((api, target)) = target else { return not_found().await.into_response() };
-    let call = Call { edge: &edge, api, context, parts: &parts };
-    answer(call, target, body).await.unwrap_or_else(IntoResponse::into_response)
+    let request = VaultRequest { edge: &edge, api, context, parts: &parts };
+    dispatch(request, target, body).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn answer(call: Call<'_>, target: Target<'_>, body: Body) -> Result<Response, Refusal> {
-    headers::check(&call.parts.headers)?;
+async fn dispatch(request: VaultRequest<'_>, target: Target<'_>, body: Body) -> Result<Response, Refusal> {
+    headers::refuse_unsupported(&request.parts.headers)?;
     match target {
         Target::Login { mount } => {
-            call.only(&[Method::POST, Method::PUT], "POST, PUT")?;
-            login::answer(call, mount, body).await
+            request.require_method(&[Method::POST, Method::PUT], "POST, PUT")?;
+            login::log_in(request, mount, body).await
         }
-        Target::Data { names } => read::answer(call, names).await,
+        Target::Data { names } => read::read_bundle(request, names).await,
         Target::Mount => {
-            call.only(&[Method::GET], "GET")?;
-            system::mount(call).await
+            request.require_method(&[Method::GET], "GET")?;
+            system::mount(request).await
         }
         Target::LookupSelf => {
-            call.only(&[Method::GET], "GET")?;
-            token::look_up(call).await
+            request.require_method(&[Method::GET], "GET")?;
+            token::look_up(request).await
         }
         Target::RevokeSelf => {
-            call.only(&[Method::POST, Method::PUT], "POST, PUT")?;
-            token::revoke(call).await
+            request.require_method(&[Method::POST, Method::PUT], "POST, PUT")?;
+            token::revoke(request).await
         }
         Target::RenewSelf => {
-            call.only(&[Method::POST, Method::PUT], "POST, PUT")?;
-            token::renew(call).await
+            request.require_method(&[Method::POST, Method::PUT], "POST, PUT")?;
+            token::renew(request).await
         }
         Target::Health => {
-            call.only(&[Method::GET, Method::HEAD], "GET, HEAD")?;
-            system::health(&call)
+            request.require_method(&[Method::GET, Method::HEAD], "GET, HEAD")?;
+            system::health(&request)
         }
         Target::SealStatus => {
-            call.only(&[Method::GET], "GET")?;
+            request.require_method(&[Method::GET], "GET")?;
             system::seal_status()
         }
-        Target::OtherOfMount => Err(refusal::denied(refusal::READ_ONLY)),
-        Target::Unversioned => Err(refusal::denied(refusal::VERSION_2)),
+        Target::OtherKvPath => Err(refusal::denied(refusal::READ_ONLY)),
+        Target::KvVersion1 => Err(refusal::denied(refusal::VERSION_2)),
         Target::Other => Err(refusal::denied(refusal::NOT_SERVED)),
     }
 }

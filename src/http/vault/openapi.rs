@@ -1,4 +1,4 @@
-//! The Vault-compatible API in the contract, under its own tag.
+//! The operations of the Vault-compatible API in the OpenAPI document, under their own tag.
 
 use super::{login, read, system, token};
 use crate::wire::vault::{VaultErrors, VaultMount, VaultNoData, VaultSecret, VaultToken};
@@ -16,8 +16,8 @@ const SCHEME: &str = "vaultToken";
         description = "For Vault's clients: a read-only part of Vault's API. Errors are `{\"errors\":[...]}`. Paths show the default of `vaultApi.mount`"
     )),
     paths(
-        login::answer,
-        read::answer,
+        login::log_in,
+        read::read_bundle,
         token::look_up,
         token::revoke,
         token::renew,
@@ -30,7 +30,7 @@ const SCHEME: &str = "vaultToken";
 )]
 struct Api;
 
-/// Every error that any of the operations may have.
+/// The statuses and descriptions of all errors.
 const ERRORS: [(&str, &str); 12] = [
     ("400", "A plain sentence"),
     ("403", "The token is missing or not valid, or the request is not allowed"),
@@ -42,28 +42,29 @@ const ERRORS: [(&str, &str); 12] = [
     ("429", "Too many requests"),
     ("500", "An internal error occurred"),
     ("502", "A store is misconfigured, denies access, or lacks a required key"),
-    ("503", "Part of what is needed is unavailable"),
+    ("503", "A store, the database or another dependency is unavailable"),
     ("505", "Only HTTP/1.1 is supported"),
 ];
 
 /// Adds the operations to the contract of the native API.
 pub fn add(document: &mut Document) {
-    let mut ours = Api::openapi();
-    for item in ours.paths.paths.values_mut() {
-        of_item(item);
+    let mut vault_document = Api::openapi();
+    for item in vault_document.paths.paths.values_mut() {
+        complete_item(item);
     }
-    document.merge(ours);
+    document.merge(vault_document);
     let scheme = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-Vault-Token")));
     document.components.get_or_insert_default().security_schemes.insert(SCHEME.into(), scheme.into());
 }
 
-fn of_item(item: &mut PathItem) {
+/// Makes the operation IDs of a path unique, and adds security schemes and errors.
+fn complete_item(item: &mut PathItem) {
     for (method, operation) in
         [("", &mut item.get), ("", &mut item.post), ("ByPut", &mut item.put), ("ByHead", &mut item.head)]
     {
         let Some(operation) = operation else { continue };
         operation.operation_id = operation.operation_id.take().map(|id| id + method);
-        // Vault's clients send the first; the native API's is accepted too.
+        // Vault's clients send `X-Vault-Token`; a bearer token is accepted, too.
         let scheme = |name: &str| SecurityRequirement::new::<_, [&str; 0], &str>(name, []);
         operation.security.get_or_insert_with(|| vec![scheme(SCHEME), scheme("bearer")]);
         add_errors(operation);
@@ -71,9 +72,9 @@ fn of_item(item: &mut PathItem) {
 }
 
 fn add_errors(operation: &mut Operation) {
-    for (status, told) in ERRORS {
+    for (status, description) in ERRORS {
         let errors = Content::new(Some(Ref::from_schema_name("VaultErrors")));
-        let response = ResponseBuilder::new().description(told).content("application/json", errors).build();
+        let response = ResponseBuilder::new().description(description).content("application/json", errors).build();
         operation.responses.responses.insert(status.into(), response.into());
     }
 }

@@ -1,10 +1,10 @@
-//! `GET /v1/claviger/data/{repo}/{branch}`: a bundle as a secret of KV version 2.
+//! `GET /v1/claviger/data/{repo}/{branch}`: returns a bundle as a secret of KV version 2.
 
-use super::answer::json;
 use super::bundle_name;
-use super::call::Call;
 use super::headers;
 use super::refusal::{self, Refusal};
+use super::responses::json;
+use super::vault_request::VaultRequest;
 use crate::broker::{Delivered, DeliveryMode, Error, IssueRequest, version_number};
 use crate::model::format::Format;
 use crate::wire::problem::Code;
@@ -18,8 +18,8 @@ use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-/// Maximum size of the envelope in bytes.
-const ENVELOPE: usize = 512;
+/// Maximum size of the response body without the bundle, in bytes.
+const MAX_ENVELOPE_BYTES: usize = 512;
 
 /// Delivers a bundle directly, if the policies' `delivery` lists `direct`.
 #[utoipa::path(
@@ -34,35 +34,36 @@ const ENVELOPE: usize = 512;
     ),
     responses((status = 200, description = "The bundle", body = inline(VaultRead)))
 )]
-pub(super) async fn answer(call: Call<'_>, names: Option<&str>) -> Result<Response, Refusal> {
-    let query = call.parts.uri.query().unwrap_or_default();
-    match call.parts.method {
+pub(super) async fn read_bundle(request: VaultRequest<'_>, names: Option<&str>) -> Result<Response, Refusal> {
+    let query = request.parts.uri.query().unwrap_or_default();
+    match request.parts.method {
         Method::GET if !is_list(query) => {}
         Method::HEAD => return Err(refusal::method_not_allowed("GET")),
         _ => return Err(refusal::denied(refusal::READ_ONLY)),
     }
-    let bearer = headers::token(&call.parts.headers);
-    let broker = &call.edge.broker;
-    let caller = broker.authenticate(bearer.as_ref(), &call.context).await?;
-    let wanted = bundle_name::read(names).and_then(|names| Ok((names, version(query)?)));
-    let ((repo, branch), version) = match wanted {
-        Ok(wanted) => wanted,
+    let bearer = headers::token(&request.parts.headers);
+    let broker = &request.edge.broker;
+    let caller = broker.authenticate(bearer.as_ref(), &request.context).await?;
+    let parsed = bundle_name::parse(names).and_then(|names| Ok((names, parse_version(query)?)));
+    let ((repo, branch), version) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
-            return Err(broker.refuse_unreadable(caller, &call.context, DeliveryMode::Direct, error).await.into());
+            return Err(broker.refuse_unreadable(caller, &request.context, DeliveryMode::Direct, error).await.into());
         }
     };
-    let request = TicketRequest { repo: Some(repo), branch: Some(branch), ..TicketRequest::default() };
-    let request_id = call.request_id();
-    let issue_request = IssueRequest { caller, body: request, context: call.context, sizes: false };
+    let request_id = request.request_id();
+    let ticket_request = TicketRequest { repo: Some(repo), branch: Some(branch), ..TicketRequest::default() };
+    let issue_request = IssueRequest { caller, body: ticket_request, context: request.context, sizes: false };
     let delivered = broker.deliver(&issue_request, &Format::Json.into(), version).await?;
     if delivered.is_empty {
         return Ok(refusal::no_secrets());
     }
-    secret(request_id, &delivered, broker.now()).ok_or_else(|| Code::Internal.into())
+    secret_response(request_id, &delivered, broker.now()).ok_or_else(|| Code::Internal.into())
 }
 
-/// The bundle in its envelope. The buffer never grows, so no copy of it is left behind.
-fn secret(request_id: String, delivered: &Delivered, now: Timestamp) -> Option<Response> {
+/// The response with the bundle. The buffer has its final capacity from the start, so that no reallocation leaves a copy in memory.
+/// `None` if the response cannot be built, a programming error.
+fn secret_response(request_id: String, delivered: &Delivered, now: Timestamp) -> Option<Response> {
     let bytes = &delivered.rendered.bytes;
     let data: &RawValue = serde_json::from_slice(bytes).ok()?;
     let metadata = VaultMetadata {
@@ -72,7 +73,7 @@ fn secret(request_id: String, delivered: &Delivered, now: Timestamp) -> Option<R
         destroyed: false,
         version: version_number(&delivered.versions),
     };
-    let mut body = Zeroizing::new(Vec::with_capacity(bytes.len() + ENVELOPE));
+    let mut body = Zeroizing::new(Vec::with_capacity(bytes.len() + MAX_ENVELOPE_BYTES));
     serde_json::to_writer(&mut *body, &VaultAnswer::with_data(request_id, VaultSecret { data, metadata })).ok()?;
     let mut response = json(Bytes::from_owner(body));
     response.headers_mut().insert("x-claviger-versions", HeaderValue::from_str(&delivered.versions).ok()?);
@@ -82,28 +83,28 @@ fn secret(request_id: String, delivered: &Delivered, now: Timestamp) -> Option<R
     Some(response)
 }
 
-/// Names and values, not decoded.
+/// The names and values of a query, not decoded.
 fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
-/// Whether the query turns the read into a list. Vault parses the value with Go's `strconv.ParseBool`.
+/// Whether the query requests a list. Vault parses the value of `list` with Go's `strconv.ParseBool`.
 fn is_list(query: &str) -> bool {
     let mut lists = pairs(query).filter(|(name, _)| percent_decode_str(name).eq(b"list".iter().copied()));
     lists.any(|(_, value)| !matches!(value, "" | "0" | "f" | "F" | "false" | "False" | "FALSE"))
 }
 
-/// The requested version. Other parameters are ignored, as in Vault.
-fn version(query: &str) -> Result<Option<u64>, Error> {
-    const NO_NUMBER: Error = Error::InvalidRequest("version must be a number, and stand once");
+/// Parses the requested version. `None` for the current one. Other parameters are ignored, as in Vault.
+fn parse_version(query: &str) -> Result<Option<u64>, Error> {
+    const INVALID_VERSION: Error = Error::InvalidRequest("version must be a number, given at most once");
     let mut versions = pairs(query).filter(|(name, _)| percent_decode_str(name).eq(b"version".iter().copied()));
     let Some((_, value)) = versions.next() else { return Ok(None) };
     if versions.next().is_some() {
-        return Err(NO_NUMBER);
+        return Err(INVALID_VERSION);
     }
-    let value = percent_decode_str(value).decode_utf8().map_err(|_| NO_NUMBER)?;
+    let value = percent_decode_str(value).decode_utf8().map_err(|_| INVALID_VERSION)?;
     if !value.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(NO_NUMBER);
+        return Err(INVALID_VERSION);
     }
     let number = if value.is_empty() { 0 } else { value.parse().unwrap_or(u64::MAX) };
     Ok(Some(number).filter(|number| *number > 0))
@@ -114,9 +115,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_is_a_number_or_none() {
+    fn a_version_is_a_number() {
         for query in ["", "version=", "version", "version=0", "version=00", "x=1", "&", "%76ersion=0"] {
-            assert_eq!(version(query), Ok(None), "{query}");
+            assert_eq!(parse_version(query), Ok(None), "{query}");
         }
         for (query, number) in [
             ("version=7", 7),
@@ -124,7 +125,7 @@ mod tests {
             ("version=%37", 7),
             ("version=99999999999999999999999", u64::MAX),
         ] {
-            assert_eq!(version(query), Ok(Some(number)), "{query}");
+            assert_eq!(parse_version(query), Ok(Some(number)), "{query}");
         }
         for query in [
             "version=x",
@@ -137,12 +138,12 @@ mod tests {
             "version=%ff",
             "version=1e3",
         ] {
-            assert!(version(query).is_err(), "{query}");
+            assert!(parse_version(query).is_err(), "{query}");
         }
     }
 
     #[test]
-    fn a_list_is_told_by_its_parameter() {
+    fn a_list_is_requested_by_its_parameter() {
         assert!(["list=true", "list=1", "version=1&list=true", "%6cist=true"].iter().all(|query| is_list(query)));
         assert!(["", "list=false", "list=F", "list=0", "list=", "lists=true"].iter().all(|query| !is_list(query)));
     }

@@ -1,7 +1,7 @@
-//! The table that translates our errors to Vault's: statuses, and the texts in `{"errors":[...]}`.
+//! Translates the errors of the native API to those of Vault: the status, and the texts in `{"errors":[...]}`.
 
-use super::answer::json;
-use super::bundle_name::SPELLING;
+use super::bundle_name::PATH_FORMAT;
+use super::responses::json;
 use crate::broker;
 use crate::wire::inert_json;
 use crate::wire::problem::Code;
@@ -12,6 +12,7 @@ use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use std::borrow::Cow;
 
+/// Details of refused requests.
 pub const READ_ONLY: &str = "this API is read-only; of the mount only the bundles below data/ are served, by GET";
 pub const VERSION_2: &str = "the mount is KV version 2: bundles are read below data/";
 pub const NOT_SERVED: &str = "Claviger does not serve this path of Vault's API";
@@ -29,19 +30,19 @@ pub fn invalid(detail: &'static str) -> Refusal {
     Refusal { code: Code::InvalidRequest, detail: Some(detail.into()), allow: None }
 }
 
-/// The request is for something that nobody is allowed.
+/// The request is for something that no caller may do.
 pub fn denied(detail: &'static str) -> Refusal {
     Refusal { code: Code::Denied, detail: Some(detail.into()), allow: None }
 }
 
-/// The path supports other methods.
+/// The path supports only the methods in `allow`.
 pub fn method_not_allowed(allow: &'static str) -> Refusal {
     Refusal { code: Code::MethodNotAllowed, detail: None, allow: Some(allow) }
 }
 
-/// The answer to an allowed read that found no secrets.
+/// The response to an allowed read that found no secrets: `404`, as from Vault.
 pub fn no_secrets() -> Response {
-    answer(StatusCode::NOT_FOUND, Vec::new())
+    error_response(StatusCode::NOT_FOUND, Vec::new())
 }
 
 impl From<Code> for Refusal {
@@ -54,7 +55,7 @@ impl From<broker::Error> for Refusal {
     fn from(error: broker::Error) -> Self {
         let code = error.code();
         let detail = error.detail().map(|detail| match code {
-            Code::InvalidRepo | Code::InvalidBranch => format!("{detail}; {SPELLING}"),
+            Code::InvalidRepo | Code::InvalidBranch => format!("{detail}; {PATH_FORMAT}"),
             _ => detail,
         });
         Self { code, detail: detail.map(Into::into), allow: None }
@@ -63,8 +64,8 @@ impl From<broker::Error> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = answer(status(self.code), texts(self.code, self.detail));
-        // For the metrics of errors.
+        let mut response = error_response(status(self.code), error_texts(self.code, self.detail));
+        // The code is read by metrics and spans.
         response.extensions_mut().insert(self.code);
         let headers = response.headers_mut();
         if let Some(seconds) = self.code.retry_after() {
@@ -73,7 +74,7 @@ impl IntoResponse for Refusal {
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
-        // The body is unread.
+        // The body of the request is unread, so the connection cannot be used for another request.
         if matches!(self.code, Code::Draining | Code::PayloadTooLarge | Code::RequestTimeout) {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -81,7 +82,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Translates an answer of the native API's layers into Vault's form.
+/// Translates an error response of the layers, which are those of the native API, into Vault's form.
 pub fn into_vault_error(response: Response) -> Response {
     let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
     let Some(code) = response.extensions().get::<Code>().copied().filter(|_| is_problem) else { return response };
@@ -92,7 +93,7 @@ pub fn into_vault_error(response: Response) -> Response {
     translated
 }
 
-/// Vault's clients do not handle `401` and `422`.
+/// The status of a code in this API. It avoids `401` and `422`, which Vault's clients do not handle.
 fn status(code: Code) -> StatusCode {
     let status = match code {
         Code::Unauthenticated => 403,
@@ -102,8 +103,8 @@ fn status(code: Code) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// A `404` has no text, a `400` has a plain sentence, any other error begins with the error code.
-fn texts(code: Code, detail: Option<Cow<'static, str>>) -> Vec<String> {
+/// A `404` has no text, a `400` has a sentence, and the text of any other status begins with the error code.
+fn error_texts(code: Code, detail: Option<Cow<'static, str>>) -> Vec<String> {
     let sentence = detail.unwrap_or(Cow::Borrowed(code.title()));
     match status(code).as_u16() {
         404 => Vec::new(),
@@ -112,7 +113,7 @@ fn texts(code: Code, detail: Option<Cow<'static, str>>) -> Vec<String> {
     }
 }
 
-fn answer(status: StatusCode, errors: Vec<String>) -> Response {
+fn error_response(status: StatusCode, errors: Vec<String>) -> Response {
     let body = inert_json::to_string(&VaultErrors { errors }).unwrap_or_default() + "\n";
     let mut response = json(Body::from(body));
     *response.status_mut() = status;
@@ -124,9 +125,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_has_a_status_and_texts_of_vaults() {
+    fn every_code_has_a_status_and_texts_as_in_vault() {
         for code in Code::ALL.iter().copied() {
-            let (status, texts) = (status(code).as_u16(), texts(code, None));
+            let (status, texts) = (status(code).as_u16(), error_texts(code, None));
             assert!(!matches!(status, 200..=399 | 401 | 422), "{code:?}");
             match status {
                 404 => assert!(texts.is_empty()),
@@ -134,22 +135,22 @@ mod tests {
                 _ => assert_eq!(texts, [format!("{}: {}", code.as_str(), code.title())]),
             }
         }
-        let told = |code, expected: u16, text: &[&str]| {
+        let assert_translated = |code, expected: u16, texts: &[&str]| {
             assert_eq!(
-                (status(code).as_u16(), texts(code, None)),
-                (expected, text.iter().map(|t| (*t).to_owned()).collect())
+                (status(code).as_u16(), error_texts(code, None)),
+                (expected, texts.iter().map(|t| (*t).to_owned()).collect())
             );
         };
-        told(Code::Unauthenticated, 403, &["unauthenticated: The bearer token is missing or not valid."]);
-        told(Code::Denied, 403, &["denied: The request is not allowed."]);
-        told(Code::SecretNotFound, 404, &[]);
-        told(Code::InvalidRepo, 400, &["The repository name is invalid."]);
-        told(Code::StoreUnavailable, 503, &["store_unavailable: A store is unavailable."]);
-        told(
+        assert_translated(Code::Unauthenticated, 403, &["unauthenticated: The bearer token is missing or not valid."]);
+        assert_translated(Code::Denied, 403, &["denied: The request is not allowed."]);
+        assert_translated(Code::SecretNotFound, 404, &[]);
+        assert_translated(Code::InvalidRepo, 400, &["The repository name is invalid."]);
+        assert_translated(Code::StoreUnavailable, 503, &["store_unavailable: A store is unavailable."]);
+        assert_translated(
             Code::StoreMisconfigured,
             502,
             &["store_misconfigured: The path does not lead to a readable secret engine of the store."],
         );
-        told(Code::RateLimited, 429, &["rate_limited: Too many requests."]);
+        assert_translated(Code::RateLimited, 429, &["rate_limited: Too many requests."]);
     }
 }

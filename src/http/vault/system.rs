@@ -1,9 +1,9 @@
-//! Requests of clients to `sys/`: the mount before a read, health, and seal status.
+//! The paths below `sys/`: the mount, which clients look up before a read, health, and seal status.
 
-use super::answer::json;
-use super::call::Call;
 use super::headers;
 use super::refusal::Refusal;
+use super::responses::json;
+use super::vault_request::VaultRequest;
 use crate::wire::inert_json;
 use crate::wire::problem::Code;
 use crate::wire::vault::{
@@ -13,7 +13,7 @@ use axum::response::Response;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const CLUSTER: &str = "claviger";
-/// Clients expect UUIDs here, but do not compare them; these have the nil namespace (RFC 9562).
+/// Clients expect UUIDs here, but do not compare them.
 const MOUNT_ID: &str = "00000000-0000-0000-0000-000000000001";
 const CLUSTER_ID: &str = "00000000-0000-0000-0000-000000000002";
 
@@ -26,9 +26,9 @@ const CLUSTER_ID: &str = "00000000-0000-0000-0000-000000000002";
     params(("path" = String, Path, description = "The mount, and anything below it", pattern = "^claviger$")),
     responses((status = 200, description = "The mount", body = inline(VaultMounted)))
 )]
-pub(super) async fn mount(call: Call<'_>) -> Result<Response, Refusal> {
-    call.session(headers::token(&call.parts.headers).as_ref()).await?;
-    let mount = &call.api.mount;
+pub(super) async fn mount(request: VaultRequest<'_>) -> Result<Response, Refusal> {
+    request.authenticate(headers::token(&request.parts.headers).as_ref()).await?;
+    let mount = &request.api.mount;
     let data = VaultMount {
         accessor: format!("kv_{mount}"),
         config: VaultMountConfig { default_lease_ttl: 0, force_no_cache: false, max_lease_ttl: 0 },
@@ -45,8 +45,8 @@ pub(super) async fn mount(call: Call<'_>) -> Result<Response, Refusal> {
         kind: "kv",
         uuid: MOUNT_ID,
     };
-    let answer = VaultAnswer::with_data(call.request_id(), data);
-    Ok(json(inert_json::to_string(&answer).map_err(|_| Code::Internal)?))
+    let body = VaultAnswer::with_data(request.request_id(), data);
+    Ok(json(inert_json::to_string(&body).map_err(|_| Code::Internal)?))
 }
 
 /// Returns 200 while requests are served. The query is ignored.
@@ -58,8 +58,8 @@ pub(super) async fn mount(call: Call<'_>) -> Result<Response, Refusal> {
     security(()),
     responses((status = 200, description = "Requests are served", body = VaultHealth))
 )]
-pub(super) fn health(call: &Call<'_>) -> Result<Response, Refusal> {
-    if let Some(code) = call.edge.broker.not_ready_reason() {
+pub(super) fn health(request: &VaultRequest<'_>) -> Result<Response, Refusal> {
+    if let Some(code) = request.edge.broker.not_ready_reason() {
         return Err(code.into());
     }
     let health = VaultHealth {
@@ -69,7 +69,7 @@ pub(super) fn health(call: &Call<'_>) -> Result<Response, Refusal> {
         performance_standby: false,
         replication_performance_mode: "disabled",
         replication_dr_mode: "disabled",
-        server_time_utc: call.edge.broker.now().as_second(),
+        server_time_utc: request.edge.broker.now().as_second(),
         version: VERSION,
         cluster_name: CLUSTER,
         cluster_id: CLUSTER_ID,

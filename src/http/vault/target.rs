@@ -1,8 +1,8 @@
-//! Parses the raw request target. Nothing is normalised: only the names in the path are decoded, once each.
+//! Parses the raw path of a request. It is not normalised; later, the names in it are percent-decoded once.
 
 use percent_encoding::percent_decode_str;
 
-/// The templates of supported paths with their methods; their metrics start at zero.
+/// The templates of the supported paths and their methods, whose metrics start at zero.
 pub const SERVED: [(&str, &str); 12] = [
     (LOGIN, "POST"),
     (LOGIN, "PUT"),
@@ -28,18 +28,18 @@ const HEALTH: &str = "/v1/sys/health";
 const SEAL_STATUS: &str = "/v1/sys/seal-status";
 const OTHER: &str = "/v1/{path}";
 
-/// First segments of the native API's paths. An unknown path below one of them is not found, as elsewhere.
+/// First segments of the paths of the native API. An unknown path below one of them is not part of this API.
 const NATIVE_ROOTS: [&str; 8] =
     ["tickets", "downloads", "secrets", "policies", "leases", "decisions", "audit", "inventory"];
-/// Other paths of KV version 2, beside `data`.
+/// First segments of the paths of KV version 2, except `data`.
 const OTHER_KV_PATHS: [&str; 6] = ["metadata", "delete", "undelete", "destroy", "subkeys", "config"];
 
 /// The target of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target<'a> {
-    /// A login, with its raw segments.
+    /// A login.
     Login {
-        /// The raw text between `auth/` and `/login`.
+        /// The raw path between `auth/` and `/login`.
         mount: &'a str,
     },
     /// Look-up of the caller's own token.
@@ -50,33 +50,33 @@ pub enum Target<'a> {
     RenewSelf,
     /// A bundle.
     Data {
-        /// The raw text after `data/`; `None` if there is none.
+        /// The raw path after `data/`. `None` without the slash.
         names: Option<&'a str>,
     },
     /// Another path of KV version 2.
-    OtherOfMount,
-    /// A path of the mount in the form of KV version 1.
-    Unversioned,
-    /// The look-up of Claviger's mount.
+    OtherKvPath,
+    /// Any other path below the mount, as clients of KV version 1 use.
+    KvVersion1,
+    /// The look-up of the mount.
     Mount,
     /// The health of the server.
     Health,
     /// The seal status.
     SealStatus,
-    /// Any other path of a Vault.
+    /// Any other path of Vault's API.
     Other,
 }
 
 impl<'a> Target<'a> {
     /// Parses a raw path. `None` for a path of the native API, and for a path that is not below `/v1/`.
-    pub fn of(path: &'a str, our_mount: &str) -> Option<Self> {
+    pub fn parse(path: &'a str, our_mount: &str) -> Option<Self> {
         let rest = path.strip_prefix("/v1/")?;
         let (first, below) = rest.split_once('/').map_or((rest, None), |(first, below)| (first, Some(below)));
         if NATIVE_ROOTS.contains(&first) {
             return None;
         }
         Some(match (first, below) {
-            (first, Some(below)) if first == our_mount => Self::of_mount(below),
+            (first, Some(below)) if first == our_mount => Self::parse_below_mount(below),
             ("auth", Some("token/lookup-self")) => Self::LookupSelf,
             ("auth", Some("token/revoke-self")) => Self::RevokeSelf,
             ("auth", Some("token/renew-self")) => Self::RenewSelf,
@@ -94,15 +94,15 @@ impl<'a> Target<'a> {
         })
     }
 
-    fn of_mount(below: &'a str) -> Self {
+    fn parse_below_mount(below: &'a str) -> Self {
         match below.split_once('/').map_or((below, None), |(kind, names)| (kind, Some(names))) {
             ("data", names) => Self::Data { names },
-            (kind, _) if OTHER_KV_PATHS.contains(&kind) => Self::OtherOfMount,
-            _ => Self::Unversioned,
+            (kind, _) if OTHER_KV_PATHS.contains(&kind) => Self::OtherKvPath,
+            _ => Self::KvVersion1,
         }
     }
 
-    /// The template for metrics and traces, which must not contain names chosen by callers.
+    /// The template of the path, for metrics and traces, which must not contain names that callers choose.
     pub const fn template(self) -> &'static str {
         match self {
             Self::Login { .. } => LOGIN,
@@ -113,12 +113,12 @@ impl<'a> Target<'a> {
             Self::Mount => MOUNT,
             Self::Health => HEALTH,
             Self::SealStatus => SEAL_STATUS,
-            Self::OtherOfMount | Self::Unversioned | Self::Other => OTHER,
+            Self::OtherKvPath | Self::KvVersion1 | Self::Other => OTHER,
         }
     }
 }
 
-/// Whether the mount is the one of Vault's own tokens, which has no login.
+/// Whether the mount is `token`, that of Vault's own tokens, which has no login.
 fn is_token_mount(mount: &str) -> bool {
     mount.split('/').next().is_some_and(|first| percent_decode_str(first).eq(b"token".iter().copied()))
 }
@@ -127,12 +127,12 @@ fn is_token_mount(mount: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn of(path: &str) -> Option<Target<'_>> {
-        Target::of(path, "claviger")
+    fn parse(path: &str) -> Option<Target<'_>> {
+        Target::parse(path, "claviger")
     }
 
     #[test]
-    fn each_path_means_one_thing() {
+    fn paths_are_parsed() {
         for (path, target) in [
             ("/v1/auth/kubernetes/login", Target::Login { mount: "kubernetes" }),
             ("/v1/auth/a/b/login", Target::Login { mount: "a/b" }),
@@ -144,17 +144,17 @@ mod tests {
             ("/v1/claviger/data/../x//y/", Target::Data { names: Some("../x//y/") }),
             ("/v1/claviger/data/", Target::Data { names: Some("") }),
             ("/v1/claviger/data", Target::Data { names: None }),
-            ("/v1/claviger/metadata/site/main", Target::OtherOfMount),
-            ("/v1/claviger/config", Target::OtherOfMount),
-            ("/v1/claviger/site/main", Target::Unversioned),
-            ("/v1/claviger/%64ata/site/main", Target::Unversioned),
-            ("/v1/claviger/", Target::Unversioned),
+            ("/v1/claviger/metadata/site/main", Target::OtherKvPath),
+            ("/v1/claviger/config", Target::OtherKvPath),
+            ("/v1/claviger/site/main", Target::KvVersion1),
+            ("/v1/claviger/%64ata/site/main", Target::KvVersion1),
+            ("/v1/claviger/", Target::KvVersion1),
             ("/v1/sys/internal/ui/mounts/claviger", Target::Mount),
             ("/v1/sys/internal/ui/mounts/claviger/site/main", Target::Mount),
             ("/v1/sys/health", Target::Health),
             ("/v1/sys/seal-status", Target::SealStatus),
         ] {
-            assert_eq!(of(path), Some(target), "{path}");
+            assert_eq!(parse(path), Some(target), "{path}");
         }
         for path in [
             "/v1/",
@@ -177,25 +177,28 @@ mod tests {
             "/v1/sys/internal/ui/mounts/claviger2",
             "/v1/sys/internal/ui/mounts/nope/site",
         ] {
-            assert_eq!(of(path), Some(Target::Other), "{path}");
+            assert_eq!(parse(path), Some(Target::Other), "{path}");
         }
         for path in
             ["/v1", "/", "/v2/x", "//v1/claviger/data/site/main", "/v1/tickets/a/b", "/v1/downloads/", "/v1/audit/x"]
         {
-            assert_eq!(of(path), None, "{path}");
+            assert_eq!(parse(path), None, "{path}");
         }
-        assert_eq!(Target::of("/v1/builds/data/site/main", "builds"), Some(Target::Data { names: Some("site/main") }));
-        assert_eq!(Target::of("/v1/claviger/data/site/main", "builds"), Some(Target::Other));
+        assert_eq!(
+            Target::parse("/v1/builds/data/site/main", "builds"),
+            Some(Target::Data { names: Some("site/main") })
+        );
+        assert_eq!(Target::parse("/v1/claviger/data/site/main", "builds"), Some(Target::Other));
     }
 
     #[test]
-    fn no_template_has_a_name_of_a_callers() {
+    fn templates_contain_no_names_of_callers() {
         let templates =
             ["/v1/auth/x1/login", "/v1/claviger/data/x1/x2", "/v1/x1/x2", "/v1/sys/internal/ui/mounts/claviger/x1"];
-        assert!(templates.iter().all(|path| of(path).is_some_and(|target| !target.template().contains("x1"))));
+        assert!(templates.iter().all(|path| parse(path).is_some_and(|target| !target.template().contains("x1"))));
         for (template, _) in SERVED {
             assert!(
-                of(template).is_none_or(|target| target.template() == template || target == Target::Other),
+                parse(template).is_none_or(|target| target.template() == template || target == Target::Other),
                 "{template}"
             );
         }

@@ -1,10 +1,9 @@
-//! `auth/token/lookup-self`, `renew-self`, `revoke-self`: the caller's own token, which Claviger can neither renew
-//! nor revoke.
+//! `auth/token/lookup-self`, `renew-self` and `revoke-self`, for the caller's own token. Claviger can neither renew nor revoke it.
 
-use super::answer::{forbid_caching, json};
-use super::call::Call;
 use super::headers;
 use super::refusal::{Refusal, invalid};
+use super::responses::{forbid_caching, json};
+use super::vault_request::VaultRequest;
 use crate::wire::inert_json;
 use crate::wire::problem::Code;
 use crate::wire::vault::{VaultAnswer, VaultLookup, VaultToken};
@@ -20,9 +19,9 @@ use jiff::Timestamp;
     tag = "vault",
     responses((status = 200, description = "The token", body = inline(VaultLookup)))
 )]
-pub(super) async fn look_up(call: Call<'_>) -> Result<Response, Refusal> {
-    let bearer = headers::token(&call.parts.headers);
-    let session = call.session(bearer.as_ref()).await?;
+pub(super) async fn look_up(request: VaultRequest<'_>) -> Result<Response, Refusal> {
+    let bearer = headers::token(&request.parts.headers);
+    let session = request.authenticate(bearer.as_ref()).await?;
     let bearer = bearer.ok_or(Code::Unauthenticated)?;
     let (caller, life) = (&session.caller, session.life);
     let time = |seconds| Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX).to_string();
@@ -46,11 +45,11 @@ pub(super) async fn look_up(call: Call<'_>) -> Result<Response, Refusal> {
         ttl: life.left,
         kind: "batch",
     };
-    let answer = VaultAnswer::with_data(call.request_id(), token);
-    Ok(json(inert_json::to_string(&answer).map_err(|_| Code::Internal)?))
+    let body = VaultAnswer::with_data(request.request_id(), token);
+    Ok(json(inert_json::to_string(&body).map_err(|_| Code::Internal)?))
 }
 
-/// Does nothing: the token ends by its own time.
+/// Does nothing: Claviger cannot revoke the token, which keeps its own expiry.
 #[utoipa::path(
     method(post, put),
     path = "/v1/auth/token/revoke-self",
@@ -58,14 +57,14 @@ pub(super) async fn look_up(call: Call<'_>) -> Result<Response, Refusal> {
     tag = "vault",
     responses((status = 204, description = "Nothing was done"))
 )]
-pub(super) async fn revoke(call: Call<'_>) -> Result<Response, Refusal> {
-    call.session(headers::token(&call.parts.headers).as_ref()).await?;
+pub(super) async fn revoke(request: VaultRequest<'_>) -> Result<Response, Refusal> {
+    request.authenticate(headers::token(&request.parts.headers).as_ref()).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     forbid_caching(response.headers_mut());
     Ok(response)
 }
 
-/// Always refused: the token ends by its own time.
+/// Always refused: the token keeps its own expiry.
 #[utoipa::path(
     method(post, put),
     path = "/v1/auth/token/renew-self",
@@ -73,7 +72,7 @@ pub(super) async fn revoke(call: Call<'_>) -> Result<Response, Refusal> {
     tag = "vault",
     responses((status = 400, description = "The token cannot be renewed"))
 )]
-pub(super) async fn renew(call: Call<'_>) -> Result<Response, Refusal> {
-    call.session(headers::token(&call.parts.headers).as_ref()).await?;
+pub(super) async fn renew(request: VaultRequest<'_>) -> Result<Response, Refusal> {
+    request.authenticate(headers::token(&request.parts.headers).as_ref()).await?;
     Err(invalid("batch tokens cannot be renewed"))
 }

@@ -1,4 +1,4 @@
-//! Tests of the store in memory only; the contract of all stores is in the integration tests.
+//! Unit tests of the memory store. The integration tests check the contract of both stores.
 
 use super::*;
 use crate::config::database::Url;
@@ -17,30 +17,30 @@ const LIFE: SignedDuration = SignedDuration::from_secs(60);
 /// Two bundles of this size fit into a caller's limit.
 const LARGE: usize = 15 << 20;
 
-/// A store, and a writer that runs steps like the audit log.
-struct Bench {
-    memory: Memory,
+/// A store, and functions that run steps like the audit log.
+struct TestStore {
+    store: MemoryTicketStore,
     database: Database,
     sealer: TicketSealer,
 }
 
-impl Bench {
+impl TestStore {
     async fn new() -> Self {
         let database = Database::open(&Url::SqliteMemory).await.expect("opens");
-        Self { memory: Memory::new(64), database, sealer: TicketSealer::new().expect("random bytes") }
+        Self { store: MemoryTicketStore::new(64), database, sealer: TicketSealer::new_random().expect("random bytes") }
     }
 
-    /// Runs a step; `committed` is the outcome of the event.
-    async fn does(&self, step: Step, committed: bool) -> bool {
-        let could = self.begins(&step).await;
-        if could {
+    /// Runs a step and ends it; `committed` is the outcome of the event. Returns whether the step was accepted.
+    async fn run_and_end(&self, step: Step, committed: bool) -> bool {
+        let accepted = self.run(&step).await;
+        if accepted {
             step.runner().ended(&[&step], committed);
         }
-        could
+        accepted
     }
 
-    async fn begins(&self, step: &Step) -> bool {
-        step.runner().run(&mut self.database.begin_later(), &[step]).await.expect("memory")[0]
+    async fn run(&self, step: &Step) -> bool {
+        step.runner().run(&mut self.database.begin_later(), &[step]).await.expect("in memory")[0]
     }
 
     async fn issue(&self, subject: &str, bytes: usize, committed: bool) -> Option<TicketToken> {
@@ -65,11 +65,11 @@ impl Bench {
         let entry = Entry { value: SecretValue::new("x".repeat(bytes)), named_by_policy: true, is_base64: false };
         let bundle = Bundle { entries: [("K".to_owned(), entry)].into(), ..Bundle::default() };
         let sealed = self.sealer.seal(&bundle, &token, &ticket).expect("sealed");
-        self.does(self.memory.issuing(&ticket, sealed, None), committed).await.then_some(token)
+        self.run_and_end(self.store.issue_step(&ticket, sealed, None), committed).await.then_some(token)
     }
 
     async fn state(&self, token: &TicketToken) -> Option<TicketState> {
-        self.memory.find(token.ticket_id()).await.expect("memory").map(|found| found.state)
+        self.store.find(token.ticket_id()).await.expect("in memory").map(|found| found.state)
     }
 }
 
@@ -100,137 +100,142 @@ fn ticket(token: &TicketToken, subject: &str) -> Ticket {
     }
 }
 
-fn redeemed() -> Ending {
-    Ending::Redeemed { at: start(), replay: None }
+fn redeemed() -> FinalState {
+    FinalState::Redeemed { at: start(), replay_digest: None }
 }
 
 #[tokio::test]
-async fn while_an_ending_is_not_durable_nobody_hears_of_it_and_no_other_begins() {
-    let bench = Bench::new().await;
-    let token = bench.issue("s", 1, true).await.expect("room");
-    let first = bench.memory.ending(token.ticket_id(), redeemed());
-    assert!(bench.begins(&first).await);
-    assert_eq!(bench.state(&token).await, Some(TicketState::Waiting));
-    assert!(!bench.does(bench.memory.ending(token.ticket_id(), Ending::Revoked), true).await);
+async fn until_an_end_is_durable_the_ticket_is_waiting_and_no_other_end_begins() {
+    let test = TestStore::new().await;
+    let token = test.issue("s", 1, true).await.expect("room");
+    let first = test.store.end_step(token.ticket_id(), redeemed());
+    assert!(test.run(&first).await);
+    assert_eq!(test.state(&token).await, Some(TicketState::Waiting));
+    assert!(!test.run_and_end(test.store.end_step(token.ticket_id(), FinalState::Revoked), true).await);
     first.runner().ended(&[&first], false);
-    assert_eq!(bench.state(&token).await, Some(TicketState::Waiting), "it was not recorded, so it did not happen");
-    assert!(bench.does(bench.memory.ending(token.ticket_id(), redeemed()), true).await);
-    assert_eq!(bench.state(&token).await, Some(TicketState::Redeemed { at: start(), replay: None }));
+    assert_eq!(test.state(&token).await, Some(TicketState::Waiting), "the event was not durable");
+    assert!(test.run_and_end(test.store.end_step(token.ticket_id(), redeemed()), true).await);
+    assert_eq!(test.state(&token).await, Some(TicketState::Redeemed { at: start(), replay_digest: None }));
 }
 
 #[tokio::test]
-async fn what_expires_while_it_is_being_redeemed_in_vain_still_expires() {
-    let bench = Bench::new().await;
-    let token = bench.issue("s", 1, true).await.expect("room");
-    let redemption = bench.memory.ending(token.ticket_id(), redeemed());
-    assert!(bench.begins(&redemption).await);
-    assert!(bench.memory.overdue(start() + LIFE).await.expect("memory").is_empty());
+async fn a_ticket_is_overdue_after_a_redemption_that_failed() {
+    let test = TestStore::new().await;
+    let token = test.issue("s", 1, true).await.expect("room");
+    let redemption = test.store.end_step(token.ticket_id(), redeemed());
+    assert!(test.run(&redemption).await);
+    assert!(test.store.list_overdue(start() + LIFE).await.expect("in memory").is_empty());
     redemption.runner().ended(&[&redemption], false);
-    let overdue = bench.memory.overdue(start() + LIFE).await.expect("memory");
+    let overdue = test.store.list_overdue(start() + LIFE).await.expect("in memory");
     assert_eq!(overdue.iter().map(|ticket| ticket.id).collect::<Vec<_>>(), [token.ticket_id()]);
 }
 
 #[tokio::test]
-async fn what_was_not_recorded_as_issued_was_never_there() {
-    let bench = Bench::new().await;
+async fn a_ticket_whose_issue_is_not_durable_is_never_found() {
+    let test = TestStore::new().await;
     let token = TicketToken::random().expect("random bytes");
     let ticket = ticket(&token, "s");
-    let sealed = bench.sealer.seal(&Bundle::default(), &token, &ticket).expect("sealed");
-    let step = bench.memory.issuing(&ticket, sealed, None);
-    assert!(bench.begins(&step).await);
-    assert_eq!(bench.state(&token).await, None);
+    let sealed = test.sealer.seal(&Bundle::default(), &token, &ticket).expect("sealed");
+    let step = test.store.issue_step(&ticket, sealed, None);
+    assert!(test.run(&step).await);
+    assert_eq!(test.state(&token).await, None);
     step.runner().ended(&[&step], false);
-    assert_eq!(bench.state(&token).await, None);
-    let held = bench.memory.0.lock();
-    assert!(held.slots.is_empty() && held.callers.is_empty() && held.accounts.is_empty() && held.sealed_bytes == 0);
+    assert_eq!(test.state(&token).await, None);
+    let table = test.store.0.lock();
+    assert!(
+        table.records.is_empty()
+            && table.callers.is_empty()
+            && table.account_bytes.is_empty()
+            && table.sealed_bytes == 0
+    );
 }
 
 #[tokio::test]
-async fn in_the_end_nothing_is_left() {
-    let bench = Bench::new().await;
+async fn all_tables_are_empty_after_the_retention() {
+    let test = TestStore::new().await;
     for ending in [
         redeemed(),
-        Ending::Revoked,
-        Ending::Expired,
-        Ending::Redeemed { at: start(), replay: Some(Box::new([7; 32])) },
+        FinalState::Revoked,
+        FinalState::Expired,
+        FinalState::Redeemed { at: start(), replay_digest: Some(Box::new([7; 32])) },
     ] {
-        let token = bench.issue("s", 100, true).await.expect("room");
-        assert!(bench.does(bench.memory.ending(token.ticket_id(), ending), true).await);
+        let token = test.issue("s", 100, true).await.expect("room");
+        assert!(test.run_and_end(test.store.end_step(token.ticket_id(), ending), true).await);
     }
-    assert!(bench.memory.0.lock().sealed_bytes > 100, "one may be repeated");
-    bench.memory.forget(start() + SignedDuration::from_secs(30)).await.expect("memory");
-    assert_eq!(bench.memory.0.lock().sealed_bytes, 0);
+    assert!(test.store.0.lock().sealed_bytes > 100, "one download may be repeated");
+    test.store.tidy(start() + SignedDuration::from_secs(30)).await.expect("in memory");
+    assert_eq!(test.store.0.lock().sealed_bytes, 0);
     let end = start() + LIFE + SignedDuration::from_mins(5);
-    bench.memory.forget(end - SignedDuration::from_nanos(1)).await.expect("memory");
-    assert_eq!(bench.memory.0.lock().slots.len(), 4);
-    bench.memory.forget(end).await.expect("memory");
-    let held = bench.memory.0.lock();
-    assert!(held.slots.is_empty() && held.by_expiry.is_empty() && held.by_age.is_empty());
-    assert!(held.ends.is_empty() && held.replays.is_empty());
-    assert!(held.callers.is_empty() && held.accounts.is_empty());
+    test.store.tidy(end - SignedDuration::from_nanos(1)).await.expect("in memory");
+    assert_eq!(test.store.0.lock().records.len(), 4);
+    test.store.tidy(end).await.expect("in memory");
+    let table = test.store.0.lock();
+    assert!(table.records.is_empty() && table.by_expiry.is_empty() && table.by_age.is_empty());
+    assert!(table.by_removal_second.is_empty() && table.by_replay_end.is_empty());
+    assert!(table.callers.is_empty() && table.account_bytes.is_empty());
 }
 
 #[tokio::test]
-async fn all_bundles_together_are_bounded_in_bytes() {
-    let bench = Bench::new().await;
+async fn total_size_of_bundles_is_bounded() {
+    let test = TestStore::new().await;
     // Two bundles fit into a caller's limit, and a little more than a dozen into the total.
     let mut tokens = Vec::new();
     for caller in 0..8 {
         for _ in 0..2 {
-            tokens.push(bench.issue(&caller.to_string(), LARGE, true).await.expect("room"));
+            tokens.push(test.issue(&caller.to_string(), LARGE, true).await.expect("room"));
         }
     }
-    assert!(bench.issue("0", LARGE, true).await.is_none(), "more than one caller may have");
-    tokens.push(bench.issue("8", LARGE, true).await.expect("room"));
-    assert!(bench.issue("9", LARGE, true).await.is_none(), "more than there is room for");
-    let redemption = bench.memory.ending(tokens[0].ticket_id(), redeemed());
-    assert!(bench.begins(&redemption).await);
-    assert!(bench.issue("9", LARGE, true).await.is_none(), "it may turn out to wait on");
+    assert!(test.issue("0", LARGE, true).await.is_none(), "more than the limit of a caller");
+    tokens.push(test.issue("8", LARGE, true).await.expect("room"));
+    assert!(test.issue("9", LARGE, true).await.is_none(), "more than the total allows");
+    let redemption = test.store.end_step(tokens[0].ticket_id(), redeemed());
+    assert!(test.run(&redemption).await);
+    assert!(test.issue("9", LARGE, true).await.is_none(), "the redemption may still fail");
     redemption.runner().ended(&[&redemption], true);
-    assert!(bench.issue("9", LARGE, true).await.is_some());
+    assert!(test.issue("9", LARGE, true).await.is_some());
 }
 
 #[tokio::test]
-async fn who_mints_tokens_fills_one_share_of_bytes_and_others_keep_theirs() {
-    let bench = Bench::new().await;
+async fn tokens_of_one_subject_share_its_limit_of_bytes() {
+    let test = TestStore::new().await;
     let mut tokens = Vec::new();
     for jti in 0..20 {
-        tokens.extend(bench.issue_with("minter", Some(jti), LARGE, true).await);
+        tokens.extend(test.issue_with("minter", Some(jti), LARGE, true).await);
     }
-    assert_eq!(tokens.len(), 2, "as many as one token would have had");
-    assert!(bench.issue("another", LARGE, true).await.is_some());
+    assert_eq!(tokens.len(), 2, "as many as for one token");
+    assert!(test.issue("another", LARGE, true).await.is_some());
     // Small bundles count separately for each token.
     for jti in 0..64 {
-        assert!(bench.issue_with("minter", Some(100 + jti / 32), 1, true).await.is_some(), "{jti}");
+        assert!(test.issue_with("minter", Some(100 + jti / 32), 1, true).await.is_some(), "{jti}");
     }
-    assert!(bench.does(bench.memory.ending(tokens[0].ticket_id(), Ending::Revoked), true).await);
-    assert!(bench.issue_with("minter", Some(7), LARGE, true).await.is_some(), "there is room again");
-    assert!(bench.issue_with("minter", Some(8), LARGE, true).await.is_none());
+    assert!(test.run_and_end(test.store.end_step(tokens[0].ticket_id(), FinalState::Revoked), true).await);
+    assert!(test.issue_with("minter", Some(7), LARGE, true).await.is_some(), "below the limit again");
+    assert!(test.issue_with("minter", Some(8), LARGE, true).await.is_none());
 }
 
 #[tokio::test]
-async fn what_tickets_of_a_caller_have_in_common_is_held_once_and_each_comes_back_whole() {
-    let bench = Bench::new().await;
-    let (first, second) = (bench.issue("s", 1, true).await, bench.issue("s", 1, true).await);
+async fn tickets_of_a_caller_share_equal_bytes_and_decode_to_the_same_tickets() {
+    let test = TestStore::new().await;
+    let (first, second) = (test.issue("s", 1, true).await, test.issue("s", 1, true).await);
     let (first, second) = (first.expect("room"), second.expect("room"));
-    let other = bench.issue("another", 1, true).await.expect("room");
-    let shared = |token: &TicketToken| bench.memory.0.lock().slots[&token.ticket_id()].details.shared().clone();
+    let other = test.issue("another", 1, true).await.expect("room");
+    let shared = |token: &TicketToken| test.store.0.lock().records[&token.ticket_id()].encoded_ticket.shared().clone();
     assert!(Arc::ptr_eq(&shared(&first), &shared(&second)));
     assert!(!Arc::ptr_eq(&shared(&first), &shared(&other)));
     for (token, subject) in [(first, "s"), (second, "s"), (other, "another")] {
-        let found = bench.memory.find(token.ticket_id()).await.expect("memory").expect("a ticket");
+        let found = test.store.find(token.ticket_id()).await.expect("in memory").expect("a ticket");
         assert_eq!(found.ticket, ticket(&token, subject));
-        assert!(bench.sealer.open(&found.sealed, &token).is_ok());
+        assert!(test.sealer.open(&found.sealed, &token).is_ok());
     }
 }
 
 #[tokio::test]
-async fn what_has_ended_is_bounded_for_each_caller_and_others_are_told_what_became_of_theirs() {
-    let bench = Bench::new().await;
+async fn ended_tickets_are_bounded_for_each_caller() {
+    let test = TestStore::new().await;
     let ended = async |subject: &str| {
-        let token = bench.issue(subject, 10, true).await.expect("room");
-        let ending = Ending::Redeemed { at: start(), replay: None };
-        assert!(bench.does(bench.memory.ending(token.ticket_id(), ending), true).await);
+        let token = test.issue(subject, 10, true).await.expect("room");
+        let ending = FinalState::Redeemed { at: start(), replay_digest: None };
+        assert!(test.run_and_end(test.store.end_step(token.ticket_id(), ending), true).await);
         token
     };
     let honest = ended("honest").await;
@@ -238,13 +243,13 @@ async fn what_has_ended_is_bounded_for_each_caller_and_others_are_told_what_beca
     for _ in 0..3000 {
         flood.push(ended("flood").await);
     }
-    assert_eq!(bench.memory.0.lock().slots.len(), 1 + 1024);
-    assert_eq!(bench.memory.0.lock().ends.len(), 1 + 1024);
-    assert_eq!(bench.state(&flood[0]).await, None);
+    assert_eq!(test.store.0.lock().records.len(), 1 + 1024);
+    assert_eq!(test.store.0.lock().by_removal_second.len(), 1 + 1024);
+    assert_eq!(test.state(&flood[0]).await, None);
     for told in [&honest, &flood[2999], &flood[3000 - 1024]] {
-        assert!(matches!(bench.state(told).await, Some(TicketState::Redeemed { .. })));
+        assert!(matches!(test.state(told).await, Some(TicketState::Redeemed { .. })));
     }
-    bench.memory.forget(start() + SignedDuration::from_hours(1)).await.expect("memory");
-    let held = bench.memory.0.lock();
-    assert!(held.slots.is_empty() && held.ends.is_empty() && held.callers.is_empty());
+    test.store.tidy(start() + SignedDuration::from_hours(1)).await.expect("in memory");
+    let table = test.store.0.lock();
+    assert!(table.records.is_empty() && table.by_removal_second.is_empty() && table.callers.is_empty());
 }

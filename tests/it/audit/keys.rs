@@ -97,7 +97,7 @@ async fn a_key_that_was_forgotten_is_named(place: Place) {
         let replica = place.replica_with(forgetful).await;
         replica.records(4..6).await;
         assert_eq!(found(&replica).await, Some((1, "unknown_key")));
-        let refused = replica.retention(&place, KEEP, None).delete_some().await.unwrap_err();
+        let refused = replica.retention(&place, KEEP, None).delete_old_batch().await.unwrap_err();
         assert!(refused.to_string().contains("broken at event 1"), "{refused}");
         replica.ends().await;
     }

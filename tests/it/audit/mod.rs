@@ -9,7 +9,9 @@ mod tampering;
 mod usage;
 
 use crate::rig::postgres::{checked, postgres};
-use claviger::audit::{AuditLog, ChainHasher, Event, Filter, Limits, Recorded, Retention, Verified};
+use claviger::audit::{
+    AuditLog, ChainHasher, Event, Filter, RecordedEvent, Retention, RetentionLimits, VerificationResult,
+};
 use claviger::config::database::Url;
 use claviger::database::Database;
 use claviger::metrics::Metrics;
@@ -89,7 +91,7 @@ impl Place {
     }
 
     async fn replica(&self) -> Replica {
-        self.replica_with(ChainHasher::plain()).await
+        self.replica_with(ChainHasher::without_key()).await
     }
 
     async fn replica_with(&self, sealer: ChainHasher) -> Replica {
@@ -122,12 +124,12 @@ impl Replica {
         events.iter().map(shown).collect()
     }
 
-    async fn verify(&self) -> Verified {
+    async fn verify(&self) -> VerificationResult {
         self.log.reader().verify().await.unwrap()
     }
 
     async fn holds(&self, events: u64, chains: u64) {
-        assert_eq!(self.verify().await, Verified { events, chains, first_broken: None });
+        assert_eq!(self.verify().await, VerificationResult { events, chains, first_broken: None });
     }
 
     /// Deletes all events that are older than this.
@@ -135,9 +137,9 @@ impl Replica {
         let retention = self.retention(place, keep, None);
         let mut deleted = 0;
         loop {
-            let batch = retention.delete_some().await.unwrap();
+            let batch = retention.delete_old_batch().await.unwrap();
             deleted += batch.deleted;
-            if !batch.more {
+            if !batch.has_more {
                 return deleted;
             }
         }
@@ -145,7 +147,7 @@ impl Replica {
 
     fn retention(&self, place: &Place, keep: Duration, max_size: Option<u64>) -> Retention {
         let metrics = Arc::new(Metrics::new(&[], &[]).unwrap());
-        Retention::new(&self.log, Limits { keep, max_size }, place.clock.clone(), metrics)
+        Retention::new(&self.log, RetentionLimits { max_age: keep, max_size }, place.clock.clone(), metrics)
     }
 
     async fn ends(self) {
@@ -173,8 +175,8 @@ fn event(number: usize) -> Event {
     event
 }
 
-fn shown(recorded: &Recorded) -> Value {
-    serde_json::from_str(&recorded.event).unwrap()
+fn shown(recorded: &RecordedEvent) -> Value {
+    serde_json::from_str(&recorded.json).unwrap()
 }
 
 /// The chain of an event, and its number there.

@@ -56,7 +56,7 @@ async fn pages(replica: &Replica, filter: &Filter, limit: usize) -> Vec<Value> {
         let page = replica.log.reader().events(filter, after.as_ref(), limit).await.unwrap();
         let is_last = page.len() < limit;
         found.extend(page.iter().map(shown));
-        after = page.into_iter().last().map(|last| last.place).or(after);
+        after = page.into_iter().last().map(|last| last.cursor).or(after);
         if is_last {
             return found;
         }
@@ -118,7 +118,7 @@ async fn pages_are_whole_and_stay_so_while_events_come(place: Place) {
     for round in 0..10 {
         let page = reader.events(&Filter::default(), after.as_ref(), 5).await.unwrap();
         found.extend(page.iter().map(shown));
-        after = page.into_iter().last().map(|last| last.place);
+        after = page.into_iter().last().map(|last| last.cursor);
         replica.records(50 + round * 3..53 + round * 3).await;
     }
     assert_eq!(found, before);

@@ -80,7 +80,7 @@ async fn a_broken_log_keeps_its_evidence(place: Place) {
     place.clock.turn(A_DAY);
     replica.records(20..22).await;
     place.database.run("DELETE FROM audit_events WHERE seq = 7", &[]).await.unwrap();
-    let refused = replica.retention(&place, KEEP, None).delete_some().await.unwrap_err();
+    let refused = replica.retention(&place, KEEP, None).delete_old_batch().await.unwrap_err();
     assert!(refused.to_string().contains("broken at event 8"), "{refused}");
     let verified = replica.verify().await;
     assert_eq!((verified.events, verified.first_broken.unwrap().seq), (21, 7));

@@ -28,7 +28,7 @@ impl Replica {
     }
 
     async fn shrinks(&self, place: &Place, max_size: u64) -> usize {
-        self.retention(place, FOR_EVER, Some(max_size)).keep_size().await.unwrap()
+        self.retention(place, FOR_EVER, Some(max_size)).enforce_max_size().await.unwrap()
     }
 }
 
@@ -86,7 +86,7 @@ async fn a_broken_log_is_not_made_smaller(place: Place) {
     replica.records_together(0..2000).await;
     place.clock.turn(SignedDuration::from_secs(11));
     place.database.run("UPDATE audit_events SET subject = 'eve' WHERE seq = 2", &[]).await.unwrap();
-    let refused = replica.retention(&place, FOR_EVER, Some(MIB)).keep_size().await.unwrap_err();
+    let refused = replica.retention(&place, FOR_EVER, Some(MIB)).enforce_max_size().await.unwrap_err();
     assert!(refused.to_string().contains("broken at event 2"), "{refused}");
     assert_eq!(replica.verify().await.events, 2000);
 }

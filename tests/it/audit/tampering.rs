@@ -1,7 +1,7 @@
 //! Tampering by direct writes to the database is found, with its place.
 
 use super::{Place, Replica, on_every_place};
-use claviger::audit::Broken;
+use claviger::audit::BrokenEvent;
 
 on_every_place! {
     what_is_done_to_rows_is_found_in_its_place
@@ -11,7 +11,7 @@ on_every_place! {
 }
 
 async fn found(replica: &Replica) -> Option<(i64, &'static str)> {
-    let broken: Option<Broken> = replica.verify().await.first_broken;
+    let broken: Option<BrokenEvent> = replica.verify().await.first_broken;
     broken.map(|broken| (broken.seq, broken.reason.as_str()))
 }
 

@@ -51,25 +51,25 @@ async fn uses_of_a_policy_that_is_gone_are_kept_for_a_month(place: Place) {
     let start: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
     used(&place, &["back", "gone", "team-a/gone", "kept"].map(str::to_owned), start).await;
     let only_kept = |name: &str| name == "kept";
-    usage.forget_gone(start, &only_kept).await.unwrap();
+    usage.tidy_deleted_policies(start, &only_kept).await.unwrap();
     assert_eq!(policies(&place, "gone").await, names(&["back", "gone", "team-a/gone"]));
     // The inventory sees none of it.
-    assert_eq!(usage.times(&["kept"]).await.unwrap().len(), 1);
-    assert_eq!(usage.times(&["kept", "back", "absent"]).await.unwrap().len(), 2);
-    assert_eq!(usage.used_by(&["gone"], start, 9).await.unwrap().values().next().unwrap().callers, 2);
+    assert_eq!(usage.last_uses(&["kept"]).await.unwrap().len(), 1);
+    assert_eq!(usage.last_uses(&["kept", "back", "absent"]).await.unwrap().len(), 2);
+    assert_eq!(usage.summarise(&["gone"], start, 9).await.unwrap().values().next().unwrap().callers, 2);
 
     // One is back before its month is over, and goes again: its month begins anew.
     let later = start.checked_add(DAY * 20).unwrap();
-    usage.forget_gone(later, &|name| only_kept(name) || name == "back").await.unwrap();
+    usage.tidy_deleted_policies(later, &|name| only_kept(name) || name == "back").await.unwrap();
     assert_eq!(policies(&place, "gone").await, names(&["gone", "team-a/gone"]));
-    usage.forget_gone(later, &only_kept).await.unwrap();
+    usage.tidy_deleted_policies(later, &only_kept).await.unwrap();
     let later = start.checked_add(DAY * 31).unwrap();
-    usage.forget_gone(later, &only_kept).await.unwrap();
+    usage.tidy_deleted_policies(later, &only_kept).await.unwrap();
     for kind in ["matched", "caller"] {
         assert_eq!(policies(&place, kind).await, names(&["back", "kept"]), "{kind}");
     }
     let later = start.checked_add(DAY * 60).unwrap();
-    usage.forget_gone(later, &only_kept).await.unwrap();
+    usage.tidy_deleted_policies(later, &only_kept).await.unwrap();
     assert_eq!(policies(&place, "matched").await, names(&["kept"]));
     assert_eq!(policies(&place, "gone").await, names(&[]));
 }
@@ -80,10 +80,10 @@ async fn of_very_many_that_are_gone_the_last_are_kept(place: Place) {
     let start: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
     let all: Vec<String> = (0..MANY).map(|at| format!("team-a/p-{at:05}")).collect();
     used(&place, &all[MANY - 200..], start).await;
-    usage.forget_gone(start, &|_| false).await.unwrap();
+    usage.tidy_deleted_policies(start, &|_| false).await.unwrap();
     used(&place, &all[..MANY - 200], start).await;
     let later = start.checked_add(DAY).unwrap();
-    usage.forget_gone(later, &|_| false).await.unwrap();
+    usage.tidy_deleted_policies(later, &|_| false).await.unwrap();
     let left = policies(&place, "matched").await;
     assert_eq!(left.len(), 10_000);
     assert!(left.contains("team-a/p-00000") && left.contains(&all[MANY - 1]), "those that went first are forgotten");

@@ -102,8 +102,8 @@ async fn what_is_over_leaves_no_bundle_behind() {
         let replica = place.replica().await;
         let tokens = [replica.waiting("a").await, replica.waiting("b").await, replica.waiting("c").await];
         assert!(replica.redeems(&tokens[0]).await);
-        assert!(replica.ends(&tokens[1], Ending::Revoked).await);
-        assert!(replica.ends(&tokens[2], Ending::Expired).await);
+        assert!(replica.ends(&tokens[1], FinalState::Revoked).await);
+        assert!(replica.ends(&tokens[2], FinalState::Expired).await);
         let left = "SELECT count(*) FROM tickets WHERE bundle IS NOT NULL OR bundle_bytes > 0";
         assert_eq!(replica.database.run(left, &[]).await.unwrap()[0].number(0).unwrap(), 0);
     })

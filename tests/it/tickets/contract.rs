@@ -34,12 +34,12 @@ async fn a_ticket_opens_for_its_token_and_ends_once(place: &Place) {
     assert_eq!((*presented.ticket).clone(), ticket(&token, "a"), "as it was issued");
     assert_eq!(presented.redeemed_at, None);
     assert_eq!(replica.opens(&token, start()).await, bundle());
-    assert_eq!(replica.tickets.store.waiting().await, Ok(1));
+    assert_eq!(replica.tickets.store.count_waiting().await, Ok(1));
     assert!(replica.redeems(&token).await);
     assert!(!replica.redeems(&token).await);
-    assert!(!replica.ends(&token, Ending::Revoked).await);
+    assert!(!replica.ends(&token, FinalState::Revoked).await);
     assert_eq!(replica.rejection(&token, start()).await, Rejection::Redeemed { at: start() });
-    assert_eq!(replica.tickets.store.waiting().await, Ok(0));
+    assert_eq!(replica.tickets.store.count_waiting().await, Ok(0));
     assert_eq!(replica.events().await, 2, "an event for what was done, and none for what was not");
 }
 
@@ -51,8 +51,8 @@ async fn of_many_who_race_one_ends_it(place: &Place) {
         let racers = (0..64).map(|racer| {
             let ending = match racer % 3 {
                 0 => redeemed(None, &token),
-                1 => Ending::Revoked,
-                _ => Ending::Expired,
+                1 => FinalState::Revoked,
+                _ => FinalState::Expired,
             };
             replica.ends(&token, ending)
         });
@@ -89,19 +89,19 @@ async fn a_ticket_expires_once_and_is_remembered_and_forgotten(place: &Place) {
     assert_eq!(replica.rejection(&token, expiry).await, Rejection::Expired);
     assert_eq!(replica.overdue(expiry).await, [token.ticket_id()], "a redeemed ticket does not expire");
     assert_eq!(replica.overdue(expiry).await, [token.ticket_id()], "what was not ended is still due");
-    assert!(replica.ends(&token, Ending::Expired).await);
-    assert!(!replica.ends(&token, Ending::Expired).await);
+    assert!(replica.ends(&token, FinalState::Expired).await);
+    assert!(!replica.ends(&token, FinalState::Expired).await);
     assert_eq!(replica.overdue(expiry).await, []);
-    assert_eq!(replica.tickets.store.waiting().await, Ok(0));
+    assert_eq!(replica.tickets.store.count_waiting().await, Ok(0));
 
-    let end = expiry + replica.tickets.store.remembered_for();
+    let end = expiry + replica.tickets.store.state_retention();
     for at in [expiry, end + just_before] {
-        replica.tickets.store.forget(at).await.unwrap();
+        replica.tickets.store.tidy(at).await.unwrap();
         assert_eq!(replica.rejection(&token, at).await, Rejection::Expired);
         assert_eq!(replica.rejection(&redeemed, at).await, Rejection::Redeemed { at: start() });
     }
     assert_eq!(replica.rejection(&token, end).await, Rejection::Unknown);
-    replica.tickets.store.forget(end).await.unwrap();
+    replica.tickets.store.tidy(end).await.unwrap();
     for token in [token, redeemed] {
         assert_eq!(replica.rejection(&token, start()).await, Rejection::Unknown, "nothing is left");
     }
@@ -110,7 +110,7 @@ async fn a_ticket_expires_once_and_is_remembered_and_forgotten(place: &Place) {
 async fn a_revoked_ticket_says_so(place: &Place) {
     let replica = place.replica().await;
     let token = replica.waiting("a").await;
-    assert!(replica.ends(&token, Ending::Revoked).await);
+    assert!(replica.ends(&token, FinalState::Revoked).await);
     assert!(!replica.redeems(&token).await);
     assert_eq!(replica.rejection(&token, start()).await, Rejection::Revoked);
     let expiry = start() + LIFE;
@@ -132,14 +132,14 @@ async fn the_same_redeemer_may_repeat_a_download_for_a_while(place: &Place) {
 
     let last = start() + SignedDuration::from_secs(30);
     let just_before = last - SignedDuration::from_micros(1);
-    replica.tickets.store.forget(just_before).await.unwrap();
+    replica.tickets.store.tidy(just_before).await.unwrap();
     let shown = replica.presented_again(&token, Some("k"), just_before).await.unwrap();
     assert_eq!(replica.tickets.sealer.open(&shown.sealed, &token), Ok(bundle()));
     assert_eq!(again(&token, Some("k"), last).await, gone());
-    replica.tickets.store.forget(last).await.unwrap();
+    replica.tickets.store.tidy(last).await.unwrap();
     assert_eq!(again(&token, Some("k"), just_before).await, gone(), "the bundle is forgotten");
     assert!(!replica.ends(&token, redeemed(Some("k"), &token)).await);
-    assert_eq!(replica.tickets.store.waiting().await, Ok(0));
+    assert_eq!(replica.tickets.store.count_waiting().await, Ok(0));
 
     // Never after its expiry.
     let token = TicketToken::random().unwrap();
@@ -149,7 +149,7 @@ async fn the_same_redeemer_may_repeat_a_download_for_a_while(place: &Place) {
     assert!(replica.ends(&token, redeemed(Some("k"), &token)).await);
     assert_eq!(again(&token, Some("k"), start()).await, Ok(Some(start())));
     assert_eq!(again(&token, Some("k"), short.expires_at).await, gone());
-    replica.tickets.store.forget(short.expires_at).await.unwrap();
+    replica.tickets.store.tidy(short.expires_at).await.unwrap();
     assert_eq!(again(&token, Some("k"), start()).await, gone(), "the bundle is forgotten");
 }
 
@@ -170,7 +170,7 @@ async fn one_callers_tickets_are_bounded_and_anothers_are_not(place: &Place) {
     assert!(replica.redeems(&tokens[0]).await);
     assert!(one_more().await);
     assert!(!one_more().await);
-    assert_eq!(replica.tickets.store.waiting().await, Ok(MAX_LIVE + 1));
+    assert_eq!(replica.tickets.store.count_waiting().await, Ok(MAX_LIVE + 1));
 }
 
 async fn one_callers_bundles_are_bounded_in_bytes(place: &Place) {
@@ -188,7 +188,7 @@ async fn one_callers_bundles_are_bounded_in_bytes(place: &Place) {
     assert!(issue("other", &large).await.is_some());
     assert!(replica.ends(&first, redeemed(Some("k"), &first)).await);
     assert!(issue("greedy", &large).await.is_none(), "it is kept for a repetition");
-    replica.tickets.store.forget(start() + SignedDuration::from_secs(30)).await.unwrap();
+    replica.tickets.store.tidy(start() + SignedDuration::from_secs(30)).await.unwrap();
     assert!(issue("greedy", &large).await.is_some());
 }
 
@@ -210,14 +210,14 @@ async fn what_waits_is_listed_newest_first(place: &Place) {
     let mut listed = Vec::new();
     let mut after = None;
     loop {
-        let page = replica.tickets.store.list(start(), after, 2).await.unwrap();
+        let page = replica.tickets.store.list_waiting(start(), after, 2).await.unwrap();
         let Some(last) = page.last() else { break };
         after = Some(ListPlace { issued_at: last.issued_at.as_microsecond(), id: last.id });
         listed.extend(page.iter().map(|ticket| ticket.id));
     }
     assert_eq!(listed, ids);
     let at = start() + LIFE + SignedDuration::from_secs(1);
-    let left = replica.tickets.store.list(at, None, 100).await.unwrap();
+    let left = replica.tickets.store.list_waiting(at, None, 100).await.unwrap();
     assert_eq!(left.iter().map(|ticket| ticket.id).collect::<Vec<_>>(), ids[..4], "the expired ones do not wait");
 }
 
@@ -235,5 +235,5 @@ async fn a_hundred_at_once_are_as_good_as_one_after_the_other(place: &Place) {
     });
     join_all(lives).await;
     assert_eq!(replica.events().await, 200);
-    assert_eq!(replica.tickets.store.waiting().await, Ok(0));
+    assert_eq!(replica.tickets.store.count_waiting().await, Ok(0));
 }

@@ -19,12 +19,12 @@ async fn where_as_much_waits_as_may_no_caller_gets_a_ticket_until_there_is_room(
         assert!(issues(&one, "a").await && issues(&other, "b").await);
         one.database.run(LARGE, &[]).await.unwrap();
         for replica in [&one, &other] {
-            replica.tickets.store.forget(start()).await.unwrap();
+            replica.tickets.store.tidy(start()).await.unwrap();
             assert!(!issues(replica, "c").await, "any replica's and any caller's");
         }
         one.database.run("DELETE FROM tickets WHERE id = 'large'", &[]).await.unwrap();
         for replica in [&one, &other] {
-            replica.tickets.store.forget(start()).await.unwrap();
+            replica.tickets.store.tidy(start()).await.unwrap();
             assert!(issues(replica, "c").await);
         }
     }
@@ -40,8 +40,8 @@ async fn what_cannot_be_counted_is_forgotten_all_the_same() {
             let huge = LARGE.replace("1073741824", "9223372036854775807").replace("large", id);
             replica.database.run(leaked(huge), &[]).await.unwrap();
         }
-        let end = start() + LIFE + SignedDuration::try_from(replica.tickets.store.remembered_for()).unwrap();
-        assert!(replica.tickets.store.forget(end).await.is_err(), "it is told");
+        let end = start() + LIFE + SignedDuration::try_from(replica.tickets.store.state_retention()).unwrap();
+        assert!(replica.tickets.store.tidy(end).await.is_err(), "it is told");
         let left = replica.database.run("SELECT count(*) FROM tickets WHERE state <> 0", &[]).await.unwrap();
         assert_eq!(left[0].number(0).unwrap(), 0);
     }
@@ -60,7 +60,7 @@ async fn what_callers_of_very_many_have_ended_is_looked_for_whatever_the_second(
         let late = start() + SignedDuration::from_secs(6 * 60 + 7);
         let mut left = 130_000;
         for (seconds, goes) in [(0, true), (59, false), (61, true), (62, false)] {
-            replica.tickets.store.forget(late + SignedDuration::from_secs(seconds)).await.unwrap();
+            replica.tickets.store.tidy(late + SignedDuration::from_secs(seconds)).await.unwrap();
             let rows = replica.database.run("SELECT count(*) FROM tickets WHERE state <> 0", &[]).await.unwrap();
             let now = rows[0].number(0).unwrap();
             assert_eq!(now < left, goes, "{seconds}: {now} of {left}");
@@ -85,7 +85,7 @@ async fn rows_that_hold_no_ticket_end_no_list() {
         for limit in 1..4 {
             let (mut after, mut found) = (None, Vec::new());
             loop {
-                let page = replica.tickets.store.list(start(), after, limit).await.unwrap();
+                let page = replica.tickets.store.list_waiting(start(), after, limit).await.unwrap();
                 let Some(last) = page.last() else { break };
                 assert!(page.len() <= limit);
                 after =

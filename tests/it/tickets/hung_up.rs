@@ -3,7 +3,7 @@
 use super::{Place, Replica, TicketStorage};
 use crate::rig::postgres::{checked, postgres};
 use claviger::config::database::Url;
-use claviger::tickets::Ending;
+use claviger::tickets::FinalState;
 
 const HANG_UP: &str = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
      WHERE datname = current_database() AND pid <> pg_backend_pid()";
@@ -35,9 +35,9 @@ async fn a_group_is_begun_again() {
     for _ in 0..3 {
         let token = replica.waiting("a").await;
         hang_up(&url).await;
-        assert!(replica.ends(&token, Ending::Revoked).await);
+        assert!(replica.ends(&token, FinalState::Revoked).await);
         hang_up(&url).await;
         // It was ended once, and the refused attempt leaves nothing locked.
-        assert!(!replica.ends(&token, Ending::Revoked).await);
+        assert!(!replica.ends(&token, FinalState::Revoked).await);
     }
 }

@@ -33,7 +33,7 @@ use claviger::model::secret::SecretValue;
 use claviger::model::secret_ref::{SecretRef, SecretVersion};
 use claviger::model::ticket::{TicketId, TicketToken};
 use claviger::sealing::keys::RootKey;
-use claviger::tickets::{Ending, NotPresented, Presented, Rejection, Ticket, Tickets};
+use claviger::tickets::{FinalState, RedeemError, RedeemableTicket, Rejection, Ticket, Tickets};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,7 +97,7 @@ impl Place {
         let tickets = Tickets::open(&settings, &database, &RootKey::new((*key).into())).unwrap();
         let metrics = Arc::new(Metrics::new(&[], &[]).unwrap());
         let (audit, _writer) =
-            AuditLog::open(&database, false, ChainHasher::plain(), Arc::new(SystemClock), metrics).await.unwrap();
+            AuditLog::open(&database, false, ChainHasher::without_key(), Arc::new(SystemClock), metrics).await.unwrap();
         Replica { tickets, audit, database }
     }
 }
@@ -120,7 +120,8 @@ impl Replica {
 
     async fn issues(&self, ticket: &Ticket, token: &TicketToken, bundle: &Bundle) -> bool {
         let sealed = self.tickets.sealer.seal(bundle, token, ticket).unwrap();
-        self.does_as(EventType::TicketIssued, Some(ticket.id), self.tickets.store.issuing(ticket, sealed, None)).await
+        self.does_as(EventType::TicketIssued, Some(ticket.id), self.tickets.store.issue_step(ticket, sealed, None))
+            .await
     }
 
     /// A waiting ticket of a pod.
@@ -130,15 +131,15 @@ impl Replica {
         token
     }
 
-    async fn ends(&self, token: &TicketToken, ending: Ending) -> bool {
-        self.does(self.tickets.store.ending(token.ticket_id(), ending)).await
+    async fn ends(&self, token: &TicketToken, ending: FinalState) -> bool {
+        self.does(self.tickets.store.end_step(token.ticket_id(), ending)).await
     }
 
     async fn redeems(&self, token: &TicketToken) -> bool {
         self.ends(token, redeemed(None, token)).await
     }
 
-    async fn presented(&self, token: &TicketToken, at: Timestamp) -> Result<Presented, Rejection> {
+    async fn presented(&self, token: &TicketToken, at: Timestamp) -> Result<RedeemableTicket, Rejection> {
         self.presented_again(token, None, at).await
     }
 
@@ -147,15 +148,15 @@ impl Replica {
         token: &TicketToken,
         key: Option<&str>,
         at: Timestamp,
-    ) -> Result<Presented, Rejection> {
+    ) -> Result<RedeemableTicket, Rejection> {
         let key = key.map(|key| IdempotencyKey::try_from(key).unwrap());
-        match self.tickets.present(token, key.as_ref(), at).await {
+        match self.tickets.find_redeemable(token, key.as_ref(), at).await {
             Ok(presented) => Ok(presented),
-            Err(NotPresented::Refused { rejection, ticket }) => {
+            Err(RedeemError::Refused { rejection, ticket }) => {
                 assert_eq!(ticket.is_some(), rejection != Rejection::Unknown);
                 Err(rejection)
             }
-            Err(NotPresented::Unavailable) => panic!("it is there"),
+            Err(RedeemError::Unavailable) => panic!("it is there"),
         }
     }
 
@@ -169,7 +170,7 @@ impl Replica {
     }
 
     async fn overdue(&self, at: Timestamp) -> Vec<TicketId> {
-        self.tickets.store.overdue(at).await.unwrap().iter().map(|ticket| ticket.id).collect()
+        self.tickets.store.list_overdue(at).await.unwrap().iter().map(|ticket| ticket.id).collect()
     }
 
     async fn events(&self) -> i64 {
@@ -178,9 +179,9 @@ impl Replica {
     }
 }
 
-fn redeemed(key: Option<&str>, token: &TicketToken) -> Ending {
+fn redeemed(key: Option<&str>, token: &TicketToken) -> FinalState {
     let replay = key.map(|key| IdempotencyKey::try_from(key).unwrap().digest(token.ticket_id()));
-    Ending::Redeemed { at: start(), replay: replay.map(Box::new) }
+    FinalState::Redeemed { at: start(), replay_digest: replay.map(Box::new) }
 }
 
 fn start() -> Timestamp {

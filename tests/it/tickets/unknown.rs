@@ -87,7 +87,7 @@ async fn replicas() -> (Replica, Proxy, Replica) {
 async fn redeem(replica: &Replica, token: &TicketToken) -> Result<(), CommitError<Box<Event>>> {
     let mut event = Event::new(EventType::TicketRedeemed, Outcome::Ok);
     event.ticket_id = Some(token.ticket_id());
-    let step = replica.tickets.store.ending(token.ticket_id(), redeemed(None, token));
+    let step = replica.tickets.store.end_step(token.ticket_id(), redeemed(None, token));
     replica.audit.commit(event, Some(step)).await
 }
 
@@ -158,7 +158,7 @@ async fn an_event_that_the_database_refuses_takes_no_other_with_it() {
             let mut event = Event::new(EventType::TicketRedeemed, Outcome::Ok);
             event.ticket_id = Some(token.ticket_id());
             event.branch = Some(Branch::try_from(if place == 7 { "refused" } else { "main" }).unwrap());
-            let step = replica.tickets.store.ending(token.ticket_id(), redeemed(None, token));
+            let step = replica.tickets.store.end_step(token.ticket_id(), redeemed(None, token));
             replica.audit.commit(event, Some(step))
         });
         let outcomes = futures_util::future::join_all(redemptions).await;

@@ -1,4 +1,4 @@
-//! The parts of a recorded event that tell which policies and secrets were used, and by whom.
+//! The members of a recorded event that say which policies and secrets were used, and by whom.
 
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -21,7 +21,7 @@ pub struct UsageEvent<'a> {
     pub repo: Option<String>,
     /// The branch.
     pub branch: Option<String>,
-    /// The policies that decided.
+    /// The policies that allowed or denied the request.
     #[serde(default)]
     pub policies: Vec<String>,
     /// The secrets that were read.
@@ -74,9 +74,9 @@ pub struct UsageShadow {
 }
 
 impl<'a> UsageEvent<'a> {
-    /// Reads an event's text. None if it was altered so that it cannot be read.
+    /// Parses the text of an event. `None` if it is not such an event, because it was altered.
     #[must_use]
-    pub fn read(text: &'a str) -> Option<Self> {
+    pub fn parse(text: &'a str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 }

@@ -1,13 +1,13 @@
-//! A use of a policy or of a secret, as it is counted.
+//! A use of a policy or of one of its secrets, as it is stored.
 
-/// A use of a policy or of a secret, by an event.
+/// A use of a policy or of one of its secrets.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Use {
+pub struct PolicyUse {
     /// The policy.
     pub policy: String,
-    /// The store; empty where the use is of the policy alone.
+    /// The store of the secret; empty for a use of the policy only.
     pub store: String,
-    /// The path template; empty where the use is of the policy alone.
+    /// The path template of the secret; empty for a use of the policy only.
     pub path: String,
     /// The kind of use.
     pub kind: UseKind,
@@ -22,14 +22,14 @@ pub enum UseKind {
     Matched,
     /// The secret was read.
     Read,
-    /// A caller used it.
+    /// The policy or secret was used by a caller.
     Caller,
-    /// It was used for a repo.
+    /// The policy or secret was used for a repo.
     Repo,
 }
 
 impl UseKind {
-    /// The value in the table.
+    /// The value in the column `kind`.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Matched => "matched",

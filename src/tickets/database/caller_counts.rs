@@ -1,20 +1,20 @@
-//! The table `ticket_counts`: how many tickets each caller got from each policy that limits them.
+//! The table `ticket_counts`: the number of tickets that each caller got from each policy with a limit.
 //!
-//! The statements run in the unit of work that stores the tickets, after the locks of their callers, so that replicas count
-//! one after the other. Policies without a limit are not counted and cost nothing.
+//! The statements run in the transaction that stores the tickets, after the callers are locked, so that replicas count one
+//! after the other. If no policy of a group has a limit, no statement runs.
 
-use super::values::Issue;
+use super::row_values::IssueRow;
 use crate::database::{Failed, Param, Row, Sql, Work};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-/// The counts of these callers.
-pub const SELECT: Sql = Sql {
+/// Selects the counts of callers.
+pub const SELECT_COUNTS: Sql = Sql {
     sqlite: "SELECT owner, policy, issued FROM ticket_counts WHERE owner IN (SELECT value FROM json_each($1))",
     postgres: "SELECT owner, policy, issued FROM ticket_counts WHERE owner = ANY($1)",
 };
 
-/// Deletes counts that were not raised since a time.
-pub const FORGET: Sql = Sql {
+/// Deletes counts that were not increased since a time.
+pub const DELETE_OLD_COUNTS: Sql = Sql {
     sqlite: "DELETE FROM ticket_counts WHERE (owner, policy) IN (SELECT owner, policy FROM ticket_counts \
          WHERE last_at <= $1 LIMIT $2) RETURNING owner",
     postgres: "DELETE FROM ticket_counts WHERE (owner, policy) IN (SELECT owner, policy FROM ticket_counts \
@@ -24,27 +24,27 @@ pub const FORGET: Sql = Sql {
 /// Counts by caller and policy.
 pub type Counts = BTreeMap<(String, String), i64>;
 
-/// The counts of selected rows.
-pub fn counts(rows: &[Row]) -> Result<Counts, Failed> {
+/// Reads the rows of [`SELECT_COUNTS`].
+pub fn read_counts(rows: &[Row]) -> Result<Counts, Failed> {
     rows.iter().map(|row| Ok(((row.text(0)?, row.text(1)?), row.number(2)?))).collect()
 }
 
-/// Removes the tickets whose callers have as many as a limit allows, and tells their limits. Those before in the group count.
-pub async fn retain_within_limits(work: &mut Work, issues: &mut Vec<Issue<'_>>) -> Result<(), Failed> {
+/// Removes the tickets whose caller has reached a limit, and marks their limits as reached. Earlier tickets of the group count.
+pub async fn retain_within_limits(work: &mut Work, issues: &mut Vec<IssueRow<'_>>) -> Result<(), Failed> {
     let limited = issues.iter().filter(|issue| issue.limits.is_some());
     let owners: BTreeSet<String> = limited.map(|issue| issue.owner.to_text()).collect();
     if owners.is_empty() {
         return Ok(());
     }
     let owners: Vec<&str> = owners.iter().map(String::as_str).collect();
-    let mut counts = counts(&work.run(SELECT, &[Param::Texts(&owners)]).await?)?;
+    let mut counts = read_counts(&work.run(SELECT_COUNTS, &[Param::Texts(&owners)]).await?)?;
     issues.retain(|issue| {
         let Some(limits) = issue.limits else { return true };
         let key = |policy: &str| (issue.owner.to_text(), policy.to_owned());
         let count = |policy: &str| counts.get(&key(policy)).copied().unwrap_or_default();
-        let fits = limits.each.iter().all(|limit| count(&limit.policy) < i64::from(limit.max));
+        let fits = limits.by_policy.iter().all(|limit| count(&limit.policy) < i64::from(limit.max));
         if fits {
-            limits.each.iter().for_each(|limit| *counts.entry(key(&limit.policy)).or_default() += 1);
+            limits.by_policy.iter().for_each(|limit| *counts.entry(key(&limit.policy)).or_default() += 1);
         } else {
             limits.set_reached();
         }
@@ -53,8 +53,8 @@ pub async fn retain_within_limits(work: &mut Work, issues: &mut Vec<Issue<'_>>) 
     Ok(())
 }
 
-/// Counts the tickets that were stored.
-pub async fn count(work: &mut Work, issues: &[Issue<'_>], stored: &HashSet<usize>) -> Result<(), Failed> {
+/// Adds the tickets whose steps were accepted to the counts.
+pub async fn add_to_counts(work: &mut Work, issues: &[IssueRow<'_>], accepted: &HashSet<usize>) -> Result<(), Failed> {
     const ADD: Sql = Sql {
         sqlite: "INSERT INTO ticket_counts (owner, policy, issued, last_at) \
              SELECT owners.value, (SELECT value FROM json_each($2) WHERE key = owners.key), \
@@ -66,8 +66,8 @@ pub async fn count(work: &mut Work, issues: &[Issue<'_>], stored: &HashSet<usize
              ON CONFLICT (owner, policy) DO UPDATE SET issued = ticket_counts.issued + excluded.issued, last_at = excluded.last_at",
     };
     let mut added: BTreeMap<(String, &str), (i64, i64)> = BTreeMap::new();
-    for issue in issues.iter().filter(|issue| stored.contains(&issue.place)) {
-        for limit in issue.limits.iter().flat_map(|limits| &limits.each) {
+    for issue in issues.iter().filter(|issue| accepted.contains(&issue.step_index)) {
+        for limit in issue.limits.iter().flat_map(|limits| &limits.by_policy) {
             let (tickets, last) = added.entry((issue.owner.to_text(), &limit.policy)).or_default();
             *tickets += 1;
             *last = (*last).max(issue.issued_at);

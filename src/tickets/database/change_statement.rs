@@ -1,17 +1,17 @@
-//! PostgreSQL: all changes of a group in one statement, because each statement is a round trip.
+//! Changes all tickets of a group in one statement on PostgreSQL, because each statement costs a round trip.
 //!
-//! The locks of the callers are taken before it, so that it sees the changes of the previous lock holders. It then waits for
-//! concurrent endings of the same tickets. No ticket is issued and ended in one group, because its id is unknown outside until
-//! the group is durable.
+//! The callers are locked before the statement, so that it sees the changes of the previous lock holders. The statement waits
+//! for concurrent transactions that end the same tickets. No group issues and ends the same ticket, because nobody knows the ID
+//! before the group is durable.
 
-use super::values::{End, Issue, bytes, replay, state, time};
+use super::row_values::{EndRow, IssueRow, bundle_bytes_column, ended_at_column, replay_column, state_column};
 use crate::database::{Failed, Param, Work};
 use crate::sealing::digest::to_hex;
 use crate::tickets::port::MAX_BYTES_PER_CALLER;
 use std::collections::HashSet;
 
-/// A ticket is issued if its caller's limit allows it together with all earlier ones in the group. Endings look up
-/// only the key: `state + 0` prevents the planner from using the index of all unredeemed tickets.
+/// A ticket is issued if the caller stays within the limits with it and all its earlier tickets in the group. The update finds
+/// tickets by primary key: `state + 0` prevents the planner from using the index of all unredeemed tickets.
 const CHANGE: &str = "WITH wanted AS ( \
          SELECT *, row_number() OVER mine AS nth, sum(size) OVER mine AS sizes \
          FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bytea[], $7::bytea[], $8::bigint[]) \
@@ -34,12 +34,12 @@ const CHANGE: &str = "WITH wanted AS ( \
              SELECT id FROM tickets WHERE id = ANY($11) AND state + 0 = 0 ORDER BY id FOR UPDATE)) RETURNING tickets.id \
      ) SELECT id FROM issued UNION ALL SELECT id FROM ended";
 
-/// Returns the indices of the successful changes.
-pub async fn change_together(
+/// Runs the statement. Returns the indices of the accepted steps.
+pub async fn change_in_one_statement(
     work: &mut Work,
     max_live_per_caller: usize,
-    issues: &[Issue<'_>],
-    ends: &[End<'_>],
+    issues: &[IssueRow<'_>],
+    ends: &[EndRow<'_>],
 ) -> Result<Vec<usize>, Failed> {
     if issues.is_empty() && ends.is_empty() {
         return Ok(Vec::new());
@@ -47,8 +47,8 @@ pub async fn change_together(
     let owners: Vec<String> = issues.iter().map(|issue| issue.owner.to_text()).collect();
     let ended: Vec<String> = ends.iter().map(|end| end.id.to_string()).collect();
     let replays: Vec<String> =
-        ends.iter().map(|end| replay(end.ending).map_or(String::new(), |digest| to_hex(digest))).collect();
-    let most = |number| i64::try_from(number).unwrap_or(i64::MAX);
+        ends.iter().map(|end| replay_column(end.final_state).map_or(String::new(), |digest| to_hex(digest))).collect();
+    let to_i64 = |number| i64::try_from(number).unwrap_or(i64::MAX);
     let rows = work
         .run(
             CHANGE,
@@ -57,22 +57,22 @@ pub async fn change_together(
                 Param::Texts(&column(&owners, String::as_str)),
                 Param::Numbers(&column(issues, |issue| issue.issued_at)),
                 Param::Numbers(&column(issues, |issue| issue.expires_at)),
-                Param::Blobs(&column(issues, |issue| &*issue.sealed.details)),
+                Param::Blobs(&column(issues, |issue| &*issue.sealed.encoded_ticket)),
                 Param::Blobs(&column(issues, |issue| issue.sealed.verifier.as_slice())),
-                Param::Blobs(&column(issues, |issue| &*issue.sealed.blob)),
-                Param::Numbers(&column(issues, |issue| bytes(issue.sealed))),
-                most(max_live_per_caller).into(),
-                most(MAX_BYTES_PER_CALLER).into(),
+                Param::Blobs(&column(issues, |issue| &*issue.sealed.ciphertext)),
+                Param::Numbers(&column(issues, |issue| bundle_bytes_column(issue.sealed))),
+                to_i64(max_live_per_caller).into(),
+                to_i64(MAX_BYTES_PER_CALLER).into(),
                 Param::Texts(&column(&ended, String::as_str)),
-                Param::Numbers(&column(ends, |end| state(end.ending))),
-                Param::Numbers(&column(ends, |end| time(end.ending))),
+                Param::Numbers(&column(ends, |end| state_column(end.final_state))),
+                Param::Numbers(&column(ends, |end| ended_at_column(end.final_state))),
                 Param::Texts(&column(&replays, String::as_str)),
             ],
         )
         .await?;
-    let done = rows.iter().map(|row| row.str(0)).collect::<Result<HashSet<_>, _>>()?;
-    let issued = issues.iter().filter(|issue| done.contains(issue.id.as_str())).map(|issue| issue.place);
-    let ended = ends.iter().zip(&ended).filter(|(_, id)| done.contains(id.as_str())).map(|(end, _)| end.place);
+    let changed = rows.iter().map(|row| row.str(0)).collect::<Result<HashSet<_>, _>>()?;
+    let issued = issues.iter().filter(|issue| changed.contains(issue.id.as_str())).map(|issue| issue.step_index);
+    let ended = ends.iter().zip(&ended).filter(|(_, id)| changed.contains(id.as_str())).map(|(end, _)| end.step_index);
     Ok(issued.chain(ended).collect())
 }
 

@@ -1,0 +1,407 @@
+//! Verifies the hash chains. The checker receives every event once, newest first, and keeps one position for each chain.
+//!
+//! Newest first, because an event contains the hash of the previous one. If the first event of a chain contains the hash of an
+//! event of another chain, that event comes later, and the checker expects its hash.
+
+use super::chain::NO_PREDECESSOR;
+use super::chain_hasher::{ChainHasher, HashError, HashKind};
+use super::known_events::{KnownEvents, LastPruned};
+use super::stored_event::{CheckedEvent, StoredEvent};
+use std::collections::{BTreeMap, HashMap};
+
+/// Why the verification fails at an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The hash does not match the text, or a column differs from the text.
+    Altered,
+    /// There is no event with this number.
+    Missing,
+    /// The event is not in the order of its chain, or occurs twice.
+    OutOfPlace,
+    /// `prevHash` is not the hash of the previous event.
+    Unlinked,
+    /// The hash differs from that in a checkpoint or anchor.
+    NotAsKnown,
+    /// The seal of an anchor does not verify.
+    BadAnchor,
+    /// The key of the chain is neither the current key nor a retired one.
+    UnknownKey,
+}
+
+impl Reason {
+    /// The word in responses.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Altered => "altered",
+            Self::Missing => "missing",
+            Self::OutOfPlace => "out_of_place",
+            Self::Unlinked => "unlinked",
+            Self::NotAsKnown => "not_as_checkpoint",
+            Self::BadAnchor => "bad_anchor",
+            Self::UnknownKey => "unknown_key",
+        }
+    }
+}
+
+/// The first event at which the verification fails: the lowest number of its chain, and of all chains the one written first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenEvent {
+    /// The chain.
+    pub chain: String,
+    /// The number in the chain.
+    pub seq: i64,
+    /// The reason.
+    pub reason: Reason,
+}
+
+/// The result of a verification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerificationResult {
+    /// The number of events.
+    pub events: u64,
+    /// The number of chains.
+    pub chains: u64,
+    /// The first failure. `None` if the log is intact.
+    pub first_broken: Option<BrokenEvent>,
+}
+
+/// Where a chain may start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChainStart {
+    /// At its first event, or behind an event that is known to be the last deleted one.
+    FirstOrPruned,
+    /// At any event. For exports whose earlier events are not at hand.
+    Anywhere,
+}
+
+/// Verifies events one by one, newest first.
+pub struct ChainChecker<'a> {
+    hasher: Option<&'a ChainHasher>,
+    known: KnownEvents,
+    chains: HashMap<String, Chain>,
+    /// Expected hashes, and the chains whose first events contain them.
+    expected_hashes: HashMap<String, String>,
+    events: u64,
+    /// The chain of the previously checked event.
+    last_chain: Option<String>,
+    /// Whether an event could not be read, and the probable chain and number of the first of these.
+    has_unreadable: bool,
+    unreadable_position: Option<(String, i64)>,
+    oldest_time: Option<String>,
+}
+
+#[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent facts about a chain")]
+struct Chain {
+    /// The lowest number so far, and the `prevHash` of this event.
+    lowest: Option<(i64, String)>,
+    highest: i64,
+    /// Whether at least one event is intact.
+    has_intact: bool,
+    /// Whether at least one event was verified under a key.
+    has_keyed: bool,
+    /// The number and index of the lowest event that is hashed without a key although a key is configured.
+    lowest_unkeyed: Option<(i64, u64)>,
+    /// Whether an anchor under a key contains the hash of one of the events without a key.
+    is_anchored: bool,
+    /// The chain whose first event contains the hash of one of the events without a key.
+    linked_from: Option<String>,
+    /// Whether the newest events are altered, so that their numbers are not known yet.
+    has_altered_above: bool,
+    /// The last gap: the numbers below and above it. `i64::MAX` above the newest event.
+    gap: Option<(i64, i64)>,
+    /// The lowest failure: number, reason, and index of the event at which it was found.
+    failure: Option<(i64, Reason, u64)>,
+}
+
+impl Chain {
+    /// Records a failure, unless the chain has one at a lower number.
+    fn fail(&mut self, seq: i64, reason: Reason, index: u64) {
+        if self.failure.is_none_or(|(lowest, ..)| seq < lowest) {
+            self.failure = Some((seq, reason, index));
+        }
+    }
+
+    /// Checks that the event is the predecessor of the lowest so far. False if it is out of order, so that the rest of it must
+    /// not be checked.
+    fn check_order(&mut self, event: &mut CheckedEvent<'_>, hash: &str, index: u64) -> bool {
+        if event.position_from_altered_text {
+            // The number in an altered text is not reliable; the neighbours of the event determine it.
+            let Some((lowest, _)) = &self.lowest else {
+                self.fail(event.seq, Reason::Altered, index);
+                self.has_altered_above = true;
+                return false;
+            };
+            event.seq = lowest.saturating_sub(1);
+        }
+        match &self.lowest {
+            Some((lowest, _)) if event.seq >= *lowest => {
+                // If the event belongs into a gap, the event below the gap came too early. Otherwise the event is a duplicate.
+                let gap = self.gap.filter(|(below, above)| (below.saturating_add(1)..*above).contains(&event.seq));
+                self.fail(gap.map_or(event.seq, |(below, _)| below), Reason::OutOfPlace, index);
+                return false;
+            }
+            Some((lowest, _)) if event.seq < lowest.saturating_sub(1) => {
+                self.gap = Some((event.seq, *lowest));
+                self.fail(event.seq.saturating_add(1), Reason::Missing, index);
+            }
+            Some((lowest, prev_hash)) if prev_hash != hash => {
+                let lowest = *lowest;
+                self.fail(lowest, Reason::Unlinked, index);
+            }
+            Some(_) => {}
+            None => {
+                self.highest = event.seq;
+                self.gap = Some((event.seq, i64::MAX));
+                if std::mem::take(&mut self.has_altered_above) {
+                    self.failure = Some((event.seq.saturating_add(1), Reason::Altered, index));
+                }
+            }
+        }
+        true
+    }
+
+    /// Records the result of the hash check.
+    fn check_hash(&mut self, event: &CheckedEvent<'_>, index: u64) {
+        match (event.is_intact, event.hash_check) {
+            (true, _) => self.has_intact = true,
+            (false, Some(Err(HashError::UnknownKey))) => self.fail(event.seq, Reason::UnknownKey, index),
+            (false, _) => self.fail(event.seq, Reason::Altered, index),
+        }
+        self.has_keyed |= event.hash_check == Some(Ok(HashKind::Keyed));
+    }
+
+    /// Makes the event the lowest so far.
+    fn set_lowest(&mut self, event: &CheckedEvent<'_>) {
+        match &mut self.lowest {
+            Some((lowest, prev_hash)) => {
+                *lowest = event.seq;
+                prev_hash.clear();
+                prev_hash.push_str(&event.prev_hash);
+            }
+            none => *none = Some((event.seq, event.prev_hash.clone().into_owned())),
+        }
+    }
+}
+
+// Numbers come from untrusted files, so all arithmetic saturates.
+impl<'a> ChainChecker<'a> {
+    /// Without a hasher, only the links between the events are checked.
+    #[must_use]
+    pub fn new(hasher: Option<&'a ChainHasher>, known: KnownEvents) -> Self {
+        Self {
+            hasher,
+            known,
+            chains: HashMap::new(),
+            expected_hashes: HashMap::new(),
+            events: 0,
+            last_chain: None,
+            has_unreadable: false,
+            unreadable_position: None,
+            oldest_time: None,
+        }
+    }
+
+    /// Checks the next older event.
+    pub fn check(&mut self, stored: &StoredEvent<'_>) {
+        self.events += 1;
+        match stored.check(self.hasher) {
+            Some(event) => self.check_event(event, stored.hash),
+            None => self.add_unreadable(),
+        }
+    }
+
+    /// Records that the next older event cannot be read.
+    pub fn add_unreadable(&mut self) {
+        if std::mem::replace(&mut self.has_unreadable, true) {
+            return;
+        }
+        self.unreadable_position = self.last_chain.as_ref().and_then(|chain| {
+            let (seq, _) = self.chains.get(chain)?.lowest.as_ref()?;
+            Some((chain.clone(), seq.saturating_sub(1)))
+        });
+    }
+
+    fn check_event(&mut self, mut event: CheckedEvent<'_>, hash: &str) {
+        let index = self.events;
+        self.add_chain(&event);
+        let Some(chain) = self.chains.get_mut(&*event.chain) else { return };
+        if !chain.check_order(&mut event, hash, index) {
+            return;
+        }
+        chain.check_hash(&event, index);
+        if event.hash_check == Some(Ok(HashKind::Unkeyed)) && self.hasher.is_some_and(ChainHasher::has_key) {
+            chain.lowest_unkeyed = Some((event.seq, index));
+            chain.is_anchored |= self.known.trusts_hash(hash);
+            if let Some(other) = self.expected_hashes.get(hash) {
+                chain.linked_from = Some(other.clone());
+            }
+        }
+        if !self.known.take_expected(&event.chain, event.seq, hash) {
+            chain.fail(event.seq, Reason::NotAsKnown, index);
+        }
+        chain.set_lowest(&event);
+        self.link_chains(event, hash);
+    }
+
+    /// Adds the chain of the event if it is new.
+    fn add_chain(&mut self, event: &CheckedEvent<'_>) {
+        if self.has_unreadable && self.unreadable_position.is_none() {
+            self.unreadable_position = Some((event.chain.clone().into_owned(), event.seq.saturating_add(1)));
+        }
+        if self.last_chain.as_deref() != Some(&*event.chain) {
+            self.last_chain = Some(event.chain.clone().into_owned());
+        }
+        if !self.chains.contains_key(&*event.chain) {
+            self.chains.insert(event.chain.clone().into_owned(), Chain::default());
+        }
+    }
+
+    /// Removes the hash from the expected ones. The first event of a chain adds the hash of its predecessor in another chain.
+    fn link_chains(&mut self, event: CheckedEvent<'_>, hash: &str) {
+        if self.oldest_time.as_deref().is_none_or(|oldest| *event.time < *oldest) {
+            self.oldest_time = Some(event.time.into_owned());
+        }
+        if !self.expected_hashes.is_empty() {
+            self.expected_hashes.remove(hash);
+        }
+        if event.seq == 1 && event.prev_hash != NO_PREDECESSOR {
+            self.expected_hashes.insert(event.prev_hash.into_owned(), event.chain.into_owned());
+        }
+    }
+
+    /// Ends the verification. `pruned_now` are the last deleted events at its end, because retention may have run meanwhile.
+    #[must_use]
+    pub fn finish(mut self, start: ChainStart, pruned_now: &BTreeMap<String, LastPruned>) -> VerificationResult {
+        let index = self.events + 1;
+        let count = self.chains.len() as u64;
+        for (name, chain) in &mut self.chains {
+            let Some((lowest, prev_hash)) = &chain.lowest else { continue };
+            let (lowest, before) = (*lowest, lowest.saturating_sub(1));
+            let (first, now) = (self.known.last_pruned(name), pruned_now.get(name));
+            let is_predecessor = |pruned: &LastPruned| pruned.seq == before && pruned.hash == *prev_hash;
+            let was_pruned_meanwhile = first.is_none_or(|first| first.seq <= before)
+                && now.is_some_and(|now| now.seq > before && Some(now) != first);
+            if before > 0
+                && start == ChainStart::FirstOrPruned
+                && !was_pruned_meanwhile
+                && ![first, now].into_iter().flatten().any(is_predecessor)
+            {
+                match now.or(first) {
+                    Some(pruned) if pruned.seq < before => {
+                        chain.fail(pruned.seq.saturating_add(1), Reason::Missing, index);
+                    }
+                    Some(_) => chain.fail(lowest, Reason::Unlinked, index),
+                    None => chain.fail(1, Reason::Missing, index),
+                }
+            }
+        }
+        for (hash, name) in std::mem::take(&mut self.expected_hashes) {
+            let may_be_deleted = start == ChainStart::Anywhere || self.known.may_be_deleted(&hash);
+            if let Some(chain) = self.chains.get_mut(&name).filter(|_| !may_be_deleted) {
+                chain.fail(1, Reason::Unlinked, index);
+            }
+        }
+        self.check_chains_without_key();
+        self.check_missing(start, pruned_now);
+        VerificationResult { events: self.events, chains: count, first_broken: self.first_broken() }
+    }
+
+    /// If a key is configured, checks the chains without a key. Such a chain is valid if its hash is in an anchor under a key, or in
+    /// the first event of a chain with a key or of a valid chain without one. Any other may be forged.
+    fn check_chains_without_key(&mut self) {
+        loop {
+            let is_valid =
+                |name: &String| self.chains.get(name).is_some_and(|by| by.lowest_unkeyed.is_none() || by.is_anchored);
+            let unproven = self.chains.iter().filter(|(_, chain)| chain.lowest_unkeyed.is_some() && !chain.is_anchored);
+            let linked = unproven.filter(|(_, chain)| chain.linked_from.as_ref().is_some_and(is_valid));
+            let linked: Vec<String> = linked.map(|(name, _)| name.clone()).collect();
+            if linked.is_empty() {
+                break;
+            }
+            for name in linked {
+                self.chains.entry(name).or_default().is_anchored = true;
+            }
+        }
+        for chain in self.chains.values_mut() {
+            if let Some((seq, index)) = chain.lowest_unkeyed.filter(|_| chain.has_keyed || !chain.is_anchored) {
+                chain.fail(seq, Reason::Altered, index);
+            }
+        }
+        for (name, seq) in self.known.unkeyed_anchors() {
+            if let Some(chain) = self.chains.get_mut(name).filter(|chain| chain.has_keyed) {
+                chain.fail(seq, Reason::BadAnchor, self.events + 1);
+            }
+        }
+    }
+
+    /// Checks that all expected events were checked, except those that are deleted.
+    fn check_missing(&mut self, start: ChainStart, pruned_now: &BTreeMap<String, LastPruned>) {
+        let index = self.events + 1;
+        for (name, seq, expected) in self.known.unseen_events() {
+            let pruned = [self.known.last_pruned(name), pruned_now.get(name)];
+            let pruned_seq = pruned.into_iter().flatten().map(|pruned| pruned.seq).max();
+            let is_older = start == ChainStart::Anywhere && expected.is_older_than(self.oldest_time.as_deref());
+            if pruned_seq.is_some_and(|pruned_seq| pruned_seq >= seq) || is_older {
+                continue;
+            }
+            let chain = self.chains.entry(name.to_owned()).or_default();
+            let lowest = chain.lowest.as_ref().map(|(lowest, _)| *lowest);
+            if seq > chain.highest {
+                let last = chain.highest.max(pruned_seq.unwrap_or_default());
+                chain.fail(last.saturating_add(1), Reason::Missing, index);
+            } else if lowest.is_some_and(|lowest| seq < lowest) {
+                chain.fail(seq, Reason::Missing, index);
+            }
+            // Between lowest and highest the event is in a gap, which is recorded already.
+        }
+        for (name, seq) in self.known.bad_anchors() {
+            let chain = self.chains.entry(name.to_owned()).or_default();
+            chain.fail(seq, Reason::BadAnchor, index);
+        }
+    }
+
+    fn first_broken(&self) -> Option<BrokenEvent> {
+        // Chains with an intact event first: a chain without any may result from an altered chain name.
+        let oldest_failure = |has_intact: bool| {
+            let chains = self.chains.iter().filter(move |(_, chain)| chain.has_intact == has_intact);
+            let failures =
+                chains.filter_map(|(name, chain)| chain.failure.map(|(seq, reason, index)| (index, name, seq, reason)));
+            failures.max_by(|(a, name_a, ..), (b, name_b, ..)| a.cmp(b).then_with(|| name_b.cmp(name_a)))
+        };
+        if let Some((_, chain, seq, reason)) = oldest_failure(true).or_else(|| oldest_failure(false)) {
+            return Some(BrokenEvent { chain: chain.clone(), seq, reason });
+        }
+        let (chain, seq) = self.unreadable_position.clone().unwrap_or_else(|| (String::new(), 1));
+        self.has_unreadable.then_some(BrokenEvent { chain, seq, reason: Reason::Altered })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::chain::{Head, written_time};
+    use crate::audit::port::Event;
+    use crate::metrics::labels::{EventType, Outcome};
+    use crate::sealing::keys::RootKey;
+    use jiff::Timestamp;
+
+    /// An anchor without a key is bad for a chain whose events were verified under a key.
+    #[test]
+    fn only_a_hasher_with_the_key_makes_a_chain_keyed() {
+        let with_key = ChainHasher::new(Some(&RootKey::new([7; 32].into())), &[]);
+        let mut head = Head { chain: "a".into(), seq: 0, hash: NO_PREDECESSOR.into(), time: "".into() };
+        let event = Event::new(EventType::TicketIssued, Outcome::Ok);
+        let link = with_key.link(&mut head, &event, &written_time(Timestamp::UNIX_EPOCH)).expect("JSON");
+        let first_broken = |hasher| {
+            let mut known = KnownEvents::default();
+            known.add_unkeyed_anchor("a", 1);
+            let mut checker = ChainChecker::new(hasher, known);
+            checker.check(&StoredEvent { text: &link.text, hash: &link.hash, columns: None });
+            checker.finish(ChainStart::FirstOrPruned, &BTreeMap::new()).first_broken.map(|broken| broken.reason)
+        };
+        assert_eq!(first_broken(Some(&with_key)), Some(Reason::BadAnchor));
+        assert_eq!(first_broken(None), None, "without a hasher no event is verified under a key");
+    }
+}

@@ -1,0 +1,172 @@
+//! Runs the steps that change tickets, in the transaction of the audit log: all changes of a group in a few statements.
+//! `change_statement` has the single statement for PostgreSQL.
+//!
+//! Replicas change tickets concurrently. Every group locks in the same order (callers by lock key, then tickets by ID), so two
+//! groups never deadlock.
+
+use super::caller_counts::{add_to_counts, retain_within_limits};
+use super::change_statement::change_in_one_statement;
+use super::row_values::{EndRow, IssueRow, bundle_bytes_column, ended_at_column, replay_column, state_column};
+use super::sealed_bytes_limit::SealedBytesLimit;
+use crate::database::{Failed, Param, Step, StepRunner, Work};
+use crate::tickets::owner::Owner;
+use crate::tickets::port::MAX_BYTES_PER_CALLER;
+use crate::tickets::ticket_change::TicketChange;
+use async_trait::async_trait;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+/// Runs the steps of tickets in the database.
+pub struct TicketStepRunner {
+    pub max_live_per_caller: usize,
+    /// The limit over all callers.
+    pub sealed_bytes: SealedBytesLimit,
+}
+
+/// The live tickets and sealed bytes of a caller.
+#[derive(Default, Clone, Copy)]
+struct CallerUsage {
+    live: usize,
+    bytes: usize,
+}
+
+#[async_trait]
+impl StepRunner for TicketStepRunner {
+    async fn run(&self, work: &mut Work, steps: &[&Step]) -> Result<Vec<bool>, Failed> {
+        let (mut issues, mut ends) = (Vec::new(), Vec::new());
+        for (step_index, step) in steps.iter().enumerate() {
+            match step.what() {
+                // Rejected, because it is not added.
+                Some(TicketChange::Issue { sealed, .. }) if !self.sealed_bytes.try_add(sealed.size()) => {}
+                Some(TicketChange::Issue { id, owner, issued_at, expires_at, sealed, limits, .. }) => {
+                    issues.push(IssueRow {
+                        step_index,
+                        id: id.to_string(),
+                        owner: *owner,
+                        issued_at: *issued_at,
+                        expires_at: *expires_at,
+                        sealed,
+                        limits: limits.as_deref(),
+                    })
+                }
+                Some(TicketChange::End { id, final_state }) => {
+                    ends.push(EndRow { step_index, id: *id, final_state });
+                }
+                None => {}
+            }
+        }
+        // If a group ends a ticket several times, all but the first of these steps are rejected.
+        let mut seen = HashSet::new();
+        ends.retain(|end| seen.insert(end.id));
+        lock_callers(work, &issues).await?;
+        retain_within_limits(work, &mut issues).await?;
+        let accepted: HashSet<usize> = if work.is_remote() {
+            change_in_one_statement(work, self.max_live_per_caller, &issues, &ends).await?
+        } else {
+            let mut accepted = self.insert_within_limits(work, &issues).await?;
+            accepted.extend(end_waiting(work, &ends).await?);
+            accepted
+        }
+        .into_iter()
+        .collect();
+        add_to_counts(work, &issues, &accepted).await?;
+        let mut outcomes = vec![false; steps.len()];
+        for step_index in accepted {
+            outcomes[step_index] = true;
+        }
+        Ok(outcomes)
+    }
+
+    /// Does nothing: the changes were committed or rolled back by the database.
+    fn ended(&self, _steps: &[&Step], _committed: bool) {}
+}
+
+impl TicketStepRunner {
+    /// Inserts the tickets whose callers are within their limits. Returns the indices of their steps.
+    async fn insert_within_limits(&self, work: &mut Work, all: &[IssueRow<'_>]) -> Result<Vec<usize>, Failed> {
+        const COLUMN_COUNT: usize = 8;
+        const TABLE_AND_COLUMNS: &str =
+            "tickets (id, owner, issued_at, expires_at, details, verifier, bundle, bundle_bytes)";
+        if all.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut usages = query_usages(work, all).await?;
+        let mut issues: Vec<&IssueRow<'_>> = all.iter().collect();
+        issues.retain(|issue| {
+            let usage = usages.entry(issue.owner).or_default();
+            let bytes = usage.bytes + issue.sealed.size();
+            let fits = usage.live < self.max_live_per_caller && bytes <= MAX_BYTES_PER_CALLER;
+            if fits {
+                *usage = CallerUsage { live: usage.live + 1, bytes };
+            }
+            fits
+        });
+        if issues.is_empty() {
+            return Ok(Vec::new());
+        }
+        let owners: Vec<String> = issues.iter().map(|issue| issue.owner.to_text()).collect();
+        let mut params: Vec<Param> = Vec::with_capacity(issues.len() * COLUMN_COUNT);
+        for (issue, owner) in issues.iter().zip(&owners) {
+            let row: [Param; COLUMN_COUNT] = [
+                (&issue.id).into(),
+                owner.into(),
+                issue.issued_at.into(),
+                issue.expires_at.into(),
+                (*issue.sealed.encoded_ticket).into(),
+                issue.sealed.verifier.as_slice().into(),
+                (*issue.sealed.ciphertext).into(),
+                bundle_bytes_column(issue.sealed).into(),
+            ];
+            params.extend(row);
+        }
+        work.insert(TABLE_AND_COLUMNS, COLUMN_COUNT, &params).await?;
+        Ok(issues.iter().map(|issue| issue.step_index).collect())
+    }
+}
+
+/// Locks the callers before their tickets are counted, so that no other replica adds tickets in between. A no-op for SQLite.
+async fn lock_callers(work: &mut Work, issues: &[IssueRow<'_>]) -> Result<(), Failed> {
+    let lock_keys: BTreeSet<i64> = issues.iter().map(|issue| issue.owner.lock_key()).collect();
+    if lock_keys.is_empty() {
+        return Ok(());
+    }
+    work.lock(&lock_keys.into_iter().collect::<Vec<_>>()).await
+}
+
+/// The live tickets and sealed bytes of the callers of these tickets. A caller without an entry has none.
+async fn query_usages(work: &mut Work, issues: &[IssueRow<'_>]) -> Result<BTreeMap<Owner, CallerUsage>, Failed> {
+    const COUNT: &str = "SELECT owner, count(*) FILTER (WHERE state = 0), CAST(sum(bundle_bytes) AS BIGINT) FROM tickets \
+             WHERE owner IN (SELECT value FROM json_each($1)) AND bundle_bytes > 0 GROUP BY owner";
+    let owners_by_text: BTreeMap<String, Owner> =
+        issues.iter().map(|issue| (issue.owner.to_text(), issue.owner)).collect();
+    let texts: Vec<&str> = owners_by_text.keys().map(String::as_str).collect();
+    let mut usages = BTreeMap::new();
+    for row in work.run(COUNT, &[Param::Texts(&texts)]).await? {
+        let to_usize = |number| usize::try_from(number).unwrap_or(usize::MAX);
+        let usage = CallerUsage { live: to_usize(row.number(1)?), bytes: to_usize(row.number(2)?) };
+        if let Some(owner) = owners_by_text.get(&row.text(0)?) {
+            usages.insert(*owner, usage);
+        }
+    }
+    Ok(usages)
+}
+
+/// Ends the tickets that are waiting, with one statement each, because SQLite has no round trips. Returns the indices of their
+/// steps.
+async fn end_waiting(work: &mut Work, ends: &[EndRow<'_>]) -> Result<Vec<usize>, Failed> {
+    const END: &str = "UPDATE tickets SET state = $2, ended_at = $3, replay = $4, \
+             bundle = CASE WHEN $4 IS NULL THEN NULL ELSE bundle END, \
+             bundle_bytes = CASE WHEN $4 IS NULL THEN 0 ELSE bundle_bytes END \
+         WHERE id = $1 AND state = 0 RETURNING id";
+    let mut ended = Vec::new();
+    for end in ends {
+        let id = end.id.to_string();
+        let replay = replay_column(end.final_state).map_or(Param::NoBytes, |digest| Param::Bytes(digest));
+        let state = state_column(end.final_state);
+        let rows =
+            work.run(END, &[(&id).into(), state.into(), ended_at_column(end.final_state).into(), replay]).await?;
+        if !rows.is_empty() {
+            ended.push(end.step_index);
+        }
+    }
+    Ok(ended)
+}
