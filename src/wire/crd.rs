@@ -58,7 +58,7 @@ fn custom_resource_definition(namespaced: bool) -> Value {
         ("ClusterPolicy", "clusterpolicies", "clusterpolicy", "ccpol", "Cluster")
     };
     let description = if namespaced {
-        "Grants or denies secrets to pods of its namespace, for repos and branches. It can grant only what policies.tenants of the \
+        "Grants or denies secrets to pods of its namespace, by repo and branch. It can grant only what policies.tenants of the \
          server allows for the namespace."
     } else {
         "Grants or denies secrets to callers, for repos and branches."
