@@ -72,7 +72,7 @@ pub async fn open_register(
         RegisterError::InvalidDenyPolicies(broken) => StartError::Configuration(broken),
         RegisterError::Database(error) => StartError::StoredPolicies(error),
     })?;
-    register.add_clusters(&config.policies.custom_resources).await;
+    register.set_clusters(&config.policies.custom_resources).await;
     if register.active_set().load().is_empty() && config.policies.custom_resources.is_empty() {
         tracing::warn!("no policies are loaded; all requests are denied");
     }

@@ -1,4 +1,4 @@
-//! The secrets as a policy lists them, and which of them gave a path.
+//! The secrets as written in a policy, and which of their path templates expanded to a given path.
 
 use super::compiled_policy::{Effect, Policy, SecretTemplate};
 use super::placeholder::Placeholder;
@@ -23,8 +23,8 @@ impl Policy {
             .filter_map(|secret| Some(ListedSecret { store: secret.store.as_deref()?, path: secret.path.as_deref()? }))
     }
 
-    /// The secret whose template gave this path; `None` if no template can have given it. A template that uses a claim that
-    /// `caller` lacks is compared segment by segment.
+    /// The secret whose template expanded to this path; `None` if none can have. If a template cannot be expanded because `caller`
+    /// lacks a claim, its literal segments are compared with those of the path.
     #[must_use]
     pub fn find_listed_secret(
         &self,
@@ -48,12 +48,12 @@ impl Template {
     fn can_give(&self, path: &str) -> bool {
         let segments = self.segments();
         let parts: Vec<&str> = path.split('/').collect();
-        let is_path_placeholder = |segment: &Segment| matches!(segment, Segment::Placeholder(Placeholder::Path(_)));
+        let spans_segments = |segment: &Segment| matches!(segment, Segment::Placeholder(Placeholder::Path(_)));
         let matches = |(segment, part): (&Segment, &&str)| match segment {
             Segment::Literal(literal) => **literal == **part,
             Segment::Placeholder(_) => !part.is_empty(),
         };
-        let Some(index) = segments.iter().position(is_path_placeholder) else {
+        let Some(index) = segments.iter().position(spans_segments) else {
             return segments.len() == parts.len() && segments.iter().zip(&parts).all(matches);
         };
         let after = segments.len() - index - 1;

@@ -25,7 +25,7 @@ pub async fn read_active_policies(config: &Config, metrics: &Arc<Metrics>) -> (V
     let mut checks = Vec::new();
     let Some(register) = open_register(config, &mut checks).await else { return (Vec::new(), checks) };
     if !config.policies.custom_resources.is_empty() {
-        register.add_clusters(&config.policies.custom_resources).await;
+        register.set_clusters(&config.policies.custom_resources).await;
         // The checks of the cluster report why there is no connection.
         if let Ok(clusters) = connect_clusters(config, metrics).await {
             for authenticator in &config.authenticators {

@@ -33,8 +33,8 @@ impl Kind {
             || (is_map(self) && is_map(wanted))
     }
 
-    /// Whether it supports order and arithmetic.
-    pub(super) fn is_number(self) -> bool {
+    /// Whether a value of this type can be a number.
+    pub(super) fn may_be_number(self) -> bool {
         matches!(self, Self::Int | Self::Double | Self::Dyn)
     }
 

@@ -203,7 +203,7 @@ impl Lowering {
 
     fn lower_negation(&mut self, operand: &IdedExpr) -> Result<(Node, Kind), InvalidExpression> {
         let (node, kind) = self.lower_value(operand)?;
-        if kind.is_number() {
+        if kind.may_be_number() {
             Ok((Node::Negate(Box::new(node)), kind))
         } else {
             refuse("uses arithmetic on a value that is not a number")
@@ -259,7 +259,7 @@ impl Lowering {
             operators::NOT_EQUALS => (Node::NotEquals(operands), can_compare(left, right)),
             operators::IN => (Node::In(operands), can_contain(right, left)),
             other => {
-                let numbers = left.is_number() && right.is_number();
+                let numbers = left.may_be_number() && right.may_be_number();
                 (Node::Comparison(comparison(other), operands), numbers || both(Kind::String) || both(Kind::Timestamp))
             }
         };
@@ -337,7 +337,7 @@ fn lower_literal(literal: &LiteralValue) -> Result<Lowered, InvalidExpression> {
 /// Only values of one type, or numbers, can be compared: a comparison that is always false is a compile error.
 fn can_compare(one: Kind, other: Kind) -> bool {
     let is_map = |kind| matches!(kind, Kind::StringMap | Kind::Map);
-    !is_map(one) && !is_map(other) && (one.fits(other) || (one.is_number() && other.is_number()))
+    !is_map(one) && !is_map(other) && (one.fits(other) || (one.may_be_number() && other.may_be_number()))
 }
 
 fn can_contain(container: Kind, element: Kind) -> bool {

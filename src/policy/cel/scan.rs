@@ -24,7 +24,7 @@ pub(super) fn max_nesting(source: &str) -> Result<usize, InvalidExpression> {
         return Err(InvalidExpression::new("must not be empty"));
     }
     if source.len() > MAX_BYTES {
-        return Err(InvalidExpression::new("has at most 4096 bytes"));
+        return Err(InvalidExpression::new("has more than 4096 bytes"));
     }
     let mut scan = Scan { nesting: 0, max_nesting: 0, operators: 0 };
     let mut rest = source.as_bytes();

@@ -72,7 +72,7 @@ impl ClusterResources {
 
     /// Whether all objects were read at least once.
     #[must_use]
-    pub fn is_listed(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.listed_kinds.len() == ResourceKind::ALL.len()
     }
 

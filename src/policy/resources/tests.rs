@@ -80,16 +80,16 @@ fn reason(resources: &ClusterResources, name: &str) -> String {
 }
 
 #[test]
-fn a_cluster_is_listed_when_both_kinds_are() {
+fn a_cluster_is_complete_when_both_kinds_were_listed() {
     let mut resources = ClusterResources::new("a".into(), bounds());
-    assert!(!resources.is_listed());
+    assert!(!resources.is_complete());
     assert!(
         resources.apply_changes(vec![ResourceChange::Listed(ResourceKind::Policy, Vec::new())]),
         "the first list counts"
     );
-    assert!(!resources.is_listed());
+    assert!(!resources.is_complete());
     resources.apply_changes(vec![ResourceChange::Listed(ResourceKind::ClusterPolicy, Vec::new())]);
-    assert!(resources.is_listed());
+    assert!(resources.is_complete());
     let again = vec![ResourceChange::Listed(ResourceKind::ClusterPolicy, Vec::new())];
     assert!(!resources.apply_changes(again), "nothing changed");
 }

@@ -1,4 +1,4 @@
-//! Attestation: a request that contradicts an attested value is refused, and omitted parts are attested.
+//! Attestation: a request that contradicts an attested value is refused, and an omitted repo or branch gets the attested value.
 
 use super::{
     decide, facts_with_labels, facts_with_params, names, oidc_caller, partial_request, paths, pod, policy, request_for,
@@ -10,17 +10,17 @@ use crate::policy::outcome::RequestPart;
 use crate::policy::{Decision, Denial, Policy};
 use serde_json::json;
 
-const ANYONE: &str = "subjects: [{kubernetes: {namespaces: ['**'], serviceAccounts: ['**']}}]\n";
+const ANY_POD: &str = "subjects: [{kubernetes: {namespaces: ['**'], serviceAccounts: ['**']}}]\n";
 
-/// An allow policy for all callers with additional lines; it reads the path that equals its name.
+/// An allow policy for all pods, with `lines` added to its spec. The path of its only secret is its name.
 fn allow(name: &str, lines: &str) -> Policy {
     let patterns = if lines.contains("repos:") { "" } else { "repos: ['**']\nbranches: ['**']\n" };
-    policy(name, &format!("{ANYONE}{patterns}{lines}\nsecrets: [{{store: vault, path: {name}}}]"))
+    policy(name, &format!("{ANY_POD}{patterns}{lines}\nsecrets: [{{store: vault, path: {name}}}]"))
 }
 
 fn deny(name: &str, lines: &str) -> Policy {
     let patterns = if lines.contains("repos:") { "" } else { "repos: ['**']\nbranches: ['**']\n" };
-    policy(name, &format!("{ANYONE}effect: deny\n{patterns}{lines}"))
+    policy(name, &format!("{ANY_POD}effect: deny\n{patterns}{lines}"))
 }
 
 /// The result as text, with the policies that caused it.
@@ -93,11 +93,10 @@ fn a_contradicting_attestation_denies_regardless_of_other_policies() {
     assert_eq!(ask(vec![lax()], "shop"), "shop@main: lax");
     assert_eq!(ask(vec![lax(), strict()], "shop"), "attestation_failed: strict");
     assert_eq!(ask(vec![lax(), strict()], "site"), "site@main: lax strict");
-    // The patterns of the attesting policy for repo and branch have no effect.
+    // A contradiction denies even if the attesting policy does not match by its patterns, is a deny policy, or has a false condition.
     let elsewhere = || allow("elsewhere", &format!("repos: [other]\nbranches: [other]\n{REPO_BY_LABEL}"));
     assert_eq!(ask(vec![lax(), elsewhere()], "shop"), "attestation_failed: elsewhere");
     assert_eq!(ask(vec![lax(), elsewhere()], "site"), "site@main: lax");
-    // Its effect and its condition have no effect either.
     assert_eq!(
         ask(vec![lax(), deny("d", &format!("repos: [other]\nbranches: [other]\n{REPO_BY_LABEL}"))], "shop"),
         "attestation_failed: d"
@@ -203,16 +202,16 @@ fn contradicting_attestations_deny() {
     let facts = facts_with_labels(&[("repo", "site"), ("other", "shop")]);
     let one = || allow("one", REPO_BY_LABEL);
     let other = || allow("other", "attest: {repo: 'caller.pod.labels.other'}");
-    let left_out = partial_request(None, Some("main"));
-    assert_eq!(outcome(vec![one()], &caller, &facts, &left_out), "site@main: one");
-    assert_eq!(outcome(vec![one(), other()], &caller, &facts, &left_out), "attestation_failed: other");
+    let without_repo = partial_request(None, Some("main"));
+    assert_eq!(outcome(vec![one()], &caller, &facts, &without_repo), "site@main: one");
+    assert_eq!(outcome(vec![one(), other()], &caller, &facts, &without_repo), "attestation_failed: other");
     assert_eq!(
         outcome(vec![one(), other()], &caller, &facts, &request_for("site", "main")),
         "attestation_failed: other"
     );
     // An attestation without a value contradicts nothing, but its policy does not match.
     let absent = allow("z", "attest: {repo: 'caller.pod.labels.none'}");
-    assert_eq!(outcome(vec![one(), absent], &caller, &facts, &left_out), "site@main: one");
+    assert_eq!(outcome(vec![one(), absent], &caller, &facts, &without_repo), "site@main: one");
 }
 
 #[test]
@@ -247,14 +246,14 @@ secrets: [{store: vault, path: a}]";
     let policies = || vec![policy("p", text)];
     let claims = |reference: &str| json!({"repository_owner_id": "4711", "repository": "acme/site", "ref": reference});
     let none = Facts::default();
-    let left_out = partial_request(None, None);
+    let without_repo = partial_request(None, None);
     let main = oidc_caller("github", claims("refs/heads/main"));
-    assert_eq!(outcome(policies(), &main, &none, &left_out), "acme/site@main: a");
+    assert_eq!(outcome(policies(), &main, &none, &without_repo), "acme/site@main: a");
     assert_eq!(outcome(policies(), &main, &none, &request_for("acme/site", "main")), "acme/site@main: a");
     assert_eq!(outcome(policies(), &main, &none, &request_for("acme/shop", "main")), "attestation_failed: p");
     let tag = oidc_caller("github", claims("refs/tags/v1"));
     assert_eq!(
-        outcome(policies(), &tag, &none, &left_out),
+        outcome(policies(), &tag, &none, &without_repo),
         "branch is missing, and no policy that names this caller attests it"
     );
     assert_eq!(outcome(policies(), &tag, &none, &request_for("acme/site", "v1")), "attestation_failed: p");
@@ -268,9 +267,9 @@ secrets: [{store: vault, path: a}]";
         ),
         "attestation_failed: a"
     );
-    let of_pods = text.replace("caller.claims.repository'", "caller.namespace'");
+    let attested_by_namespace = text.replace("caller.claims.repository'", "caller.namespace'");
     assert_eq!(
-        outcome(vec![policy("p", &of_pods)], &main, &site(), &request_for("acme/site", "main")),
+        outcome(vec![policy("p", &attested_by_namespace)], &main, &site(), &request_for("acme/site", "main")),
         "attestation_failed: p"
     );
 }

@@ -98,7 +98,7 @@ fn claims_match_as_strings_numbers_booleans_and_lists_of_them() {
 }
 
 #[test]
-fn kubernetes_subjects_match_pods_of_any_cluster_only() {
+fn kubernetes_subjects_match_only_pods_but_of_any_cluster() {
     let everyone = || vec![allow("everyone", "a")];
     expect_grant(everyone(), &pod("ci", "bot"), &request_for("r", "b"));
     assert_eq!(
@@ -240,7 +240,7 @@ fn stored(name: &str, rest: &str) -> Policy {
 }
 
 #[test]
-fn a_stored_ambiguous_claim_matches_literally_only_in_deny_policies() {
+fn a_stored_ambiguous_claim_pattern_also_matches_literally_in_deny_policies() {
     let lax = "subjects: [{oidc: {issuer: github, claims: {actor: '**'}}}]\nrepos: ['**']\nbranches: ['**']\n";
     let grants = "secrets: [{store: vault, path: a}]";
     for (actor, allowed, denied) in [

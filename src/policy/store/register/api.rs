@@ -20,7 +20,7 @@ impl PolicyStore for PolicyRegister {
         for (name, policy) in self.files.load().range::<str, _>(names_after).take(limit) {
             by_name.insert(name.clone(), policy.clone());
         }
-        for (name, policy) in self.resources.load().range::<str, _>(names_after).take(limit) {
+        for (name, policy) in self.active_resources.load().range::<str, _>(names_after).take(limit) {
             // The sources are not read at the same moment, so both may have the name; the one with precedence is listed.
             by_name.entry(name.to_string()).or_insert_with(|| policy.to_stored_policy());
         }
@@ -113,6 +113,6 @@ impl PolicyRegister {
     }
 
     fn is_custom_resource(&self, name: &str) -> bool {
-        self.resources.load().contains_key(name)
+        self.active_resources.load().contains_key(name)
     }
 }

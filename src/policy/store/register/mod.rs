@@ -50,7 +50,7 @@ pub struct PolicyRegister {
     /// The policies of the files, by name, for reads without the lock.
     files: ArcSwap<BTreeMap<String, StoredPolicy>>,
     /// The active policies of clusters, by name.
-    resources: ArcSwap<BTreeMap<Arc<str>, ActiveResource>>,
+    active_resources: ArcSwap<BTreeMap<Arc<str>, ActiveResource>>,
     /// Notified when the status of a custom resource may have changed.
     statuses: watch::Sender<()>,
     state: Mutex<RegisterState>,
@@ -62,7 +62,7 @@ struct RegisterState {
     directory: Option<Directory>,
     compiled: CompiledPolicies,
     /// One per cluster; earlier clusters take precedence for names.
-    resources: Vec<ClusterResources>,
+    clusters: Vec<ClusterResources>,
     file_faults: Vec<FileFault>,
     /// Names that both the database and a file have.
     name_conflicts: BTreeSet<String>,
@@ -105,7 +105,7 @@ impl PolicyRegister {
         let state = RegisterState {
             directory,
             compiled,
-            resources: Vec::new(),
+            clusters: Vec::new(),
             file_faults: Vec::new(),
             name_conflicts: BTreeSet::new(),
             database_unavailable: false,
@@ -115,7 +115,7 @@ impl PolicyRegister {
             bounds,
             active_set: Arc::default(),
             files: ArcSwap::default(),
-            resources: ArcSwap::default(),
+            active_resources: ArcSwap::default(),
             statuses: watch::Sender::new(()),
             state: Mutex::new(state),
             observer,
@@ -225,8 +225,8 @@ impl PolicyRegister {
         let stored = free.into_iter().map(|(_, policy)| policy.clone());
         let mut policies: Vec<_> = file_policies.into_iter().chain(stored).collect();
         state.name_conflicts = conflicting.into_iter().map(|(name, _)| name.to_owned()).collect();
-        policies.extend(self.resolve_resource_names(&files, &state.compiled, &mut state.resources));
-        let unread = state.resources.iter().filter(|resources| !resources.is_listed());
+        policies.extend(self.resolve_resource_names(&files, &state.compiled, &mut state.clusters));
+        let unread = state.clusters.iter().filter(|resources| !resources.is_complete());
         // Only this function stores a set, and it holds the lock: so the set that it replaces is the one that it compares with.
         let (set, difference) = self.active_set.load().with_policies(policies);
         let set = set.with_unread_clusters(unread.map(|resources| resources.cluster().clone()));

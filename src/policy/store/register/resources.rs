@@ -11,56 +11,55 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 impl PolicyRegister {
-    /// Adds clusters, by the names of their authenticators. Until all custom resources of a cluster were read, the active set
+    /// Sets the clusters, by the names of their authenticators. Until all custom resources of a cluster were read, the active set
     /// is marked as lacking them.
-    pub async fn add_clusters(&self, clusters: &[Arc<str>]) {
+    pub async fn set_clusters(&self, clusters: &[Arc<str>]) {
         if clusters.is_empty() {
             return;
         }
         let mut state = self.state.lock().await;
-        state.resources =
-            clusters.iter().map(|name| ClusterResources::new(name.clone(), self.bounds.clone())).collect();
+        state.clusters = clusters.iter().map(|name| ClusterResources::new(name.clone(), self.bounds.clone())).collect();
         self.activate(&mut state);
     }
 
     /// Applies changes of the custom resources of a cluster.
     pub async fn apply_resource_changes(&self, cluster: &str, changes: Vec<ResourceChange>) {
         let mut state = self.state.lock().await;
-        let Some(index) = state.resources.iter().position(|resources| **resources.cluster() == *cluster) else {
+        let Some(index) = state.clusters.iter().position(|resources| **resources.cluster() == *cluster) else {
             return;
         };
         // Compiling thousands of policies takes a second. Meanwhile the cluster counts as unread, so that a panic or a cancellation
         // does not lose a deny policy unnoticed.
-        let unread = ClusterResources::new(state.resources[index].cluster().clone(), self.bounds.clone());
-        let mut resources = std::mem::replace(&mut state.resources[index], unread);
+        let unread = ClusterResources::new(state.clusters[index].cluster().clone(), self.bounds.clone());
+        let mut resources = std::mem::replace(&mut state.clusters[index], unread);
         let task = tokio::task::spawn_blocking(move || {
-            let was_listed = resources.is_listed();
+            let was_complete = resources.is_complete();
             let changed = resources.apply_changes(changes);
-            (resources, changed, was_listed)
+            (resources, changed, was_complete)
         });
-        let Ok((resources, changed, was_listed)) = task.await else {
+        let Ok((resources, changed, was_complete)) = task.await else {
             tracing::error!(cluster, "custom resources could not be compiled; this replica is not ready");
             self.activate(&mut state);
             return;
         };
-        let is_listed = resources.is_listed();
-        state.resources[index] = resources;
+        let is_complete = resources.is_complete();
+        state.clusters[index] = resources;
         if changed {
             self.activate(&mut state);
             tracing::info!(cluster, policies = self.active_set.load().len(), "policies changed");
         } else {
             self.statuses.send_replace(());
         }
-        if is_listed && !was_listed {
+        if is_complete && !was_complete {
             tracing::info!(cluster, "all custom resources of the cluster have been read");
         }
     }
 
-    /// At most `limit` objects of a kind in a cluster whose specs have to be read again, because they were dropped when there
-    /// were too many objects and are within the limits now.
+    /// Objects of a kind whose specs must be read again, at most `limit`. Their specs were dropped while the cluster had too many
+    /// objects.
     pub async fn resources_to_read_again(&self, cluster: &str, kind: ResourceKind, limit: usize) -> Vec<ResourceKey> {
         let state = self.state.lock().await;
-        let resources = state.resources.iter().find(|resources| **resources.cluster() == *cluster);
+        let resources = state.clusters.iter().find(|resources| **resources.cluster() == *cluster);
         resources.map(|resources| resources.to_read_again(kind, limit)).unwrap_or_default()
     }
 
@@ -73,14 +72,17 @@ impl PolicyRegister {
     /// The statuses of a cluster that have to be written; none before all its objects were read.
     pub async fn pending_statuses(&self, cluster: &str) -> Vec<PendingStatus> {
         let state = self.state.lock().await;
-        let resources = state.resources.iter().find(|resources| **resources.cluster() == *cluster);
-        resources.filter(|resources| resources.is_listed()).map(ClusterResources::pending_statuses).unwrap_or_default()
+        let resources = state.clusters.iter().find(|resources| **resources.cluster() == *cluster);
+        resources
+            .filter(|resources| resources.is_complete())
+            .map(ClusterResources::pending_statuses)
+            .unwrap_or_default()
     }
 
     /// Records a status that was written.
     pub async fn record_written_status(&self, cluster: &str, key: &ResourceKey, uid: &str, status: ObservedStatus) {
         let mut state = self.state.lock().await;
-        if let Some(resources) = state.resources.iter_mut().find(|resources| **resources.cluster() == *cluster) {
+        if let Some(resources) = state.clusters.iter_mut().find(|resources| **resources.cluster() == *cluster) {
             resources.record_status(key, uid, status);
         }
     }
@@ -89,7 +91,7 @@ impl PolicyRegister {
     pub(super) fn resolve_resource_names(
         &self,
         files: &BTreeMap<String, StoredPolicy>,
-        compiled: &CompiledPolicies,
+        api_policies: &CompiledPolicies,
         clusters: &mut [ClusterResources],
     ) -> Vec<Arc<Policy>> {
         let mut active: Vec<Arc<Policy>> = Vec::new();
@@ -100,7 +102,7 @@ impl PolicyRegister {
             let policies = resources.resolve_names(|name| {
                 if files.contains_key(name) {
                     Some(NameOwner::File)
-                } else if compiled.contains(name) {
+                } else if api_policies.contains(name) {
                     Some(NameOwner::Api)
                 } else {
                     owners.get(name).map(|cluster| NameOwner::Cluster(cluster.clone()))
@@ -114,13 +116,13 @@ impl PolicyRegister {
             self.observer.resources_counted(resources.cluster(), &resources.count_by_reason());
         }
         // Collecting all at once is several times as fast as inserting one by one. Names are distinct.
-        self.resources.store(Arc::new(resources_by_name.into_iter().collect()));
+        self.active_resources.store(Arc::new(resources_by_name.into_iter().collect()));
         self.statuses.send_replace(());
         active
     }
 
-    /// The active policy of a cluster with this name.
+    /// The active policy with this name, if it comes from a custom resource.
     pub(super) fn resource(&self, name: &str) -> Option<StoredPolicy> {
-        self.resources.load().get(name).map(ActiveResource::to_stored_policy)
+        self.active_resources.load().get(name).map(ActiveResource::to_stored_policy)
     }
 }
