@@ -185,9 +185,9 @@ mod tests {
         add(&aggregated, "2001:db8:0:2::1".parse().expect("an address"));
         let mut written: Vec<_> =
             aggregated.take_due().into_iter().map(|event| (event.source_ip, event.count)).collect();
-        told.sort();
+        written.sort();
         let network = |text: &str| Some(text.parse::<IpAddr>().expect("an address"));
-        assert_eq!(told, [(network("2001:db8:0:1::"), Some(5000)), (network("2001:db8:0:2::"), Some(1))]);
+        assert_eq!(written, [(network("2001:db8:0:1::"), Some(5000)), (network("2001:db8:0:2::"), Some(1))]);
     }
 
     #[test]
