@@ -11,7 +11,7 @@ import certificates
 import cgroups
 import contents
 import settings
-from place import BIN, CHECKOUT, NODE, STATE
+from place import BIN, CHECKOUT, NODE, NODE_IP, SERVICE_NETWORK, STATE
 
 PID = STATE / "pid"
 
@@ -90,7 +90,8 @@ def start():
     begin = time.monotonic()
     frame = subprocess.Popen(
         ["unshare", "--net", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc", "--propagation", "private",
-         "bash", str(CHECKOUT / "rig" / "cluster" / "init"), str(STATE), str(BIN)],
+         "bash", str(CHECKOUT / "rig" / "cluster" / "init"), str(STATE), str(BIN), NODE, NODE_IP,
+         SERVICE_NETWORK],
         stdin=subprocess.DEVNULL, stdout=(STATE / "log.init").open("w"), stderr=subprocess.STDOUT, start_new_session=True)
     children = pathlib.Path(f"/proc/{frame.pid}/task/{frame.pid}/children")
     try:

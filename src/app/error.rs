@@ -57,8 +57,8 @@ pub enum StartError {
     Signals(#[source] io::Error),
 }
 
-impl From<stores::OpenError> for StartError {
-    fn from(error: stores::OpenError) -> Self {
+impl From<stores::StoreOpenError> for StartError {
+    fn from(error: stores::StoreOpenError) -> Self {
         Self::Configuration(vec![error.to_string()])
     }
 }

@@ -143,7 +143,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let stores = stores.keep_leases(LeaseSettings {
         database: database.clone(),
         key: database_key,
-        witness,
+        event_recorder: witness,
         clock: clock.clone(),
         clusters: attestors.names().cloned().collect(),
     })?;

@@ -20,7 +20,7 @@ use crate::model::shadow::ShadowVerdict;
 use crate::policy::{
     self, Absence, Decision, Delivery, Denial, Grant, GrantedSecret, MergeError, MergedSecrets, PolicySet,
 };
-use crate::stores::{FetchError, Granted, ReadError, Reading};
+use crate::stores::{FetchError, ReadRequest, ReadError, Reading};
 use crate::traces::Stage;
 use crate::wire::problem::Code;
 use futures_util::future::try_join_all;
@@ -209,18 +209,18 @@ impl Broker {
         delivery_time: Duration,
     ) -> Result<(Reads, Option<Duration>), Error> {
         let read = |granted: GrantedSecret| async move {
-            let query = Granted {
+            let query = ReadRequest {
                 secret: &granted.secret,
                 mode: granted.lease,
                 caller: &request.caller,
-                life: delivery_time,
+                min_lifetime: delivery_time,
                 write: granted.write.as_ref(),
                 // Vault's clients read repeatedly, possibly with a new token each time.
                 pods_only: request.context.via == Some(CompatibleApi::Vault),
                 request: &request.context.request_id,
             };
             match self.stages.stores.read_for(query).await {
-                Ok(Reading { secret, good_for }) => Ok(((granted, Ok(secret)), good_for)),
+                Ok(Reading { secret, valid_for }) => Ok(((granted, Ok(secret)), valid_for)),
                 Err(FetchError::Store(ReadError::Absent)) => Ok(((granted, Err(Absence::Absent)), None)),
                 Err(FetchError::Store(ReadError::Deleted)) => Ok(((granted, Err(Absence::Deleted)), None)),
                 Err(error) => Err(Error::from(error)),
@@ -233,8 +233,8 @@ impl Broker {
         } else {
             stream::iter(each).buffered(CONCURRENT_READS).try_collect().await?
         };
-        let good_for = reads.iter().filter_map(|(_, good_for)| *good_for).min();
-        Ok((reads.into_iter().map(|(read, _)| read).collect(), good_for))
+        let valid_for = reads.iter().filter_map(|(_, valid_for)| *valid_for).min();
+        Ok((reads.into_iter().map(|(read, _)| read).collect(), valid_for))
     }
 
     fn merge(&self, reads: &Reads, request: &IssueRequest) -> Result<MergedSecrets, Error> {

@@ -6,7 +6,7 @@ use crate::audit::{AuditLog, Event};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::caller::Caller;
 use crate::model::secret_ref::SecretVersion;
-use crate::stores::{LeaseEvent, LeaseEventKind, LeaseWitness, NotRecorded};
+use crate::stores::{LeaseEvent, LeaseEventKind, LeaseEventRecorder, NotRecorded};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use std::sync::Arc;
@@ -87,12 +87,12 @@ impl LeaseRecorder {
 }
 
 #[async_trait]
-impl LeaseWitness for LeaseRecorder {
+impl LeaseEventRecorder for LeaseRecorder {
     async fn record(&self, event: LeaseEvent) -> Result<(), NotRecorded> {
         self.0.record(audit_event(event)).await.map_err(|_| NotRecorded)
     }
 
-    async fn keep(&self, event: LeaseEvent) {
+    async fn record_eventually(&self, event: LeaseEvent) {
         let event = audit_event(event);
         if self.0.record(event.clone()).await.is_err() {
             self.0.record_later(event);

@@ -9,7 +9,7 @@ use crate::audit::Event;
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::caller::Caller;
 use crate::model::secret_ref::{SecretRef, SecretVersion};
-use crate::stores::{After, Ended, LeaseView, Revoked};
+use crate::stores::{EndedLease, LeaseView, PageStart, RevocationProgress};
 use crate::wire::caller::{CallerObject, PodObject};
 use crate::wire::lease::{LeaseList, LeaseObject};
 use crate::wire::problem::Code;
@@ -20,7 +20,7 @@ const MAX_LISTED_SECRETS: usize = 100;
 
 /// The position of a lease in a list: its acquisition time and its ID.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeasePosition(After);
+pub struct LeasePosition(PageStart);
 
 /// The error of a text that is not a position in a list of leases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl Broker {
     ///
     /// # Errors
     /// `denied`, `not_found`, `token_review_unavailable`, `database_unavailable`, `audit_unavailable`.
-    pub async fn end_lease(&self, administrator: &Administrator, id: &str) -> Result<Revoked, Error> {
+    pub async fn end_lease(&self, administrator: &Administrator, id: &str) -> Result<RevocationProgress, Error> {
         // An invalid ID is not sent to the API server.
         let valid_id = is_lease_id(id).then_some(id);
         self.authorise(administrator, leases_action(Verb::Delete, valid_id)).await?;
@@ -67,10 +67,10 @@ impl Broker {
         match ended.map_err(|_| Error::Plain(Code::DatabaseUnavailable))? {
             None => Err(Code::NotFound.into()),
             // The revocation is recorded by the stores.
-            Some(Ended::Revoked(revoked)) => Ok(revoked),
-            Some(Ended::Evicted(secret)) => {
+            Some(EndedLease::Revoked(revoked)) => Ok(revoked),
+            Some(EndedLease::Evicted(secret)) => {
                 self.record_eviction(administrator, vec![secret]).await?;
-                Ok(Revoked::Done)
+                Ok(RevocationProgress::Done)
             }
         }
     }
@@ -84,7 +84,7 @@ impl Broker {
         administrator: &Administrator,
         store: &str,
         path: Option<&str>,
-    ) -> Result<Revoked, Error> {
+    ) -> Result<RevocationProgress, Error> {
         self.authorise(administrator, leases_action(Verb::DeleteCollection, None)).await?;
         let ended = self.stages.stores.end_leases(store, path, &administrator.applicant.caller).await;
         let (evicted, revoked) = ended.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;

@@ -32,7 +32,7 @@ mod upkeep;
 mod versions;
 mod write_policy;
 
-pub use crate::stores::Revoked;
+pub use crate::stores::RevocationProgress;
 pub use administer::Administrator;
 pub use audit::{Cursor, EventType, Filter, Outcome};
 pub use context::Context;

@@ -27,6 +27,7 @@ mod object;
 pub mod pod;
 mod policy_list;
 mod policy_object;
+mod policy_path;
 mod policy_status;
 mod policy_watch;
 mod reload;

@@ -47,8 +47,9 @@ impl PolicyList {
 /// Takes the youngest out. Whether it had a spec, which is dropped.
 fn drop_youngest(resources: &mut [PolicyResource], listed: &mut BinaryHeap<Listed>) -> bool {
     let youngest = listed.pop().and_then(|(_, _, at)| resources.get_mut(at));
-    youngest
-        .is_some_and(|youngest| std::mem::replace(&mut youngest.spec, ResourceSpec::Dropped) != ResourceSpec::Dropped)
+    youngest.is_some_and(|youngest| {
+        std::mem::replace(&mut youngest.spec, ResourceSpec::Discarded) != ResourceSpec::Discarded
+    })
 }
 
 #[cfg(test)]
@@ -72,7 +73,7 @@ mod tests {
 
     fn dropped(list: PolicyList) -> Vec<String> {
         let resources = list.into_resources().into_iter();
-        resources.filter(|one| one.spec == ResourceSpec::Dropped).map(|one| one.key.to_string()).collect()
+        resources.filter(|one| one.spec == ResourceSpec::Discarded).map(|one| one.key.to_string()).collect()
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
 use super::exchange::DEADLINE;
-use super::name::is_object_name;
+use super::policy_path::{MAX_ANSWER_BYTES, policy_path};
 use super::policy_status::READY;
 use crate::model::may_deny::may_deny;
 use crate::model::policy_resource::{
-    GROUP, MAX_SPEC_BYTES, ObservedStatus, PolicyResource, ResourceKey, ResourceSpec, ResourceStatus, VERSION,
+    MAX_SPEC_BYTES, ObservedStatus, PolicyResource, ResourceKey, ResourceSpec, ResourceStatus,
 };
 use http::{Request, StatusCode};
 use jiff::Timestamp;
@@ -17,22 +17,14 @@ use serde_json::Value;
 use std::io;
 use tokio::time::Instant;
 
-/// The longest answer: one object, as in a watch.
-const MAX_ANSWER_BYTES: usize = 8 << 20;
-
 impl Cluster {
     /// Reads the policy of a name. `None` if it does not exist.
     ///
     /// # Errors
     /// When the API server gives no usable answer.
     pub async fn read_policy(&self, key: &ResourceKey) -> Result<Option<PolicyResource>, ClusterError> {
-        if ![Some(&key.name), key.namespace.as_ref()].into_iter().flatten().all(|name| is_object_name(name)) {
-            return Err(CallFailure::Malformed.into());
-        }
         let deadline = Instant::now() + DEADLINE;
-        let place = key.namespace.as_ref().map(|namespace| format!("namespaces/{namespace}/")).unwrap_or_default();
-        let uri = format!("/apis/{GROUP}/{VERSION}/{place}{}/{}", key.kind().plural(), key.name);
-        let request = Request::get(uri).body(Vec::new()).map_err(|_| CallFailure::Malformed)?;
+        let request = Request::get(policy_path(key)?).body(Vec::new()).map_err(|_| CallFailure::Malformed)?;
         let _slot = self.reads.enter(deadline).await?;
         let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await?;
         match answer.status {
@@ -46,7 +38,7 @@ impl Cluster {
     }
 }
 
-/// None where an object lacks what the API server gives to each.
+/// `None` if the object has no name or no uid, which the API server gives to each object.
 pub(super) fn resource(object: DynamicObject) -> Option<PolicyResource> {
     let DynamicObject { metadata, mut data, .. } = object;
     let created_at = metadata.creation_timestamp.map(|time| time.0).unwrap_or_default();
@@ -67,19 +59,18 @@ pub(super) fn resource(object: DynamicObject) -> Option<PolicyResource> {
     })
 }
 
-/// Of a spec that is too large nothing is kept.
+/// Discards a spec that is too large.
 fn spec(spec: Value) -> ResourceSpec {
-    let mut left = Left(MAX_SPEC_BYTES);
-    if serde_json::to_writer(&mut left, &spec).is_err() {
+    if serde_json::to_writer(RemainingBytes(MAX_SPEC_BYTES), &spec).is_err() {
         return ResourceSpec::TooLarge { may_deny: may_deny(&spec) };
     }
     ResourceSpec::Complete(spec)
 }
 
-/// Counts what is written, and refuses more than this number of bytes.
-struct Left(usize);
+/// A writer that discards its input and refuses more than this number of bytes.
+struct RemainingBytes(usize);
 
-impl io::Write for Left {
+impl io::Write for RemainingBytes {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::FileTooLarge)?;
         Ok(bytes.len())
@@ -109,7 +100,7 @@ struct Condition {
     last_transition_time: Timestamp,
 }
 
-/// A status that is not as we write it is none, so that it is written again.
+/// `None` if Claviger did not write the status in this form; then it is written again.
 fn observed(status: Value) -> Option<ObservedStatus> {
     let Status { observed_generation, conditions } = serde_json::from_value(status).ok()?;
     let condition = conditions.into_iter().find(|condition| condition.kind == READY)?;

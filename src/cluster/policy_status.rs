@@ -3,7 +3,7 @@
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
 use super::exchange::DEADLINE;
-use super::name::is_object_name;
+use super::policy_path::{MAX_ANSWER_BYTES, policy_path};
 use crate::model::policy_resource::{GROUP, ObservedStatus, ResourceKey, VERSION};
 use http::{Method, Request, StatusCode, header};
 use serde_json::json;
@@ -11,17 +11,15 @@ use tokio::time::Instant;
 
 /// The type of the one condition.
 pub(super) const READY: &str = "Ready";
-/// Who writes statuses, in the words of server-side apply.
+/// The field manager of server-side apply.
 const FIELD_MANAGER: &str = "claviger";
-/// The whole object comes back.
-const MAX_ANSWER_BYTES: usize = 8 << 20;
 
-/// What became of a write.
+/// The result of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusWritten {
-    /// It is there.
+    /// The status is written.
     Written,
-    /// The object is gone, or another one has its name.
+    /// The object does not exist, or another one has its name.
     Gone,
 }
 
@@ -29,7 +27,7 @@ impl Cluster {
     /// Writes the status of the object with this uid.
     ///
     /// # Errors
-    /// When it is not known to be there.
+    /// The status may not be written.
     pub async fn apply_policy_status(
         &self,
         key: &ResourceKey,
@@ -51,13 +49,8 @@ impl Cluster {
 fn request(key: &ResourceKey, uid: &str, observed: &ObservedStatus) -> Result<Request<Vec<u8>>, CallFailure> {
     let ObservedStatus { status, since } = observed;
     let kind = key.kind();
-    if ![Some(&key.name), key.namespace.as_ref()].into_iter().flatten().all(|name| is_object_name(name)) {
-        return Err(CallFailure::Malformed);
-    }
-    let place = key.namespace.as_ref().map(|namespace| format!("namespaces/{namespace}/")).unwrap_or_default();
-    let (plural, name) = (kind.plural(), &key.name);
-    let uri = format!("/apis/{GROUP}/{VERSION}/{place}{plural}/{name}/status?fieldManager={FIELD_MANAGER}&force=true");
-    let mut metadata = json!({"name": name, "uid": uid});
+    let uri = format!("{}/status?fieldManager={FIELD_MANAGER}&force=true", policy_path(key)?);
+    let mut metadata = json!({"name": key.name, "uid": uid});
     if let Some(namespace) = &key.namespace {
         metadata["namespace"] = namespace.as_ref().into();
     }

@@ -4,7 +4,7 @@ use super::paging::{self, Paging};
 use super::path::PathId;
 use super::query::{LeaseSelector, NoQuery};
 use super::responses::{ApiError, json};
-use crate::broker::{Administrator, Broker, LeasePosition, Page, Revoked};
+use crate::broker::{Administrator, Broker, LeasePosition, Page, RevocationProgress};
 use crate::wire::lease::LeaseList;
 use axum::extract::State;
 use axum::response::Response;
@@ -74,9 +74,9 @@ pub(super) async fn end(
     Ok(status(broker.end_lease(&administrator, &id).await?))
 }
 
-const fn status(revoked: Revoked) -> StatusCode {
+const fn status(revoked: RevocationProgress) -> StatusCode {
     match revoked {
-        Revoked::Done => StatusCode::NO_CONTENT,
-        Revoked::GoesOn => StatusCode::ACCEPTED,
+        RevocationProgress::Done => StatusCode::NO_CONTENT,
+        RevocationProgress::InProgress => StatusCode::ACCEPTED,
     }
 }

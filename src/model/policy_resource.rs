@@ -107,7 +107,7 @@ pub enum ResourceSpec {
         may_deny: bool,
     },
     /// Not kept, because there are too many objects. It can be read again when there are fewer.
-    Dropped,
+    Discarded,
 }
 
 /// The status of an object.

@@ -1,8 +1,8 @@
 //! Administrators list and end leases of all processes, and cached secrets of this process.
 
-use super::leases::{After, LeaseView, Revoked};
+use super::leases::{LeaseView, PageStart, RevocationProgress};
 use super::path::StorePath;
-use super::registry::{Opened, Stores};
+use super::registry::{OpenedStore, Stores};
 use crate::database::Failed;
 use crate::model::caller::{Caller, Identity};
 use crate::model::secret_ref::SecretRef;
@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 /// The result of ending a lease or a cached secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ended {
+pub enum EndedLease {
     /// The cached secret is evicted.
     Evicted(SecretRef),
     /// The lease is revoked, or is being revoked.
-    Revoked(Revoked),
+    Revoked(RevocationProgress),
 }
 
 impl Stores {
@@ -22,7 +22,7 @@ impl Stores {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn list_leases(&self, after: Option<&After>, limit: usize) -> Result<Vec<LeaseView>, Failed> {
+    pub async fn list_leases(&self, after: Option<&PageStart>, limit: usize) -> Result<Vec<LeaseView>, Failed> {
         let mut views = match &self.leases {
             Some(leases) => leases.manager.page(after, limit).await?,
             None => Vec::new(),
@@ -37,14 +37,14 @@ impl Stores {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn end_lease(&self, id: &str, by: &Arc<Caller>) -> Result<Option<Ended>, Failed> {
+    pub async fn end_lease(&self, id: &str, by: &Arc<Caller>) -> Result<Option<EndedLease>, Failed> {
         if let Some(view) = self.cached_secrets(|view| view.id == id).pop() {
             let secret = SecretRef { store: view.store.as_str().into(), path: view.path };
             self.evict(&secret.store, Some(&secret.path)).await;
-            return Ok(Some(Ended::Evicted(secret)));
+            return Ok(Some(EndedLease::Evicted(secret)));
         }
         let Some(leases) = &self.leases else { return Ok(None) };
-        Ok(leases.manager.revoke(id, by).await?.map(Ended::Revoked))
+        Ok(leases.manager.revoke(id, by).await?.map(EndedLease::Revoked))
     }
 
     /// Revokes all leases of a store, at one path or at all paths, and evicts its cached secrets. Returns the evicted secrets
@@ -57,11 +57,11 @@ impl Stores {
         store: &str,
         path: Option<&str>,
         by: &Arc<Caller>,
-    ) -> Result<(Vec<SecretRef>, Revoked), Failed> {
+    ) -> Result<(Vec<SecretRef>, RevocationProgress), Failed> {
         let evicted = self.evict(store, path).await;
         let revoked = match &self.leases {
             Some(leases) => leases.manager.revoke_all(store, path, by).await?,
-            None => Revoked::Done,
+            None => RevocationProgress::Done,
         };
         Ok((evicted, revoked))
     }
@@ -82,7 +82,7 @@ impl Stores {
     /// Stops maintaining leases. Another process takes over: see docs/OPERATIONS.md.
     pub async fn stop_leases(&self) {
         if let Some(leases) = &self.leases {
-            leases.leave().await;
+            leases.stop().await;
         }
     }
 
@@ -90,7 +90,7 @@ impl Stores {
         let fits = |view: &LeaseView| view.store == store && path.is_none_or(|path| view.path == path);
         let mut evicted = Vec::new();
         for view in self.cached_secrets(fits) {
-            if let Some((name, Opened { cached: Some(cached), .. })) = self.by_name.get_key_value(&*view.store)
+            if let Some((name, OpenedStore { cached: Some(cached), .. })) = self.by_name.get_key_value(&*view.store)
                 && let Ok(path) = StorePath::try_from(view.path.as_str())
             {
                 cached.evict(&path).await;

@@ -7,7 +7,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 /// Why a file could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FileFault {
+pub(super) enum FileError {
     /// Missing, not permitted, or not UTF-8.
     Unreadable,
     /// Larger than the bound.
@@ -17,23 +17,23 @@ pub(super) enum FileFault {
 /// Reads a file of at most `cap` bytes. Blocks.
 ///
 /// # Errors
-/// See [`FileFault`].
-pub(super) fn read(path: &Path, cap: usize) -> Result<Zeroizing<String>, FileFault> {
-    let file = File::open(path).map_err(|_| FileFault::Unreadable)?;
+/// See [`FileError`].
+pub(super) fn read(path: &Path, cap: usize) -> Result<Zeroizing<String>, FileError> {
+    let file = File::open(path).map_err(|_| FileError::Unreadable)?;
     let limit = cap.saturating_add(1);
-    let length = file.metadata().map_err(|_| FileFault::Unreadable)?.len();
+    let length = file.metadata().map_err(|_| FileError::Unreadable)?.len();
     // Capacity for all of it and one byte more: a vector that grows leaves its old contents behind.
     let room = usize::try_from(length).unwrap_or(limit).saturating_add(1).min(limit);
     let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-    file.take(limit as u64).read_to_end(&mut bytes).map_err(|_| FileFault::Unreadable)?;
+    file.take(limit as u64).read_to_end(&mut bytes).map_err(|_| FileError::Unreadable)?;
     if bytes.len() > cap {
-        return Err(FileFault::TooLarge);
+        return Err(FileError::TooLarge);
     }
     match String::from_utf8(std::mem::take(&mut *bytes)) {
         Ok(text) => Ok(Zeroizing::new(text)),
         Err(error) => {
             error.into_bytes().zeroize();
-            Err(FileFault::Unreadable)
+            Err(FileError::Unreadable)
         }
     }
 }
@@ -43,21 +43,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_up_to_the_cap_and_no_byte_more() {
+    fn a_file_larger_than_the_limit_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         std::fs::write(&path, "12345").unwrap();
         assert_eq!(read(&path, 5).as_deref().map(String::as_str), Ok("12345"));
-        assert_eq!(read(&path, 4), Err(FileFault::TooLarge));
+        assert_eq!(read(&path, 4), Err(FileError::TooLarge));
     }
 
     #[test]
-    fn a_missing_file_a_folder_and_other_encodings_give_no_text() {
+    fn missing_files_folders_and_files_that_are_not_utf_8_are_unreadable() {
         let dir = tempfile::tempdir().unwrap();
         let latin = dir.path().join("latin");
         std::fs::write(&latin, [0xe9]).unwrap();
         for path in [dir.path().join("none"), dir.path().to_owned(), latin] {
-            assert_eq!(read(&path, 5), Err(FileFault::Unreadable));
+            assert_eq!(read(&path, 5), Err(FileError::Unreadable));
         }
     }
 }

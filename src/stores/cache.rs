@@ -1,7 +1,7 @@
-//! The secret cache: decorates any store. A cached secret costs no call, and many requests for one path cost one.
+//! The secret cache, in front of any store. A cached secret needs no call, and concurrent requests for one path share one.
 //!
 //! It keeps sealed secrets for `ttl` and absences for `negativeTtl`, and no other error. An expired secret is served only
-//! while the store is unreachable; any answer of the store replaces it. A secret that is read in the last fifth of its
+//! while the store is unreachable; any response of the store replaces it. A secret that is read in the last fifth of its
 //! `ttl` is refreshed in the background, so no caller waits for that. Dynamic secrets are not cached here: see `leases`.
 
 mod entry;
@@ -9,7 +9,7 @@ pub(super) mod sealed;
 mod secret_codec;
 
 use super::path::StorePath;
-use super::port::{OpenFault, ReadError, SecretStore};
+use super::port::{OpenError, ReadError, SecretStore};
 use crate::config::cache::Cache as Bounds;
 use crate::flights::{Flight, SingleFlight};
 use crate::metrics::Metrics;
@@ -17,34 +17,34 @@ use crate::metrics::labels::CacheOutcome;
 use crate::model::request_id::RequestId;
 use crate::model::secret::Secret;
 use async_trait::async_trait;
-use entry::{Entry, FreshContent};
+use entry::{CacheEntry, FreshContent};
 use sealed::Sealer;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Upper bound of the configured times. moka refuses more than a thousand years.
-const MAX_HELD: Duration = Duration::from_hours(24 * 365);
+const MAX_CACHE_TIME: Duration = Duration::from_hours(24 * 365);
 
-type Answer = Result<Arc<Secret>, ReadError>;
+type ReadResult = Result<Arc<Secret>, ReadError>;
 
 /// The result of a look-up.
 #[derive(Clone)]
-pub(super) enum Found {
+pub(super) enum CacheLookup {
     /// The path holds a stored secret, or none.
-    Stored(Answer),
+    Stored(ReadResult),
     /// The path creates a dynamic secret.
     Dynamic,
 }
 
 /// The result of a read, and whether it was in the cache.
-type Finished = (Found, CacheOutcome);
+type FinishedRead = (CacheLookup, CacheOutcome);
 
 /// A store with its cache.
-pub(super) struct Cached {
+pub(super) struct CachedStore {
     state: Arc<CacheState>,
     /// Reads under way.
-    flights: Arc<SingleFlight<StorePath, Finished>>,
+    flights: Arc<SingleFlight<StorePath, FinishedRead>>,
 }
 
 /// State that the cache shares with its reading tasks.
@@ -53,29 +53,29 @@ struct CacheState {
     store: Arc<dyn SecretStore>,
     bounds: Bounds,
     sealer: Sealer,
-    /// Its own clock, which tests cannot pause, bounds only how long memory is held; [`Entry`] checks ages.
-    entries: moka::future::Cache<StorePath, Arc<Entry>>,
+    /// moka's own clock, which tests cannot pause, only bounds how long memory is held; [`CacheEntry`] checks ages.
+    entries: moka::future::Cache<StorePath, Arc<CacheEntry>>,
     metrics: Arc<Metrics>,
 }
 
-/// Drops absences after their time, so that requests for many missing names use little of the capacity.
-struct AbsencesEnd(Duration);
+/// Drops absences after `negativeTtl`, so that requests for many missing names use little of the capacity.
+struct AbsenceExpiry(Duration);
 
-impl AbsencesEnd {
-    fn end(&self, entry: &Entry) -> Option<Duration> {
+impl AbsenceExpiry {
+    fn end(&self, entry: &CacheEntry) -> Option<Duration> {
         (!entry.is_secret()).then_some(self.0)
     }
 }
 
-impl moka::Expiry<StorePath, Arc<Entry>> for AbsencesEnd {
-    fn expire_after_create(&self, _: &StorePath, entry: &Arc<Entry>, _: std::time::Instant) -> Option<Duration> {
+impl moka::Expiry<StorePath, Arc<CacheEntry>> for AbsenceExpiry {
+    fn expire_after_create(&self, _: &StorePath, entry: &Arc<CacheEntry>, _: std::time::Instant) -> Option<Duration> {
         self.end(entry)
     }
 
     fn expire_after_update(
         &self,
         _: &StorePath,
-        entry: &Arc<Entry>,
+        entry: &Arc<CacheEntry>,
         _: std::time::Instant,
         _: Option<Duration>,
     ) -> Option<Duration> {
@@ -83,16 +83,16 @@ impl moka::Expiry<StorePath, Arc<Entry>> for AbsencesEnd {
     }
 }
 
-/// Why the store is asked.
+/// Why the store is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ReadReason {
-    /// A caller waits.
+    /// A caller waits for the secret.
     Miss,
     /// The cached secret expires soon.
     Refresh,
 }
 
-impl Cached {
+impl CachedStore {
     /// An empty cache before a store.
     ///
     /// # Errors
@@ -102,15 +102,15 @@ impl Cached {
         store: Arc<dyn SecretStore>,
         bounds: Bounds,
         metrics: &Arc<Metrics>,
-    ) -> Result<Self, OpenFault> {
-        let sealer = Sealer::new().map_err(|_| OpenFault::Randomness)?;
+    ) -> Result<Self, OpenError> {
+        let sealer = Sealer::new().map_err(|_| OpenError::Randomness)?;
         let longest = bounds.ttl.saturating_add(bounds.serve_stale_for).max(bounds.negative_ttl);
         let (gauge, label) = (metrics.clone(), name.clone());
         let entries = moka::future::Cache::builder()
             .max_capacity(bounds.max_entries)
-            .weigher(|path: &StorePath, entry: &Arc<Entry>| entry.shares(path))
-            .time_to_live(longest.min(MAX_HELD))
-            .expire_after(AbsencesEnd(bounds.negative_ttl))
+            .weigher(|path: &StorePath, entry: &Arc<CacheEntry>| entry.shares(path))
+            .time_to_live(longest.min(MAX_CACHE_TIME))
+            .expire_after(AbsenceExpiry(bounds.negative_ttl))
             .eviction_listener(move |_, entry, _| {
                 if entry.is_secret() {
                     gauge.decrement_active_leases(&label);
@@ -122,7 +122,7 @@ impl Cached {
     }
 
     /// Joins the read of this path that is under way (`true`), or starts one.
-    fn run(&self, path: &StorePath, request: &RequestId, reason: ReadReason) -> (Flight<Finished>, bool) {
+    fn run(&self, path: &StorePath, request: &RequestId, reason: ReadReason) -> (Flight<FinishedRead>, bool) {
         self.flights.run(path.clone(), || {
             let (state, path, request) = (self.state.clone(), path.clone(), request.clone());
             async move { state.fetch(&path, &request, reason).await }
@@ -144,40 +144,40 @@ impl Cached {
         }
     }
 
-    /// Looks a path up in the cache, then at the store.
-    pub(super) async fn look(&self, path: &StorePath, request: &RequestId) -> Found {
-        let (answer, outcome) = if let Some((answer, due)) = self.state.fresh(path).await {
+    /// Looks a path up in the cache, then reads it from the store.
+    pub(super) async fn look_up(&self, path: &StorePath, request: &RequestId) -> CacheLookup {
+        let (result, outcome) = if let Some((result, due)) = self.state.get_fresh(path).await {
             if due {
                 // No caller waits for it. If it fails, the cached secret stays until it expires.
                 let _in_the_background = self.run(path, request, ReadReason::Refresh);
             }
-            (answer, CacheOutcome::Hit)
+            (result, CacheOutcome::Hit)
         } else {
             let (flight, joined) = self.run(path, request, ReadReason::Miss);
-            let lost = (Found::Stored(Err(ReadError::Unavailable)), CacheOutcome::Miss);
+            let lost = (CacheLookup::Stored(Err(ReadError::Unavailable)), CacheOutcome::Miss);
             let (found, outcome) = flight.await.unwrap_or(lost);
-            let Found::Stored(answer) = found else { return found };
-            (answer, if joined { CacheOutcome::Coalesced } else { outcome })
+            let CacheLookup::Stored(result) = found else { return found };
+            (result, if joined { CacheOutcome::Coalesced } else { outcome })
         };
-        let stale = answer.as_ref().is_ok_and(|secret| secret.stale);
+        let stale = result.as_ref().is_ok_and(|secret| secret.stale);
         self.state.metrics.count_cache_request(&self.state.name, if stale { CacheOutcome::Stale } else { outcome });
-        Found::Stored(answer)
+        CacheLookup::Stored(result)
     }
 }
 
 #[async_trait]
-impl SecretStore for Cached {
-    async fn read(&self, path: &StorePath, request: &RequestId) -> Answer {
-        match self.look(path, request).await {
-            Found::Stored(answer) => answer,
-            Found::Dynamic => Err(ReadError::Misconfigured),
+impl SecretStore for CachedStore {
+    async fn read(&self, path: &StorePath, request: &RequestId) -> ReadResult {
+        match self.look_up(path, request).await {
+            CacheLookup::Stored(result) => result,
+            CacheLookup::Dynamic => Err(ReadError::Misconfigured),
         }
     }
 }
 
 impl CacheState {
-    /// The cached answer if it is fresh, and whether to refresh it.
-    async fn fresh(&self, path: &StorePath) -> Option<(Answer, bool)> {
+    /// The cached result if it is fresh, and whether to refresh it.
+    async fn get_fresh(&self, path: &StorePath) -> Option<(ReadResult, bool)> {
         let entry = self.entries.get(path).await?;
         Some(match entry.fresh(&self.sealer, path, &self.bounds)? {
             FreshContent::Secret(secret, due) => (Ok(Arc::new(secret)), due),
@@ -185,49 +185,49 @@ impl CacheState {
         })
     }
 
-    async fn fetch(&self, path: &StorePath, request: &RequestId, reason: ReadReason) -> Finished {
-        // Another read may have ended between the look into the cache and the start of this one.
+    async fn fetch(&self, path: &StorePath, request: &RequestId, reason: ReadReason) -> FinishedRead {
+        // Another read may have ended between the look-up in the cache and the start of this one.
         if reason == ReadReason::Miss
-            && let Some((answer, _)) = self.fresh(path).await
+            && let Some((result, _)) = self.get_fresh(path).await
         {
-            return (Found::Stored(answer), CacheOutcome::Hit);
+            return (CacheLookup::Stored(result), CacheOutcome::Hit);
         }
         // The age counts from before the call.
         let read_at = Instant::now();
-        let answer = match self.store.is_dynamic(path, request).await {
+        let result = match self.store.is_dynamic(path, request).await {
             Ok(true) => {
                 self.entries.invalidate(path).await;
-                return (Found::Dynamic, CacheOutcome::Miss);
+                return (CacheLookup::Dynamic, CacheOutcome::Miss);
             }
             Ok(false) => self.store.read(path, request).await,
             Err(error) => Err(error),
         };
-        let kept = match &answer {
-            Ok(secret) => Entry::of_secret(&self.sealer, path, secret, read_at, &self.bounds),
-            Err(ReadError::Absent) => Some(Entry::of_absence(read_at)),
+        let kept = match &result {
+            Ok(secret) => CacheEntry::from_secret(&self.sealer, path, secret, read_at, &self.bounds),
+            Err(ReadError::Absent) => Some(CacheEntry::absence(read_at)),
             Err(ReadError::Deleted | ReadError::Forbidden | ReadError::Misconfigured | ReadError::Unsuitable(_)) => {
                 None
             }
             Err(ReadError::Unavailable) => {
-                let stale = self.stale(path).await.ok_or(ReadError::Unavailable);
-                return (Found::Stored(stale), CacheOutcome::Miss);
+                let stale = self.get_stale(path).await.ok_or(ReadError::Unavailable);
+                return (CacheLookup::Stored(stale), CacheOutcome::Miss);
             }
         };
         match kept {
-            Some(entry) => self.keep(path, entry).await,
+            Some(entry) => self.store_entry(path, entry).await,
             None => self.entries.invalidate(path).await,
         }
-        (Found::Stored(answer), CacheOutcome::Miss)
+        (CacheLookup::Stored(result), CacheOutcome::Miss)
     }
 
-    async fn keep(&self, path: &StorePath, entry: Entry) {
+    async fn store_entry(&self, path: &StorePath, entry: CacheEntry) {
         if entry.is_secret() {
             self.metrics.increment_active_leases(&self.name);
         }
         self.entries.insert(path.clone(), Arc::new(entry)).await;
     }
 
-    async fn stale(&self, path: &StorePath) -> Option<Arc<Secret>> {
+    async fn get_stale(&self, path: &StorePath) -> Option<Arc<Secret>> {
         let entry = self.entries.get(path).await?;
         entry.stale(&self.sealer, path, &self.bounds).map(Arc::new)
     }

@@ -1,7 +1,9 @@
-//! Makes calls to a cloud's servers: counted, logged, and suspended while the server does not serve.
+//! Makes calls to the servers of a cloud. They are counted and logged, and suspended by circuit breakers.
 
-use super::breaker::{Breakers, CallVerdict, Probe, Target};
-use super::outbound::CallFault;
+use super::breaker::{BreakerTarget, Breakers, CallVerdict, Probe};
+#[cfg(any(feature = "azure", feature = "gcp"))]
+use super::outbound::StoreResponse;
+use super::outbound::TransportError;
 use super::port::ReadError;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{StoreOperation, StoreOutcome};
@@ -10,75 +12,66 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The meaning of an answer that is a refusal or an error.
+/// The meaning of an error response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Meaning {
+pub(super) struct ResponseMeaning {
     /// The class.
     pub(super) error: ReadError,
-    /// The name in the log: the code, if it is known here.
-    pub(super) word: &'static str,
+    /// What the log shows: the error code, if it is a known one.
+    pub(super) log_code: &'static str,
     /// Whether the server is overloaded.
     pub(super) throttled: bool,
     /// Whether the credentials may be the reason, and not the request.
     pub(super) suspect: bool,
 }
 
-impl Meaning {
+impl ResponseMeaning {
     /// Neither an overloaded server nor suspect credentials.
-    pub(super) const fn plain(error: ReadError, word: &'static str) -> Self {
-        Self { error, word, throttled: false, suspect: false }
+    pub(super) const fn new(error: ReadError, log_code: &'static str) -> Self {
+        Self { error, log_code, throttled: false, suspect: false }
     }
 
     /// The credentials may be the reason.
-    pub(super) const fn suspect(word: &'static str) -> Self {
-        Self { suspect: true, ..Self::plain(ReadError::Forbidden, word) }
+    pub(super) const fn suspect(log_code: &'static str) -> Self {
+        Self { suspect: true, ..Self::new(ReadError::Forbidden, log_code) }
     }
 
     /// The server is overloaded.
-    pub(super) const fn throttled(word: &'static str) -> Self {
-        Self { throttled: true, ..Self::plain(ReadError::Unavailable, word) }
+    pub(super) const fn throttled(log_code: &'static str) -> Self {
+        Self { throttled: true, ..Self::new(ReadError::Unavailable, log_code) }
     }
 }
 
 /// A failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct CallFailure {
-    /// The meaning.
+pub(super) struct CallError {
+    /// The class.
     pub(super) error: ReadError,
     /// Whether the credentials may be the reason.
     pub(super) suspect: bool,
     verdict: CallVerdict,
-    /// The name in the log.
-    word: &'static str,
+    /// What the log shows of the error.
+    log_code: &'static str,
     status: u16,
 }
 
-impl CallFailure {
-    /// No answer.
-    pub(super) const fn by(fault: CallFault) -> Self {
+impl CallError {
+    /// No response arrived.
+    pub(super) const fn no_response(fault: TransportError) -> Self {
         let (error, verdict) = (ReadError::Unavailable, fault.verdict());
-        Self { error, suspect: false, verdict, word: fault.as_str(), status: 0 }
+        Self { error, suspect: false, verdict, log_code: fault.as_str(), status: 0 }
     }
 
-    /// A malformed answer.
-    pub(super) const fn decoding(error: ReadError) -> Self {
-        Self { error, suspect: false, verdict: CallVerdict::Served, word: "decode", status: 200 }
+    /// A malformed response.
+    pub(super) const fn malformed(error: ReadError) -> Self {
+        Self { error, suspect: false, verdict: CallVerdict::Served, log_code: "decode", status: 200 }
     }
 
     /// A refusal, by its status alone.
     #[cfg(feature = "aws")]
-    pub(super) const fn refused(status: u16) -> Self {
+    pub(super) const fn refused_with_status(status: u16) -> Self {
         let (error, verdict) = (ReadError::Forbidden, CallVerdict::Served);
-        Self { error, suspect: false, verdict, word: "status", status }
-    }
-
-    /// A refusal of a login that has succeeded before is `Unavailable`: the identity provider may be unreachable.
-    #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
-    pub(super) fn of_login(self, has_worked: bool) -> Self {
-        match self.error {
-            ReadError::Forbidden if has_worked => Self { error: ReadError::Unavailable, ..self },
-            _ => self,
-        }
+        Self { error, suspect: false, verdict, log_code: "status", status }
     }
 
     /// Whether the server serves.
@@ -86,21 +79,27 @@ impl CallFailure {
         matches!(self.verdict, CallVerdict::Served | CallVerdict::Limited(_))
     }
 
-    /// An error of the server, with its `Retry-After`.
-    pub(super) fn answered(status: u16, meaning: Meaning, wait: Option<Duration>) -> Self {
-        let Meaning { error, word, throttled, suspect } = meaning;
+    /// An error response, with its `Retry-After`.
+    pub(super) fn from_response(status: u16, meaning: ResponseMeaning, wait: Option<Duration>) -> Self {
+        let ResponseMeaning { error, log_code, throttled, suspect } = meaning;
         let verdict = match (throttled, wait) {
             (true, wait) => CallVerdict::Limited(wait.filter(|wait| !wait.is_zero())),
             // A 500 concerns one secret, and must not suspend calls of others.
             (false, _) if matches!(status, 502..=504) => CallVerdict::Failed,
             (false, _) => CallVerdict::Served,
         };
-        Self { error, suspect, verdict, word, status }
+        Self { error, suspect, verdict, log_code, status }
     }
 
-    /// A request that could not be built.
-    pub(super) const fn unsent() -> Self {
-        Self { word: "unsent", status: 0, ..Self::decoding(ReadError::Misconfigured) }
+    /// An error response whose meaning is given by `refusal`.
+    #[cfg(any(feature = "azure", feature = "gcp"))]
+    pub(super) fn refused(response: &StoreResponse, refusal: fn(u16, &[u8]) -> ResponseMeaning) -> Self {
+        Self::from_response(response.status, refusal(response.status, &response.body), response.retry_after)
+    }
+
+    /// The request could not be built.
+    pub(super) const fn not_sent() -> Self {
+        Self { log_code: "unsent", status: 0, ..Self::malformed(ReadError::Misconfigured) }
     }
 }
 
@@ -118,6 +117,28 @@ impl Calls {
         Self { store, breakers, metrics }
     }
 
+    /// Makes a login call. If a login has succeeded before (`has_worked`), a refusal is `Unavailable`: the identity provider may be
+    /// unreachable.
+    ///
+    /// # Errors
+    /// As for [`Self::make`].
+    pub(super) async fn log_in<T>(
+        &self,
+        target: BreakerTarget<'_>,
+        has_worked: bool,
+        request: &RequestId,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, ReadError> {
+        let call = async {
+            call.await.map_err(|failed| match failed.error {
+                ReadError::Forbidden if has_worked => CallError { error: ReadError::Unavailable, ..failed },
+                _ => failed,
+            })
+        };
+        // Boxed, because the future of an SDK's call is large, and all callers' futures would be as large.
+        Box::pin(self.make(StoreOperation::Login, target, request, call)).await.map_err(|failed| failed.error)
+    }
+
     /// Makes a call.
     ///
     /// # Errors
@@ -125,11 +146,13 @@ impl Calls {
     pub(super) async fn make<T>(
         &self,
         operation: StoreOperation,
-        target: Target<'_>,
+        target: BreakerTarget<'_>,
         request: &RequestId,
-        call: impl Future<Output = Result<T, CallFailure>>,
-    ) -> Result<T, CallFailure> {
-        let Some(pass) = self.breakers.admit(target) else { return Err(CallFailure::by(CallFault::Connect)) };
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let Some(pass) = self.breakers.admit(target) else {
+            return Err(CallError::no_response(TransportError::Connect));
+        };
         let started = Instant::now();
         let result = call.await;
         pass.settle(result.as_ref().map_or_else(|failed| failed.verdict, |_| CallVerdict::Served));
@@ -143,7 +166,7 @@ impl Calls {
                 store = %self.store,
                 operation = operation.as_str(),
                 outcome = outcome.as_str(),
-                kind = failed.word,
+                kind = failed.log_code,
                 status = failed.status,
                 request_id = %request,
                 "a call to the store failed"
@@ -158,21 +181,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_server_is_judged_and_not_the_secret() {
+    fn the_verdict_concerns_the_server_and_not_the_secret() {
         let second = Duration::from_secs(1);
-        let verdict = |status, meaning, wait| CallFailure::answered(status, meaning, wait).verdict;
+        let verdict = |status, meaning, wait| CallError::from_response(status, meaning, wait).verdict;
         for status in [307, 400, 401, 403, 404, 500] {
             for error in [ReadError::Absent, ReadError::Forbidden, ReadError::Unavailable] {
-                let meaning = Meaning::plain(error, "code");
+                let meaning = ResponseMeaning::new(error, "code");
                 assert_eq!(verdict(status, meaning, Some(second)), CallVerdict::Served, "{status} {error}");
             }
         }
         for status in [502, 503, 504] {
-            let meaning = Meaning::plain(ReadError::Unavailable, "status");
+            let meaning = ResponseMeaning::new(ReadError::Unavailable, "status");
             assert_eq!(verdict(status, meaning, Some(second)), CallVerdict::Failed, "{status}");
         }
         for status in [400, 429] {
-            let verdict = |wait| verdict(status, Meaning::throttled("code"), wait);
+            let verdict = |wait| verdict(status, ResponseMeaning::throttled("code"), wait);
             assert_eq!(verdict(None), CallVerdict::Limited(None), "{status}");
             assert_eq!(verdict(Some(Duration::ZERO)), CallVerdict::Limited(None), "{status}");
             assert_eq!(verdict(Some(second)), CallVerdict::Limited(Some(second)), "{status}");

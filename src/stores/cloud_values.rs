@@ -2,7 +2,7 @@
 
 use super::path::StorePath;
 use super::port::ReadError;
-use super::values::{owned, values};
+use super::values::{into_secret_value, parse_values};
 use crate::config::secret_values::SecretValues;
 use crate::model::secret::SecretValue;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 ///
 /// # Errors
 /// `Misconfigured` if the text has not the configured form. A text with a NUL has neither.
-pub(super) fn keys_and_values(
+pub(super) fn parse_keys_and_values(
     text: Zeroizing<String>,
     form: SecretValues,
     path: &StorePath,
@@ -21,12 +21,12 @@ pub(super) fn keys_and_values(
     match form {
         SecretValues::Object => {
             let object = serde_json::from_str(&text).map_err(|_| ReadError::Misconfigured)?;
-            values(object).map_err(|_| ReadError::Misconfigured)
+            parse_values(object).map_err(|_| ReadError::Misconfigured)
         }
         SecretValues::Text if text.contains('\0') => Err(ReadError::Misconfigured),
         SecretValues::Text => {
             let key = path.as_str().rsplit('/').next().unwrap_or_default().to_owned();
-            Ok([(key, Some(owned(text)))].into())
+            Ok([(key, Some(into_secret_value(text)))].into())
         }
     }
 }
@@ -38,12 +38,12 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
     fn read(text: &str, form: SecretValues) -> Result<Vec<(String, Option<String>)>, ReadError> {
         let path = StorePath::try_from("homelab/npm-token").unwrap();
-        let read = keys_and_values(Zeroizing::new(text.to_owned()), form, &path)?;
+        let read = parse_keys_and_values(Zeroizing::new(text.to_owned()), form, &path)?;
         Ok(read.into_iter().map(|(key, value)| (key, value.map(|value| value.expose_secret().to_owned()))).collect())
     }
 
     #[test]
-    fn an_object_is_keys_and_values_and_a_text_is_one_value() {
+    fn an_object_has_several_values_and_a_text_is_one_value() {
         let one = |key: &str, value: &str| Ok(vec![(key.to_owned(), Some(value.to_owned()))]);
         assert_eq!(read(r#" {"K": 1.50} "#, SecretValues::Object), one("K", "1.50"));
         assert_eq!(read(r#"{"K":null}"#, SecretValues::Object), Ok(vec![("K".into(), None)]));
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn another_form_is_misconfigured() {
+    fn text_that_has_not_the_configured_form_is_misconfigured() {
         for text in ["", "hunter2", "[]", "\"x\"", r#"{"K":1,"K":2}"#, r#"{"K":"#, "{}x"] {
             assert_eq!(read(text, SecretValues::Object), Err(ReadError::Misconfigured), "{text}");
         }

@@ -2,7 +2,7 @@
 
 use super::bounded_file;
 use super::port::ReadError;
-use super::values::owned;
+use super::values::into_secret_value;
 use crate::model::secret::SecretValue;
 use std::path::Path;
 
@@ -16,14 +16,14 @@ const MAX_BYTES: usize = 64 * 1024;
 pub(super) async fn read(store: &str, file: &Path) -> Result<SecretValue, ReadError> {
     let file = file.to_owned();
     let text = tokio::task::spawn_blocking(move || bounded_file::read(&file, MAX_BYTES)).await;
-    let Ok(Ok(mut text)) = text else { return Err(unusable(store)) };
+    let Ok(Ok(mut text)) = text else { return Err(log_unusable(store)) };
     let length = text.trim_end_matches(['\r', '\n']).len();
     text.truncate(length);
-    Ok(owned(text))
+    Ok(into_secret_value(text))
 }
 
-/// Logs that a file holds no credential.
-pub(super) fn unusable(store: &str) -> ReadError {
+/// Logs that a file holds no credential, and returns the error.
+pub(super) fn log_unusable(store: &str) -> ReadError {
     tracing::error!(store, "the file with the broker's credentials is unreadable or empty");
     ReadError::Unavailable
 }

@@ -1,4 +1,4 @@
-//! The port to stores that create dynamic secrets. A secret with a lease is renewed and revoked by its lease id, the handle.
+//! The port to stores that create dynamic secrets. A secret with a lease is renewed and revoked by its lease ID.
 
 use super::path::StorePath;
 use super::port::ReadError;
@@ -10,39 +10,39 @@ use std::time::Duration;
 
 /// A granted lifetime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Grant {
-    /// Never zero.
+pub(super) struct Lifetime {
+    /// The lifetime, never zero.
     pub(super) ttl: Duration,
     /// Whether the store would renew it.
     pub(super) renewable: bool,
 }
 
 /// A created secret.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Created {
     /// With a lease.
     Leased {
         /// The keys and values.
         secret: Secret,
-        /// The lease id. It is secret, because the lease can be revoked with it.
-        handle: SecretValue,
+        /// The lease ID. It is secret, because the lease can be revoked with it.
+        lease_id: SecretValue,
         /// The lifetime.
-        grant: Grant,
-        /// The broker's session in which it was created. The lease ends with it.
-        session: u64,
+        grant: Lifetime,
     },
-    /// Without a lease: the store names no end.
+    /// Without a lease: the store sets no end.
     Unleased(Secret),
     /// With a lease, but without valid values or a valid lifetime. It must be revoked.
     Unusable {
-        /// The lease id.
-        handle: SecretValue,
+        /// The lease ID.
+        lease_id: SecretValue,
     },
 }
 
 /// A store that creates a secret for each request.
 #[async_trait]
 pub(super) trait DynamicStore: Send + Sync + 'static {
-    /// Creates the secret of a path, by a read or by this write. The store is asked once: each call creates a secret.
+    /// Creates the secret of a path, by a read or by this write. It is never retried, because each call creates a secret.
+    /// Returns also the number of the broker's session, with which the lease ends.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -51,19 +51,19 @@ pub(super) trait DynamicStore: Send + Sync + 'static {
         path: &StorePath,
         write: Option<&WriteBody>,
         request: &RequestId,
-    ) -> Result<Created, ReadError>;
+    ) -> Result<(Created, u64), ReadError>;
 
     /// Extends a lease by this time, or by as much as the store allows.
     ///
     /// # Errors
     /// `Misconfigured` if the lease does not exist, `Forbidden` if the broker may not renew it.
-    async fn renew(&self, handle: &SecretValue, by: Duration, request: &RequestId) -> Result<Grant, ReadError>;
+    async fn renew(&self, lease_id: &SecretValue, by: Duration, request: &RequestId) -> Result<Lifetime, ReadError>;
 
     /// Revokes a lease. An expired lease is not an error.
     ///
     /// # Errors
     /// The revocation is not confirmed.
-    async fn revoke(&self, handle: &SecretValue, request: &RequestId) -> Result<(), ReadError>;
+    async fn revoke(&self, lease_id: &SecretValue, request: &RequestId) -> Result<(), ReadError>;
 
     /// The current session of the broker.
     fn session(&self) -> u64;

@@ -5,9 +5,9 @@
 //! whose spelling would be lost must be in quotes, otherwise the file is refused with its place: other nulls (`~`,
 //! an empty value), and, within a list or a map, which become JSON, scalars that JSON spells differently.
 
-use super::bounded_file::{self, FileFault};
+use super::bounded_file::{self, FileError};
 use super::path::StorePath;
-use super::port::{OpenFault, ReadError, SecretStore, outcome_of};
+use super::port::{OpenError, ReadError, SecretStore, outcome_label};
 use crate::document::{SourceScalar, SourceValue, escape_pointer_token, parse_with_source};
 use crate::metrics::Metrics;
 use crate::metrics::labels::StoreOperation;
@@ -38,16 +38,16 @@ impl FileStore {
     ///
     /// # Errors
     /// The file is unreadable or malformed.
-    pub(super) fn open(name: &Arc<str>, file: &Path, metrics: &Arc<Metrics>) -> Result<Self, OpenFault> {
+    pub(super) fn open(name: &Arc<str>, file: &Path, metrics: &Arc<Metrics>) -> Result<Self, OpenError> {
         let secrets = ArcSwap::from_pointee(load(file)?);
         Ok(Self { name: name.clone(), file: file.to_owned(), secrets, metrics: metrics.clone() })
     }
 
-    /// Whether the file can be used.
+    /// Reads the file without keeping it.
     ///
     /// # Errors
     /// The file is unreadable or malformed.
-    pub(super) fn check(file: &Path) -> Result<(), OpenFault> {
+    pub(super) fn check(file: &Path) -> Result<(), OpenError> {
         load(file).map(|_| ())
     }
 
@@ -55,9 +55,9 @@ impl FileStore {
     ///
     /// # Errors
     /// The file is unreadable or malformed; the old secrets stay.
-    pub(super) async fn reload(&self) -> Result<(), OpenFault> {
+    pub(super) async fn reload(&self) -> Result<(), OpenError> {
         let file = self.file.clone();
-        let secrets = tokio::task::spawn_blocking(move || load(&file)).await.unwrap_or(Err(OpenFault::Unreadable))?;
+        let secrets = tokio::task::spawn_blocking(move || load(&file)).await.unwrap_or(Err(OpenError::Unreadable))?;
         self.secrets.store(Arc::new(secrets));
         Ok(())
     }
@@ -68,92 +68,75 @@ impl SecretStore for FileStore {
     async fn read(&self, path: &StorePath, _request: &RequestId) -> Result<Arc<Secret>, ReadError> {
         let started = Instant::now();
         let result = self.secrets.load().get(path).cloned().ok_or(ReadError::Absent);
-        self.metrics.record_store_request(&self.name, StoreOperation::Read, outcome_of(&result), started.elapsed());
+        self.metrics.record_store_request(&self.name, StoreOperation::Read, outcome_label(&result), started.elapsed());
         result
     }
 }
 
-fn load(file: &Path) -> Result<Secrets, OpenFault> {
+fn load(file: &Path) -> Result<Secrets, OpenError> {
     let text = bounded_file::read(file, MAX_FILE_BYTES).map_err(|fault| match fault {
-        FileFault::Unreadable => OpenFault::Unreadable,
-        FileFault::TooLarge => OpenFault::TooLarge(MAX_FILE_BYTES),
+        FileError::Unreadable => OpenError::Unreadable,
+        FileError::TooLarge => OpenError::TooLarge(MAX_FILE_BYTES),
     })?;
     parse(&text)
 }
 
 /// The parser's message quotes the lines around the fault, secrets included; only the place is kept.
-fn parse(text: &str) -> Result<Secrets, OpenFault> {
+fn parse(text: &str) -> Result<Secrets, OpenError> {
     let tree = parse_with_source(text).map_err(|error| {
         let place = error.location();
         let (line, column) = place.map_or((0, 0), |place| (place.line(), place.column()));
-        OpenFault::Malformed { line, column }
+        OpenError::Malformed { line, column }
     })?;
     match tree {
         // An empty file is a store without secrets.
         SourceValue::Scalar(scalar) if scalar.is_null() => Ok(Secrets::new()),
         SourceValue::Map(paths) => paths.into_iter().map(secret).collect(),
-        _ => Err(OpenFault::Shape(String::new())),
+        _ => Err(OpenError::Shape(String::new())),
     }
 }
 
-fn secret((path, keys): (String, SourceValue)) -> Result<(StorePath, Arc<Secret>), OpenFault> {
-    let at = format!("/{}", escape_pointer_token(&path));
-    let Ok(checked) = StorePath::try_from(path.as_str()) else { return Err(OpenFault::Shape(at)) };
-    let SourceValue::Map(keys) = keys else { return Err(OpenFault::Shape(at)) };
+fn secret((path, keys): (String, SourceValue)) -> Result<(StorePath, Arc<Secret>), OpenError> {
+    let pointer = format!("/{}", escape_pointer_token(&path));
+    let Ok(checked) = StorePath::try_from(path.as_str()) else { return Err(OpenError::Shape(pointer)) };
+    let SourceValue::Map(keys) = keys else { return Err(OpenError::Shape(pointer)) };
     let values = keys.into_iter().map(|(key, value)| {
-        let value = value_text(value, &format!("{at}/{}", escape_pointer_token(&key)))?;
+        let value = value_to_text(value, &format!("{pointer}/{}", escape_pointer_token(&key)))?;
         Ok((key, value.map(SecretValue::new)))
     });
     let secret =
-        Secret { data: values.collect::<Result<_, OpenFault>>()?, version: None, created_at: None, stale: false };
+        Secret { data: values.collect::<Result<_, OpenError>>()?, version: None, created_at: None, stale: false };
     Ok((checked, Arc::new(secret)))
 }
 
-fn value_text(value: SourceValue, at: &str) -> Result<Option<String>, OpenFault> {
-    let unquoted = || OpenFault::Unquoted(at.to_owned());
+fn value_to_text(value: SourceValue, pointer: &str) -> Result<Option<String>, OpenError> {
+    let unquoted = || OpenError::Unquoted(pointer.to_owned());
     match value {
         SourceValue::Text(text) => Ok(Some(text)),
         SourceValue::Scalar(scalar) if scalar.is_null() => scalar.json_text().map(|_| None).ok_or_else(unquoted),
         SourceValue::Scalar(scalar) => scalar.text().map(str::to_owned).map(Some).ok_or_else(unquoted),
-        tree @ (SourceValue::List(_) | SourceValue::Map(_)) => {
-            let mut json = String::new();
-            write_json(&tree, at, &mut json)?;
-            Ok(Some(json))
-        }
+        tree @ (SourceValue::List(_) | SourceValue::Map(_)) => to_json(&tree, pointer).map(Some),
     }
 }
 
 /// Compact JSON; numbers digit for digit.
-fn write_json(value: &SourceValue, at: &str, json: &mut String) -> Result<(), OpenFault> {
-    match value {
-        SourceValue::Text(text) => json.push_str(&quoted(text)),
+fn to_json(value: &SourceValue, pointer: &str) -> Result<String, OpenError> {
+    Ok(match value {
+        SourceValue::Text(text) => quoted(text),
         SourceValue::Scalar(scalar) => {
-            json.push_str(SourceScalar::json_text(scalar).ok_or_else(|| OpenFault::Unquoted(at.to_owned()))?);
+            SourceScalar::json_text(scalar).ok_or_else(|| OpenError::Unquoted(pointer.to_owned()))?.to_owned()
         }
         SourceValue::List(items) => {
-            json.push('[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    json.push(',');
-                }
-                write_json(item, &format!("{at}/{index}"), json)?;
-            }
-            json.push(']');
+            let items = items.iter().enumerate().map(|(index, item)| to_json(item, &format!("{pointer}/{index}")));
+            format!("[{}]", items.collect::<Result<Vec<_>, _>>()?.join(","))
         }
         SourceValue::Map(entries) => {
-            json.push('{');
-            for (index, (key, value)) in entries.iter().enumerate() {
-                if index > 0 {
-                    json.push(',');
-                }
-                json.push_str(&quoted(key));
-                json.push(':');
-                write_json(value, &format!("{at}/{}", escape_pointer_token(key)), json)?;
-            }
-            json.push('}');
+            let members = entries.iter().map(|(key, value)| {
+                Ok(format!("{}:{}", quoted(key), to_json(value, &format!("{pointer}/{}", escape_pointer_token(key)))?))
+            });
+            format!("{{{}}}", members.collect::<Result<Vec<_>, OpenError>>()?.join(","))
         }
-    }
-    Ok(())
+    })
 }
 
 fn quoted(text: &str) -> String {
@@ -183,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn gives_what_stands_in_it_and_nothing_else() {
+    async fn a_secret_of_the_file_is_read_and_others_are_absent() {
         let (_dir, file) = written(
             r#"{"homelab/site/main": {"S": "a\nb", "N": 12, "B": true, "Z": null, "O": {"b": [1, "x"], "a": 1}}}"#,
         );
@@ -201,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reload_takes_a_good_file_and_keeps_the_old_secrets_instead_of_a_bad_one() {
+    async fn a_reload_with_an_invalid_file_keeps_the_old_secrets() {
         let (_dir, file) = written("a: {K: one}");
         let store = FileStore::open(&"local".into(), &file, &metrics()).unwrap();
         std::fs::write(&file, "a: {K: two}\nb: {K: x}").unwrap();
@@ -210,7 +193,7 @@ mod tests {
         assert_eq!(value(&store, "a", "K").await, Ok(Some("two".into())));
 
         std::fs::write(&file, "a: [").unwrap();
-        assert!(matches!(store.reload().await, Err(OpenFault::Malformed { .. })));
+        assert!(matches!(store.reload().await, Err(OpenError::Malformed { .. })));
         assert_eq!(value(&store, "a", "K").await, Ok(Some("two".into())));
         std::fs::write(&file, "").unwrap();
         assert_eq!(store.reload().await, Ok(()));
@@ -218,15 +201,15 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_names_its_place_and_no_value() {
+    fn each_fault_names_its_place_and_no_value() {
         for (text, expected) in [
-            ("hunter2", OpenFault::Shape(String::new())),
-            ("[hunter2]", OpenFault::Shape(String::new())),
-            ("a/b: hunter2", OpenFault::Shape("/a~1b".into())),
-            ("a/b: [hunter2]", OpenFault::Shape("/a~1b".into())),
-            ("sys/x: {K: hunter2}", OpenFault::Shape("/sys~1x".into())),
-            ("a: {K: hunter2}\na: {K: hunter2}", OpenFault::Malformed { line: 2, column: 1 }),
-            ("a: {K: hunter2", OpenFault::Malformed { line: 1, column: 4 }),
+            ("hunter2", OpenError::Shape(String::new())),
+            ("[hunter2]", OpenError::Shape(String::new())),
+            ("a/b: hunter2", OpenError::Shape("/a~1b".into())),
+            ("a/b: [hunter2]", OpenError::Shape("/a~1b".into())),
+            ("sys/x: {K: hunter2}", OpenError::Shape("/sys~1x".into())),
+            ("a: {K: hunter2}\na: {K: hunter2}", OpenError::Malformed { line: 2, column: 1 }),
+            ("a: {K: hunter2", OpenError::Malformed { line: 1, column: 4 }),
         ] {
             let fault = parse(text).unwrap_err();
             assert_eq!(fault, expected, "{text}");
@@ -235,14 +218,14 @@ mod tests {
     }
 
     #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
-    fn value_of(text: &str) -> Result<Option<String>, OpenFault> {
+    fn value_of(text: &str) -> Result<Option<String>, OpenError> {
         let secrets = parse(&format!("a/b: {{K: {text}}}"))?;
         let secret = &secrets[&StorePath::try_from("a/b").unwrap()];
         Ok(secret.data["K"].as_ref().map(|value| value.expose_secret().to_owned()))
     }
 
     #[test]
-    fn a_value_without_quotes_is_kept_as_it_is_written() {
+    fn an_unquoted_value_is_kept_as_written() {
         for text in [
             "1.10",
             "0123",
@@ -271,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_one_spelling_must_be_in_quotes_and_is_told_by_its_place() {
+    fn an_ambiguous_unquoted_scalar_is_refused_with_its_place() {
         for (text, place) in [
             ("~", "/a~1b/K"),
             ("Null", "/a~1b/K"),
@@ -283,24 +266,24 @@ mod tests {
             ("{x: ~}", "/a~1b/K/x"),
         ] {
             let fault = value_of(text).expect_err(text);
-            assert_eq!(fault, OpenFault::Unquoted(place.into()), "{text}");
+            assert_eq!(fault, OpenError::Unquoted(place.into()), "{text}");
             assert!(fault.to_string().contains("in quotes"), "{fault}");
         }
     }
 
     #[test]
-    fn paths_and_keys_are_kept_as_they_are_written_too() {
+    fn paths_and_keys_are_kept_as_written() {
         let secrets = parse("2024/1.10: {0123: a, yes: b}").unwrap();
         let secret = &secrets[&StorePath::try_from("2024/1.10").unwrap()];
         assert_eq!(secret.data.keys().collect::<Vec<_>>(), ["0123", "yes"]);
         for text in ["a: {1: x, \"1\": y}", "a: {~: x}", "~: {K: x}"] {
-            assert!(matches!(parse(text), Err(OpenFault::Malformed { line: 1, .. })), "{text}");
+            assert!(matches!(parse(text), Err(OpenError::Malformed { line: 1, .. })), "{text}");
         }
     }
 
     #[test]
-    fn a_file_over_the_cap_is_refused() {
+    fn a_file_over_the_limit_is_refused() {
         let (_dir, file) = written(&format!("a: {{K: \"{}\"}}", "x".repeat(MAX_FILE_BYTES)));
-        assert_eq!(load(&file), Err(OpenFault::TooLarge(MAX_FILE_BYTES)));
+        assert_eq!(load(&file), Err(OpenError::TooLarge(MAX_FILE_BYTES)));
     }
 }

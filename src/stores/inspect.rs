@@ -1,9 +1,9 @@
-//! What a diagnosis asks of stores: rights on paths, clocks, and files without opening the store.
+//! Reads for `claviger check`: rights on paths, clocks, and files of file stores without opening the store.
 
 use super::file::FileStore;
 use super::path::StorePath;
 use super::port::ReadError;
-use super::registry::{Backend, OpenError, Stores};
+use super::registry::{Backend, StoreOpenError, Stores};
 use crate::config::stores::{Kind, Store};
 use std::time::{Duration, Instant};
 
@@ -13,24 +13,24 @@ pub struct StoreTime {
     /// Seconds since 1970.
     pub seconds: i64,
     /// The duration of the call.
-    pub within: Duration,
+    pub round_trip: Duration,
 }
 
 impl Stores {
     /// Reads the files of file stores, and reports those that cannot be used.
     #[must_use]
-    pub fn check_files(configured: &[Store]) -> Vec<OpenError> {
+    pub fn check_files(configured: &[Store]) -> Vec<StoreOpenError> {
         let check = |store: &Store| match &store.kind {
             Kind::File(file) => FileStore::check(file).err(),
             _ => None,
         };
         configured
             .iter()
-            .filter_map(|store| Some(OpenError { store: store.name.clone(), fault: check(store)? }))
+            .filter_map(|store| Some(StoreOpenError { store: store.name.clone(), fault: check(store)? }))
             .collect()
     }
 
-    /// For each path of a store, and whether it is written to, whether the broker may do that. None: the store has no way to ask.
+    /// Whether the broker may read each path of a store, or write to it if the flag is true. `None` if the store cannot tell.
     pub async fn may_use(&self, store: &str, paths: &[(String, bool)]) -> Option<Vec<Result<bool, ReadError>>> {
         let Backend::Vault(vault, _) = &self.by_name.get(store)?.backend else { return None };
         let checked = paths.iter().map(|(path, writes)| Some((StorePath::try_from(path.as_str()).ok()?, *writes)));
@@ -40,11 +40,11 @@ impl Stores {
         Some(vault.may_use(&checked).await)
     }
 
-    /// The clock of a store. None: it has none, or does not tell it.
+    /// The clock of a store. `None` if it reports no time.
     pub async fn time_of(&self, store: &str) -> Option<StoreTime> {
         let Backend::Vault(vault, _) = &self.by_name.get(store)?.backend else { return None };
         let began = Instant::now();
         let seconds = vault.server_time().await?;
-        Some(StoreTime { seconds, within: began.elapsed() })
+        Some(StoreTime { seconds, round_trip: began.elapsed() })
     }
 }

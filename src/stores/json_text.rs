@@ -11,12 +11,12 @@ use zeroize::Zeroizing;
 /// Maximum nesting of a value.
 const MAX_DEPTH: usize = 64;
 
-/// The text is not JSON, or is JSON that is not accepted here.
+/// Text that is not JSON, or JSON that is not accepted here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct InvalidJson;
 
 /// Decodes an object. `serde` alone would also accept an array of the fields' values.
-pub(super) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
+pub(super) fn parse_object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
     let first = json.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
     if first != Some(&b'{') {
         return None;
@@ -25,10 +25,10 @@ pub(super) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
     serde_json::from_str(std::str::from_utf8(json).ok()?).ok()
 }
 
-/// The text of a JSON string, given with its quotes.
+/// Decodes a JSON string, which is given with its quotes.
 ///
 /// # Errors
-/// Not a string, or with half a surrogate pair.
+/// Not a string, or with a lone surrogate.
 pub(super) fn unescape(quoted: &str) -> Result<Zeroizing<String>, InvalidJson> {
     let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or(InvalidJson)?;
     // An escape is never shorter than its character, so the text never grows and never moves.
@@ -36,7 +36,7 @@ pub(super) fn unescape(quoted: &str) -> Result<Zeroizing<String>, InvalidJson> {
     let mut rest = inner;
     while let Some((plain, escape)) = rest.split_once('\\') {
         text.push_str(plain);
-        let (character, length) = escaped(escape)?;
+        let (character, length) = decode_escape(escape)?;
         text.push(character);
         rest = escape.get(length..).ok_or(InvalidJson)?;
     }
@@ -45,7 +45,7 @@ pub(super) fn unescape(quoted: &str) -> Result<Zeroizing<String>, InvalidJson> {
 }
 
 /// The character that an escape stands for and how many bytes of it follow the backslash.
-fn escaped(escape: &str) -> Result<(char, usize), InvalidJson> {
+fn decode_escape(escape: &str) -> Result<(char, usize), InvalidJson> {
     let character = match escape.bytes().next().ok_or(InvalidJson)? {
         b'b' => '\u{8}',
         b'f' => '\u{c}',
@@ -53,21 +53,21 @@ fn escaped(escape: &str) -> Result<(char, usize), InvalidJson> {
         b'r' => '\r',
         b't' => '\t',
         literal @ (b'"' | b'\\' | b'/') => char::from(literal),
-        b'u' => return unicode(escape),
+        b'u' => return decode_unicode_escape(escape),
         _ => return Err(InvalidJson),
     };
     Ok((character, 1))
 }
 
-fn unicode(escape: &str) -> Result<(char, usize), InvalidJson> {
-    let first = code_unit(escape, 1)?;
+fn decode_unicode_escape(escape: &str) -> Result<(char, usize), InvalidJson> {
+    let first = parse_code_unit(escape, 1)?;
     if let Some(character) = char::from_u32(first) {
         return Ok((character, 5));
     }
     if escape.get(5..7) != Some("\\u") {
         return Err(InvalidJson);
     }
-    let second = code_unit(escape, 7)?;
+    let second = parse_code_unit(escape, 7)?;
     match (first, second) {
         (0xd800..=0xdbff, 0xdc00..=0xdfff) => {
             let character = char::from_u32(0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00));
@@ -77,7 +77,7 @@ fn unicode(escape: &str) -> Result<(char, usize), InvalidJson> {
     }
 }
 
-fn code_unit(escape: &str, at: usize) -> Result<u32, InvalidJson> {
+fn parse_code_unit(escape: &str, at: usize) -> Result<u32, InvalidJson> {
     let digits = escape.get(at..at + 4).ok_or(InvalidJson)?;
     // from_str_radix would accept a sign.
     if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -86,7 +86,7 @@ fn code_unit(escape: &str, at: usize) -> Result<u32, InvalidJson> {
     u32::from_str_radix(digits, 16).map_err(|_| InvalidJson)
 }
 
-/// The same value without whitespace between its tokens; every token is kept as it was written.
+/// Removes the whitespace between the tokens of a value. Every token is kept as written.
 ///
 /// # Errors
 /// A malformed string, a duplicate key, or too deep.
@@ -159,7 +159,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn unescapes_as_rfc_8259_says() {
+    fn unescapes_as_in_rfc_8259() {
         for (quoted, text) in [
             (r#""""#, ""),
             (r#""a/b""#, "a/b"),
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_pair_and_no_escape_at_all_are_nonsense() {
+    fn lone_surrogates_and_invalid_escapes_are_refused() {
         for quoted in [
             r#""\ud83d""#,
             r#""\ude00""#,
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn compacting_takes_out_whitespace_and_nothing_else() {
+    fn compacting_removes_only_whitespace() {
         for (json, text) in [
             ("[ 1.50 ,\t-0e+07 , 12345678901234567890123 ]\n", "[1.50,-0e+07,12345678901234567890123]"),
             (r#"{ "b" : { "a" : "x y" } , "a" : [ ] }"#, r#"{"b":{"a":"x y"},"a":[]}"#),
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_twice_a_lone_surrogate_and_endless_depth_are_nonsense() {
+    fn duplicate_keys_lone_surrogates_and_deep_nesting_are_refused() {
         for json in [r#"{"a":1,"a":2}"#, r#"{"a":1,"\u0061":2}"#, r#"[{"x":[1],"x":2}]"#, r#"["\ud800"]"#, "]", "[\"a"]
         {
             assert_eq!(compact(json), Err(InvalidJson), "{json}");
@@ -230,7 +230,7 @@ mod tests {
         }
 
         #[test]
-        fn takes_and_refuses_what_serde_json_does(inner in r#"([a-z]|\\u[dD][89abcdCD][0-9]{2}|\\u00[0-9]{2}|\\[nrt"x]){0,6}"#) {
+        fn accepts_the_strings_that_serde_json_accepts(inner in r#"([a-z]|\\u[dD][89abcdCD][0-9]{2}|\\u00[0-9]{2}|\\[nrt"x]){0,6}"#) {
             let quoted = format!("\"{inner}\"");
             let theirs = serde_json::from_str::<String>(&quoted).ok();
             prop_assert_eq!(unescape(&quoted).ok(), theirs.map(Zeroizing::new));

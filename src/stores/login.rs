@@ -1,4 +1,4 @@
-//! Logging in at a store: one login at a time, a pause after one that failed, and the credentials in use.
+//! Logs in at a store: one login at a time, with a pause after a failed one. Keeps the credentials in use.
 
 use super::port::ReadError;
 use arc_swap::ArcSwapOption;
@@ -7,24 +7,24 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// After a failed login there is no other attempt for this long, by any caller.
-const PAUSE: Duration = Duration::from_secs(1);
-/// Minimum age of credentials that are replaced because the store refused them.
+/// The pause after a failed login, for all callers.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Minimum age of credentials at which a refusal by the store causes a new login.
 pub(super) const SUSPECT_AGE: Duration = Duration::from_mins(1);
 
 /// Credentials of one login.
 pub(super) trait Credentials {
-    /// Grows with each login.
+    /// The number of the login; it grows with each one.
     fn number(&self) -> u64;
 }
 
-/// One try to log in.
+/// One attempt to log in.
 #[derive(Clone, Copy)]
-pub(super) struct Attempt {
+pub(super) struct LoginAttempt {
     /// The number of its credentials.
     pub(super) number: u64,
-    /// The time of its start. Granted credentials are at least that old.
-    pub(super) asked: Instant,
+    /// The time of its start. A granted lifetime counts from then.
+    pub(super) requested_at: Instant,
     /// Whether a login has succeeded before.
     pub(super) has_worked: bool,
 }
@@ -57,21 +57,21 @@ impl<C: Credentials> Login<C> {
         self.gate.try_lock().is_ok()
     }
 
-    /// Logs in, unless credentials other than those numbered `worn` are already in use and usable. While logins
+    /// Logs in, unless credentials other than those numbered `outdated` are already in use and usable. While logins
     /// fail, the old credentials stay. `log_in` gets the credentials in use.
     ///
     /// # Errors
     /// The login failed, or one failed less than a second ago.
     pub(super) async fn replace<F: Future<Output = Result<Arc<C>, ReadError>>>(
         &self,
-        worn: Option<u64>,
+        outdated: Option<u64>,
         is_usable: impl Fn(&C) -> bool,
-        log_in: impl FnOnce(Attempt, Option<Arc<C>>) -> F,
+        log_in: impl FnOnce(LoginAttempt, Option<Arc<C>>) -> F,
     ) -> Result<Arc<C>, ReadError> {
         let mut gate = self.gate.lock().await;
         let current = self.current.load_full();
         if let Some(current) = &current
-            && worn != Some(current.number())
+            && outdated != Some(current.number())
             && is_usable(current)
         {
             return Ok(current.clone());
@@ -91,9 +91,9 @@ impl<C: Credentials> Login<C> {
     ///
     /// # Errors
     /// The login failed, or one failed less than a second ago.
-    pub(super) async fn log_in_apart<F: Future<Output = Result<Arc<C>, ReadError>>>(
+    pub(super) async fn log_in_separately<F: Future<Output = Result<Arc<C>, ReadError>>>(
         &self,
-        log_in: impl FnOnce(Attempt) -> F,
+        log_in: impl FnOnce(LoginAttempt) -> F,
     ) -> Result<Arc<C>, ReadError> {
         let mut gate = self.gate.lock().await;
         self.attempt(&mut gate, log_in).await
@@ -102,15 +102,15 @@ impl<C: Credentials> Login<C> {
     async fn attempt<F: Future<Output = Result<Arc<C>, ReadError>>>(
         &self,
         gate: &mut Gate,
-        log_in: impl FnOnce(Attempt) -> F,
+        log_in: impl FnOnce(LoginAttempt) -> F,
     ) -> Result<Arc<C>, ReadError> {
         if let Some((at, error)) = gate.failed
-            && at.elapsed() < PAUSE
+            && at.elapsed() < RETRY_PAUSE
         {
             return Err(error);
         }
         let (number, has_worked) = (gate.logins + 1, gate.logins > 0);
-        let result = log_in(Attempt { number, asked: Instant::now(), has_worked }).await;
+        let result = log_in(LoginAttempt { number, requested_at: Instant::now(), has_worked }).await;
         match &result {
             Ok(_) => {
                 gate.failed = None;
@@ -136,7 +136,7 @@ mod tests {
         }
     }
 
-    fn granted(attempt: Attempt) -> Ready<Result<Arc<Number>, ReadError>> {
+    fn granted(attempt: LoginAttempt) -> Ready<Result<Arc<Number>, ReadError>> {
         ready(Ok(Arc::new(Number(attempt.number))))
     }
 
@@ -144,21 +144,21 @@ mod tests {
         ready(Err(ReadError::Forbidden))
     }
 
-    async fn logs_in(login: &Login<Number>, worn: Option<u64>) -> Result<u64, ReadError> {
-        login.replace(worn, |_| true, |attempt, _| granted(attempt)).await.map(|number| number.0)
+    async fn logs_in(login: &Login<Number>, outdated: Option<u64>) -> Result<u64, ReadError> {
+        login.replace(outdated, |_| true, |attempt, _| granted(attempt)).await.map(|number| number.0)
     }
 
-    async fn fails(login: &Login<Number>, worn: Option<u64>) -> Result<u64, ReadError> {
-        login.replace(worn, |_| true, |_, _| refused()).await.map(|number| number.0)
+    async fn fails(login: &Login<Number>, outdated: Option<u64>) -> Result<u64, ReadError> {
+        login.replace(outdated, |_| true, |_, _| refused()).await.map(|number| number.0)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_waited_for_a_login_takes_its_credentials() {
+    async fn callers_that_waited_for_a_login_get_its_credentials() {
         let login = Login::new(false);
         assert_eq!(logs_in(&login, None).await, Ok(1));
         assert_eq!(logs_in(&login, None).await, Ok(1), "another has logged in meanwhile");
         assert_eq!(logs_in(&login, Some(1)).await, Ok(2));
-        assert_eq!(login.log_in_apart(granted).await.map(|number| number.0), Ok(3));
+        assert_eq!(login.log_in_separately(granted).await.map(|number| number.0), Ok(3));
         assert_eq!(login.current.load().as_ref().map(|number| number.0), Some(2), "one of its own replaces none");
     }
 
@@ -167,12 +167,12 @@ mod tests {
         let login = Login::new(false);
         assert_eq!(fails(&login, None).await, Err(ReadError::Forbidden));
         assert_eq!(logs_in(&login, None).await, Err(ReadError::Forbidden));
-        tokio::time::advance(PAUSE).await;
+        tokio::time::advance(RETRY_PAUSE).await;
         assert_eq!(logs_in(&login, None).await, Ok(1));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_file_that_cannot_be_read_leaves_what_it_held_in_use() {
+    async fn credentials_of_a_file_that_becomes_unreadable_stay_in_use() {
         let login = Login::new(true);
         assert_eq!(fails(&login, None).await, Err(ReadError::Forbidden));
         assert_eq!(logs_in(&login, None).await, Ok(1), "without a pause");

@@ -12,7 +12,7 @@ mod breaker;
 mod cache;
 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
 mod calls;
-#[cfg(any(feature = "azure", feature = "gcp"))]
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
 mod cloud;
 #[cfg(any(feature = "azure", feature = "gcp"))]
 mod cloud_values;
@@ -27,7 +27,7 @@ mod leases;
 mod login;
 mod names;
 #[cfg(any(feature = "azure", feature = "gcp"))]
-mod oauth_answer;
+mod oauth_response;
 mod outbound;
 pub mod path;
 mod port;
@@ -39,28 +39,29 @@ mod session;
 mod values;
 mod vault;
 
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+use crate::config::cache::Cache;
 use crate::config::stores::{Kind, Store};
 use crate::metrics::Metrics;
-#[cfg(feature = "aws")]
-use aws::AwsStore;
-use cache::Cached;
+use cache::CachedStore;
 use file::FileStore;
-use registry::{Backend, Opened};
+use registry::{Backend, OpenedStore};
 use std::sync::Arc;
 use vault::VaultStore;
 
-pub use administer::Ended;
+pub use administer::EndedLease;
 #[cfg(all(fuzzing, feature = "azure"))]
 pub use azure::fuzzing as azure_fuzzing;
 #[cfg(all(fuzzing, feature = "gcp"))]
 pub use gcp::fuzzing as gcp_fuzzing;
 pub use inspect::StoreTime;
 pub use leases::{
-    After, FetchError, LeaseEvent, LeaseEventKind, LeaseSettings, LeaseView, LeaseWitness, NotRecorded, Revoked,
+    FetchError, LeaseEvent, LeaseEventKind, LeaseEventRecorder, LeaseSettings, LeaseView, NotRecorded, PageStart,
+    RevocationProgress,
 };
 pub use names::Naming;
-pub use port::{OnlineFault, OpenFault, ReadError, Reading, SecretStore, Unsuitable};
-pub use registry::{Granted, OpenError, Stores};
+pub use port::{OnlineError, OpenError, ReadError, Reading, SecretStore, Unsuitable};
+pub use registry::{ReadRequest, StoreOpenError, Stores};
 pub use vault::Engine;
 #[cfg(fuzzing)]
 pub use vault::fuzzing;
@@ -71,53 +72,59 @@ impl Stores {
     ///
     /// # Errors
     /// The first store with an unusable file or address.
-    pub fn open(config: &[Store], metrics: &Arc<Metrics>) -> Result<Self, OpenError> {
+    pub fn open(config: &[Store], metrics: &Arc<Metrics>) -> Result<Self, StoreOpenError> {
         let by_name = config
             .iter()
             .map(|store| match open_one(store, metrics) {
                 Ok(opened) => Ok((store.name.clone(), opened)),
-                Err(fault) => Err(OpenError { store: store.name.clone(), fault }),
+                Err(fault) => Err(StoreOpenError { store: store.name.clone(), fault }),
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { by_name, metrics: metrics.clone(), leases: None, ids: None })
     }
 }
 
-fn open_one(store: &Store, metrics: &Arc<Metrics>) -> Result<Opened, OpenFault> {
+fn open_one(store: &Store, metrics: &Arc<Metrics>) -> Result<OpenedStore, OpenError> {
     match &store.kind {
         Kind::Vault(config) => {
             let vault = Arc::new(VaultStore::open(&store.name, config, metrics)?);
-            let cached = Arc::new(Cached::new(&store.name, vault.clone(), config.cache, metrics)?);
+            let cached = Arc::new(CachedStore::new(&store.name, vault.clone(), config.cache, metrics)?);
             let backend = Backend::Vault(vault, config.cache.max_entries);
-            Ok(Opened { reader: cached.clone(), cached: Some(cached), backend })
+            Ok(OpenedStore { reader: cached.clone(), cached: Some(cached), backend })
         }
         #[cfg(feature = "aws")]
         Kind::AwsSecretsManager(config) => {
-            let aws = Arc::new(AwsStore::open(&store.name, config, metrics)?);
-            let cached = Arc::new(Cached::new(&store.name, aws.clone(), config.cache, metrics)?);
-            Ok(Opened { reader: cached.clone(), cached: Some(cached), backend: Backend::Aws(aws) })
+            opened_cloud(&store.name, aws::open(&store.name, config, metrics)?, config.cache, metrics)
         }
         #[cfg(not(feature = "aws"))]
-        Kind::AwsSecretsManager(_) => Err(OpenFault::NotBuilt("aws")),
+        Kind::AwsSecretsManager(_) => Err(OpenError::NotBuilt("aws")),
         #[cfg(feature = "azure")]
         Kind::AzureKeyVault(config) => {
-            let azure = Arc::new(azure::open(&store.name, config, metrics)?);
-            let cached = Arc::new(Cached::new(&store.name, azure.clone(), config.cache, metrics)?);
-            Ok(Opened { reader: cached.clone(), cached: Some(cached), backend: Backend::Azure(azure) })
+            opened_cloud(&store.name, azure::open(&store.name, config, metrics)?, config.cache, metrics)
         }
         #[cfg(not(feature = "azure"))]
-        Kind::AzureKeyVault(_) => Err(OpenFault::NotBuilt("azure")),
+        Kind::AzureKeyVault(_) => Err(OpenError::NotBuilt("azure")),
         #[cfg(feature = "gcp")]
         Kind::GcpSecretManager(config) => {
-            let gcp = Arc::new(gcp::open(&store.name, config, metrics)?);
-            let cached = Arc::new(Cached::new(&store.name, gcp.clone(), config.cache, metrics)?);
-            Ok(Opened { reader: cached.clone(), cached: Some(cached), backend: Backend::Gcp(gcp) })
+            opened_cloud(&store.name, gcp::open(&store.name, config, metrics)?, config.cache, metrics)
         }
         #[cfg(not(feature = "gcp"))]
-        Kind::GcpSecretManager(_) => Err(OpenFault::NotBuilt("gcp")),
+        Kind::GcpSecretManager(_) => Err(OpenError::NotBuilt("gcp")),
         Kind::File(path) => {
             let file = Arc::new(FileStore::open(&store.name, path, metrics)?);
-            Ok(Opened { reader: file.clone(), cached: None, backend: Backend::File(file) })
+            Ok(OpenedStore { reader: file.clone(), cached: None, backend: Backend::File(file) })
         }
     }
+}
+
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+fn opened_cloud<C: cloud::Cloud>(
+    name: &Arc<str>,
+    store: cloud::CloudStore<C>,
+    cache: Cache,
+    metrics: &Arc<Metrics>,
+) -> Result<OpenedStore, OpenError> {
+    let store = Arc::new(store);
+    let cached = Arc::new(CachedStore::new(name, store.clone(), cache, metrics)?);
+    Ok(OpenedStore { reader: cached.clone(), cached: Some(cached), backend: Backend::Cloud(store) })
 }

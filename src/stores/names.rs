@@ -33,22 +33,22 @@ impl Naming {
     pub fn name(self, path: &str) -> Option<String> {
         let name = match self {
             Self::AwsSecretsManager => return aws_name(path),
-            Self::AzureKeyVault | Self::GcpSecretManager => self.escaped(path),
+            Self::AzureKeyVault | Self::GcpSecretManager => self.encoded(path),
         };
-        let longest = if self == Self::AzureKeyVault { 127 } else { 255 };
-        (name.len() <= longest).then_some(name)
+        let max_length = if self == Self::AzureKeyVault { 127 } else { 255 };
+        (name.len() <= max_length).then_some(name)
     }
 
-    /// What one segment of a path adds to a name. The name of a path is these, joined by [`Self::separator`].
+    /// The encoding of one segment of a path. The name of a path is its segments, joined by [`Self::separator`].
     #[must_use]
     pub fn segment(self, segment: &str) -> Option<String> {
         match self {
             Self::AwsSecretsManager => aws_name(segment),
-            Self::AzureKeyVault | Self::GcpSecretManager => Some(self.escaped(segment)),
+            Self::AzureKeyVault | Self::GcpSecretManager => Some(self.encoded(segment)),
         }
     }
 
-    /// What stands in a name for a slash.
+    /// The encoding of a slash.
     #[must_use]
     pub const fn separator(self) -> &'static str {
         match self {
@@ -58,34 +58,35 @@ impl Naming {
         }
     }
 
-    /// The sign that alone is itself, twice a slash, and three times the beginning of an escape.
-    const fn sign(self) -> u8 {
+    /// The escape character: one is itself, two are a slash, and three begin an escape.
+    const fn escape_character(self) -> u8 {
         if matches!(self, Self::AzureKeyVault) { b'-' } else { b'_' }
     }
 
-    /// Whether a byte of a path is itself in a name.
-    const fn is_plain(self, byte: u8) -> bool {
+    /// Whether a byte of a path is unchanged in a name.
+    const fn is_unchanged(self, byte: u8) -> bool {
         match self {
             Self::AzureKeyVault => byte.is_ascii_lowercase() || byte.is_ascii_digit(),
             _ => byte.is_ascii_alphanumeric() || byte == b'-',
         }
     }
 
-    /// A run of the sign has length 1 (itself, between two plain bytes), 2 (a slash), 3 (an escape: two hex digits follow) or 5
+    /// A run of the escape character has length 1 (itself, between two unchanged bytes), 2 (a slash), 3 (an escape: two hex digits follow) or 5
     /// (a slash, then an escape), so a name is the name of one path only.
-    fn escaped(self, path: &str) -> String {
+    fn encoded(self, path: &str) -> String {
         const HEX: &[u8; 16] = b"0123456789abcdef";
-        let (bytes, sign) = (path.as_bytes(), self.sign());
-        let plain_at = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(|byte| self.is_plain(*byte));
+        let (bytes, escape) = (path.as_bytes(), self.escape_character());
+        let unchanged_at =
+            |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(|byte| self.is_unchanged(*byte));
         let mut name = String::with_capacity(path.len() + 16);
         for (at, byte) in bytes.iter().copied().enumerate() {
-            let is_between = byte == sign && plain_at(at.checked_sub(1)) && plain_at(Some(at + 1));
-            if self.is_plain(byte) || is_between {
+            let is_between = byte == escape && unchanged_at(at.checked_sub(1)) && unchanged_at(Some(at + 1));
+            if self.is_unchanged(byte) || is_between {
                 name.push(char::from(byte));
             } else if byte == b'/' {
                 name.push_str(self.separator());
             } else {
-                for part in [sign, sign, sign, HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0xf)]] {
+                for part in [escape, escape, escape, HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0xf)]] {
                     name.push(char::from(part));
                 }
             }
@@ -97,8 +98,8 @@ impl Naming {
 /// AWS's names have no `~`, and encoded values no `+`, so two paths never have one name. Without colons it is not an ARN,
 /// which could name another account. `!` is in the names of secrets that AWS manages (`rds!cluster-...`).
 fn aws_name(path: &str) -> Option<String> {
-    let is_of_names = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-!~".contains(c);
-    path.chars().all(is_of_names).then(|| path.replace('~', "+"))
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-!~".contains(c);
+    path.chars().all(is_allowed).then(|| path.replace('~', "+"))
 }
 
 #[cfg(test)]
@@ -110,16 +111,16 @@ mod tests {
 
     /// The second reader: the path of a name.
     fn decoded(naming: Naming, name: &str) -> Option<String> {
-        let (mut path, mut rest, sign) = (Vec::new(), name.as_bytes(), naming.sign());
+        let (mut path, mut rest, escape) = (Vec::new(), name.as_bytes(), naming.escape_character());
         while let Some(first) = rest.first() {
-            let run = rest.iter().take_while(|byte| **byte == sign).count();
+            let run = rest.iter().take_while(|byte| **byte == escape).count();
             match run {
                 0 => {
                     path.push(*first);
                     rest = &rest[1..];
                     continue;
                 }
-                1 => path.push(sign),
+                1 => path.push(escape),
                 2 | 5 => path.push(b'/'),
                 3 => {}
                 _ => return None,
@@ -155,16 +156,16 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_too_long_is_none_and_never_cut() {
-        for (naming, longest) in [(Naming::AzureKeyVault, 127), (Naming::GcpSecretManager, 255)] {
-            assert!(naming.name(&"a".repeat(longest)).is_some_and(|name| name.len() == longest));
-            assert_eq!(naming.name(&"a".repeat(longest + 1)), None);
+    fn a_name_that_is_too_long_is_refused() {
+        for (naming, max_length) in [(Naming::AzureKeyVault, 127), (Naming::GcpSecretManager, 255)] {
+            assert!(naming.name(&"a".repeat(max_length)).is_some_and(|name| name.len() == max_length));
+            assert_eq!(naming.name(&"a".repeat(max_length + 1)), None);
         }
         assert_eq!(Naming::AzureKeyVault.name(&"A".repeat(26)), None, "five characters each");
     }
 
     #[test]
-    fn at_aws_a_path_is_the_name_but_for_what_names_cannot_have() {
+    fn at_aws_the_name_is_the_path_with_plus_for_tilde() {
         for (path, name) in [
             ("homelab/site/main", "homelab/site/main"),
             ("homelab/site/feature~x", "homelab/site/feature+x"),
@@ -189,12 +190,12 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn a_name_tells_its_path(path in "[a-cA-C0-2._~=-]{1,8}(/[a-cA-C0-2._~=-]{1,8}){0,3}") {
+        fn a_name_is_decoded_to_its_path(path in "[a-cA-C0-2._~=-]{1,8}(/[a-cA-C0-2._~=-]{1,8}){0,3}") {
             for naming in CLOUDS {
                 let name = naming.name(&path);
                 prop_assume!(name.is_some());
                 let name = name.unwrap();
-                let of_names = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == naming.sign();
+                let of_names = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == naming.escape_character();
                 prop_assert!(name.bytes().all(of_names), "{name}");
                 prop_assert_eq!(decoded(naming, &name), Some(path.clone()));
                 let parts: Vec<_> = path.split('/').map(|segment| naming.segment(segment).unwrap()).collect();
@@ -203,15 +204,15 @@ mod tests {
         }
 
         #[test]
-        fn no_two_paths_have_one_name(one in "[abAB2d~_/-]{1,9}", other in "[abAB2d~_/-]{1,9}") {
+        fn different_paths_have_different_names(one in "[abAB2d~_/-]{1,9}", other in "[abAB2d~_/-]{1,9}") {
             for naming in CLOUDS {
-                let [first, second] = [&one, &other].map(|path| naming.escaped(path));
+                let [first, second] = [&one, &other].map(|path| naming.encoded(path));
                 prop_assert_eq!(are_one_secret(naming, &first, &second), one == other, "{} {}", first, second);
             }
         }
 
         #[test]
-        fn a_path_and_the_same_in_another_case_are_two_secrets(path in "[a-zA-Z]{1,12}") {
+        fn paths_that_differ_in_case_are_different_secrets(path in "[a-zA-Z]{1,12}") {
             let turned = |c: char| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
             let other: String = path.chars().map(turned).collect();
             for naming in CLOUDS {

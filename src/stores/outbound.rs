@@ -1,10 +1,10 @@
-//! HTTP clients for stores, with their limits: the one place where they are built.
+//! HTTP clients for stores, with their limits. No other file builds one.
 //!
 //! They follow no redirects, use only a configured proxy, keep no cookies, decompress nothing, and read bodies up to a bound.
 //! A reqwest error is never shown: its URL and its causes may carry a secret's path.
 
 use super::breaker::CallVerdict;
-use super::port::OpenFault;
+use super::port::OpenError;
 use crate::trust::{ConnectFailure, Trust, TrustFiles};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, Method};
@@ -16,13 +16,13 @@ use zeroize::Zeroizing;
 /// Maximum size of a body.
 const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
-/// How long an idle connection is kept. Its buffer holds the last answer.
+/// How long an idle connection is kept. Its buffer holds the last response.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Why there is no answer.
+/// Why no response arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no whole answer came back")]
-pub(super) enum CallFault {
+pub(super) enum TransportError {
     /// No TCP or TLS connection, for a known reason.
     Unconnected(ConnectFailure),
     /// No TCP or TLS connection, for another reason.
@@ -31,11 +31,11 @@ pub(super) enum CallFault {
     Timeout,
     /// The body exceeds the bound.
     BodyTooLarge,
-    /// The connection broke, or the answer is not HTTP.
+    /// The connection broke, or the response is not HTTP.
     Broken,
 }
 
-impl CallFault {
+impl TransportError {
     /// The name in the log.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl CallFault {
     }
 
     /// Whether a second attempt may succeed: the connection has ended, or the server is restarting.
-    const fn may_pass(self) -> bool {
+    const fn is_transient(self) -> bool {
         match self {
             Self::Unconnected(failure) => failure.is_transient(),
             Self::Connect | Self::Broken => true,
@@ -66,9 +66,9 @@ impl CallFault {
     }
 }
 
-/// The answer to a call.
+/// The response to a call.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct StoreResponse {
     /// The HTTP status.
     pub(super) status: u16,
     /// The header `Retry-After`, if it is a number of seconds.
@@ -77,9 +77,9 @@ pub(super) struct Answer {
     pub(super) body: Zeroizing<Vec<u8>>,
 }
 
-/// How to reach one server.
+/// The settings of the client for one server.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Server<'a> {
+pub(super) struct ClientSettings<'a> {
     /// The store's configured name.
     pub(super) store: &'a str,
     /// `http://` or `https://`.
@@ -93,19 +93,19 @@ pub(super) struct Server<'a> {
 }
 
 /// The HTTP client for one server.
-pub(super) struct Outbound {
+pub(super) struct HttpClient {
     http: Client,
     /// `None` without TLS.
     trust: Option<Trust>,
 }
 
-impl Outbound {
+impl HttpClient {
     /// Builds the client and reads the certificates.
     ///
     /// # Errors
     /// An unusable address, proxy URL or file.
-    pub(super) fn open(server: &Server<'_>) -> Result<Self, OpenFault> {
-        let url = Url::parse(server.address).map_err(|_| OpenFault::Address)?;
+    pub(super) fn open(server: &ClientSettings<'_>) -> Result<Self, OpenError> {
+        let url = Url::parse(server.address).map_err(|_| OpenError::Address)?;
         // reqwest uses the process's provider and panics without one. A second installation changes nothing.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let mut builder = Client::builder()
@@ -117,19 +117,19 @@ impl Outbound {
             .connect_timeout(server.timeout)
             .timeout(server.timeout);
         if let Some(proxy) = server.proxy {
-            builder = builder.proxy(Proxy::all(proxy).map_err(|_| OpenFault::Proxy)?);
+            builder = builder.proxy(Proxy::all(proxy).map_err(|_| OpenError::Proxy)?);
         }
         let trust = match url.scheme() {
             // Without TLS no CA bundle is needed.
             "http" if server.proxy.is_none_or(|proxy| proxy.starts_with("http:")) => None,
             "http" | "https" => Some(Trust::open(server.store, server.trust)?),
-            _ => return Err(OpenFault::Address),
+            _ => return Err(OpenError::Address),
         };
         let builder = match &trust {
             Some(trust) => builder.tls_backend_preconfigured(trust.client_config()).https_only(url.scheme() == "https"),
             None => builder.tls_certs_only([]),
         };
-        Ok(Self { http: builder.build().map_err(|_| OpenFault::TlsRoots)?, trust })
+        Ok(Self { http: builder.build().map_err(|_| OpenError::TlsRoots)?, trust })
     }
 
     /// Begins a request.
@@ -141,26 +141,26 @@ impl Outbound {
     ///
     /// # Errors
     /// An unusable file; the old certificates stay in use.
-    pub(super) fn reload(&self) -> Result<(), OpenFault> {
-        self.trust.as_ref().map_or(Ok(()), Trust::reload).map_err(OpenFault::from)
+    pub(super) fn reload(&self) -> Result<(), OpenError> {
+        self.trust.as_ref().map_or(Ok(()), Trust::reload).map_err(OpenError::from)
     }
 
-    /// Sends a request. A repeatable one is sent a second time if the connection breaks before an answer begins,
-    /// because a kept-alive connection may have ended. Both attempts share one time limit. After any answer there
+    /// Sends a request. A repeatable one is sent a second time if the connection breaks before a response begins,
+    /// because a kept-alive connection may have ended. Both attempts share one time limit. After any response there
     /// is no second attempt.
     ///
     /// # Errors
-    /// No answer begins in time.
+    /// No response begins in time.
     pub(super) async fn respond(
         &self,
         message: RequestBuilder,
         repeatable: bool,
         timeout: Duration,
-    ) -> Result<Response, CallFault> {
+    ) -> Result<Response, TransportError> {
         let deadline = Instant::now() + timeout;
         let again = repeatable.then(|| message.try_clone()).flatten();
         let response = match (message.send().await.map_err(|error| self.fault(&error)), again) {
-            (Err(fault), Some(again)) if fault.may_pass() => {
+            (Err(fault), Some(again)) if fault.is_transient() => {
                 let left = deadline.saturating_duration_since(Instant::now());
                 again.timeout(left).send().await.map_err(|error| self.fault(&error))
             }
@@ -172,31 +172,31 @@ impl Outbound {
         Ok(response)
     }
 
-    /// Sends a request as [`Self::respond`] does, and reads the whole answer.
+    /// Sends a request as [`Self::respond`] does, and reads the whole response.
     ///
     /// # Errors
-    /// No complete answer arrived in time.
+    /// No complete response arrived in time.
     #[cfg(any(feature = "azure", feature = "gcp"))]
-    pub(super) async fn answer(
+    pub(super) async fn send_and_read(
         &self,
         message: RequestBuilder,
         repeatable: bool,
         timeout: Duration,
-    ) -> Result<Answer, CallFault> {
+    ) -> Result<StoreResponse, TransportError> {
         let mut response = self.respond(message, repeatable, timeout).await?;
         let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
-        Ok(Answer { status, retry_after, body: read_body(&mut response).await? })
+        Ok(StoreResponse { status, retry_after, body: read_body(&mut response).await? })
     }
 
-    fn fault(&self, error: &reqwest::Error) -> CallFault {
+    fn fault(&self, error: &reqwest::Error) -> TransportError {
         let failure =
             self.trust.as_ref().map_or_else(|| ConnectFailure::from_error(error), |trust| trust.connect_failure(error));
         if error.is_timeout() {
-            CallFault::Timeout
+            TransportError::Timeout
         } else if let Some(failure) = failure {
-            CallFault::Unconnected(failure)
+            TransportError::Unconnected(failure)
         } else {
-            other_fault(error)
+            transport_error(error)
         }
     }
 }
@@ -210,16 +210,16 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 ///
 /// # Errors
 /// A larger, incomplete or late body.
-pub(super) async fn read_body(response: &mut Response) -> Result<Zeroizing<Vec<u8>>, CallFault> {
+pub(super) async fn read_body(response: &mut Response) -> Result<Zeroizing<Vec<u8>>, TransportError> {
     let announced = response.content_length().map_or(Ok(0), usize::try_from).unwrap_or(usize::MAX);
     if announced > MAX_BODY_BYTES {
-        return Err(CallFault::BodyTooLarge);
+        return Err(TransportError::BodyTooLarge);
     }
     let mut body = Zeroizing::new(Vec::with_capacity(announced));
-    while let Some(chunk) = response.chunk().await.map_err(|error| other_fault(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| transport_error(&error))? {
         let length = body.len() + chunk.len();
         if length > MAX_BODY_BYTES {
-            return Err(CallFault::BodyTooLarge);
+            return Err(TransportError::BodyTooLarge);
         }
         if length > body.capacity() {
             // A vector that grows leaves its old contents behind; this one is overwritten.
@@ -232,12 +232,12 @@ pub(super) async fn read_body(response: &mut Response) -> Result<Zeroizing<Vec<u
     Ok(body)
 }
 
-fn other_fault(error: &reqwest::Error) -> CallFault {
+fn transport_error(error: &reqwest::Error) -> TransportError {
     if error.is_timeout() {
-        CallFault::Timeout
+        TransportError::Timeout
     } else if error.is_connect() {
-        CallFault::Connect
+        TransportError::Connect
     } else {
-        CallFault::Broken
+        TransportError::Broken
     }
 }

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_plain_segments() {
+    fn accepts_plain_segments() {
         for path in ["homelab/site/main", "a", "a/sys", "system/x", "SYS/x", "a/feature~x", "a/=C3=A9", "a/...", "-/_"]
         {
             assert!(StorePath::try_from(path).is_ok(), "{path:?} was refused");
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_segment() {
+    fn refuses_invalid_segments() {
         for path in ["", "/", "/a", "a/", "a//b", ".", "..", "a/..", "../a", "a/./b", "a\0", "a\n", "a\x7f", "a\u{85}"]
         {
             assert!(StorePath::try_from(path).is_err(), "{path:?} was taken");

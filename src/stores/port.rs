@@ -1,4 +1,4 @@
-//! The port of this room: requests to a store, and its errors. It imports nothing of the room but checked paths.
+//! The interface of a store for reads, and its errors. Imports nothing of this room but checked paths.
 
 use super::path::StorePath;
 use crate::metrics::labels::StoreOutcome;
@@ -34,13 +34,13 @@ pub struct Reading {
     /// The keys and values.
     pub secret: Arc<Secret>,
     /// Counted from now. `None` for a stored secret.
-    pub good_for: Option<Duration>,
+    pub valid_for: Option<Duration>,
 }
 
 /// Why a store returned no secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum ReadError {
-    /// The secret does not exist. Only this answer may become an empty bundle.
+    /// The secret does not exist. Only this error may become an empty bundle.
     #[error("no such secret")]
     Absent,
     /// The secret is deleted or destroyed. Callers see this as absent.
@@ -55,7 +55,7 @@ pub enum ReadError {
     /// The broker's own token may not read the path.
     #[error("the store forbids the broker to read it")]
     Forbidden,
-    /// No usable answer: unreachable, sealed, overloaded, or malformed.
+    /// No usable response: unreachable, sealed, overloaded, or malformed.
     #[error("the store gave no usable answer")]
     Unavailable,
 }
@@ -75,7 +75,7 @@ impl ReadError {
 }
 
 /// The metric label of a result.
-pub(super) const fn outcome_of<T>(result: &Result<T, ReadError>) -> StoreOutcome {
+pub(super) const fn outcome_label<T>(result: &Result<T, ReadError>) -> StoreOutcome {
     match result {
         Ok(_) => StoreOutcome::Ok,
         Err(error) => error.outcome(),
@@ -85,27 +85,27 @@ pub(super) const fn outcome_of<T>(result: &Result<T, ReadError>) -> StoreOutcome
 /// How a policy does not fit the engine of its path. The API code is always `store_misconfigured`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Unsuitable {
-    /// The engine answers only writes.
+    /// The engine supports only writes.
     #[error(
         "the path's engine does not answer a read: it wants a write, which the policy's secret has to name (write: {{...}})"
     )]
-    WantsWrite,
-    /// The engine does not answer a write.
+    WriteRequired,
+    /// The engine does not support writes.
     #[error("the path's engine does not answer a write: the policy's secret must not name one")]
-    TakesNoWrite,
+    WriteUnsupported,
     /// The secret is static; a write would replace it.
     #[error(
         "the store keeps the secret at this path: a write would replace it, and the policy's secret must not name one"
     )]
-    KeepsSecrets,
-    /// The answer is not JSON.
+    StaticEngine,
+    /// The response is not JSON.
     #[error("the path's answer is not JSON, and so it has no keys and values")]
     NotJson,
 }
 
 /// An invalid store configuration, or an unusable file that it names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OpenFault {
+pub enum OpenError {
     /// The address is invalid.
     #[error("the address is not an http or https URL")]
     Address,
@@ -147,24 +147,24 @@ pub enum OpenFault {
         /// From 1; 0 if unknown.
         column: u64,
     },
-    /// The file is not of the shape `{path: {KEY: value}}`. The pointer names paths and keys, never a value.
+    /// The file has not the form `{path: {KEY: value}}`, with the JSON pointer of the place, which contains paths and keys only.
     #[error("the file must map paths to keys and values, and does not at \"{0}\"")]
     Shape(String),
-    /// An unquoted YAML scalar that is not a string. The pointer is as above.
+    /// An unquoted YAML scalar that is not a string, by its JSON pointer.
     #[error("the value at \"{0}\" must be put in quotes: without them YAML takes it for a number, a boolean or null")]
     Unquoted(String),
 }
 
 /// Why the online check of a store failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum OnlineFault {
+pub enum OnlineError {
     /// No TCP or TLS connection.
     #[error("{}", .0.sentence())]
     Unconnected(ConnectFailure),
-    /// No answer in time.
+    /// No response in time.
     #[error("it gave no answer in time")]
     TimedOut,
-    /// The answer is not that of a store.
+    /// The response is not that of a store.
     #[error("it gave no usable answer")]
     Unavailable,
     /// The store is not initialised.
@@ -181,10 +181,9 @@ pub enum OnlineFault {
     Misconfigured,
 }
 
-impl OnlineFault {
-    /// The meaning of a failed login at a cloud, or of its answer to a look-up of a missing secret.
-    #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
-    pub(super) const fn of_login(error: ReadError) -> Self {
+impl OnlineError {
+    /// The meaning of a failed login, or of a failed look-up of a missing secret.
+    pub(super) const fn from_login_error(error: ReadError) -> Self {
         match error {
             ReadError::Forbidden => Self::Refused,
             ReadError::Misconfigured | ReadError::Unsuitable(_) => Self::Misconfigured,
@@ -193,7 +192,7 @@ impl OnlineFault {
     }
 }
 
-impl From<TrustError> for OpenFault {
+impl From<TrustError> for OpenError {
     fn from(error: TrustError) -> Self {
         match error {
             TrustError::CaFile => Self::CaFile,

@@ -1,17 +1,12 @@
 //! The configured stores by name: reads go to a store, to its cache, or to the lease manager.
 
-#[cfg(feature = "aws")]
-use super::aws::AwsStore;
-#[cfg(feature = "azure")]
-use super::azure::AzureStore;
-use super::cache::{Cached, Found};
+use super::cache::{CacheLookup, CachedStore};
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+use super::cloud::CloudBackend;
 use super::file::FileStore;
-#[cfg(feature = "gcp")]
-use super::gcp::GcpStore;
 use super::leases::{DynamicSource, FetchError, LeaseRequest, LeaseSettings, Leases};
-use super::names::Naming;
 use super::path::StorePath;
-use super::port::{OnlineFault, OpenFault, ReadError, Reading, SecretStore, Unsuitable};
+use super::port::{OnlineError, OpenError, ReadError, Reading, SecretStore, Unsuitable};
 use super::secret_ids::SecretIds;
 use super::vault::{Engine, VaultStore};
 use crate::metrics::Metrics;
@@ -29,32 +24,32 @@ use std::time::Duration;
 /// A store cannot be opened or reloaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("store {store}: {fault}")]
-pub struct OpenError {
+pub struct StoreOpenError {
     /// The store's configured name.
     pub store: Arc<str>,
     /// The reason.
-    pub fault: OpenFault,
+    pub fault: OpenError,
 }
 
 /// All configured stores by name.
 pub struct Stores {
-    pub(super) by_name: BTreeMap<Arc<str>, Opened>,
+    pub(super) by_name: BTreeMap<Arc<str>, OpenedStore>,
     pub(super) metrics: Arc<Metrics>,
-    /// `None`: dynamic secrets are refused.
+    /// `None` if dynamic secrets are refused.
     pub(super) leases: Option<Leases>,
     pub(super) ids: Option<SecretIds>,
 }
 
 /// One store: the interface for reads, its cache if it has one, and the store itself.
-pub(super) struct Opened {
+pub(super) struct OpenedStore {
     pub(super) reader: Arc<dyn SecretStore>,
-    pub(super) cached: Option<Arc<Cached>>,
+    pub(super) cached: Option<Arc<CachedStore>>,
     pub(super) backend: Backend,
 }
 
-/// A secret that a caller is granted.
+/// The read of a granted secret for a caller.
 #[derive(Debug)]
-pub struct Granted<'a> {
+pub struct ReadRequest<'a> {
     /// The store and the path.
     pub secret: &'a SecretRef,
     /// Which callers share it, if it is dynamic.
@@ -62,7 +57,7 @@ pub struct Granted<'a> {
     /// The caller that gets it.
     pub caller: &'a Arc<Caller>,
     /// Minimum remaining lifetime of a dynamic secret.
-    pub life: Duration,
+    pub min_lifetime: Duration,
     /// The body of the write, for engines that need one.
     pub write: Option<&'a WriteBody>,
     /// Whether an unshared lease is issued to pods only.
@@ -72,19 +67,15 @@ pub struct Granted<'a> {
 }
 
 pub(super) enum Backend {
-    /// With the maximum number of its leases.
+    /// A Vault store, and the maximum number of its leases.
     Vault(Arc<VaultStore>, u64),
-    #[cfg(feature = "aws")]
-    Aws(Arc<AwsStore>),
-    #[cfg(feature = "azure")]
-    Azure(Arc<AzureStore>),
-    #[cfg(feature = "gcp")]
-    Gcp(Arc<GcpStore>),
+    #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+    Cloud(Arc<dyn CloudBackend>),
     File(Arc<FileStore>),
 }
 
 impl Stores {
-    /// Starts the lease manager. From now on dynamic secrets are issued.
+    /// Starts the lease manager, without which no dynamic secret is issued.
     ///
     /// # Errors
     /// The operating system gives no random bytes for the keys.
@@ -92,9 +83,9 @@ impl Stores {
         self.ids = Some(SecretIds::new(&keeping.key, keeping.clock.now()));
         let sources = self.by_name.iter().filter_map(|(name, opened)| {
             let Backend::Vault(vault, most) = &opened.backend else { return None };
-            Some((name.clone(), DynamicSource { store: vault.clone(), most: *most }))
+            Some((name.clone(), DynamicSource { store: vault.clone(), max_leases: *most }))
         });
-        self.leases = Some(Leases::keep(sources.collect(), keeping, &self.metrics)?);
+        self.leases = Some(Leases::start(sources.collect(), keeping, &self.metrics)?);
         Ok(self)
     }
 
@@ -102,8 +93,8 @@ impl Stores {
     ///
     /// # Errors
     /// See [`FetchError`]; an unknown store or an invalid path is `Misconfigured`.
-    pub async fn read_for(&self, granted: Granted<'_>) -> Result<Reading, FetchError> {
-        let Granted { secret, mode, caller, life, write, pods_only, request } = granted;
+    pub async fn read_for(&self, wanted: ReadRequest<'_>) -> Result<Reading, FetchError> {
+        let ReadRequest { secret, mode, caller, min_lifetime, write, pods_only, request } = wanted;
         let needs_pod = pods_only || caller.unbound.is_some();
         let has_no_pod = needs_pod && mode == LeaseMode::PerPod && caller.workload.is_none();
         let (name, opened) = self.by_name.get_key_value(&secret.store).ok_or(ReadError::Misconfigured)?;
@@ -116,28 +107,28 @@ impl Stores {
                 false
             };
             let leases =
-                self.leases.as_ref().filter(|_| is_dynamic).ok_or(ReadError::from(Unsuitable::KeepsSecrets))?;
+                self.leases.as_ref().filter(|_| is_dynamic).ok_or(ReadError::from(Unsuitable::StaticEngine))?;
             if has_no_pod {
                 return Err(FetchError::NoPod);
             }
             let write = Some(write.clone());
-            let want = LeaseRequest { mode, caller: caller.clone(), life, write, request: request.clone() };
+            let want = LeaseRequest { mode, caller: caller.clone(), min_lifetime, write, request: request.clone() };
             return leases.manager.get(name, &path, want).await;
         }
         let answer = match &opened.cached {
             None => opened.reader.read(&path, request).await,
-            Some(cached) => match cached.look(&path, request).await {
-                Found::Stored(answer) => answer,
-                Found::Dynamic if has_no_pod => return Err(FetchError::NoPod),
-                Found::Dynamic => {
+            Some(cached) => match cached.look_up(&path, request).await {
+                CacheLookup::Stored(answer) => answer,
+                CacheLookup::Dynamic if has_no_pod => return Err(FetchError::NoPod),
+                CacheLookup::Dynamic => {
                     let request = request.clone();
-                    let want = LeaseRequest { mode, caller: caller.clone(), life, write: None, request };
+                    let want = LeaseRequest { mode, caller: caller.clone(), min_lifetime, write: None, request };
                     let leases = self.leases.as_ref().ok_or(ReadError::Misconfigured)?;
                     return leases.manager.get(name, &path, want).await;
                 }
             },
         };
-        Ok(Reading { secret: answer?, good_for: None })
+        Ok(Reading { secret: answer?, valid_for: None })
     }
 
     /// Reads a stored secret from the cache or the store.
@@ -150,19 +141,14 @@ impl Stores {
         opened.reader.read(&path, request).await
     }
 
-    /// The name of the secret of a path, in a store that has names. `None` also if the store cannot have such a name.
+    /// The name of the secret of a path, in a store that has names. `None` for other stores, and if the path has no name there.
     #[must_use]
     pub fn name_of(&self, secret: &SecretRef) -> Option<String> {
-        let naming: Option<Naming> = match &self.by_name.get(&secret.store)?.backend {
-            #[cfg(feature = "aws")]
-            Backend::Aws(_) => Some(Naming::AwsSecretsManager),
-            #[cfg(feature = "azure")]
-            Backend::Azure(_) => Some(Naming::AzureKeyVault),
-            #[cfg(feature = "gcp")]
-            Backend::Gcp(_) => Some(Naming::GcpSecretManager),
+        match &self.by_name.get(&secret.store)?.backend {
+            #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+            Backend::Cloud(cloud) => cloud.naming().name(&secret.path),
             Backend::Vault(..) | Backend::File(_) => None,
-        };
-        naming?.name(&secret.path)
+        }
     }
 
     /// The mount of a path, with a slash at its end, and its engine. Only Vault stores have mounts.
@@ -178,36 +164,28 @@ impl Stores {
     }
 
     /// Reads files again: secrets of file stores, CA files, tokens. If one cannot be read, its old content stays in use.
-    pub async fn reload(&self) -> Vec<OpenError> {
+    pub async fn reload(&self) -> Vec<StoreOpenError> {
         let mut errors = Vec::new();
         for (name, opened) in &self.by_name {
             let result = match &opened.backend {
                 Backend::Vault(vault, _) => vault.reload().await,
-                #[cfg(feature = "aws")]
-                Backend::Aws(aws) => aws.reload().await,
-                #[cfg(feature = "azure")]
-                Backend::Azure(azure) => azure.reload().await,
-                #[cfg(feature = "gcp")]
-                Backend::Gcp(gcp) => gcp.reload().await,
+                #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+                Backend::Cloud(cloud) => cloud.reload().await,
                 Backend::File(file) => file.reload().await,
             };
-            errors.extend(result.err().map(|fault| OpenError { store: name.clone(), fault }));
+            errors.extend(result.err().map(|fault| StoreOpenError { store: name.clone(), fault }));
         }
         errors
     }
 
     /// Checks that every store serves and accepts the broker's credentials. Reads no secret.
-    pub async fn check_online(&self) -> Vec<(Arc<str>, Result<(), OnlineFault>)> {
+    pub async fn check_online(&self) -> Vec<(Arc<str>, Result<(), OnlineError>)> {
         let mut results = Vec::new();
         for (name, opened) in &self.by_name {
             let result = match &opened.backend {
                 Backend::Vault(vault, _) => vault.check_online().await,
-                #[cfg(feature = "aws")]
-                Backend::Aws(aws) => aws.check_online().await,
-                #[cfg(feature = "azure")]
-                Backend::Azure(azure) => azure.check_online().await,
-                #[cfg(feature = "gcp")]
-                Backend::Gcp(gcp) => gcp.check_online().await,
+                #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+                Backend::Cloud(cloud) => cloud.check_online().await,
                 Backend::File(_) => Ok(()),
             };
             results.push((name.clone(), result));

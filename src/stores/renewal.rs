@@ -9,14 +9,14 @@ pub(super) fn renew_after(lifetime: Duration) -> Duration {
     lifetime.mul_f64(jitter(0.6..0.7))
 }
 
-/// No access token is used for longer, whatever a login says.
+/// Maximum time for which an access token is used, even if a login grants more.
 #[cfg(any(feature = "azure", feature = "gcp"))]
-const LONGEST_TOKEN: Duration = Duration::from_hours(24);
+const MAX_TOKEN_LIFETIME: Duration = Duration::from_hours(24);
 
-/// The lifetime of an access token in whole seconds, as a login states it; `None` if it is zero. At most a day.
+/// The lifetime of an access token that a login grants for this many seconds: at most [`MAX_TOKEN_LIFETIME`]; `None` for zero.
 #[cfg(any(feature = "azure", feature = "gcp"))]
 pub(super) fn token_lifetime(seconds: u64) -> Option<Duration> {
-    (seconds > 0).then(|| Duration::from_secs(seconds).min(LONGEST_TOKEN))
+    (seconds > 0).then(|| Duration::from_secs(seconds).min(MAX_TOKEN_LIFETIME))
 }
 
 #[cfg(test)]
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_about_two_thirds_and_not_always_the_same() {
+    fn the_time_to_renewal_is_about_two_thirds_and_random() {
         let times: Vec<_> = (0..100).map(|_| renew_after(Duration::from_secs(100))).collect();
         assert!(times.iter().all(|time| (60.0..70.01).contains(&time.as_secs_f64())), "{times:?}");
         assert!(times.iter().any(|time| *time != times[0]));
@@ -35,6 +35,6 @@ mod tests {
     fn a_token_has_a_positive_and_bounded_lifetime() {
         assert_eq!(token_lifetime(0), None);
         assert_eq!(token_lifetime(3599), Some(Duration::from_secs(3599)));
-        assert_eq!(token_lifetime(u64::MAX), Some(LONGEST_TOKEN));
+        assert_eq!(token_lifetime(u64::MAX), Some(MAX_TOKEN_LIFETIME));
     }
 }

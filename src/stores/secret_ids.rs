@@ -1,4 +1,4 @@
-//! IDs and dates of cached secrets for administrators.
+//! IDs and times of cached secrets for administrators.
 
 use super::leases::{LeaseState, LeaseView};
 use super::path::StorePath;
@@ -8,12 +8,11 @@ use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Derives ids of cached secrets, and dates when they were read.
+/// Derives the IDs of cached secrets, and the times when they were read.
 pub(super) struct SecretIds {
     /// Keyed, so an id reveals nothing of the path.
     key: MacKey,
-    /// The same moment by both clocks. Reads are dated by the monotonic clock, so the date of a read never
-    /// changes.
+    /// The same moment by both clocks. The time of a read is computed from the monotonic clock, so it never changes.
     started: (Instant, Timestamp),
 }
 

@@ -1,7 +1,7 @@
-//! The broker's credentials at a cloud: which are in use, and when new ones are fetched.
+//! The broker's credentials at a cloud: keeps them, and fetches new ones in time.
 
 use super::calls::Calls;
-use super::login::{self, Attempt, Login, SUSPECT_AGE};
+use super::login::{self, Login, LoginAttempt, SUSPECT_AGE};
 use super::port::ReadError;
 use super::renewal::renew_after;
 use crate::model::request_id::RequestId;
@@ -10,21 +10,21 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Credentials are not used in this last part of their lifetime, so that a request in progress arrives in time.
-const MARGIN: Duration = Duration::from_secs(5);
+/// Credentials are not used so shortly before their end, so that a request arrives before they expire.
+const EXPIRY_MARGIN: Duration = Duration::from_secs(5);
 
-/// Where credentials come from. What they are read from is read again at every login.
+/// A source of credentials. Files are read again at every login.
 #[async_trait]
 pub(super) trait CredentialSource: Send + Sync + 'static {
-    /// Credentials, and what makes calls with them.
+    /// The client that makes calls with the credentials.
     type Client: Send + Sync + 'static;
 
     /// Whether the credentials are read from files, and not granted by a server.
-    fn is_files(&self) -> bool {
+    fn is_file_based(&self) -> bool {
         false
     }
 
-    /// Whether two logins gave the same credentials. Only asked of files.
+    /// Whether two logins gave the same credentials. Used only if they come from files.
     fn is_same(&self, _before: &Self::Client, _fresh: &Self::Client) -> bool {
         false
     }
@@ -33,99 +33,102 @@ pub(super) trait CredentialSource: Send + Sync + 'static {
     ///
     /// # Errors
     /// See [`ReadError`].
-    async fn ask(
+    async fn request_credentials(
         &self,
         calls: &Calls,
         has_worked: bool,
         request: &RequestId,
-    ) -> Result<Granted<Self::Client>, ReadError>;
+    ) -> Result<NewCredentials<Self::Client>, ReadError>;
 }
 
-/// Credentials and their lifetime, which files do not name.
-pub(super) struct Granted<C> {
+/// Credentials and their lifetime; `None` for files.
+pub(super) struct NewCredentials<C> {
     pub(super) client: C,
     pub(super) ttl: Option<Duration>,
 }
 
 /// Credentials of one login.
-pub(super) struct Identity<C> {
+pub(super) struct LoginCredentials<C> {
     /// The number of its login.
     number: u64,
     pub(super) client: C,
     since: Instant,
-    life: Option<Life>,
+    lifetime: Option<CredentialLifetime>,
 }
 
-impl<C> login::Credentials for Identity<C> {
+impl<C> login::Credentials for LoginCredentials<C> {
     fn number(&self) -> u64 {
         self.number
     }
 }
 
-/// The lifetime of credentials that expire.
+/// The times of credentials that expire.
 #[derive(Clone, Copy)]
-struct Life {
-    /// When they are no longer used.
+struct CredentialLifetime {
+    /// When they are not used any more.
     end: Instant,
     /// When to fetch new ones.
     renew_at: Instant,
 }
 
-impl Life {
-    /// A lifetime counts from the request. See [`renew_after`].
-    fn granted(asked: Instant, ttl: Duration) -> Self {
-        Self { end: asked + ttl.saturating_sub(MARGIN), renew_at: asked + renew_after(ttl) }
+impl CredentialLifetime {
+    /// A lifetime counts from the login request. See [`renew_after`].
+    fn granted(requested_at: Instant, ttl: Duration) -> Self {
+        Self { end: requested_at + ttl.saturating_sub(EXPIRY_MARGIN), renew_at: requested_at + renew_after(ttl) }
     }
 }
 
-/// A session.
-pub(super) struct Session<S: CredentialSource> {
+/// A broker's session at one cloud.
+pub(super) struct CloudSession<S: CredentialSource> {
     calls: Calls,
     source: S,
-    login: Login<Identity<S::Client>>,
+    login: Login<LoginCredentials<S::Client>>,
 }
 
-impl<S: CredentialSource> Session<S> {
-    /// Not logged in yet.
+impl<S: CredentialSource> CloudSession<S> {
+    /// Creates a session without a login.
     pub(super) fn new(calls: Calls, source: S) -> Self {
-        let login = Login::new(source.is_files());
+        let login = Login::new(source.is_file_based());
         Self { calls, source, login }
     }
 
-    /// The identity to use now. Before its end a new one is fetched in the background; the call waits only if there is none or
-    /// it has expired.
+    /// The credentials to use now. Before they expire new ones are fetched in the background; the call waits only if there are
+    /// none or they have expired.
     ///
     /// # Errors
     /// No credentials are available.
-    pub(super) async fn identity(self: &Arc<Self>, request: &RequestId) -> Result<Arc<Identity<S::Client>>, ReadError> {
+    pub(super) async fn identity(
+        self: &Arc<Self>,
+        request: &RequestId,
+    ) -> Result<Arc<LoginCredentials<S::Client>>, ReadError> {
         let Some(identity) = self.login.current.load_full() else { return self.replace(None, request).await };
         let now = Instant::now();
-        match identity.life {
-            Some(life) if life.end <= now => self.replace(Some(identity.number), request).await,
+        match identity.lifetime {
+            Some(lifetime) if lifetime.end <= now => self.replace(Some(identity.number), request).await,
             // One fetch at a time.
-            Some(life) if life.renew_at <= now && self.login.is_idle() => {
-                let (session, worn) = (self.clone(), identity.number);
-                tokio::spawn(async move { session.replace(Some(worn), &RequestId::random()).await });
+            Some(lifetime) if lifetime.renew_at <= now && self.login.is_idle() => {
+                let (session, outdated) = (self.clone(), identity.number);
+                tokio::spawn(async move { session.replace(Some(outdated), &RequestId::random()).await });
                 Ok(identity)
             }
             _ => Ok(identity),
         }
     }
 
-    /// After the cloud refused an identity: a new one if there is one, `None` if the refusal stands.
+    /// Other credentials, after the cloud refused the `used` ones. `None` if the refusal is not caused by the credentials.
     ///
     /// # Errors
-    /// The result is unknown.
+    /// The login failed.
     pub(super) async fn replacement_for(
         &self,
-        used: &Arc<Identity<S::Client>>,
+        used: &Arc<LoginCredentials<S::Client>>,
         request: &RequestId,
-    ) -> Result<Option<Arc<Identity<S::Client>>>, ReadError> {
+    ) -> Result<Option<Arc<LoginCredentials<S::Client>>>, ReadError> {
         let newer = self.login.current.load_full().filter(|current| current.number != used.number);
         if newer.is_some() {
             return Ok(newer);
         }
-        if !self.source.is_files() && used.since.elapsed() < SUSPECT_AGE {
+        if !self.source.is_file_based() && used.since.elapsed() < SUSPECT_AGE {
             return Ok(None);
         }
         let fresh = self.replace(Some(used.number), request).await?;
@@ -134,28 +137,32 @@ impl<S: CredentialSource> Session<S> {
 
     /// Reads keys from files again, if they come from files.
     pub(super) async fn reload(&self) {
-        if self.source.is_files() {
-            let worn = self.login.current.load().as_ref().map(|current| current.number);
+        if self.source.is_file_based() {
+            let outdated = self.login.current.load().as_ref().map(|current| current.number);
             // A failure is logged, and the old keys stay.
-            let _ = self.replace(worn, &RequestId::random()).await;
+            let _ = self.replace(outdated, &RequestId::random()).await;
         }
     }
 
-    /// Logs in, unless another identity than `worn` is in use by now.
-    async fn replace(&self, worn: Option<u64>, request: &RequestId) -> Result<Arc<Identity<S::Client>>, ReadError> {
-        self.login.replace(worn, |_| true, |attempt, before| self.log_in(attempt, before, request)).await
+    /// Logs in, unless credentials of another login than `outdated` are in use by now.
+    async fn replace(
+        &self,
+        outdated: Option<u64>,
+        request: &RequestId,
+    ) -> Result<Arc<LoginCredentials<S::Client>>, ReadError> {
+        self.login.replace(outdated, |_| true, |attempt, before| self.log_in(attempt, before, request)).await
     }
 
     async fn log_in(
         &self,
-        Attempt { number, asked, has_worked }: Attempt,
-        before: Option<Arc<Identity<S::Client>>>,
+        LoginAttempt { number, requested_at, has_worked }: LoginAttempt,
+        before: Option<Arc<LoginCredentials<S::Client>>>,
         request: &RequestId,
-    ) -> Result<Arc<Identity<S::Client>>, ReadError> {
-        let Granted { client, ttl } = self.source.ask(&self.calls, has_worked, request).await?;
-        // The same keys read from their files again are the same identity.
-        let same = before.filter(|before| self.source.is_files() && self.source.is_same(&before.client, &client));
-        let life = ttl.map(|ttl| Life::granted(asked, ttl));
-        Ok(same.unwrap_or_else(|| Arc::new(Identity { number, client, since: asked, life })))
+    ) -> Result<Arc<LoginCredentials<S::Client>>, ReadError> {
+        let NewCredentials { client, ttl } = self.source.request_credentials(&self.calls, has_worked, request).await?;
+        // The same keys read from their files again keep their number.
+        let same = before.filter(|before| self.source.is_file_based() && self.source.is_same(&before.client, &client));
+        let lifetime = ttl.map(|ttl| CredentialLifetime::granted(requested_at, ttl));
+        Ok(same.unwrap_or_else(|| Arc::new(LoginCredentials { number, client, since: requested_at, lifetime })))
     }
 }

@@ -13,12 +13,12 @@ const MAX_KEYS: usize = 10_000;
 
 type Values = BTreeMap<String, Option<SecretValue>>;
 
-/// Strings unchanged, numbers and booleans as their JSON text digit for digit, objects and arrays as compact JSON,
-/// null as `None`.
+/// Parses the keys and values: strings unchanged, numbers and booleans as their JSON text digit for digit, objects and arrays
+/// as compact JSON, null as `None`.
 ///
 /// # Errors
 /// It is not an object, has a duplicate key or too many keys, or contains an invalid value.
-pub(super) fn values(object: &RawValue) -> Result<Values, InvalidJson> {
+pub(super) fn parse_values(object: &RawValue) -> Result<Values, InvalidJson> {
     let Keys(raw) = serde_json::from_str(object.get()).map_err(|_| InvalidJson)?;
     raw.into_iter().map(|(key, raw)| Ok((key, value(raw.get())?))).collect()
 }
@@ -30,15 +30,15 @@ fn value(json: &str) -> Result<Option<SecretValue>, InvalidJson> {
         Some(b'{' | b'[') => compact(json)?,
         _ => Zeroizing::new(json.to_owned()),
     };
-    Ok(Some(owned(text)))
+    Ok(Some(into_secret_value(text)))
 }
 
-/// Moves the text from one zeroizing type to the next.
-pub(super) fn owned(mut text: Zeroizing<String>) -> SecretValue {
+/// Moves the text into a [`SecretValue`] without a copy.
+pub(super) fn into_secret_value(mut text: Zeroizing<String>) -> SecretValue {
     SecretValue::new(std::mem::take(&mut *text))
 }
 
-/// An object's members, undecoded; none twice.
+/// The members of an object, undecoded. Duplicate keys are refused.
 struct Keys<'a>(BTreeMap<String, &'a RawValue>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Keys<'a> {
@@ -75,11 +75,11 @@ mod tests {
     fn read(json: &str) -> Result<Vec<(String, Option<String>)>, InvalidJson> {
         let raw = serde_json::from_str::<&RawValue>(json).map_err(|_| InvalidJson)?;
         let text = |value: SecretValue| value.expose_secret().to_owned();
-        Ok(values(raw)?.into_iter().map(|(key, value)| (key, value.map(text))).collect())
+        Ok(parse_values(raw)?.into_iter().map(|(key, value)| (key, value.map(text))).collect())
     }
 
     #[test]
-    fn every_kind_of_value_has_its_text() {
+    fn each_type_of_value_becomes_text() {
         for (json, text) in [
             (r#""a\nb""#, Some("a\nb")),
             (r#""""#, Some("")),
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_of_distinct_keys_is_nonsense() {
+    fn duplicate_keys_and_other_types_are_refused() {
         for json in [
             "null",
             "[]",

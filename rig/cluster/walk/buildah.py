@@ -1,9 +1,8 @@
 """The Task `claviger-buildah`: Buildah in a pod, with a secret mount"""
 from cluster import apply, get, kubectl
-from pods import CONTAINER, RESTRICTED
 from product import volume
 from report import expect
-from tekton import TASKS, ended_in
+from tekton import TASKS, as_params, clone_and_build, ended_in
 
 DOCKERFILE = """FROM scratch
 COPY busybox /bin/busybox
@@ -13,19 +12,13 @@ RUN --mount=type=secret,id=build-env . /run/secrets/build-env && /bin/busybox te
 
 
 def run(name):
-    clone = {"workspaces": [{"name": "source"}], "steps": [{
-        "name": "clone", "image": "build:1", "workingDir": "$(workspaces.source.path)", "securityContext": {**RESTRICTED, **CONTAINER},
-        "script": f"#!/bin/sh\nset -eu\ncp /bin/busybox busybox\ncat >Dockerfile <<'END'\n{DOCKERFILE}END\n"}]}
-    source = [{"name": "source", "workspace": "source"}]
+    script = f"cp /bin/busybox busybox\ncat >Dockerfile <<'END'\n{DOCKERFILE}END\n"
     params = {"repo": "$(params.repo)", "branch": "$(params.branch)", "destination": "oci:/var/lib/containers/out", "buildah-image": "buildah:1"}
     return {"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "metadata": {"name": name, "namespace": "images"}, "spec": {
         "taskRunTemplate": {"serviceAccountName": "tekton-bot", "podTemplate": {"securityContext": {"fsGroup": 65532}}},
-        "params": [{"name": "repo", "value": "site"}, {"name": "branch", "value": "main"}],
+        "params": as_params({"repo": "site", "branch": "main"}),
         "workspaces": [{"name": "source", "persistentVolumeClaim": {"claimName": "images"}}],
-        "pipelineSpec": {"params": [{"name": "repo"}, {"name": "branch"}], "workspaces": [{"name": "source"}], "tasks": [
-            {"name": "clone", "taskSpec": clone, "workspaces": source},
-            {"name": "build", "runAfter": ["clone"], "taskRef": {"name": "claviger-buildah"}, "workspaces": source,
-             "params": [{"name": key, "value": value} for key, value in params.items()]}]}}}
+        "pipelineSpec": clone_and_build(script, "claviger-buildah", as_params(params))}}
 
 
 def walk():

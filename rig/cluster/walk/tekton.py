@@ -8,8 +8,22 @@ from product import volume
 from report import expect
 
 TASKS = CHECKOUT / "charts" / "claviger" / "tekton"
-STEP = {**RESTRICTED, **CONTAINER}
 SHOW = ["sh", "-c", 'echo "NPM_TOKEN=$NPM_TOKEN; $(cat file)"']
+
+
+def clone_and_build(script, task, params):
+    """The spec of a pipeline that clones with `script`, then runs `task` with these parameters."""
+    source = [{"name": "source", "workspace": "source"}]
+    clone = {"workspaces": [{"name": "source"}], "steps": [{
+        "name": "clone", "image": "build:1", "workingDir": "$(workspaces.source.path)", "securityContext": {**RESTRICTED, **CONTAINER},
+        "script": f"#!/bin/sh\nset -eu\n{script}"}]}
+    return {"params": [{"name": "repo"}, {"name": "branch"}], "workspaces": [{"name": "source"}], "tasks": [
+        {"name": "clone", "taskSpec": clone, "workspaces": source},
+        {"name": "build", "runAfter": ["clone"], "taskRef": {"name": task}, "params": params, "workspaces": source}]}
+
+
+def as_params(values):
+    return [{"name": key, "value": value} for key, value in values.items()]
 
 
 def pipeline(name, task, repo="$(params.repo)"):
@@ -17,22 +31,15 @@ def pipeline(name, task, repo="$(params.repo)"):
     params = {"repo": repo, "branch": "$(params.branch)", "image": "build:1"}
     if task == "claviger-curl":
         params["curl-image"] = "build:1"
-    params = [{"name": key, "value": value} for key, value in params.items()] + [{"name": "run", "value": SHOW}]
-    source = [{"name": "source", "workspace": "source"}]
-    clone = {"workspaces": [{"name": "source"}], "steps": [{
-        "name": "clone", "image": "build:1", "workingDir": "$(workspaces.source.path)", "securityContext": STEP,
-        "script": "#!/bin/sh\nset -eu\necho cloned >file\n"}]}
-    return {"apiVersion": "tekton.dev/v1", "kind": "Pipeline", "metadata": {"name": name, "namespace": "ci"}, "spec": {
-        "params": [{"name": "repo"}, {"name": "branch"}], "workspaces": [{"name": "source"}],
-        "tasks": [{"name": "clone", "taskSpec": clone, "workspaces": source},
-                  {"name": "build", "runAfter": ["clone"], "taskRef": {"name": task}, "params": params, "workspaces": source}]}}
+    return {"apiVersion": "tekton.dev/v1", "kind": "Pipeline", "metadata": {"name": name, "namespace": "ci"},
+            "spec": clone_and_build("echo cloned >file\n", task, as_params(params) + [{"name": "run", "value": SHOW}])}
 
 
 def start(run, name, repo="site", branch="main"):
     kubectl("-n", "ci", "delete", "pipelinerun", run, "--ignore-not-found")
     apply({"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "metadata": {"name": run, "namespace": "ci"}, "spec": {
         "pipelineRef": {"name": name}, "taskRunTemplate": {"serviceAccountName": "tekton-bot", "podTemplate": {"securityContext": {"fsGroup": 65532}}},
-        "params": [{"name": "repo", "value": repo}, {"name": "branch", "value": branch}],
+        "params": as_params({"repo": repo, "branch": branch}),
         "workspaces": [{"name": "source", "persistentVolumeClaim": {"claimName": "source"}}]}})
 
 

@@ -3,7 +3,7 @@
 use super::clocks;
 use crate::model::clock::{Clock as _, SystemClock};
 use crate::policy::{Access, PathPart, Policy};
-use crate::stores::{OnlineFault, ReadError, Stores};
+use crate::stores::{OnlineError, ReadError, Stores};
 use crate::wire::doctor::DoctorCheck;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub async fn check(stores: &Stores, policies: &[Arc<Policy>]) -> Vec<DoctorCheck
             let store_time = Timestamp::from_second(served.seconds).unwrap_or_default();
             let offset = store_time.duration_since(SystemClock.now());
             // The time is in whole seconds.
-            let uncertainty = served.within.saturating_add(std::time::Duration::from_secs(1));
+            let uncertainty = served.round_trip.saturating_add(std::time::Duration::from_secs(1));
             checks.push(clocks::check(format!("store {store}: clock"), offset, uncertainty));
         }
         checks.extend(check_rights(stores, &store, policies).await);
@@ -102,14 +102,14 @@ fn sample_path(path: &[PathPart]) -> String {
     path.iter().map(text).collect::<Vec<_>>().join("/")
 }
 
-const fn advice(fault: OnlineFault) -> &'static str {
+const fn advice(fault: OnlineError) -> &'static str {
     match fault {
-        OnlineFault::Unconnected(_) => "correct the address, caFile or proxyUrl, or open the network to the store",
-        OnlineFault::TimedOut => "see whether the network lets the broker reach the store",
-        OnlineFault::Unavailable => "see the log of the store, and whether the address is that of a store",
-        OnlineFault::Uninitialised => "initialise the store",
-        OnlineFault::Sealed => "unseal the store",
-        OnlineFault::Refused => "correct the role, the token file or the credentials of the store's auth section",
-        OnlineFault::Misconfigured => "correct auth.mount, auth.role or namespace",
+        OnlineError::Unconnected(_) => "correct the address, caFile or proxyUrl, or open the network to the store",
+        OnlineError::TimedOut => "see whether the network lets the broker reach the store",
+        OnlineError::Unavailable => "see the log of the store, and whether the address is that of a store",
+        OnlineError::Uninitialised => "initialise the store",
+        OnlineError::Sealed => "unseal the store",
+        OnlineError::Refused => "correct the role, the token file or the credentials of the store's auth section",
+        OnlineError::Misconfigured => "correct auth.mount, auth.role or namespace",
     }
 }

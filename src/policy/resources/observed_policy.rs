@@ -76,7 +76,7 @@ impl ObservedPolicy {
         let previous = previous.filter(|previous| previous.uid == uid).and_then(|previous| previous.policy);
         let last_valid = previous.filter(UsablePolicy::is_valid_deny);
         let (policy, result) = match spec {
-            ResourceSpec::Dropped => (last_valid, CompileResult::SpecDropped),
+            ResourceSpec::Discarded => (last_valid, CompileResult::SpecDropped),
             ResourceSpec::TooLarge { may_deny } => {
                 let invalid = InvalidResource { key: &key, cluster, spec: None, faults: &too_large(), bounds };
                 invalid.resolve(may_deny, last_valid)
@@ -118,7 +118,8 @@ impl ObservedPolicy {
 
     /// Updates everything except the spec. Returns false, and changes nothing, if the spec has to be compiled.
     pub(super) fn update_metadata(&mut self, resource: &PolicyResource) -> bool {
-        let has_new_spec = matches!(self.result, CompileResult::SpecDropped) && resource.spec != ResourceSpec::Dropped;
+        let has_new_spec =
+            matches!(self.result, CompileResult::SpecDropped) && resource.spec != ResourceSpec::Discarded;
         if has_new_spec || *self.uid != *resource.uid || self.generation != resource.generation {
             return false;
         }

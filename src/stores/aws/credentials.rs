@@ -1,19 +1,18 @@
 //! Gets the broker's credentials: from a role that its token may assume, an agent on the node, or files.
 
-use super::answers::refusal;
 use super::failure::sdk_failure;
+use super::responses::refusal;
 use super::transport::Transport;
 use crate::config::aws_secrets_manager::AwsAuth;
-use crate::metrics::labels::StoreOperation;
 use crate::model::clock::{Clock as _, SystemClock};
 use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;
-use crate::stores::breaker::Target;
-use crate::stores::calls::{CallFailure, Calls};
+use crate::stores::breaker::BreakerTarget;
+use crate::stores::calls::{CallError, Calls};
 use crate::stores::credential_file;
-use crate::stores::json_text::object;
+use crate::stores::json_text::parse_object;
 use crate::stores::port::ReadError;
-use crate::stores::session::{CredentialSource, Granted};
+use crate::stores::session::{CredentialSource, NewCredentials};
 use async_trait::async_trait;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::{Config, Credentials};
@@ -24,19 +23,19 @@ use serde::Deserialize;
 use std::time::Duration;
 
 /// Logins have a breaker of their own.
-const LOGIN: Target<'static> = Target::group("login/");
+const LOGIN: BreakerTarget<'static> = BreakerTarget::group("login/");
 
 /// The lifetime of an assumed role; every role allows it.
-const SESSION: Duration = Duration::from_hours(1);
+const ROLE_SESSION_LIFETIME: Duration = Duration::from_hours(1);
 
 /// Credentials and the client that signs with them.
-pub(super) struct Signer {
+pub struct Signer {
     pub(super) client: Client,
     credentials: Credentials,
 }
 
 /// The broker's credentials at AWS.
-pub(super) struct AwsCredentials {
+pub struct AwsCredentials {
     auth: AwsAuth,
     sts: Sts,
     agent: Option<Transport>,
@@ -50,9 +49,12 @@ impl AwsCredentials {
         Self { auth, sts, agent, config }
     }
 
-    fn signer(&self, Granted { client: credentials, ttl }: Granted<Credentials>) -> Granted<Signer> {
+    fn signer(
+        &self,
+        NewCredentials { client: credentials, ttl }: NewCredentials<Credentials>,
+    ) -> NewCredentials<Signer> {
         let config = self.config.to_builder().credentials_provider(credentials.clone()).build();
-        Granted { client: Signer { client: Client::from_conf(config), credentials }, ttl }
+        NewCredentials { client: Signer { client: Client::from_conf(config), credentials }, ttl }
     }
 
     async fn credentials(
@@ -60,32 +62,28 @@ impl AwsCredentials {
         calls: &Calls,
         has_worked: bool,
         request: &RequestId,
-    ) -> Result<Granted<Credentials>, ReadError> {
+    ) -> Result<NewCredentials<Credentials>, ReadError> {
         match &self.auth {
             AwsAuth::StaticKeys { access_key_id_file, secret_access_key_file } => {
                 let id = credential_file::read(&calls.store, access_key_id_file).await?;
                 let secret = credential_file::read(&calls.store, secret_access_key_file).await?;
                 if id.is_empty() || secret.is_empty() {
-                    return Err(credential_file::unusable(&calls.store));
+                    return Err(credential_file::log_unusable(&calls.store));
                 }
-                let credentials = static_keys(&id, &secret).ok_or_else(|| credential_file::unusable(&calls.store))?;
-                Ok(Granted { client: credentials, ttl: None })
+                let credentials =
+                    parse_static_keys(&id, &secret).ok_or_else(|| credential_file::log_unusable(&calls.store))?;
+                Ok(NewCredentials { client: credentials, ttl: None })
             }
             AwsAuth::WebIdentity { role_arn, token_file, session_name, .. } => {
                 let token = credential_file::read(&calls.store, token_file).await?;
-                let assumed = assume(&self.sts, role_arn, session_name, &token);
-                let assumed = async { assumed.await.map_err(|failed| failed.of_login(has_worked)) };
-                // Boxed, because the future of a call is large, and all callers' futures would be as large.
-                let call = Box::pin(calls.make(StoreOperation::Login, LOGIN, request, assumed));
-                call.await.map_err(|failed| failed.error)
+                let assumed = assume_role(&self.sts, role_arn, session_name, &token);
+                calls.log_in(LOGIN, has_worked, request, assumed).await
             }
             AwsAuth::ContainerCredentials { token_file, .. } => {
                 let token = credential_file::read(&calls.store, token_file).await?;
-                let header = authorization(&token).ok_or_else(|| credential_file::unusable(&calls.store))?;
+                let header = authorization(&token).ok_or_else(|| credential_file::log_unusable(&calls.store))?;
                 let agent = self.agent.as_ref().ok_or(ReadError::Misconfigured)?;
-                let asked = ask_agent(agent, header);
-                let asked = async { asked.await.map_err(|failed| failed.of_login(has_worked)) };
-                calls.make(StoreOperation::Login, LOGIN, request, asked).await.map_err(|failed| failed.error)
+                calls.log_in(LOGIN, has_worked, request, request_agent_credentials(agent, header)).await
             }
         }
     }
@@ -95,7 +93,7 @@ impl AwsCredentials {
 impl CredentialSource for AwsCredentials {
     type Client = Signer;
 
-    fn is_files(&self) -> bool {
+    fn is_file_based(&self) -> bool {
         matches!(self.auth, AwsAuth::StaticKeys { .. })
     }
 
@@ -105,13 +103,18 @@ impl CredentialSource for AwsCredentials {
 
     /// `Forbidden` if the broker's token is refused, `Misconfigured` for an invalid role. If a login has succeeded before, a
     /// refusal is `Unavailable`: STS also refuses while it cannot reach the identity provider.
-    async fn ask(&self, calls: &Calls, has_worked: bool, request: &RequestId) -> Result<Granted<Signer>, ReadError> {
+    async fn request_credentials(
+        &self,
+        calls: &Calls,
+        has_worked: bool,
+        request: &RequestId,
+    ) -> Result<NewCredentials<Signer>, ReadError> {
         Ok(self.signer(self.credentials(calls, has_worked, request).await?))
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "requests are signed with it; the SDK's type overwrites it too")]
-fn static_keys(id: &SecretValue, secret: &SecretValue) -> Option<Credentials> {
+fn parse_static_keys(id: &SecretValue, secret: &SecretValue) -> Option<Credentials> {
     let id = id.expose_secret().trim();
     is_header(id).then(|| Credentials::new(id, secret.expose_secret().trim(), None, None, "file"))
 }
@@ -129,37 +132,43 @@ fn authorization(token: &SecretValue) -> Option<HeaderValue> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "STS has this token checked")]
-async fn assume(
+async fn assume_role(
     sts: &Sts,
     role: &str,
     session: &str,
     token: &SecretValue,
-) -> Result<Granted<Credentials>, CallFailure> {
+) -> Result<NewCredentials<Credentials>, CallError> {
     let call = sts
         .assume_role_with_web_identity()
         .role_arn(role)
         .role_session_name(session)
         .web_identity_token(token.expose_secret())
-        .duration_seconds(i32::try_from(SESSION.as_secs()).unwrap_or(i32::MAX));
-    let answer = call.send().await.map_err(|error| sdk_failure(&error))?;
-    let Some(granted) = answer.credentials else { return Err(CallFailure::decoding(ReadError::Unavailable)) };
+        .duration_seconds(i32::try_from(ROLE_SESSION_LIFETIME.as_secs()).unwrap_or(i32::MAX));
+    let response = call.send().await.map_err(|error| sdk_failure(&error))?;
+    let Some(granted) = response.credentials else { return Err(CallError::malformed(ReadError::Unavailable)) };
     let (id, secret, session) = (granted.access_key_id, granted.secret_access_key, granted.session_token);
     if !is_header(&id) || !is_header(&session) {
-        return Err(CallFailure::decoding(ReadError::Unavailable));
+        return Err(CallError::malformed(ReadError::Unavailable));
     }
-    Ok(Granted { client: Credentials::new(id, secret, Some(session), None, "sts"), ttl: Some(SESSION) })
+    Ok(NewCredentials {
+        client: Credentials::new(id, secret, Some(session), None, "sts"),
+        ttl: Some(ROLE_SESSION_LIFETIME),
+    })
 }
 
-async fn ask_agent(agent: &Transport, header: HeaderValue) -> Result<Granted<Credentials>, CallFailure> {
-    match agent.get(header).await.map_err(CallFailure::by)? {
-        (200, body) => agents_answer(&body, SystemClock.now()).ok_or(CallFailure::decoding(ReadError::Unavailable)),
-        (status @ 400..=428, _) => Err(CallFailure::refused(status)),
-        (status, _) => Err(CallFailure::answered(status, refusal(status, None, None), None)),
+async fn request_agent_credentials(
+    agent: &Transport,
+    header: HeaderValue,
+) -> Result<NewCredentials<Credentials>, CallError> {
+    match agent.get(header).await.map_err(CallError::no_response)? {
+        (200, body) => agent_credentials(&body, SystemClock.now()).ok_or(CallError::malformed(ReadError::Unavailable)),
+        (status @ 400..=428, _) => Err(CallError::refused_with_status(status)),
+        (status, _) => Err(CallError::from_response(status, refusal(status, None, None), None)),
     }
 }
 
 /// The credentials of an agent; `None` if they have expired or name no end.
-fn agents_answer(body: &[u8], now: Timestamp) -> Option<Granted<Credentials>> {
+fn agent_credentials(body: &[u8], now: Timestamp) -> Option<NewCredentials<Credentials>> {
     /// The SDK's type takes the texts over and overwrites them on drop.
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -169,11 +178,11 @@ fn agents_answer(body: &[u8], now: Timestamp) -> Option<Granted<Credentials>> {
         token: String,
         expiration: String,
     }
-    let Body { access_key_id, secret_access_key, token, expiration } = object(body)?;
+    let Body { access_key_id, secret_access_key, token, expiration } = parse_object(body)?;
     let ttl = Duration::try_from(expiration.parse::<Timestamp>().ok()?.duration_since(now)).ok()?;
     let is_usable = !ttl.is_zero() && is_header(&access_key_id) && is_header(&token);
     let credentials = Credentials::new(access_key_id, secret_access_key, Some(token), None, "agent");
-    is_usable.then_some(Granted { client: credentials, ttl: Some(ttl) })
+    is_usable.then_some(NewCredentials { client: credentials, ttl: Some(ttl) })
 }
 
 #[cfg(test)]
@@ -181,9 +190,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_that_no_header_can_carry_are_none() {
+    fn keys_that_are_not_valid_header_values_are_refused() {
         let keys = |id: &str, secret: &str| {
-            let keys = static_keys(&SecretValue::new(id.into()), &SecretValue::new(secret.into()));
+            let keys = parse_static_keys(&SecretValue::new(id.into()), &SecretValue::new(secret.into()));
             keys.map(|keys| (keys.access_key_id().to_owned(), keys.secret_access_key().to_owned()))
         };
         let expected = Some(("AKIA".to_owned(), "s".to_owned()));
@@ -195,23 +204,23 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_grants_for_a_time_that_is_not_over() {
+    fn expired_credentials_of_an_agent_are_refused() {
         let now = "2026-11-25T12:00:00Z".parse().unwrap();
-        let answer = |expiration: &str| {
+        let response = |expiration: &str| {
             format!(
                 r#"{{"AccessKeyId":"A","SecretAccessKey":"S","Token":"T","Expiration":{expiration},"AccountId":"1"}}"#
             )
         };
-        let ttl = |body: &str| agents_answer(body.as_bytes(), now).and_then(|granted| granted.ttl);
-        assert_eq!(ttl(&answer(r#""2026-11-25T18:00:00Z""#)), Some(Duration::from_hours(6)));
+        let ttl = |body: &str| agent_credentials(body.as_bytes(), now).and_then(|granted| granted.ttl);
+        assert_eq!(ttl(&response(r#""2026-11-25T18:00:00Z""#)), Some(Duration::from_hours(6)));
         for body in [
-            &answer(r#""2026-11-25T12:00:00Z""#),
-            &answer(r#""2026-11-25T11:00:00Z""#),
-            &answer(r#""tomorrow""#),
-            &answer("null"),
-            &answer("1790000000"),
-            &answer(r#""2026-11-25T18:00:00Z""#).replace(r#""T""#, r#""T\n""#),
-            &answer(r#""2026-11-25T18:00:00Z""#).replace(r#""A""#, r#""A\r\nX: y""#),
+            &response(r#""2026-11-25T12:00:00Z""#),
+            &response(r#""2026-11-25T11:00:00Z""#),
+            &response(r#""tomorrow""#),
+            &response("null"),
+            &response("1790000000"),
+            &response(r#""2026-11-25T18:00:00Z""#).replace(r#""T""#, r#""T\n""#),
+            &response(r#""2026-11-25T18:00:00Z""#).replace(r#""A""#, r#""A\r\nX: y""#),
             r#"{"AccessKeyId":"A","SecretAccessKey":"S","Token":"T"}"#,
             r#"{"AccessKeyId":"A","SecretAccessKey":"S","Expiration":"2026-11-25T18:00:00Z"}"#,
             r#"{"Code":"no"}"#,

@@ -1,8 +1,8 @@
-//! Sends the SDK's requests through our own client with its limits. The body of a successful answer bypasses the
+//! Sends the SDK's requests through our own client with its limits. The body of a successful response bypasses the
 //! SDK, which would copy the secret into memory that is not overwritten.
 
-use crate::stores::outbound::{CallFault, Outbound, Server, read_body};
-use crate::stores::port::OpenFault;
+use crate::stores::outbound::{ClientSettings, HttpClient as OutboundClient, TransportError, read_body};
+use crate::stores::port::OpenError;
 use aws_sdk_secretsmanager::config::http::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 /// The body that the SDK reads instead.
 const PLACEHOLDER_BODY: &[u8] = b"{}";
 
-/// Receives the body of a successful answer, if the request has this extension.
+/// Receives the body of a successful response, if the request has this extension.
 #[derive(Clone, Default)]
 pub(super) struct CapturedBody(Arc<Mutex<Option<Zeroizing<Vec<u8>>>>>);
 
@@ -43,7 +43,7 @@ pub(super) struct Transport(Arc<Inner>);
 struct Inner {
     address: String,
     timeout: Duration,
-    http: Outbound,
+    http: OutboundClient,
 }
 
 impl Transport {
@@ -51,8 +51,8 @@ impl Transport {
     ///
     /// # Errors
     /// An unusable address or CA file.
-    pub(super) fn open(server: &Server<'_>) -> Result<Self, OpenFault> {
-        let http = Outbound::open(server)?;
+    pub(super) fn open(server: &ClientSettings<'_>) -> Result<Self, OpenError> {
+        let http = OutboundClient::open(server)?;
         Ok(Self(Arc::new(Inner { address: server.address.to_owned(), timeout: server.timeout, http })))
     }
 
@@ -60,52 +60,52 @@ impl Transport {
     ///
     /// # Errors
     /// An unusable file; the old certificates stay in use.
-    pub(super) fn reload(&self) -> Result<(), OpenFault> {
+    pub(super) fn reload(&self) -> Result<(), OpenError> {
         self.0.http.reload()
     }
 
     /// Makes a call without the SDK. Returns the status and the body.
     ///
     /// # Errors
-    /// No complete answer arrived in time.
-    pub(super) async fn get(&self, authorization: HeaderValue) -> Result<(u16, Zeroizing<Vec<u8>>), CallFault> {
+    /// No complete response arrived in time.
+    pub(super) async fn get(&self, authorization: HeaderValue) -> Result<(u16, Zeroizing<Vec<u8>>), TransportError> {
         let message = self.0.http.request(Method::GET, &self.0.address).header(AUTHORIZATION, authorization);
         let mut response = self.0.http.respond(message, true, self.0.timeout).await?;
         Ok((response.status().as_u16(), read_body(&mut response).await?))
     }
 
     /// All calls only read, so each may be repeated.
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, CallFault> {
-        let method = Method::from_bytes(request.method().as_bytes()).map_err(|_| CallFault::Broken)?;
-        let body = request.body().bytes().ok_or(CallFault::Broken)?;
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
+        let method = Method::from_bytes(request.method().as_bytes()).map_err(|_| TransportError::Broken)?;
+        let body = request.body().bytes().ok_or(TransportError::Broken)?;
         let message = self.0.http.request(method, request.uri()).headers(headers(&request)?);
         let message = message.body(Bytes::copy_from_slice(body));
         let mut response = self.0.http.respond(message, true, self.0.timeout).await?;
         let body = read_body(&mut response).await?;
         let status = response.status();
-        let shown = match request.extension::<CapturedBody>() {
-            Some(aside) if status == 200 => {
-                aside.put(body);
+        let sdk_body = match request.extension::<CapturedBody>() {
+            Some(captured) if status == 200 => {
+                captured.put(body);
                 SdkBody::from(PLACEHOLDER_BODY)
             }
             _ => SdkBody::from(Bytes::from_owner(body)),
         };
-        let mut answer = HttpResponse::new(status.into(), shown);
+        let mut sdk_response = HttpResponse::new(status.into(), sdk_body);
         for name in [HeaderName::from_static("x-amzn-errortype"), RETRY_AFTER] {
             if let Some(Ok(value)) = response.headers().get(&name).map(HeaderValue::to_str) {
-                let _ = answer.headers_mut().try_insert(name.as_str().to_owned(), value.to_owned());
+                let _ = sdk_response.headers_mut().try_insert(name.as_str().to_owned(), value.to_owned());
             }
         }
-        Ok(answer)
+        Ok(sdk_response)
     }
 }
 
 /// The headers as the SDK signed them; those with credentials have no `Debug`.
-fn headers(request: &HttpRequest) -> Result<HeaderMap, CallFault> {
+fn headers(request: &HttpRequest) -> Result<HeaderMap, TransportError> {
     let mut headers = HeaderMap::new();
     for (name, value) in request.headers() {
-        let name: HeaderName = name.parse().map_err(|_| CallFault::Broken)?;
-        let mut value = HeaderValue::from_str(value).map_err(|_| CallFault::Broken)?;
+        let name: HeaderName = name.parse().map_err(|_| TransportError::Broken)?;
+        let mut value = HeaderValue::from_str(value).map_err(|_| TransportError::Broken)?;
         value.set_sensitive(name == AUTHORIZATION || name == "x-amz-security-token");
         headers.insert(name, value);
     }

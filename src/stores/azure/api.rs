@@ -1,19 +1,19 @@
 //! The read of a secret's current version.
 
-use super::answers;
-use super::tokens::Tokens;
-use super::transport::{Exchange, KeyVaultTransport};
+use super::responses;
+use super::tokens::AzureTokenSource;
+use super::transport::{AzureTransport, Exchange};
 use crate::config::azure_key_vault::{AzureKeyVault, ExpiredSecrets};
 use crate::config::secret_values::SecretValues;
 use crate::model::clock::{Clock as _, SystemClock};
 use crate::model::request_id::RequestId;
 use crate::model::secret::Secret;
-use crate::stores::calls::Meaning;
-use crate::stores::cloud::{Cloud, Unreadable};
+use crate::stores::calls::CallError;
+use crate::stores::cloud::{Cloud, MISSING_SECRET};
 use crate::stores::names::Naming;
-use crate::stores::outbound::{Answer, CallFault};
+use crate::stores::outbound::{StoreResponse, TransportError};
 use crate::stores::path::StorePath;
-use crate::stores::port::OpenFault;
+use crate::stores::port::OpenError;
 use async_trait::async_trait;
 use azure_core::http::{ClientMethodOptions, Context};
 use azure_security_keyvault_secrets::SecretClient;
@@ -24,46 +24,55 @@ use std::sync::Arc;
 pub struct KeyVault {
     values: SecretValues,
     expired: ExpiredSecrets,
-    vault: Arc<KeyVaultTransport>,
-    authority: Arc<KeyVaultTransport>,
+    vault: Arc<AzureTransport>,
+    authority: Arc<AzureTransport>,
 }
 
 impl KeyVault {
     pub(super) const fn new(
         config: &AzureKeyVault,
-        vault: Arc<KeyVaultTransport>,
-        authority: Arc<KeyVaultTransport>,
+        vault: Arc<AzureTransport>,
+        authority: Arc<AzureTransport>,
     ) -> Self {
         Self { values: config.values, expired: config.expired, vault, authority }
+    }
+
+    /// The response to a read.
+    async fn get(&self, client: &SecretClient, name: &str, request: &RequestId) -> Result<StoreResponse, CallError> {
+        // Key Vault's diagnostic log shows the user agent.
+        let exchange = Exchange::new(&format!("claviger-{request}"));
+        let method_options = ClientMethodOptions { context: Context::new().with_value(exchange.clone()) };
+        let options = SecretClientGetSecretOptions { method_options, ..SecretClientGetSecretOptions::default() };
+        // The response, and why there is none, stay in the exchange. Boxed, because the future of a call is large.
+        let _ = Box::pin(client.get_secret(name, Some(options))).await;
+        let response = exchange.take().unwrap_or(Err(TransportError::Broken)).map_err(CallError::no_response)?;
+        if response.status == 200 { Ok(response) } else { Err(CallError::refused(&response, responses::refusal)) }
     }
 }
 
 #[async_trait]
 impl Cloud for KeyVault {
-    type Source = Tokens;
+    type Source = AzureTokenSource;
 
     const NAMING: Naming = Naming::AzureKeyVault;
 
-    async fn get(&self, client: &SecretClient, name: &str, request: &RequestId) -> Result<Answer, CallFault> {
-        // Key Vault's diagnostic log shows the user agent.
-        let exchange = Exchange::new(&format!("claviger-{request}"));
-        let method_options = ClientMethodOptions { context: Context::new().with_value(exchange.clone()) };
-        let options = SecretClientGetSecretOptions { method_options, ..SecretClientGetSecretOptions::default() };
-        // The answer, and why there is none, stay in the exchange. Boxed, because the future of a call is large.
-        let _ = Box::pin(client.get_secret(name, Some(options))).await;
-        exchange.take().unwrap_or(Err(CallFault::Broken))
+    async fn read(
+        &self,
+        client: &SecretClient,
+        name: &str,
+        path: &StorePath,
+        request: &RequestId,
+    ) -> Result<Secret, CallError> {
+        let response = self.get(client, name, request).await?;
+        let dated = responses::parse_secret(&response.body, name, self.values, path).map_err(CallError::malformed)?;
+        dated.if_valid_now(self.expired, SystemClock.now()).map_err(CallError::malformed)
     }
 
-    fn refusal(&self, answer: &Answer) -> Meaning {
-        answers::refusal(answer.status, &answer.body)
+    async fn look_up_missing_secret(&self, client: &SecretClient, request: &RequestId) -> Result<(), CallError> {
+        self.get(client, MISSING_SECRET, request).await.map(|_| ())
     }
 
-    fn secret(&self, body: &[u8], name: &str, path: &StorePath) -> Result<Secret, Unreadable> {
-        let read = answers::secret(body, name, self.values, path)?;
-        Ok(read.if_valid_now(self.expired, SystemClock.now())?)
-    }
-
-    fn reload(&self) -> Result<(), OpenFault> {
+    fn reload(&self) -> Result<(), OpenError> {
         self.vault.reload()?;
         self.authority.reload()
     }

@@ -1,6 +1,6 @@
-//! Entry points for fuzz targets: the meaning of answers, without a vault.
+//! Entry points for fuzz targets: the meaning of responses, without a vault.
 
-use super::answers;
+use super::responses;
 use crate::config::azure_key_vault::ExpiredSecrets;
 use crate::config::secret_values::SecretValues;
 use crate::model::secret::{Secret, SecretValue};
@@ -9,7 +9,7 @@ use crate::stores::port::ReadError;
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// The answer to the read of the secret of a path with this name.
+/// The response to the read of the secret of a path with this name.
 ///
 /// # Errors
 /// See [`ReadError`].
@@ -23,20 +23,20 @@ pub fn secret(
 ) -> Result<Secret, ReadError> {
     let path = StorePath::try_from(path).map_err(|_| ReadError::Misconfigured)?;
     if status == 200 {
-        answers::secret(body, name, form, &path)?.if_valid_now(ExpiredSecrets::Refuse, now)
+        responses::parse_secret(body, name, form, &path)?.if_valid_now(ExpiredSecrets::Refuse, now)
     } else {
-        Err(answers::refusal(status, body).error)
+        Err(responses::refusal(status, body).error)
     }
 }
 
-/// The answer to a login: the token and its life.
+/// The response to a login: the token and its lifetime.
 ///
 /// # Errors
 /// See [`ReadError`].
 pub fn login(status: u16, body: &[u8]) -> Result<(SecretValue, Duration), ReadError> {
     if status == 200 {
-        answers::granted(body).ok_or(ReadError::Unavailable)
+        responses::parse_token(body).ok_or(ReadError::Unavailable)
     } else {
-        Err(answers::login_refusal(status, body).error)
+        Err(responses::login_refusal(status, body).error)
     }
 }

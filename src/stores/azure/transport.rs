@@ -1,11 +1,11 @@
-//! Carries the SDK's requests over our own client with its bounds. The body of an answer bypasses the SDK, which would copy a
+//! Carries the SDK's requests over our own client with its bounds. The body of a response bypasses the SDK, which would copy a
 //! secret or a token into memory that it keeps.
 //!
-//! The first request of a client comes without a token, to be told a scope. It is answered here with the configured one, so
-//! that a server's challenge chooses no scope and no name of a secret travels without a token.
+//! The first request of a client has no token and asks for the scope. The response is made here from the configured scope, so
+//! that a server cannot choose it and no name of a secret is sent without a token.
 
-use crate::stores::outbound::{Answer, CallFault, Outbound, Server};
-use crate::stores::port::OpenFault;
+use crate::stores::outbound::{ClientSettings, HttpClient, StoreResponse, TransportError};
+use crate::stores::port::OpenError;
 use async_trait::async_trait;
 use azure_core::Bytes;
 use azure_core::error::{Error, ErrorKind};
@@ -18,14 +18,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// What the SDK reads in place of a body: a token that is used for nothing, and a secret without a value.
+/// The body that the SDK gets instead: an unused token, and a secret without a value.
 const PLACEHOLDER_BODY: &str = r#"{"token_type":"Bearer","expires_in":0,"ext_expires_in":0,"access_token":"none"}"#;
 
-/// One call: what it is called in the server's log, and the answer or the reason for none.
+/// One call: its user agent, which the server logs, and its response or the error.
 #[derive(Clone)]
 pub(super) struct Exchange {
     user_agent: Arc<str>,
-    result: Arc<Mutex<Option<Result<Answer, CallFault>>>>,
+    result: Arc<Mutex<Option<Result<StoreResponse, TransportError>>>>,
 }
 
 impl Exchange {
@@ -33,77 +33,77 @@ impl Exchange {
         Self { user_agent: user_agent.into(), result: Arc::default() }
     }
 
-    /// The answer, once. `None` if the SDK sent no request.
-    pub(super) fn take(&self) -> Option<Result<Answer, CallFault>> {
+    /// The response, once. `None` if the SDK sent no request.
+    pub(super) fn take(&self) -> Option<Result<StoreResponse, TransportError>> {
         self.result.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn put(&self, result: Result<Answer, CallFault>) {
+    fn put(&self, result: Result<StoreResponse, TransportError>) {
         *self.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
     }
 }
 
 /// The client for one server, as the last policy of the SDK's pipelines.
-pub(super) struct KeyVaultTransport {
-    /// What the SDK's challenge policy is told.
+pub(super) struct AzureTransport {
+    /// The `WWW-Authenticate` header for the SDK's first request.
     challenge: String,
     timeout: Duration,
-    http: Outbound,
+    http: HttpClient,
 }
 
-impl KeyVaultTransport {
+impl AzureTransport {
     /// Builds the client and reads the CA file.
     ///
     /// # Errors
     /// An unusable address or CA file.
-    pub(super) fn open(server: &Server<'_>, scope: &str) -> Result<Self, OpenFault> {
+    pub(super) fn open(server: &ClientSettings<'_>, scope: &str) -> Result<Self, OpenError> {
         let challenge = format!(r#"Bearer authorization="none", scope="{scope}""#);
-        Ok(Self { challenge, timeout: server.timeout, http: Outbound::open(server)? })
+        Ok(Self { challenge, timeout: server.timeout, http: HttpClient::open(server)? })
     }
 
     /// Reads the CA file again. New connections use it.
     ///
     /// # Errors
     /// An unusable file; the old certificates stay in use.
-    pub(super) fn reload(&self) -> Result<(), OpenFault> {
+    pub(super) fn reload(&self) -> Result<(), OpenError> {
         self.http.reload()
     }
 
-    /// As the SDK takes it.
-    pub(super) fn transport(self: &Arc<Self>) -> Transport {
+    /// The transport for the options of an SDK client.
+    pub(super) fn as_sdk_transport(self: &Arc<Self>) -> Transport {
         Transport::with_policy(self.clone())
     }
 
-    /// All calls only read, so each may be repeated.
-    async fn answer(&self, request: &Request, user_agent: &str) -> Result<Answer, CallFault> {
-        let method = Method::from_bytes(request.method().as_str().as_bytes()).map_err(|_| CallFault::Broken)?;
-        let Body::Bytes(body) = request.body() else { return Err(CallFault::Broken) };
+    /// Sends a request. All calls only read, so each may be retried.
+    async fn send_request(&self, request: &Request, user_agent: &str) -> Result<StoreResponse, TransportError> {
+        let method = Method::from_bytes(request.method().as_str().as_bytes()).map_err(|_| TransportError::Broken)?;
+        let Body::Bytes(body) = request.body() else { return Err(TransportError::Broken) };
         let message = self.http.request(method, request.url().as_str()).headers(headers(request, user_agent)?);
-        self.http.answer(message.body(body.clone()), true, self.timeout).await
+        self.http.send_and_read(message.body(body.clone()), true, self.timeout).await
     }
 }
 
 /// The SDK's headers, with our user agent; the one with the token has no `Debug`.
-fn headers(request: &Request, user_agent: &str) -> Result<HeaderMap, CallFault> {
+fn headers(request: &Request, user_agent: &str) -> Result<HeaderMap, TransportError> {
     let mut headers = HeaderMap::new();
     for (name, value) in request.headers().iter() {
-        let name: HeaderName = name.as_str().parse().map_err(|_| CallFault::Broken)?;
-        let mut value = HeaderValue::from_str(value.as_str()).map_err(|_| CallFault::Broken)?;
+        let name: HeaderName = name.as_str().parse().map_err(|_| TransportError::Broken)?;
+        let mut value = HeaderValue::from_str(value.as_str()).map_err(|_| TransportError::Broken)?;
         value.set_sensitive(name == AUTHORIZATION);
         headers.insert(name, value);
     }
-    headers.insert(USER_AGENT, HeaderValue::from_str(user_agent).map_err(|_| CallFault::Broken)?);
+    headers.insert(USER_AGENT, HeaderValue::from_str(user_agent).map_err(|_| TransportError::Broken)?);
     Ok(headers)
 }
 
-impl fmt::Debug for KeyVaultTransport {
+impl fmt::Debug for AzureTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KeyVaultTransport")
+        f.write_str("AzureTransport")
     }
 }
 
 #[async_trait]
-impl Policy for KeyVaultTransport {
+impl Policy for AzureTransport {
     async fn send(&self, context: &Context, request: &mut Request, _: &[Arc<dyn Policy>]) -> PolicyResult {
         let stub = |status: u16, headers| {
             AsyncRawResponse::from_bytes(
@@ -121,9 +121,9 @@ impl Policy for KeyVaultTransport {
             headers.insert("www-authenticate", self.challenge.clone());
             return Ok(stub(401, headers));
         }
-        let result = self.answer(request, &exchange.user_agent).await;
-        // Of a refusal the SDK learns the status alone: it has no challenge that it could follow.
-        let status = result.as_ref().map(|answer| answer.status).map_err(|fault| *fault);
+        let result = self.send_request(request, &exchange.user_agent).await;
+        // The SDK gets only the status, and so no challenge of the server.
+        let status = result.as_ref().map(|response| response.status).map_err(|fault| *fault);
         exchange.put(result);
         match status {
             Ok(status) => Ok(stub(status, Headers::new())),

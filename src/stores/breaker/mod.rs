@@ -12,8 +12,8 @@ mod tally;
 use crate::metrics::Metrics;
 use crate::metrics::labels::BreakerScope;
 use async_trait::async_trait;
-use scope::{Change, Mark, Scope};
-use server::{Probed, Server};
+use scope::{Mark, ScopeBreaker, StateChange};
+use server::{ProbeEffect, ServerBreaker};
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -30,9 +30,9 @@ const MAX_SCOPES: usize = 1024;
 pub(super) enum CallVerdict {
     /// The server answered.
     Served,
-    /// No connection, a broken one, or an answer that the server does not serve.
+    /// No connection, a broken one, or a response that the server does not serve.
     Failed,
-    /// No answer in time.
+    /// No response in time.
     Late,
     /// The rate limit of a mount, with the server's `Retry-After` if it sent one.
     Limited(Option<Duration>),
@@ -40,14 +40,14 @@ pub(super) enum CallVerdict {
 
 /// The breakers that a call counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Target<'a> {
+pub(super) struct BreakerTarget<'a> {
     /// The mount, or another group of calls that fail together.
     pub(super) mount: &'a str,
     /// The path, if it has a breaker: each role of a dynamic engine has a system behind it.
     pub(super) path: Option<&'a str>,
-    /// What is read, to detect whether time-outs of a mount concern more than one secret. `None` if all calls of
+    /// The path of the secret, to detect whether time-outs of a mount concern more than one secret. `None` if all calls of
     /// the group are the same.
-    pub(super) asked: Option<&'a str>,
+    pub(super) secret: Option<&'a str>,
 }
 
 /// A health check of the server.
@@ -63,9 +63,9 @@ pub(super) struct Breakers {
     metrics: Arc<Metrics>,
     /// Without a probe the server's own breaker stays closed.
     probe: Option<Arc<dyn Probe>>,
-    server: Mutex<Server>,
+    server: Mutex<ServerBreaker>,
     /// By mount or path, those with recent failures.
-    scopes: Mutex<HashMap<Box<str>, Scope>>,
+    scopes: Mutex<HashMap<Box<str>, ScopeBreaker>>,
     /// The task that probes.
     probing: Mutex<Option<AbortHandle>>,
 }
@@ -73,12 +73,12 @@ pub(super) struct Breakers {
 impl Breakers {
     /// Breakers that are all closed.
     pub(super) fn new(store: Arc<str>, metrics: Arc<Metrics>, probe: Option<Arc<dyn Probe>>) -> Arc<Self> {
-        let (server, scopes, probing) = (Mutex::new(Server::new()), Mutex::default(), Mutex::default());
+        let (server, scopes, probing) = (Mutex::new(ServerBreaker::new()), Mutex::default(), Mutex::default());
         Arc::new(Self { store, metrics, probe, server, scopes, probing })
     }
 
     /// The permission to make a call; `None` while calls are suspended.
-    pub(super) fn admit<'a>(self: &'a Arc<Self>, target: Target<'a>) -> Option<CallPermit<'a>> {
+    pub(super) fn admit<'a>(self: &'a Arc<Self>, target: BreakerTarget<'a>) -> Option<CallPermit<'a>> {
         if !lock(&self.server).admits() {
             self.metrics.count_suspended_store_call(&self.store, BreakerScope::Server);
             return None;
@@ -90,28 +90,28 @@ impl Breakers {
                 return None;
             }
         }
-        let mut decides = |name: &str| scopes.get_mut(name).is_some_and(Scope::begin);
-        let (mount, path) = (decides(target.mount), target.path.is_some_and(&mut decides));
-        Some(CallPermit { breakers: self, target, decides: Some(Trials { mount, path }) })
+        let mut is_trial = |name: &str| scopes.get_mut(name).is_some_and(ScopeBreaker::begin_call);
+        let (mount, path) = (is_trial(target.mount), target.path.is_some_and(&mut is_trial));
+        Some(CallPermit { breakers: self, target, trials: Some(Trials { mount, path }) })
     }
 
     /// Counts the result of a call at one level below the server.
-    fn settle_scope(&self, scope: BreakerScope, name: &str, mark: Mark, decides: bool) {
+    fn settle_scope(&self, scope: BreakerScope, name: &str, mark: Mark, is_trial: bool) {
         let mut scopes = lock(&self.scopes);
         let change = if let Some(state) = scopes.get_mut(name) {
-            let change = state.settle(mark, decides);
+            let change = state.settle(mark, is_trial);
             if state.has_no_failures() {
                 scopes.remove(name);
             }
             change
-        } else if matches!(mark, Mark::Bad(_) | Mark::Hold(_)) {
+        } else if matches!(mark, Mark::Bad(_) | Mark::RetryAfter(_)) {
             if scopes.len() >= MAX_SCOPES {
                 scopes.retain(|_, state| !state.is_closed());
             }
             if scopes.len() >= MAX_SCOPES {
                 return;
             }
-            let mut state = Scope::new();
+            let mut state = ScopeBreaker::new();
             let change = state.settle(mark, false);
             scopes.insert(name.into(), state);
             change
@@ -121,10 +121,10 @@ impl Breakers {
         drop(scopes);
         let (store, scope) = (&self.store, scope.as_str());
         match change {
-            Some(Change::Opened) => {
+            Some(StateChange::Opened) => {
                 tracing::warn!(%store, scope, "circuit breaker opened; calls of this scope are suspended");
             }
-            Some(Change::Closed) => tracing::info!(%store, scope, "circuit breaker closed"),
+            Some(StateChange::Closed) => tracing::info!(%store, scope, "circuit breaker closed"),
             None => {}
         }
     }
@@ -132,28 +132,28 @@ impl Breakers {
     fn settle_server(self: &Arc<Self>, failure: Option<Failure>) {
         let Some(probe) = &self.probe else { return };
         if lock(&self.server).settle(failure) {
-            let task = tokio::spawn(follow(Arc::downgrade(self), probe.clone()));
+            let task = tokio::spawn(probe_until_serving(Arc::downgrade(self), probe.clone()));
             *lock(&self.probing) = Some(task.abort_handle());
         }
     }
 
     /// Counts the result of a probe. Returns the time until the next one, if one is needed.
-    fn probed(&self, serves: bool) -> Option<Duration> {
-        let probed = lock(&self.server).probed(serves);
+    fn settle_probe(&self, serves: bool) -> Option<Duration> {
+        let probed = lock(&self.server).settle_probe(serves);
         let store = &self.store;
         match probed {
-            Probed::Trusted => None,
-            Probed::Closed => {
+            ProbeEffect::StayedClosed => None,
+            ProbeEffect::Closed => {
                 // Their failures were those of the server.
                 lock(&self.scopes).clear();
                 tracing::info!(%store, scope = "server", "circuit breaker closed");
                 None
             }
-            Probed::Opened(pause) => {
+            ProbeEffect::Opened(pause) => {
                 tracing::warn!(%store, scope = "server", "circuit breaker opened; calls to the store are suspended");
                 Some(pause)
             }
-            Probed::StillOpen(pause) => Some(pause),
+            ProbeEffect::StillOpen(pause) => Some(pause),
         }
     }
 }
@@ -167,10 +167,10 @@ impl Drop for Breakers {
 }
 
 /// Probes a server until it serves.
-async fn follow(breakers: Weak<Breakers>, probe: Arc<dyn Probe>) {
+async fn probe_until_serving(breakers: Weak<Breakers>, probe: Arc<dyn Probe>) {
     loop {
         let serves = probe.serves().await;
-        let Some(pause) = breakers.upgrade().and_then(|breakers| breakers.probed(serves)) else { return };
+        let Some(pause) = breakers.upgrade().and_then(|breakers| breakers.settle_probe(serves)) else { return };
         sleep(pause).await;
     }
 }
@@ -185,14 +185,14 @@ struct Trials {
 /// The permission to make one call. If a trial is dropped without a result, another call is the trial.
 pub(super) struct CallPermit<'a> {
     breakers: &'a Arc<Breakers>,
-    target: Target<'a>,
-    decides: Option<Trials>,
+    target: BreakerTarget<'a>,
+    trials: Option<Trials>,
 }
 
 impl CallPermit<'_> {
     /// Counts the result of the call.
     pub(super) fn settle(mut self, verdict: CallVerdict) {
-        let Some(decides) = self.decides.take() else { return };
+        let Some(trials) = self.trials.take() else { return };
         let (target, whole) = (self.target, Mark::Bad(Failure::Whole));
         if let Some(path) = target.path {
             let mark = match verdict {
@@ -200,15 +200,15 @@ impl CallPermit<'_> {
                 CallVerdict::Failed | CallVerdict::Late => whole,
                 CallVerdict::Limited(_) => Mark::Neutral,
             };
-            self.breakers.settle_scope(BreakerScope::Path, path, mark, decides.path);
+            self.breakers.settle_scope(BreakerScope::Path, path, mark, trials.path);
         }
         let mark = match verdict {
             CallVerdict::Served => Mark::Good,
             CallVerdict::Failed | CallVerdict::Limited(None) => whole,
-            CallVerdict::Late => Mark::Bad(target.asked.map_or(Failure::Whole, |asked| Failure::Part(digest(asked)))),
-            CallVerdict::Limited(Some(wait)) => Mark::Hold(wait),
+            CallVerdict::Late => Mark::Bad(target.secret.map_or(Failure::Whole, |asked| Failure::Part(digest(asked)))),
+            CallVerdict::Limited(Some(wait)) => Mark::RetryAfter(wait),
         };
-        self.breakers.settle_scope(BreakerScope::Mount, target.mount, mark, decides.mount);
+        self.breakers.settle_scope(BreakerScope::Mount, target.mount, mark, trials.mount);
         self.breakers.settle_server(match verdict {
             CallVerdict::Served | CallVerdict::Limited(_) => None,
             CallVerdict::Failed => Some(Failure::Whole),
@@ -219,20 +219,20 @@ impl CallPermit<'_> {
 
 impl Drop for CallPermit<'_> {
     fn drop(&mut self) {
-        let Some(decides) = self.decides.take() else { return };
+        let Some(trials) = self.trials.take() else { return };
         let mut scopes = lock(&self.breakers.scopes);
-        for (name, decides) in [(Some(self.target.mount), decides.mount), (self.target.path, decides.path)] {
-            if let Some(state) = name.filter(|_| decides).and_then(|name| scopes.get_mut(name)) {
+        for (name, is_trial) in [(Some(self.target.mount), trials.mount), (self.target.path, trials.path)] {
+            if let Some(state) = name.filter(|_| is_trial).and_then(|name| scopes.get_mut(name)) {
                 state.give_up();
             }
         }
     }
 }
 
-impl<'a> Target<'a> {
+impl<'a> BreakerTarget<'a> {
     /// A group of equal calls, such as logins.
     pub(super) const fn group(name: &'a str) -> Self {
-        Self { mount: name, path: None, asked: None }
+        Self { mount: name, path: None, secret: None }
     }
 
     fn scopes(self) -> impl Iterator<Item = (BreakerScope, &'a str)> {

@@ -21,12 +21,12 @@ pub(super) enum Mark {
     /// It does not serve.
     Bad(Failure),
     /// It does not serve, with a `Retry-After`.
-    Hold(Duration),
+    RetryAfter(Duration),
 }
 
 /// A change of state, for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum StateChange {
     /// Calls are suspended.
     Opened,
     /// Calls are resumed.
@@ -35,7 +35,7 @@ pub(super) enum Change {
 
 /// The state of a scope.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Scope {
+pub(super) enum ScopeBreaker {
     /// Calls are made.
     Closed(Tally),
     /// Suspended until then. `pause` is the least next pause.
@@ -44,7 +44,7 @@ pub(super) enum Scope {
     HalfOpen { pause: Duration },
 }
 
-impl Scope {
+impl ScopeBreaker {
     /// A closed breaker.
     pub(super) fn new() -> Self {
         Self::Closed(Tally::default())
@@ -60,7 +60,7 @@ impl Scope {
     }
 
     /// Begins an admitted call. Returns whether it is the trial.
-    pub(super) fn begin(&mut self) -> bool {
+    pub(super) fn begin_call(&mut self) -> bool {
         let Self::Open { pause, .. } = *self else { return false };
         *self = Self::HalfOpen { pause };
         true
@@ -73,24 +73,28 @@ impl Scope {
         }
     }
 
-    /// Counts the result of a call; `decides` is what [`Self::begin`] returned for it.
-    pub(super) fn settle(&mut self, mark: Mark, decides: bool) -> Option<Change> {
+    /// Counts the result of a call; `is_trial` is what [`Self::begin_call`] returned for it.
+    pub(super) fn settle(&mut self, mark: Mark, is_trial: bool) -> Option<StateChange> {
         let (next, change) = match (*self, mark) {
             (Self::Closed(_), Mark::Good) => (Self::new(), None),
             (Self::Closed(mut tally), Mark::Bad(failure)) => {
                 if tally.add(failure) {
-                    (Self::open_for(FIRST_PAUSE), Some(Change::Opened))
+                    (Self::open_for(FIRST_PAUSE), Some(StateChange::Opened))
                 } else {
                     (Self::Closed(tally), None)
                 }
             }
-            (Self::Closed(_), Mark::Hold(wait)) => (Self::held(wait, FIRST_PAUSE), Some(Change::Opened)),
-            (Self::HalfOpen { .. }, Mark::Good) if decides => (Self::new(), Some(Change::Closed)),
-            (Self::HalfOpen { pause }, Mark::Bad(_)) if decides => {
+            (Self::Closed(_), Mark::RetryAfter(wait)) => {
+                (Self::open_until(wait, FIRST_PAUSE), Some(StateChange::Opened))
+            }
+            (Self::HalfOpen { .. }, Mark::Good) if is_trial => (Self::new(), Some(StateChange::Closed)),
+            (Self::HalfOpen { pause }, Mark::Bad(_)) if is_trial => {
                 (Self::open_for(pause.saturating_mul(2).min(LONGEST_PAUSE)), None)
             }
-            (Self::HalfOpen { pause }, Mark::Hold(wait)) if decides => (Self::held(wait, pause), None),
-            (Self::HalfOpen { pause }, Mark::Neutral) if decides => (Self::Open { until: Instant::now(), pause }, None),
+            (Self::HalfOpen { pause }, Mark::RetryAfter(wait)) if is_trial => (Self::open_until(wait, pause), None),
+            (Self::HalfOpen { pause }, Mark::Neutral) if is_trial => {
+                (Self::Open { until: Instant::now(), pause }, None)
+            }
             // A call from before the opening adds nothing.
             (now, _) => (now, None),
         };
@@ -114,36 +118,36 @@ impl Scope {
     }
 
     /// No call is made for as long as the server asks, up to the limit.
-    fn held(wait: Duration, pause: Duration) -> Self {
+    fn open_until(wait: Duration, pause: Duration) -> Self {
         Self::Open { until: Instant::now() + wait.min(MAX_RETRY_AFTER), pause }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tally::FAILURES;
+    use super::super::tally::FAILURES_TO_OPEN;
     use super::*;
 
     const JUST_BEFORE: Duration = Duration::from_millis(1);
     const BAD: Mark = Mark::Bad(Failure::Whole);
 
-    fn settle(scope: &mut Scope, mark: Mark) -> Option<Change> {
+    fn settle(scope: &mut ScopeBreaker, mark: Mark) -> Option<StateChange> {
         assert!(scope.admits(Instant::now()), "a call may be made");
-        let decides = scope.begin();
-        scope.settle(mark, decides)
+        let is_trial = scope.begin_call();
+        scope.settle(mark, is_trial)
     }
 
-    fn opened() -> Scope {
-        let mut scope = Scope::new();
-        for number in 1..=FAILURES {
+    fn opened() -> ScopeBreaker {
+        let mut scope = ScopeBreaker::new();
+        for number in 1..=FAILURES_TO_OPEN {
             let change = settle(&mut scope, BAD);
-            assert_eq!(change, (number == FAILURES).then_some(Change::Opened));
+            assert_eq!(change, (number == FAILURES_TO_OPEN).then_some(StateChange::Opened));
         }
         scope
     }
 
     /// Asserts that no call may be made before a wait is over, and one after it.
-    async fn waits(scope: &Scope, wait: Duration) {
+    async fn waits(scope: &ScopeBreaker, wait: Duration) {
         tokio::time::advance(wait.saturating_sub(JUST_BEFORE)).await;
         assert!(!scope.admits(Instant::now()), "before {wait:?}");
         tokio::time::advance(JUST_BEFORE).await;
@@ -151,10 +155,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_opens_after_failures_in_a_row_alone() {
-        let mut scope = Scope::new();
+    async fn it_opens_only_after_failures_in_a_row() {
+        let mut scope = ScopeBreaker::new();
         for _ in 0..10 {
-            for _ in 1..FAILURES {
+            for _ in 1..FAILURES_TO_OPEN {
                 assert_eq!(settle(&mut scope, BAD), None);
             }
             assert_eq!(settle(&mut scope, Mark::Good), None);
@@ -164,53 +168,53 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_call_is_let_through_at_a_time_and_the_pauses_grow_to_their_bound() {
+    async fn one_trial_call_at_a_time_and_the_pauses_double_up_to_their_limit() {
         let mut scope = opened();
         for seconds in [1, 2, 4, 8, 15, 15] {
             waits(&scope, Duration::from_secs(seconds)).await;
-            assert!(scope.begin());
+            assert!(scope.begin_call());
             assert!(!scope.admits(Instant::now()), "one at a time");
             assert_eq!(scope.settle(BAD, true), None);
         }
         tokio::time::advance(LONGEST_PAUSE).await;
-        assert_eq!(settle(&mut scope, Mark::Good), Some(Change::Closed));
-        for _ in 1..FAILURES {
+        assert_eq!(settle(&mut scope, Mark::Good), Some(StateChange::Closed));
+        for _ in 1..FAILURES_TO_OPEN {
             assert_eq!(settle(&mut scope, BAD), None, "it counts from the beginning");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_deciding_call_that_is_given_up_or_says_nothing_makes_room_for_another() {
+    async fn a_trial_without_a_result_is_replaced_by_another() {
         let mut scope = opened();
         tokio::time::advance(FIRST_PAUSE).await;
-        assert!(scope.begin());
+        assert!(scope.begin_call());
         scope.give_up();
         assert_eq!(settle(&mut scope, Mark::Neutral), None);
-        assert_eq!(settle(&mut scope, Mark::Good), Some(Change::Closed));
+        assert_eq!(settle(&mut scope, Mark::Good), Some(StateChange::Closed));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn calls_from_before_the_opening_decide_nothing() {
-        let mut scope = Scope::new();
+    async fn calls_that_began_before_the_opening_do_not_count() {
+        let mut scope = ScopeBreaker::new();
         let mut opened = 0;
         for number in 0..20 {
             let mark = if number == 19 { Mark::Good } else { BAD };
-            opened += usize::from(scope.settle(mark, false) == Some(Change::Opened));
+            opened += usize::from(scope.settle(mark, false) == Some(StateChange::Opened));
         }
         assert_eq!(opened, 1);
         waits(&scope, FIRST_PAUSE).await;
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_may_ask_for_some_seconds_and_no_more() {
+    async fn retry_after_is_limited() {
         for (asked, held) in [(1, 1), (5, 5), (6, 5), (u64::MAX, 5)] {
-            let mut scope = Scope::new();
-            let hold = Mark::Hold(Duration::from_secs(asked));
-            assert_eq!(settle(&mut scope, hold), Some(Change::Opened));
+            let mut scope = ScopeBreaker::new();
+            let hold = Mark::RetryAfter(Duration::from_secs(asked));
+            assert_eq!(settle(&mut scope, hold), Some(StateChange::Opened));
             waits(&scope, Duration::from_secs(held)).await;
             assert_eq!(settle(&mut scope, hold), None, "it may be told to wait again");
             waits(&scope, Duration::from_secs(held)).await;
-            assert_eq!(settle(&mut scope, Mark::Good), Some(Change::Closed));
+            assert_eq!(settle(&mut scope, Mark::Good), Some(StateChange::Closed));
         }
     }
 }

@@ -11,7 +11,7 @@ const PROBE_VALID_FOR: Duration = Duration::from_secs(1);
 
 /// The state of a server.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Server {
+pub(super) enum ServerBreaker {
     /// Calls are made.
     Closed { tally: Tally, trusted_until: Option<Instant> },
     /// Calls are made while a probe is under way.
@@ -22,9 +22,9 @@ pub(super) enum Server {
 
 /// The change caused by a probe, and the time until the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Probed {
+pub(super) enum ProbeEffect {
     /// The server serves; no call was suspended.
-    Trusted,
+    StayedClosed,
     /// The server serves again.
     Closed,
     /// Calls are suspended.
@@ -33,7 +33,7 @@ pub(super) enum Probed {
     StillOpen(Duration),
 }
 
-impl Server {
+impl ServerBreaker {
     /// A closed breaker.
     pub(super) fn new() -> Self {
         Self::Closed { tally: Tally::default(), trusted_until: None }
@@ -59,34 +59,34 @@ impl Server {
     }
 
     /// Counts a probe.
-    pub(super) fn probed(&mut self, serves: bool) -> Probed {
+    pub(super) fn settle_probe(&mut self, serves: bool) -> ProbeEffect {
         let (next, probed) = match (*self, serves) {
-            (Self::Open { .. }, true) => (Self::trusted(), Probed::Closed),
-            (_, true) => (Self::trusted(), Probed::Trusted),
+            (Self::Open { .. }, true) => (Self::closed_now(), ProbeEffect::Closed),
+            (_, true) => (Self::closed_now(), ProbeEffect::StayedClosed),
             (Self::Open { pause }, false) => {
                 let pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
-                (Self::Open { pause }, Probed::StillOpen(pause))
+                (Self::Open { pause }, ProbeEffect::StillOpen(pause))
             }
-            (_, false) => (Self::Open { pause: FIRST_PAUSE }, Probed::Opened(FIRST_PAUSE)),
+            (_, false) => (Self::Open { pause: FIRST_PAUSE }, ProbeEffect::Opened(FIRST_PAUSE)),
         };
         *self = next;
         probed
     }
 
-    fn trusted() -> Self {
+    fn closed_now() -> Self {
         Self::Closed { tally: Tally::default(), trusted_until: Some(Instant::now() + PROBE_VALID_FOR) }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tally::FAILURES;
+    use super::super::tally::FAILURES_TO_OPEN;
     use super::*;
 
-    fn suspected() -> Server {
-        let mut server = Server::new();
-        for number in 1..=FAILURES {
-            assert_eq!(server.settle(Some(Failure::Whole)), number == FAILURES);
+    fn suspected() -> ServerBreaker {
+        let mut server = ServerBreaker::new();
+        for number in 1..=FAILURES_TO_OPEN {
+            assert_eq!(server.settle(Some(Failure::Whole)), number == FAILURES_TO_OPEN);
         }
         server
     }
@@ -96,20 +96,20 @@ mod tests {
         let mut server = suspected();
         assert!(server.admits(), "calls are made until the probe has failed");
         assert!(!server.settle(Some(Failure::Whole)), "one probe at a time");
-        assert_eq!(server.probed(false), Probed::Opened(FIRST_PAUSE));
+        assert_eq!(server.settle_probe(false), ProbeEffect::Opened(FIRST_PAUSE));
         assert!(!server.admits());
         for seconds in [2, 4, 8, 15, 15] {
-            assert_eq!(server.probed(false), Probed::StillOpen(Duration::from_secs(seconds)));
+            assert_eq!(server.settle_probe(false), ProbeEffect::StillOpen(Duration::from_secs(seconds)));
         }
         assert!(!server.settle(None) && !server.admits(), "no call closes it");
-        assert_eq!(server.probed(true), Probed::Closed);
+        assert_eq!(server.settle_probe(true), ProbeEffect::Closed);
         assert!(server.admits());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_server_whose_probe_succeeds_stays_closed_and_is_probed_once_a_second() {
         let mut server = suspected();
-        assert_eq!(server.probed(true), Probed::Trusted);
+        assert_eq!(server.settle_probe(true), ProbeEffect::StayedClosed);
         for _ in 0..100 {
             assert!(!server.settle(Some(Failure::Whole)) && server.admits());
         }
@@ -118,13 +118,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failures_of_one_part_never_open_it() {
-        let mut server = Server::new();
+    async fn failures_of_a_single_mount_never_open_it() {
+        let mut server = ServerBreaker::new();
         for _ in 0..100 {
             assert!(!server.settle(Some(Failure::Part(1))));
         }
         assert!(server.settle(Some(Failure::Part(2))));
-        let mut server = Server::new();
+        let mut server = ServerBreaker::new();
         for _ in 0..100 {
             assert!(!server.settle(Some(Failure::Part(1))));
             assert!(!server.settle(None), "a success begins the count anew");

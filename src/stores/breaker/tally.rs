@@ -1,7 +1,7 @@
 //! Counts failures in a row, and whether they come from more than one part.
 
 /// A breaker opens after this many failures in a row.
-pub(super) const FAILURES: u32 = 5;
+pub(super) const FAILURES_TO_OPEN: u32 = 5;
 
 /// A failed call, as it counts at one level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Tally {
             (Failure::Part(part), Some(first)) => self.is_shared |= part != first,
             (Failure::Part(part), None) => self.first = Some(part),
         }
-        self.failures >= FAILURES && self.is_shared
+        self.failures >= FAILURES_TO_OPEN && self.is_shared
     }
 }
 
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_part_never_suffices_and_several_do() {
+    fn failures_of_a_single_part_never_suffice() {
         use Failure::{Part, Whole};
         assert_eq!(enough_after([Whole; 9]), Some(5));
         assert_eq!(enough_after([Part(1); 100]), None);

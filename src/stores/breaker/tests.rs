@@ -7,37 +7,37 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A server that serves or not, and counts its probes.
 #[derive(Default)]
-struct Health {
+struct CountingProbe {
     is_good: AtomicBool,
     probes: AtomicUsize,
 }
 
 #[async_trait]
-impl Probe for Health {
+impl Probe for CountingProbe {
     async fn serves(&self) -> bool {
         self.probes.fetch_add(1, Ordering::SeqCst);
         self.is_good.load(Ordering::SeqCst)
     }
 }
 
-fn breakers(is_good: bool) -> (Arc<Breakers>, Arc<Health>) {
-    let health = Arc::new(Health { is_good: AtomicBool::new(is_good), ..Health::default() });
+fn breakers(is_good: bool) -> (Arc<Breakers>, Arc<CountingProbe>) {
+    let health = Arc::new(CountingProbe { is_good: AtomicBool::new(is_good), ..CountingProbe::default() });
     let metrics = Arc::new(Metrics::new(&[], &["vault"]).unwrap());
     (Breakers::new("vault".into(), metrics, Some(health.clone())), health)
 }
 
 /// The read of a key-value secret.
-fn read<'a>(mount: &'a str, path: &'a str) -> Target<'a> {
-    Target { mount, path: None, asked: Some(path) }
+fn read<'a>(mount: &'a str, path: &'a str) -> BreakerTarget<'a> {
+    BreakerTarget { mount, path: None, secret: Some(path) }
 }
 
 /// A call that creates credentials.
-fn make<'a>(mount: &'a str, path: &'a str) -> Target<'a> {
-    Target { mount, path: Some(path), asked: Some(path) }
+fn make<'a>(mount: &'a str, path: &'a str) -> BreakerTarget<'a> {
+    BreakerTarget { mount, path: Some(path), secret: Some(path) }
 }
 
 /// The number of calls that were made, of this many with the same result.
-async fn made(breakers: &Arc<Breakers>, target: Target<'_>, verdict: CallVerdict, calls: usize) -> usize {
+async fn made(breakers: &Arc<Breakers>, target: BreakerTarget<'_>, verdict: CallVerdict, calls: usize) -> usize {
     let mut made = 0;
     for _ in 0..calls {
         if let Some(pass) = breakers.admit(target) {
@@ -50,12 +50,12 @@ async fn made(breakers: &Arc<Breakers>, target: Target<'_>, verdict: CallVerdict
     made
 }
 
-fn is_open(breakers: &Arc<Breakers>, target: Target<'_>) -> bool {
+fn is_open(breakers: &Arc<Breakers>, target: BreakerTarget<'_>) -> bool {
     breakers.admit(target).is_none()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rate_limit_is_the_mounts_and_never_the_servers() {
+async fn a_rate_limit_suspends_its_mount_and_never_the_server() {
     for (wait, calls) in [(None, 5), (Some(3 * SECOND), 1)] {
         let (breakers, health) = breakers(false);
         assert_eq!(made(&breakers, read("teamx/", "teamx/a"), CallVerdict::Limited(wait), 20).await, calls);
@@ -70,7 +70,7 @@ async fn a_rate_limit_is_the_mounts_and_never_the_servers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_role_holds_back_itself_several_its_mount_and_several_mounts_have_the_server_probed() {
+async fn time_outs_of_one_path_several_paths_and_several_mounts_suspend_each_level() {
     let (breakers, health) = breakers(true);
     assert_eq!(made(&breakers, make("db/", "db/creds/slow"), CallVerdict::Late, 20).await, 5);
     assert!(is_open(&breakers, make("db/", "db/creds/slow")));
@@ -88,21 +88,21 @@ async fn a_slow_role_holds_back_itself_several_its_mount_and_several_mounts_have
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_path_that_reads_slowly_does_not_open_its_mount() {
+async fn time_outs_of_one_path_do_not_open_its_mount() {
     let (breakers, _) = breakers(true);
     assert_eq!(made(&breakers, read("kv/", "kv/a"), CallVerdict::Late, 20).await, 20);
     assert!(!is_open(&breakers, read("kv/", "kv/b")));
     assert_eq!(made(&breakers, read("kv/", "kv/b"), CallVerdict::Late, 20).await, 1);
     assert!(is_open(&breakers, read("kv/", "kv/a")), "two do");
     assert_eq!(
-        made(&breakers, Target::group("auth/kubernetes/"), CallVerdict::Late, 20).await,
+        made(&breakers, BreakerTarget::group("auth/kubernetes/"), CallVerdict::Late, 20).await,
         5,
         "logins are all alike"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_looks_like_a_dead_server_under_one_mount_is_the_mounts_where_the_server_serves() {
+async fn connection_failures_of_one_mount_do_not_suspend_a_serving_server() {
     let (breakers, health) = breakers(true);
     assert_eq!(made(&breakers, read("cloud/", "cloud/a"), CallVerdict::Failed, 100).await, 5);
     assert_eq!(health.probes.load(Ordering::SeqCst), 1);
@@ -111,7 +111,7 @@ async fn what_looks_like_a_dead_server_under_one_mount_is_the_mounts_where_the_s
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_server_is_held_back_until_its_probe_succeeds_and_no_callers_request_probes() {
+async fn a_dead_server_is_suspended_until_its_own_probe_succeeds() {
     let (breakers, health) = breakers(false);
     for mount in ["a/", "b/", "c/", "d/", "e/"] {
         assert_eq!(made(&breakers, read(mount, "x"), CallVerdict::Failed, 1).await, 1, "{mount}");
@@ -133,7 +133,7 @@ async fn a_dead_server_is_held_back_until_its_probe_succeeds_and_no_callers_requ
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_number_of_scopes_is_bounded_and_what_serves_is_not_remembered() {
+async fn the_number_of_scopes_is_bounded() {
     let (breakers, _) = breakers(true);
     let count = || breakers.scopes.lock().unwrap().len();
     for number in 0..2 * MAX_SCOPES {
@@ -150,11 +150,11 @@ async fn the_number_of_scopes_is_bounded_and_what_serves_is_not_remembered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_half_open_mount_lets_one_call_through_and_one_that_is_given_up_makes_room() {
+async fn a_half_open_mount_admits_one_trial_call_at_a_time() {
     let (breakers, _) = breakers(true);
     made(&breakers, read("teamx/", "teamx/a"), CallVerdict::Limited(None), 5).await;
     tokio::time::sleep(SECOND).await;
-    let one = breakers.admit(read("teamx/", "teamx/a")).expect("one call decides");
+    let one = breakers.admit(read("teamx/", "teamx/a")).expect("one call is the trial");
     assert!(is_open(&breakers, read("teamx/", "teamx/a")));
     drop(one);
     breakers.admit(read("teamx/", "teamx/a")).expect("another one").settle(CallVerdict::Served);

@@ -1,6 +1,6 @@
 //! A cache entry: a sealed secret or an absence, its age and its weight.
 
-use super::sealed::{Sealed, Sealer};
+use super::sealed::{SealedSecret, Sealer};
 use crate::config::cache::Cache as Bounds;
 use crate::model::secret::Secret;
 use crate::sealing::random::jitter;
@@ -13,16 +13,16 @@ const SHARE_BYTES: usize = 1024;
 /// The size of an entry without its path and its sealed secret (measured: see `benches/lease_cache.rs`).
 const OVERHEAD_BYTES: usize = 512;
 
-/// The answer of the store.
+/// The result of the read.
 enum Content {
     /// A secret.
-    Secret(Sealed),
+    Secret(SealedSecret),
     /// No such secret.
     Absent,
 }
 
-/// The answer of the store, and its time.
-pub(super) struct Entry {
+/// The result of a read, and its time.
+pub(super) struct CacheEntry {
     content: Content,
     read_at: Instant,
     /// A read after this time starts a refresh.
@@ -40,9 +40,9 @@ pub(super) enum FreshContent {
     Absent,
 }
 
-impl Entry {
+impl CacheEntry {
     /// A secret; `None` if it cannot be sealed.
-    pub(super) fn of_secret(
+    pub(super) fn from_secret(
         sealer: &Sealer,
         path: &StorePath,
         secret: &Secret,
@@ -57,7 +57,7 @@ impl Entry {
     }
 
     /// An absence.
-    pub(super) const fn of_absence(read_at: Instant) -> Self {
+    pub(super) const fn absence(read_at: Instant) -> Self {
         Self { content: Content::Absent, read_at, refresh_at: read_at, refreshed: AtomicBool::new(true) }
     }
 
@@ -115,14 +115,14 @@ mod tests {
         max_entries: 1,
     };
 
-    fn entry(sealer: &Sealer, path: &StorePath, value: &str) -> Entry {
+    fn entry(sealer: &Sealer, path: &StorePath, value: &str) -> CacheEntry {
         let data = [("K".into(), Some(SecretValue::new(value.into())))].into();
         let secret = Secret { data, version: None, created_at: None, stale: false };
-        Entry::of_secret(sealer, path, &secret, Instant::now(), &BOUNDS).unwrap()
+        CacheEntry::from_secret(sealer, path, &secret, Instant::now(), &BOUNDS).unwrap()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn leases_read_at_the_same_moment_are_not_read_again_at_the_same_moment() {
+    async fn secrets_read_together_are_not_refreshed_together() {
         let (sealer, path) = (Sealer::new().unwrap(), StorePath::try_from("a").unwrap());
         let entries: Vec<_> = (0..100).map(|_| entry(&sealer, &path, "v")).collect();
         let due = || {
@@ -139,11 +139,11 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_weighs_what_it_takes() {
+    fn the_weight_of_an_entry_grows_with_its_size() {
         let (sealer, path) = (Sealer::new().unwrap(), StorePath::try_from("a").unwrap());
         for (length, shares) in [(0, 1), (200, 1), (600, 2), (2000, 3), (4_000_000, 3907)] {
             assert_eq!(entry(&sealer, &path, &"x".repeat(length)).shares(&path), shares, "{length}");
         }
-        assert_eq!(Entry::of_absence(Instant::now()).shares(&path), 1);
+        assert_eq!(CacheEntry::absence(Instant::now()).shares(&path), 1);
     }
 }

@@ -8,9 +8,9 @@ use crate::sealing::random::RandomError;
 use crate::stores::path::StorePath;
 
 /// A secret that only the [`Sealer`] can read.
-pub(in crate::stores) struct Sealed(Box<[u8]>);
+pub(in crate::stores) struct SealedSecret(Box<[u8]>);
 
-impl Sealed {
+impl SealedSecret {
     /// Its length in bytes.
     pub(in crate::stores) const fn len(&self) -> usize {
         self.0.len()
@@ -30,15 +30,15 @@ impl Sealer {
     }
 
     /// Seals the secret of a path.
-    pub(in crate::stores) fn seal(&self, path: &StorePath, secret: &Secret) -> Option<Sealed> {
+    pub(in crate::stores) fn seal(&self, path: &StorePath, secret: &Secret) -> Option<SealedSecret> {
         let mut message = self.0.message(size(secret));
         encode(secret, message.buffer());
         let sealed = self.0.seal(message, path.as_str().as_bytes()).ok()?;
-        Some(Sealed(sealed.as_slice().into()))
+        Some(SealedSecret(sealed.as_slice().into()))
     }
 
     /// Opens the secret of a path; `None` if it was sealed for another path or by another process.
-    pub(in crate::stores) fn open(&self, path: &StorePath, sealed: &Sealed) -> Option<Secret> {
+    pub(in crate::stores) fn open(&self, path: &StorePath, sealed: &SealedSecret) -> Option<Secret> {
         let plain = self.0.open(&sealed.0, path.as_str().as_bytes()).ok()?;
         decode(&plain).ok()
     }
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sealed_opens_at_its_path_and_nowhere_else() {
+    fn a_sealed_secret_opens_only_for_its_path() {
         let (sealer, other) = (Sealer::new().unwrap(), Sealer::new().unwrap());
         let sealed = sealer.seal(&path("a"), &secret()).unwrap();
         assert_eq!(sealer.open(&path("a"), &sealed), Some(secret()));
@@ -68,12 +68,12 @@ mod tests {
         for byte in 0..sealed.len() {
             let mut changed = sealed.0.clone();
             changed[byte] ^= 1;
-            assert_eq!(sealer.open(&path("a"), &Sealed(changed)), None, "byte {byte}");
+            assert_eq!(sealer.open(&path("a"), &SealedSecret(changed)), None, "byte {byte}");
         }
     }
 
     #[test]
-    fn neither_names_nor_values_can_be_read_in_it_and_none_is_sealed_twice_alike() {
+    fn sealed_bytes_contain_no_plain_text_and_differ_each_time() {
         let sealer = Sealer::new().unwrap();
         let (one, two) = (sealer.seal(&path("a"), &secret()).unwrap(), sealer.seal(&path("a"), &secret()).unwrap());
         assert_ne!(one.0, two.0);

@@ -80,7 +80,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reads_back_what_it_wrote(
+        fn an_encoded_secret_is_decoded_again(
             version: Option<String>,
             created_at: Option<i32>,
             data in prop::collection::btree_map(any::<String>(), any::<Option<String>>(), 0..8),
@@ -96,7 +96,7 @@ mod tests {
         }
 
         #[test]
-        fn takes_any_bytes_without_a_panic(bytes: Vec<u8>) {
+        fn decoding_any_bytes_does_not_panic(bytes: Vec<u8>) {
             let _ = decode(&bytes);
         }
     }

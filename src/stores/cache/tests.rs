@@ -15,16 +15,16 @@ const BOUNDS: Bounds = Bounds {
 };
 
 /// Returns prepared results, each when the gate allows it.
-struct Counting {
-    says: Mutex<Result<&'static str, ReadError>>,
+struct CountingStore {
+    result: Mutex<Result<&'static str, ReadError>>,
     reads: AtomicUsize,
     gate: Semaphore,
     panics: bool,
 }
 
-impl Counting {
-    fn says(&self, answer: Result<&'static str, ReadError>) {
-        *self.says.lock().unwrap() = answer;
+impl CountingStore {
+    fn result(&self, result: Result<&'static str, ReadError>) {
+        *self.result.lock().unwrap() = result;
     }
 
     fn reads(&self) -> usize {
@@ -33,32 +33,35 @@ impl Counting {
 }
 
 #[async_trait]
-impl SecretStore for Counting {
-    async fn read(&self, _path: &StorePath, _request: &RequestId) -> Answer {
+impl SecretStore for CountingStore {
+    async fn read(&self, _path: &StorePath, _request: &RequestId) -> ReadResult {
         self.reads.fetch_add(1, Ordering::SeqCst);
         let _pass = self.gate.acquire().await.unwrap();
         assert!(!self.panics, "told to");
-        let value = (*self.says.lock().unwrap())?;
+        let value = (*self.result.lock().unwrap())?;
         let data = [("K".to_owned(), Some(SecretValue::new(value.into())))].into();
         Ok(Arc::new(Secret { data, version: None, created_at: None, stale: false }))
     }
 }
 
-fn rig(bounds: Bounds) -> (Arc<Counting>, Arc<Cached>, Arc<Metrics>) {
+fn cached_store(bounds: Bounds) -> (Arc<CountingStore>, Arc<CachedStore>, Arc<Metrics>) {
     let gate = Semaphore::new(Semaphore::MAX_PERMITS);
-    rig_of(Counting { says: Mutex::new(Ok("one")), reads: AtomicUsize::new(0), gate, panics: false }, bounds)
+    cached_over(
+        CountingStore { result: Mutex::new(Ok("one")), reads: AtomicUsize::new(0), gate, panics: false },
+        bounds,
+    )
 }
 
-fn rig_of(store: Counting, bounds: Bounds) -> (Arc<Counting>, Arc<Cached>, Arc<Metrics>) {
+fn cached_over(store: CountingStore, bounds: Bounds) -> (Arc<CountingStore>, Arc<CachedStore>, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::new(&[], &["vault"]).unwrap());
     let store = Arc::new(store);
-    let cached = Cached::new(&"vault".into(), store.clone(), bounds, &metrics).unwrap();
+    let cached = CachedStore::new(&"vault".into(), store.clone(), bounds, &metrics).unwrap();
     (store, Arc::new(cached), metrics)
 }
 
 /// The value and whether it is stale.
 #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
-async fn read(cached: &Cached, path: &str) -> Result<(String, bool), ReadError> {
+async fn read(cached: &CachedStore, path: &str) -> Result<(String, bool), ReadError> {
     let secret = cached.read(&StorePath::try_from(path).unwrap(), &RequestId::random()).await?;
     Ok((secret.data["K"].as_ref().unwrap().expose_secret().to_owned(), secret.stale))
 }
@@ -73,8 +76,8 @@ fn all_but_a_second(time: Duration) -> Duration {
 }
 
 /// Ages of a secret that is refreshed in the background, and of one that is not yet.
-const AGEING: Duration = BOUNDS.ttl.saturating_mul(86).checked_div(100).unwrap();
-const YOUNG: Duration = BOUNDS.ttl.saturating_mul(74).checked_div(100).unwrap();
+const AGE_AFTER_REFRESH: Duration = BOUNDS.ttl.saturating_mul(86).checked_div(100).unwrap();
+const AGE_BEFORE_REFRESH: Duration = BOUNDS.ttl.saturating_mul(74).checked_div(100).unwrap();
 
 fn counted(metrics: &Metrics, outcome: &str) -> u64 {
     let text = String::from_utf8(metrics.encode().unwrap()).unwrap();
@@ -90,26 +93,26 @@ fn held(metrics: &Metrics) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_is_read_once_in_its_time() {
-    let (store, cached, metrics) = rig(BOUNDS);
+async fn a_fresh_secret_is_not_read_again() {
+    let (store, cached, metrics) = cached_store(BOUNDS);
     assert_eq!(read(&cached, "a").await, fresh("one"));
-    store.says(Ok("two"));
-    tokio::time::advance(YOUNG).await;
+    store.result(Ok("two"));
+    tokio::time::advance(AGE_BEFORE_REFRESH).await;
     assert_eq!(read(&cached, "a").await, fresh("one"));
     settle().await;
     assert_eq!(store.reads(), 1);
-    tokio::time::advance(BOUNDS.ttl.saturating_sub(YOUNG)).await;
+    tokio::time::advance(BOUNDS.ttl.saturating_sub(AGE_BEFORE_REFRESH)).await;
     assert_eq!(read(&cached, "a").await, fresh("two"));
     assert_eq!(read(&cached, "b").await, fresh("two"), "another path is another secret");
     assert_eq!((store.reads(), counted(&metrics, "hit"), counted(&metrics, "miss")), (3, 1, 3));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_absence_is_kept_for_its_own_time() {
-    let (store, cached, _) = rig(BOUNDS);
-    store.says(Err(ReadError::Absent));
+async fn an_absence_is_cached_for_the_negative_ttl() {
+    let (store, cached, _) = cached_store(BOUNDS);
+    store.result(Err(ReadError::Absent));
     assert_eq!(read(&cached, "a").await, Err(ReadError::Absent));
-    store.says(Ok("one"));
+    store.result(Ok("one"));
     tokio::time::advance(all_but_a_second(BOUNDS.negative_ttl)).await;
     assert_eq!(read(&cached, "a").await, Err(ReadError::Absent));
     settle().await;
@@ -120,54 +123,54 @@ async fn an_absence_is_kept_for_its_own_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_other_error_is_kept() {
+async fn other_errors_are_not_cached() {
     for error in [ReadError::Deleted, ReadError::Forbidden, ReadError::Misconfigured, ReadError::Unavailable] {
-        let (store, cached, _) = rig(BOUNDS);
-        store.says(Err(error));
+        let (store, cached, _) = cached_store(BOUNDS);
+        store.result(Err(error));
         assert_eq!(read(&cached, "a").await, Err(error));
-        store.says(Ok("one"));
+        store.result(Ok("one"));
         assert_eq!(read(&cached, "a").await, fresh("one"), "after {error:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unreachable_store_is_bridged_within_the_bound_and_not_beyond() {
-    let (store, cached, metrics) = rig(BOUNDS);
+async fn a_stale_secret_is_served_only_within_serve_stale_for() {
+    let (store, cached, metrics) = cached_store(BOUNDS);
     assert_eq!(read(&cached, "a").await, fresh("one"));
-    store.says(Err(ReadError::Unavailable));
+    store.result(Err(ReadError::Unavailable));
     tokio::time::advance(all_but_a_second(BOUNDS.ttl + BOUNDS.serve_stale_for)).await;
     assert_eq!(read(&cached, "a").await, Ok(("one".into(), true)));
     assert_eq!(read(&cached, "b").await, Err(ReadError::Unavailable), "there is nothing old of another path");
-    store.says(Ok("two"));
+    store.result(Ok("two"));
     assert_eq!(read(&cached, "a").await, fresh("two"), "the first answer ends it");
 
-    store.says(Err(ReadError::Unavailable));
+    store.result(Err(ReadError::Unavailable));
     tokio::time::advance(BOUNDS.ttl + BOUNDS.serve_stale_for).await;
     assert_eq!(read(&cached, "a").await, Err(ReadError::Unavailable));
     assert_eq!(counted(&metrics, "stale"), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_answers_ends_the_old_lease_for_good() {
+async fn a_definite_error_of_the_store_replaces_the_cached_secret() {
     for error in [ReadError::Forbidden, ReadError::Misconfigured, ReadError::Absent, ReadError::Deleted] {
-        let (store, cached, _) = rig(BOUNDS);
+        let (store, cached, _) = cached_store(BOUNDS);
         assert_eq!(read(&cached, "a").await, fresh("one"));
         tokio::time::advance(BOUNDS.ttl).await;
-        store.says(Err(error));
+        store.result(Err(error));
         assert_eq!(read(&cached, "a").await, Err(error));
         tokio::time::advance(BOUNDS.negative_ttl).await;
-        store.says(Err(ReadError::Unavailable));
+        store.result(Err(ReadError::Unavailable));
         assert_eq!(read(&cached, "a").await, Err(ReadError::Unavailable), "after {error:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_near_its_end_is_read_again_while_the_old_one_is_served() {
-    let (store, cached, metrics) = rig(BOUNDS);
+async fn a_secret_near_its_end_is_refreshed_in_the_background() {
+    let (store, cached, metrics) = cached_store(BOUNDS);
     assert_eq!(read(&cached, "a").await, fresh("one"));
-    store.says(Ok("two"));
+    store.result(Ok("two"));
     store.gate.forget_permits(Semaphore::MAX_PERMITS);
-    tokio::time::advance(AGEING).await;
+    tokio::time::advance(AGE_AFTER_REFRESH).await;
     for _ in 0..100 {
         assert_eq!(read(&cached, "a").await, fresh("one"), "nobody waits for the store");
     }
@@ -176,21 +179,21 @@ async fn a_lease_near_its_end_is_read_again_while_the_old_one_is_served() {
     store.gate.add_permits(1);
     settle().await;
     assert_eq!(read(&cached, "a").await, fresh("two"));
-    tokio::time::advance(YOUNG).await;
+    tokio::time::advance(AGE_BEFORE_REFRESH).await;
     assert_eq!(read(&cached, "a").await, fresh("two"), "its time begins anew");
     settle().await;
     assert_eq!((store.reads(), counted(&metrics, "hit"), counted(&metrics, "miss")), (2, 102, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_whose_lease_ends_meanwhile_waits_for_the_read_in_the_background() {
-    let (store, cached, metrics) = rig(BOUNDS);
+async fn a_reader_joins_the_refresh_if_the_secret_expires_meanwhile() {
+    let (store, cached, metrics) = cached_store(BOUNDS);
     assert_eq!(read(&cached, "a").await, fresh("one"));
-    store.says(Ok("two"));
+    store.result(Ok("two"));
     store.gate.forget_permits(Semaphore::MAX_PERMITS);
-    tokio::time::advance(AGEING).await;
+    tokio::time::advance(AGE_AFTER_REFRESH).await;
     assert_eq!(read(&cached, "a").await, fresh("one"));
-    tokio::time::advance(BOUNDS.ttl.saturating_sub(AGEING)).await;
+    tokio::time::advance(BOUNDS.ttl.saturating_sub(AGE_AFTER_REFRESH)).await;
     let late = tokio::spawn({
         let cached = cached.clone();
         async move { read(&cached, "a").await }
@@ -202,28 +205,28 @@ async fn a_reader_whose_lease_ends_meanwhile_waits_for_the_read_in_the_backgroun
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_refresh_changes_nothing_until_the_time_is_over() {
-    let (store, cached, _) = rig(BOUNDS);
+async fn a_failed_refresh_keeps_the_secret_until_it_expires() {
+    let (store, cached, _) = cached_store(BOUNDS);
     assert_eq!(read(&cached, "a").await, fresh("one"));
-    store.says(Err(ReadError::Unavailable));
-    tokio::time::advance(AGEING).await;
+    store.result(Err(ReadError::Unavailable));
+    tokio::time::advance(AGE_AFTER_REFRESH).await;
     for _ in 0..100 {
         assert_eq!(read(&cached, "a").await, fresh("one"), "served, and not as stale");
         settle().await;
     }
     assert_eq!(store.reads(), 2, "one attempt");
-    tokio::time::advance(BOUNDS.ttl.saturating_sub(AGEING)).await;
+    tokio::time::advance(BOUNDS.ttl.saturating_sub(AGE_AFTER_REFRESH)).await;
     assert_eq!(read(&cached, "a").await, Ok(("one".into(), true)));
     assert_eq!(store.reads(), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refresh_that_is_answered_is_believed_at_once() {
+async fn the_result_of_a_refresh_replaces_the_secret_at_once() {
     for error in [ReadError::Absent, ReadError::Deleted, ReadError::Forbidden, ReadError::Misconfigured] {
-        let (store, cached, metrics) = rig(BOUNDS);
+        let (store, cached, metrics) = cached_store(BOUNDS);
         assert_eq!(read(&cached, "a").await, fresh("one"));
-        store.says(Err(error));
-        tokio::time::advance(AGEING).await;
+        store.result(Err(error));
+        tokio::time::advance(AGE_AFTER_REFRESH).await;
         assert_eq!(read(&cached, "a").await, fresh("one"));
         settle().await;
         assert_eq!(read(&cached, "a").await, Err(error));
@@ -232,8 +235,8 @@ async fn a_refresh_that_is_answered_is_believed_at_once() {
 }
 
 #[tokio::test]
-async fn a_thousand_first_asks_for_each_of_a_hundred_paths_are_a_hundred_reads() {
-    let (store, cached, metrics) = rig(BOUNDS);
+async fn concurrent_requests_for_one_path_are_one_read() {
+    let (store, cached, metrics) = cached_store(BOUNDS);
     store.gate.forget_permits(Semaphore::MAX_PERMITS);
     let mut readers = tokio::task::JoinSet::new();
     for number in 0..100_000 {
@@ -245,17 +248,17 @@ async fn a_thousand_first_asks_for_each_of_a_hundred_paths_are_a_hundred_reads()
         settle().await;
     }
     store.gate.add_permits(100);
-    assert!(readers.join_all().await.iter().all(|answer| *answer == fresh("one")));
+    assert!(readers.join_all().await.iter().all(|result| *result == fresh("one")));
     assert_eq!(store.reads(), 100);
     assert_eq!((counted(&metrics, "miss"), counted(&metrics, "coalesced")), (100, 99_900));
     assert_eq!(held(&metrics), 100);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_that_hangs_up_fails_nobody() {
-    let (store, cached, _) = rig(BOUNDS);
+async fn a_caller_that_leaves_does_not_fail_the_read_of_others() {
+    let (store, cached, _) = cached_store(BOUNDS);
     store.gate.forget_permits(Semaphore::MAX_PERMITS);
-    let reader = |cached: Arc<Cached>| tokio::spawn(async move { read(&cached, "a").await });
+    let reader = |cached: Arc<CachedStore>| tokio::spawn(async move { read(&cached, "a").await });
     let leader = reader(cached.clone());
     settle().await;
     let follower = reader(cached.clone());
@@ -269,20 +272,20 @@ async fn a_leader_that_hangs_up_fails_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_a_store_is_an_error_and_blocks_no_later_read() {
+async fn a_panic_in_a_store_is_an_error_and_does_not_block_later_reads() {
     let gate = Semaphore::new(1);
-    let panicking = Counting { says: Mutex::new(Ok("one")), reads: AtomicUsize::new(0), gate, panics: true };
-    let (store, cached, _) = rig_of(panicking, BOUNDS);
+    let panicking = CountingStore { result: Mutex::new(Ok("one")), reads: AtomicUsize::new(0), gate, panics: true };
+    let (store, cached, _) = cached_over(panicking, BOUNDS);
     assert_eq!(read(&cached, "a").await, Err(ReadError::Unavailable));
     assert_eq!(read(&cached, "a").await, Err(ReadError::Unavailable));
     assert_eq!(store.reads(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_kept_where_nothing_may_be() {
+async fn nothing_is_cached_with_a_ttl_of_zero() {
     let none = Bounds { ttl: Duration::ZERO, negative_ttl: Duration::ZERO, serve_stale_for: Duration::ZERO, ..BOUNDS };
     for bounds in [none, Bounds { max_entries: 0, ..BOUNDS }] {
-        let (store, cached, _) = rig(bounds);
+        let (store, cached, _) = cached_store(bounds);
         for _ in 0..3 {
             assert_eq!(read(&cached, "a").await, fresh("one"));
         }
@@ -291,11 +294,11 @@ async fn nothing_is_kept_where_nothing_may_be() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_number_of_entries_is_bounded_and_so_are_their_bytes() {
+async fn the_number_and_the_bytes_of_entries_are_bounded() {
     const TEN_KIB: &str = "ten bytes.";
     for (value, most) in [("one".to_owned(), BOUNDS.max_entries), (TEN_KIB.repeat(1024), BOUNDS.max_entries / 10)] {
-        let (store, cached, metrics) = rig(BOUNDS);
-        store.says(Ok(value.leak()));
+        let (store, cached, metrics) = cached_store(BOUNDS);
+        store.result(Ok(value.leak()));
         for number in 0..1000 {
             assert!(read(&cached, &format!("homelab/{number}")).await.is_ok());
         }
@@ -313,11 +316,11 @@ async fn settle() {
 }
 
 #[tokio::test]
-async fn absences_leave_when_their_time_is_over() {
+async fn expired_absences_are_dropped() {
     let bounds = Bounds { negative_ttl: Duration::from_millis(100), ..BOUNDS };
-    let (store, cached, _) = rig(bounds);
+    let (store, cached, _) = cached_store(bounds);
     assert_eq!(read(&cached, "there").await, fresh("one"));
-    store.says(Err(ReadError::Absent));
+    store.result(Err(ReadError::Absent));
     for number in 0..50 {
         assert_eq!(read(&cached, &format!("random/{number}")).await, Err(ReadError::Absent));
     }

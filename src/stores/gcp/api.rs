@@ -1,18 +1,18 @@
 //! The read of a secret's newest version.
 
-use super::answers;
-use super::tokens::Tokens;
+use super::responses::{self, Unreadable};
+use super::tokens::GcpTokenSource;
 use crate::config::gcp_secret_manager::GcpSecretManager;
 use crate::config::secret_values::SecretValues;
 use crate::model::request_id::RequestId;
 use crate::model::secret::Secret;
 use crate::stores::access_token::AccessToken;
-use crate::stores::calls::Meaning;
-use crate::stores::cloud::{Cloud, Unreadable};
+use crate::stores::calls::CallError;
+use crate::stores::cloud::{Cloud, MISSING_SECRET};
 use crate::stores::names::Naming;
-use crate::stores::outbound::{Answer, CallFault, Outbound};
+use crate::stores::outbound::{HttpClient, StoreResponse};
 use crate::stores::path::StorePath;
-use crate::stores::port::OpenFault;
+use crate::stores::port::OpenError;
 use async_trait::async_trait;
 use http::Method;
 use http::header::{AUTHORIZATION, USER_AGENT};
@@ -25,44 +25,60 @@ pub struct SecretManager {
     secrets: String,
     values: SecretValues,
     timeout: Duration,
-    http: Outbound,
+    http: HttpClient,
     /// The clients of the logins, whose certificates are read again with the API's.
-    logins: Arc<[Outbound]>,
+    logins: Arc<[HttpClient]>,
 }
 
 impl SecretManager {
-    pub(super) fn new(config: &GcpSecretManager, http: Outbound, logins: Arc<[Outbound]>) -> Self {
+    pub(super) fn new(config: &GcpSecretManager, http: HttpClient, logins: Arc<[HttpClient]>) -> Self {
         let location = config.location.as_ref().map_or_else(String::new, |location| format!("/locations/{location}"));
         let secrets = format!("{}/v1/projects/{}{location}/secrets/", config.endpoint_url, config.project);
         Self { secrets, values: config.values, timeout: config.timeout, http, logins }
+    }
+
+    /// The response to a read. A name has only characters that need no encoding in a URL.
+    async fn get(&self, token: &AccessToken, name: &str, request: &RequestId) -> Result<StoreResponse, CallError> {
+        let url = format!("{}{name}/versions/latest:access", self.secrets);
+        let message = self.http.request(Method::GET, &url).header(AUTHORIZATION, token.header());
+        // The audit logs of the project show it.
+        let message = message.header(USER_AGENT, format!("claviger-{request}"));
+        let response = self.http.send_and_read(message, true, self.timeout).await.map_err(CallError::no_response)?;
+        if response.status == 200 { Ok(response) } else { Err(CallError::refused(&response, responses::refusal)) }
     }
 }
 
 #[async_trait]
 impl Cloud for SecretManager {
-    type Source = Tokens;
+    type Source = GcpTokenSource;
 
     const NAMING: Naming = Naming::GcpSecretManager;
 
-    /// A name has only characters that need no encoding in a URL.
-    async fn get(&self, token: &AccessToken, name: &str, request: &RequestId) -> Result<Answer, CallFault> {
-        let url = format!("{}{name}/versions/latest:access", self.secrets);
-        let message = self.http.request(Method::GET, &url).header(AUTHORIZATION, token.header());
-        // The audit logs of the project show it.
-        let message = message.header(USER_AGENT, format!("claviger-{request}"));
-        self.http.answer(message, true, self.timeout).await
+    /// Data with a wrong checksum is read once more.
+    async fn read(
+        &self,
+        token: &AccessToken,
+        name: &str,
+        path: &StorePath,
+        request: &RequestId,
+    ) -> Result<Secret, CallError> {
+        let first = self.get(token, name, request).await?;
+        let read = match responses::parse_secret(&first.body, name, self.values, path) {
+            Err(Unreadable::WrongChecksum) => {
+                let second = self.get(token, name, request).await?;
+                responses::parse_secret(&second.body, name, self.values, path)
+            }
+            read => read,
+        };
+        read.map_err(|unreadable| CallError::malformed(unreadable.into()))
     }
 
-    fn refusal(&self, answer: &Answer) -> Meaning {
-        answers::refusal(answer.status, &answer.body)
+    async fn look_up_missing_secret(&self, token: &AccessToken, request: &RequestId) -> Result<(), CallError> {
+        self.get(token, MISSING_SECRET, request).await.map(|_| ())
     }
 
-    fn secret(&self, body: &[u8], name: &str, path: &StorePath) -> Result<Secret, Unreadable> {
-        answers::secret(body, name, self.values, path)
-    }
-
-    fn reload(&self) -> Result<(), OpenFault> {
+    fn reload(&self) -> Result<(), OpenError> {
         self.http.reload()?;
-        self.logins.iter().try_for_each(Outbound::reload)
+        self.logins.iter().try_for_each(HttpClient::reload)
     }
 }

@@ -1,43 +1,39 @@
-//! Entry points for fuzz targets: the meaning of answers, without a project.
+//! Entry points for fuzz targets: the meaning of responses, without a project.
 
-use super::answers;
+use super::responses;
 use crate::config::secret_values::SecretValues;
 use crate::model::secret::Secret;
-use crate::stores::cloud::Unreadable;
 use crate::stores::path::StorePath;
 use crate::stores::port::ReadError;
 use http::HeaderValue;
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// The answer to the read of the secret of a path with this name.
+/// The response to the read of the secret of a path with this name.
 ///
 /// # Errors
 /// See [`ReadError`].
 pub fn secret(status: u16, body: &[u8], name: &str, path: &str, form: SecretValues) -> Result<Secret, ReadError> {
     let path = StorePath::try_from(path).map_err(|_| ReadError::Misconfigured)?;
     if status != 200 {
-        return Err(answers::refusal(status, body).error);
+        return Err(responses::refusal(status, body).error);
     }
-    answers::secret(body, name, form, &path).map_err(|error| match error {
-        Unreadable::Garbled => ReadError::Unavailable,
-        Unreadable::Failed(error) => error,
-    })
+    responses::parse_secret(body, name, form, &path).map_err(ReadError::from)
 }
 
-/// The answer to an exchange of tokens: the header and its life.
+/// The response to an exchange of tokens: the header and its lifetime.
 ///
 /// # Errors
 /// See [`ReadError`].
 pub fn exchange(status: u16, body: &[u8]) -> Result<(HeaderValue, Duration), ReadError> {
     if status != 200 {
-        return Err(answers::exchange_refusal(status, body).error);
+        return Err(responses::exchange_refusal(status, body).error);
     }
-    answers::granted(body).map(|(token, ttl)| (token.header(), ttl)).ok_or(ReadError::Unavailable)
+    responses::parse_token(body).map(|(token, ttl)| (token.header(), ttl)).ok_or(ReadError::Unavailable)
 }
 
-/// The answer to an impersonation: the header and its life.
+/// The response to an impersonation: the header and its lifetime.
 #[must_use]
-pub fn impersonated(body: &[u8], now: Timestamp) -> Option<(HeaderValue, Duration)> {
-    answers::impersonated(body, now).map(|(token, ttl)| (token.header(), ttl))
+pub fn parse_impersonation(body: &[u8], now: Timestamp) -> Option<(HeaderValue, Duration)> {
+    responses::parse_impersonation(body, now).map(|(token, ttl)| (token.header(), ttl))
 }

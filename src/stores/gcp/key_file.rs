@@ -18,10 +18,10 @@ use std::time::Duration;
 /// The scope of all tokens. What they may read is a matter of IAM.
 pub(super) const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 /// The longest that Google allows.
-const LIFE: Duration = Duration::from_hours(1);
+const LIFETIME: Duration = Duration::from_hours(1);
 
 #[derive(Deserialize)]
-struct KeyFile<'a> {
+struct ServiceAccountKeyFile<'a> {
     r#type: String,
     client_email: String,
     private_key_id: String,
@@ -32,7 +32,7 @@ struct KeyFile<'a> {
 /// A token for an hour from now; `None` if the text is not the key of a service account.
 #[expect(clippy::disallowed_methods, reason = "the key in it signs the token")]
 pub(super) fn token(text: &SecretValue, now: Timestamp) -> Option<(AccessToken, Duration)> {
-    let KeyFile { r#type, client_email, private_key_id, private_key } =
+    let ServiceAccountKeyFile { r#type, client_email, private_key_id, private_key } =
         serde_json::from_str(text.expose_secret()).ok()?;
     if r#type != "service_account" {
         return None;
@@ -42,12 +42,12 @@ pub(super) fn token(text: &SecretValue, now: Timestamp) -> Option<(AccessToken, 
     let key = Rs256Key::from_pkcs8(der.secret_pkcs8_der()).ok()?;
     let header = json!({"alg": "RS256", "typ": "JWT", "kid": private_key_id});
     let begins = now.as_second();
-    let ends = begins + i64::try_from(LIFE.as_secs()).ok()?;
+    let ends = begins + i64::try_from(LIFETIME.as_secs()).ok()?;
     let claims = json!({"iss": client_email, "sub": client_email, "scope": SCOPE, "iat": begins, "exp": ends});
     let [header, claims] = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
     let signed = format!("{header}.{claims}");
     let signature = key.sign(signed.as_bytes()).ok()?;
-    Some((AccessToken::new(&format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))?, LIFE))
+    Some((AccessToken::new(&format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))?, LIFETIME))
 }
 
 #[cfg(test)]
@@ -82,12 +82,12 @@ mod tests {
         assert_eq!(claims["scope"], SCOPE);
         assert_eq!(claims["iat"].as_i64(), Some(now.as_second()));
         assert_eq!(claims["exp"].as_i64(), Some(now.as_second() + 3600));
-        assert_eq!((parts.len(), ttl), (3, LIFE));
+        assert_eq!((parts.len(), ttl), (3, LIFETIME));
         assert_eq!(URL_SAFE_NO_PAD.decode(parts[2]).unwrap().len(), 256);
     }
 
     #[test]
-    fn anything_else_is_no_key() {
+    fn other_files_are_refused() {
         let now: Timestamp = "2026-11-29T12:00:00Z".parse().unwrap();
         let key = key();
         for text in [

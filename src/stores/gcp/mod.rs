@@ -1,22 +1,22 @@
 //! Google Secret Manager: requests of our own over our HTTP client. Google's crates have no seam for another client, read
 //! bodies without a bound, follow redirects, obey proxies of the environment and print payloads in `Debug`.
 
-mod answers;
 mod api;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod key_file;
+mod responses;
 mod tokens;
 
 use super::cloud::CloudStore;
-use super::outbound::{Outbound, Server};
-use super::port::OpenFault;
+use super::outbound::{ClientSettings, HttpClient};
+use super::port::OpenError;
 use crate::config::gcp_secret_manager::{GcpAuth, GcpSecretManager};
 use crate::metrics::Metrics;
 use crate::trust::TrustFiles;
 use api::SecretManager;
 use std::sync::Arc;
-use tokens::Tokens;
+use tokens::GcpTokenSource;
 
 /// The secrets of one project.
 pub(super) type GcpStore = CloudStore<SecretManager>;
@@ -25,29 +25,29 @@ pub(super) type GcpStore = CloudStore<SecretManager>;
 ///
 /// # Errors
 /// An invalid configuration or an unusable CA file.
-pub(super) fn open(name: &Arc<str>, config: &GcpSecretManager, metrics: &Arc<Metrics>) -> Result<GcpStore, OpenFault> {
+pub(super) fn open(name: &Arc<str>, config: &GcpSecretManager, metrics: &Arc<Metrics>) -> Result<GcpStore, OpenError> {
     let trust = TrustFiles { ca: config.ca_file.clone(), client: None };
-    let server = Server {
+    let server = ClientSettings {
         store: name,
         address: &config.endpoint_url,
         trust: &trust,
         proxy: config.proxy_url.as_deref(),
         timeout: config.timeout,
     };
-    let api = Outbound::open(&server)?;
+    let api = HttpClient::open(&server)?;
     let none = TrustFiles::default();
     let logins = match &config.auth {
         GcpAuth::WorkloadIdentityFederation { sts_url, iam_credentials_url, .. } => {
-            let exchange = Outbound::open(&Server { address: sts_url, ..server })?;
-            vec![exchange, Outbound::open(&Server { address: iam_credentials_url, ..server })?]
+            let exchange = HttpClient::open(&ClientSettings { address: sts_url, ..server })?;
+            vec![exchange, HttpClient::open(&ClientSettings { address: iam_credentials_url, ..server })?]
         }
         // On the node: never through a proxy.
         GcpAuth::MetadataServer { endpoint_url, .. } => {
-            vec![Outbound::open(&Server { address: endpoint_url, trust: &none, proxy: None, ..server })?]
+            vec![HttpClient::open(&ClientSettings { address: endpoint_url, trust: &none, proxy: None, ..server })?]
         }
         GcpAuth::ServiceAccountKeyFile(_) => Vec::new(),
     };
-    let logins: Arc<[Outbound]> = logins.into();
-    let source = Tokens::new(config.auth.clone(), logins.clone(), config.timeout);
-    Ok(CloudStore::new(name, source, SecretManager::new(config, api, logins), metrics))
+    let logins: Arc<[HttpClient]> = logins.into();
+    let token_source = GcpTokenSource::new(config.auth.clone(), logins.clone(), config.timeout);
+    Ok(CloudStore::new(name, token_source, SecretManager::new(config, api, logins), metrics))
 }

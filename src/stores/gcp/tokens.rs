@@ -1,20 +1,19 @@
 //! Gets the broker's access token: an exchange of its ServiceAccount token, the node's metadata server, or a token that it
 //! signs with a service account's key. All addresses are those of the configuration.
 
-use super::answers::{exchange_refusal, granted, impersonated, token_refusal};
 use super::key_file::{self, SCOPE};
+use super::responses::{exchange_refusal, parse_impersonation, parse_token, token_refusal};
 use crate::config::gcp_secret_manager::GcpAuth;
-use crate::metrics::labels::StoreOperation;
 use crate::model::clock::{Clock as _, SystemClock};
 use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;
 use crate::stores::access_token::AccessToken;
-use crate::stores::breaker::Target;
-use crate::stores::calls::{CallFailure, Calls, Meaning};
+use crate::stores::breaker::BreakerTarget;
+use crate::stores::calls::{CallError, Calls, ResponseMeaning};
 use crate::stores::credential_file;
-use crate::stores::outbound::{Answer, CallFault, Outbound, read_body, retry_after};
+use crate::stores::outbound::{HttpClient, StoreResponse, TransportError, read_body, retry_after};
 use crate::stores::port::ReadError;
-use crate::stores::session::{CredentialSource, Granted};
+use crate::stores::session::{CredentialSource, NewCredentials};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::Method;
@@ -24,75 +23,76 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Each login server has a breaker of its own.
-const EXCHANGE: Target<'static> = Target::group("login/");
-const IMPERSONATION: Target<'static> = Target::group("login/impersonation/");
+const EXCHANGE: BreakerTarget<'static> = BreakerTarget::group("login/");
+const IMPERSONATION: BreakerTarget<'static> = BreakerTarget::group("login/impersonation/");
 
 /// The lifetime of an impersonated token, which every service account allows.
-const IMPERSONATED: &str = "3600s";
+const IMPERSONATED_LIFETIME: &str = "3600s";
 
-/// What a metadata server asks for, and answers with.
+/// The header that a metadata server requires, and sends.
 const METADATA_FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 
 /// Characters that a form does not encode (RFC 3986, section 2.3).
-const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const FORM_ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A source of access tokens.
-pub struct Tokens {
+pub struct GcpTokenSource {
     auth: GcpAuth,
     /// The exchange and the impersonation, or the metadata server, or none.
-    logins: Arc<[Outbound]>,
+    logins: Arc<[HttpClient]>,
     timeout: Duration,
 }
 
-type Token = (AccessToken, Duration);
+type TimedToken = (AccessToken, Duration);
 
-impl Tokens {
-    pub(super) const fn new(auth: GcpAuth, logins: Arc<[Outbound]>, timeout: Duration) -> Self {
+impl GcpTokenSource {
+    pub(super) const fn new(auth: GcpAuth, logins: Arc<[HttpClient]>, timeout: Duration) -> Self {
         Self { auth, logins, timeout }
     }
 
     /// The token of the federated identity.
-    async fn exchange(&self, url: &str, provider: &str, subject: &SecretValue) -> Result<Token, CallFailure> {
-        let http = self.logins.first().ok_or(CallFailure::unsent())?;
+    async fn exchange(&self, url: &str, provider: &str, subject: &SecretValue) -> Result<TimedToken, CallError> {
+        let http = self.logins.first().ok_or(CallError::not_sent())?;
         let message = http.request(Method::POST, &format!("{url}/v1/token"));
-        let message = message.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form(provider, subject));
-        let answer = http.answer(message, true, self.timeout).await.map_err(CallFailure::by)?;
-        read(&answer, granted(&answer.body), exchange_refusal(answer.status, &answer.body))
+        let message =
+            message.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(exchange_form(provider, subject));
+        let response = http.send_and_read(message, true, self.timeout).await.map_err(CallError::no_response)?;
+        token_or_error(&response, parse_token(&response.body), exchange_refusal(response.status, &response.body))
     }
 
     /// The token of a service account that the federated identity may impersonate.
-    async fn impersonate(&self, url: &str, account: &str, federated: &AccessToken) -> Result<Token, CallFailure> {
-        let http = self.logins.get(1).ok_or(CallFailure::unsent())?;
+    async fn impersonate(&self, url: &str, account: &str, federated: &AccessToken) -> Result<TimedToken, CallError> {
+        let http = self.logins.get(1).ok_or(CallError::not_sent())?;
         let url = format!("{url}/v1/projects/-/serviceAccounts/{account}:generateAccessToken");
-        let body = format!(r#"{{"scope":["{SCOPE}"],"lifetime":"{IMPERSONATED}"}}"#);
+        let body = format!(r#"{{"scope":["{SCOPE}"],"lifetime":"{IMPERSONATED_LIFETIME}"}}"#);
         let message = http.request(Method::POST, &url).header(AUTHORIZATION, federated.header());
         let message = message.header(CONTENT_TYPE, "application/json").body(body);
-        let answer = http.answer(message, true, self.timeout).await.map_err(CallFailure::by)?;
-        let token = impersonated(&answer.body, SystemClock.now());
-        read(&answer, token, token_refusal(answer.status))
+        let response = http.send_and_read(message, true, self.timeout).await.map_err(CallError::no_response)?;
+        let token = parse_impersonation(&response.body, SystemClock.now());
+        token_or_error(&response, token, token_refusal(response.status))
     }
 
-    async fn ask_metadata_server(&self, url: &str, account: &str) -> Result<Token, CallFailure> {
-        let http = self.logins.first().ok_or(CallFailure::unsent())?;
+    async fn request_from_metadata_server(&self, url: &str, account: &str) -> Result<TimedToken, CallError> {
+        let http = self.logins.first().ok_or(CallError::not_sent())?;
         let url = format!("{url}/computeMetadata/v1/instance/service-accounts/{account}/token");
         let message = http.request(Method::GET, &url).header(METADATA_FLAVOR, "Google");
-        let answer = answer_of_metadata_server(http, message, self.timeout).await.map_err(CallFailure::by)?;
-        let (answer, is_genuine) = answer;
-        let token = granted(&answer.body).filter(|_| is_genuine);
-        read(&answer, token, token_refusal(answer.status))
+        let response = metadata_response(http, message, self.timeout).await.map_err(CallError::no_response)?;
+        let (response, is_genuine) = response;
+        let token = parse_token(&response.body).filter(|_| is_genuine);
+        token_or_error(&response, token, token_refusal(response.status))
     }
 }
 
 #[async_trait]
-impl CredentialSource for Tokens {
+impl CredentialSource for GcpTokenSource {
     type Client = AccessToken;
 
-    async fn ask(
+    async fn request_credentials(
         &self,
         calls: &Calls,
         has_worked: bool,
         request: &RequestId,
-    ) -> Result<Granted<AccessToken>, ReadError> {
+    ) -> Result<NewCredentials<AccessToken>, ReadError> {
         let (token, ttl) = match &self.auth {
             GcpAuth::WorkloadIdentityFederation {
                 provider,
@@ -103,61 +103,59 @@ impl CredentialSource for Tokens {
             } => {
                 let subject = credential_file::read(&calls.store, token_file).await?;
                 if subject.is_empty() {
-                    return Err(credential_file::unusable(&calls.store));
+                    return Err(credential_file::log_unusable(&calls.store));
                 }
                 let exchange = self.exchange(sts_url, provider, &subject);
-                let exchange = async { exchange.await.map_err(|failed| failed.of_login(has_worked)) };
-                let made = calls.make(StoreOperation::Login, EXCHANGE, request, exchange).await;
-                let federated = made.map_err(|failed| failed.error)?;
+                let federated = calls.log_in(EXCHANGE, has_worked, request, exchange).await?;
                 match service_account {
                     None => federated,
                     Some(account) => {
                         let impersonate = self.impersonate(iam_credentials_url, account, &federated.0);
-                        let impersonate = async { impersonate.await.map_err(|failed| failed.of_login(has_worked)) };
-                        let made = calls.make(StoreOperation::Login, IMPERSONATION, request, impersonate).await;
-                        made.map_err(|failed| failed.error)?
+                        calls.log_in(IMPERSONATION, has_worked, request, impersonate).await?
                     }
                 }
             }
             GcpAuth::MetadataServer { service_account, endpoint_url } => {
-                let asked = self.ask_metadata_server(endpoint_url, service_account);
-                let asked = async { asked.await.map_err(|failed| failed.of_login(has_worked)) };
-                let made = calls.make(StoreOperation::Login, EXCHANGE, request, asked).await;
-                made.map_err(|failed| failed.error)?
+                let call = self.request_from_metadata_server(endpoint_url, service_account);
+                calls.log_in(EXCHANGE, has_worked, request, call).await?
             }
             GcpAuth::ServiceAccountKeyFile(file) => {
                 let text = credential_file::read(&calls.store, file).await?;
                 let signed = key_file::token(&text, SystemClock.now());
-                signed.ok_or_else(|| credential_file::unusable(&calls.store))?
+                signed.ok_or_else(|| credential_file::log_unusable(&calls.store))?
             }
         };
-        Ok(Granted { client: token, ttl: Some(ttl) })
+        Ok(NewCredentials { client: token, ttl: Some(ttl) })
     }
 }
 
-/// The token of a good answer, or the meaning of another one.
-fn read(answer: &Answer, token: Option<Token>, refusal: Meaning) -> Result<Token, CallFailure> {
-    match answer.status {
-        200 => token.ok_or(CallFailure::decoding(ReadError::Unavailable)),
-        status => Err(CallFailure::answered(status, refusal, answer.retry_after)),
+/// The token of a successful response, or the meaning of an error response.
+fn token_or_error(
+    response: &StoreResponse,
+    token: Option<TimedToken>,
+    refusal: ResponseMeaning,
+) -> Result<TimedToken, CallError> {
+    match response.status {
+        200 => token.ok_or(CallError::malformed(ReadError::Unavailable)),
+        status => Err(CallError::from_response(status, refusal, response.retry_after)),
     }
 }
 
-/// The answer, and whether it has the header of a metadata server.
-async fn answer_of_metadata_server(
-    http: &Outbound,
+/// The response, and whether it has the header of a metadata server.
+async fn metadata_response(
+    http: &HttpClient,
     message: reqwest::RequestBuilder,
     timeout: Duration,
-) -> Result<(Answer, bool), CallFault> {
+) -> Result<(StoreResponse, bool), TransportError> {
     let mut response = http.respond(message, true, timeout).await?;
     let is_genuine = response.headers().get(METADATA_FLAVOR).is_some_and(|value| value == "Google");
     let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
-    Ok((Answer { status, retry_after, body: read_body(&mut response).await? }, is_genuine))
+    Ok((StoreResponse { status, retry_after, body: read_body(&mut response).await? }, is_genuine))
 }
 
 /// The form of an exchange (RFC 8693). Its audience is the provider, whatever the audience of the token.
 #[expect(clippy::disallowed_methods, reason = "Google has this token checked")]
-fn form(provider: &str, subject: &SecretValue) -> Bytes {
+fn exchange_form(provider: &str, subject: &SecretValue) -> Bytes {
     let urn = "urn:ietf:params:oauth";
     let audience = format!("//iam.googleapis.com/{provider}");
     let fields = [
@@ -171,11 +169,11 @@ fn form(provider: &str, subject: &SecretValue) -> Bytes {
     for (name, value) in &fields {
         form.push_str(name);
         form.push('=');
-        form.extend(utf8_percent_encode(value, FORM));
+        form.extend(utf8_percent_encode(value, FORM_ENCODED));
         form.push('&');
     }
     form.push_str("subject_token=");
-    form.extend(utf8_percent_encode(subject.expose_secret(), FORM));
+    form.extend(utf8_percent_encode(subject.expose_secret(), FORM_ENCODED));
     Bytes::from(form)
 }
 
@@ -184,9 +182,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_exchange_names_the_provider_and_shows_the_token() {
-        let form =
-            form("projects/1/locations/global/workloadIdentityPools/a/providers/b", &SecretValue::new("a.b+c".into()));
+    fn the_form_of_an_exchange_has_the_provider_and_the_token() {
+        let form = exchange_form(
+            "projects/1/locations/global/workloadIdentityPools/a/providers/b",
+            &SecretValue::new("a.b+c".into()),
+        );
         let form = std::str::from_utf8(&form).unwrap();
         let expected = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange\
             &requested_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token\

@@ -1,15 +1,16 @@
 //! Issues a lease: the current one if it lives long enough, else a renewed or a new one.
 
-use super::lease::{Lease, LeaseKey, LeaseState, MIN_LEFT, RevocationReason, Term};
+use super::event_recorder::{LeaseEvent, LeaseEventKind};
+use super::index::LeaseIndex;
+use super::lease::{Lease, LeaseKey, LeaseLifetime, LeaseState, MIN_REMAINING, RevocationReason};
 use super::manager::{Acquired, FetchError, LeaseManager, LeaseRequest};
 use super::record::time_text;
 use super::undelivered::LEASE_KEPT_FOR;
-use super::witness::{LeaseEvent, LeaseEventKind};
 use crate::metrics::labels::CacheOutcome;
 use crate::model::lease::LeaseMode;
 use crate::model::request_id::RequestId;
 use crate::model::secret::{Secret, SecretValue};
-use crate::stores::dynamic::{Created, Grant};
+use crate::stores::dynamic::{Created, Lifetime};
 use crate::stores::path::StorePath;
 use crate::stores::port::{ReadError, Reading};
 use jiff::SignedDuration;
@@ -21,133 +22,141 @@ use tokio::time::Instant;
 #[derive(Clone)]
 struct Acquisition {
     key: LeaseKey,
-    want: LeaseRequest,
+    wanted: LeaseRequest,
 }
 
 impl LeaseManager {
-    /// The secret of a path for a caller. For each key only one lease at a time is created, in a separate task.
+    /// Issues the secret of a path to a caller. For each key only one lease at a time is created, in a separate task.
     pub(in crate::stores) async fn get(
         self: &Arc<Self>,
         store: &Arc<str>,
         path: &StorePath,
-        want: LeaseRequest,
+        wanted: LeaseRequest,
     ) -> Result<Reading, FetchError> {
-        let holder = (want.mode == LeaseMode::PerPod).then(|| want.caller.identity());
-        let key = LeaseKey { store: store.clone(), path: path.clone(), holder, write: want.write.clone() };
-        if let Some(reading) = self.hand_out(&key, Some(want.life)) {
+        let holder = (wanted.mode == LeaseMode::PerPod).then(|| wanted.caller.identity());
+        let key = LeaseKey { store: store.clone(), path: path.clone(), holder, write: wanted.write.clone() };
+        if let Some(reading) = self.issue_current(&key, Some(wanted.min_lifetime)) {
             self.metrics.count_cache_request(store, CacheOutcome::Hit);
             return Ok(reading);
         }
         if let Some(secret) = self.take_undelivered(&key) {
             self.metrics.count_cache_request(store, CacheOutcome::Hit);
-            return Ok(Reading { secret, good_for: None });
+            return Ok(Reading { secret, valid_for: None });
         }
-        let alone = (key.write.is_some() && key.holder.is_none()).then(|| want.clone());
+        let alone = (key.write.is_some() && key.holder.is_none()).then(|| wanted.clone());
         let (flight, joined) = self.flights.run(key.clone(), || {
-            let (manager, acquisition) = (self.clone(), Acquisition { key: key.clone(), want });
-            async move { manager.provide(acquisition).await }
+            let (manager, acquisition) = (self.clone(), Acquisition { key: key.clone(), wanted });
+            async move { manager.renew_or_create(acquisition).await }
         });
         let acquired = flight.await.unwrap_or(Err(ReadError::Unavailable.into()));
         self.metrics.count_cache_request(store, if joined { CacheOutcome::Coalesced } else { CacheOutcome::Miss });
         match (acquired?, alone) {
-            // The answer to a write without a lease is for the requesting caller only, not for callers that joined
+            // The response to a write without a lease is for the requesting caller only, not for callers that joined
             // its call.
-            (Acquired::Unleased(_), Some(want)) if joined => {
-                Box::pin(self.get(store, path, LeaseRequest { mode: LeaseMode::PerPod, ..want })).await
+            (Acquired::Unleased(_), Some(wanted)) if joined => {
+                Box::pin(self.get(store, path, LeaseRequest { mode: LeaseMode::PerPod, ..wanted })).await
             }
             (Acquired::Unleased(secret), _) => {
                 drop(self.take_undelivered(&key));
-                Ok(Reading { secret, good_for: None })
+                Ok(Reading { secret, valid_for: None })
             }
             // If a caller requests a longer lifetime than the store grants, its ticket gets the shorter one.
-            (Acquired::Leased, _) => self.hand_out(&key, None).ok_or(FetchError::Store(ReadError::Unavailable)),
+            (Acquired::Leased, _) => self.issue_current(&key, None).ok_or(FetchError::Store(ReadError::Unavailable)),
         }
     }
 
-    /// The current secret, if its remaining lifetime is at least `life`; without `life`, at least [`MIN_LEFT`].
-    fn hand_out(&self, key: &LeaseKey, life: Option<Duration>) -> Option<Reading> {
+    /// The current lease of a key, if its remaining lifetime is at least `min_lifetime`; without it, at least [`MIN_REMAINING`].
+    fn issuable<'i>(
+        &self,
+        index: &'i mut LeaseIndex,
+        key: &LeaseKey,
+        min_lifetime: Option<Duration>,
+    ) -> Option<&'i mut Lease> {
         let session = self.sources.get(&key.store)?.store.session();
         let now = Instant::now();
-        let (sealed, left) = {
-            let mut index = self.index();
-            let lease = index.current(key).filter(|lease| lease.session == session)?;
-            let enough = life.map_or(lease.term.left(now) >= MIN_LEFT, |life| lease.term.is_enough(life, now));
-            if !enough || lease.state != LeaseState::Active {
-                return None;
-            }
-            lease.used = now;
-            lease.undelivered_until = None;
-            (lease.values.clone()?, lease.term.left(now))
+        let lease = index.current(key).filter(|lease| lease.session == session && lease.state == LeaseState::Active)?;
+        let is_enough = match min_lifetime {
+            Some(min_lifetime) => lease.lifetime.is_enough(min_lifetime, now),
+            None => lease.lifetime.remaining(now) >= MIN_REMAINING,
         };
-        let secret = Arc::new(self.values.open(&key.path, &sealed)?);
-        Some(Reading { secret, good_for: Some(left) })
+        is_enough.then_some(lease)
     }
 
-    /// Whether [`Self::hand_out`] would return a secret.
-    fn has(&self, key: &LeaseKey, life: Option<Duration>) -> bool {
-        let Some(session) = self.sources.get(&key.store).map(|source| source.store.session()) else { return false };
-        let now = Instant::now();
-        let mut index = self.index();
-        let Some(lease) = index.current(key).filter(|lease| lease.session == session) else { return false };
-        let enough = life.map_or(lease.term.left(now) >= MIN_LEFT, |life| lease.term.is_enough(life, now));
-        enough && lease.state == LeaseState::Active && lease.values.is_some()
+    /// The current secret, if its lease is [`Self::issuable`].
+    fn issue_current(&self, key: &LeaseKey, min_lifetime: Option<Duration>) -> Option<Reading> {
+        let (sealed, remaining) = {
+            let mut index = self.index();
+            let lease = self.issuable(&mut index, key, min_lifetime)?;
+            let now = Instant::now();
+            lease.last_issued_at = now;
+            lease.undelivered_until = None;
+            (lease.values.clone()?, lease.lifetime.remaining(now))
+        };
+        let secret = Arc::new(self.values.open(&key.path, &sealed)?);
+        Some(Reading { secret, valid_for: Some(remaining) })
+    }
+
+    /// Whether [`Self::issue_current`] would return a secret.
+    fn can_issue_current(&self, key: &LeaseKey, min_lifetime: Option<Duration>) -> bool {
+        self.issuable(&mut self.index(), key, min_lifetime).is_some_and(|lease| lease.values.is_some())
     }
 
     /// Renews or creates a lease, so that one can be issued.
-    async fn provide(self: Arc<Self>, acquisition: Acquisition) -> Result<Acquired, FetchError> {
-        let Acquisition { key, want } = &acquisition;
+    async fn renew_or_create(self: Arc<Self>, acquisition: Acquisition) -> Result<Acquired, FetchError> {
+        let Acquisition { key, wanted } = &acquisition;
         // Another run may have ended between the look-up in the index and the start of this one.
-        if self.has(key, Some(want.life)) {
+        if self.can_issue_current(key, Some(wanted.min_lifetime)) {
             return Ok(Acquired::Leased);
         }
-        if let Some(id) = self.worth_renewing(key) {
-            self.renew_now(&id, &want.request).await;
-            if self.has(key, Some(want.life)) {
+        if let Some(id) = self.renewable_lease(key) {
+            self.renew_now(&id, &wanted.request).await;
+            if self.can_issue_current(key, Some(wanted.min_lifetime)) {
                 return Ok(Acquired::Leased);
             }
         }
         match self.acquire(&acquisition).await {
             // The current lease may be short-lived, but it is valid.
-            Err(FetchError::Store(ReadError::Unavailable)) if self.has(key, None) => Ok(Acquired::Leased),
+            Err(FetchError::Store(ReadError::Unavailable)) if self.can_issue_current(key, None) => Ok(Acquired::Leased),
             acquired => acquired,
         }
     }
 
-    fn worth_renewing(&self, key: &LeaseKey) -> Option<Arc<str>> {
+    fn renewable_lease(&self, key: &LeaseKey) -> Option<Arc<str>> {
         let session = self.sources.get(&key.store)?.store.session();
         let mut index = self.index();
-        let lease = index.current(key).filter(|lease| lease.session == session && lease.term.renewable)?;
-        (lease.term.left(Instant::now()) >= MIN_LEFT).then(|| lease.id.clone())
+        let lease = index.current(key).filter(|lease| lease.session == session && lease.lifetime.renewable)?;
+        (lease.lifetime.remaining(Instant::now()) >= MIN_REMAINING).then(|| lease.id.clone())
     }
 
     async fn acquire(&self, acquisition: &Acquisition) -> Result<Acquired, FetchError> {
-        let Acquisition { key, want } = acquisition;
+        let Acquisition { key, wanted } = acquisition;
         let source = self.sources.get(&key.store).ok_or(ReadError::Misconfigured)?;
-        let Some(_slot) = self.begin_creation(want.caller.identity()) else {
+        let Some(_slot) = self.begin_creation(wanted.caller.identity()) else {
             tracing::warn!(store = %key.store, "limit of concurrent dynamic secrets reached for this caller");
             return Err(ReadError::Unavailable.into());
         };
-        let asked = Instant::now();
-        match source.store.create(&key.path, want.write.as_ref(), &want.request).await? {
+        let requested_at = Instant::now();
+        let (created, session) = source.store.create(&key.path, wanted.write.as_ref(), &wanted.request).await?;
+        match created {
             Created::Unleased(secret) => {
                 self.keep_undelivered(key, &secret);
                 Ok(Acquired::Unleased(Arc::new(secret)))
             }
-            Created::Leased { secret, handle, grant, session } => {
-                self.register(acquisition, secret, (handle, grant, session), asked).await?;
+            Created::Leased { secret, lease_id, grant } => {
+                self.register(acquisition, secret, (lease_id, grant, session), requested_at).await?;
                 // At the limit, the least recently used lease is revoked.
-                let one_too_many = self.index().eviction_candidate(&key.store, source.most);
-                if let Some(id) = one_too_many {
+                let evicted = self.index().eviction_candidate(&key.store, source.max_leases);
+                if let Some(id) = evicted {
                     self.begin_revocation(&id, "evicted", None);
                 }
                 Ok(Acquired::Leased)
             }
-            Created::Unusable { handle } => {
+            Created::Unusable { lease_id } => {
                 tracing::warn!(store = %key.store, "a lease has no valid duration or values; revoking it");
-                let grant = Grant { ttl: Duration::ZERO, renewable: false };
-                let lease = self.lease(acquisition, (handle, grant, 0), asked);
-                self.keep(LeaseEvent {
-                    request: Some(want.request.clone()),
+                let grant = Lifetime { ttl: Duration::ZERO, renewable: false };
+                let lease = self.new_lease(acquisition, (lease_id, grant, 0), requested_at);
+                self.record_eventually(LeaseEvent {
+                    request: Some(wanted.request.clone()),
                     ..Self::event(&lease, LeaseEventKind::Failed, Some("unusable"))
                 })
                 .await;
@@ -162,10 +171,10 @@ impl LeaseManager {
         &self,
         acquisition: &Acquisition,
         secret: Secret,
-        (handle, grant, session): (SecretValue, Grant, u64),
-        asked: Instant,
+        (lease_id, grant, session): (SecretValue, Lifetime, u64),
+        requested_at: Instant,
     ) -> Result<(), FetchError> {
-        let mut lease = self.lease(acquisition, (handle, grant, session), asked);
+        let mut lease = self.new_lease(acquisition, (lease_id, grant, session), requested_at);
         let secret = Secret { version: Some(lease.id.to_string()), ..secret };
         lease.values = self.values.seal(&acquisition.key.path, &secret).map(Arc::new);
         drop(secret);
@@ -174,25 +183,25 @@ impl LeaseManager {
             return Err(ReadError::Unavailable.into());
         }
         let event = LeaseEvent {
-            caller: Some(acquisition.want.caller.clone()),
-            request: Some(acquisition.want.request.clone()),
+            caller: Some(acquisition.wanted.caller.clone()),
+            request: Some(acquisition.wanted.request.clone()),
             ..Self::event(&lease, LeaseEventKind::Acquired, None)
         };
         let _registration = self.begin_registration(&lease.id);
-        if !self.is_on_record(&lease).await || self.witness.record(event).await.is_err() {
+        if !self.insert_record(&lease).await || self.event_recorder.record(event).await.is_err() {
             self.revoke_unused(lease, "unrecorded").await;
             return Err(FetchError::Unrecorded);
         }
-        // A waiting caller gets it in a moment. A caller that has left repeats its request soon or not at all.
-        lease.planned = lease.term.due(asked);
+        // A waiting caller gets it at once. A caller that has left repeats its request soon or not at all.
+        lease.next_action_at = lease.lifetime.due(requested_at);
         let undelivered_until = Instant::now() + LEASE_KEPT_FOR;
         lease.undelivered_until = Some(undelivered_until);
-        let due = lease.planned.min(undelivered_until);
+        let due = lease.next_action_at.min(undelivered_until);
         self.insert(lease, due, true);
         Ok(())
     }
 
-    async fn is_on_record(&self, lease: &Lease) -> bool {
+    async fn insert_record(&self, lease: &Lease) -> bool {
         let Some(record) = self.records.seal(lease) else { return false };
         let inserted = self.ledger.insert(&record).await;
         if let Err(error) = &inserted {
@@ -201,54 +210,54 @@ impl LeaseManager {
         inserted.is_ok()
     }
 
-    /// Revokes a lease that is issued to nobody.
+    /// Revokes a lease that is not issued to any caller.
     async fn revoke_unused(&self, mut lease: Lease, reason: &'static str) {
         lease.state = LeaseState::Revoking;
         lease.revocation_reason = Some(RevocationReason { reason, by: None });
         let _registration = self.begin_registration(&lease.id);
         // If this process ends before the revocation, another one continues it, unless the database is the cause.
         if reason == "unusable" {
-            self.is_on_record(&lease).await;
+            self.insert_record(&lease).await;
         }
         self.insert(lease, Instant::now(), false);
     }
 
-    fn lease(
+    fn new_lease(
         &self,
-        Acquisition { key, want }: &Acquisition,
-        (handle, grant, session): (SecretValue, Grant, u64),
-        asked: Instant,
+        Acquisition { key, wanted }: &Acquisition,
+        (lease_id, grant, session): (SecretValue, Lifetime, u64),
+        requested_at: Instant,
     ) -> Lease {
         let acquired_at = self.clock.now();
         let ttl = SignedDuration::try_from(grant.ttl).unwrap_or(SignedDuration::ZERO);
         Lease {
             id: RequestId::random().to_string().into(),
             key: key.clone(),
-            mode: want.mode,
-            holder: key.holder.is_some().then(|| want.caller.clone()),
-            handle: Arc::new(handle),
+            mode: wanted.mode,
+            holder: key.holder.is_some().then(|| wanted.caller.clone()),
+            lease_id: Arc::new(lease_id),
             values: None,
             session,
-            term: Term::new(grant, asked),
+            lifetime: LeaseLifetime::new(grant, requested_at),
             state: LeaseState::Active,
             revocation_reason: None,
             attempts: 0,
             acquired_at,
             expires_at: acquired_at.checked_add(ttl).unwrap_or(acquired_at),
-            used: asked,
+            last_issued_at: requested_at,
             undelivered_until: None,
-            planned: asked,
+            next_action_at: requested_at,
         }
     }
 
     /// Records the new end of a lease.
-    pub(super) async fn record_end(&self, id: &str, expires_at: jiff::Timestamp) {
-        if let Err(error) = self.ledger.prolong(id, &time_text(expires_at)).await {
+    pub(super) async fn record_expiry(&self, id: &str, expires_at: jiff::Timestamp) {
+        if let Err(error) = self.ledger.set_expiry(id, &time_text(expires_at)).await {
             tracing::warn!(kind = error.kind(), "a lease renewal could not be recorded");
         }
     }
 
-    pub(super) async fn keep(&self, event: LeaseEvent) {
-        self.witness.keep(event).await;
+    pub(super) async fn record_eventually(&self, event: LeaseEvent) {
+        self.event_recorder.record_eventually(event).await;
     }
 }

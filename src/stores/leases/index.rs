@@ -9,14 +9,14 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use tokio::time::Instant;
 
-type Id = Arc<str>;
+type LeaseId = Arc<str>;
 /// Leases with one system behind them: the same store and the same first two segments of the path.
-type Backend = Arc<str>;
+type Lane = Arc<str>;
 
 /// A lease, when it is due, and whether a task works on it.
-struct Entry {
+struct IndexEntry {
     lease: Lease,
-    backend: Backend,
+    lane: Lane,
     due: Instant,
     claimed: bool,
     /// Due as soon as the claim on it is released.
@@ -26,21 +26,21 @@ struct Entry {
 /// All leases of this process.
 #[derive(Default)]
 pub(super) struct LeaseIndex {
-    entries: HashMap<Id, Entry>,
+    entries: HashMap<LeaseId, IndexEntry>,
     /// The lease of each key that is issued.
-    current: HashMap<LeaseKey, Id>,
+    current: HashMap<LeaseKey, LeaseId>,
     /// One queue for each lane, so a slow system delays only its own leases.
-    queues: HashMap<Backend, Queue>,
+    queues: HashMap<Lane, Queue>,
 }
 
 /// The leases of one lane.
 #[derive(Default)]
 struct Queue {
-    due: BTreeSet<(Instant, Id)>,
+    due: BTreeSet<(Instant, LeaseId)>,
     claimed: usize,
 }
 
-fn backend(key: &LeaseKey) -> Backend {
+fn lane(key: &LeaseKey) -> Lane {
     let path = key.path.as_str();
     let end = path.match_indices('/').nth(1).map_or(path.len(), |(at, _)| at);
     format!("{}\0{}", key.store, &path[..end]).into()
@@ -53,9 +53,9 @@ impl LeaseIndex {
         if current {
             self.current.insert(lease.key.clone(), id.clone());
         }
-        let backend = backend(&lease.key);
-        self.queues.entry(backend.clone()).or_default().due.insert((due, id.clone()));
-        self.entries.insert(id, Entry { lease, backend, due, claimed: false, urgent: false });
+        let lane = lane(&lease.key);
+        self.queues.entry(lane.clone()).or_default().due.insert((due, id.clone()));
+        self.entries.insert(id, IndexEntry { lease, lane, due, claimed: false, urgent: false });
     }
 
     /// The lease that is issued for a key.
@@ -73,7 +73,7 @@ impl LeaseIndex {
         self.entries.len()
     }
 
-    pub(super) fn ids(&self) -> HashSet<Id> {
+    pub(super) fn ids(&self) -> HashSet<LeaseId> {
         self.entries.keys().cloned().collect()
     }
 
@@ -82,7 +82,7 @@ impl LeaseIndex {
         match self.entries.get_mut(id) {
             Some(entry) if !entry.claimed => {
                 entry.claimed = true;
-                let queue = self.queues.entry(entry.backend.clone()).or_default();
+                let queue = self.queues.entry(entry.lane.clone()).or_default();
                 queue.claimed += 1;
                 queue.due.remove(&(entry.due, entry.lease.id.clone()))
             }
@@ -91,13 +91,13 @@ impl LeaseIndex {
     }
 
     /// Claims due leases, at most `at_once` of a lane including those claimed already.
-    pub(super) fn claim_due(&mut self, now: Instant, at_once: usize) -> Vec<Id> {
+    pub(super) fn claim_due(&mut self, now: Instant, at_once: usize) -> Vec<LeaseId> {
         let of_lane = |queue: &Queue| {
-            let room = at_once.saturating_sub(queue.claimed);
-            let due = queue.due.iter().take(room).take_while(|(at, _)| *at <= now);
+            let free_slots = at_once.saturating_sub(queue.claimed);
+            let due = queue.due.iter().take(free_slots).take_while(|(at, _)| *at <= now);
             due.map(|(_, id)| id.clone()).collect::<Vec<_>>()
         };
-        let due: Vec<Id> = self.queues.values().flat_map(of_lane).collect();
+        let due: Vec<LeaseId> = self.queues.values().flat_map(of_lane).collect();
         due.into_iter().filter(|id| self.claim(id)).collect()
     }
 
@@ -111,7 +111,7 @@ impl LeaseIndex {
     pub(super) fn release(&mut self, id: &str, due: Instant) {
         let Some(entry) = self.entries.get_mut(id) else { return };
         entry.due = if std::mem::take(&mut entry.urgent) { Instant::now() } else { due };
-        let queue = self.queues.entry(entry.backend.clone()).or_default();
+        let queue = self.queues.entry(entry.lane.clone()).or_default();
         if std::mem::take(&mut entry.claimed) {
             queue.claimed = queue.claimed.saturating_sub(1);
         }
@@ -128,7 +128,7 @@ impl LeaseIndex {
         if entry.claimed {
             entry.urgent = true;
         } else {
-            let queue = self.queues.entry(entry.backend.clone()).or_default();
+            let queue = self.queues.entry(entry.lane.clone()).or_default();
             queue.due.remove(&(entry.due, entry.lease.id.clone()));
             entry.due = Instant::now();
             queue.due.insert((entry.due, entry.lease.id.clone()));
@@ -149,11 +149,11 @@ impl LeaseIndex {
     /// Removes a lease.
     pub(super) fn remove(&mut self, id: &str) -> Option<Lease> {
         let entry = self.entries.remove(id)?;
-        if let Some(queue) = self.queues.get_mut(&entry.backend) {
+        if let Some(queue) = self.queues.get_mut(&entry.lane) {
             queue.due.remove(&(entry.due, entry.lease.id.clone()));
             queue.claimed = queue.claimed.saturating_sub(usize::from(entry.claimed));
             if queue.due.is_empty() && queue.claimed == 0 {
-                self.queues.remove(&entry.backend);
+                self.queues.remove(&entry.lane);
             }
         }
         if self.current.get(&entry.lease.key) == Some(&entry.lease.id) {
@@ -170,7 +170,7 @@ impl LeaseIndex {
     }
 
     /// The IDs of the matching active leases.
-    pub(super) fn active(&self, fits: impl Fn(&Lease) -> bool) -> Vec<Id> {
+    pub(super) fn active(&self, fits: impl Fn(&Lease) -> bool) -> Vec<LeaseId> {
         let active = self.entries.values().map(|entry| &entry.lease).filter(|lease| lease.state == LeaseState::Active);
         active.filter(|lease| fits(lease)).map(|lease| lease.id.clone()).collect()
     }
@@ -192,24 +192,24 @@ impl LeaseIndex {
         })
     }
 
-    /// The lease to give up if a store has more than `most` active leases: of the namespace with most leases, of its holder
+    /// The lease to give up if a store has more than `max_leases` active leases: of the namespace with most leases, of its holder
     /// with most, the least recently used one. So a caller that creates many gives up its own.
-    pub(super) fn eviction_candidate(&self, store: &str, most: u64) -> Option<Id> {
-        let handed_out = || {
+    pub(super) fn eviction_candidate(&self, store: &str, max_leases: u64) -> Option<LeaseId> {
+        let active_of_store = || {
             let entries = self.current.values().filter_map(|id| self.entries.get(id));
             entries.map(|entry| &entry.lease).filter(|lease| *lease.key.store == *store)
         };
-        if u64::try_from(handed_out().count()).unwrap_or(u64::MAX) <= most {
+        if u64::try_from(active_of_store().count()).unwrap_or(u64::MAX) <= max_leases {
             return None;
         }
         let (mut of_namespace, mut of_holder) = (HashMap::<_, u64>::new(), HashMap::<_, u64>::new());
-        for lease in handed_out() {
+        for lease in active_of_store() {
             *of_namespace.entry(namespace(lease)).or_default() += 1;
             *of_holder.entry(&lease.key.holder).or_default() += 1;
         }
-        let most = handed_out().max_by_key(|lease| {
+        let most = active_of_store().max_by_key(|lease| {
             let share = (of_namespace.get(&namespace(lease)).copied(), of_holder.get(&lease.key.holder).copied());
-            (share, Reverse(lease.used))
+            (share, Reverse(lease.last_issued_at))
         });
         most.map(|lease| lease.id.clone())
     }
@@ -228,8 +228,8 @@ mod tests {
     use crate::model::caller::{Pod, Workload};
     use crate::model::lease::LeaseMode;
     use crate::model::secret::SecretValue;
-    use crate::stores::dynamic::Grant;
-    use crate::stores::leases::lease::Term;
+    use crate::stores::dynamic::Lifetime;
+    use crate::stores::leases::lease::LeaseLifetime;
     use crate::stores::path::StorePath;
     use jiff::Timestamp;
     use std::time::Duration;
@@ -241,24 +241,24 @@ mod tests {
     }
 
     fn lease(id: &str, path: &str) -> Lease {
-        let grant = Grant { ttl: Duration::from_mins(1), renewable: true };
+        let grant = Lifetime { ttl: Duration::from_mins(1), renewable: true };
         Lease {
             id: id.into(),
             key: key(path),
             mode: LeaseMode::Shared,
             holder: None,
-            handle: Arc::new(SecretValue::new("h".into())),
+            lease_id: Arc::new(SecretValue::new("h".into())),
             values: None,
             session: 1,
-            term: Term::new(grant, Instant::now()),
+            lifetime: LeaseLifetime::new(grant, Instant::now()),
             state: LeaseState::Active,
             revocation_reason: None,
             attempts: 0,
             acquired_at: Timestamp::UNIX_EPOCH,
             expires_at: Timestamp::UNIX_EPOCH,
-            used: Instant::now(),
+            last_issued_at: Instant::now(),
             undelivered_until: None,
-            planned: Instant::now(),
+            next_action_at: Instant::now(),
         }
     }
 
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_at_a_time_works_on_a_lease_and_what_is_retired_meanwhile_comes_next() {
+    async fn a_lease_has_one_claim_and_a_revocation_during_it_is_due_next() {
         let (mut index, now) = (LeaseIndex::default(), Instant::now());
         index.insert(lease("a", "db/a"), now + SECOND, true);
         index.insert(lease("b", "db/b"), now + 2 * SECOND, true);
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_retired_is_not_handed_out_and_what_replaces_it_is() {
+    async fn a_lease_being_revoked_is_not_issued_but_its_replacement_is() {
         let (mut index, now) = (LeaseIndex::default(), Instant::now());
         index.insert(lease("a", "db/a"), now, true);
         index.insert(lease("b", "db/a"), now, true);
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_one_too_many_is_the_one_that_nobody_asked_for() {
+    async fn the_least_recently_used_lease_is_evicted() {
         let mut index = LeaseIndex::default();
         for path in ["db/a", "db/b", "db/c"] {
             index.insert(lease(path, path), Instant::now(), true);
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_has_most_gives_up_its_own() {
+    async fn the_holder_with_most_leases_gives_one_up() {
         let mut index = LeaseIndex::default();
         index.insert(held_by("ci", "honest", "db/honest"), Instant::now(), true);
         tokio::time::advance(SECOND).await;
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_lane_keeps_no_other_waiting() {
+    async fn a_slow_lane_does_not_delay_others() {
         let (mut index, now) = (LeaseIndex::default(), Instant::now());
         for number in 0..100 {
             index.insert(lease(&format!("slow{number}"), &format!("slow/creds/r{number}")), now, true);

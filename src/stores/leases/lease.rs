@@ -5,8 +5,8 @@ use crate::model::lease::LeaseMode;
 use crate::model::secret::SecretValue;
 use crate::model::secret_ref::SecretRef;
 use crate::model::write_body::WriteBody;
-use crate::stores::cache::sealed::Sealed;
-use crate::stores::dynamic::Grant;
+use crate::stores::cache::sealed::SealedSecret;
+use crate::stores::dynamic::Lifetime;
 use crate::stores::path::StorePath;
 use crate::stores::renewal::renew_after;
 use jiff::Timestamp;
@@ -50,7 +50,7 @@ impl LeaseState {
         }
     }
 
-    pub(super) fn of(word: &str) -> Option<Self> {
+    pub(super) fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 }
@@ -64,7 +64,7 @@ pub(super) struct RevocationReason {
 
 /// The lifetime of a lease, by the monotonic clock.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Term {
+pub(super) struct LeaseLifetime {
     /// The first granted lifetime. A renewal asks for the same.
     pub(super) granted: Duration,
     /// Whether another renewal can extend it.
@@ -72,56 +72,58 @@ pub(super) struct Term {
     pub(super) ends: Instant,
 }
 
-impl Term {
-    /// A grant that was requested at `asked`; the lifetime counts from then.
-    pub(super) fn new(grant: Grant, asked: Instant) -> Self {
-        Self { granted: grant.ttl, renewable: grant.renewable, ends: asked + grant.ttl }
+impl LeaseLifetime {
+    /// The lifetime of a grant, which counts from its request.
+    pub(super) fn new(grant: Lifetime, requested_at: Instant) -> Self {
+        Self { granted: grant.ttl, renewable: grant.renewable, ends: requested_at + grant.ttl }
     }
 
-    /// When it is due: see [`renew_after`]; at its end if it cannot be renewed.
-    pub(super) fn due(&self, asked: Instant) -> Instant {
+    /// When to renew the lease (see [`renew_after`]), or its end if it cannot be renewed.
+    pub(super) fn due(&self, requested_at: Instant) -> Instant {
         if !self.renewable {
             return self.ends;
         }
-        asked + renew_after(self.ends.saturating_duration_since(asked))
+        requested_at + renew_after(self.ends.saturating_duration_since(requested_at))
     }
 
-    /// The term after a renewal. A grant of less than half of the first one shows that the lease nears its maximum lifetime:
+    /// The lifetime after a renewal. A grant of less than half of the first one shows that the lease nears its maximum lifetime:
     /// it is not renewed again, and a new lease is created before this one ends.
-    pub(super) fn renewed(self, grant: Grant, asked: Instant) -> Self {
-        let ends = asked + grant.ttl;
-        let more = grant.renewable && grant.ttl >= self.granted / 2 && ends > self.ends;
-        Self { granted: self.granted, renewable: more, ends }
+    pub(super) fn renewed(self, grant: Lifetime, requested_at: Instant) -> Self {
+        let ends = requested_at + grant.ttl;
+        let renewable = grant.renewable && grant.ttl >= self.granted / 2 && ends > self.ends;
+        Self { granted: self.granted, renewable, ends }
     }
 
-    pub(super) fn left(&self, now: Instant) -> Duration {
+    pub(super) fn remaining(&self, now: Instant) -> Duration {
         self.ends.saturating_duration_since(now)
     }
 
-    /// Whether the remaining lifetime is enough for a ticket that lives for `life`. Half of the granted lifetime is always
-    /// enough: the store does not grant more.
-    pub(super) fn is_enough(&self, life: Duration, now: Instant) -> bool {
-        let left = self.left(now);
-        left >= MIN_LEFT && left >= life.min(self.granted / 2)
+    /// Whether the remaining lifetime is enough for a ticket with this lifetime. Half of the granted lifetime is always enough,
+    /// because the store does not grant more.
+    pub(super) fn is_enough(&self, lifetime: Duration, now: Instant) -> bool {
+        let remaining = self.remaining(now);
+        remaining >= MIN_REMAINING && remaining >= lifetime.min(self.granted / 2)
     }
 }
 
 /// Minimum remaining lifetime of an issued lease.
-pub(super) const MIN_LEFT: Duration = Duration::from_secs(1);
+pub(super) const MIN_REMAINING: Duration = Duration::from_secs(1);
 
 /// A lease of a dynamic secret.
 pub(super) struct Lease {
+    /// The broker's ID of the lease.
     pub(super) id: Arc<str>,
     pub(super) key: LeaseKey,
     pub(super) mode: LeaseMode,
     /// `None` for a shared lease.
     pub(super) holder: Option<Arc<Caller>>,
-    pub(super) handle: Arc<SecretValue>,
+    /// The store's ID of the lease, with which it is renewed and revoked.
+    pub(super) lease_id: Arc<SecretValue>,
     /// The sealed secret. `None` for an adopted lease, which is never issued again.
-    pub(super) values: Option<Arc<Sealed>>,
-    /// The broker's session in which it was created. It ends with it.
+    pub(super) values: Option<Arc<SealedSecret>>,
+    /// The number of the broker's session in which the lease was created. The lease ends with the session.
     pub(super) session: u64,
-    pub(super) term: Term,
+    pub(super) lifetime: LeaseLifetime,
     pub(super) state: LeaseState,
     /// Set once it is being revoked.
     pub(super) revocation_reason: Option<RevocationReason>,
@@ -130,11 +132,11 @@ pub(super) struct Lease {
     pub(super) acquired_at: Timestamp,
     pub(super) expires_at: Timestamp,
     /// When it was last issued.
-    pub(super) used: Instant,
+    pub(super) last_issued_at: Instant,
     /// When it is revoked if no caller gets it. `None` after it was issued.
     pub(super) undelivered_until: Option<Instant>,
-    /// When it is first renewed, or ends.
-    pub(super) planned: Instant,
+    /// When it is renewed first, or revoked.
+    pub(super) next_action_at: Instant,
 }
 
 impl Lease {
@@ -146,7 +148,7 @@ impl Lease {
     /// It cannot be detected for callers without a pod and for clusters that are no longer configured. For an
     /// adopted shared lease it is unknown whether it is in use.
     pub(super) fn is_worth_renewing(&self, clusters: &BTreeSet<Arc<str>>) -> bool {
-        self.term.renewable
+        self.lifetime.renewable
             && match &self.holder {
                 Some(holder) => holder.workload.is_some() && clusters.contains(&holder.issuer),
                 None => self.values.is_some(),
@@ -160,44 +162,44 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_mins(1);
 
-    fn grant(seconds: u64) -> Grant {
-        Grant { ttl: Duration::from_secs(seconds), renewable: true }
+    fn grant(seconds: u64) -> Lifetime {
+        Lifetime { ttl: Duration::from_secs(seconds), renewable: true }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lease_is_renewed_in_time_and_not_all_at_once() {
+    async fn renewals_are_before_the_end_and_spread() {
         let now = Instant::now();
-        let term = Term::new(grant(60), now);
-        let due: Vec<_> = (0..100).map(|_| term.due(now) - now).collect();
+        let lifetime = LeaseLifetime::new(grant(60), now);
+        let due: Vec<_> = (0..100).map(|_| lifetime.due(now) - now).collect();
         assert!(due.iter().all(|due| (Duration::from_secs(36)..=Duration::from_secs(42)).contains(due)), "{due:?}");
         assert!(due.iter().any(|one| *one != due[0]), "all at the same moment");
-        let last = Term { renewable: false, ..term };
-        assert_eq!(last.due(now), term.ends);
+        let last = LeaseLifetime { renewable: false, ..lifetime };
+        assert_eq!(last.due(now), lifetime.ends);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_renewal_that_gives_little_or_nothing_more_is_the_last() {
+    async fn a_renewal_with_a_much_shorter_grant_is_the_last() {
         let now = Instant::now();
-        let (term, later) = (Term::new(grant(60), now), now + Duration::from_secs(40));
-        let renewed = term.renewed(grant(60), later);
+        let (lifetime, later) = (LeaseLifetime::new(grant(60), now), now + Duration::from_secs(40));
+        let renewed = lifetime.renewed(grant(60), later);
         assert_eq!((renewed.ends, renewed.renewable), (later + MINUTE, true));
         for (seconds, renewable) in [(29, true), (20, true), (1, true), (60, false)] {
-            let grant = Grant { renewable, ..grant(seconds) };
-            let last = term.renewed(grant, later);
+            let grant = Lifetime { renewable, ..grant(seconds) };
+            let last = lifetime.renewed(grant, later);
             assert_eq!((last.ends, last.renewable), (later + grant.ttl, false), "{seconds}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_dies_before_the_ticket_is_not_enough_unless_there_is_no_more_to_be_had() {
+    async fn a_lease_that_ends_before_the_ticket_is_not_enough_unless_the_store_grants_no_more() {
         let now = Instant::now();
-        let term = Term::new(grant(600), now);
+        let lifetime = LeaseLifetime::new(grant(600), now);
         let at = |seconds| now + Duration::from_secs(seconds);
-        assert!(term.is_enough(2 * MINUTE, at(480)));
-        assert!(!term.is_enough(2 * MINUTE, at(481)));
-        assert!(term.is_enough(100 * MINUTE, at(300)), "half of what was granted");
-        assert!(!term.is_enough(100 * MINUTE, at(301)));
-        assert!(term.is_enough(Duration::ZERO, at(599)));
-        assert!(!term.is_enough(Duration::ZERO, at(600)), "it has ended");
+        assert!(lifetime.is_enough(2 * MINUTE, at(480)));
+        assert!(!lifetime.is_enough(2 * MINUTE, at(481)));
+        assert!(lifetime.is_enough(100 * MINUTE, at(300)), "half of what was granted");
+        assert!(!lifetime.is_enough(100 * MINUTE, at(301)));
+        assert!(lifetime.is_enough(Duration::ZERO, at(599)));
+        assert!(!lifetime.is_enough(Duration::ZERO, at(600)), "it has ended");
     }
 }

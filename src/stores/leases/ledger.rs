@@ -4,7 +4,7 @@
 //! one of them takes over the leases of that process. A process detects that its leases were taken over when its
 //! own row is gone.
 
-use super::record::Record;
+use super::record::LeaseRecord;
 use crate::database::{Database, Failed, Param, Row};
 use crate::model::request_id::RequestId;
 use std::sync::{Mutex, PoisonError};
@@ -12,33 +12,33 @@ use std::sync::{Mutex, PoisonError};
 /// The tables, and the name of this process in them.
 pub(super) struct Ledger {
     database: Database,
-    me: Mutex<ProcessIdentity>,
+    identity: Mutex<ProcessIdentity>,
 }
 
 #[derive(Clone)]
 struct ProcessIdentity {
     name: String,
-    is_known: bool,
+    is_registered: bool,
 }
 
 /// Another process with leases, and its heartbeat; `None` if it signed off.
-pub(super) struct Owner {
+pub(super) struct LeaseProcess {
     pub(super) name: String,
     pub(super) beat: Option<i64>,
 }
 
-/// A page begins after this time and id.
-pub(super) type After = (String, String);
+/// A page begins after the lease with this time of acquisition and this id.
+pub type PageStart = (String, String);
 
 impl Ledger {
     pub(super) fn new(database: Database) -> Self {
-        Self { database, me: Mutex::new(ProcessIdentity::new()) }
+        Self { database, identity: Mutex::new(ProcessIdentity::new()) }
     }
 
     /// Records a lease.
-    pub(super) async fn insert(&self, record: &Record) -> Result<(), Failed> {
-        const INTO: &str = "leases (owner, id, store, path, mode, state, acquired_at, expires_at, sealed)";
-        let me = self.known().await?;
+    pub(super) async fn insert(&self, record: &LeaseRecord) -> Result<(), Failed> {
+        const TABLE_AND_COLUMNS: &str = "leases (owner, id, store, path, mode, state, acquired_at, expires_at, sealed)";
+        let me = self.register_process().await?;
         let row: [Param; 9] = [
             (&me).into(),
             (&record.id).into(),
@@ -50,11 +50,11 @@ impl Ledger {
             (&record.expires_at).into(),
             (&record.sealed).into(),
         ];
-        self.database.insert(INTO, row.len(), &row).await
+        self.database.insert(TABLE_AND_COLUMNS, row.len(), &row).await
     }
 
     /// Records the new end of a renewed lease.
-    pub(super) async fn prolong(&self, id: &str, expires_at: &str) -> Result<(), Failed> {
+    pub(super) async fn set_expiry(&self, id: &str, expires_at: &str) -> Result<(), Failed> {
         const SQL: &str = "UPDATE leases SET expires_at = $1 WHERE id = $2";
         self.database.run(SQL, &[expires_at.into(), id.into()]).await.map(|_| ())
     }
@@ -71,10 +71,10 @@ impl Ledger {
     }
 
     /// Increments the heartbeat. `false` if other processes have taken over our leases.
-    pub(super) async fn beat(&self) -> Result<bool, Failed> {
+    pub(super) async fn increment_heartbeat(&self) -> Result<bool, Failed> {
         const SQL: &str = "UPDATE lease_owners SET beat = beat + 1 WHERE owner = $1 RETURNING beat";
-        let me = self.me();
-        if !me.is_known {
+        let me = self.identity();
+        if !me.is_registered {
             return Ok(true);
         }
         Ok(!self.database.run(SQL, &[(&me.name).into()]).await?.is_empty())
@@ -82,33 +82,35 @@ impl Ledger {
 
     /// Takes a new name.
     pub(super) fn take_new_identity(&self) {
-        *self.me.lock().unwrap_or_else(PoisonError::into_inner) = ProcessIdentity::new();
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = ProcessIdentity::new();
     }
 
     /// Signs off, so that other processes need not wait for the heartbeat to stop.
-    pub(super) async fn leave(&self) -> Result<(), Failed> {
-        let me = self.me();
-        if me.is_known {
+    pub(super) async fn sign_off(&self) -> Result<(), Failed> {
+        let me = self.identity();
+        if me.is_registered {
             self.database.run("DELETE FROM lease_owners WHERE owner = $1", &[(&me.name).into()]).await?;
         }
         Ok(())
     }
 
     /// The other processes with leases.
-    pub(super) async fn others(&self) -> Result<Vec<Owner>, Failed> {
+    pub(super) async fn other_processes(&self) -> Result<Vec<LeaseProcess>, Failed> {
         const SQL: &str = "SELECT l.owner, CAST(o.beat AS TEXT) FROM leases l \
             LEFT JOIN lease_owners o ON o.owner = l.owner WHERE l.owner <> $1 GROUP BY l.owner, o.beat";
-        let rows = self.database.run(SQL, &[(&self.me().name).into()]).await?;
+        let rows = self.database.run(SQL, &[(&self.identity().name).into()]).await?;
         rows.iter()
-            .map(|row| Ok(Owner { name: row.text(0)?, beat: row.text_if_any(1)?.and_then(|beat| beat.parse().ok()) }))
+            .map(|row| {
+                Ok(LeaseProcess { name: row.text(0)?, beat: row.text_if_any(1)?.and_then(|beat| beat.parse().ok()) })
+            })
             .collect()
     }
 
     /// Takes over the leases of a process. If several processes try, each lease goes to one of them.
-    pub(super) async fn adopt(&self, owner: &str) -> Result<Vec<Record>, Failed> {
+    pub(super) async fn adopt(&self, owner: &str) -> Result<Vec<LeaseRecord>, Failed> {
         const SQL: &str = "UPDATE leases SET owner = $1 WHERE owner = $2 \
             RETURNING id, store, path, mode, state, acquired_at, expires_at, sealed";
-        let me = self.known().await?;
+        let me = self.register_process().await?;
         let mut work = self.database.begin().await?;
         let rows = work.run(SQL, &[(&me).into(), owner.into()]).await?;
         work.run("DELETE FROM lease_owners WHERE owner = $1", &[owner.into()]).await?;
@@ -117,10 +119,10 @@ impl Ledger {
     }
 
     /// The ids of our leases after this one, in order.
-    pub(super) async fn own(&self, after: &str, most: u32) -> Result<Vec<String>, Failed> {
+    pub(super) async fn own_ids(&self, after: &str, most: u32) -> Result<Vec<String>, Failed> {
         const SQL: &str = "SELECT id FROM leases WHERE owner = $1 AND id > $2 ORDER BY id LIMIT $3";
-        let me = self.me();
-        if !me.is_known {
+        let me = self.identity();
+        if !me.is_registered {
             return Ok(Vec::new());
         }
         let rows = self.database.run(SQL, &[(&me.name).into(), after.into(), i64::from(most).into()]).await?;
@@ -128,38 +130,38 @@ impl Ledger {
     }
 
     /// One of our leases.
-    pub(super) async fn get_own(&self, id: &str) -> Result<Option<Record>, Failed> {
+    pub(super) async fn get_own(&self, id: &str) -> Result<Option<LeaseRecord>, Failed> {
         const SQL: &str = "SELECT id, store, path, mode, state, acquired_at, expires_at, sealed FROM leases \
             WHERE id = $1 AND owner = $2";
-        self.database.run(SQL, &[id.into(), (&self.me().name).into()]).await?.first().map(record).transpose()
+        self.database.run(SQL, &[id.into(), (&self.identity().name).into()]).await?.first().map(record).transpose()
     }
 
     /// Our leases that administrators asked other processes to revoke.
-    pub(super) async fn revocations_ordered(&self) -> Result<Vec<String>, Failed> {
+    pub(super) async fn requested_revocations(&self) -> Result<Vec<String>, Failed> {
         const SQL: &str = "SELECT id FROM leases WHERE owner = $1 AND state = 'revoking'";
-        let me = self.me();
-        if !me.is_known {
+        let me = self.identity();
+        if !me.is_registered {
             return Ok(Vec::new());
         }
         self.database.run(SQL, &[(&me.name).into()]).await?.iter().map(|row| row.text(0)).collect()
     }
 
     /// One lease of any process.
-    pub(super) async fn get(&self, id: &str) -> Result<Option<Record>, Failed> {
+    pub(super) async fn get(&self, id: &str) -> Result<Option<LeaseRecord>, Failed> {
         const SQL: &str =
             "SELECT id, store, path, mode, state, acquired_at, expires_at, sealed FROM leases WHERE id = $1";
         self.database.run(SQL, &[id.into()]).await?.first().map(record).transpose()
     }
 
     /// The ids of the leases of a store, at one path or at all paths.
-    pub(super) async fn find(&self, store: &str, path: Option<&str>) -> Result<Vec<String>, Failed> {
+    pub(super) async fn ids_of_store(&self, store: &str, path: Option<&str>) -> Result<Vec<String>, Failed> {
         const SQL: &str = "SELECT id FROM leases WHERE store = $1 AND (path = $2 OR $3 = 0)";
         let params = [store.into(), path.unwrap_or_default().into(), i64::from(path.is_some()).into()];
         self.database.run(SQL, &params).await?.iter().map(|row| row.text(0)).collect()
     }
 
     /// A page of all leases, newest first.
-    pub(super) async fn page(&self, after: Option<&After>, limit: usize) -> Result<Vec<Record>, Failed> {
+    pub(super) async fn page(&self, after: Option<&PageStart>, limit: usize) -> Result<Vec<LeaseRecord>, Failed> {
         const SQL: &str = "SELECT id, store, path, mode, state, acquired_at, expires_at, sealed FROM leases \
             WHERE $1 = 0 OR acquired_at < $2 OR (acquired_at = $2 AND id < $3) \
             ORDER BY acquired_at DESC, id DESC LIMIT $4";
@@ -170,33 +172,34 @@ impl Ledger {
     }
 
     /// The name of this process.
-    async fn known(&self) -> Result<String, Failed> {
-        const SQL: &str = "INSERT INTO lease_owners (owner, beat) VALUES ($1, $2) ON CONFLICT (owner) DO NOTHING";
-        let me = self.me();
-        if !me.is_known {
+    async fn register_process(&self) -> Result<String, Failed> {
+        const SQL: &str =
+            "INSERT TABLE_AND_COLUMNS lease_owners (owner, beat) VALUES ($1, $2) ON CONFLICT (owner) DO NOTHING";
+        let me = self.identity();
+        if !me.is_registered {
             let row: [Param; 2] = [(&me.name).into(), 1.into()];
             self.database.run(SQL, &row).await?;
-            let mut now = self.me.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut now = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
             if now.name == me.name {
-                now.is_known = true;
+                now.is_registered = true;
             }
         }
         Ok(me.name)
     }
 
-    fn me(&self) -> ProcessIdentity {
-        self.me.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn identity(&self) -> ProcessIdentity {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl ProcessIdentity {
     fn new() -> Self {
-        Self { name: RequestId::random().to_string(), is_known: false }
+        Self { name: RequestId::random().to_string(), is_registered: false }
     }
 }
 
-fn record(row: &Row) -> Result<Record, Failed> {
-    Ok(Record {
+fn record(row: &Row) -> Result<LeaseRecord, Failed> {
+    Ok(LeaseRecord {
         id: row.text(0)?,
         store: row.text(1)?,
         path: row.text(2)?,

@@ -1,15 +1,12 @@
 //! Leases in the lists of administrators: of all processes, without the store's lease ID and without values.
 
 use super::lease::LeaseState;
-use super::ledger;
+use super::ledger::PageStart;
 use super::manager::LeaseManager;
-use super::record::Record;
+use super::record::LeaseRecord;
 use crate::database::Failed;
 use crate::model::caller::Caller;
 use std::sync::Arc;
-
-/// A page begins after the lease with this time of acquisition and id.
-pub type After = ledger::After;
 
 /// A lease, or a cached secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +36,7 @@ pub struct LeaseView {
 impl LeaseView {
     /// The sort key of lists.
     #[must_use]
-    pub fn place(&self) -> After {
+    pub fn place(&self) -> PageStart {
         (self.acquired_at.clone(), self.id.clone())
     }
 }
@@ -49,18 +46,25 @@ impl LeaseManager {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub(in crate::stores) async fn page(&self, after: Option<&After>, limit: usize) -> Result<Vec<LeaseView>, Failed> {
+    pub(in crate::stores) async fn page(
+        &self,
+        after: Option<&PageStart>,
+        limit: usize,
+    ) -> Result<Vec<LeaseView>, Failed> {
         Ok(self.ledger.page(after, limit).await?.into_iter().map(|record| self.view(record)).collect())
     }
 
     /// A record that cannot be opened is shown as far as it is readable.
-    fn view(&self, record: Record) -> LeaseView {
+    fn view(&self, record: LeaseRecord) -> LeaseView {
         let opened = self.records.open(&record, self.clock.now()).ok();
-        let ours = self.index().get(&record.id).map(|lease| (lease.term.renewable, lease.state));
+        let ours = self.index().get(&record.id).map(|lease| (lease.lifetime.renewable, lease.state));
         let renewable =
-            ours.map_or(opened.as_ref().is_some_and(|lease| lease.term.renewable), |(renewable, _)| renewable);
+            ours.map_or(opened.as_ref().is_some_and(|lease| lease.lifetime.renewable), |(renewable, _)| renewable);
         LeaseView {
-            state: ours.map(|(_, state)| state).or_else(|| LeaseState::of(&record.state)).unwrap_or(LeaseState::Active),
+            state: ours
+                .map(|(_, state)| state)
+                .or_else(|| LeaseState::parse(&record.state))
+                .unwrap_or(LeaseState::Active),
             id: record.id,
             store: record.store,
             path: record.path,

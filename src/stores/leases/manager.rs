@@ -1,11 +1,10 @@
-//! The shared state of the lease manager's tasks: the leases of this process, their records, and the requests in
-//! progress.
+//! The lease manager: the leases of this process, their records and the requests in progress, shared by its tasks.
 
+use super::event_recorder::{LeaseEvent, LeaseEventKind, LeaseEventRecorder};
 use super::index::LeaseIndex;
 use super::lease::{Lease, LeaseKey, LeaseState, RevocationReason};
 use super::ledger::Ledger;
 use super::record::RecordSealer;
-use super::witness::{LeaseEvent, LeaseEventKind, LeaseWitness};
 use crate::database::Database;
 use crate::flights::SingleFlight;
 use crate::metrics::Metrics;
@@ -17,7 +16,7 @@ use crate::model::secret::Secret;
 use crate::model::write_body::WriteBody;
 use crate::sealing::keys::RootKey;
 use crate::sealing::random::RandomError;
-use crate::stores::cache::sealed::{Sealed, Sealer};
+use crate::stores::cache::sealed::{SealedSecret, Sealer};
 use crate::stores::dynamic::DynamicStore;
 use crate::stores::port::ReadError;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -33,7 +32,7 @@ pub struct LeaseSettings {
     /// The database key, from which the key of the records is derived.
     pub key: RootKey,
     /// Receives an event for each change of a lease.
-    pub witness: Arc<dyn LeaseWitness>,
+    pub event_recorder: Arc<dyn LeaseEventRecorder>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// The configured authenticators whose pods are checked. The end of other pods is not detected.
@@ -43,13 +42,13 @@ pub struct LeaseSettings {
 /// Why a fetch returned no secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
-    /// The store returned none.
+    /// The store returned no secret.
     #[error(transparent)]
     Store(#[from] ReadError),
     /// The secret was created but could not be recorded. Unrecorded leases are not issued.
     #[error("the lease cannot be recorded")]
     Unrecorded,
-    /// An unshared lease ends with its pod, but this caller has none.
+    /// An unshared lease ends with its pod, but this caller has no pod.
     #[error("a lease of the caller's own needs a pod")]
     NoPod,
 }
@@ -60,7 +59,7 @@ pub(in crate::stores) struct LeaseRequest {
     pub(in crate::stores) mode: LeaseMode,
     pub(in crate::stores) caller: Arc<Caller>,
     /// The least remaining lifetime.
-    pub(in crate::stores) life: Duration,
+    pub(in crate::stores) min_lifetime: Duration,
     /// The body of the write, for engines that need one.
     pub(in crate::stores) write: Option<WriteBody>,
     pub(in crate::stores) request: RequestId,
@@ -69,7 +68,7 @@ pub(in crate::stores) struct LeaseRequest {
 /// A store, and the maximum number of its active leases.
 pub(in crate::stores) struct DynamicSource {
     pub(in crate::stores) store: Arc<dyn DynamicStore>,
-    pub(in crate::stores) most: u64,
+    pub(in crate::stores) max_leases: u64,
 }
 
 /// The result of an acquisition.
@@ -81,8 +80,8 @@ pub(super) enum Acquired {
     Unleased(Arc<Secret>),
 }
 
-/// When each one is dropped, and the secret.
-pub(super) type Undelivered = HashMap<LeaseKey, (Instant, Sealed)>;
+/// The time at which each secret is dropped, and the secret.
+pub(super) type Undelivered = HashMap<LeaseKey, (Instant, SealedSecret)>;
 
 /// The state that the tasks share.
 pub(in crate::stores) struct LeaseManager {
@@ -98,18 +97,18 @@ pub(in crate::stores) struct LeaseManager {
     pub(super) creations: Mutex<HashMap<Identity, usize>>,
     pub(super) in_registration: Mutex<HashSet<Arc<str>>>,
     pub(super) unreadable: Mutex<HashSet<Arc<str>>>,
-    /// The last id that was compared between the database and the index.
-    pub(super) compared: Mutex<String>,
-    pub(super) witness: Arc<dyn LeaseWitness>,
+    /// The last id that was last_compared_id between the database and the index.
+    pub(super) last_compared_id: Mutex<String>,
+    pub(super) event_recorder: Arc<dyn LeaseEventRecorder>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) clusters: BTreeSet<Arc<str>>,
     pub(super) metrics: Arc<Metrics>,
-    /// Wakes `upkeep`: something is due earlier than before.
-    pub(super) sooner: Notify,
+    /// Wakes `upkeep`, because a lease is due earlier than before.
+    pub(super) wake: Notify,
 }
 
 impl LeaseManager {
-    /// No leases.
+    /// Creates a manager without leases.
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
@@ -129,12 +128,12 @@ impl LeaseManager {
             creations: Mutex::default(),
             in_registration: Mutex::default(),
             unreadable: Mutex::default(),
-            compared: Mutex::default(),
-            witness: settings.witness,
+            last_compared_id: Mutex::default(),
+            event_recorder: settings.event_recorder,
             clock: settings.clock,
             clusters: settings.clusters,
             metrics: metrics.clone(),
-            sooner: Notify::new(),
+            wake: Notify::new(),
         })
     }
 
@@ -161,7 +160,7 @@ impl LeaseManager {
             self.metrics.decrement_active_leases(&lease.key.store);
         }
         drop(index);
-        self.sooner.notify_one();
+        self.wake.notify_one();
     }
 
     /// Adds a lease to the index.
@@ -170,10 +169,10 @@ impl LeaseManager {
             self.metrics.increment_active_leases(&lease.key.store);
         }
         self.index().insert(lease, due, current);
-        self.sooner.notify_one();
+        self.wake.notify_one();
     }
 
-    /// Locked for one step, never across an `.await`. A panic cannot leave it inconsistent: each step is one call.
+    /// Locks the index, for one step and never across an `.await`. A panic cannot leave it inconsistent: each step is one call.
     pub(super) fn index(&self) -> MutexGuard<'_, LeaseIndex> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }

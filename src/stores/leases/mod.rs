@@ -4,10 +4,11 @@
 //! creates, `renew` and `revoke` do what their names say, `upkeep` runs both on time. `undelivered` holds secrets of requests
 //! that ended early. `record` and `ledger` are the database rows; with them `adopt` takes over the leases of a process that
 //! ended, and `restore` finds leases that the index lacks. `orphans` reports leases that are not renewed. `list` is for
-//! administrators, `witness` for the audit log.
+//! administrators, `event_recorder` for the audit log.
 
 mod acquire;
 mod adopt;
+mod event_recorder;
 mod index;
 mod lease;
 mod ledger;
@@ -20,7 +21,6 @@ mod restore;
 mod revoke;
 mod undelivered;
 mod upkeep;
-mod witness;
 
 use crate::metrics::Metrics;
 use crate::sealing::random::RandomError;
@@ -29,12 +29,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
+pub use event_recorder::{LeaseEvent, LeaseEventKind, LeaseEventRecorder, NotRecorded};
 pub(super) use lease::LeaseState;
-pub use list::{After, LeaseView};
+pub use ledger::PageStart;
+pub use list::LeaseView;
 pub(super) use manager::{DynamicSource, LeaseRequest};
 pub use manager::{FetchError, LeaseSettings};
-pub use revoke::Revoked;
-pub use witness::{LeaseEvent, LeaseEventKind, LeaseWitness, NotRecorded};
+pub use revoke::RevocationProgress;
 
 /// The leases of this process and the tasks that maintain them. The tasks end when this is dropped.
 pub(super) struct Leases {
@@ -47,7 +48,7 @@ impl Leases {
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
-    pub(super) fn keep(
+    pub(super) fn start(
         sources: BTreeMap<Arc<str>, DynamicSource>,
         settings: LeaseSettings,
         metrics: &Arc<Metrics>,
@@ -59,9 +60,9 @@ impl Leases {
 
     /// Stops the tasks. The leases stay in the database, and another process adopts them: the pods that hold them are
     /// still running.
-    pub(super) async fn leave(&self) {
+    pub(super) async fn stop(&self) {
         self.upkeep.iter().for_each(JoinHandle::abort);
-        if let Err(error) = self.manager.ledger.leave().await {
+        if let Err(error) = self.manager.ledger.sign_off().await {
             tracing::warn!(
                 kind = error.kind(),
                 "shutdown could not be recorded in the database; another process adopts the leases later"

@@ -2,7 +2,7 @@
 //! (HKDF-SHA-256), bound to the rest of its row. A dump of the database reveals no lease ID, so nothing can be
 //! revoked with it. An edited row cannot be opened.
 
-use super::lease::{Lease, LeaseKey, LeaseState, Term};
+use super::lease::{Lease, LeaseKey, LeaseLifetime, LeaseState};
 use crate::model::caller::{Caller, Pod, Workload};
 use crate::model::lease::LeaseMode;
 use crate::model::secret::SecretValue;
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 /// A row, without its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Record {
+pub(super) struct LeaseRecord {
     pub(super) id: String,
     pub(super) store: String,
     pub(super) path: String,
@@ -34,25 +34,26 @@ pub(super) struct Record {
 /// The sealed part.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Sealed {
-    handle: String,
+struct SealedPart {
+    #[serde(rename = "handle")]
+    lease_id: String,
     granted_seconds: u64,
     renewable: bool,
-    holder: Option<Holder>,
+    holder: Option<SealedHolder>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Holder {
+struct SealedHolder {
     issuer: String,
     subject: String,
     jti: Option<String>,
-    pod: Option<HolderPod>,
+    pod: Option<SealedHolderPod>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct HolderPod {
+struct SealedHolderPod {
     namespace: String,
     service_account: String,
     name: String,
@@ -69,8 +70,8 @@ impl RecordSealer {
     }
 
     /// The record of a lease.
-    pub(super) fn seal(&self, lease: &Lease) -> Option<Record> {
-        let mut record = Record {
+    pub(super) fn seal(&self, lease: &Lease) -> Option<LeaseRecord> {
+        let mut record = LeaseRecord {
             id: lease.id.to_string(),
             store: lease.key.store.to_string(),
             path: lease.key.path.as_str().to_owned(),
@@ -81,14 +82,14 @@ impl RecordSealer {
             sealed: String::new(),
         };
         // Allocated with the final size: a growing buffer would leave copies behind.
-        let mut message = self.0.message(16 * 1024 + 6 * lease.handle.len());
+        let mut message = self.0.message(16 * 1024 + 6 * lease.lease_id.len());
         write_plain(lease, &mut message)?;
         record.sealed = STANDARD_NO_PAD.encode(&*self.0.seal(message, &record.associated_data()).ok()?);
         Some(record)
     }
 
     /// A lease from its record. It is renewed and revoked, and never issued.
-    pub(super) fn open(&self, record: &Record, now: Timestamp) -> Result<Lease, OpenMessageError> {
+    pub(super) fn open(&self, record: &LeaseRecord, now: Timestamp) -> Result<Lease, OpenMessageError> {
         let sealed = self.opened(record)?;
         let holder = sealed.holder.map(|holder| Arc::new(Caller::from(holder)));
         let time = |text: &str| text.parse::<Timestamp>().map_err(|_| OpenMessageError);
@@ -105,33 +106,33 @@ impl RecordSealer {
             },
             mode: record.mode.parse::<LeaseMode>().map_err(|_| OpenMessageError)?,
             holder,
-            handle: Arc::new(SecretValue::new(sealed.handle)),
+            lease_id: Arc::new(SecretValue::new(sealed.lease_id)),
             values: None,
             session: 0,
-            term: Term {
+            lifetime: LeaseLifetime {
                 granted: Duration::from_secs(sealed.granted_seconds),
                 renewable: sealed.renewable,
                 ends: Instant::now() + left,
             },
-            state: LeaseState::of(&record.state).ok_or(OpenMessageError)?,
+            state: LeaseState::parse(&record.state).ok_or(OpenMessageError)?,
             revocation_reason: None,
             attempts: 0,
             acquired_at: time(&record.acquired_at)?,
             expires_at,
-            used: Instant::now(),
+            last_issued_at: Instant::now(),
             undelivered_until: None,
-            planned: Instant::now(),
+            next_action_at: Instant::now(),
         })
     }
 
-    fn opened(&self, record: &Record) -> Result<Sealed, OpenMessageError> {
+    fn opened(&self, record: &LeaseRecord) -> Result<SealedPart, OpenMessageError> {
         let sealed = STANDARD_NO_PAD.decode(&record.sealed).map_err(|_| OpenMessageError)?;
         let plain = self.0.open(&sealed, &record.associated_data())?;
         serde_json::from_slice(&plain).map_err(|_| OpenMessageError)
     }
 }
 
-impl Record {
+impl LeaseRecord {
     /// The constant columns of a row, each preceded by its length.
     fn associated_data(&self) -> Vec<u8> {
         encode_parts(&["claviger lease v1", &self.id, &self.store, &self.path, &self.mode, &self.acquired_at])
@@ -143,32 +144,33 @@ pub(super) fn time_text(time: Timestamp) -> String {
     format!("{time:.6}")
 }
 
-#[expect(clippy::disallowed_methods, reason = "sealing is what the handle is exposed for")]
+#[expect(clippy::disallowed_methods, reason = "the lease ID is exposed to be sealed")]
 fn write_plain(lease: &Lease, message: &mut Message) -> Option<()> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Sealing<'a> {
-        handle: &'a str,
+        #[serde(rename = "handle")]
+        lease_id: &'a str,
         granted_seconds: u64,
         renewable: bool,
-        holder: Option<Holder>,
+        holder: Option<SealedHolder>,
     }
     let sealing = Sealing {
-        handle: lease.handle.expose_secret(),
-        granted_seconds: lease.term.granted.as_secs(),
-        renewable: lease.term.renewable,
-        holder: lease.holder.as_deref().map(Holder::from),
+        lease_id: lease.lease_id.expose_secret(),
+        granted_seconds: lease.lifetime.granted.as_secs(),
+        renewable: lease.lifetime.renewable,
+        holder: lease.holder.as_deref().map(SealedHolder::from),
     };
     serde_json::to_writer(message.buffer(), &sealing).ok()
 }
 
-impl From<&Caller> for Holder {
+impl From<&Caller> for SealedHolder {
     fn from(caller: &Caller) -> Self {
         Self {
             issuer: caller.issuer.to_string(),
             subject: caller.subject.clone(),
             jti: caller.claims.get("jti").and_then(|jti| jti.as_str()).map(str::to_owned),
-            pod: caller.workload.as_ref().map(|workload| HolderPod {
+            pod: caller.workload.as_ref().map(|workload| SealedHolderPod {
                 namespace: workload.namespace.clone(),
                 service_account: workload.service_account.clone(),
                 name: workload.pod.name.clone(),
@@ -178,8 +180,8 @@ impl From<&Caller> for Holder {
     }
 }
 
-impl From<Holder> for Caller {
-    fn from(holder: Holder) -> Self {
+impl From<SealedHolder> for Caller {
+    fn from(holder: SealedHolder) -> Self {
         let claim = |jti: String| ("jti".to_owned(), serde_json::Value::from(jti));
         Self {
             issuer: holder.issuer.into(),
@@ -199,7 +201,7 @@ impl From<Holder> for Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stores::dynamic::Grant;
+    use crate::stores::dynamic::Lifetime;
 
     fn caller(pod: bool) -> Caller {
         let workload = Workload {
@@ -230,46 +232,46 @@ mod tests {
             },
             mode: if holder.is_some() { LeaseMode::PerPod } else { LeaseMode::Shared },
             holder,
-            handle: Arc::new(SecretValue::new("db/creds/r/hunter2".into())),
+            lease_id: Arc::new(SecretValue::new("db/creds/r/hunter2".into())),
             values: None,
             session: 3,
-            term: Term::new(Grant { ttl: Duration::from_mins(1), renewable: true }, Instant::now()),
+            lifetime: LeaseLifetime::new(Lifetime { ttl: Duration::from_mins(1), renewable: true }, Instant::now()),
             state: LeaseState::Active,
             revocation_reason: None,
             attempts: 0,
             acquired_at: "2026-01-01T00:00:00Z".parse().unwrap(),
             expires_at: "2026-01-01T00:01:00Z".parse().unwrap(),
-            used: Instant::now(),
+            last_issued_at: Instant::now(),
             undelivered_until: None,
-            planned: Instant::now(),
+            next_action_at: Instant::now(),
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_record_gives_back_what_it_takes_to_look_after_a_lease() {
+    async fn a_sealed_lease_is_opened_with_all_its_fields() {
         let sealer = RecordSealer::new(&RootKey::new([7; 32].into()));
         for holder in [None, Some(caller(true)), Some(caller(false))] {
             let before = lease(holder);
             let record = sealer.seal(&before).unwrap();
             assert!(!format!("{record:?}").contains("hunter2"));
             let after = sealer.open(&record, "2026-01-01T00:00:15Z".parse().unwrap()).unwrap();
-            assert_eq!((after.key == before.key, &after.handle), (true, &before.handle));
-            assert_eq!((after.term.granted, after.term.renewable), (Duration::from_mins(1), true));
-            assert_eq!(after.term.left(Instant::now()), Duration::from_secs(45));
+            assert_eq!((after.key == before.key, &after.lease_id), (true, &before.lease_id));
+            assert_eq!((after.lifetime.granted, after.lifetime.renewable), (Duration::from_mins(1), true));
+            assert_eq!(after.lifetime.remaining(Instant::now()), Duration::from_secs(45));
             assert_eq!((after.state, after.mode), (LeaseState::Active, before.mode));
             let late = sealer.open(&record, "2026-01-01T01:00:00Z".parse().unwrap()).unwrap();
-            assert_eq!(late.term.left(Instant::now()), Duration::ZERO);
+            assert_eq!(late.lifetime.remaining(Instant::now()), Duration::ZERO);
         }
     }
 
     #[tokio::test]
-    async fn a_row_that_was_edited_or_is_another_installations_does_not_open() {
+    async fn edited_rows_and_rows_of_other_installations_do_not_open() {
         let sealer = RecordSealer::new(&RootKey::new([7; 32].into()));
         let (record, now) = (sealer.seal(&lease(Some(caller(true)))).unwrap(), Timestamp::UNIX_EPOCH);
         assert!(sealer.open(&record, now).is_ok());
         assert!(RecordSealer::new(&RootKey::new([8; 32].into())).open(&record, now).is_err());
         let other = sealer.seal(&lease(None)).unwrap();
-        let edit = |edit: fn(&mut Record)| {
+        let edit = |edit: fn(&mut LeaseRecord)| {
             let mut edited = record.clone();
             edit(&mut edited);
             edited
@@ -282,7 +284,7 @@ mod tests {
             edit(|row| row.acquired_at = "2026-01-01T00:00:00.000001Z".into()),
             edit(|row| row.sealed.replace_range(0..1, if row.sealed.starts_with('A') { "B" } else { "A" })),
             edit(|row| row.sealed = String::new()),
-            Record { sealed: other.sealed, ..record.clone() },
+            LeaseRecord { sealed: other.sealed, ..record.clone() },
         ] {
             assert!(sealer.open(&edited, now).is_err(), "{edited:?}");
         }

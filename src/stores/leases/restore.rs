@@ -1,16 +1,16 @@
-//! Finds leases that the database records for this process and the index lacks: the answer to the adopting transaction was
-//! lost, or the record could not be opened. It runs at each heartbeat.
+//! Finds leases that the database records for this process but the index lacks, because the result of the adopting transaction
+//! was lost or the record could not be opened. Runs at each heartbeat.
 
+use super::event_recorder::{LeaseEvent, LeaseEventKind};
 use super::lease::LeaseState;
 use super::manager::LeaseManager;
-use super::witness::{LeaseEvent, LeaseEventKind};
 use crate::database::Failed;
 use crate::metrics::labels::RevocationOutcome;
 use crate::model::secret_ref::SecretRef;
 use std::collections::HashSet;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-/// How many leases are compared at each heartbeat. The next one continues.
+/// Maximum number of leases compared at each heartbeat. The next heartbeat continues.
 const MAX_RESTORED_AT_ONCE: u32 = 4096;
 
 impl LeaseManager {
@@ -22,12 +22,12 @@ impl LeaseManager {
         // A lease is removed from the records before it is removed from the index. So a lease that was in neither
         // before the query is not in its result.
         let before = self.index().ids();
-        let after = std::mem::take(&mut *self.compared.lock().unwrap_or_else(PoisonError::into_inner));
-        let ids = self.ledger.own(&after, MAX_RESTORED_AT_ONCE).await?;
+        let after = std::mem::take(&mut *self.last_compared_id.lock().unwrap_or_else(PoisonError::into_inner));
+        let ids = self.ledger.own_ids(&after, MAX_RESTORED_AT_ONCE).await?;
         if u32::try_from(ids.len()).is_ok_and(|count| count == MAX_RESTORED_AT_ONCE)
             && let Some(last) = ids.last()
         {
-            self.compared.lock().unwrap_or_else(PoisonError::into_inner).clone_from(last);
+            self.last_compared_id.lock().unwrap_or_else(PoisonError::into_inner).clone_from(last);
         }
         let mut restored = 0;
         for id in ids.iter().filter(|id| !before.contains(id.as_str())) {
@@ -45,10 +45,10 @@ impl LeaseManager {
         Ok(())
     }
 
-    /// An administrator asked to revoke a lease whose record cannot be opened. It is listed as failed.
-    pub(super) async fn cannot_be_revoked(&self, id: &str) {
+    /// Lists a lease as failed that an administrator asked to revoke, if its record cannot be opened.
+    pub(super) async fn report_unreadable_revocation(&self, id: &str) {
         if !self.unreadable().contains(id) {
-            // It is restored at the next beat, and revoked then.
+            // It is restored at the next heartbeat, and revoked then.
             return;
         }
         let state = LeaseState::RevocationFailed.as_str();
@@ -67,10 +67,10 @@ impl LeaseManager {
         let secret = SecretRef { store: record.store.as_str().into(), path: record.path };
         self.metrics.count_lease_revocation(&secret.store, RevocationOutcome::GivenUp);
         let (kind, reason) = (LeaseEventKind::Failed, Some("record_unreadable"));
-        self.keep(LeaseEvent { kind, id: id.into(), secret, caller: None, reason, request: None }).await;
+        self.record_eventually(LeaseEvent { kind, id: id.into(), secret, caller: None, reason, request: None }).await;
     }
 
-    /// Marks a lease that is recorded now, and added to the index before the guard is dropped.
+    /// Marks a lease as being recorded until the guard is dropped, before which it is added to the index.
     pub(super) fn begin_registration(&self, id: &Arc<str>) -> Registration<'_> {
         let is_first = self.in_registration().insert(id.clone());
         Registration { manager: self, id: is_first.then(|| id.clone()) }
@@ -78,8 +78,8 @@ impl LeaseManager {
 
     /// Whether the lease is in the index, or will be in a moment.
     fn is_registered(&self, id: &str) -> bool {
-        let is_made = self.in_registration().contains(id);
-        is_made || self.index().get(id).is_some()
+        let is_being_recorded = self.in_registration().contains(id);
+        is_being_recorded || self.index().get(id).is_some()
     }
 
     /// Our recorded leases whose records cannot be opened.

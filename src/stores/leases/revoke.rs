@@ -1,8 +1,8 @@
-//! Revokes leases at their store until the store confirms. Failures are shown, and tried again without end.
+//! Revokes leases at their store until the store confirms. Failed revocations are listed, and retried without end.
 
+use super::event_recorder::LeaseEventKind;
 use super::lease::LeaseState;
 use super::manager::LeaseManager;
-use super::witness::LeaseEventKind;
 use crate::database::Failed;
 use crate::metrics::labels::RevocationOutcome;
 use crate::model::caller::Caller;
@@ -14,40 +14,40 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// After this many failed tries in a row a lease is shown as failed.
-pub(super) const TRIES: u32 = 6;
-/// The wait after the first failed try; it doubles.
+pub(super) const ATTEMPTS_BEFORE_FAILED: u32 = 6;
+/// The wait after the first failed attempt; it doubles.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// The wait after [`TRIES`] failed tries.
+/// The wait after [`ATTEMPTS_BEFORE_FAILED`] failed attempts.
 const LONG_WAIT: Duration = Duration::from_mins(5);
 /// The wait if the database cannot record that a lease is gone.
 const DATABASE_WAIT: Duration = Duration::from_secs(5);
 
 /// The result of a request to revoke leases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Revoked {
+pub enum RevocationProgress {
     /// All are revoked.
     Done,
     /// They are not issued any more. Revocation is in progress.
-    GoesOn,
+    InProgress,
 }
 
 impl LeaseManager {
     /// Tries to revoke a claimed lease. Returns when it is due again; `None` if it is gone.
     pub(super) async fn try_revoke(&self, id: &str) -> Option<Instant> {
-        let (store, handle, is_new) = {
+        let (store, lease_id, is_new) = {
             let mut index = self.index();
             let lease = index.get(id)?;
-            (lease.key.store.clone(), lease.handle.clone(), lease.attempts == 0)
+            (lease.key.store.clone(), lease.lease_id.clone(), lease.attempts == 0)
         };
         if is_new && let Err(error) = self.ledger.set_state(id, LeaseState::Revoking.as_str()).await {
             tracing::warn!(kind = error.kind(), "the start of a lease revocation could not be recorded");
         }
-        let answer = match self.sources.get(&store) {
-            Some(source) => source.store.revoke(&handle, &RequestId::random()).await,
+        let response = match self.sources.get(&store) {
+            Some(source) => source.store.revoke(&lease_id, &RequestId::random()).await,
             // Its store is no longer configured.
             None => Err(ReadError::Misconfigured),
         };
-        if answer.is_err() {
+        if response.is_err() {
             return self.revocation_failed(id).await;
         }
         self.metrics.count_lease_revocation(&store, RevocationOutcome::Ok);
@@ -57,7 +57,7 @@ impl LeaseManager {
         }
         let lease = self.index().remove(id)?;
         let reason = lease.revocation_reason.as_ref().map(|revocation_reason| revocation_reason.reason);
-        self.keep(Self::event(&lease, LeaseEventKind::Revoked, reason)).await;
+        self.record_eventually(Self::event(&lease, LeaseEventKind::Revoked, reason)).await;
         None
     }
 
@@ -66,21 +66,23 @@ impl LeaseManager {
             let mut index = self.index();
             let lease = index.get(id)?;
             lease.attempts = lease.attempts.saturating_add(1);
-            if lease.attempts >= TRIES {
+            if lease.attempts >= ATTEMPTS_BEFORE_FAILED {
                 lease.state = LeaseState::RevocationFailed;
             }
             (lease.attempts, Self::event(lease, LeaseEventKind::Failed, Some("revocation_failed")))
         };
-        let outcome = if attempts == TRIES { RevocationOutcome::GivenUp } else { RevocationOutcome::Failed };
+        let outcome =
+            if attempts == ATTEMPTS_BEFORE_FAILED { RevocationOutcome::GivenUp } else { RevocationOutcome::Failed };
         self.metrics.count_lease_revocation(&event.secret.store, outcome);
-        if attempts == TRIES {
+        if attempts == ATTEMPTS_BEFORE_FAILED {
             tracing::error!(store = %event.secret.store, lease = %event.id, "a lease could not be revoked");
             if let Err(error) = self.ledger.set_state(id, LeaseState::RevocationFailed.as_str()).await {
                 tracing::warn!(kind = error.kind(), "a failed lease revocation could not be recorded");
             }
-            self.keep(event).await;
+            self.record_eventually(event).await;
         }
-        let wait = if attempts < TRIES { FIRST_WAIT.saturating_mul(1 << (attempts - 1)) } else { LONG_WAIT };
+        let wait =
+            if attempts < ATTEMPTS_BEFORE_FAILED { FIRST_WAIT.saturating_mul(1 << (attempts - 1)) } else { LONG_WAIT };
         Some(Instant::now() + wait.mul_f64(jitter(1.0..1.25)))
     }
 
@@ -88,20 +90,24 @@ impl LeaseManager {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub(in crate::stores) async fn revoke(&self, id: &str, by: &Arc<Caller>) -> Result<Option<Revoked>, Failed> {
+    pub(in crate::stores) async fn revoke(
+        &self,
+        id: &str,
+        by: &Arc<Caller>,
+    ) -> Result<Option<RevocationProgress>, Failed> {
         if self.index().get(id).is_some() {
             let claimed = self.index().claim(id);
             self.begin_revocation(id, "administrator", Some(by.clone()));
             if !claimed {
-                return Ok(Some(Revoked::GoesOn));
+                return Ok(Some(RevocationProgress::InProgress));
             }
             self.index().clear_urgent(id);
             return Ok(Some(match self.try_revoke(id).await {
-                None => Revoked::Done,
+                None => RevocationProgress::Done,
                 Some(due) => {
                     self.index().release(id, due);
-                    self.sooner.notify_one();
-                    Revoked::GoesOn
+                    self.wake.notify_one();
+                    RevocationProgress::InProgress
                 }
             }));
         }
@@ -109,7 +115,7 @@ impl LeaseManager {
             return Ok(None);
         }
         self.ledger.set_state(id, LeaseState::Revoking.as_str()).await?;
-        Ok(Some(Revoked::GoesOn))
+        Ok(Some(RevocationProgress::InProgress))
     }
 
     /// Revokes all leases of a store, at one path or at all paths.
@@ -121,11 +127,11 @@ impl LeaseManager {
         store: &str,
         path: Option<&str>,
         by: &Arc<Caller>,
-    ) -> Result<Revoked, Failed> {
-        let mut all = Revoked::Done;
-        for id in self.ledger.find(store, path).await? {
-            if self.revoke(&id, by).await? == Some(Revoked::GoesOn) {
-                all = Revoked::GoesOn;
+    ) -> Result<RevocationProgress, Failed> {
+        let mut all = RevocationProgress::Done;
+        for id in self.ledger.ids_of_store(store, path).await? {
+            if self.revoke(&id, by).await? == Some(RevocationProgress::InProgress) {
+                all = RevocationProgress::InProgress;
             }
         }
         Ok(all)

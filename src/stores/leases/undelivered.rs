@@ -10,7 +10,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a lease is kept: longer than clients wait between two tries.
+/// How long an undelivered lease is kept: longer than clients wait between two attempts.
 pub(super) const LEASE_KEPT_FOR: Duration = Duration::from_secs(30);
 /// How long a secret without a lease is kept: some, such as one-time codes, expire soon.
 const UNLEASED_KEPT_FOR: Duration = Duration::from_secs(10);
@@ -26,10 +26,10 @@ pub(super) struct CreationSlot<'a> {
 }
 
 impl LeaseManager {
-    /// Keeps a secret without a lease.
+    /// Keeps an undelivered secret without a lease.
     pub(super) fn keep_undelivered(&self, key: &LeaseKey, secret: &Secret) {
         if key.write.is_some() && key.holder.is_none() {
-            // The answer to a write is only for the requesting caller, who is not part of this key.
+            // The response to a write is only for the requesting caller, who is not part of this key.
             return;
         }
         let Some(sealed) = self.values.seal(&key.path, secret) else { return };
@@ -39,7 +39,7 @@ impl LeaseManager {
         }
     }
 
-    /// Takes the secret of a key.
+    /// Removes and returns the undelivered secret of a key.
     pub(super) fn take_undelivered(&self, key: &LeaseKey) -> Option<Arc<Secret>> {
         let (until, sealed) = self.undelivered().remove(key)?;
         (Instant::now() < until).then(|| self.values.open(&key.path, &sealed)).flatten().map(Arc::new)

@@ -11,30 +11,30 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 /// The maximum number of claimed leases of one lane.
-const AT_ONCE: usize = 8;
+const MAX_CLAIMED_PER_LANE: usize = 8;
 /// The period of the check for revocations that other processes were asked for.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// The wait if nothing is due.
-const FAR: Duration = Duration::from_hours(1);
+/// The wait if no lease is due.
+const IDLE_WAIT: Duration = Duration::from_hours(1);
 
-/// Renews and revokes due leases until it is dropped.
+/// Renews and revokes due leases, until the task is aborted.
 pub(super) async fn process_due(manager: Arc<LeaseManager>) {
-    let mut under_way = FuturesUnordered::new();
+    let mut running = FuturesUnordered::new();
     loop {
-        for id in manager.index().claim_due(Instant::now(), AT_ONCE) {
-            under_way.push(manager.act(id));
+        for id in manager.index().claim_due(Instant::now(), MAX_CLAIMED_PER_LANE) {
+            running.push(manager.run_task(id));
         }
-        let due = manager.index().next_due(AT_ONCE).unwrap_or_else(|| Instant::now() + FAR);
+        let due = manager.index().next_due(MAX_CLAIMED_PER_LANE).unwrap_or_else(|| Instant::now() + IDLE_WAIT);
         tokio::select! {
-            Some(()) = under_way.next() => {}
+            Some(()) = running.next() => {}
             () = sleep_until(due) => {}
-            () = manager.sooner.notified() => {}
+            () = manager.wake.notified() => {}
         }
     }
 }
 
-/// Sends heartbeats and checks the others until it is dropped. It is a task of its own, so a slow store does not make this
-/// process look dead.
+/// Sends heartbeats and checks the other processes, until the task is aborted. It is separate from [`process_due`], so a slow
+/// store does not make this process look dead.
 pub(super) async fn watch(manager: Arc<LeaseManager>) {
     let (mut beat, mut look) = (interval(HEARTBEAT_INTERVAL), interval(POLL_INTERVAL));
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -42,8 +42,8 @@ pub(super) async fn watch(manager: Arc<LeaseManager>) {
     let mut watch = Heartbeats::default();
     loop {
         tokio::select! {
-            _ = look.tick() => manager.revoke_ordered().await,
-            _ = beat.tick() => manager.beat(&mut watch).await,
+            _ = look.tick() => manager.revoke_requested().await,
+            _ = beat.tick() => manager.heartbeat(&mut watch).await,
         }
     }
 }
@@ -57,24 +57,24 @@ enum Task {
 }
 
 impl Task {
-    fn of(lease: &Lease, now: Instant, clusters: &BTreeSet<Arc<str>>) -> Self {
+    fn next_for(lease: &Lease, now: Instant, clusters: &BTreeSet<Arc<str>>) -> Self {
         match (lease.state, lease.undelivered_until) {
             (LeaseState::Revoking | LeaseState::RevocationFailed, _) => Self::Revoke,
             // The store ends the lease itself. Whether it did is checked.
-            (LeaseState::Active, _) if lease.term.ends <= now => Self::End("expired"),
+            (LeaseState::Active, _) if lease.lifetime.ends <= now => Self::End("expired"),
             (LeaseState::Active, Some(until)) if until <= now => Self::End("untaken"),
-            (LeaseState::Active, Some(until)) => Self::Wait(until.min(lease.term.ends)),
-            (LeaseState::Active, None) if now < lease.planned => Self::Wait(lease.planned),
+            (LeaseState::Active, Some(until)) => Self::Wait(until.min(lease.lifetime.ends)),
+            (LeaseState::Active, None) if now < lease.next_action_at => Self::Wait(lease.next_action_at),
             (LeaseState::Active, None) if lease.is_worth_renewing(clusters) => Self::Renew,
-            (LeaseState::Active, None) => Self::Wait(lease.term.ends),
+            (LeaseState::Active, None) => Self::Wait(lease.lifetime.ends),
         }
     }
 }
 
 impl LeaseManager {
     /// Takes the next step for a claimed lease.
-    async fn act(&self, id: Arc<str>) {
-        let task = self.index().get(&id).map(|lease| Task::of(lease, Instant::now(), &self.clusters));
+    async fn run_task(&self, id: Arc<str>) {
+        let task = self.index().get(&id).map(|lease| Task::next_for(lease, Instant::now(), &self.clusters));
         let Some(task) = task else { return };
         let due = match task {
             Task::End(reason) => {
@@ -91,16 +91,16 @@ impl LeaseManager {
     }
 
     /// Revokes leases of this process that administrators asked other processes to revoke.
-    async fn revoke_ordered(&self) {
+    async fn revoke_requested(&self) {
         self.drop_undelivered();
-        match self.ledger.revocations_ordered().await {
+        match self.ledger.requested_revocations().await {
             Ok(ids) => {
                 for id in ids {
                     let state = self.index().get(&id).map(|lease| lease.state);
                     match state {
                         Some(LeaseState::Revoking) => {}
                         Some(_) => self.begin_revocation(&id, "administrator", None),
-                        None => self.cannot_be_revoked(&id).await,
+                        None => self.report_unreadable_revocation(&id).await,
                     }
                 }
             }

@@ -1,7 +1,7 @@
-//! One call to a server: an endpoint, and how the call is counted, limited and repeated.
+//! One call to a server: an endpoint, with its metric label, circuit breakers, time limit and retries.
 
 use crate::metrics::labels::StoreOperation;
-use crate::stores::breaker::Target;
+use crate::stores::breaker::BreakerTarget;
 use http::HeaderValue;
 
 /// One call.
@@ -14,29 +14,29 @@ pub(super) struct Call<'a, E> {
     pub(super) token: Option<&'a HeaderValue>,
 }
 
-/// How a call is counted, limited and repeated.
+/// The metric label, the circuit breakers, the time limit and the retries of a call.
 #[derive(Clone, Copy)]
 pub(super) struct CallOptions<'a> {
     /// The metric label.
     pub(super) operation: StoreOperation,
     /// The circuit breakers that a failure counts for.
-    pub(super) target: Target<'a>,
-    /// Never sent twice: it creates something, or it takes a use of the token.
-    pub(super) once: bool,
+    pub(super) target: BreakerTarget<'a>,
+    /// Never sent a second time, because it creates a secret or consumes one of the limited uses of a token (`num_uses`).
+    pub(super) no_retry: bool,
     /// Its time limit is `makeTimeout` instead of `timeout`.
-    pub(super) is_slow: bool,
-    /// It creates something that ends with the token.
-    pub(super) binds_token: bool,
+    pub(super) uses_make_timeout: bool,
+    /// It creates a lease, which the server revokes together with the token.
+    pub(super) creates_lease: bool,
 }
 
 impl<'a> CallOptions<'a> {
     /// A call that changes nothing.
-    pub(super) const fn new(operation: StoreOperation, target: Target<'a>) -> Self {
-        Self { operation, target, once: false, is_slow: false, binds_token: false }
+    pub(super) const fn read_only(operation: StoreOperation, target: BreakerTarget<'a>) -> Self {
+        Self { operation, target, no_retry: false, uses_make_timeout: false, creates_lease: false }
     }
 
-    /// A call that makes the server call another system.
-    pub(super) const fn slow(operation: StoreOperation, target: Target<'a>) -> Self {
-        Self { operation, target, once: true, is_slow: true, binds_token: false }
+    /// A call for which the server calls another system: `makeTimeout`, no retry.
+    pub(super) const fn calling_backend(operation: StoreOperation, target: BreakerTarget<'a>) -> Self {
+        Self { operation, target, no_retry: true, uses_make_timeout: true, creates_lease: false }
     }
 }

@@ -1,16 +1,16 @@
 //! The HTTP client for one Vault or OpenBao server: the only place where such a call is made.
 //!
-//! Calls are endpoint types of `vaultrs` and of `endpoints`. `rustify` runs them without their path and without the answer:
-//! it would name the path in its spans, and put answers into its errors.
+//! Calls are endpoint types of `vaultrs` and of `endpoints`. `rustify` runs them without their path and without the response:
+//! it would name the path in its spans, and put responses into its errors.
 
 use super::call::{Call, CallOptions};
 use crate::config::stores::Vault;
 use crate::metrics::labels::StoreOperation;
 use crate::model::path_segment::encode_path;
 use crate::model::request_id::RequestId;
-use crate::stores::breaker::Target;
-use crate::stores::outbound::{Answer, CallFault, Outbound, Server, read_body, retry_after};
-use crate::stores::port::OpenFault;
+use crate::stores::breaker::BreakerTarget;
+use crate::stores::outbound::{ClientSettings, HttpClient, StoreResponse, TransportError, read_body, retry_after};
+use crate::stores::port::OpenError;
 use crate::traces;
 use crate::trust::{ClientCertificateFiles, TrustFiles};
 use async_trait::async_trait;
@@ -26,11 +26,11 @@ use std::time::Duration;
 use vaultrs::api::sys::requests::ReadHealthRequest;
 use zeroize::Zeroizing;
 
-const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
-const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
-const IS_REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-claviger-request-id");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TOKEN_HEADER: HeaderName = HeaderName::from_static("x-vault-token");
+const NAMESPACE_HEADER: HeaderName = HeaderName::from_static("x-vault-namespace");
+const VAULT_REQUEST_HEADER: HeaderName = HeaderName::from_static("x-vault-request");
+const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-claviger-request-id");
+const TRACEPARENT_HEADER: HeaderName = HeaderName::from_static("traceparent");
 
 /// A server's address and how it is reached.
 pub(super) struct Client {
@@ -39,7 +39,7 @@ pub(super) struct Client {
     namespace: Option<HeaderValue>,
     timeout: Duration,
     make_timeout: Duration,
-    http: Outbound,
+    http: HttpClient,
 }
 
 impl Client {
@@ -47,14 +47,14 @@ impl Client {
     ///
     /// # Errors
     /// An invalid address or namespace, or an unusable file.
-    pub(super) fn open(store: &str, config: &Vault) -> Result<Self, OpenFault> {
+    pub(super) fn open(store: &str, config: &Vault) -> Result<Self, OpenError> {
         let namespace = config.namespace.as_deref().map(HeaderValue::from_str).transpose();
         let client = config
             .client_certificate
             .as_ref()
             .map(|files| ClientCertificateFiles { certificate: files.cert_file.clone(), key: files.key_file.clone() });
         let trust = TrustFiles { ca: config.ca_file.clone(), client };
-        let http = Outbound::open(&Server {
+        let http = HttpClient::open(&ClientSettings {
             store,
             address: &config.address,
             trust: &trust,
@@ -63,7 +63,7 @@ impl Client {
         })?;
         Ok(Self {
             base: format!("{}/v1", config.address),
-            namespace: namespace.map_err(|_| OpenFault::Namespace)?,
+            namespace: namespace.map_err(|_| OpenError::Namespace)?,
             timeout: config.timeout,
             make_timeout: config.make_timeout,
             http,
@@ -74,24 +74,28 @@ impl Client {
     ///
     /// # Errors
     /// An unusable file; the old certificates stay in use.
-    pub(super) fn reload(&self) -> Result<(), OpenFault> {
+    pub(super) fn reload(&self) -> Result<(), OpenError> {
         self.http.reload()
     }
 
     /// Makes a call in the configured namespace.
     ///
     /// # Errors
-    /// No complete answer arrived in time.
-    pub(super) async fn call<E: Endpoint>(&self, call: Call<'_, E>, request: &RequestId) -> Result<Answer, CallFault> {
+    /// No complete response arrived in time.
+    pub(super) async fn call<E: Endpoint>(
+        &self,
+        call: Call<'_, E>,
+        request: &RequestId,
+    ) -> Result<StoreResponse, TransportError> {
         self.send(call, self.namespace.as_ref(), request).await
     }
 
     /// Asks for the server's health, which is outside every namespace.
     ///
     /// # Errors
-    /// No complete answer arrived in time.
-    pub(super) async fn health(&self, request: &RequestId) -> Result<Answer, CallFault> {
-        let options = CallOptions::new(StoreOperation::Preflight, Target::group("sys/"));
+    /// No complete response arrived in time.
+    pub(super) async fn health(&self, request: &RequestId) -> Result<StoreResponse, TransportError> {
+        let options = CallOptions::read_only(StoreOperation::Preflight, BreakerTarget::group("sys/"));
         let call = Call { endpoint: ReadHealthRequest::default(), options, token: None };
         self.send(call, None, request).await
     }
@@ -101,20 +105,20 @@ impl Client {
         Call { endpoint, options, token }: Call<'_, E>,
         namespace: Option<&HeaderValue>,
         request: &RequestId,
-    ) -> Result<Answer, CallFault> {
-        let headers = Headers { url: url(&self.base, &endpoint), token, namespace, request };
-        let budget = if options.is_slow { self.make_timeout } else { self.timeout };
-        let transport = Transport { client: self, once: options.once, budget, answer: Mutex::default() };
-        // The transport holds the answer or the cause of its absence.
+    ) -> Result<StoreResponse, TransportError> {
+        let headers = Headers { url: endpoint_url(&self.base, &endpoint), token, namespace, request };
+        let time_limit = if options.uses_make_timeout { self.make_timeout } else { self.timeout };
+        let transport = Transport { client: self, no_retry: options.no_retry, time_limit, response: Mutex::default() };
+        // The transport holds the response or the cause of its absence.
         let _ = Pathless(endpoint).with_middleware(&headers).exec(&transport).await;
-        let answer = transport.answer.into_inner().unwrap_or_else(PoisonError::into_inner);
-        answer.unwrap_or(Err(CallFault::Broken))
+        let response = transport.response.into_inner().unwrap_or_else(PoisonError::into_inner);
+        response.unwrap_or(Err(TransportError::Broken))
     }
 }
 
 /// The URL of an endpoint. The paths of `vaultrs` begin with a slash, and one with a tab. Everything but unreserved characters
 /// is percent-encoded; `rustify` leaves `;`, `:` and others as they are, which mean something to some proxies.
-fn url(base: &str, endpoint: &impl Endpoint) -> String {
+fn endpoint_url(base: &str, endpoint: &impl Endpoint) -> String {
     let path = endpoint.path();
     format!("{base}/{}", encode_path(path.trim_start_matches(['\t', '/'])))
 }
@@ -152,13 +156,15 @@ impl MiddleWare for Headers<'_> {
     fn request<E: Endpoint>(&self, _endpoint: &E, request: &mut Request<Vec<u8>>) -> Result<(), ClientError> {
         *request.uri_mut() = self.url.parse().map_err(|source| ClientError::UrlBuildError { source })?;
         let headers = request.headers_mut();
-        headers.insert(IS_REQUEST, HeaderValue::from_static("true"));
+        headers.insert(VAULT_REQUEST_HEADER, HeaderValue::from_static("true"));
         if let Ok(id) = HeaderValue::from_str(self.request.as_str()) {
-            headers.insert(REQUEST_ID, id);
+            headers.insert(REQUEST_ID_HEADER, id);
         }
-        headers.extend(traces::traceparent().and_then(|value| Some((TRACEPARENT, HeaderValue::try_from(value).ok()?))));
-        headers.extend(self.namespace.map(|namespace| (NAMESPACE, namespace.clone())));
-        headers.extend(self.token.map(|token| (TOKEN, token.clone())));
+        headers.extend(
+            traces::traceparent().and_then(|value| Some((TRACEPARENT_HEADER, HeaderValue::try_from(value).ok()?))),
+        );
+        headers.extend(self.namespace.map(|namespace| (NAMESPACE_HEADER, namespace.clone())));
+        headers.extend(self.token.map(|token| (TOKEN_HEADER, token.clone())));
         Ok(())
     }
 
@@ -167,28 +173,29 @@ impl MiddleWare for Headers<'_> {
     }
 }
 
-/// Sends one request and keeps its answer. `rustify` gets an empty one.
+/// Sends one request and keeps its response. `rustify` gets an empty one.
 struct Transport<'a> {
     client: &'a Client,
-    once: bool,
-    budget: Duration,
-    answer: Mutex<Option<Result<Answer, CallFault>>>,
+    no_retry: bool,
+    time_limit: Duration,
+    response: Mutex<Option<Result<StoreResponse, TransportError>>>,
 }
 
 impl Transport<'_> {
-    async fn exchange(&self, request: Request<Vec<u8>>) -> Result<Answer, CallFault> {
+    async fn exchange(&self, request: Request<Vec<u8>>) -> Result<StoreResponse, TransportError> {
         let (head, body) = request.into_parts();
         let body = Zeroizing::new(body);
-        let again = head.method == Method::GET && !self.once;
+        let again = head.method == Method::GET && !self.no_retry;
         let http = &self.client.http;
-        let mut message = http.request(head.method, &head.uri.to_string()).headers(head.headers).timeout(self.budget);
+        let mut message =
+            http.request(head.method, &head.uri.to_string()).headers(head.headers).timeout(self.time_limit);
         if !body.is_empty() {
             message = message.header(CONTENT_TYPE, "application/json").body(Bytes::from_owner(body));
         }
-        let mut response = http.respond(message, again, self.budget).await?;
+        let mut response = http.respond(message, again, self.time_limit).await?;
         let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
         let body = read_body(&mut response).await?;
-        Ok(Answer { status, retry_after, body })
+        Ok(StoreResponse { status, retry_after, body })
     }
 }
 
@@ -199,8 +206,8 @@ impl rustify::client::Client for Transport<'_> {
     }
 
     async fn send(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, ClientError> {
-        let answer = self.exchange(request).await;
-        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+        let response = self.exchange(request).await;
+        *self.response.lock().unwrap_or_else(PoisonError::into_inner) = Some(response);
         Ok(Response::default())
     }
 
@@ -214,7 +221,7 @@ impl rustify::client::Client for Transport<'_> {
 mod tests {
     use super::*;
     use crate::stores::path::StorePath;
-    use crate::stores::vault::endpoints::{CreateSecret, ReadSecret};
+    use crate::stores::vault::endpoints::CreateSecret;
     use proptest::prelude::*;
     use std::io;
     use std::sync::Arc;
@@ -230,12 +237,13 @@ mod tests {
         let mut token = HeaderValue::from_static("hunter2");
         token.set_sensitive(true);
         let (base, request) = ("http://vault.example:8200/v1", RequestId::random());
-        let headers = Headers { url: url(base, &endpoint), token: Some(&token), namespace: None, request: &request };
+        let headers =
+            Headers { url: endpoint_url(base, &endpoint), token: Some(&token), namespace: None, request: &request };
         Pathless(endpoint).with_middleware(&headers).request(base).unwrap()
     }
 
     #[test]
-    fn nothing_of_a_path_means_anything_in_a_url() {
+    fn every_reserved_character_of_a_path_is_encoded() {
         for (path, url) in [
             ("homelab/site/feature~x", "homelab/site/feature~x"),
             ("Team A/site", "Team%20A/site"),
@@ -246,7 +254,7 @@ mod tests {
             (" /a", "%20/a"),
             ("é:@+!*", "%C3%A9%3A%40%2B%21%2A"),
         ] {
-            let request = sent(ReadSecret { path });
+            let request = sent(CreateSecret { path, json: None });
             assert_eq!(request.uri().to_string(), format!("http://vault.example:8200/v1/{url}"), "{path:?}");
             let theirs = sent(ReadSecretRequest { mount: "team/kv".into(), path: path.into(), version: None });
             assert_eq!(
@@ -260,9 +268,9 @@ mod tests {
     }
 
     #[test]
-    fn the_token_is_sent_and_not_shown() {
-        let request = sent(ReadSecret { path: "a/b" });
-        assert_eq!(request.headers()[TOKEN], "hunter2");
+    fn the_token_is_sent_and_has_no_debug_text() {
+        let request = sent(CreateSecret { path: "a/b", json: None });
+        assert_eq!(request.headers()[TOKEN_HEADER], "hunter2");
         assert!(!format!("{request:?}").contains("hunter2"), "{request:?}");
     }
 
@@ -295,11 +303,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rustify_traces_neither_path_nor_token_nor_body_nor_answer() {
+    async fn rustify_traces_no_path_token_body_or_response() {
         let address = refusing_server("canary-answer").await;
         let (timeout, trust) = (Duration::from_secs(5), TrustFiles { ca: None, client: None });
-        let server = Server { store: "vault", address: &address, trust: &trust, proxy: None, timeout };
-        let (http, base) = (Outbound::open(&server).unwrap(), format!("{address}/v1"));
+        let server = ClientSettings { store: "vault", address: &address, trust: &trust, proxy: None, timeout };
+        let (http, base) = (HttpClient::open(&server).unwrap(), format!("{address}/v1"));
         let client = Client { base, namespace: None, timeout, make_timeout: timeout, http };
 
         let recorder = Recorder::default();
@@ -310,13 +318,13 @@ mod tests {
         let traced = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer.with_filter(targets)));
         let mut token = HeaderValue::from_static("canary-token");
         token.set_sensitive(true);
-        let endpoint = CreateSecret { path: "pki/issue/canary-path", json: r#"{"common_name":"canary-body"}"# };
-        let options = CallOptions::slow(StoreOperation::Read, Target::group("pki/"));
+        let endpoint = CreateSecret { path: "pki/issue/canary-path", json: Some(r#"{"common_name":"canary-body"}"#) };
+        let options = CallOptions::calling_backend(StoreOperation::Read, BreakerTarget::group("pki/"));
         let call = Call { endpoint, options, token: Some(&token) };
-        let answer = client.call(call, &RequestId::random()).await.unwrap();
+        let response = client.call(call, &RequestId::random()).await.unwrap();
         drop(traced);
 
-        assert_eq!((answer.status, answer.body.as_slice()), (403, b"canary-answer".as_slice()));
+        assert_eq!((response.status, response.body.as_slice()), (403, b"canary-answer".as_slice()));
         let traced = String::from_utf8(recorder.0.lock().unwrap().clone()).unwrap();
         assert!(traced.contains("build_request"), "it traces: {traced}");
         assert!(!traced.contains("canary"), "{traced}");
@@ -326,7 +334,7 @@ mod tests {
         #[test]
         fn every_path_becomes_a_request(path in "[^\\p{Cc}]{1,60}(/[^\\p{Cc}]{1,60}){0,3}") {
             if let Ok(path) = StorePath::try_from(path.as_str()) {
-                sent(ReadSecret { path: path.as_str() });
+                sent(CreateSecret { path: path.as_str(), json: None });
             }
         }
     }

@@ -1,16 +1,16 @@
 //! Exchanges credentials from a file for a token.
 
-use super::answers;
 use super::call::{Call, CallOptions};
 use super::exchange::Exchange;
+use super::responses;
 use super::token::{FileStamp, header};
 use crate::config::stores::VaultAuth;
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;
-use crate::stores::breaker::Target;
+use crate::stores::breaker::BreakerTarget;
 use crate::stores::credential_file;
-use crate::stores::dynamic::Grant;
+use crate::stores::dynamic::Lifetime;
 use crate::stores::port::ReadError;
 use http::HeaderValue;
 use rustify::endpoint::Endpoint;
@@ -21,14 +21,14 @@ use vaultrs::api::auth::kubernetes::requests::LoginWithKubernetesRequest;
 use vaultrs::api::auth::oidc::requests::JWTLoginRequest;
 
 /// The result of a login.
-pub(super) struct LoggedIn {
+pub(super) struct LoginResult {
     /// The token.
     pub(super) header: HeaderValue,
     /// Its lifetime; unknown for a token from a file.
-    pub(super) grant: Option<Grant>,
+    pub(super) grant: Option<Lifetime>,
     /// The state of the file that it came from.
     pub(super) stamp: Option<FileStamp>,
-    /// How many calls it is good for; `None` if unlimited.
+    /// Number of calls that it can be used for; `None` if unlimited.
     pub(super) uses: Option<u32>,
 }
 
@@ -42,7 +42,7 @@ pub(super) async fn log_in(
     auth: &VaultAuth,
     has_worked: bool,
     request: &RequestId,
-) -> Result<LoggedIn, ReadError> {
+) -> Result<LoginResult, ReadError> {
     match auth {
         VaultAuth::Kubernetes { mount, role, token_file } => {
             let jwt = expose(&credential_file::read(&exchange.store, token_file).await?);
@@ -60,11 +60,11 @@ pub(super) async fn log_in(
             exchange_for_token(exchange, mount, endpoint, has_worked, request).await
         }
         VaultAuth::TokenFile(file) => {
-            // The state before the text: a file replaced in between is read again.
-            let stamp = stamp(file).await;
+            // Read before the text, so that a file that is replaced in between is read again.
+            let stamp = file_stamp(file).await;
             let header = header(&credential_file::read(&exchange.store, file).await?);
-            let header = header.ok_or_else(|| credential_file::unusable(&exchange.store))?;
-            Ok(LoggedIn { header, grant: None, stamp, uses: None })
+            let header = header.ok_or_else(|| credential_file::log_unusable(&exchange.store))?;
+            Ok(LoginResult { header, grant: None, stamp, uses: None })
         }
     }
 }
@@ -81,21 +81,22 @@ async fn exchange_for_token(
     endpoint: impl Endpoint,
     has_worked: bool,
     request: &RequestId,
-) -> Result<LoggedIn, ReadError> {
+) -> Result<LoginResult, ReadError> {
     let group = format!("auth/{mount}/");
-    let options = CallOptions { once: true, ..CallOptions::new(StoreOperation::Login, Target::group(&group)) };
-    let meaning = |answer: &_| match answers::login(answer) {
+    let options =
+        CallOptions { no_retry: true, ..CallOptions::read_only(StoreOperation::Login, BreakerTarget::group(&group)) };
+    let meaning = |response: &_| match responses::parse_login(response) {
         Err(ReadError::Forbidden) if has_worked => Err(ReadError::Unavailable),
         result => result,
     };
     let call = Call { endpoint, options, token: None };
-    let granted = exchange.ask(call, request, meaning).await.map_err(|failed| failed.error)?;
+    let granted = exchange.call(call, request, meaning).await.map_err(|failed| failed.error)?;
     let header = header(&granted.token).ok_or(ReadError::Unavailable)?;
-    Ok(LoggedIn { header, grant: Some(granted.grant), stamp: None, uses: granted.uses })
+    Ok(LoginResult { header, grant: Some(granted.grant), stamp: None, uses: granted.uses })
 }
 
 /// The state of a file; `None` if it cannot be read.
-pub(super) async fn stamp(file: &Path) -> Option<FileStamp> {
-    let seen = tokio::fs::metadata(file).await.ok()?;
-    Some(FileStamp { modified: seen.modified().ok()?, length: seen.len(), inode: seen.ino() })
+pub(super) async fn file_stamp(file: &Path) -> Option<FileStamp> {
+    let metadata = tokio::fs::metadata(file).await.ok()?;
+    Some(FileStamp { modified: metadata.modified().ok()?, length: metadata.len(), inode: metadata.ino() })
 }

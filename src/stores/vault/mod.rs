@@ -1,6 +1,5 @@
 //! `HashiCorp` Vault and OpenBao, with the endpoint types of `vaultrs`: the key-value engines here, all others in `dynamic`.
 
-mod answers;
 mod call;
 mod client;
 mod dynamic;
@@ -8,19 +7,20 @@ mod endpoints;
 mod exchange;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod leased;
+mod lease_responses;
 mod login;
 mod mounts;
 mod preflights;
+mod responses;
 mod rights;
 mod session;
 mod token;
 mod upkeep;
 
-use super::breaker::Target;
-use super::outbound::{Answer, CallFault};
+use super::breaker::BreakerTarget;
+use super::outbound::{StoreResponse, TransportError};
 use super::path::{StorePath, is_plain};
-use super::port::{OnlineFault, OpenFault, ReadError, SecretStore};
+use super::port::{OnlineError, OpenError, ReadError, SecretStore};
 use crate::config::stores::{Vault, VaultAuth};
 use crate::metrics::Metrics;
 use crate::metrics::labels::StoreOperation;
@@ -29,11 +29,11 @@ use crate::model::secret::Secret;
 use async_trait::async_trait;
 use call::CallOptions;
 use client::Client;
-use exchange::{CallFailure, Exchange};
+use exchange::{Exchange, VaultError};
 use mounts::{Mount, Mounts};
 use preflights::Preflights;
 use rustify::endpoint::Endpoint;
-use session::Session;
+use session::VaultSession;
 use std::sync::{Arc, Mutex, PoisonError};
 use upkeep::Upkeep;
 use vaultrs::api::kv1::requests::GetSecretRequest;
@@ -44,10 +44,10 @@ pub use mounts::Engine;
 /// A Vault or OpenBao server.
 pub(super) struct VaultStore {
     exchange: Arc<Exchange>,
-    session: Arc<Session>,
+    session: Arc<VaultSession>,
     mounts: Arc<Mounts>,
     preflights: Preflights,
-    /// Kept for its drop.
+    /// Kept for its `Drop`.
     _upkeep: Upkeep,
 }
 
@@ -56,17 +56,17 @@ impl VaultStore {
     ///
     /// # Errors
     /// An invalid configuration or an unusable CA file.
-    pub(super) fn open(name: &Arc<str>, config: &Vault, metrics: &Arc<Metrics>) -> Result<Self, OpenFault> {
+    pub(super) fn open(name: &Arc<str>, config: &Vault, metrics: &Arc<Metrics>) -> Result<Self, OpenError> {
         if let VaultAuth::Kubernetes { mount, .. } | VaultAuth::Jwt { mount, .. } | VaultAuth::AppRole { mount, .. } =
             &config.auth
             && !is_plain(mount)
         {
-            return Err(OpenFault::AuthMount);
+            return Err(OpenError::AuthMount);
         }
         let client = Client::open(name, config)?;
         let exchange = Arc::new(Exchange::new(name.clone(), client, metrics.clone()));
-        let session = Arc::new(Session::new(exchange.clone(), config.auth.clone()));
-        let upkeep = Upkeep::of(session.clone());
+        let session = Arc::new(VaultSession::new(exchange.clone(), config.auth.clone()));
+        let upkeep = Upkeep::start(session.clone());
         let mounts = Arc::default();
         let preflights = Preflights::new(&session, &mounts);
         Ok(Self { exchange, session, mounts, preflights, _upkeep: upkeep })
@@ -76,7 +76,7 @@ impl VaultStore {
     ///
     /// # Errors
     /// An unusable CA file; the old roots stay.
-    pub(super) async fn reload(&self) -> Result<(), OpenFault> {
+    pub(super) async fn reload(&self) -> Result<(), OpenError> {
         self.session.reload(&RequestId::random()).await;
         self.exchange.client.reload()
     }
@@ -84,19 +84,19 @@ impl VaultStore {
     /// Checks the server's health and the broker's credentials.
     ///
     /// # Errors
-    /// See [`OnlineFault`].
-    pub(super) async fn check_online(&self) -> Result<(), OnlineFault> {
+    /// See [`OnlineError`].
+    pub(super) async fn check_online(&self) -> Result<(), OnlineError> {
         let request = RequestId::random();
-        match self.exchange.client.health(&request).await.map(|answer| answer.status) {
+        match self.exchange.client.health(&request).await.map(|response| response.status) {
             // Active, standby, and the two kinds of replicas.
             Ok(200 | 429 | 472 | 473) => {}
-            Ok(501) => return Err(OnlineFault::Uninitialised),
-            Ok(503) => return Err(OnlineFault::Sealed),
-            Err(CallFault::Unconnected(failure)) => return Err(OnlineFault::Unconnected(failure)),
-            Err(CallFault::Timeout) => return Err(OnlineFault::TimedOut),
-            _ => return Err(OnlineFault::Unavailable),
+            Ok(501) => return Err(OnlineError::Uninitialised),
+            Ok(503) => return Err(OnlineError::Sealed),
+            Err(TransportError::Unconnected(failure)) => return Err(OnlineError::Unconnected(failure)),
+            Err(TransportError::Timeout) => return Err(OnlineError::TimedOut),
+            _ => return Err(OnlineError::Unavailable),
         }
-        let token = self.session.look(&request).await.map_err(online_fault)?;
+        let token = self.session.current_token(&request).await.map_err(OnlineError::from_login_error)?;
         if token.uses.is_some() {
             // A fresh login is proof enough, and a look-up would take one of its uses.
             return Ok(());
@@ -104,7 +104,7 @@ impl VaultStore {
         match self.session.look_up_token(&token, &request).await {
             // A fresh login is proof enough; it may not be allowed to look itself up.
             Err(ReadError::Forbidden) if self.session.can_log_in() => Ok(()),
-            result => result.map(|_| ()).map_err(online_fault),
+            result => result.map(|_| ()).map_err(OnlineError::from_login_error),
         }
     }
 
@@ -131,31 +131,31 @@ impl VaultStore {
         if let Some((mount, _)) = self.mounts.find(path) {
             return Ok(mount);
         }
-        self.preflights.ask(path, request).await.map_err(|failed| failed.error)
+        self.preflights.look_up(path, request).await.map_err(|failed| failed.error)
     }
 
-    async fn attempt(&self, path: &StorePath, request: &RequestId) -> Result<Secret, CallFailure> {
-        let Some((mount, beyond_doubt)) = self.mounts.find(path) else {
-            let mount = self.preflights.ask(path, request).await?;
+    async fn read_secret(&self, path: &StorePath, request: &RequestId) -> Result<Secret, VaultError> {
+        let Some((mount, is_confirmed)) = self.mounts.find(path) else {
+            let mount = self.preflights.look_up(path, request).await?;
             return self.fetch(&mount, path, request).await;
         };
         let result = self.fetch(&mount, path, request).await;
-        // If the mount has been replaced since, anything may look absent.
-        let doubtful = match &result {
-            Err(CallFailure { error: ReadError::Absent, .. }) => !beyond_doubt,
-            Err(CallFailure { error: ReadError::Misconfigured, .. }) => true,
+        // If the mount has been replaced since, every secret may look absent.
+        let may_be_outdated = match &result {
+            Err(VaultError { error: ReadError::Absent, .. }) => !is_confirmed,
+            Err(VaultError { error: ReadError::Misconfigured, .. }) => true,
             _ => false,
         };
-        if !doubtful {
+        if !may_be_outdated {
             return result;
         }
         self.mounts.forget(&mount);
-        let now = self.preflights.ask(path, request).await?;
-        if now == mount { result } else { self.fetch(&now, path, request).await }
+        let current = self.preflights.look_up(path, request).await?;
+        if current == mount { result } else { self.fetch(&current, path, request).await }
     }
 
-    async fn fetch(&self, mount: &Mount, path: &StorePath, request: &RequestId) -> Result<Secret, CallFailure> {
-        let below = mount.below(path).ok_or(CallFailure::of(ReadError::Misconfigured))?;
+    async fn fetch(&self, mount: &Mount, path: &StorePath, request: &RequestId) -> Result<Secret, VaultError> {
+        let below = mount.below(path).ok_or(VaultError::without_response(ReadError::Misconfigured))?;
         match mount.engine {
             Engine::KvV1 => {
                 let endpoint = || GetSecretRequest { mount: mount.name(), path: below.to_owned() };
@@ -165,8 +165,8 @@ impl VaultStore {
                 let endpoint = || ReadSecretRequest { mount: mount.name(), path: below.to_owned(), version: None };
                 self.fetch_from(mount, path, request, endpoint).await
             }
-            // A read would create a secret for nobody.
-            Engine::Dynamic => Err(CallFailure::of(ReadError::Misconfigured)),
+            // A read would create a secret that no caller gets.
+            Engine::Dynamic => Err(VaultError::without_response(ReadError::Misconfigured)),
         }
     }
 
@@ -176,19 +176,19 @@ impl VaultStore {
         path: &StorePath,
         request: &RequestId,
         endpoint: impl Fn() -> E,
-    ) -> Result<Secret, CallFailure> {
-        let target = Target { mount: &mount.path, path: None, asked: Some(path.as_str()) };
+    ) -> Result<Secret, VaultError> {
+        let target = BreakerTarget { mount: &mount.path, path: None, secret: Some(path.as_str()) };
         let stray = Mutex::new(None);
-        let meaning = |answer: &Answer| {
-            *stray.lock().unwrap_or_else(PoisonError::into_inner) = answers::stray_lease(answer);
-            answers::secret(answer, mount.engine)
+        let meaning = |response: &StoreResponse| {
+            *stray.lock().unwrap_or_else(PoisonError::into_inner) = responses::stray_lease(response);
+            responses::parse_secret(response, mount.engine)
         };
-        let options = CallOptions::new(StoreOperation::Read, target);
-        let answer = self.session.ask(options, endpoint, request, meaning).await;
-        if let Some(handle) = stray.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            self.give_back(handle, request);
+        let options = CallOptions::read_only(StoreOperation::Read, target);
+        let response = self.session.call(options, endpoint, request, meaning).await;
+        if let Some(lease_id) = stray.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            self.revoke_in_background(lease_id, request);
         }
-        answer.map(|(secret, _)| secret)
+        response.map(|(secret, _)| secret)
     }
 }
 
@@ -199,15 +199,6 @@ impl SecretStore for VaultStore {
     }
 
     async fn read(&self, path: &StorePath, request: &RequestId) -> Result<Arc<Secret>, ReadError> {
-        self.attempt(path, request).await.map(Arc::new).map_err(|failed| failed.error)
-    }
-}
-
-/// The meaning of a failed login.
-const fn online_fault(error: ReadError) -> OnlineFault {
-    match error {
-        ReadError::Forbidden => OnlineFault::Refused,
-        ReadError::Misconfigured | ReadError::Unsuitable(_) => OnlineFault::Misconfigured,
-        ReadError::Absent | ReadError::Deleted | ReadError::Unavailable => OnlineFault::Unavailable,
+        self.read_secret(path, request).await.map(Arc::new).map_err(|failed| failed.error)
     }
 }

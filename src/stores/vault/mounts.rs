@@ -1,4 +1,4 @@
-//! A cache of mounts.
+//! The cache of mounts, by path.
 
 use crate::stores::path::StorePath;
 use std::collections::HashMap;
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 /// How long a mount is cached.
 const MOUNT_TTL: Duration = Duration::from_mins(5);
-/// For this long after the look-up of a mount an absence below it needs no new look-up.
+/// The time after the look-up of a mount in which a missing secret below it causes no new look-up.
 const CONFIRMED_FOR: Duration = Duration::from_secs(10);
 /// Maximum number of cached mounts.
 const MAX_MOUNTS: usize = 1024;
@@ -53,31 +53,31 @@ impl Mount {
 /// The cached mounts.
 #[derive(Default)]
 pub(super) struct Mounts {
-    known: Mutex<HashMap<Arc<str>, (Engine, Instant)>>,
+    entries: Mutex<HashMap<Arc<str>, (Engine, Instant)>>,
 }
 
 impl Mounts {
     /// The mount of a path if it is cached, and whether its look-up is recent. No mount is below another.
     pub(super) fn find(&self, path: &StorePath) -> Option<(Mount, bool)> {
-        self.above(path.as_str())
+        self.find_by_prefix(path.as_str())
     }
 
-    /// The same for any text that begins with the path of a mount, such as a lease id.
-    pub(super) fn above(&self, text: &str) -> Option<(Mount, bool)> {
-        let known = self.known();
+    /// The same for any text that begins with the path of a mount, such as a lease ID.
+    pub(super) fn find_by_prefix(&self, text: &str) -> Option<(Mount, bool)> {
+        let known = self.lock();
         let slashes = text.match_indices('/');
         slashes.map(|(at, _)| &text[..=at]).find_map(|prefix| {
-            let (path, (engine, seen)) = known.get_key_value(prefix)?;
+            let (path, (engine, looked_up_at)) = known.get_key_value(prefix)?;
             let mount = Mount { path: path.clone(), engine: *engine };
-            (seen.elapsed() < MOUNT_TTL).then(|| (mount, seen.elapsed() < CONFIRMED_FOR))
+            (looked_up_at.elapsed() < MOUNT_TTL).then(|| (mount, looked_up_at.elapsed() < CONFIRMED_FOR))
         })
     }
 
     /// Caches a mount that has just been looked up.
     pub(super) fn remember(&self, mount: &Mount) {
-        let mut known = self.known();
+        let mut known = self.lock();
         if known.len() >= MAX_MOUNTS {
-            known.retain(|_, (_, seen)| seen.elapsed() < MOUNT_TTL);
+            known.retain(|_, (_, looked_up_at)| looked_up_at.elapsed() < MOUNT_TTL);
         }
         if known.len() < MAX_MOUNTS || known.contains_key(&mount.path) {
             known.insert(mount.path.clone(), (mount.engine, Instant::now()));
@@ -86,12 +86,12 @@ impl Mounts {
 
     /// Removes a mount that has changed.
     pub(super) fn forget(&self, mount: &Mount) {
-        self.known().remove(&mount.path);
+        self.lock().remove(&mount.path);
     }
 
     /// A panic while the map is locked leaves it consistent: every operation on it is a single call.
-    fn known(&self) -> MutexGuard<'_, HashMap<Arc<str>, (Engine, Instant)>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, (Engine, Instant)>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_below_its_mount_alone() {
+    fn a_path_belongs_to_the_mount_that_it_begins_with() {
         for (mount, secret, rest) in [
             ("homelab/", "homelab/site/main", Some("site/main")),
             ("team/kv/", "team/kv/a", Some("a")),
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_mount_is_found_by_whole_segments_until_it_is_forgotten_or_old() {
+    async fn a_mount_is_found_by_whole_segments_until_it_expires() {
         let mounts = Mounts::default();
         let (kv, old) = (Mount::new("team/kv/", Engine::KvV2), Mount::new("old/", Engine::KvV1));
         mounts.remember(&kv);
@@ -141,9 +141,9 @@ mod tests {
         for number in 0..2 * MAX_MOUNTS {
             mounts.remember(&Mount::new(&format!("m{number}/"), Engine::KvV2));
         }
-        assert_eq!(mounts.known().len(), MAX_MOUNTS);
+        assert_eq!(mounts.lock().len(), MAX_MOUNTS);
         tokio::time::advance(MOUNT_TTL).await;
         mounts.remember(&Mount::new("new/", Engine::KvV2));
-        assert_eq!(mounts.known().len(), 1);
+        assert_eq!(mounts.lock().len(), 1);
     }
 }

@@ -1,4 +1,5 @@
-//! What the broker's token may do on the paths of the policies, and the server's clock. Nothing here reads a secret.
+//! Reads for `claviger check`: what the broker's token may do on the paths of policies, and the server's clock. No secret is
+//! read.
 
 use super::call::CallOptions;
 use super::endpoints::CapabilitiesSelf;
@@ -6,14 +7,14 @@ use super::mounts::Engine;
 use super::{ReadError, VaultStore};
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
-use crate::stores::breaker::Target;
-use crate::stores::outbound::Answer;
+use crate::stores::breaker::BreakerTarget;
+use crate::stores::outbound::StoreResponse;
 use crate::stores::path::StorePath;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// Paths of one call.
-const AT_ONCE: usize = 100;
+/// Maximum number of paths in one call.
+const PATHS_PER_CALL: usize = 100;
 
 #[derive(Deserialize)]
 struct Capabilities {
@@ -21,13 +22,12 @@ struct Capabilities {
 }
 
 #[derive(Deserialize)]
-struct Health {
+struct HealthResponse {
     server_time_utc: i64,
 }
 
 impl VaultStore {
-    /// For each path and whether it is written to, whether the token may do that. Found by the mount's engine and
-    /// `sys/capabilities-self`.
+    /// Whether the token may read each path, or write to it if the flag is true. Uses `sys/capabilities-self`.
     pub(in crate::stores) async fn may_use(&self, paths: &[(StorePath, bool)]) -> Vec<Result<bool, ReadError>> {
         let request = RequestId::random();
         let mut api_paths = Vec::with_capacity(paths.len());
@@ -41,10 +41,10 @@ impl VaultStore {
                 })
             }));
         }
-        let asked: Vec<String> = api_paths.iter().flatten().cloned().collect();
+        let queried: Vec<String> = api_paths.iter().flatten().cloned().collect();
         let mut known = BTreeMap::new();
-        for some in asked.chunks(AT_ONCE) {
-            match self.capabilities(some, &request).await {
+        for chunk in queried.chunks(PATHS_PER_CALL) {
+            match self.capabilities(chunk, &request).await {
                 Ok(capabilities) => known.extend(capabilities),
                 Err(error) => return paths.iter().map(|_| Err(error)).collect(),
             }
@@ -62,19 +62,19 @@ impl VaultStore {
         paths: &[String],
         request: &RequestId,
     ) -> Result<BTreeMap<String, Vec<String>>, ReadError> {
-        let options = CallOptions::new(StoreOperation::Preflight, Target::group("sys/"));
-        let meaning = |answer: &Answer| match answer.status {
-            200 => serde_json::from_slice::<Capabilities>(&answer.body).map_err(|_| ReadError::Unavailable),
+        let options = CallOptions::read_only(StoreOperation::Preflight, BreakerTarget::group("sys/"));
+        let meaning = |response: &StoreResponse| match response.status {
+            200 => serde_json::from_slice::<Capabilities>(&response.body).map_err(|_| ReadError::Unavailable),
             403 => Err(ReadError::Forbidden),
             _ => Err(ReadError::Unavailable),
         };
-        let answer = self.session.ask(options, || CapabilitiesSelf { paths }, request, meaning).await;
-        answer.map(|(capabilities, _)| capabilities.data).map_err(|failed| failed.error)
+        let response = self.session.call(options, || CapabilitiesSelf { paths }, request, meaning).await;
+        response.map(|(capabilities, _)| capabilities.data).map_err(|failed| failed.error)
     }
 
-    /// The server's time in seconds since 1970. None if it does not tell it.
+    /// The server's time in seconds since 1970. `None` if it reports no time.
     pub(in crate::stores) async fn server_time(&self) -> Option<i64> {
-        let answer = self.exchange.client.health(&RequestId::random()).await.ok()?;
-        serde_json::from_slice::<Health>(&answer.body).ok().map(|health| health.server_time_utc)
+        let response = self.exchange.client.health(&RequestId::random()).await.ok()?;
+        serde_json::from_slice::<HealthResponse>(&response.body).ok().map(|health| health.server_time_utc)
     }
 }

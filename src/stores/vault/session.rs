@@ -1,17 +1,17 @@
-//! The broker's session at a Vault server: the token in use, and when a new one is fetched.
+//! The broker's session at a Vault server: keeps the token, and logs in again when needed.
 
-use super::answers;
 use super::call::{Call, CallOptions};
-use super::exchange::{CallFailure, Exchange};
-use super::login::{LoggedIn, log_in, stamp};
-use super::token::{Token, TokenLifetime, Uses};
+use super::exchange::{Exchange, VaultError};
+use super::login::{LoginResult, file_stamp, log_in};
+use super::responses;
+use super::token::{Token, TokenExpiry, Uses};
 use crate::config::stores::VaultAuth;
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
-use crate::stores::breaker::Target;
-use crate::stores::dynamic::Grant;
-use crate::stores::login::{Attempt, Login, SUSPECT_AGE};
-use crate::stores::outbound::Answer;
+use crate::stores::breaker::BreakerTarget;
+use crate::stores::dynamic::Lifetime;
+use crate::stores::login::{Login, LoginAttempt, SUSPECT_AGE};
+use crate::stores::outbound::StoreResponse;
 use crate::stores::port::ReadError;
 use rustify::endpoint::Endpoint;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,76 +25,82 @@ const ASSUMED_VALID_FOR: Duration = Duration::from_secs(5);
 /// Minimum interval between logins that only verify a refusal.
 const MIN_VERIFYING_LOGIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A session.
-pub(super) struct Session {
+/// A broker's session at one server.
+pub(super) struct VaultSession {
     pub(super) exchange: Arc<Exchange>,
     auth: VaultAuth,
     login: Login<Token>,
     /// When a login was last made only to verify a refusal.
-    doubted: Mutex<Option<Instant>>,
+    last_verifying_login: Mutex<Option<Instant>>,
     /// Whether even new tokens may not look themselves up (no `default` policy). Then a refused look-up does not
     /// show that a token has ended.
-    blind: AtomicBool,
+    cannot_look_up_itself: AtomicBool,
 }
 
-impl Session {
-    /// Not logged in yet.
+impl VaultSession {
+    /// Creates a session without a login.
     pub(super) fn new(exchange: Arc<Exchange>, auth: VaultAuth) -> Self {
         let login = Login::new(matches!(auth, VaultAuth::TokenFile(_)));
-        Self { exchange, auth, login, doubted: Mutex::default(), blind: AtomicBool::new(false) }
+        Self {
+            exchange,
+            auth,
+            login,
+            last_verifying_login: Mutex::default(),
+            cannot_look_up_itself: AtomicBool::new(false),
+        }
     }
 
-    /// Makes a call with the broker's token, and again with a new token if the first one is dead: the server answers a dead
-    /// token like a forbidden path, and creates nothing. Returns the meaning of the answer and the token that got it.
+    /// Makes a call with the broker's token. If it gets a 403 and the token has expired or was revoked, makes the call again with
+    /// a new token: a server creates nothing for such a token. Returns the meaning of the response and the token of the call.
     ///
     /// # Errors
     /// What `meaning` returns, and errors of the login.
-    pub(super) async fn ask<E: Endpoint, T>(
+    pub(super) async fn call<E: Endpoint, T>(
         &self,
         options: CallOptions<'_>,
         endpoint: impl Fn() -> E,
         request: &RequestId,
-        meaning: impl Fn(&Answer) -> Result<T, ReadError>,
-    ) -> Result<(T, Arc<Token>), CallFailure> {
-        let token = if options.binds_token { self.exclusive_token(request).await } else { self.token(request).await };
-        let token = token.map_err(CallFailure::of)?;
-        let failed = match self.ask_with(&token, options, endpoint(), request, &meaning).await {
-            Ok(answer) => return Ok((answer, token)),
+        meaning: impl Fn(&StoreResponse) -> Result<T, ReadError>,
+    ) -> Result<(T, Arc<Token>), VaultError> {
+        let token = if options.creates_lease { self.exclusive_token(request).await } else { self.token(request).await };
+        let token = token.map_err(VaultError::without_response)?;
+        let failed = match self.call_with(&token, options, endpoint(), request, &meaning).await {
+            Ok(response) => return Ok((response, token)),
             Err(failed) if !failed.forbidden => return Err(failed),
             Err(failed) => failed,
         };
-        let Some(other) = self.replacement_for(&token, request).await.map_err(CallFailure::of)? else {
+        let Some(other) = self.replacement_for(&token, request).await.map_err(VaultError::without_response)? else {
             return Err(failed);
         };
-        let answer = self.ask_with(&other, options, endpoint(), request, &meaning).await;
+        let response = self.call_with(&other, options, endpoint(), request, &meaning).await;
         self.share_token(&other);
-        Ok((answer?, other))
+        Ok((response?, other))
     }
 
     /// Makes a call with one token.
     ///
     /// # Errors
     /// What `meaning` returns.
-    pub(super) async fn ask_with<E: Endpoint, T>(
+    pub(super) async fn call_with<E: Endpoint, T>(
         &self,
         token: &Token,
         options: CallOptions<'_>,
         endpoint: E,
         request: &RequestId,
-        meaning: impl FnOnce(&Answer) -> Result<T, ReadError>,
-    ) -> Result<T, CallFailure> {
-        let options = CallOptions { once: options.once || token.uses.is_some(), ..options };
-        self.exchange.ask(Call { endpoint, options, token: Some(&token.header) }, request, meaning).await
+        meaning: impl FnOnce(&StoreResponse) -> Result<T, ReadError>,
+    ) -> Result<T, VaultError> {
+        let options = CallOptions { no_retry: options.no_retry || token.uses.is_some(), ..options };
+        self.exchange.call(Call { endpoint, options, token: Some(&token.header) }, request, meaning).await
     }
 
-    /// A token for one call. Logs in if there is none.
+    /// A token for one call, with one use taken. Logs in if there is none.
     ///
     /// # Errors
     /// No token is available.
     pub(super) async fn token(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
         let current = self.login.current.load_full();
         if let Some(token) = &current
-            && !self.is_worn(token).await
+            && !self.is_outdated(token).await
             && token.take_use()
         {
             return Ok(token.clone());
@@ -106,46 +112,46 @@ impl Session {
     ///
     /// # Errors
     /// No token is available.
-    pub(super) async fn look(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
+    pub(super) async fn current_token(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
         match self.login.current.load_full() {
-            Some(token) if !self.is_worn(&token).await => Ok(token),
+            Some(token) if !self.is_outdated(&token).await => Ok(token),
             current => self.replace(current.map(|token| token.number), false, request).await,
         }
     }
 
-    /// A token for a call that creates a secret. If tokens have a limited number of uses, the secret ends with the
-    /// last use; then the call gets its own token.
+    /// A token for a call that creates a secret. The server revokes a secret together with its token, so if the number of uses is
+    /// limited, the call gets a token of its own.
     async fn exclusive_token(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
-        let current = self.look(request).await?;
+        let current = self.current_token(request).await?;
         if current.uses.is_none() {
             return Ok(current);
         }
-        self.log_in_apart(request).await
+        self.log_in_separately(request).await
     }
 
     /// A token of a separate login, with one use taken.
-    async fn log_in_apart(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
-        self.login.log_in_apart(|attempt| self.log_in(attempt, None, true, request)).await
+    async fn log_in_separately(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
+        self.login.log_in_separately(|attempt| self.log_in(attempt, None, true, request)).await
     }
 
-    async fn is_worn(&self, token: &Token) -> bool {
+    async fn is_outdated(&self, token: &Token) -> bool {
         match &self.auth {
-            // Only a new file can give another token, so its expiry is left to the store.
+            // Without a new file there is no other token, so the expiry is not checked here.
             VaultAuth::TokenFile(file) => {
-                let seen = stamp(file).await;
-                seen.is_some() && seen != token.stamp
+                let stamp = file_stamp(file).await;
+                stamp.is_some() && stamp != token.stamp
             }
             VaultAuth::Kubernetes { .. } | VaultAuth::Jwt { .. } | VaultAuth::AppRole { .. } => token.has_ended(),
         }
     }
 
-    /// After a 403: a new token if the used one has ended, `None` if it is valid and the 403 stands.
+    /// Another token after a 403, if the used one has ended. `None` if it is valid, so the 403 concerns the path.
     ///
     /// # Errors
     /// The state of the token is unknown, or the login failed.
     async fn replacement_for(&self, used: &Arc<Token>, request: &RequestId) -> Result<Option<Arc<Token>>, ReadError> {
         if let Some(uses) = &used.uses {
-            // A used-up token gets a 403. For the first call of a new token the 403 stands.
+            // A used-up token gets a 403 too. At the first use of a new token the 403 concerns the path.
             return if uses.is_first() && used.since.elapsed() < ASSUMED_VALID_FOR {
                 Ok(None)
             } else {
@@ -158,13 +164,13 @@ impl Session {
         }
         match self.look_up_token(used, request).await {
             Ok(_) => {
-                self.blind.store(false, Ordering::Relaxed);
+                self.cannot_look_up_itself.store(false, Ordering::Relaxed);
                 return Ok(None);
             }
             Err(ReadError::Forbidden) => {}
             Err(error) => return Err(error),
         }
-        if self.blind.load(Ordering::Relaxed) && used.since.elapsed() < SUSPECT_AGE {
+        if self.cannot_look_up_itself.load(Ordering::Relaxed) && used.since.elapsed() < SUSPECT_AGE {
             return Ok(None);
         }
         let fresh = self.replace(Some(used.number), false, request).await?;
@@ -173,27 +179,27 @@ impl Session {
             return Err(ReadError::Forbidden);
         }
         if self.look_up_token(&fresh, request).await == Err(ReadError::Forbidden) {
-            self.blind.store(true, Ordering::Relaxed);
+            self.cannot_look_up_itself.store(true, Ordering::Relaxed);
         }
         Ok(Some(fresh))
     }
 
-    /// A new token for this caller only. Such logins are limited, because any forbidden path would cause one.
+    /// A new token for this call only. Such logins are limited, because any forbidden path would cause one.
     async fn verifying_login(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
         if self.was_verified_recently() {
             return Err(ReadError::Unavailable);
         }
-        self.log_in_apart(request).await
+        self.log_in_separately(request).await
     }
 
     /// Whether such a login was made less than [`MIN_VERIFYING_LOGIN_INTERVAL`] ago. If not, one is made now.
     fn was_verified_recently(&self) -> bool {
-        let mut doubted = self.doubted.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_lately = doubted.is_some_and(|at| at.elapsed() < MIN_VERIFYING_LOGIN_INTERVAL);
-        if !is_lately {
-            *doubted = Some(Instant::now());
+        let mut last_verifying_login = self.last_verifying_login.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_recent = last_verifying_login.is_some_and(|at| at.elapsed() < MIN_VERIFYING_LOGIN_INTERVAL);
+        if !is_recent {
+            *last_verifying_login = Some(Instant::now());
         }
-        is_lately
+        is_recent
     }
 
     /// Makes the remaining uses of a token that was fetched for one call available to others.
@@ -207,30 +213,32 @@ impl Session {
         }
     }
 
-    /// Logs in, unless another token than `worn` is in use by now. While logins fail, the old token stays. With `takes_use`,
+    /// Logs in, unless another token than `outdated` is in use by now. While logins fail, the old token stays. With `takes_use`,
     /// one use of the returned token is taken.
     ///
     /// # Errors
     /// The login failed.
     pub(super) async fn replace(
         &self,
-        worn: Option<u64>,
+        outdated: Option<u64>,
         takes_use: bool,
         request: &RequestId,
     ) -> Result<Arc<Token>, ReadError> {
         let is_usable = |current: &Token| !takes_use || current.take_use();
-        self.login.replace(worn, is_usable, |attempt, before| self.log_in(attempt, before, takes_use, request)).await
+        self.login
+            .replace(outdated, is_usable, |attempt, before| self.log_in(attempt, before, takes_use, request))
+            .await
     }
 
     async fn log_in(
         &self,
-        attempt: Attempt,
+        attempt: LoginAttempt,
         before: Option<Arc<Token>>,
         takes_use: bool,
         request: &RequestId,
     ) -> Result<Arc<Token>, ReadError> {
         let logged_in = log_in(&self.exchange, &self.auth, attempt.has_worked, request).await?;
-        let token = begin(logged_in, attempt, before.as_deref());
+        let token = token_from_login(logged_in, attempt, before.as_deref());
         if takes_use {
             token.take_use();
         }
@@ -241,16 +249,21 @@ impl Session {
     ///
     /// # Errors
     /// `Forbidden` if it has ended or may not look itself up.
-    pub(super) async fn look_up_token(&self, token: &Token, request: &RequestId) -> Result<Option<Grant>, ReadError> {
-        let options = CallOptions::new(StoreOperation::Login, Target::group("auth/token/"));
-        let answer = self.ask_with(token, options, LookupTokenSelfRequest {}, request, answers::own_token).await;
-        answer.map_err(|failed| failed.error)
+    pub(super) async fn look_up_token(
+        &self,
+        token: &Token,
+        request: &RequestId,
+    ) -> Result<Option<Lifetime>, ReadError> {
+        let options = CallOptions::read_only(StoreOperation::Login, BreakerTarget::group("auth/token/"));
+        let response =
+            self.call_with(token, options, LookupTokenSelfRequest {}, request, responses::parse_token_lookup).await;
+        response.map_err(|failed| failed.error)
     }
 
     /// Sets the lifetime of a token, if it is still in use.
-    pub(super) fn set_lifetime(&self, token: &Arc<Token>, life: TokenLifetime) {
-        let noted = Arc::new(token.with_life(life));
-        self.login.current.compare_and_swap(&Some(token.clone()), Some(noted));
+    pub(super) fn set_lifetime(&self, token: &Arc<Token>, lifetime: TokenExpiry) {
+        let updated = Arc::new(token.with_lifetime(lifetime));
+        self.login.current.compare_and_swap(&Some(token.clone()), Some(updated));
     }
 
     /// The session in which leases are created now; 0 before the first login.
@@ -266,21 +279,25 @@ impl Session {
     /// Reads the token file again, if there is one.
     pub(super) async fn reload(&self, request: &RequestId) {
         if !self.can_log_in() {
-            let worn = self.login.current.load_full().map(|token| token.number);
+            let outdated = self.login.current.load_full().map(|token| token.number);
             // A failure is logged, and the old token stays.
-            let _ = self.replace(worn, false, request).await;
+            let _ = self.replace(outdated, false, request).await;
         }
     }
 }
 
 /// The token of a login. The same token, read from its file again, keeps its number and its lifetime.
-fn begin(logged_in: LoggedIn, Attempt { number, asked, .. }: Attempt, before: Option<&Token>) -> Token {
-    let LoggedIn { header, grant, stamp, uses } = logged_in;
+fn token_from_login(
+    logged_in: LoginResult,
+    LoginAttempt { number, requested_at, .. }: LoginAttempt,
+    before: Option<&Token>,
+) -> Token {
+    let LoginResult { header, grant, stamp, uses } = logged_in;
     if let Some(before) = before
         && before.header == header
     {
-        return Token { stamp, ..before.with_life(before.life) };
+        return Token { stamp, ..before.with_lifetime(before.lifetime) };
     }
-    let life = grant.map_or(TokenLifetime::Unknown, |grant| TokenLifetime::granted(asked, grant));
-    Token { number, header, life, stamp, since: asked, uses: uses.map(Uses::new) }
+    let lifetime = grant.map_or(TokenExpiry::Unknown, |grant| TokenExpiry::from_grant(requested_at, grant));
+    Token { number, header, lifetime, stamp, since: requested_at, uses: uses.map(Uses::new) }
 }

@@ -1,7 +1,7 @@
 //! The broker's own token at a store.
 
 use crate::model::secret::SecretValue;
-use crate::stores::dynamic::Grant;
+use crate::stores::dynamic::Lifetime;
 use crate::stores::login::Credentials;
 use crate::stores::renewal::renew_after;
 use bytes::Bytes;
@@ -20,10 +20,10 @@ pub(super) struct Token {
     /// The header, marked sensitive (`Debug` shows nothing) and overwritten on drop.
     pub(super) header: HeaderValue,
     /// Its lifetime.
-    pub(super) life: TokenLifetime,
+    pub(super) lifetime: TokenExpiry,
     /// The state of its file, if it came from one.
     pub(super) stamp: Option<FileStamp>,
-    /// When the broker got it.
+    /// When it was requested.
     pub(super) since: Instant,
     /// Number of calls that it can be used for; `None` if unlimited.
     pub(super) uses: Option<Arc<Uses>>,
@@ -37,7 +37,7 @@ pub(super) struct Uses {
 }
 
 impl Uses {
-    /// None taken.
+    /// Creates a count without taken uses.
     pub(super) fn new(granted: u32) -> Arc<Self> {
         Arc::new(Self { granted, taken: AtomicU32::new(0) })
     }
@@ -47,7 +47,7 @@ impl Uses {
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    /// Whether at most one call was made with it.
+    /// Whether at most one use was taken.
     pub(super) fn is_first(&self) -> bool {
         self.taken.load(Ordering::Relaxed) <= 1
     }
@@ -55,26 +55,26 @@ impl Uses {
 
 /// The lifetime of a token.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum TokenLifetime {
+pub(super) enum TokenExpiry {
     /// From a file, not looked up yet.
     Unknown,
     /// It never expires.
     Endless,
     /// It expires.
     Until {
-        /// When.
+        /// When it expires.
         end: Instant,
         /// When to renew it.
         renew_at: Instant,
         /// The store's grant.
-        grant: Grant,
+        grant: Lifetime,
     },
 }
 
-impl TokenLifetime {
+impl TokenExpiry {
     /// The lifetime of a token that was requested at this instant. See [`renew_after`].
-    pub(super) fn granted(at: Instant, grant: Grant) -> Self {
-        Self::Until { end: at + grant.ttl, renew_at: at + renew_after(grant.ttl), grant }
+    pub(super) fn from_grant(requested_at: Instant, grant: Lifetime) -> Self {
+        Self::Until { end: requested_at + grant.ttl, renew_at: requested_at + renew_after(grant.ttl), grant }
     }
 }
 
@@ -87,13 +87,13 @@ impl Credentials for Token {
 impl Token {
     /// Whether it has expired.
     pub(super) fn has_ended(&self) -> bool {
-        matches!(self.life, TokenLifetime::Until { end, .. } if end <= Instant::now())
+        matches!(self.lifetime, TokenExpiry::Until { end, .. } if end <= Instant::now())
     }
 
     /// The same token with another lifetime.
-    pub(super) fn with_life(&self, life: TokenLifetime) -> Self {
+    pub(super) fn with_lifetime(&self, lifetime: TokenExpiry) -> Self {
         let (header, uses) = (self.header.clone(), self.uses.clone());
-        Self { number: self.number, header, life, stamp: self.stamp, since: self.since, uses }
+        Self { number: self.number, header, lifetime, stamp: self.stamp, since: self.since, uses }
     }
 
     /// Takes one use. `false` if none is left.
@@ -141,8 +141,8 @@ mod tests {
         let ttl = Duration::from_hours(1);
         let now = Instant::now();
         for _ in 0..100 {
-            let TokenLifetime::Until { end, renew_at, .. } =
-                TokenLifetime::granted(now, Grant { ttl, renewable: true })
+            let TokenExpiry::Until { end, renew_at, .. } =
+                TokenExpiry::from_grant(now, Lifetime { ttl, renewable: true })
             else {
                 panic!("a grant has an end");
             };
@@ -153,13 +153,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_token_ends_when_its_time_is_over_and_not_before() {
+    async fn a_token_expires_at_the_end_of_its_lifetime() {
         let header = header(&SecretValue::new("s.x".into())).unwrap();
         let token =
-            Token { number: 1, header, life: TokenLifetime::Unknown, stamp: None, since: Instant::now(), uses: None };
-        let grant = Grant { ttl: Duration::from_secs(10), renewable: true };
-        let mortal = token.with_life(TokenLifetime::granted(Instant::now(), grant));
-        let endless = token.with_life(TokenLifetime::Endless);
+            Token { number: 1, header, lifetime: TokenExpiry::Unknown, stamp: None, since: Instant::now(), uses: None };
+        let grant = Lifetime { ttl: Duration::from_secs(10), renewable: true };
+        let mortal = token.with_lifetime(TokenExpiry::from_grant(Instant::now(), grant));
+        let endless = token.with_lifetime(TokenExpiry::Endless);
         tokio::time::advance(Duration::from_secs(9)).await;
         assert!(!mortal.has_ended());
         tokio::time::advance(Duration::from_secs(1)).await;
@@ -167,12 +167,13 @@ mod tests {
     }
 
     #[test]
-    fn a_limited_token_is_good_for_so_many_calls_whatever_becomes_known_of_its_life() {
+    fn the_number_of_uses_survives_a_change_of_the_lifetime() {
         let header = header(&SecretValue::new("s.x".into())).unwrap();
         let uses = Some(Uses::new(3));
-        let token = Token { number: 7, header, life: TokenLifetime::Unknown, stamp: None, since: Instant::now(), uses };
+        let token =
+            Token { number: 7, header, lifetime: TokenExpiry::Unknown, stamp: None, since: Instant::now(), uses };
         assert!(token.take_use() && token.uses.as_ref().unwrap().is_first());
-        let known = token.with_life(TokenLifetime::Endless);
+        let known = token.with_lifetime(TokenExpiry::Endless);
         assert!(known.take_use() && !token.uses.as_ref().unwrap().is_first());
         assert!(token.take_use() && !token.take_use() && !known.take_use());
         assert_eq!(token.session(), 0);
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_header_is_no_token_and_none_is_shown() {
+    fn a_token_that_is_not_a_valid_header_is_refused() {
         let header = |text: &str| header(&SecretValue::new(text.into()));
         for text in ["", "a b", "a\n", "a\r\nX-Evil: 1", "\0", "é"] {
             assert!(header(text).is_none(), "{text:?}");

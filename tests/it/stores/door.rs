@@ -7,7 +7,7 @@ use crate::rig::oidc::Issuer;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use claviger::config::stores::{ClientCertificate, VaultAuth};
-use claviger::stores::OnlineFault;
+use claviger::stores::OnlineError;
 use claviger::stores::ReadError::Unavailable;
 use claviger::trust::ConnectFailure;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -87,11 +87,11 @@ async fn a_certificate_that_is_in_the_ca_file_is_accepted_and_each_trouble_has_i
     ] {
         let rig = with(address, ca);
         assert_eq!(rig.read("homelab/a").await, Err(Unavailable), "{failure:?}");
-        assert_eq!(rig.stores.check_online().await, [("vault".into(), Err(OnlineFault::Unconnected(failure)))]);
+        assert_eq!(rig.stores.check_online().await, [("vault".into(), Err(OnlineError::Unconnected(failure)))]);
     }
     let (strict, other) = (Bao::start_tls().await, Bao::start_tls().await);
     let rig = with(&strict.address, other.ca_file());
-    let wrong_ca = OnlineFault::Unconnected(ConnectFailure::UnknownIssuer);
+    let wrong_ca = OnlineError::Unconnected(ConnectFailure::UnknownIssuer);
     assert_eq!(rig.stores.check_online().await, [("vault".into(), Err(wrong_ca))]);
 }
 
@@ -107,7 +107,7 @@ async fn a_server_that_wants_a_client_certificate_gets_it_and_without_one_that_i
     };
     let good = with(Some(pki.client()));
     assert_eq!(good.read("homelab/a").await, one("K", "v"));
-    let wanted = OnlineFault::Unconnected(ConnectFailure::ClientCertificateRequired);
+    let wanted = OnlineError::Unconnected(ConnectFailure::ClientCertificateRequired);
     for rig in [with(None), with(Some(other.client()))] {
         assert_eq!(rig.read("homelab/a").await, Err(Unavailable));
         assert_eq!(rig.stores.check_online().await, [("vault".into(), Err(wanted))]);

@@ -23,7 +23,8 @@ use claviger::model::request_id::RequestId;
 use claviger::model::secret_ref::SecretRef;
 use claviger::sealing::keys::RootKey;
 use claviger::stores::{
-    FetchError, Granted, LeaseEvent, LeaseEventKind, LeaseSettings, LeaseView, LeaseWitness, NotRecorded, Stores,
+    FetchError, LeaseEvent, LeaseEventKind, LeaseEventRecorder, LeaseSettings, LeaseView, NotRecorded, ReadRequest,
+    Stores,
 };
 use reqwest::Method;
 use std::path::PathBuf;
@@ -43,16 +44,16 @@ struct Book {
 }
 
 #[async_trait]
-impl LeaseWitness for Book {
+impl LeaseEventRecorder for Book {
     async fn record(&self, event: LeaseEvent) -> Result<(), NotRecorded> {
         if self.refuses.load(Ordering::SeqCst) {
             return Err(NotRecorded);
         }
-        self.keep(event).await;
+        self.record_eventually(event).await;
         Ok(())
     }
 
-    async fn keep(&self, event: LeaseEvent) {
+    async fn record_eventually(&self, event: LeaseEvent) {
         self.events.lock().unwrap().push(event);
     }
 }
@@ -134,7 +135,7 @@ impl Keeper {
         let keeping = LeaseSettings {
             database: database.clone(),
             key: RootKey::new([7; 32].into()),
-            witness: book.clone(),
+            event_recorder: book.clone(),
             clock: Arc::new(SystemClock),
             clusters: clusters.iter().map(|name| (*name).into()).collect(),
         };
@@ -158,10 +159,18 @@ impl Keeper {
         let path = if role.contains('/') { role.to_owned() } else { format!("database/creds/{role}") };
         let secret = SecretRef { store: "vault".into(), path };
         let request = RequestId::random();
-        let granted = Granted { secret: &secret, mode, caller, life, write: None, pods_only: false, request: &request };
+        let granted = ReadRequest {
+            secret: &secret,
+            mode,
+            caller,
+            min_lifetime: life,
+            write: None,
+            pods_only: false,
+            request: &request,
+        };
         let reading = self.stores.read_for(granted).await?;
         let value = |key: &str| reading.secret.data[key].as_ref().unwrap().expose_secret().to_owned();
-        Ok(((value("username"), value("password")), reading.good_for.unwrap().as_secs_f64()))
+        Ok(((value("username"), value("password")), reading.valid_for.unwrap().as_secs_f64()))
     }
 
     async fn list(&self) -> Vec<LeaseView> {

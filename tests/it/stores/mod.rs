@@ -93,7 +93,7 @@ impl Rig {
     }
 
     /// Whether a store with these settings can be opened.
-    fn try_new(address: &str, change: impl FnOnce(&mut Vault)) -> Result<(), claviger::stores::OpenError> {
+    fn try_new(address: &str, change: impl FnOnce(&mut Vault)) -> Result<(), claviger::stores::StoreOpenError> {
         let (auth, timeout) = (VaultAuth::TokenFile("/nonexistent".into()), IMPATIENT);
         let address = address.to_owned();
         let mut vault = Vault {

@@ -3,7 +3,7 @@
 use super::{NO_CACHE, Rig, one};
 use crate::rig::bao::{Bao, until};
 use claviger::config::stores::VaultAuth;
-use claviger::stores::OnlineFault;
+use claviger::stores::OnlineError;
 use claviger::stores::ReadError::{Forbidden, Misconfigured, Unavailable};
 use std::sync::Arc;
 
@@ -61,11 +61,11 @@ async fn refused_credentials_are_no_absence() {
         let rig = app_role(&bao, role, secret);
         // OpenBao answers 400 in both cases.
         assert_eq!(rig.read("homelab/a").await, Err(Misconfigured));
-        assert_eq!(rig.stores.check_online().await, [("vault".into(), Err(OnlineFault::Misconfigured))]);
+        assert_eq!(rig.stores.check_online().await, [("vault".into(), Err(OnlineError::Misconfigured))]);
     }
     let wrong = Rig::with_token(&bao.address, "s.wrong");
     assert_eq!(wrong.read("homelab/a").await, Err(Forbidden));
-    assert_eq!(wrong.stores.check_online().await, [("vault".into(), Err(OnlineFault::Refused))]);
+    assert_eq!(wrong.stores.check_online().await, [("vault".into(), Err(OnlineError::Refused))]);
     for unusable in ["", "two words", "\u{e9}"] {
         let rig = Rig::with_token(&bao.address, unusable);
         assert_eq!(rig.read("homelab/a").await, Err(Unavailable), "{unusable:?}");

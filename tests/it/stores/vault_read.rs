@@ -5,7 +5,7 @@ use crate::rig::bao::{Bao, until};
 use claviger::config::cache::Cache;
 use claviger::model::request_id::RequestId;
 use claviger::model::secret_ref::SecretRef;
-use claviger::stores::OnlineFault;
+use claviger::stores::OnlineError;
 use claviger::stores::ReadError::{Absent, Deleted, Forbidden, Misconfigured, Unavailable};
 use claviger::trust::ConnectFailure;
 use std::time::Duration;
@@ -228,7 +228,7 @@ async fn a_sealed_and_a_stopped_server_are_unavailable_and_bridged_by_the_cache(
         assert_eq!(rig.stores.check_online().await, [("vault".into(), Ok(()))]);
     }
     bao.seal().await;
-    let sealed = [("vault".into(), Err(OnlineFault::Sealed))];
+    let sealed = [("vault".into(), Err(OnlineError::Sealed))];
     assert_eq!(plain.stores.check_online().await, sealed);
     for state in ["sealed", "stopped"] {
         assert_eq!(plain.read("homelab/a").await, Err(Unavailable), "{state}");
@@ -237,7 +237,7 @@ async fn a_sealed_and_a_stopped_server_are_unavailable_and_bridged_by_the_cache(
         assert_eq!(bridged.read("homelab/none").await, Err(Unavailable), "{state}: no old absence is served");
         bao.stop();
     }
-    let nobody = OnlineFault::Unconnected(ConnectFailure::Refused);
+    let nobody = OnlineError::Unconnected(ConnectFailure::Refused);
     assert_eq!(plain.stores.check_online().await, [("vault".into(), Err(nobody))]);
 }
 

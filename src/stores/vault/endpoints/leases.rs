@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Extends a lease.
 pub(in crate::stores::vault) struct RenewLease<'a> {
     /// The lease id.
-    pub(in crate::stores::vault) handle: &'a SecretValue,
+    pub(in crate::stores::vault) lease_id: &'a SecretValue,
     /// The wanted lifetime from now, in whole seconds.
     pub(in crate::stores::vault) increment: Duration,
 }
@@ -30,14 +30,14 @@ impl Endpoint for RenewLease<'_> {
     }
 
     fn body(&self) -> Result<Option<Vec<u8>>, ClientError> {
-        body(self.handle, Some(self.increment.as_secs()), None)
+        body(self.lease_id, Some(self.increment.as_secs()), None)
     }
 }
 
 /// Revokes a lease. The server answers when the secret is revoked at the system behind the engine.
 pub(in crate::stores::vault) struct RevokeLease<'a> {
     /// The lease id.
-    pub(in crate::stores::vault) handle: &'a SecretValue,
+    pub(in crate::stores::vault) lease_id: &'a SecretValue,
 }
 
 impl Endpoint for RevokeLease<'_> {
@@ -54,12 +54,12 @@ impl Endpoint for RevokeLease<'_> {
     }
 
     fn body(&self) -> Result<Option<Vec<u8>>, ClientError> {
-        body(self.handle, None, Some(true))
+        body(self.lease_id, None, Some(true))
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the handle goes to the store that issued it")]
-fn body(handle: &SecretValue, increment: Option<u64>, sync: Option<bool>) -> Result<Option<Vec<u8>>, ClientError> {
+#[expect(clippy::disallowed_methods, reason = "the lease ID goes to the store that issued it")]
+fn body(lease_id: &SecretValue, increment: Option<u64>, sync: Option<bool>) -> Result<Option<Vec<u8>>, ClientError> {
     #[derive(Serialize)]
     struct Body<'a> {
         lease_id: &'a str,
@@ -69,8 +69,8 @@ fn body(handle: &SecretValue, increment: Option<u64>, sync: Option<bool>) -> Res
         sync: Option<bool>,
     }
     // Capacity for all of it, every byte escaped: a vector that grows leaves its old contents behind.
-    let mut body = Vec::with_capacity(6 * handle.len() + 64);
-    serde_json::to_writer(&mut body, &Body { lease_id: handle.expose_secret(), increment, sync })
+    let mut body = Vec::with_capacity(6 * lease_id.len() + 64);
+    serde_json::to_writer(&mut body, &Body { lease_id: lease_id.expose_secret(), increment, sync })
         .map_err(|error| ClientError::DataParseError { source: error.into() })?;
     Ok(Some(body))
 }

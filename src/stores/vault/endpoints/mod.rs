@@ -1,7 +1,7 @@
 //! Endpoint types in the style of `vaultrs`, for calls that it does not support, or whose type breaks a guarantee
 //! of this store.
 //!
-//! The response type of each is `IgnoredAny`: `answers` and `leased` parse the answers, never `rustify`.
+//! The response type of each is `IgnoredAny`: `responses` and `lease_responses` parse the responses, never `rustify`.
 
 mod capabilities;
 mod leases;
@@ -11,4 +11,4 @@ mod secret;
 pub(super) use capabilities::CapabilitiesSelf;
 pub(super) use leases::{RenewLease, RevokeLease};
 pub(super) use mount::ReadMount;
-pub(super) use secret::{CreateSecret, ReadSecret};
+pub(super) use secret::CreateSecret;

@@ -8,32 +8,12 @@ use rustify::enums::{RequestMethod, RequestType, ResponseType};
 use rustify::errors::ClientError;
 use serde::de::IgnoredAny;
 
-/// Creates a secret by a read.
-pub(in crate::stores::vault) struct ReadSecret<'a> {
-    /// Not percent-encoded.
-    pub(in crate::stores::vault) path: &'a str,
-}
-
-impl Endpoint for ReadSecret<'_> {
-    type Response = IgnoredAny;
-    const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
-    const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
-
-    fn path(&self) -> String {
-        self.path.to_owned()
-    }
-
-    fn method(&self) -> RequestMethod {
-        RequestMethod::GET
-    }
-}
-
-/// Creates a secret by a write.
+/// Creates a secret, by a read or by a write.
 pub(in crate::stores::vault) struct CreateSecret<'a> {
     /// Not percent-encoded.
     pub(in crate::stores::vault) path: &'a str,
-    /// The JSON text of the body.
-    pub(in crate::stores::vault) json: &'a str,
+    /// The JSON text of the body of a write; `None` for a read.
+    pub(in crate::stores::vault) json: Option<&'a str>,
 }
 
 impl Endpoint for CreateSecret<'_> {
@@ -46,11 +26,11 @@ impl Endpoint for CreateSecret<'_> {
     }
 
     fn method(&self) -> RequestMethod {
-        RequestMethod::POST
+        if self.json.is_some() { RequestMethod::POST } else { RequestMethod::GET }
     }
 
     fn body(&self) -> Result<Option<Vec<u8>>, ClientError> {
-        Ok(Some(self.json.as_bytes().to_vec()))
+        Ok(self.json.map(|json| json.as_bytes().to_vec()))
     }
 }
 
@@ -64,7 +44,7 @@ mod tests {
     #[test]
     fn a_write_keeps_every_field_and_digit_of_the_policy() {
         let json = r#"{"common_name":"a.example","not_after":"2027-01-01T00:00:00Z","serial":12345678901234567890123,"x":1.50}"#;
-        let body = CreateSecret { path: "pki/issue/web", json }.body().unwrap().unwrap();
+        let body = CreateSecret { path: "pki/issue/web", json: Some(json) }.body().unwrap().unwrap();
         assert_eq!(body, json.as_bytes());
 
         let mut theirs = GenerateCertificateRequest { mount: "pki".into(), role: "web".into(), ..Default::default() };

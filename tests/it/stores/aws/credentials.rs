@@ -7,7 +7,7 @@ use crate::rig::fake::{Fake, json, status};
 use crate::rig::moto::{Moto, write_web_identity_token};
 use claviger::config::aws_secrets_manager::AwsAuth;
 use claviger::model::clock::{Clock as _, SystemClock};
-use claviger::stores::OnlineFault;
+use claviger::stores::OnlineError;
 use claviger::stores::ReadError::{Forbidden, Unavailable};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,11 +57,11 @@ async fn a_role_that_is_refused_reads_nothing_and_is_not_asked_for_by_everyone()
         )
     };
     for (line, code, read, online) in [
-        ("403 Forbidden", "AccessDenied", Forbidden, OnlineFault::Refused),
-        ("400 Bad Request", "ExpiredTokenException", Forbidden, OnlineFault::Refused),
-        ("400 Bad Request", "InvalidIdentityToken", Forbidden, OnlineFault::Refused),
-        ("400 Bad Request", "IDPCommunicationError", Unavailable, OnlineFault::Unavailable),
-        ("503 Service Unavailable", "ServiceUnavailable", Unavailable, OnlineFault::Unavailable),
+        ("403 Forbidden", "AccessDenied", Forbidden, OnlineError::Refused),
+        ("400 Bad Request", "ExpiredTokenException", Forbidden, OnlineError::Refused),
+        ("400 Bad Request", "InvalidIdentityToken", Forbidden, OnlineError::Refused),
+        ("400 Bad Request", "IDPCommunicationError", Unavailable, OnlineError::Unavailable),
+        ("503 Service Unavailable", "ServiceUnavailable", Unavailable, OnlineError::Unavailable),
     ] {
         let answer = crate::rig::fake::Act::Answer(line.into(), "Content-Type: text/xml\r\n".into(), error(code));
         let sts = Fake::start(move |_| answer.clone()).await;
@@ -143,7 +143,7 @@ async fn keys_that_are_rotated_are_read_again_when_the_old_ones_are_refused() {
     let empty = keeping(&moto.address, &no_ones_keys(), NO_CACHE, |_| {});
     std::fs::remove_file(empty.dir.path().join("access-key-id")).unwrap();
     assert_eq!(empty.read("homelab/a").await, Err(Unavailable));
-    assert_eq!(empty.stores.check_online().await, [("aws".into(), Err(OnlineFault::Unavailable))]);
+    assert_eq!(empty.stores.check_online().await, [("aws".into(), Err(OnlineError::Unavailable))]);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use super::super::{IMPATIENT, NO_CACHE, Rig};
 use super::{keeping, no_ones_keys};
 use crate::rig::fake::{Act, Fake, json, status};
 use crate::rig::recorded_log::RecordedLog;
-use claviger::stores::OnlineFault;
+use claviger::stores::OnlineError;
 use claviger::stores::ReadError::{self, Absent, Forbidden, Misconfigured, Unavailable};
 use std::time::{Duration, Instant};
 
@@ -81,11 +81,11 @@ async fn whether_credentials_are_taken_is_asked_without_reading_a_secret() {
         (error(bad, "", "ResourceNotFoundException"), Ok(())),
         // moto answers in XML, AWS in JSON; the broker may lack the permission to describe secrets.
         (error(bad, "", "AccessDeniedException"), Ok(())),
-        (error(bad, "", "UnrecognizedClientException"), Err(OnlineFault::Refused)),
-        (error(bad, "", "InvalidSignatureException"), Err(OnlineFault::Refused)),
-        (error(bad, "", "ValidationException"), Err(OnlineFault::Misconfigured)),
-        (status("503 Service Unavailable"), Err(OnlineFault::Unavailable)),
-        (Act::Silence, Err(OnlineFault::Unavailable)),
+        (error(bad, "", "UnrecognizedClientException"), Err(OnlineError::Refused)),
+        (error(bad, "", "InvalidSignatureException"), Err(OnlineError::Refused)),
+        (error(bad, "", "ValidationException"), Err(OnlineError::Misconfigured)),
+        (status("503 Service Unavailable"), Err(OnlineError::Unavailable)),
+        (Act::Silence, Err(OnlineError::Unavailable)),
     ] {
         let fake = Fake::start(move |_| act.clone()).await;
         let rig = impatient(&fake.address);

@@ -6,7 +6,7 @@ use crate::rig::bao::until;
 use crate::rig::cable::Cable;
 use crate::rig::moto::Moto;
 use claviger::config::cache::Cache;
-use claviger::stores::OnlineFault;
+use claviger::stores::OnlineError;
 use claviger::stores::ReadError::{Absent, Deleted, Forbidden, Misconfigured, Unavailable};
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ async fn keys_that_aws_does_not_know_are_refused() {
     for keys in [no_ones_keys(), forged] {
         let rig = keeping(&moto.address, &keys, NO_CACHE, |_| {});
         assert_eq!(rig.read("homelab/a").await, Err(Forbidden), "{}", keys.id);
-        assert_eq!(rig.stores.check_online().await, [("aws".into(), Err(OnlineFault::Refused))]);
+        assert_eq!(rig.stores.check_online().await, [("aws".into(), Err(OnlineError::Refused))]);
         assert_eq!(rig.calls("read", "ok"), 0);
     }
 }
@@ -107,7 +107,7 @@ async fn an_outage_is_bridged_by_the_cache_within_its_bound_and_ends_by_itself()
         assert!(lease.stale && lease.data.contains_key("K"));
         assert_eq!(bridged.read("homelab/none").await, Err(Unavailable), "no old absence is served");
     }
-    assert_eq!(plain.stores.check_online().await, [("aws".into(), Err(OnlineFault::Unavailable))]);
+    assert_eq!(plain.stores.check_online().await, [("aws".into(), Err(OnlineError::Unavailable))]);
     // Five, and one or two probes on a busy machine.
     assert!((5..9).contains(&plain.calls("read", "unavailable")), "then it is left alone");
 

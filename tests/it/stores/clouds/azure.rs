@@ -9,7 +9,7 @@ use crate::rig::clouds::azure::{
 use crate::rig::fake::{Act, status};
 use claviger::config::azure_key_vault::{AzureAuth, ExpiredSecrets};
 use claviger::config::secret_values::SecretValues;
-use claviger::stores::OnlineFault;
+use claviger::stores::OnlineError;
 use claviger::stores::ReadError::{self, Absent, Deleted, Forbidden, Misconfigured, Unavailable};
 use serde_json::json;
 use std::sync::Arc;
@@ -90,7 +90,7 @@ async fn a_text_is_one_value_if_texts_are_configured() {
 }
 
 /// The rows of the table of answers, each with what is read and what `check --online` says.
-fn rows() -> Vec<(&'static str, Act, ReadError, Result<(), OnlineFault>)> {
+fn rows() -> Vec<(&'static str, Act, ReadError, Result<(), OnlineError>)> {
     let ok = Ok(());
     vec![
         ("absent", not_found("x"), Absent, ok),
@@ -98,37 +98,37 @@ fn rows() -> Vec<(&'static str, Act, ReadError, Result<(), OnlineFault>)> {
             "another 404",
             error("404 Not Found", "", "ResourceNotFound", None),
             Misconfigured,
-            Err(OnlineFault::Misconfigured),
+            Err(OnlineError::Misconfigured),
         ),
         (
             "a page",
             Act::Answer("404 Not Found".into(), "Content-Type: text/html\r\n".into(), "<html>".into()),
             Misconfigured,
-            Err(OnlineFault::Misconfigured),
+            Err(OnlineError::Misconfigured),
         ),
         ("disabled", disabled(), Deleted, ok),
         ("no right", forbidden(), Forbidden, ok),
-        ("unknown token", unauthorized(), Forbidden, Err(OnlineFault::Refused)),
+        ("unknown token", unauthorized(), Forbidden, Err(OnlineError::Refused)),
         (
             "bad parameter",
             error("400 Bad Request", "", "BadParameter", None),
             Misconfigured,
-            Err(OnlineFault::Misconfigured),
+            Err(OnlineError::Misconfigured),
         ),
-        ("throttled", throttled(1), Unavailable, Err(OnlineFault::Unavailable)),
+        ("throttled", throttled(1), Unavailable, Err(OnlineError::Unavailable)),
         (
             "redirect",
             Act::Answer("302 Found".into(), "Location: https://127.0.0.1:1/\r\n".into(), String::new()),
             Unavailable,
-            Err(OnlineFault::Unavailable),
+            Err(OnlineError::Unavailable),
         ),
         (
             "broken",
             error("500 Internal Server Error", "", "InternalServerError", None),
             Unavailable,
-            Err(OnlineFault::Unavailable),
+            Err(OnlineError::Unavailable),
         ),
-        ("away", status("503 Service Unavailable"), Unavailable, Err(OnlineFault::Unavailable)),
+        ("away", status("503 Service Unavailable"), Unavailable, Err(OnlineError::Unavailable)),
     ]
 }
 
@@ -179,22 +179,22 @@ async fn a_refused_login_reads_nothing_and_is_tried_again() {
     stub.put("homelab--a", r#"{"K":"v"}"#);
     let invalid_request = answer("400 Bad Request", "", &json!({"error": "invalid_request", "error_codes": [70021]}));
     for (name, says, read, online) in [
-        ("AADSTS70021", None, Forbidden, OnlineFault::Refused),
-        ("as it was said before", Some(invalid_request), Forbidden, OnlineFault::Refused),
-        ("throttled", Some(throttled(1)), Unavailable, OnlineFault::Unavailable),
-        ("away", Some(status("503 Service Unavailable")), Unavailable, OnlineFault::Unavailable),
+        ("AADSTS70021", None, Forbidden, OnlineError::Refused),
+        ("as it was said before", Some(invalid_request), Forbidden, OnlineError::Refused),
+        ("throttled", Some(throttled(1)), Unavailable, OnlineError::Unavailable),
+        ("away", Some(status("503 Service Unavailable")), Unavailable, OnlineError::Unavailable),
         (
             "redirect",
             Some(Act::Answer("302 Found".into(), "Location: https://127.0.0.1:1/\r\n".into(), String::new())),
             Unavailable,
-            OnlineFault::Unavailable,
+            OnlineError::Unavailable,
         ),
-        ("nonsense", Some(answer("200 OK", "", &json!({"access_token": "x"}))), Unavailable, OnlineFault::Unavailable),
+        ("nonsense", Some(answer("200 OK", "", &json!({"access_token": "x"}))), Unavailable, OnlineError::Unavailable),
         (
             "no life",
             Some(answer("200 OK", "", &json!({"access_token": "x", "token_type": "Bearer", "expires_in": 0}))),
             Unavailable,
-            OnlineFault::Unavailable,
+            OnlineError::Unavailable,
         ),
     ] {
         stub.state().authority_says = says;

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claviger::config::gcp_secret_manager::GcpAuth;
 use claviger::config::secret_values::SecretValues;
-use claviger::stores::OnlineFault;
+use claviger::stores::OnlineError;
 use claviger::stores::ReadError::{self, Absent, Deleted, Forbidden, Misconfigured, Unavailable};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -147,9 +147,9 @@ async fn a_regional_secret_is_asked_for_in_its_location() {
 }
 
 /// The rows of the table of answers, each with what is read and what `check --online` says.
-fn rows() -> Vec<(&'static str, Act, ReadError, Result<(), OnlineFault>)> {
-    let misconfigured = Err(OnlineFault::Misconfigured);
-    let unavailable = Err(OnlineFault::Unavailable);
+fn rows() -> Vec<(&'static str, Act, ReadError, Result<(), OnlineError>)> {
+    let misconfigured = Err(OnlineError::Misconfigured);
+    let unavailable = Err(OnlineError::Unavailable);
     vec![
         ("absent", error("404 Not Found", "NOT_FOUND"), Absent, Ok(())),
         ("another 404", error("404 Not Found", "UNKNOWN"), Misconfigured, misconfigured),
@@ -163,7 +163,7 @@ fn rows() -> Vec<(&'static str, Act, ReadError, Result<(), OnlineFault>)> {
         ("another 400", error("400 Bad Request", "INVALID_ARGUMENT"), Misconfigured, misconfigured),
         ("no right, or not there", error("403 Forbidden", "PERMISSION_DENIED"), Forbidden, Ok(())),
         ("switched off", switched_off(), Misconfigured, misconfigured),
-        ("unknown token", error("401 Unauthorized", "UNAUTHENTICATED"), Forbidden, Err(OnlineFault::Refused)),
+        ("unknown token", error("401 Unauthorized", "UNAUTHENTICATED"), Forbidden, Err(OnlineError::Refused)),
         ("throttled", error("429 Too Many Requests", "RESOURCE_EXHAUSTED"), Unavailable, unavailable),
         (
             "redirect",
@@ -206,13 +206,13 @@ async fn a_refused_exchange_reads_nothing_and_is_tried_again() {
     let stub = Google::start("another.token.here").await;
     stub.put("homelab__a", br#"{"K":"v"}"#);
     for (name, says, read, online) in [
-        ("invalid_grant", None, Forbidden, OnlineFault::Refused),
-        ("no such provider", Some(refused_exchange("invalid_target")), Misconfigured, OnlineFault::Misconfigured),
-        ("401", Some(status("401 Unauthorized")), Forbidden, OnlineFault::Refused),
-        ("403", Some(status("403 Forbidden")), Forbidden, OnlineFault::Refused),
-        ("throttled", Some(status("429 Too Many Requests")), Unavailable, OnlineFault::Unavailable),
-        ("away", Some(status("503 Service Unavailable")), Unavailable, OnlineFault::Unavailable),
-        ("nonsense", Some(answer("200 OK", &json!({"access_token": "x"}))), Unavailable, OnlineFault::Unavailable),
+        ("invalid_grant", None, Forbidden, OnlineError::Refused),
+        ("no such provider", Some(refused_exchange("invalid_target")), Misconfigured, OnlineError::Misconfigured),
+        ("401", Some(status("401 Unauthorized")), Forbidden, OnlineError::Refused),
+        ("403", Some(status("403 Forbidden")), Forbidden, OnlineError::Refused),
+        ("throttled", Some(status("429 Too Many Requests")), Unavailable, OnlineError::Unavailable),
+        ("away", Some(status("503 Service Unavailable")), Unavailable, OnlineError::Unavailable),
+        ("nonsense", Some(answer("200 OK", &json!({"access_token": "x"}))), Unavailable, OnlineError::Unavailable),
     ] {
         stub.state().exchange_says = says;
         let rig = google(&stub, NO_CACHE, |_| {});

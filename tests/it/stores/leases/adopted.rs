@@ -1,7 +1,7 @@
 //! The leases of a process that has ended, and the process that adopts them.
 
 use super::*;
-use claviger::stores::{Ended, Revoked};
+use claviger::stores::{EndedLease, RevocationProgress};
 
 /// One process ends, and another one adopts its leases and manages them.
 async fn are_adopted(place: Place, says_goodbye: bool) {
@@ -79,7 +79,7 @@ async fn two_processes_leave_each_others_leases_alone_and_pass_orders_on() {
         .into_iter()
         .find(|lease| lease.held_by.as_ref().is_some_and(|by| by.identity() == pod_of_one.identity()));
     let ended = other.stores.end_lease(&lease.unwrap().id, &admin).await.unwrap();
-    assert_eq!(ended, Some(Ended::Revoked(Revoked::GoesOn)), "another process looks after it");
+    assert_eq!(ended, Some(EndedLease::Revoked(RevocationProgress::InProgress)), "another process looks after it");
     until("that process to take it back", async || !open(&url, &credentials).await).await;
     until("its record to go", async || other.list().await.len() == 1).await;
     assert_eq!((one.active(), other.active()), (0, 1));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::rig::fake::{Act, Fake, json};
-use claviger::stores::{Ended, ReadError, Revoked};
+use claviger::stores::{EndedLease, ReadError, RevocationProgress};
 use std::sync::atomic::AtomicUsize;
 
 #[tokio::test]
@@ -14,7 +14,10 @@ async fn what_cannot_be_taken_back_is_shown_and_never_forgotten() {
     let (one, admin) = (pod("one"), pod("admin"));
     let credentials = keeper.read("owner", PER_POD, &one).await.unwrap();
     let id = keeper.list().await.remove(0).id;
-    assert_eq!(keeper.stores.end_lease(&id, &admin).await.unwrap(), Some(Ended::Revoked(Revoked::GoesOn)));
+    assert_eq!(
+        keeper.stores.end_lease(&id, &admin).await.unwrap(),
+        Some(EndedLease::Revoked(RevocationProgress::InProgress))
+    );
     assert_eq!((keeper.list().await[0].state.as_str(), keeper.active()), ("revoking", 0));
     assert_ne!(keeper.read("owner", PER_POD, &one).await.unwrap(), credentials, "nobody gets it any more");
     let state = async |keeper: &Keeper| {
@@ -36,7 +39,10 @@ async fn what_cannot_be_taken_back_is_shown_and_never_forgotten() {
     assert_eq!(state(&keeper).await, Some("revocation_failed"), "not forgotten");
     let (user, _) = &credentials;
     postgres().run_in(&url, format!("DROP TABLE \"t_{user}\"")).await;
-    assert_eq!(keeper.stores.end_lease(&id, &admin).await.unwrap(), Some(Ended::Revoked(Revoked::Done)));
+    assert_eq!(
+        keeper.stores.end_lease(&id, &admin).await.unwrap(),
+        Some(EndedLease::Revoked(RevocationProgress::Done))
+    );
     assert!(!open(&url, &credentials).await);
     assert_eq!(state(&keeper).await, None);
     assert_eq!(keeper.stores.end_lease(&id, &admin).await.unwrap(), None, "there is no such lease any more");
@@ -137,11 +143,11 @@ async fn the_servers_own_workings_are_not_read_in_any_namespace() {
         "auth/token/lookup-self",
     ] {
         let (secret, request) = (SecretRef { store: "vault".into(), path: path.into() }, RequestId::random());
-        let granted = Granted {
+        let granted = ReadRequest {
             secret: &secret,
             mode: PER_POD,
             caller: &one,
-            life: Duration::ZERO,
+            min_lifetime: Duration::ZERO,
             write: None,
             pods_only: false,
             request: &request,

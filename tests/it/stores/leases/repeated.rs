@@ -52,11 +52,11 @@ async fn patiently(keeper: &Keeper, role: &str, mode: LeaseMode, pod: &Arc<Calle
     loop {
         let secret = SecretRef { store: "vault".into(), path: format!("database/{role}") };
         let request = RequestId::random();
-        let granted = Granted {
+        let granted = ReadRequest {
             secret: &secret,
             mode,
             caller: pod,
-            life: Duration::ZERO,
+            min_lifetime: Duration::ZERO,
             write: None,
             pods_only: false,
             request: &request,
@@ -92,11 +92,11 @@ async fn what_is_made_between_two_tries_waits_for_the_second_and_is_taken_once()
     for (number, role) in ["creds/app", "code/app"].into_iter().enumerate() {
         let secret = SecretRef { store: "vault".into(), path: format!("database/{role}") };
         let request = RequestId::random();
-        let granted = || Granted {
+        let granted = || ReadRequest {
             secret: &secret,
             mode: PER_POD,
             caller: &one,
-            life: Duration::ZERO,
+            min_lifetime: Duration::ZERO,
             write: None,
             pods_only: false,
             request: &request,

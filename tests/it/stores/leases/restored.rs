@@ -2,7 +2,7 @@
 //! lost.
 
 use super::*;
-use claviger::stores::{Ended, Revoked};
+use claviger::stores::{EndedLease, RevocationProgress};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 
@@ -96,7 +96,7 @@ async fn leases_whose_adoption_was_done_and_not_answered_are_looked_after() {
         .into_iter()
         .find(|lease| lease.held_by.as_ref().is_some_and(|by| by.identity() == wanted.identity()));
     let ended = after.stores.end_lease(&lease.unwrap().id, &pod("admin")).await.unwrap();
-    assert_eq!(ended, Some(Ended::Revoked(Revoked::Done)));
+    assert_eq!(ended, Some(EndedLease::Revoked(RevocationProgress::Done)));
     assert!(!open(&url, &back).await && open(&url, &stays).await);
     until("their records to go", async || after.list().await.len() == 1).await;
     assert_eq!(after.active(), 1);
@@ -166,7 +166,7 @@ async fn a_lease_whose_record_does_not_open_is_shown_as_what_cannot_be_revoked()
     let state = async || after.list().await[0].state.as_str();
     assert_eq!((state().await, after.active()), ("active", 0));
     let ended = after.stores.end_lease(&id, &pod("admin")).await.unwrap();
-    assert_eq!(ended, Some(Ended::Revoked(Revoked::GoesOn)));
+    assert_eq!(ended, Some(EndedLease::Revoked(RevocationProgress::InProgress)));
     until("the order to be answered", async || state().await == "revocation_failed").await;
     assert_eq!(after.events(), [(LeaseEventKind::Failed, Some("record_unreadable"))]);
     let given_up = "claviger_lease_revocations_total{outcome=\"given_up\",store=\"vault\"}";

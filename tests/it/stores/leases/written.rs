@@ -8,7 +8,7 @@ use claviger::model::request_id::RequestId;
 use claviger::model::secret::Secret;
 use claviger::model::secret_ref::SecretRef;
 use claviger::model::write_body::WriteBody;
-use claviger::stores::{FetchError, Granted, ReadError, Unsuitable};
+use claviger::stores::{FetchError, ReadError, ReadRequest, Unsuitable};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,8 +45,15 @@ impl Keeper {
         let secret = SecretRef { store: "vault".into(), path: path.into() };
         let write = write.map(|body| WriteBody::new(body.as_object().unwrap().clone()));
         let (request, life) = (RequestId::random(), Duration::ZERO);
-        let granted =
-            Granted { secret: &secret, mode, caller, life, write: write.as_ref(), pods_only: false, request: &request };
+        let granted = ReadRequest {
+            secret: &secret,
+            mode,
+            caller,
+            min_lifetime: life,
+            write: write.as_ref(),
+            pods_only: false,
+            request: &request,
+        };
         self.stores.read_for(granted).await.map(|reading| reading.secret)
     }
 
@@ -100,7 +107,7 @@ async fn a_public_key_is_signed_by_a_write() {
     let refused = keeper.written("ssh/sign/git", PER_POD, &caller, write("root")).await.map(|_| ());
     assert_eq!(refused, Err(FetchError::Store(ReadError::Misconfigured)));
     let unwritten = keeper.written("ssh/sign/git", PER_POD, &caller, None).await.map(|_| ());
-    assert_eq!(unwritten, Err(FetchError::Store(Unsuitable::WantsWrite.into())));
+    assert_eq!(unwritten, Err(FetchError::Store(Unsuitable::WriteRequired.into())));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -113,14 +120,14 @@ async fn what_a_path_is_not_is_told_and_a_kept_secret_is_never_written_to() {
     let caller = pod("one");
     let write = || Some(json!({"common_name": "site.internal"}));
     for (path, write, expected) in [
-        ("pki/issue/web", None, Unsuitable::WantsWrite.into()),
-        ("ssh/issue/none", None, Unsuitable::WantsWrite.into()),
+        ("pki/issue/web", None, Unsuitable::WriteRequired.into()),
+        ("ssh/issue/none", None, Unsuitable::WriteRequired.into()),
         ("pki/ca/pem", None, Unsuitable::NotJson.into()),
         ("ssh/public_key", None, Unsuitable::NotJson.into()),
         ("pki/issue/none", write(), ReadError::Misconfigured),
         ("pki/issue/web", Some(json!({})), ReadError::Misconfigured),
-        ("homelab/a", write(), Unsuitable::KeepsSecrets.into()),
-        ("old/a", write(), Unsuitable::KeepsSecrets.into()),
+        ("homelab/a", write(), Unsuitable::StaticEngine.into()),
+        ("old/a", write(), Unsuitable::StaticEngine.into()),
     ] {
         let asked = write.is_some();
         let answer = keeper.written(path, PER_POD, &caller, write).await.map(|_| ());

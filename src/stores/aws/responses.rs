@@ -1,12 +1,12 @@
-//! The meaning of AWS's answers: a status and an error code become one class of error. Pure.
+//! The meaning of AWS's responses: a status and an error code become one class of error. Pure.
 //!
-//! Exactly one answer means that a secret is absent. Unknown answers are `Unavailable`.
+//! Exactly one response means that a secret is absent. Unknown responses are `Unavailable`.
 
 use crate::model::secret::Secret;
-use crate::stores::calls::Meaning;
-use crate::stores::json_text::{object, unescape};
+use crate::stores::calls::ResponseMeaning;
+use crate::stores::json_text::{parse_object, unescape};
 use crate::stores::port::ReadError;
-use crate::stores::values::values;
+use crate::stores::values::parse_values;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -62,29 +62,29 @@ const THROTTLED: &[&str] = &[
 ];
 
 /// The meaning of an error.
-pub(super) fn refusal(status: u16, code: Option<&str>, message: Option<&str>) -> Meaning {
+pub(super) fn refusal(status: u16, code: Option<&str>, message: Option<&str>) -> ResponseMeaning {
     let code = code.unwrap_or_default();
     let find = |codes: &[&'static str]| codes.iter().find(|known| **known == code).copied();
     // Errors of AWS are 4xx; with any other status the code is not reliable.
     if !(400..500).contains(&status) {
-        return Meaning::plain(ReadError::Unavailable, "status");
+        return ResponseMeaning::new(ReadError::Unavailable, "status");
     }
     if code == "InvalidRequestException" {
-        return Meaning::plain(invalid_request(message.unwrap_or_default()), "InvalidRequestException");
+        return ResponseMeaning::new(invalid_request(message.unwrap_or_default()), "InvalidRequestException");
     }
     if let Some((word, error)) = CODES.iter().find(|(known, _)| *known == code) {
-        return Meaning::plain(*error, word);
+        return ResponseMeaning::new(*error, word);
     }
     if let Some(word) = find(CREDENTIAL_CODES) {
-        return Meaning::suspect(word);
+        return ResponseMeaning::suspect(word);
     }
     if let Some(word) = find(THROTTLED) {
-        return Meaning::throttled(word);
+        return ResponseMeaning::throttled(word);
     }
     match status {
-        401 | 403 => Meaning::suspect("status"),
-        429 => Meaning::throttled("status"),
-        _ => Meaning::plain(ReadError::Unavailable, "status"),
+        401 | 403 => ResponseMeaning::suspect("status"),
+        429 => ResponseMeaning::throttled("status"),
+        _ => ResponseMeaning::new(ReadError::Unavailable, "status"),
     }
 }
 
@@ -96,12 +96,12 @@ fn invalid_request(message: &str) -> ReadError {
     if deleted.iter().any(|words| message.contains(words)) { ReadError::Deleted } else { ReadError::Misconfigured }
 }
 
-/// The answer to the read of a secret with this name.
+/// The response to the read of a secret with this name.
 ///
 /// # Errors
-/// `Misconfigured` if the secret is not a JSON object of keys and values, `Unavailable` if the answer is malformed or
+/// `Misconfigured` if the secret is not a JSON object of keys and values, `Unavailable` if the response is malformed or
 /// concerns another secret.
-pub(super) fn secret(body: &[u8], asked: &str) -> Result<Secret, ReadError> {
+pub(super) fn parse_secret(body: &[u8], requested_name: &str) -> Result<Secret, ReadError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Body<'a> {
@@ -114,14 +114,14 @@ pub(super) fn secret(body: &[u8], asked: &str) -> Result<Secret, ReadError> {
         secret_binary: Option<&'a RawValue>,
     }
     let Body { name, version_id, created_date, secret_string, secret_binary } =
-        object(body).ok_or(ReadError::Unavailable)?;
+        parse_object(body).ok_or(ReadError::Unavailable)?;
     let text = match (secret_string, secret_binary) {
-        (Some(text), None) if name == asked => unescape(text.get()).map_err(|_| ReadError::Unavailable)?,
-        (None, Some(_)) if name == asked => return Err(ReadError::Misconfigured),
+        (Some(text), None) if name == requested_name => unescape(text.get()).map_err(|_| ReadError::Unavailable)?,
+        (None, Some(_)) if name == requested_name => return Err(ReadError::Misconfigured),
         _ => return Err(ReadError::Unavailable),
     };
     let object = serde_json::from_str(&text).map_err(|_| ReadError::Misconfigured)?;
-    let data = values(object).map_err(|_| ReadError::Misconfigured)?;
+    let data = parse_values(object).map_err(|_| ReadError::Misconfigured)?;
     #[expect(
         clippy::cast_possible_truncation,
         reason = "casting a float saturates, and no store is older than its milliseconds"

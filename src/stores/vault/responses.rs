@@ -1,15 +1,15 @@
-//! The meaning of answers: a status and a body become one of several distinct classes. Pure.
+//! The meaning of responses: a status and a body become one of several distinct classes. Pure.
 //!
-//! Exactly one answer means that a secret is absent. Unknown answers are `Unavailable`.
+//! Exactly one response means that a secret is absent. Unknown responses are `Unavailable`.
 
 use super::mounts::{Engine, Mount};
 use crate::model::secret::{Secret, SecretValue};
-use crate::stores::dynamic::Grant;
-use crate::stores::json_text::{object, unescape};
-use crate::stores::outbound::Answer;
+use crate::stores::dynamic::Lifetime;
+use crate::stores::json_text::{parse_object, unescape};
+use crate::stores::outbound::StoreResponse;
 use crate::stores::path::{SYSTEM_MOUNTS, StorePath};
 use crate::stores::port::ReadError;
-use crate::stores::values::{owned, values};
+use crate::stores::values::{into_secret_value, parse_values};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -19,12 +19,12 @@ use std::time::Duration;
 /// Maximum plausible lifetime of a token: ten years. A longer one is invalid.
 const MAX_TTL_SECONDS: u64 = 10 * 365 * 24 * 3600;
 
-/// The answer to the preflight of a path.
+/// The response to the preflight of a path.
 ///
 /// # Errors
 /// `Misconfigured` if there is no mount, none that the broker may see, or if it is one of the server's internal
 /// mounts.
-pub(super) fn mount(answer: &Answer, path: &StorePath) -> Result<Mount, ReadError> {
+pub(super) fn parse_mount(response: &StoreResponse, path: &StorePath) -> Result<Mount, ReadError> {
     #[derive(Deserialize)]
     struct Body {
         data: Data,
@@ -39,14 +39,14 @@ pub(super) fn mount(answer: &Answer, path: &StorePath) -> Result<Mount, ReadErro
     struct Options {
         version: Option<String>,
     }
-    match answer.status {
+    match response.status {
         200 => {}
         // OpenBao answers 403 for a mount that does not exist, also to root.
         403 => return Err(ReadError::Misconfigured),
-        404 => return Err(if is_object(&answer.body) { ReadError::Misconfigured } else { ReadError::Unavailable }),
+        404 => return Err(if is_object(&response.body) { ReadError::Misconfigured } else { ReadError::Unavailable }),
         _ => return Err(ReadError::Unavailable),
     }
-    let Body { data } = object(&answer.body).ok_or(ReadError::Unavailable)?;
+    let Body { data } = parse_object(&response.body).ok_or(ReadError::Unavailable)?;
     // A mount that does not contain the path would lead to another secret.
     if !data.path.ends_with('/') || !format!("{}/", path.as_str()).starts_with(&data.path) {
         return Err(ReadError::Unavailable);
@@ -69,78 +69,79 @@ fn is_system(engine: &str, mount: &str) -> bool {
         || mount.split('/').any(|segment| SYSTEM_MOUNTS.contains(&segment))
 }
 
-/// The answer to the read of a secret.
+/// The response to the read of a secret.
 ///
 /// # Errors
 /// See [`ReadError`].
-pub(super) fn secret(answer: &Answer, engine: Engine) -> Result<Secret, ReadError> {
-    match (answer.status, engine) {
-        (200, Engine::KvV1) => kv_v1(&answer.body),
-        (200, Engine::KvV2) => kv_v2(&answer.body),
+pub(super) fn parse_secret(response: &StoreResponse, engine: Engine) -> Result<Secret, ReadError> {
+    match (response.status, engine) {
+        (200, Engine::KvV1) => kv_v1(&response.body),
+        (200, Engine::KvV2) => kv_v2(&response.body),
         (403, _) => Err(ReadError::Forbidden),
-        (404, _) => Err(not_found(&answer.body, engine)),
+        (404, _) => Err(not_found(&response.body, engine)),
         // A dynamic secret is not read this way.
         (_, Engine::Dynamic) => Err(ReadError::Misconfigured),
         _ => Err(ReadError::Unavailable),
     }
 }
 
-/// The answer of an engine with static secrets. If it has a lease, the engine has changed, and the secret was
+/// The response of an engine with static secrets. If it has a lease, the engine has changed, and the secret was
 /// created for one caller.
 #[derive(Deserialize)]
-struct Kept<'a> {
+struct StaticSecretBody<'a> {
     #[serde(borrow)]
     data: &'a RawValue,
     #[serde(borrow)]
     lease_id: Option<&'a RawValue>,
 }
 
-impl Kept<'_> {
+impl StaticSecretBody<'_> {
     fn is_leased(&self) -> bool {
         self.lease_id.is_some_and(|id| !matches!(id.get(), "null" | r#""""#))
     }
 }
 
-/// The handle of a lease that was created by the read of a secret, although the mount was a key-value engine a
+/// The ID of a lease that was created by the read of a secret, although the mount was a key-value engine a
 /// moment ago.
-pub(super) fn stray_lease(answer: &Answer) -> Option<SecretValue> {
-    let body = object::<Kept<'_>>(&answer.body).filter(|body| answer.status == 200 && body.is_leased())?;
-    unescape(body.lease_id?.get()).ok().map(owned)
+pub(super) fn stray_lease(response: &StoreResponse) -> Option<SecretValue> {
+    let body = parse_object::<StaticSecretBody<'_>>(&response.body)
+        .filter(|body| response.status == 200 && body.is_leased())?;
+    unescape(body.lease_id?.get()).ok().map(into_secret_value)
 }
 
 fn kv_v1(body: &[u8]) -> Result<Secret, ReadError> {
-    let body: Kept<'_> = object(body).ok_or(ReadError::Unavailable)?;
+    let body: StaticSecretBody<'_> = parse_object(body).ok_or(ReadError::Unavailable)?;
     if body.is_leased() {
         return Err(ReadError::Misconfigured);
     }
-    let data = values(body.data).map_err(|_| ReadError::Unavailable)?;
+    let data = parse_values(body.data).map_err(|_| ReadError::Unavailable)?;
     Ok(Secret { data, version: None, created_at: None, stale: false })
 }
 
 #[derive(Deserialize)]
 struct Versioned<'a> {
     /// A missing field differs from null.
-    #[serde(borrow, default, deserialize_with = "present")]
+    #[serde(borrow, default, deserialize_with = "some_if_present")]
     data: Option<&'a RawValue>,
     metadata: Option<Metadata>,
 }
 
 impl Versioned<'_> {
-    fn is_there(&self) -> bool {
+    fn exists(&self) -> bool {
         self.metadata.as_ref().is_some_and(|metadata| {
             let is_kept = metadata.destroyed == Some(false) && metadata.deletion_time.as_deref() == Some("");
             is_kept && metadata.version.is_some()
         })
     }
 
-    fn is_gone(&self) -> bool {
+    fn is_deleted_or_destroyed(&self) -> bool {
         self.metadata.as_ref().is_some_and(|metadata| {
             metadata.destroyed == Some(true) || metadata.deletion_time.as_ref().is_some_and(|time| !time.is_empty())
         })
     }
 }
 
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+fn some_if_present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
@@ -153,24 +154,24 @@ struct Metadata {
 }
 
 fn kv_v2(body: &[u8]) -> Result<Secret, ReadError> {
-    let body: Kept<'_> = object(body).ok_or(ReadError::Unavailable)?;
+    let body: StaticSecretBody<'_> = parse_object(body).ok_or(ReadError::Unavailable)?;
     if body.is_leased() {
         return Err(ReadError::Misconfigured);
     }
-    let secret: Versioned<'_> = object(body.data.get().as_bytes()).ok_or(ReadError::Unavailable)?;
+    let secret: Versioned<'_> = parse_object(body.data.get().as_bytes()).ok_or(ReadError::Unavailable)?;
     let version = secret.metadata.as_ref().and_then(|metadata| metadata.version);
     let created_at = secret.metadata.as_ref().and_then(|metadata| metadata.created_time.as_deref()?.parse().ok());
     let data = match secret.data.ok_or(ReadError::Unavailable)? {
         // A version written with `null` instead of an object: the secret exists and has no keys. The server states
         // that it is neither deleted nor destroyed.
-        null if null.get() == "null" && secret.is_there() => BTreeMap::new(),
-        data => values(data).map_err(|_| ReadError::Unavailable)?,
+        null if null.get() == "null" && secret.exists() => BTreeMap::new(),
+        data => parse_values(data).map_err(|_| ReadError::Unavailable)?,
     };
     Ok(Secret { data, version: version.map(|version| version.to_string()), created_at, stale: false })
 }
 
 /// `{"errors":[]}` means that the secret does not exist. For a mount, a route or a namespace that does not exist
-/// the server adds a sentence, and for a path that does not fit the engine a warning. An answer that is not JSON
+/// the server adds a sentence, and for a path that does not fit the engine a warning. A response that is not JSON
 /// does not come from the server.
 pub(super) fn not_found(body: &[u8], engine: Engine) -> ReadError {
     #[derive(Deserialize)]
@@ -180,7 +181,7 @@ pub(super) fn not_found(body: &[u8], engine: Engine) -> ReadError {
         #[serde(borrow)]
         data: Option<&'a RawValue>,
     }
-    let Some(body) = object::<Body<'_>>(body) else { return ReadError::Unavailable };
+    let Some(body) = parse_object::<Body<'_>>(body) else { return ReadError::Unavailable };
     let data = body.data.filter(|data| data.get() != "null");
     let warned = body.warnings.is_some_and(|warnings| !warnings.is_empty());
     match (body.errors, data) {
@@ -191,59 +192,59 @@ pub(super) fn not_found(body: &[u8], engine: Engine) -> ReadError {
 }
 
 fn is_deleted(data: &RawValue) -> bool {
-    let Some(secret) = object::<Versioned<'_>>(data.get().as_bytes()) else { return false };
-    secret.is_gone() && secret.data.is_none_or(|data| data.get() == "null")
+    let Some(secret) = parse_object::<Versioned<'_>>(data.get().as_bytes()) else { return false };
+    secret.is_deleted_or_destroyed() && secret.data.is_none_or(|data| data.get() == "null")
 }
 
 /// The result of a login.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Granted {
+pub(super) struct GrantedToken {
     pub(super) token: SecretValue,
-    pub(super) grant: Grant,
+    pub(super) grant: Lifetime,
     /// Number of calls that the token can be used for; `None` if unlimited.
     pub(super) uses: Option<u32>,
 }
 
-/// The answer to a login: a token, its lifetime, and its number of uses.
+/// The response to a login: a token, its lifetime, and its number of uses.
 ///
 /// # Errors
 /// `Forbidden` if the credentials are refused, `Misconfigured` if the mount or role does not exist, or if a second
 /// factor is required.
-pub(super) fn login(answer: &Answer) -> Result<Granted, ReadError> {
-    match answer.status {
+pub(super) fn parse_login(response: &StoreResponse) -> Result<GrantedToken, ReadError> {
+    match response.status {
         200 => {}
         // An unknown role gets 400, and so does a wrong secret ID.
         400 | 404 => return Err(ReadError::Misconfigured),
         403 => return Err(ReadError::Forbidden),
         _ => return Err(ReadError::Unavailable),
     }
-    let auth = auth(&answer.body).ok_or(ReadError::Unavailable)?;
+    let auth = parse_auth(&response.body).ok_or(ReadError::Unavailable)?;
     if auth.mfa_requirement.is_some_and(|requirement| requirement.get() != "null") {
         return Err(ReadError::Misconfigured);
     }
-    let token = owned(unescape(auth.client_token.get()).map_err(|_| ReadError::Unavailable)?);
+    let token = into_secret_value(unescape(auth.client_token.get()).map_err(|_| ReadError::Unavailable)?);
     let grant = auth.grant().ok_or(ReadError::Unavailable)?;
-    Ok(Granted { token, grant, uses: auth.num_uses.filter(|uses| *uses > 0) })
+    Ok(GrantedToken { token, grant, uses: auth.num_uses.filter(|uses| *uses > 0) })
 }
 
-/// The answer to a renewal of the broker's own token.
+/// The response to a renewal of the broker's own token.
 ///
 /// # Errors
 /// `Forbidden` if it may not be renewed or has ended.
-pub(super) fn renewal(answer: &Answer) -> Result<Grant, ReadError> {
-    match answer.status {
-        200 => auth(&answer.body).and_then(|auth| auth.grant()).ok_or(ReadError::Unavailable),
+pub(super) fn parse_renewal(response: &StoreResponse) -> Result<Lifetime, ReadError> {
+    match response.status {
+        200 => parse_auth(&response.body).and_then(|auth| auth.grant()).ok_or(ReadError::Unavailable),
         400 | 403 => Err(ReadError::Forbidden),
         404 => Err(ReadError::Misconfigured),
         _ => Err(ReadError::Unavailable),
     }
 }
 
-/// The answer to a token's look-up of itself; `None` for one that never expires.
+/// The response to a token's look-up of itself; `None` for one that never expires.
 ///
 /// # Errors
 /// `Forbidden` if the token has ended, or may not look itself up.
-pub(super) fn own_token(answer: &Answer) -> Result<Option<Grant>, ReadError> {
+pub(super) fn parse_token_lookup(response: &StoreResponse) -> Result<Option<Lifetime>, ReadError> {
     #[derive(Deserialize)]
     struct Body<'a> {
         #[serde(borrow)]
@@ -257,21 +258,21 @@ pub(super) fn own_token(answer: &Answer) -> Result<Option<Grant>, ReadError> {
         expire_time: Option<&'a RawValue>,
         renewable: Option<bool>,
     }
-    match answer.status {
+    match response.status {
         200 => {}
         403 => return Err(ReadError::Forbidden),
         404 => return Err(ReadError::Misconfigured),
         _ => return Err(ReadError::Unavailable),
     }
-    let Body { data } = object(&answer.body).ok_or(ReadError::Unavailable)?;
+    let Body { data } = parse_object(&response.body).ok_or(ReadError::Unavailable)?;
     let never_expires = data.expire_time.is_none_or(|time| time.get() == "null");
     match (data.ttl.get(), never_expires) {
         ("0", true) => Ok(None),
         // The token is in its last second.
-        ("0", false) => Ok(Some(Grant { ttl: Duration::from_secs(1), renewable: data.renewable == Some(true) })),
+        ("0", false) => Ok(Some(Lifetime { ttl: Duration::from_secs(1), renewable: data.renewable == Some(true) })),
         (text, _) => {
-            let ttl = ttl(text).ok_or(ReadError::Unavailable)?;
-            Ok(Some(Grant { ttl, renewable: data.renewable == Some(true) }))
+            let ttl = parse_ttl(text).ok_or(ReadError::Unavailable)?;
+            Ok(Some(Lifetime { ttl, renewable: data.renewable == Some(true) }))
         }
     }
 }
@@ -289,22 +290,22 @@ struct Auth<'a> {
 }
 
 impl Auth<'_> {
-    fn grant(&self) -> Option<Grant> {
-        Some(Grant { ttl: ttl(self.lease_duration.get())?, renewable: self.renewable == Some(true) })
+    fn grant(&self) -> Option<Lifetime> {
+        Some(Lifetime { ttl: parse_ttl(self.lease_duration.get())?, renewable: self.renewable == Some(true) })
     }
 }
 
-fn auth(body: &[u8]) -> Option<Auth<'_>> {
+fn parse_auth(body: &[u8]) -> Option<Auth<'_>> {
     #[derive(Deserialize)]
     struct Body<'a> {
         #[serde(borrow)]
         auth: Auth<'a>,
     }
-    object::<Body<'_>>(body).map(|body| body.auth)
+    parse_object::<Body<'_>>(body).map(|body| body.auth)
 }
 
 /// A positive number of seconds. A missing, zero, negative or implausible one does not mean "never expires".
-pub(super) fn ttl(text: &str) -> Option<Duration> {
+pub(super) fn parse_ttl(text: &str) -> Option<Duration> {
     let seconds = text.parse::<u64>().ok().filter(|seconds| (1..=MAX_TTL_SECONDS).contains(seconds))?;
     Some(Duration::from_secs(seconds))
 }
@@ -312,7 +313,7 @@ pub(super) fn ttl(text: &str) -> Option<Duration> {
 fn is_object(json: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Anything {}
-    object::<Anything>(json).is_some()
+    parse_object::<Anything>(json).is_some()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The table of answers, from Microsoft's reference. No emulator of Key Vault is to be had.
+//! The table of responses, from Microsoft's reference. No emulator of Key Vault is to be had.
 
 use super::*;
 use ReadError::{Absent, Deleted, Forbidden, Misconfigured, Unavailable};
@@ -9,7 +9,7 @@ fn error(code: &str, inner: &str) -> String {
 }
 
 #[test]
-fn only_secret_not_found_in_json_means_absent_and_unknown_answers_are_unavailable() {
+fn only_secret_not_found_in_json_means_absent_and_unknown_responses_are_unavailable() {
     for (status, body, expected, suspect) in [
         (404, error("SecretNotFound", ""), Absent, false),
         (404, error("secretnotfound", ""), Misconfigured, false),
@@ -66,8 +66,8 @@ fn a_refused_login_is_forbidden_whatever_its_status_and_code() {
 }
 
 #[test]
-fn a_grant_is_a_bearer_token_with_a_life() {
-    let ttl = |body: &str| granted(body.as_bytes()).map(|(_, ttl)| ttl.as_secs());
+fn a_login_response_has_a_bearer_token_with_a_lifetime() {
+    let ttl = |body: &str| parse_token(body.as_bytes()).map(|(_, ttl)| ttl.as_secs());
     let good = r#"{"token_type":"Bearer","expires_in":86399,"ext_expires_in":86399,"access_token":"eyJ.x"}"#;
     assert_eq!(ttl(good), Some(86399));
     for (from, to) in [
@@ -92,7 +92,7 @@ fn version(id: &str, value: &str, attributes: &str) -> String {
 }
 
 fn read(body: &str, form: SecretValues) -> Result<DatedSecret, ReadError> {
-    secret(body.as_bytes(), "homelab--a", form, &StorePath::try_from("homelab/a").unwrap())
+    parse_secret(body.as_bytes(), "homelab--a", form, &StorePath::try_from("homelab/a").unwrap())
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_version_is_keys_and_values_of_this_secret() {
 }
 
 #[test]
-fn what_is_wrong_with_an_answer_has_its_class() {
+fn each_malformed_response_has_its_class() {
     let object = r#"{"K":"v"}"#;
     for (body, expected) in [
         (version(ID, object, r#""enabled":false"#), Deleted),
@@ -134,7 +134,7 @@ fn what_is_wrong_with_an_answer_has_its_class() {
 }
 
 #[test]
-fn a_secret_outside_its_dates_counts_as_deleted_unless_it_is_to_be_served() {
+fn a_secret_outside_its_dates_counts_as_deleted_unless_configured_otherwise() {
     let now = Timestamp::from_second(1_000_000).unwrap();
     for (attributes, in_time) in [
         ("", true),

@@ -1,4 +1,4 @@
-//! The table of answers. Those marked "seen" are what drongo's server sends, the others are from Google's reference.
+//! The table of responses. Those marked "seen" are what drongo's server sends, the others are from Google's reference.
 
 use super::*;
 use crate::model::secret::SecretValue;
@@ -9,7 +9,7 @@ fn error(code: u16, status: &str) -> String {
 }
 
 #[test]
-fn only_not_found_in_json_means_absent_and_unknown_answers_are_unavailable() {
+fn only_not_found_in_json_means_absent_and_unknown_responses_are_unavailable() {
     let switched_off = r#"{"error":{"code":403,"status":"PERMISSION_DENIED","details":[
         {"@type":"type.googleapis.com/google.rpc.Help","links":[]},
         {"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"SERVICE_DISABLED","domain":"googleapis.com"}]}}"#;
@@ -79,11 +79,11 @@ type Shown = (Vec<(String, Option<String>)>, Option<String>);
 fn read(body: &str, form: SecretValues) -> Result<Shown, Unreadable> {
     let text = |value: SecretValue| value.expose_secret().to_owned();
     let path = StorePath::try_from("homelab/a").unwrap();
-    let read = secret(body.as_bytes(), "homelab__a", form, &path)?;
+    let read = parse_secret(body.as_bytes(), "homelab__a", form, &path)?;
     Ok((read.data.into_iter().map(|(key, value)| (key, value.map(text))).collect(), read.version))
 }
 
-/// An answer with these bytes as data.
+/// A response with these bytes as data.
 fn version(name: &str, data: &[u8], checksum: Option<&str>) -> String {
     let checksum = checksum.map_or_else(String::new, |checksum| format!(r#","dataCrc32c":"{checksum}""#));
     format!(r#"{{"name":"{name}","payload":{{"data":"{}"{checksum}}}}}"#, STANDARD.encode(data))
@@ -107,19 +107,19 @@ fn a_version_is_keys_and_values_of_this_secret() {
 }
 
 #[test]
-fn the_checksum_is_that_of_castagnoli() {
+fn the_checksum_is_crc32c() {
     // RFC 3720, appendix B.4: 32 bytes of zeroes, and of ones.
     assert_eq!(CRC32C.checksum(&[0; 32]), 0x8a91_36aa);
     assert_eq!(CRC32C.checksum(&[0xff; 32]), 0x62a8_ab43);
 }
 
 #[test]
-fn what_is_wrong_with_an_answer_has_its_class() {
+fn each_malformed_response_has_its_class() {
     let data = br#"{"K":"v"}"#;
     for (body, expected) in [
-        (version(NAME, data, Some("1")), Unreadable::Garbled),
-        (version(NAME, data, Some("x")), Unreadable::Garbled),
-        (version(NAME, data, Some("-1")), Unreadable::Garbled),
+        (version(NAME, data, Some("1")), Unreadable::WrongChecksum),
+        (version(NAME, data, Some("x")), Unreadable::WrongChecksum),
+        (version(NAME, data, Some("-1")), Unreadable::WrongChecksum),
         (version(&NAME.replace("homelab__a", "homelab__b"), data, None), Unavailable.into()),
         (version(&NAME.replace("homelab__a", "Homelab__a"), data, None), Unavailable.into()),
         (version(&NAME.replace("/5", "/latest"), data, None), Unavailable.into()),
@@ -141,8 +141,8 @@ fn what_is_wrong_with_an_answer_has_its_class() {
 }
 
 #[test]
-fn a_grant_is_a_bearer_token_with_a_life() {
-    let ttl = |body: &str| granted(body.as_bytes()).map(|(_, ttl)| ttl.as_secs());
+fn a_token_response_has_a_bearer_token_with_a_lifetime() {
+    let ttl = |body: &str| parse_token(body.as_bytes()).map(|(_, ttl)| ttl.as_secs());
     let good = r#"{"access_token":"ya29.x","issued_token_type":"urn:x","token_type":"Bearer","expires_in":3599}"#;
     assert_eq!(ttl(good), Some(3599));
     for (from, to) in [
@@ -159,7 +159,7 @@ fn a_grant_is_a_bearer_token_with_a_life() {
         assert_eq!(ttl(&good.replace(from, to)), None, "{from} {to}");
     }
     let now = "2026-11-29T12:00:00Z".parse().unwrap();
-    let ttl = |body: &str| impersonated(body.as_bytes(), now).map(|(_, ttl)| ttl.as_secs());
+    let ttl = |body: &str| parse_impersonation(body.as_bytes(), now).map(|(_, ttl)| ttl.as_secs());
     let good = r#"{"accessToken":"ya29.x","expireTime":"2026-11-29T13:00:00Z"}"#;
     assert_eq!(ttl(good), Some(3600));
     for (from, to) in [

@@ -1,4 +1,4 @@
-//! The table of answers. Those marked "seen" are what moto's server sends, the others are from AWS's documentation.
+//! The table of responses. Those marked "seen" are what moto's server sends, the others are from AWS's documentation.
 
 use super::*;
 use crate::model::secret::SecretValue;
@@ -46,7 +46,7 @@ fn only_one_code_means_absent_and_unknown_ones_are_unavailable() {
 }
 
 #[test]
-fn credentials_are_suspected_where_the_answer_may_be_about_them() {
+fn codes_about_credentials_make_them_suspect() {
     for (status, code, suspect) in [
         (400, Some("UnrecognizedClientException"), true),
         (400, Some("ExpiredTokenException"), true),
@@ -61,7 +61,7 @@ fn credentials_are_suspected_where_the_answer_may_be_about_them() {
 }
 
 #[test]
-fn a_secret_that_is_marked_for_deletion_is_told_by_the_sentence_alone() {
+fn a_secret_marked_for_deletion_is_recognised_by_the_message() {
     for (message, expected) in [
         ("You can't perform this operation on the secret because it was marked for deletion.", Deleted),
         ("The secret is scheduled for deletion.", Deleted),
@@ -85,8 +85,8 @@ fn body(text: &str) -> String {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
-fn a_secret_is_an_object_of_keys_digit_for_digit() {
-    let read = secret(body(r#" {"K":"a\nb","N":1.50,"Z":null,"O":{"b":[1.0, 2]}} "#).as_bytes(), "a/b").unwrap();
+fn a_secret_is_a_json_object_and_numbers_keep_their_digits() {
+    let read = parse_secret(body(r#" {"K":"a\nb","N":1.50,"Z":null,"O":{"b":[1.0, 2]}} "#).as_bytes(), "a/b").unwrap();
     let text = |key: &str| read.data[key].as_ref().map(SecretValue::expose_secret);
     assert_eq!(
         [text("K"), text("N"), text("Z"), text("O")],
@@ -101,15 +101,15 @@ fn a_secret_of_another_shape_is_misconfigured() {
     for text in
         ["hunter2", "", "\"hunter2\"", "12", "[]", "null", "{", r#"{"K":1,"K":2}"#, r#"{"K":"\ud800"}"#, "{}{}", &deep]
     {
-        assert_eq!(secret(body(text).as_bytes(), "a/b"), Err(Misconfigured), "{text}");
+        assert_eq!(parse_secret(body(text).as_bytes(), "a/b"), Err(Misconfigured), "{text}");
     }
     assert_eq!(secret(br#"{"Name":"a/b","SecretBinary":"AAAA"}"#, "a/b"), Err(Misconfigured));
-    assert!(secret(body("{}").as_bytes(), "a/b").is_ok_and(|read| read.data.is_empty()));
+    assert!(parse_secret(body("{}").as_bytes(), "a/b").is_ok_and(|read| read.data.is_empty()));
 }
 
 #[test]
-fn an_answer_that_makes_no_sense_or_is_about_another_secret_is_unavailable() {
-    assert_eq!(secret(body("{}").as_bytes(), "a/c"), Err(Unavailable));
+fn malformed_responses_and_those_of_other_secrets_are_unavailable() {
+    assert_eq!(parse_secret(body("{}").as_bytes(), "a/c"), Err(Unavailable));
     for body in [
         "",
         "{}",
@@ -123,6 +123,6 @@ fn an_answer_that_makes_no_sense_or_is_about_another_secret_is_unavailable() {
         r#"{"Name":"a/b","SecretString":"{}","SecretBinary":"AAAA"}"#,
         r#"{"Name":"a/b","SecretString":"{}""#,
     ] {
-        assert_eq!(secret(body.as_bytes(), "a/b"), Err(Unavailable), "{body}");
+        assert_eq!(parse_secret(body.as_bytes(), "a/b"), Err(Unavailable), "{body}");
     }
 }

@@ -1,13 +1,13 @@
-//! The answer of a token endpoint (RFC 6749, section 5.1), which Azure and Google share. Pure.
+//! The response of a token endpoint (RFC 6749, section 5.1), which Azure and Google share. Pure.
 
-use super::json_text::{object, unescape};
+use super::json_text::{parse_object, unescape};
 use super::renewal::token_lifetime;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// The bearer token and its lifetime; `None` if the answer is malformed or the token has another type.
+/// The bearer token and its lifetime; `None` if the response is malformed or the token has another type.
 pub(super) fn bearer_token(body: &[u8]) -> Option<(Zeroizing<String>, Duration)> {
     #[derive(Deserialize)]
     struct Body<'a> {
@@ -16,7 +16,7 @@ pub(super) fn bearer_token(body: &[u8]) -> Option<(Zeroizing<String>, Duration)>
         token_type: String,
         expires_in: u64,
     }
-    let Body { access_token, token_type, expires_in } = object(body)?;
+    let Body { access_token, token_type, expires_in } = parse_object(body)?;
     let token = unescape(access_token.get()).ok().filter(|_| token_type.eq_ignore_ascii_case("bearer"))?;
     Some((token, token_lifetime(expires_in)?))
 }

@@ -43,7 +43,7 @@ pub struct NotRecorded;
 
 /// Records lease events.
 #[async_trait]
-pub trait LeaseWitness: Send + Sync + 'static {
+pub trait LeaseEventRecorder: Send + Sync + 'static {
     /// Makes an event durable before the lease is issued.
     ///
     /// # Errors
@@ -51,5 +51,5 @@ pub trait LeaseWitness: Send + Sync + 'static {
     async fn record(&self, event: LeaseEvent) -> Result<(), NotRecorded>;
 
     /// Makes an event durable now or as soon as possible, for what has already happened.
-    async fn keep(&self, event: LeaseEvent);
+    async fn record_eventually(&self, event: LeaseEvent);
 }

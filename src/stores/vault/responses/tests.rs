@@ -1,11 +1,11 @@
-//! The table of answers. Those marked "seen" are what OpenBao 2.7.2 really sends.
+//! The table of responses. Those marked "seen" are what OpenBao 2.7.2 really sends.
 
 use super::*;
 use ReadError::{Absent, Deleted, Forbidden, Misconfigured, Unavailable};
 use zeroize::Zeroizing;
 
-fn answer(status: u16, body: &str) -> Answer {
-    Answer { status, retry_after: None, body: Zeroizing::new(body.as_bytes().to_vec()) }
+fn response(status: u16, body: &str) -> StoreResponse {
+    StoreResponse { status, retry_after: None, body: Zeroizing::new(body.as_bytes().to_vec()) }
 }
 
 const DELETED: &str = r#"{"data":{"data":null,"metadata":{"deletion_time":"2026-11-22T12:48:32.2Z","destroyed":false,"version":1}},"warnings":null}"#;
@@ -13,7 +13,7 @@ const DESTROYED: &str =
     r#"{"data":{"data":null,"metadata":{"deletion_time":"","destroyed":true,"version":1}},"warnings":null}"#;
 
 #[test]
-fn only_one_answer_means_absent() {
+fn only_one_response_means_absent() {
     for engine in [Engine::KvV1, Engine::KvV2] {
         for (status, body, expected) in [
             (404, r#"{"errors":[]}"#, Absent), // seen
@@ -60,7 +60,7 @@ fn only_one_answer_means_absent() {
             (200, r#"{"data":{"data":{"K":"\ud800"}}}"#, Unavailable),
         ] {
             let expected: Result<Secret, ReadError> = Err(expected);
-            let got = secret(&answer(status, body), engine);
+            let got = parse_secret(&response(status, body), engine);
             // A KV v1 secret may have the same fields as a v2 envelope, so these cases are only for v2.
             if engine == Engine::KvV2 || got.is_err() {
                 assert_eq!(got, expected, "{engine:?} {status} {body}");
@@ -70,32 +70,32 @@ fn only_one_answer_means_absent() {
 }
 
 #[test]
-fn a_deleted_version_is_deleted_in_kv_v2_alone() {
+fn a_version_is_deleted_only_in_kv_v2() {
     for body in [DELETED, DESTROYED] {
-        assert_eq!(secret(&answer(404, body), Engine::KvV2), Err(Deleted)); // seen
-        assert_eq!(secret(&answer(404, body), Engine::KvV1), Err(Misconfigured));
-        assert_eq!(secret(&answer(200, body), Engine::KvV2), Err(Unavailable));
+        assert_eq!(parse_secret(&response(404, body), Engine::KvV2), Err(Deleted)); // seen
+        assert_eq!(parse_secret(&response(404, body), Engine::KvV1), Err(Misconfigured));
+        assert_eq!(parse_secret(&response(200, body), Engine::KvV2), Err(Unavailable));
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
 #[test]
-fn a_secret_comes_with_its_version_and_its_digits() {
+fn a_secret_has_its_version_and_numbers_keep_their_digits() {
     let body = r#"{"data":{"data":{"K":"v","N":1.50,"Z":null},"metadata":{"deletion_time":"2036-01-01T00:00:00Z","destroyed":false,"version":12}}}"#;
-    let read = secret(&answer(200, body), Engine::KvV2).unwrap();
+    let read = parse_secret(&response(200, body), Engine::KvV2).unwrap();
     let text = |key: &str| read.data[key].as_ref().map(|value| value.expose_secret().to_owned());
     assert_eq!((text("K"), text("N"), text("Z")), (Some("v".into()), Some("1.50".into()), None));
     assert_eq!((read.version.as_deref(), read.stale), (Some("12"), false));
 
-    let read = secret(&answer(200, r#"{"data":{"data":"x"},"lease_duration":2764800}"#), Engine::KvV1).unwrap();
+    let read = parse_secret(&response(200, r#"{"data":{"data":"x"},"lease_duration":2764800}"#), Engine::KvV1).unwrap();
     assert_eq!((read.data.len(), read.version), (1, None));
-    let empty = secret(&answer(200, r#"{"data":{"data":{},"metadata":{"version":1}}}"#), Engine::KvV2).unwrap();
+    let empty = parse_secret(&response(200, r#"{"data":{"data":{},"metadata":{"version":1}}}"#), Engine::KvV2).unwrap();
     assert!(empty.data.is_empty());
 }
 
 #[test]
 fn a_version_that_was_written_with_null_is_a_secret_without_keys() {
-    let body = |data: &str, metadata: &str| answer(200, &format!(r#"{{"data":{{{data}"metadata":{metadata}}}}}"#));
+    let body = |data: &str, metadata: &str| response(200, &format!(r#"{{"data":{{{data}"metadata":{metadata}}}}}"#));
     let live = r#"{"deletion_time":"","destroyed":false,"version":3}"#;
     let read = secret(&body(r#""data":null,"#, live), Engine::KvV2).unwrap(); // seen
     assert_eq!((read.data.len(), read.version.as_deref()), (0, Some("3")));
@@ -115,10 +115,10 @@ fn a_version_that_was_written_with_null_is_a_secret_without_keys() {
 
 #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
 #[test]
-fn what_comes_with_a_lease_is_not_kept() {
+fn a_leased_secret_of_a_static_engine_is_not_cached() {
     let body = |id: &str| {
         let v1 = format!(r#"{{{id}"lease_duration":60,"data":{{"data":{{"K":"v"}},"metadata":{{"version":1}}}}}}"#);
-        answer(200, &v1)
+        response(200, &v1)
     };
     for engine in [Engine::KvV1, Engine::KvV2] {
         for id in ["", r#""lease_id":"","#, r#""lease_id":null,"#] {
@@ -135,7 +135,7 @@ fn what_comes_with_a_lease_is_not_kept() {
 }
 
 #[test]
-fn a_mount_is_of_a_known_kind_and_above_the_path() {
+fn a_mount_has_a_known_engine_and_contains_the_path() {
     let path = StorePath::try_from("team/kv/site/main").unwrap();
     let found = |path: &str, engine: &str, options: &str| {
         format!(r#"{{"data":{{"path":"{path}","type":"{engine}","options":{options},"uuid":"x"}}}}"#)
@@ -164,12 +164,12 @@ fn a_mount_is_of_a_known_kind_and_above_the_path() {
         (429, String::new(), Err(Unavailable)),
         (302, String::new(), Err(Unavailable)),
     ] {
-        assert_eq!(mount(&answer(status, &body), &path), expected, "{status} {body}");
+        assert_eq!(parse_mount(&response(status, &body), &path), expected, "{status} {body}");
     }
 }
 
 #[test]
-fn the_servers_own_workings_are_no_mount_whatever_they_are_called() {
+fn internal_mounts_are_refused_under_every_name() {
     // All seen, in a namespace named `team`.
     for (mounted, engine) in [
         ("team/sys/", "ns_system"),
@@ -184,33 +184,33 @@ fn the_servers_own_workings_are_no_mount_whatever_they_are_called() {
     ] {
         let path = StorePath::try_from(format!("{mounted}x").as_str()).unwrap();
         let body = format!(r#"{{"data":{{"path":"{mounted}","type":"{engine}","options":null}}}}"#);
-        assert_eq!(mount(&answer(200, &body), &path), Err(Misconfigured), "{mounted} {engine}");
+        assert_eq!(parse_mount(&response(200, &body), &path), Err(Misconfigured), "{mounted} {engine}");
         let allowed = body.replace(mounted, "elsewhere/").replace(engine, "system2");
         let path = StorePath::try_from("elsewhere/x").unwrap();
-        assert_eq!(mount(&answer(200, &allowed), &path).map(|mount| mount.engine), Ok(Engine::Dynamic));
+        assert_eq!(parse_mount(&response(200, &allowed), &path).map(|mount| mount.engine), Ok(Engine::Dynamic));
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
 #[test]
-fn a_login_gives_a_token_for_a_time_or_nothing() {
+fn a_login_gives_a_token_with_a_positive_lifetime() {
     let body = |duration: &str| format!(r#"{{"auth":{{"client_token":"s.x","renewable":true{duration}}}}}"#);
     for (member, uses) in
         [("", None), (",\"num_uses\":0", None), (",\"num_uses\":5", Some(5)), (",\"num_uses\":null", None)]
     {
         let body = body(&format!(r#","lease_duration":3600{member}"#));
-        let granted = login(&answer(200, &body)).unwrap();
+        let granted = parse_login(&response(200, &body)).unwrap();
         assert_eq!((granted.token.expose_secret(), granted.uses), ("s.x", uses), "{member}");
-        assert_eq!(granted.grant, Grant { ttl: Duration::from_hours(1), renewable: true });
+        assert_eq!(granted.grant, Lifetime { ttl: Duration::from_hours(1), renewable: true });
     }
     let second_factor = r#"{"auth":{"client_token":"","lease_duration":0,"mfa_requirement":{"mfa_request_id":"x"}}}"#;
-    assert_eq!(login(&answer(200, second_factor)), Err(Misconfigured));
+    assert_eq!(parse_login(&response(200, second_factor)), Err(Misconfigured));
     for duration in
         ["", ":0", ":-1", ":2147483648", ":1.5", ":1e3", ":\"x\"", ":\"60\"", ":null", ":99999999999999999999"]
     {
         let field = if duration.is_empty() { String::new() } else { format!(",\"lease_duration\"{duration}") };
-        assert_eq!(login(&answer(200, &body(&field))).unwrap_err(), Unavailable, "{duration}");
-        assert_eq!(renewal(&answer(200, &body(&field))).unwrap_err(), Unavailable, "{duration}");
+        assert_eq!(parse_login(&response(200, &body(&field))).unwrap_err(), Unavailable, "{duration}");
+        assert_eq!(parse_renewal(&response(200, &body(&field))).unwrap_err(), Unavailable, "{duration}");
     }
     for (status, body, expected) in [
         (400, r#"{"errors":["invalid role or secret ID"]}"#, Misconfigured), // seen
@@ -221,15 +221,15 @@ fn a_login_gives_a_token_for_a_time_or_nothing() {
         (200, "<html>", Unavailable),
         (307, "", Unavailable),
     ] {
-        assert_eq!(login(&answer(status, body)).unwrap_err(), expected, "{status} {body}");
+        assert_eq!(parse_login(&response(status, body)).unwrap_err(), expected, "{status} {body}");
     }
 }
 
 #[test]
-fn a_token_that_never_expires_says_so_twice() {
+fn a_token_without_expiry_is_recognised() {
     let body =
         |ttl: &str, expire: &str| format!(r#"{{"data":{{"ttl":{ttl},"expire_time":{expire},"renewable":true}}}}"#);
-    let grant = |seconds| Ok(Some(Grant { ttl: Duration::from_secs(seconds), renewable: true }));
+    let grant = |seconds| Ok(Some(Lifetime { ttl: Duration::from_secs(seconds), renewable: true }));
     for (ttl, expire, expected) in [
         ("0", "null", Ok(None)),                     // seen: root
         ("1", "\"2026-11-22T12:48:35Z\"", grant(1)), // seen
@@ -239,19 +239,19 @@ fn a_token_that_never_expires_says_so_twice() {
         ("\"0\"", "null", Err(Unavailable)),
         ("2147483648", "null", Err(Unavailable)),
     ] {
-        assert_eq!(own_token(&answer(200, &body(ttl, expire))), expected, "{ttl} {expire}");
+        assert_eq!(parse_token_lookup(&response(200, &body(ttl, expire))), expected, "{ttl} {expire}");
     }
-    assert_eq!(own_token(&answer(403, r#"{"errors":["permission denied"]}"#)), Err(Forbidden)); // seen: dead
-    assert_eq!(own_token(&answer(404, r#"{"errors":["namespace not found"]}"#)), Err(Misconfigured)); // seen
-    assert_eq!(own_token(&answer(503, "")), Err(Unavailable));
-    assert_eq!(own_token(&answer(200, "{}")), Err(Unavailable));
+    assert_eq!(parse_token_lookup(&response(403, r#"{"errors":["permission denied"]}"#)), Err(Forbidden)); // seen: dead
+    assert_eq!(parse_token_lookup(&response(404, r#"{"errors":["namespace not found"]}"#)), Err(Misconfigured)); // seen
+    assert_eq!(parse_token_lookup(&response(503, "")), Err(Unavailable));
+    assert_eq!(parse_token_lookup(&response(200, "{}")), Err(Unavailable));
 }
 
 #[test]
-fn what_is_no_text_is_not_from_the_server_wherever_it_is_none() {
+fn responses_that_are_not_utf_8_are_unavailable() {
     let with = |ignored: &[u8]| {
         let body = [&br#"{"errors":[],"request_id":""#[..], ignored, b"\"}"].concat();
-        secret(&Answer { status: 404, retry_after: None, body: Zeroizing::new(body) }, Engine::KvV2).map(|_| ())
+        secret(&StoreResponse { status: 404, retry_after: None, body: Zeroizing::new(body) }, Engine::KvV2).map(|_| ())
     };
     assert_eq!(with(b"\xc3\xa9"), Err(Absent));
     assert_eq!(with(b"\xed"), Err(Unavailable));

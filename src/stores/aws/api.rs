@@ -1,0 +1,79 @@
+//! The read of a secret's current version.
+
+use super::credentials::{AwsCredentials, Signer};
+use super::failure::sdk_failure;
+use super::responses;
+use super::transport::{CapturedBody, Transport};
+use crate::model::request_id::RequestId;
+use crate::model::secret::Secret;
+use crate::stores::calls::CallError;
+use crate::stores::cloud::{Cloud, MISSING_SECRET};
+use crate::stores::names::Naming;
+use crate::stores::path::StorePath;
+use crate::stores::port::{OpenError, ReadError};
+use async_trait::async_trait;
+use aws_sdk_secretsmanager::config::{AppName, Builder};
+use std::borrow::Cow;
+
+/// Secrets Manager in one region.
+pub struct SecretsManager {
+    pub(super) transport: Transport,
+    pub(super) sts_transport: Transport,
+}
+
+#[async_trait]
+impl Cloud for SecretsManager {
+    type Source = AwsCredentials;
+
+    const NAMING: Naming = Naming::AwsSecretsManager;
+
+    /// The first segment of the path.
+    fn quota_group(path: &str) -> Cow<'static, str> {
+        format!("{}/", path.split('/').next().unwrap_or_default()).into()
+    }
+
+    async fn read(
+        &self,
+        signer: &Signer,
+        name: &str,
+        _path: &StorePath,
+        request: &RequestId,
+    ) -> Result<Secret, CallError> {
+        let captured = CapturedBody::default();
+        let slot = captured.clone();
+        let get = signer.client.get_secret_value().secret_id(name).customize();
+        let get = get.mutate_request(move |request| request.add_extension(slot.clone()));
+        let mut named = Builder::new();
+        named.set_app_name(app_name(request));
+        get.config_override(named).send().await.map_err(|error| sdk_failure(&error))?;
+        let body = captured.take().ok_or(CallError::malformed(ReadError::Unavailable))?;
+        responses::parse_secret(&body, name).map_err(CallError::malformed)
+    }
+
+    /// The right to read does not include the right to describe; a caller that is denied was authenticated.
+    async fn look_up_missing_secret(&self, signer: &Signer, _request: &RequestId) -> Result<(), CallError> {
+        let describe = signer.client.describe_secret().secret_id(MISSING_SECRET);
+        describe.send().await.map(|_| ()).map_err(|error| sdk_failure(&error))
+    }
+
+    fn reload(&self) -> Result<(), OpenError> {
+        self.transport.reload()?;
+        self.sts_transport.reload()
+    }
+}
+
+/// The `app` of the user agent, so that entries of CloudTrail can be found by request id.
+fn app_name(request: &RequestId) -> Option<AppName> {
+    AppName::new(format!("claviger-{request}")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_fits_into_the_user_agent() {
+        let name = app_name(&RequestId::random()).unwrap();
+        assert!(name.as_ref().starts_with("claviger-") && name.as_ref().len() <= 50);
+    }
+}
