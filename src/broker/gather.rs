@@ -20,7 +20,7 @@ use crate::model::shadow::ShadowVerdict;
 use crate::policy::{
     self, Absence, Decision, Delivery, Denial, Grant, GrantedSecret, MergeError, MergedSecrets, PolicySet,
 };
-use crate::stores::{FetchError, ReadRequest, ReadError, Reading};
+use crate::stores::{FetchError, ReadError, ReadRequest, Reading};
 use crate::traces::Stage;
 use crate::wire::problem::Code;
 use futures_util::future::try_join_all;

@@ -3,7 +3,7 @@
 
 use super::VaultStore;
 use super::call::CallOptions;
-use super::endpoints::{CreateSecret, RenewLease, RevokeLease};
+use super::endpoints::OwnEndpoint;
 use super::exchange::VaultError;
 use super::lease_responses;
 use super::mounts::{Engine, Mount, Mounts};
@@ -37,18 +37,15 @@ impl DynamicStore for VaultStore {
         let mount = found.ok_or(ReadError::Unavailable)?;
         let below = mount.below(path).ok_or(ReadError::Misconfigured)?;
         let response = match (write, below.strip_prefix("creds/")) {
-            (Some(write), _) => {
-                let endpoint = || CreateSecret { path: path.as_str(), json: Some(write.as_json()) };
-                self.create(&mount, path, true, endpoint, request).await
-            }
             // The database engine, the AWS engine and others have their credentials at this path.
             (None, Some(role)) => {
                 let endpoint = || GenerateCredentialsRequest { mount: mount.name(), name: role.to_owned() };
                 self.create(&mount, path, false, endpoint, request).await
             }
-            (None, None) => {
-                let endpoint = || CreateSecret { path: path.as_str(), json: None };
-                self.create(&mount, path, false, endpoint, request).await
+            _ => {
+                let endpoint =
+                    || OwnEndpoint::CreateSecret { path: path.as_str(), json: write.map(WriteBody::as_json) };
+                self.create(&mount, path, write.is_some(), endpoint, request).await
             }
         };
         if let Err(VaultError { is_lost: true, .. }) = response {
@@ -73,7 +70,7 @@ impl DynamicStore for VaultStore {
     async fn renew(&self, lease_id: &SecretValue, by: Duration, request: &RequestId) -> Result<Lifetime, ReadError> {
         let origin = LeaseOrigin::from_lease_id(lease_id, &self.mounts);
         let options = CallOptions::calling_backend(StoreOperation::Renew, origin.target());
-        let endpoint = || RenewLease { lease_id, increment: by };
+        let endpoint = || OwnEndpoint::RenewLease { lease_id, increment: by };
         let response = self.session.call(options, endpoint, request, lease_responses::parse_renewed).await;
         response.map(|(grant, _)| grant).map_err(|failed| failed.error)
     }
@@ -122,7 +119,8 @@ async fn revoke(
 ) -> Result<(), ReadError> {
     let origin = LeaseOrigin::from_lease_id(lease_id, mounts);
     let options = CallOptions::calling_backend(StoreOperation::Revoke, origin.target());
-    let response = session.call(options, || RevokeLease { lease_id }, request, lease_responses::parse_revoked).await;
+    let response =
+        session.call(options, || OwnEndpoint::RevokeLease { lease_id }, request, lease_responses::parse_revoked).await;
     response.map(|_| ()).map_err(|failed| failed.error)
 }
 

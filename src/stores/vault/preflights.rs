@@ -1,7 +1,7 @@
 //! Looks up the mount of a path at the server. Concurrent look-ups are coalesced.
 
 use super::call::CallOptions;
-use super::endpoints::ReadMount;
+use super::endpoints::OwnEndpoint;
 use super::exchange::VaultError;
 use super::mounts::{Mount, Mounts};
 use super::responses;
@@ -64,7 +64,7 @@ async fn read_mount(
     let group = format!("{}/", path.as_str().split('/').next().unwrap_or_default());
     let target = BreakerTarget { mount: &group, path: None, secret: Some(path.as_str()) };
     let options = CallOptions::read_only(StoreOperation::Preflight, target);
-    let endpoint = || ReadMount { path: path.as_str() };
+    let endpoint = || OwnEndpoint::ReadMount { path: path.as_str() };
     let (mount, _) =
         session.call(options, endpoint, &request, |response| responses::parse_mount(response, &path)).await?;
     mounts.remember(&mount);
