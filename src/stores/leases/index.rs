@@ -324,7 +324,7 @@ mod tests {
             index.insert(lease(path, path), Instant::now(), true);
             tokio::time::advance(SECOND).await;
         }
-        index.current(&key("db/a")).unwrap().used = Instant::now();
+        index.current(&key("db/a")).unwrap().last_issued_at = Instant::now();
         assert_eq!(index.eviction_candidate("vault", 3), None);
         assert_eq!(index.eviction_candidate("vault", 2).as_deref(), Some("db/b"));
         assert_eq!(index.eviction_candidate("other", 0), None);

@@ -103,7 +103,7 @@ fn a_secret_of_another_shape_is_misconfigured() {
     {
         assert_eq!(parse_secret(body(text).as_bytes(), "a/b"), Err(Misconfigured), "{text}");
     }
-    assert_eq!(secret(br#"{"Name":"a/b","SecretBinary":"AAAA"}"#, "a/b"), Err(Misconfigured));
+    assert_eq!(parse_secret(br#"{"Name":"a/b","SecretBinary":"AAAA"}"#, "a/b"), Err(Misconfigured));
     assert!(parse_secret(body("{}").as_bytes(), "a/b").is_ok_and(|read| read.data.is_empty()));
 }
 

@@ -97,7 +97,7 @@ fn a_secret_has_its_version_and_numbers_keep_their_digits() {
 fn a_version_that_was_written_with_null_is_a_secret_without_keys() {
     let body = |data: &str, metadata: &str| response(200, &format!(r#"{{"data":{{{data}"metadata":{metadata}}}}}"#));
     let live = r#"{"deletion_time":"","destroyed":false,"version":3}"#;
-    let read = secret(&body(r#""data":null,"#, live), Engine::KvV2).unwrap(); // seen
+    let read = parse_secret(&body(r#""data":null,"#, live), Engine::KvV2).unwrap(); // seen
     assert_eq!((read.data.len(), read.version.as_deref()), (0, Some("3")));
     for (data, metadata) in [
         ("", live),
@@ -109,7 +109,7 @@ fn a_version_that_was_written_with_null_is_a_secret_without_keys() {
         (r#""data":[],"#, live),
         (r#""data":"x","#, live),
     ] {
-        assert_eq!(secret(&body(data, metadata), Engine::KvV2), Err(Unavailable), "{data} {metadata}");
+        assert_eq!(parse_secret(&body(data, metadata), Engine::KvV2), Err(Unavailable), "{data} {metadata}");
     }
 }
 
@@ -122,11 +122,11 @@ fn a_leased_secret_of_a_static_engine_is_not_cached() {
     };
     for engine in [Engine::KvV1, Engine::KvV2] {
         for id in ["", r#""lease_id":"","#, r#""lease_id":null,"#] {
-            assert!(secret(&body(id), engine).is_ok(), "{id}");
+            assert!(parse_secret(&body(id), engine).is_ok(), "{id}");
             assert_eq!(stray_lease(&body(id)), None);
         }
         for id in [r#""lease_id":"database/creds/app/x","#, r#""lease_id":7,"#, r#""lease_id":{},"#] {
-            assert_eq!(secret(&body(id), engine), Err(Misconfigured), "{id}");
+            assert_eq!(parse_secret(&body(id), engine), Err(Misconfigured), "{id}");
         }
     }
     let stray = stray_lease(&body(r#""lease_id":"database\/creds/app/x","#)).unwrap();
@@ -251,7 +251,8 @@ fn a_token_without_expiry_is_recognised() {
 fn responses_that_are_not_utf_8_are_unavailable() {
     let with = |ignored: &[u8]| {
         let body = [&br#"{"errors":[],"request_id":""#[..], ignored, b"\"}"].concat();
-        secret(&StoreResponse { status: 404, retry_after: None, body: Zeroizing::new(body) }, Engine::KvV2).map(|_| ())
+        parse_secret(&StoreResponse { status: 404, retry_after: None, body: Zeroizing::new(body) }, Engine::KvV2)
+            .map(|_| ())
     };
     assert_eq!(with(b"\xc3\xa9"), Err(Absent));
     assert_eq!(with(b"\xed"), Err(Unavailable));
