@@ -173,8 +173,7 @@ impl Ledger {
 
     /// The name of this process.
     async fn register_process(&self) -> Result<String, Failed> {
-        const SQL: &str =
-            "INSERT TABLE_AND_COLUMNS lease_owners (owner, beat) VALUES ($1, $2) ON CONFLICT (owner) DO NOTHING";
+        const SQL: &str = "INSERT INTO lease_owners (owner, beat) VALUES ($1, $2) ON CONFLICT (owner) DO NOTHING";
         let me = self.identity();
         if !me.is_registered {
             let row: [Param; 2] = [(&me.name).into(), 1.into()];
