@@ -9,7 +9,7 @@ const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
 const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
 
 /// The workload that a token belongs to: its ServiceAccount and the pod that it is bound to. `None` for users that are not
-/// ServiceAccounts, and for tokens that are not bound to exactly one pod.
+/// `ServiceAccounts`, and for tokens that are not bound to exactly one pod.
 pub fn workload(user: &User) -> Option<Workload> {
     let ServiceAccount { namespace, name: service_account } = service_account(&user.username)?;
     let (name, uid) = (single_value(user, POD_NAME)?, single_value(user, POD_UID)?);
@@ -19,7 +19,7 @@ pub fn workload(user: &User) -> Option<Workload> {
     Some(Workload { namespace, service_account, pod: Pod { name: name.to_owned(), uid: uid.to_owned() } })
 }
 
-/// The ServiceAccount of a username. `None` for users that are not ServiceAccounts.
+/// The ServiceAccount of a username. `None` for users that are not `ServiceAccounts`.
 pub fn service_account(username: &str) -> Option<ServiceAccount> {
     let (namespace, name) = username.strip_prefix(SERVICE_ACCOUNT)?.split_once(':')?;
     if !is_object_name(namespace) || !is_object_name(name) {

@@ -26,7 +26,7 @@ pub struct Discovery {
     /// `None` for plain HTTP on a machine without root certificates.
     trust: Option<Trust>,
     ca_file: Option<PathBuf>,
-    /// FileStamp of the CA file at the last fetch.
+    /// `FileStamp` of the CA file at the last fetch.
     ca_stamp: Mutex<Option<FileStamp>>,
 }
 

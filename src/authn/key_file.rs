@@ -18,7 +18,7 @@ pub struct KeyFile {
     name: Arc<str>,
     path: PathBuf,
     keys: ArcSwap<KeySet>,
-    /// FileStamp of the last read. The lock is held during the read, so that a caller that finds an unchanged stamp
+    /// `FileStamp` of the last read. The lock is held during the read, so that a caller that finds an unchanged stamp
     /// also finds the keys of that file.
     stamp: Mutex<Option<FileStamp>>,
 }

@@ -92,7 +92,7 @@ impl Authenticators {
                         all.push(Box::new(token_review::TokenReview::new(name, kubernetes, cluster, gate, clock)));
                     }
                     None => {
-                        faults.push(Fault::new(format!("{pointer}/kubernetes"), "there is no client for this cluster"))
+                        faults.push(Fault::new(format!("{pointer}/kubernetes"), "there is no client for this cluster"));
                     }
                 },
                 Kind::Oidc(oidc) => match oidc::Oidc::open(name.clone(), oidc.clone(), clock.clone()) {

@@ -73,7 +73,9 @@ impl CommandError {
     pub fn report(&self) -> ExitCode {
         match self {
             Self::Usage(lines) | Self::InvalidDocuments(lines) => {
-                lines.iter().for_each(|line| eprintln!("{}", escape_for_terminal(line)));
+                for line in lines {
+                    eprintln!("{}", escape_for_terminal(line));
+                }
             }
             Self::Printed => {}
             other => eprintln!("claviger: {}", escape_for_terminal(&other.message())),

@@ -106,7 +106,7 @@ fn collect_altered(node: &SourceValue, pointer: &mut String, found: &mut Vec<Str
         SourceValue::Scalar(scalar) if scalar.is_unaltered() => {}
         SourceValue::Scalar(_) => found.push(pointer.clone()),
         SourceValue::List(items) => {
-            items.iter().enumerate().for_each(|(index, item)| descend(&index.to_string(), item))
+            items.iter().enumerate().for_each(|(index, item)| descend(&index.to_string(), item));
         }
         SourceValue::Map(entries) => entries.iter().for_each(|(key, value)| descend(&escape_pointer_token(key), value)),
     }

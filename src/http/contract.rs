@@ -1,4 +1,4 @@
-//! The parts of the OpenAPI document that no handler declares: the header, the security scheme, and the error codes of each
+//! The parts of the `OpenAPI` document that no handler declares: the header, the security scheme, and the error codes of each
 //! operation.
 
 use crate::wire::problem::{Code, Problem};

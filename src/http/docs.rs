@@ -1,4 +1,4 @@
-//! `GET /docs`: a page that shows the OpenAPI document and can send requests. It loads no script, style or font from another
+//! `GET /docs`: a page that shows the `OpenAPI` document and can send requests. It loads no script, style or font from another
 //! server.
 
 use super::responses::ApiError;

@@ -1,4 +1,4 @@
-//! `GET /openapi.json`: the OpenAPI document of the API (the contract), generated from the routes.
+//! `GET /openapi.json`: the `OpenAPI` document of the API (the contract), generated from the routes.
 
 use super::{contract, routes, vault};
 use axum::response::IntoResponse;

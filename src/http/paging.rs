@@ -15,7 +15,7 @@ use utoipa::IntoParams;
 pub const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
 
-/// The parameters in the OpenAPI document.
+/// The parameters in the `OpenAPI` document.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "it documents what `Page` parses")]

@@ -10,7 +10,7 @@ use http::Uri;
 use http::request::Parts;
 use utoipa::IntoParams;
 
-/// Maximum lengths in characters. The OpenAPI document has no maximum for a path, because a percent-encoded path of this length
+/// Maximum lengths in characters. The `OpenAPI` document has no maximum for a path, because a percent-encoded path of this length
 /// exceeds the maximum size of a request head.
 const MAX_STORE_CHARS: usize = 253;
 const MAX_PATH_CHARS: usize = 8192;

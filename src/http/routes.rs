@@ -10,7 +10,7 @@ use utoipa::openapi::path::PathItem;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-/// All documented routes, with their OpenAPI document.
+/// All documented routes, with their `OpenAPI` document.
 pub fn documented() -> OpenApiRouter<Edge> {
     [
         routes!(tickets::issue, waiting_tickets::list, waiting_tickets::revoke_all),

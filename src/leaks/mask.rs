@@ -18,7 +18,7 @@ pub struct Mask<'n> {
     /// Start and end of occurrences that are not masked yet.
     spans: Vec<(u64, u64)>,
     /// The end of the last `***`, as a position in the input.
-    mask_end: u64,
+    end_of_last: u64,
 }
 
 impl<'n> Mask<'n> {
@@ -30,7 +30,7 @@ impl<'n> Mask<'n> {
             pending: Zeroizing::default(),
             pending_start: 0,
             spans: Vec::new(),
-            mask_end: 0,
+            end_of_last: 0,
         }
     }
 
@@ -50,16 +50,16 @@ impl<'n> Mask<'n> {
     /// Appends everything before a position, before which no unreported value starts.
     fn release(&mut self, to: u64, out: &mut Vec<u8>) {
         self.spans.sort_unstable();
-        let mut written = self.pending_start.max(self.mask_end.min(to));
+        let mut written = self.pending_start.max(self.end_of_last.min(to));
         let known = self.spans.partition_point(|(start, _)| *start < to);
         for (start, end) in self.spans.drain(..known) {
             // An occurrence that begins at or before the end of the last mask extends it.
-            if start > self.mask_end || self.mask_end == 0 {
+            if start > self.end_of_last || self.end_of_last == 0 {
                 out.extend_from_slice(slice(&self.pending, self.pending_start, written, start));
                 out.extend_from_slice(MASKED);
             }
-            self.mask_end = self.mask_end.max(end);
-            written = written.max(self.mask_end.min(to));
+            self.end_of_last = self.end_of_last.max(end);
+            written = written.max(self.end_of_last.min(to));
         }
         out.extend_from_slice(slice(&self.pending, self.pending_start, written, to));
         let released = usize::try_from(to - self.pending_start).unwrap_or(usize::MAX).min(self.pending.len());

@@ -16,7 +16,7 @@ const MAX_DFA_NEEDLES: usize = 4000;
 
 /// The needles, and the automaton that finds their first bytes.
 pub struct Needles {
-    pub(super) needles: Vec<Needle>,
+    pub(super) list: Vec<Needle>,
     pub(super) automaton: NeedleAutomaton,
     /// For each state, the number of bytes of a needle that it has matched.
     match_lengths: HashMap<StateID, usize>,
@@ -63,10 +63,10 @@ impl Needles {
             names.push(name.to_owned());
         }
         let automaton = NeedleAutomaton::new(&needles)?;
-        let mut compiled = Self { match_lengths: HashMap::new(), needles, automaton, names };
+        let mut compiled = Self { match_lengths: HashMap::new(), list: needles, automaton, names };
         compiled.match_lengths = match &compiled.automaton {
-            NeedleAutomaton::Dfa(dfa) => match_lengths(dfa, &compiled.needles),
-            NeedleAutomaton::Nfa(nfa) => match_lengths(nfa, &compiled.needles),
+            NeedleAutomaton::Dfa(dfa) => match_lengths(dfa, &compiled.list),
+            NeedleAutomaton::Nfa(nfa) => match_lengths(nfa, &compiled.list),
         };
         Ok((compiled, short))
     }
@@ -74,7 +74,7 @@ impl Needles {
     /// The name of the value that a needle encodes, and the encoding.
     #[must_use]
     pub fn describe(&self, needle: usize) -> (&str, Form) {
-        let needle = &self.needles[needle];
+        let needle = &self.list[needle];
         (&self.names[needle.name], needle.form)
     }
 

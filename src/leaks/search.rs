@@ -40,13 +40,13 @@ impl<'n> Search<'n> {
     /// Searches the next piece, and calls `hit` for each occurrence that ends in it.
     pub fn feed(&mut self, piece: &[u8], mut hit: impl FnMut(Hit)) {
         let (needles, position) = (self.needles, self.position);
-        self.partial_matches.retain_mut(|partial| partial.advance(&needles.needles[partial.needle], piece, &mut hit));
+        self.partial_matches.retain_mut(|partial| partial.advance(&needles.list[partial.needle], piece, &mut hit));
         let partial_matches = &mut self.partial_matches;
         let mut anchor_found = |end: usize, needle: usize| {
-            let matched = needles.needles[needle].anchor().len();
+            let matched = needles.list[needle].anchor().len();
             let start = position + end as u64 - matched as u64;
             let mut new = PartialMatch { needle, start, matched };
-            if new.advance(&needles.needles[needle], &piece[end..], &mut hit) {
+            if new.advance(&needles.list[needle], &piece[end..], &mut hit) {
                 partial_matches.push(new);
             }
         };

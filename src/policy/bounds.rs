@@ -25,7 +25,7 @@ pub struct Bounds {
 /// The kind of an authenticator, by its callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthenticatorKind {
-    /// Pods and ServiceAccounts.
+    /// Pods and `ServiceAccounts`.
     Kubernetes,
     /// Callers with OIDC tokens.
     Oidc,

@@ -135,7 +135,7 @@ impl Index {
                     Some((name, start)) => {
                         let values = issuer_index.by_claim.entry(name.clone()).or_default();
                         values.change(Some(&[start]), change, &mut |level| {
-                            level.change(repos.as_deref(), change, change_slots)
+                            level.change(repos.as_deref(), change, change_slots);
                         });
                         if values.is_empty() {
                             issuer_index.by_claim.remove(name);
@@ -223,7 +223,7 @@ impl Level<SlotList> {
         match repo {
             Some(repo) => self.visit(repo, &mut |slots| visit(slots)),
             None => {
-                self.by_literal.values().chain(self.by_prefix.values()).chain(&self.any).for_each(|slots| visit(slots))
+                self.by_literal.values().chain(self.by_prefix.values()).chain(&self.any).for_each(|slots| visit(slots));
             }
         }
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// A set of callers.
 #[derive(Debug, Clone)]
 pub(super) enum Subject {
-    /// ServiceAccounts. `cluster` is the name of a `kubernetes` authenticator; `None` stands for all of them.
+    /// `ServiceAccounts`. `cluster` is the name of a `kubernetes` authenticator; `None` stands for all of them.
     Kubernetes { cluster: Option<Arc<str>>, namespaces: Patterns, service_accounts: Patterns, bound: TokenBinding },
     /// Callers with tokens of one issuer. All claims must match; there is at least one.
     Oidc { issuer: Arc<str>, claims: Box<[(Box<str>, Glob)]> },

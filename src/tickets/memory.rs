@@ -233,7 +233,7 @@ impl StepRunner for SharedTable {
                     }
                 }
                 Some(TicketChange::End { id, final_state }) => {
-                    table.finish_ending(*id, committed.then_some(final_state))
+                    table.finish_ending(*id, committed.then_some(final_state));
                 }
                 None => {}
             }

@@ -202,7 +202,7 @@ fn to_json(schema: &RefOr<Schema>) -> Value {
     serde_json::to_value(schema).unwrap_or_default()
 }
 
-/// Converts a schema of OpenAPI 3.1 to a structural schema, which the API server requires: without references, `oneOf`, lists of types,
+/// Converts a schema of `OpenAPI` 3.1 to a structural schema, which the API server requires: without references, `oneOf`, lists of types,
 /// and other keywords that it refuses.
 fn to_structural(schema: &Value, schemas: &Map<String, Value>, field: &str) -> Value {
     if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {

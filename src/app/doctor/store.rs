@@ -60,7 +60,7 @@ async fn check_rights(stores: &Stores, store: &str, policies: &[Arc<Policy>]) ->
         match result {
             Ok(true) => allowed += 1,
             Ok(false) => {
-                checks.push(DoctorCheck::failed(name, format!("the ACL does not allow it (policy {policies})"), acl))
+                checks.push(DoctorCheck::failed(name, format!("the ACL does not allow it (policy {policies})"), acl));
             }
             Err(ReadError::Forbidden) => {
                 let detail =

@@ -1,4 +1,4 @@
-//! The operations of the Vault-compatible API in the OpenAPI document, under their own tag.
+//! The operations of the Vault-compatible API in the `OpenAPI` document, under their own tag.
 
 use super::{login, read, system, token};
 use crate::wire::vault::{VaultErrors, VaultMount, VaultNoData, VaultSecret, VaultToken};

@@ -235,7 +235,7 @@ impl LeaseManager {
             key: key.clone(),
             mode: wanted.mode,
             holder: key.holder.is_some().then(|| wanted.caller.clone()),
-            lease_id: Arc::new(lease_id),
+            store_id: Arc::new(lease_id),
             values: None,
             session,
             lifetime: LeaseLifetime::new(grant, requested_at),

@@ -247,7 +247,7 @@ mod tests {
             key: key(path),
             mode: LeaseMode::Shared,
             holder: None,
-            lease_id: Arc::new(SecretValue::new("h".into())),
+            store_id: Arc::new(SecretValue::new("h".into())),
             values: None,
             session: 1,
             lifetime: LeaseLifetime::new(grant, Instant::now()),

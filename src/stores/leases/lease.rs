@@ -118,7 +118,7 @@ pub(super) struct Lease {
     /// `None` for a shared lease.
     pub(super) holder: Option<Arc<Caller>>,
     /// The store's ID of the lease, with which it is renewed and revoked.
-    pub(super) lease_id: Arc<SecretValue>,
+    pub(super) store_id: Arc<SecretValue>,
     /// The sealed secret. `None` for an adopted lease, which is never issued again.
     pub(super) values: Option<Arc<SealedSecret>>,
     /// The number of the broker's session in which the lease was created. The lease ends with the session.

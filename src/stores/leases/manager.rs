@@ -97,7 +97,7 @@ pub(in crate::stores) struct LeaseManager {
     pub(super) creations: Mutex<HashMap<Identity, usize>>,
     pub(super) in_registration: Mutex<HashSet<Arc<str>>>,
     pub(super) unreadable: Mutex<HashSet<Arc<str>>>,
-    /// The last id that was last_compared_id between the database and the index.
+    /// The last id that was `last_compared_id` between the database and the index.
     pub(super) last_compared_id: Mutex<String>,
     pub(super) event_recorder: Arc<dyn LeaseEventRecorder>,
     pub(super) clock: Arc<dyn Clock>,

@@ -82,7 +82,7 @@ impl RecordSealer {
             sealed: String::new(),
         };
         // Allocated with the final size: a growing buffer would leave copies behind.
-        let mut message = self.0.message(16 * 1024 + 6 * lease.lease_id.len());
+        let mut message = self.0.message(16 * 1024 + 6 * lease.store_id.len());
         write_plain(lease, &mut message)?;
         record.sealed = STANDARD_NO_PAD.encode(&*self.0.seal(message, &record.associated_data()).ok()?);
         Some(record)
@@ -106,7 +106,7 @@ impl RecordSealer {
             },
             mode: record.mode.parse::<LeaseMode>().map_err(|_| OpenMessageError)?,
             holder,
-            lease_id: Arc::new(SecretValue::new(sealed.lease_id)),
+            store_id: Arc::new(SecretValue::new(sealed.lease_id)),
             values: None,
             session: 0,
             lifetime: LeaseLifetime {
@@ -156,7 +156,7 @@ fn write_plain(lease: &Lease, message: &mut Message) -> Option<()> {
         holder: Option<SealedHolder>,
     }
     let sealing = Sealing {
-        lease_id: lease.lease_id.expose_secret(),
+        lease_id: lease.store_id.expose_secret(),
         granted_seconds: lease.lifetime.granted.as_secs(),
         renewable: lease.lifetime.renewable,
         holder: lease.holder.as_deref().map(SealedHolder::from),
@@ -232,7 +232,7 @@ mod tests {
             },
             mode: if holder.is_some() { LeaseMode::PerPod } else { LeaseMode::Shared },
             holder,
-            lease_id: Arc::new(SecretValue::new("db/creds/r/hunter2".into())),
+            store_id: Arc::new(SecretValue::new("db/creds/r/hunter2".into())),
             values: None,
             session: 3,
             lifetime: LeaseLifetime::new(Lifetime { ttl: Duration::from_mins(1), renewable: true }, Instant::now()),
@@ -255,7 +255,7 @@ mod tests {
             let record = sealer.seal(&before).unwrap();
             assert!(!format!("{record:?}").contains("hunter2"));
             let after = sealer.open(&record, "2026-01-01T00:00:15Z".parse().unwrap()).unwrap();
-            assert_eq!((after.key == before.key, &after.lease_id), (true, &before.lease_id));
+            assert_eq!((after.key == before.key, &after.store_id), (true, &before.store_id));
             assert_eq!((after.lifetime.granted, after.lifetime.renewable), (Duration::from_mins(1), true));
             assert_eq!(after.lifetime.remaining(Instant::now()), Duration::from_secs(45));
             assert_eq!((after.state, after.mode), (LeaseState::Active, before.mode));

@@ -63,7 +63,7 @@ impl LeaseManager {
     fn renewal_data(&self, id: &str) -> Option<(Arc<str>, Arc<SecretValue>, Duration)> {
         let mut index = self.index();
         let lease: &Lease = index.get(id)?;
-        Some((lease.key.store.clone(), lease.lease_id.clone(), lease.lifetime.granted))
+        Some((lease.key.store.clone(), lease.store_id.clone(), lease.lifetime.granted))
     }
 
     /// The time of the next attempt after an unknown result. Attempts continue until the lease ends.

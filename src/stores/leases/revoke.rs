@@ -37,7 +37,7 @@ impl LeaseManager {
         let (store, lease_id, is_new) = {
             let mut index = self.index();
             let lease = index.get(id)?;
-            (lease.key.store.clone(), lease.lease_id.clone(), lease.attempts == 0)
+            (lease.key.store.clone(), lease.store_id.clone(), lease.attempts == 0)
         };
         if is_new && let Err(error) = self.ledger.set_state(id, LeaseState::Revoking.as_str()).await {
             tracing::warn!(kind = error.kind(), "the start of a lease revocation could not be recorded");

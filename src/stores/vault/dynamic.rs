@@ -36,17 +36,13 @@ impl DynamicStore for VaultStore {
         let found = self.mounts.find(path).map(|(mount, _)| mount).filter(|mount| mount.engine == Engine::Dynamic);
         let mount = found.ok_or(ReadError::Unavailable)?;
         let below = mount.below(path).ok_or(ReadError::Misconfigured)?;
-        let response = match (write, below.strip_prefix("creds/")) {
-            // The database engine, the AWS engine and others have their credentials at this path.
-            (None, Some(role)) => {
-                let endpoint = || GenerateCredentialsRequest { mount: mount.name(), name: role.to_owned() };
-                self.create(&mount, path, false, endpoint, request).await
-            }
-            _ => {
-                let endpoint =
-                    || OwnEndpoint::CreateSecret { path: path.as_str(), json: write.map(WriteBody::as_json) };
-                self.create(&mount, path, write.is_some(), endpoint, request).await
-            }
+        // The database engine, the AWS engine and others have their credentials at this path.
+        let response = if let (None, Some(role)) = (write, below.strip_prefix("creds/")) {
+            let endpoint = || GenerateCredentialsRequest { mount: mount.name(), name: role.to_owned() };
+            self.create(&mount, path, false, endpoint, request).await
+        } else {
+            let endpoint = || OwnEndpoint::CreateSecret { path: path.as_str(), json: write.map(WriteBody::as_json) };
+            self.create(&mount, path, write.is_some(), endpoint, request).await
         };
         if let Err(VaultError { is_lost: true, .. }) = response {
             tracing::warn!(

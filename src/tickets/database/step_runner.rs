@@ -46,7 +46,7 @@ impl StepRunner for TicketStepRunner {
                         expires_at: *expires_at,
                         sealed,
                         limits: limits.as_deref(),
-                    })
+                    });
                 }
                 Some(TicketChange::End { id, final_state }) => {
                     ends.push(EndRow { step_index, id: *id, final_state });
