@@ -196,7 +196,7 @@ mod tests {
             let why = parse(&json!({"format": format, "file": "x"})).err();
             assert!(why.as_ref().is_some_and(|why| why.contains("parameter \"format\"")), "{why:?}");
         }
-        assert!(parse(&json!({"format": "json"})).err().is_some_and(|why| why.contains("parameter file")));
+        assert!(parse(&json!({"format": "json"})).err().is_some_and(|why| why.contains("parameter \"file\"")));
         for text in ["", "[]", "null", "{\"repo\":1}", "{\"repo\":null}", "{\"repo\":\"a\"} x"] {
             assert!(Attributes::parse(text).is_err(), "{text}");
         }
