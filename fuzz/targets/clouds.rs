@@ -63,7 +63,7 @@ fuzz_target!(|answer: &[u8]| {
         assert!(status == 200 && is_life(life) && header.is_sensitive());
         assert_eq!(header.as_bytes().strip_prefix(b"Bearer "), at("/access_token").map(str::as_bytes));
     }
-    if let Some((header, life)) = gcp_fuzzing::impersonated(body, now) {
+    if let Some((header, life)) = gcp_fuzzing::parse_impersonation(body, now) {
         assert!(is_life(life) && header.is_sensitive());
         assert_eq!(header.as_bytes().strip_prefix(b"Bearer "), at("/accessToken").map(str::as_bytes));
     }

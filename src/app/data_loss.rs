@@ -38,8 +38,8 @@ impl DataLossWatch {
         Ok(Self { allowed, last: cause })
     }
 
-    /// Takes a newly read cause. Logs a change and sets the metric. The replica continues to serve, because a failover
-    /// changes the standbys, and must not end the service.
+    /// Takes a newly read cause. Logs a change and sets the metric. This process continues to serve: a failover changes the
+    /// standbys, and must not end the service.
     pub fn observe(&mut self, cause: Option<DataLoss>, metrics: &Metrics) {
         metrics.set_database_data_loss(cause.map(label));
         if std::mem::replace(&mut self.last, cause) == cause {

@@ -23,12 +23,12 @@ pub enum RestoreError {
     /// The time of the backup is in the future.
     #[error("the time of the backup is later than the database's clock")]
     BackupInFuture,
-    /// The database became unavailable, so that some tickets may not be revoked.
-    #[error("some tickets may not be revoked: run the command again ({})", .0.code().as_str())]
+    /// The database became unavailable, so that perhaps not all tickets are revoked.
+    #[error("perhaps not all tickets are revoked: run the command again ({})", .0.code().as_str())]
     Unavailable(broker::Error),
 }
 
-/// Revokes the tickets that could be redeemed after the backup, and returns their number.
+/// Revokes the tickets that were not redeemed and not expired at the time of the backup, and returns their number.
 ///
 /// # Errors
 /// See [`RestoreError`].

@@ -11,17 +11,17 @@ use crate::wire::audit_event::{AuditEvent, CallerView, PodView, SecretView, Shad
 use jiff::Timestamp;
 use std::sync::Arc;
 
-/// The `prevHash` of the first event in an empty log.
+/// The `prevHash` of the first event of the first chain.
 pub const NO_PREDECESSOR: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// The last event of a chain, behind which the next one is linked.
 #[derive(Debug, Clone)]
 pub struct Head {
-    /// The name of the chain.
+    /// The name of the chain. Each start of a replica begins one.
     pub chain: String,
     /// The number of the last event. 0 if there is none.
     pub seq: i64,
-    /// The hash of the last event. If there is none, the `prevHash` of the first.
+    /// The hash of the last event; without one, the `prevHash` that the first event will have.
     pub hash: String,
     /// The time of the last event. Empty if there is none.
     pub time: Arc<str>,
@@ -95,7 +95,7 @@ impl ChainHasher {
     }
 }
 
-/// A time as it is written. All events of a group have the same.
+/// Formats the time of an event. Events that are written in one transaction have the same time.
 pub fn written_time(time: Timestamp) -> Arc<str> {
     format!("{time:.6}").into()
 }

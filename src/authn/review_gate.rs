@@ -66,6 +66,12 @@ impl AddressHistory {
         Self { address, failures: FailureLevel::Exhausted }
     }
 
+    /// Whether the address has no recent refusals.
+    #[must_use]
+    pub fn is_clean(self) -> bool {
+        self.failures == FailureLevel::Clean
+    }
+
     /// Whether the address has reached the limit of refusals.
     #[must_use]
     pub fn is_exhausted(self) -> bool {

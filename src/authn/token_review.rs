@@ -87,7 +87,9 @@ impl Authenticator for TokenReview {
         let fingerprint = *token.fingerprint();
         let review = || {
             let (reviewer, bearer, cache) = (self.reviewer.clone(), token.bearer().clone(), self.cache.clone());
-            let (gate, claims, claimed) = (self.gate.clone(), token.claims_fingerprint(), token.claimed_pod());
+            let (gate, claims) = (self.gate.clone(), token.claims_fingerprint());
+            // A refused token costs the API server a useless read and a closed connection, so an address with refusals waits.
+            let claimed = if history.is_clean() { token.claimed_pod() } else { None };
             async move {
                 if !cache.was_accepted_before(&fingerprint).await {
                     gate.enter(history, &claims).await?;
@@ -390,12 +392,22 @@ mod tests {
         name: &str,
         fake: FakeApiServer,
     ) -> (ReviewResult<Arc<Caller>>, Vec<String>) {
+        authenticate_claiming_from(CLEAN, namespace, name, fake).await
+    }
+
+    async fn authenticate_claiming_from(
+        history: AddressHistory,
+        namespace: &str,
+        name: &str,
+        fake: FakeApiServer,
+    ) -> (ReviewResult<Arc<Caller>>, Vec<String>) {
         let requests = fake.requests();
         let claims = json!({"aud": ["claviger"], "exp": NOW + 600,
             "kubernetes.io": {"namespace": namespace, "pod": {"name": name, "uid": "u"}}});
         let rig = Rig::new(fake, Duration::ZERO).await;
-        let result = rig.authenticate(&SecretValue::new(token_with_claims(&claims))).await;
-        (result, requests.lines())
+        let token = SecretValue::new(token_with_claims(&claims));
+        let token = UnverifiedToken::parse(BearerToken::new(&token)).unwrap();
+        (rig.authenticator.authenticate(&token, history).await, requests.lines())
     }
 
     const REVIEW: &str = "POST /apis/authentication.k8s.io/v1/tokenreviews HTTP/1.1";
@@ -436,6 +448,18 @@ mod tests {
             .await;
             assert!(result.is_ok());
             assert_eq!(requests, [POD_OF_REVIEW, REVIEW], "no name of a pod: {namespace} {name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_claimed_pod_is_not_read_for_an_address_with_refusals() {
+        let good = review(&json!({}));
+        let address = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+        for history in [AddressHistory::failing(address), AddressHistory::exhausted(address)] {
+            let fake = FakeApiServer::with_review_and_read(&good, (200, &pod("u"))).await;
+            let (result, requests) = authenticate_claiming_from(history, "other", "build-1", fake).await;
+            assert!(result.is_ok());
+            assert_eq!(requests, [POD_OF_REVIEW, REVIEW], "only the pod of the review is read");
         }
     }
 

@@ -83,7 +83,7 @@ impl Broker {
         let _running = self.start_verb();
         let mut event =
             OpenEvent::new(&self.stages.audit, redeem.context.event(EventType::TicketFailed, Outcome::Failed));
-        let admitted = match self.admit(redeem) {
+        let mut admitted = match self.admit(redeem) {
             Ok(admitted) => admitted,
             Err(error) => {
                 event.discard();
@@ -91,7 +91,7 @@ impl Broker {
             }
         };
         for _ in 0..MAX_ATTEMPTS {
-            let attempt = match self.check(&admitted, redeem).await {
+            let attempt = match self.check(&mut admitted, redeem).await {
                 Ok(checked) => self.consume(checked, event, redeem).await,
                 Err(RedeemRefusal::Misuse(ticket)) => self.revoke_misused(&ticket, event).await,
                 Err(RedeemRefusal::Recorded { ticket, error, event_labels }) => {
@@ -114,10 +114,10 @@ impl Broker {
     /// Checks the ticket and its binding, and renders the bundle. Does not change the ticket.
     async fn check(
         &self,
-        admitted: &AdmittedToken<'_>,
+        admitted: &mut AdmittedToken<'_>,
         redeem: &RedeemRequest,
     ) -> Result<CheckedRedemption, RedeemRefusal> {
-        let AdmittedToken { token, is_charged } = *admitted;
+        let token = admitted.token;
         let at = self.stages.clock.now();
         let presented = self.stages.tickets.find_redeemable(token, redeem.idempotency_key.as_ref(), at);
         let presented = presented.instrument(Stage::Tickets.span()).await;
@@ -125,7 +125,7 @@ impl Broker {
             Ok(presented) => presented,
             Err(error) => return Err(self.refusal(error, token, redeem.context.source_ip)),
         };
-        if is_charged {
+        if std::mem::take(&mut admitted.is_charged) {
             self.failures.refund(&ipv6_prefix(redeem.context.source_ip));
         }
         match self.is_bound_to(&ticket, redeem).await {

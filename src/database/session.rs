@@ -1,16 +1,16 @@
 //! Settings of sessions on a PostgreSQL server.
 
-/// For each session that is not shared, the server's own time limits, so that a statement abandoned by this process does not
-/// continue there and hold a lock; and settings for its plans. PostgreSQL 15 does not apply `statement_timeout` to a commit that
+/// Settings of a session on a direct connection: time limits, so that a statement that this process abandoned does not continue on
+/// the server and hold a lock, and settings of the query planner. PostgreSQL 15 does not apply `statement_timeout` to a commit that
 /// waits for a synchronous standby: such a commit keeps its locks until the standby answers.
 ///
 /// Query plans are made while tables are small, and are kept. A plan with a table scan or a bitmap scan reads all
-/// rows that have ended since the last vacuum. An index scan marks these rows, and later scans skip them. A
+/// dead rows since the last vacuum. An index scan marks these rows, and later scans skip them. A
 /// remaining table scan has such a high estimated cost that it would be JIT-compiled each time.
 pub const SESSION: &str = "SET statement_timeout = '4s'; SET lock_timeout = '3s'; \
      SET idle_in_transaction_session_timeout = '5s'; SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off";
 
-/// The guard, with the conditions beside `fsync`.
+/// The statement of [`guard`], with further conditions beside `fsync` and `full_page_writes`.
 macro_rules! guard {
     ($more:literal) => {
         concat!(
@@ -26,10 +26,10 @@ macro_rules! guard {
     };
 }
 
-/// Bounds and checks for each unit of work through a pooler, where consecutive ones may run in different sessions, and after a
-/// failover on different servers. The first statement of a transaction. It fails with SQLSTATE 42704, an unknown setting whose
-/// name is the reason, where a direct connection is refused; what follows in the same message is then not executed. The settings
-/// end with the transaction. They are those of [`SESSION`], and the only text form of bytes that `sqlx` reads.
+/// The first statement of each transaction through a pooler, because consecutive transactions may run in different sessions and, after
+/// a failover, on different servers. It applies the settings of [`SESSION`] until the end of the transaction, and the only
+/// `bytea_output` that `sqlx` can parse. On a server that a direct connection would refuse it fails with SQLSTATE 42704: an
+/// unknown setting, whose name is the reason. The statements behind it in the same message are then not executed.
 pub const fn guard(allows_data_loss: bool) -> &'static str {
     if allows_data_loss {
         guard!("")

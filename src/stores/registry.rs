@@ -37,10 +37,11 @@ pub struct Stores {
     pub(super) metrics: Arc<Metrics>,
     /// `None` if dynamic secrets are refused.
     pub(super) leases: Option<Leases>,
+    /// Makes the public IDs of secrets with a lease; `None` if dynamic secrets are refused.
     pub(super) ids: Option<SecretIds>,
 }
 
-/// One store: the interface for reads, its cache if it has one, and the store itself.
+/// One store. `reader` is its cache if it has one, and otherwise the store.
 pub(super) struct OpenedStore {
     pub(super) reader: Arc<dyn SecretStore>,
     pub(super) cached: Option<Arc<CachedStore>>,
@@ -60,7 +61,7 @@ pub struct ReadRequest<'a> {
     pub min_lifetime: Duration,
     /// The body of the write, for engines that need one.
     pub write: Option<&'a WriteBody>,
-    /// Whether an unshared lease is issued to pods only.
+    /// Whether a lease of one caller (`LeaseMode::PerPod`) is refused to callers without a pod.
     pub pods_only: bool,
     /// The id of the request.
     pub request: &'a RequestId,
@@ -100,7 +101,7 @@ impl Stores {
         let (name, opened) = self.by_name.get_key_value(&secret.store).ok_or(ReadError::Misconfigured)?;
         let path = StorePath::try_from(secret.path.as_str()).map_err(|_| ReadError::Misconfigured)?;
         if let Some(write) = write {
-            // Looked up again: a write to a key-value engine would replace a secret.
+            // Asked of Vault now, and not taken from the cache: a write to a key-value engine would replace a secret.
             let is_dynamic = if let Backend::Vault(vault, _) = &opened.backend {
                 vault.is_dynamic_now(&path, request).await?
             } else {
@@ -141,7 +142,7 @@ impl Stores {
         opened.reader.read(&path, request).await
     }
 
-    /// The name of the secret of a path, in a store that has names. `None` for other stores, and if the path has no name there.
+    /// The name that a cloud store has for the secret of this path. `None` for other stores, and if no name is possible.
     #[must_use]
     pub fn name_of(&self, secret: &SecretRef) -> Option<String> {
         match &self.by_name.get(&secret.store)?.backend {

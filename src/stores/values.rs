@@ -71,7 +71,7 @@ impl<'de> Visitor<'de> for KeysVisitor {
 mod tests {
     use super::*;
 
-    #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
+    #[expect(clippy::disallowed_methods, reason = "the test compares the values")]
     fn read(json: &str) -> Result<Vec<(String, Option<String>)>, InvalidJson> {
         let raw = serde_json::from_str::<&RawValue>(json).map_err(|_| InvalidJson)?;
         let text = |value: SecretValue| value.expose_secret().to_owned();

@@ -68,7 +68,7 @@ fn check_files(config: &Config) -> Vec<DoctorCheck> {
         Ok(checked) => {
             let detail = format!("good, with {} policies in files", checked.policies);
             let mut checks = vec![DoctorCheck::passed("configuration", detail)];
-            // A fault without a key begins with a colon.
+            // A warning has the form `KEY: TEXT`, and without a configuration key `: TEXT`.
             let warning = |text: &String| DoctorCheck::passed("configuration", text.trim_start_matches(": "));
             checks.extend(checked.warnings.iter().map(warning));
             checks

@@ -1,16 +1,16 @@
-//! A block of rows that is being collected, and the hash of a column's value.
+//! A block of the index by which queries filter audit events: the hashes of the columns of consecutive rows.
 
 /// Number of rows in a block. The newest rows, fewer than this, have no block yet, and a query compares them one by one.
 pub const ROWS: usize = 2048;
 /// Bytes of one hash.
 pub const WIDTH: usize = 2;
-/// The number of filtered columns.
+/// The number of columns that a query can filter by.
 const COLUMNS: usize = 6;
 
-/// The filtered columns of a row, in the order of [`Column`].
+/// The values of a row by which queries filter, in the order of [`Column`].
 pub type Values<'a> = [Option<&'a str>; COLUMNS];
 
-/// A filtered column. Its number is stored as `kind`.
+/// A column that a query can filter by. Its number is the `kind` of a stored block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Column {
     /// `type`.
@@ -36,7 +36,7 @@ pub struct Block {
     pub since: String,
     /// The latest time.
     pub until: String,
-    /// For each column, the hashes of the rows.
+    /// For each column, the hashes of its values in the order of the rows; 0 where a row has no value.
     pub hashes: [Vec<u8>; COLUMNS],
 }
 
@@ -69,7 +69,7 @@ impl Block {
         }
     }
 
-    /// Appends a row that does not exist.
+    /// Appends a placeholder for a number that no row has.
     pub fn push_missing(&mut self) {
         for hashes in &mut self.hashes {
             hashes.extend([0; WIDTH]);
@@ -77,8 +77,8 @@ impl Block {
     }
 }
 
-/// The hash of a value, never 0: FNV-1a, folded to 16 bits. It is stored, so it must not change. Of 65,535 rows with other values one has
-/// the same hash; the rows themselves are compared too.
+/// The hash of a value, never 0: FNV-1a, folded to 16 bits. It is stored, so it must not change. About one in 65,535 other
+/// values has the same hash, so a query compares the rows that it finds too.
 pub fn hash(value: &str) -> u16 {
     let hash = value.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     let [a, b, c, d] = hash.to_le_bytes();

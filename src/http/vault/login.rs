@@ -12,7 +12,7 @@ use crate::wire::vault::{VaultAnswer, VaultAuth, VaultLoggedIn, VaultLogin, Vaul
 use axum::body::Body;
 use axum::response::Response;
 
-const INVALID_MOUNT: &str = "the path must be auth/{mount}/login; the mount may have any name but token";
+const INVALID_MOUNT: &str = "name the mount of the auth method: auth/{mount}/login, any name but token";
 
 /// Authenticates the caller's own token and returns it as the client token. Nothing is stored: the token keeps its own expiry.
 #[utoipa::path(

@@ -12,7 +12,7 @@ const MAX_BYTES: usize = 4096;
 /// Maximum nesting of brackets.
 const MAX_NESTING: usize = 16;
 
-/// Maximum number of operators, including dots.
+/// Maximum number of operator characters, of which `&&` has two, and dots.
 const MAX_OPERATORS: usize = 256;
 
 /// Checks an expression, and returns the maximum nesting of its brackets.

@@ -121,7 +121,7 @@ fn a_wrong_command_line_makes_no_socket() {
     }
     std::fs::write(folder.path().join("file"), "precious").unwrap();
     let (code, said) = does_not_start(&folder.path().join("file"), &["--server", NOBODY]);
-    assert_eq!((code, said.contains("no socket")), (Some(2), true), "{said}");
+    assert_eq!((code, said.contains("exists, and is not a socket")), (Some(2), true), "{said}");
     assert_eq!(crate::fetch::names(folder.path()), ["file"]);
 }
 

@@ -81,5 +81,5 @@ async fn kubectl_explains_the_language() {
         assert!(explained.contains(word), "{word}: {explained}");
     }
     let explained = cluster.kubectl(&["explain", "policies.spec.subjects.kubernetes.namespaces"]).good();
-    assert!(explained.contains("the namespace of the policy is implied"), "{explained}");
+    assert!(explained.contains("the namespace of the policy applies"), "{explained}");
 }
