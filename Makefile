@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` the tests. Both install their requirements.
-.PHONY: demo demo-cluster cluster cluster-down cluster-test dev test race kills failover upgrade slow external-secrets custom-resources mounts openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-against load-test-short capacity soak mutations fuzz fuzz-short faults clouds-live findings compatibility matrix lint deny sbom static dependencies image
+.PHONY: demo demo-cluster cluster cluster-down cluster-test dev test race kills failover upgrade slow external-secrets custom-resources mounts openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-against load-test-short capacity soak mutations fuzz fuzz-short faults clouds-live findings compatibility matrix lint deny sbom static image
 
 demo: ## run the main job with `claviger dev`: a ticket, its one-time download, and the audit events
 	@rig/install base
@@ -195,12 +195,6 @@ static: ## build one static executable that runs in an empty root folder
 	@rig/install base
 	$(released) CARGO_TARGET_DIR=target/static RUSTFLAGS='$(static_flags)' \
 		cargo build --locked --profile $(static_profile) --target $(static_triple)
-
-dependencies: ## write the table of what each dependency costs in the static executable to docs/DESIGN.md; a quarter of an hour
-	@rig/install base
-	$(released) CARGO_TARGET_DIR=target/static RUSTFLAGS='$(static_flags)' \
-		cargo rustc --locked --profile image --bin claviger --target $(static_triple) -- -C link-arg=-Wl,-Map=$(CURDIR)/target/claviger.map
-	tools/dependencies.py target/claviger.map docs/DESIGN.md
 
 image: static ## build and test the image, target/claviger-image.tar
 	@rig/install base buildah skopeo
