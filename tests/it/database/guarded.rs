@@ -22,8 +22,9 @@ async fn writes(database: &Database, expected: Option<&str>, why: &str) {
             work.commit().await
         };
         let results = [alone, together.await];
-        if results.iter().all(|result| result.as_ref().err().map(|error| error.kind()) == expected) {
-            let certain = results.iter().all(|result| result.as_ref().err().is_none_or(|error| error.is_certain()));
+        if results.iter().all(|result| result.as_ref().err().map(claviger::database::Failed::kind) == expected) {
+            let certain =
+                results.iter().all(|result| result.as_ref().err().is_none_or(claviger::database::Failed::is_certain));
             assert!(certain, "{why}: {results:?}");
             return;
         }
