@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` the tests. Both install their requirements.
-.PHONY: demo demo-cluster cluster cluster-down cluster-test dev test race kills failover upgrade slow external-secrets custom-resources mounts openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-against load-test-short capacity soak mutations fuzz fuzz-short faults clouds-live findings compatibility matrix lint deny sbom static image
+.PHONY: demo demo-cluster cluster cluster-down cluster-test dev test race kills failover upgrade slow external-secrets custom-resources mounts openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-against load-test-short soak mutations fuzz fuzz-short faults clouds-live findings compatibility matrix lint deny sbom static image
 
 demo: ## run the main job with `claviger dev`: a ticket, its one-time download, and the audit events
 	@rig/install base
@@ -113,11 +113,6 @@ load-test-short: ## the short form, about a minute: fails if a ratio has fallen 
 external-secrets: ## sync a thousand ExternalSecrets from Claviger and from OpenBao: fails above 1.5 times OpenBao's time
 	@rig/install base bao kube eso
 	CLAVIGER_EXTERNAL_SECRETS=1000 cargo test --locked --release --test it -- --nocapture eso::speed
-
-capacity: ## measure memory with a hundred thousand policies and tickets, and a thousand new pods of one repo at once
-	@rig/install base bao kube
-	@$(released) cargo build --quiet --locked --release --bin claviger --example load-test
-	target/release/examples/load-test capacity
 
 custom-resources: ## read ten thousand custom resources and change one a hundred times, beside the same policies from a directory
 	@rig/install base kube

@@ -151,8 +151,7 @@ fn sharing_tickets(name: &'static str, replicas: &[Claviger], known: &str) -> Ar
     contender(name, &ours, &next, asks_with(known), Box::new(fetches), replicas.iter().map(Claviger::id).collect())
 }
 
-/// The cluster and the store that all replicas use.
-pub async fn plan() -> Plan {
+async fn plan() -> Plan {
     let mut plan = Plan::new().await;
     plan.bao.put("homelab/shared", &[("REGISTRY", "registry.example"), ("NPM_TOKEN", "shared-npm-token")]).await;
     plan.bao.put("homelab/site/main", &[("NPM_TOKEN", "it's the one of main")]).await;
@@ -339,8 +338,7 @@ fn contender(
     })
 }
 
-/// The request for a ticket.
-pub fn asks(token: &str) -> Vec<u8> {
+fn asks(token: &str) -> Vec<u8> {
     request("POST", "/v1/tickets", &[("Authorization", &format!("Bearer {token}")), FORM, TEXT], ASKED)
 }
 
@@ -381,7 +379,7 @@ fn logs_in(pool: Pool) -> Box<First> {
 }
 
 /// The secret at OpenBao, and the same through Claviger.
-pub const STORED: &str = "/v1/homelab/data/site/main";
+const STORED: &str = "/v1/homelab/data/site/main";
 const COMPATIBLE: &str = "/v1/claviger/data/vault-clients/main";
 
 fn read(token: &str, path: &str) -> Vec<u8> {

@@ -3,12 +3,11 @@
 //! `make load-test` is the long form, which writes RESULTS.md. Arguments: `against BINARY [WORD]` adds the ratios of this
 //! build to another one, of the contenders whose names contain the word; `short` is the form for CI, which fails if a ratio has fallen by a third; `soak MINUTES`
 //! checks that memory and descriptors do not grow; `only NAME SECONDS [CONNECTIONS ...]` loads one contender, for
-//! use with a profiler; `capacity` measures memory and the reads of many pods that start at once.
+//! use with a profiler.
 #![allow(clippy::unwrap_used, missing_docs, reason = "what is not as it should be ends the test")]
 
 mod against;
 mod bare;
-mod capacity;
 mod connection;
 mod contenders;
 mod load;
@@ -70,9 +69,6 @@ async fn main() {
         let text = against::against(Path::new(&binary), &word).await;
         println!("{text}");
         return report::add(&text);
-    }
-    if argument == "capacity" {
-        return println!("{}", capacity::capacity().await);
     }
     if argument == "short" {
         return short().await;
