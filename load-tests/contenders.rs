@@ -296,7 +296,7 @@ fn replica(plan: &Plan, database: &Value, tickets: &str) -> Claviger {
     Claviger::serve_in(folder, config)
 }
 
-/// A replica of another build, which may have fewer settings.
+/// A replica of another build, from commit 9c058d3 on: earlier ones lack `reviewsPerSecond`, and refuse unknown settings.
 fn replica_of(plan: &Plan, binary: &Path, database: Option<&Value>) -> Claviger {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(plan.folder.path().join("vault-token"), folder.path().join("vault-token")).unwrap();
@@ -306,7 +306,9 @@ fn replica_of(plan: &Plan, binary: &Path, database: Option<&Value>) -> Claviger 
     let own = json!({"url": format!("sqlite://{}", folder.path().join("claviger.db").display())});
     config["database"] = database.unwrap_or(&own).clone();
     config["tickets"]["store"] = json!(if database.is_some() { "database" } else { "memory" });
-    config["limits"] = json!({"requestsPerSecondPerCaller": 100_000, "failuresPerSecondPerAddress": 100_000});
+    config["limits"] = json!({
+        "requestsPerSecondPerCaller": 100_000, "failuresPerSecondPerAddress": 100_000, "reviewsPerSecond": 100_000,
+    });
     let file = folder.path().join("claviger.yaml");
     std::fs::write(&file, config.to_string()).unwrap();
     let mut command = Command::new(binary);

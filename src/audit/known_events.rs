@@ -99,8 +99,8 @@ impl KnownEvents {
         self.bad_anchors.push((chain.to_owned(), seq));
     }
 
-    /// Adds a line of standard output: a checkpoint, a record of deletion, or an event, which serves as a checkpoint. False if
-    /// the line is none of these.
+    /// Adds a line of standard output: a checkpoint, a record of deletion, or an event, which serves as a checkpoint. False for
+    /// any other line.
     pub fn add_line(&mut self, line: &str) -> bool {
         let Ok(line) = serde_json::from_str::<Line>(line) else { return false };
         self.trust_hash(&line.hash);

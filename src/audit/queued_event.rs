@@ -47,7 +47,7 @@ impl QueuedEvent {
         (Self { event, step, sender: Some((sender, claim.clone())) }, receiver, claim)
     }
 
-    /// An event for whose outcome nobody waits.
+    /// An event whose sender does not wait for its outcome.
     pub const fn without_sender(event: Event) -> Self {
         Self { event, step: None, sender: None }
     }
@@ -65,7 +65,7 @@ impl QueuedEvent {
     /// Sends the outcome to the sender, if there is one.
     pub fn report_outcome(self, outcome: impl FnOnce(Event) -> WriteOutcome) {
         if let Some((sender, _)) = self.sender {
-            // An error means that nobody waits any more.
+            // An error means that the sender no longer waits.
             drop(sender.send(outcome(self.event)));
         }
     }

@@ -201,7 +201,7 @@ impl Broker {
     }
 
     /// Reads all secrets of the grant. They must be valid for at least `delivery_time`. Also returns the shortest remaining lifetime
-    /// of these secrets; `None` if none of them expires.
+    /// of these secrets; `None` if they do not expire.
     async fn read(
         &self,
         grant: &Grant,

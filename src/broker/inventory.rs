@@ -7,7 +7,7 @@ use super::pipeline::Broker;
 use crate::admins::{AdminAction, Resource, Verb};
 use crate::audit::{LastUse, PolicyUse, UsageError, UsageEvent, UsageProgress, UseKind};
 use crate::model::branch::Branch;
-use crate::model::caller::{Caller, Pod, ServiceAccount, Workload};
+use crate::model::caller::{Caller, Pod};
 use crate::model::repo::Repo;
 use crate::model::request::Request;
 use crate::policy::PolicySet;
@@ -234,20 +234,6 @@ fn request(event: &UsageEvent<'_>) -> Option<Request> {
 fn caller(event: &UsageEvent<'_>) -> Option<Caller> {
     let caller = event.caller.as_ref()?;
     let account = caller.namespace.clone().zip(caller.service_account.clone());
-    let (workload, unbound) = match (account, &caller.pod) {
-        (Some((namespace, service_account)), Some(pod)) => {
-            let pod = Pod { name: pod.name.clone(), uid: pod.uid.clone() };
-            (Some(Workload { namespace, service_account, pod }), None)
-        }
-        (Some((namespace, name)), None) => (None, Some(ServiceAccount { namespace, name })),
-        (None, _) => (None, None),
-    };
-    Some(Caller {
-        issuer: caller.issuer.as_str().into(),
-        subject: caller.subject.clone(),
-        groups: Vec::new(),
-        workload,
-        unbound,
-        claims: serde_json::Map::new(),
-    })
+    let pod = caller.pod.as_ref().map(|pod| Pod { name: pod.name.clone(), uid: pod.uid.clone() });
+    Some(Caller::from_event(&caller.issuer, &caller.subject, account, pod))
 }

@@ -79,7 +79,7 @@ impl Broker {
             Err(CommitError::Rejected(event)) => {
                 return Err(self.close_refused(*event, Code::RateLimited.into(), request, DeliveryMode::Ticket).await);
             }
-            // If the ticket was stored nevertheless, it cannot be redeemed, because nobody has its URL.
+            // If the ticket was stored nevertheless, it cannot be redeemed, because its URL was not sent.
             Err(CommitError::Failed(_) | CommitError::Unknown(_)) => return Err(Code::AuditUnavailable.into()),
         }
         let names = ticket.policies.iter().map(|policy| &*policy.name);

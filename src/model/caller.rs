@@ -71,6 +71,20 @@ pub enum Identity {
 }
 
 impl Caller {
+    /// The caller that an audit event names, with namespace and name of its ServiceAccount. An event has neither groups nor claims.
+    #[must_use]
+    pub fn from_event(issuer: &str, subject: &str, account: Option<(String, String)>, pod: Option<Pod>) -> Self {
+        let (workload, unbound) = match (account, pod) {
+            (Some((namespace, service_account)), Some(pod)) => {
+                (Some(Workload { namespace, service_account, pod }), None)
+            }
+            (Some((namespace, name)), None) => (None, Some(ServiceAccount { namespace, name })),
+            (None, _) => (None, None),
+        };
+        let (issuer, subject) = (issuer.into(), subject.to_owned());
+        Self { issuer, subject, groups: Vec::new(), workload, unbound, claims: serde_json::Map::new() }
+    }
+
     /// Namespace and name of the ServiceAccount, with or without a pod. `None` for OIDC callers.
     #[must_use]
     pub fn service_account(&self) -> Option<(&str, &str)> {

@@ -1,4 +1,4 @@
-//! The response of a token endpoint (RFC 6749, section 5.1), which Azure and Google share. Pure.
+//! The responses of a token endpoint (RFC 6749, sections 5.1 and 5.2), which Azure and Google share. Pure.
 
 use super::json_text::{parse_object, unescape};
 use super::renewal::token_lifetime;
@@ -6,6 +6,16 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::time::Duration;
 use zeroize::Zeroizing;
+
+/// The code of an error; empty if the body has none.
+pub(super) fn error_code(body: &[u8]) -> String {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Body {
+        error: String,
+    }
+    parse_object::<Body>(body).unwrap_or_default().error
+}
 
 /// The bearer token and its lifetime; `None` if the response is malformed or the token has another type.
 pub(super) fn bearer_token(body: &[u8]) -> Option<(Zeroizing<String>, Duration)> {

@@ -80,7 +80,7 @@ impl ConnectFailure {
         matches!(self, Self::Refused | Self::UnknownHost)
     }
 
-    /// Finds the cause in an error or its sources. `None` if none of them is about the connection.
+    /// Finds the cause in an error or its sources. `None` if they are not about the connection.
     #[must_use]
     pub fn from_error(error: &(dyn Error + 'static)) -> Option<Self> {
         source_chain(error).find_map(|cause| {

@@ -113,7 +113,7 @@ def delete():
 
 def walk():
     under_load("`kubectl rollout restart`: no build fails", restart)
-    under_load("`kubectl rollout restart` while a ticket waits that nobody fetches: issuing goes on", restart_with_abandoned_ticket)
+    under_load("`kubectl rollout restart` while an abandoned ticket waits: issuing goes on", restart_with_abandoned_ticket)
     under_load("the pod is deleted: no build fails", delete)
     under_load("`kubectl drain`, then `uncordon`: no build fails", drain)
     # A cut connection (curl's 35, 52, 56; 1 of the second line) is not repeated; docs/CLIENT.md says so.

@@ -50,7 +50,7 @@ pub enum UsageProgress {
     Complete,
     /// There are more settled events, which can be added at once.
     Partial,
-    /// There are more events, but none of them is settled yet: events with lower row numbers may still become visible.
+    /// The events that are left are not settled yet: events with lower row numbers may still become visible.
     Settled,
 }
 

@@ -1,7 +1,7 @@
 //! Converts an event of the audit log to a request that can be replayed.
 
 use crate::model::branch::Branch;
-use crate::model::caller::{Caller, Pod, ServiceAccount, Workload};
+use crate::model::caller::{Caller, Pod};
 use crate::model::repo::Repo;
 use crate::model::request::{Request, UnverifiedRequest};
 use crate::policy::{RecordedDecision, RecordedRequest};
@@ -82,20 +82,6 @@ fn convert(event: &AuditEventObject, decision: RecordedDecision) -> Result<Recor
 
 fn to_caller(caller: &CallerObject) -> Caller {
     let account = caller.namespace.clone().zip(caller.service_account.clone());
-    let (workload, unbound) = match (account, &caller.pod) {
-        (Some((namespace, service_account)), Some(pod)) => {
-            let pod = Pod { name: pod.name.clone(), uid: pod.uid.clone() };
-            (Some(Workload { namespace, service_account, pod }), None)
-        }
-        (Some((namespace, name)), None) => (None, Some(ServiceAccount { namespace, name })),
-        (None, _) => (None, None),
-    };
-    Caller {
-        issuer: caller.issuer.as_str().into(),
-        subject: caller.subject.clone(),
-        groups: Vec::new(),
-        workload,
-        unbound,
-        claims: serde_json::Map::new(),
-    }
+    let pod = caller.pod.as_ref().map(|pod| Pod { name: pod.name.clone(), uid: pod.uid.clone() });
+    Caller::from_event(&caller.issuer, &caller.subject, account, pod)
 }

@@ -9,7 +9,7 @@ use crate::model::secret::{Secret, SecretValue};
 use crate::stores::calls::ResponseMeaning;
 use crate::stores::cloud_values::parse_keys_and_values;
 use crate::stores::json_text::{parse_object, unescape};
-use crate::stores::oauth_response::bearer_token;
+use crate::stores::oauth_response::{bearer_token, error_code};
 use crate::stores::path::StorePath;
 use crate::stores::port::ReadError;
 use crate::stores::values::into_secret_value;
@@ -68,13 +68,7 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> ResponseMeaning {
 
 /// The meaning of an error response to a login. Entra ID returns `invalid_request` or `invalid_client` for the same token.
 pub(super) fn login_refusal(status: u16, body: &[u8]) -> ResponseMeaning {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Body {
-        error: String,
-    }
-    let code = parse_object::<Body>(body).unwrap_or_default().error;
-    match (status, code.as_str()) {
+    match (status, error_code(body).as_str()) {
         (400, "invalid_scope") => ResponseMeaning::new(ReadError::Misconfigured, "invalid_scope"),
         (400 | 401 | 403, "invalid_client") => ResponseMeaning::new(ReadError::Forbidden, "invalid_client"),
         (400 | 401 | 403, "invalid_request") => ResponseMeaning::new(ReadError::Forbidden, "invalid_request"),

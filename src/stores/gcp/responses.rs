@@ -9,7 +9,7 @@ use crate::stores::access_token::AccessToken;
 use crate::stores::calls::ResponseMeaning;
 use crate::stores::cloud_values::parse_keys_and_values;
 use crate::stores::json_text::{parse_object, unescape};
-use crate::stores::oauth_response::bearer_token;
+use crate::stores::oauth_response::{bearer_token, error_code};
 use crate::stores::path::StorePath;
 use crate::stores::port::ReadError;
 use crate::stores::renewal::token_lifetime;
@@ -154,13 +154,7 @@ fn version_of(name: &str, requested_name: &str) -> Option<String> {
 
 /// The meaning of an error response to a token exchange.
 pub(super) fn exchange_refusal(status: u16, body: &[u8]) -> ResponseMeaning {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Body {
-        error: String,
-    }
-    let code = parse_object::<Body>(body).unwrap_or_default().error;
-    match (status, code.as_str()) {
+    match (status, error_code(body).as_str()) {
         (400, "invalid_grant") => ResponseMeaning::new(ReadError::Forbidden, "invalid_grant"),
         (400, "unauthorized_client" | "access_denied") => {
             ResponseMeaning::new(ReadError::Forbidden, "unauthorized_client")

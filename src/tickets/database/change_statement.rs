@@ -1,8 +1,8 @@
 //! Changes all tickets of a group in one statement on PostgreSQL, because each statement costs a round trip.
 //!
 //! The callers are locked before the statement, so that it sees the changes of the previous lock holders. The statement waits
-//! for concurrent transactions that end the same tickets. No group issues and ends the same ticket, because nobody knows the ID
-//! before the group is durable.
+//! for concurrent transactions that end the same tickets. No group issues and ends the same ticket, because clients get its ID
+//! only when the group is durable.
 
 use super::row_values::{EndRow, IssueRow, bundle_bytes_column, ended_at_column, replay_column, state_column};
 use crate::database::{Failed, Param, Work};
