@@ -48,7 +48,7 @@ kills: ## kill replicas and PostgreSQL under load, and restart replicas in turn,
 failovers ?= 20
 patroni_failovers ?= 5
 failover: ## lose the primary of PostgreSQL under load, with a promoted standby and with Patroni; outside of CI
-	@rig/install base postgres kube patroni
+	@rig/install base postgres pgbouncer kube patroni
 	CLAVIGER_FAILOVERS=$(failovers) CLAVIGER_PATRONI_FAILOVERS=$(patroni_failovers) \
 		cargo test $(optimised) --locked --test it -- --nocapture --test-threads=1 failover::
 
@@ -88,22 +88,22 @@ audit-figures: ## measure writing, queries, verification, export and pruning of 
 released := AWS_LC_SYS_NO_JITTER_ENTROPY=1
 
 load-test: ## compare with the alternatives, and write load-tests/RESULTS.md; before=BINARY adds another build
-	@rig/install base bao kube postgres
+	@rig/install base bao kube postgres pgbouncer
 	@$(released) cargo build --quiet --locked --release --bin claviger --example load-test
 	target/release/examples/load-test
 	$(if $(before),target/release/examples/load-test against $(before))
 
 # The worktree and its target folder are kept, so that the next comparison builds only what differs.
 against := target/against
-load-test-against: ## compare with the build of another commit, REV=COMMIT, in turns in one run; adds to load-tests/RESULTS.md
+load-test-against: ## compare with the build of another commit, REV=COMMIT, in turns in one run (WORD=PostgreSQL: only contenders with this in their names); replaces that section of load-tests/RESULTS.md
 	@test -n "$(REV)" || { echo 'make load-test-against REV=COMMIT' >&2; exit 2; }
-	@rig/install base bao kube postgres
+	@rig/install base bao kube postgres pgbouncer
 	@git worktree prune
 	@test -e $(against)/tree || git worktree add --quiet --detach $(against)/tree $(REV)
 	@git -C $(against)/tree checkout --quiet --detach "$$(git rev-parse --verify '$(REV)^{commit}')"
 	@cd $(against)/tree && $(released) CARGO_TARGET_DIR=$(CURDIR)/$(against)/target cargo build --quiet --locked --release --bin claviger
 	@$(released) cargo build --quiet --locked --release --bin claviger --example load-test
-	target/release/examples/load-test against $(against)/target/release/claviger
+	target/release/examples/load-test against $(against)/target/release/claviger $(WORD)
 
 load-test-short: ## the short form, about a minute: fails if a ratio has fallen by a third
 	@rig/install base bao kube postgres

@@ -33,7 +33,7 @@ pub async fn against(binary: &Path, word: &str) -> String {
             }
         }
     }
-    table(&field, &runs)
+    table(format!("{} {word}", binary.display()).trim_end(), &field, &runs)
 }
 
 async fn one(field: &Field, at: usize, round: usize) -> Run {
@@ -44,9 +44,9 @@ async fn one(field: &Field, at: usize, round: usize) -> Run {
     run
 }
 
-fn table(field: &Field, runs: &[Vec<Run>]) -> String {
+fn table(arguments: &str, field: &Field, runs: &[Vec<Run>]) -> String {
     let mut text = format!(
-        "\n## Against the build before\n\nWritten by `make load-test before=BINARY`. {} connections, {} s for each build in each of {ROUNDS} rounds, in turns.\n\
+        "\n## Against the build before\n\nWritten by `load-test against {arguments}`. {} connections, {} s for each build in each of {ROUNDS} rounds, in turns.\n\
          A ratio is the median of the rounds' own, this build over the one before; least and most are those of single rounds.\n\n\
          | what | cycles/s | before | ratio | least | most | p99 ms | before | CPU s / 1,000 | before | ratio |\n\
          |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",

@@ -296,7 +296,7 @@ fn replica(plan: &Plan, database: &Value, tickets: &str) -> Claviger {
     Claviger::serve_in(folder, config)
 }
 
-/// A replica of another build, from commit 9c058d3 on: earlier ones lack `reviewsPerSecond`, and refuse unknown settings.
+/// A replica of another build, from commit 2b096b52 on: earlier ones lack `reviewsPerSecond`, and refuse unknown settings.
 fn replica_of(plan: &Plan, binary: &Path, database: Option<&Value>) -> Claviger {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(plan.folder.path().join("vault-token"), folder.path().join("vault-token")).unwrap();

@@ -85,7 +85,7 @@ impl ClusterAttestor {
         Ok(!self.pod(workload).await?.fact().is_some_and(|pod| pod.is_running_as(workload)))
     }
 
-    /// The addresses of this pod. None if the pod has ended, because another pod may have got its addresses.
+    /// The addresses of this pod. Empty if the pod has ended, because another pod may have got its addresses.
     pub async fn addresses(&self, workload: &Workload) -> Result<Vec<IpAddr>, AttestError> {
         let pod = self.pod(workload).await?.into_result()?.filter(|pod| pod.is_running_as(workload));
         let ips = pod.iter().flat_map(|pod| &pod.facts.ips);

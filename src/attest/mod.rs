@@ -74,7 +74,7 @@ impl Attestors {
         }
     }
 
-    /// The addresses of the caller's pod. None if the caller has no pod or the pod has ended.
+    /// The addresses of the caller's pod. Empty if the caller has no pod or the pod has ended.
     ///
     /// # Errors
     /// The API server gives no usable response.

@@ -47,7 +47,7 @@ impl Anchor<'_> {
     }
 }
 
-/// Returns the hash of the event that precedes a new chain, and stores an anchor for it. `None` if the log is empty.
+/// Returns the hash of the event that precedes a new chain, and stores an anchor for it. `None` if there is none.
 ///
 /// A hash under a key proves that Claviger wrote the event. Events without a key are anchored once, when the first key is set.
 /// Events that are written without a key later may be forged, so the predecessor is then the last event hashed under a key.

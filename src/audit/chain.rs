@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn with_hash_appends_the_hash_to_the_hashed_text() {
+    fn append_hash_appends_the_hash_to_the_hashed_text() {
         let [first, _] = two_links(&ChainHasher::without_key());
         let whole: serde_json::Value = serde_json::from_str(&append_hash(&first.text, &first.hash)).expect("JSON");
         assert_eq!(whole["hash"], first.hash.as_str());

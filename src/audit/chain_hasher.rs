@@ -76,8 +76,8 @@ impl ChainHasher {
         self.current.as_ref().or(self.retired.first()).map_or_else(|| unkeyed_hash(text), |key| key.hash(text))
     }
 
-    /// Verifies the hash of an event's text: under the key whose digest is in the name of the chain. If there is none, under every
-    /// key and without a key.
+    /// Verifies the hash of an event's text: under the key whose digest is in the name of the chain; if the name has no digest,
+    /// under every key and without a key.
     ///
     /// # Errors
     /// See [`HashError`].

@@ -41,7 +41,7 @@ pub struct Group {
 impl ChainWriter {
     /// Starts a chain behind the last event of the database.
     pub async fn new(database: Database, hasher: Arc<ChainHasher>, clock: Arc<dyn Clock>) -> Result<Self, Failed> {
-        // Chains of several replicas run side by side. The predecessor is the event that was written last, by any of them.
+        // Chains of several replicas run side by side. The predecessor is the last event of any of them; with a key, the last one under a key.
         let predecessor = anchors::anchor_predecessor(&database, &hasher).await?;
         let head = Head {
             chain: hasher.chain_name(RequestId::random().as_str()),

@@ -34,7 +34,7 @@ pub struct AuditLog {
 }
 
 impl AuditLog {
-    /// Starts the writer task and a new chain, whose first event contains the hash of the last event in the log. The task ends
+    /// Starts the writer task and a new chain, whose first event contains the hash of its predecessor in the log. The task ends
     /// when the last handle is dropped and all queued events are written.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ pub struct QueuedEvent {
     pub event: Event,
     /// The step to run in the same transaction.
     pub step: Option<Step>,
-    /// The sender that waits for the outcome. Without one, the writer retries until the event is written.
+    /// The sender that waits for the outcome. Without one, the writer retries if the database fails, unless it rejects the event.
     sender: Option<(oneshot::Sender<WriteOutcome>, Claim)>,
 }
 
@@ -88,7 +88,7 @@ mod tests {
         let (second, _receiver, claim) = queued();
         assert!(second.claim());
         assert!(!claim.withdraw());
-        // The writer claims the event again for its second attempt.
+        // A repeated claim succeeds: the writer claims all events of its group before each attempt.
         assert!(second.claim());
     }
 }

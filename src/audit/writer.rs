@@ -45,7 +45,7 @@ impl Writer {
     pub async fn run(mut self, mut events: mpsc::Receiver<QueuedEvent>) {
         let mut group = Vec::with_capacity(MAX_GROUP);
         loop {
-            // While events wait for a retry, it does not wait longer for new ones.
+            // After a failure, the writer waits for new events only for the pause before the retry.
             let max_wait = if group.is_empty() && self.chain.writable().load(Ordering::Relaxed) {
                 WRITE_CHECK_INTERVAL
             } else {

@@ -206,7 +206,7 @@ impl Authenticators {
             };
             match result {
                 Ok(applicant) => return (name, Ok(applicant)),
-                // The authenticator knows the token, so no other one is authenticate.
+                // The authenticator knows the token, so no other one is asked.
                 Err(error @ (AuthnError::NotPodBound(_) | AuthnError::Refused(TokenRefusal::PodGone))) => {
                     return (name, Err(error));
                 }

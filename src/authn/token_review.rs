@@ -88,7 +88,7 @@ impl Authenticator for TokenReview {
         let review = || {
             let (reviewer, bearer, cache) = (self.reviewer.clone(), token.bearer().clone(), self.cache.clone());
             let (gate, claims) = (self.gate.clone(), token.claims_fingerprint());
-            // A refused token costs the API server a useless read and a closed connection, so an address with refusals waits.
+            // With a refused token this read is useless and closes a connection, so it is not made for an address with refusals.
             let claimed = if history.is_clean() { token.claimed_pod() } else { None };
             async move {
                 if !cache.was_accepted_before(&fingerprint).await {
@@ -216,10 +216,14 @@ impl Reviewer {
             tracing::error!(
                 authenticator,
                 trouble = failure.as_str(),
-                "the API server rejects the broker's credentials or RBAC; no token can be reviewed"
+                "the API server rejects the broker's credentials or RBAC; tokens cannot be reviewed, or their pods not read"
             );
         } else {
-            tracing::warn!(authenticator, trouble = failure.as_str(), "a TokenReview failed");
+            tracing::warn!(
+                authenticator,
+                trouble = failure.as_str(),
+                "a TokenReview, or the read of the token's pod, failed"
+            );
         }
         AuthnError::Unavailable
     }
@@ -464,13 +468,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_does_not_wait_for_the_claimed_pod() {
+    async fn a_refusal_does_not_wait_for_the_claimed_pod_but_an_acceptance_does() {
         let bad = review(&json!({"authenticated": false}));
         let (result, requests) = authenticate_claiming("ci", "build-1", FakeApiServer::with_review(&bad).await).await;
         assert_eq!(result, Err(AuthnError::Refused(TokenRefusal::NotAuthenticated)));
         assert!(requests.iter().any(|line| line == REVIEW));
         // A token that the review accepts is not accepted before the pod is read.
-        let (good, fake) = (review(&json!({})), FakeApiServer::with_review(&review(&json!({}))).await);
+        let good = review(&json!({}));
+        let fake = FakeApiServer::with_review(&good).await;
         tokio::time::pause();
         assert_eq!(authenticate_claiming("ci", "build-1", fake).await.0, Err(AuthnError::Unavailable));
         tokio::time::resume();

@@ -26,7 +26,7 @@ impl Broker {
         self.stages.attestors.poll_admission_policies().await;
     }
 
-    /// The addresses of the caller's pod. None if the caller has no pod or the pod has ended.
+    /// The addresses of the caller's pod. Empty if the caller has no pod or the pod has ended.
     ///
     /// # Errors
     /// `token_review_unavailable` if the API server gives no usable response.

@@ -52,7 +52,7 @@ impl Broker {
     /// A page of the inventory, unused items first. The callers and repos of an item are those since `since`.
     ///
     /// # Errors
-    /// `denied`, `token_review_unavailable`, `database_unavailable`.
+    /// `denied`, `token_review_unavailable`, `policies_unavailable`, `database_unavailable`.
     pub async fn inventory(
         &self,
         administrator: &Administrator,

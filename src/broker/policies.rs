@@ -5,8 +5,7 @@ use super::error::Error;
 use super::page::Page;
 use super::pipeline::Broker;
 use crate::admins::{AdminAction, Resource, Verb};
-use crate::policy::is_policy_or_resource_name;
-use crate::policy::{PolicyRevision, SpecChange, StoredPolicy};
+use crate::policy::{PolicyRevision, SpecChange, StoredPolicy, is_policy_or_resource_name};
 use crate::wire::policy_object::{PolicyList, PolicyObject, PolicyRevisionList, PolicyRevisionObject, SpecEdit};
 use crate::wire::problem::Code;
 

@@ -42,7 +42,7 @@ pub struct RedeemRequest {
 /// A token that may be looked up.
 struct AdmittedToken<'r> {
     token: &'r TicketToken,
-    /// Whether the address was charged for the token. That is refunded if the ticket exists.
+    /// Whether the address was charged for the token. That is refunded if the ticket can be redeemed.
     is_charged: bool,
 }
 
@@ -119,10 +119,10 @@ impl Broker {
     ) -> Result<CheckedRedemption, RedeemRefusal> {
         let token = admitted.token;
         let at = self.stages.clock.now();
-        let presented = self.stages.tickets.find_redeemable(token, redeem.idempotency_key.as_ref(), at);
-        let presented = presented.instrument(Stage::Tickets.span()).await;
-        let RedeemableTicket { ticket, sealed, redeemed_at } = match presented {
-            Ok(presented) => presented,
+        let found = self.stages.tickets.find_redeemable(token, redeem.idempotency_key.as_ref(), at);
+        let found = found.instrument(Stage::Tickets.span()).await;
+        let RedeemableTicket { ticket, sealed, redeemed_at } = match found {
+            Ok(found) => found,
             Err(error) => return Err(self.refusal(error, token, redeem.context.source_ip)),
         };
         if std::mem::take(&mut admitted.is_charged) {

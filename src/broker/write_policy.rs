@@ -7,8 +7,9 @@ use super::policies::{policies_action, policy_object};
 use crate::admins::Verb;
 use crate::audit::{AuditUnavailable, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
-use crate::policy::{Draft, is_policy_or_resource_name};
-use crate::policy::{NewPolicy, PolicySource, PolicyStoreError, StoredPolicy, WritePrecondition};
+use crate::policy::{
+    Draft, NewPolicy, PolicySource, PolicyStoreError, StoredPolicy, WritePrecondition, is_policy_or_resource_name,
+};
 use crate::wire::policy_object::PolicyObject;
 use crate::wire::problem::Code;
 use bytes::Bytes;

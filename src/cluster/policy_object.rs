@@ -3,7 +3,7 @@
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
 use super::exchange::DEADLINE;
-use super::policy_path::{MAX_ANSWER_BYTES, policy_path};
+use super::policy_path::{MAX_RESPONSE_BYTES, policy_path};
 use super::policy_status::READY;
 use crate::model::may_deny::may_deny;
 use crate::model::policy_resource::{
@@ -21,19 +21,19 @@ impl Cluster {
     /// Reads the policy of a name. `None` if it does not exist.
     ///
     /// # Errors
-    /// When the API server gives no usable answer.
+    /// The API server gives no usable response.
     pub async fn read_policy(&self, key: &ResourceKey) -> Result<Option<PolicyResource>, ClusterError> {
         let deadline = Instant::now() + DEADLINE;
         let request = Request::get(policy_path(key)?).body(Vec::new()).map_err(|_| CallFailure::Malformed)?;
         let _slot = self.reads.enter(deadline).await?;
-        let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await?;
-        match answer.status {
+        let response = self.exchange(request, MAX_RESPONSE_BYTES, deadline).await?;
+        match response.status {
             StatusCode::OK => {
-                let resource = resource(answer.decode::<DynamicObject>()?).filter(|resource| resource.key == *key);
+                let resource = resource(response.decode::<DynamicObject>()?).filter(|resource| resource.key == *key);
                 resource.map(Some).ok_or_else(|| CallFailure::Malformed.into())
             }
             StatusCode::NOT_FOUND => Ok(None),
-            _ => Err(answer.unexpected_status().into()),
+            _ => Err(response.unexpected_status().into()),
         }
     }
 }

@@ -1,11 +1,11 @@
-//! The path of a policy in the API of the API server, and the bound of an answer with a policy.
+//! The path of a policy in the API of the API server, and the bound of a response with a policy.
 
 use super::error::CallFailure;
 use super::name::is_object_name;
 use crate::model::policy_resource::{GROUP, ResourceKey, VERSION};
 
-/// Maximum size of an answer with one policy, as in a watch.
-pub(super) const MAX_ANSWER_BYTES: usize = 8 << 20;
+/// Maximum size of a response with one policy, as in a watch.
+pub(super) const MAX_RESPONSE_BYTES: usize = 8 << 20;
 
 /// The path of a policy.
 ///

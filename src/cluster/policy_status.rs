@@ -3,7 +3,7 @@
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
 use super::exchange::DEADLINE;
-use super::policy_path::{MAX_ANSWER_BYTES, policy_path};
+use super::policy_path::{MAX_RESPONSE_BYTES, policy_path};
 use crate::model::policy_resource::{GROUP, ObservedStatus, ResourceKey, VERSION};
 use http::{Method, Request, StatusCode, header};
 use serde_json::json;
@@ -37,11 +37,11 @@ impl Cluster {
         let deadline = Instant::now() + DEADLINE;
         let request = request(key, uid, status)?;
         let _slot = self.reads.enter(deadline).await?;
-        let answer = self.exchange(request, MAX_ANSWER_BYTES, deadline).await?;
-        match answer.status {
+        let response = self.exchange(request, MAX_RESPONSE_BYTES, deadline).await?;
+        match response.status {
             StatusCode::OK => Ok(StatusWritten::Written),
             StatusCode::NOT_FOUND | StatusCode::CONFLICT => Ok(StatusWritten::Gone),
-            _ => Err(answer.unexpected_status().into()),
+            _ => Err(response.unexpected_status().into()),
         }
     }
 }

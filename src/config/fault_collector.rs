@@ -49,7 +49,7 @@ impl<'a> FaultCollector<'a> {
         value
     }
 
-    /// Requires a text that is not empty.
+    /// Requires a text that is not blank and has no control characters.
     pub(super) fn require_text(&mut self, pointer: &str, value: Option<String>) -> Option<String> {
         let text = self.require(pointer, value)?;
         if text.trim().is_empty() || text.chars().any(char::is_control) {

@@ -39,7 +39,8 @@ pub fn read(path: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>, Fault> {
     Ok(key)
 }
 
-/// Fills the buffer from the file, and returns the number of bytes read. It does not buffer, so no other copy of the key exists.
+/// Reads until the end of the file or until the buffer is full, and returns the number of bytes. Reads directly into the buffer, so
+/// that no other copy of the key exists.
 fn read_into(path: &Path, buffer: &mut [u8]) -> std::io::Result<usize> {
     let mut file = File::open(path)?;
     let mut length = 0;

@@ -108,7 +108,8 @@ impl Options {
         Ok((options, combine_hosts_and_ports(hosts.as_deref(), ports.as_deref())?))
     }
 
-    /// Validates options that depend on each other, and sets their defaults.
+    /// Validates options that depend on each other. `sslrootcert=system` sets `sslmode` to `verify-full` if it is not set; a file in
+    /// `sslrootcert` changes `require` to `verify-ca`.
     fn validate_combinations(&mut self) -> Result<(), &'static str> {
         if self.certificate.is_some() != self.key.is_some() {
             return Err("has one of sslcert and sslkey: write both, or neither");
@@ -138,7 +139,7 @@ impl Options {
         named.into_iter().filter_map(|(name, file)| Some((name, file?.as_path())))
     }
 
-    /// Sets the options on those of a host.
+    /// Adds these options to the connect options of a host.
     pub(super) fn apply(&self, mut host: PgConnectOptions) -> PgConnectOptions {
         if let Some(mode) = self.ssl_mode.and_then(|mode| mode.parse::<PgSslMode>().ok()) {
             host = host.ssl_mode(mode);

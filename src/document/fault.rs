@@ -36,7 +36,7 @@ impl Fault {
 }
 
 /// Describes an error of the YAML parser by place and kind. The parser's message is not used, because it shows the lines around the
-/// error, which may hold a secret. Only messages of the scanner are, which quote at most one character.
+/// error, which may hold a secret. Only the messages of the scanner are used: they quote at most one character.
 pub(super) fn syntax_error_detail(error: &serde_saphyr::Error) -> String {
     use serde_saphyr::Error;
     let kind = match error.without_snippet() {

@@ -15,7 +15,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::convert::Infallible;
 
-// Constants, because a name that is given as text is parsed and allocated for each answer.
+// Constants, because a name that is given as text is parsed and allocated for each response.
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 const VERSIONS: HeaderName = HeaderName::from_static("x-claviger-versions");
 

@@ -38,7 +38,7 @@ impl<B: RequestBody> FromRequest<Edge> for BundleRequest<B> {
     }
 }
 
-/// Reads a body within [`Edge::body_bytes`] and [`Edge::body_timeout`], and parses it.
+/// Reads a body within `body_bytes` and `body_timeout` of [`Edge`], and parses it.
 async fn read_body<B: RequestBody>(
     edge: &Edge,
     headers: &HeaderMap,

@@ -95,7 +95,7 @@ const PROBLEMS: &[(&str, &[&[Code]])] = &[
     ("explainDecision", &[BEARER, BODY, EXPLAIN]),
     ("listAuditEvents", &[BEARER, DATABASE]),
     ("verifyAuditLog", &[BEARER, DATABASE]),
-    ("getInventory", &[BEARER, DATABASE]),
+    ("getInventory", &[BEARER, DATABASE, &[Code::PoliciesUnavailable]]),
 ];
 
 /// The document without operations.

@@ -50,7 +50,7 @@ impl Identity {
     }
 }
 
-/// Opens the span of a request, and records the status and the error code of its answer in it.
+/// Opens the span of a request, and records the status and the error code of its response in it.
 pub async fn observe(State(edge): State<Edge>, request: Request, next: Next) -> Response {
     let identity = Identity::new(&request, edge.vault.as_deref());
     let span = identity.span(&request);
@@ -62,7 +62,7 @@ pub async fn observe(State(edge): State<Edge>, request: Request, next: Next) -> 
     traced_body::in_span(response, span)
 }
 
-/// Puts a [`Context`] into the request, `X-Request-Id` on the answer, and the length of the answer first.
+/// Puts a [`Context`] into the request, `X-Request-Id` on the response, and the length of the response first.
 async fn answer(edge: Edge, mut request: Request, next: Next, identity: Identity) -> Response {
     let started = Instant::now();
     let method = method_label(request.method());

@@ -1,4 +1,4 @@
-//! The body of an answer in the span of its request, which ends with the body.
+//! The body of a response in the span of its request, which ends with the body.
 
 use axum::body::{Body, Bytes};
 use axum::response::Response;
@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tracing::Span;
 
-/// Keeps the span open until the body has ended, and creates spans of the body within it.
+/// Keeps the span open until the body has ended, and enters it whenever the body is polled.
 pub fn in_span(response: Response, span: Span) -> Response {
     response.map(|body| Body::new(TracedBody { body, span }))
 }

@@ -207,7 +207,7 @@ label! {
 label! {
     /// The outcome of a read through the cache.
     CacheOutcome {
-        /// The cache had the secret.
+        /// The cache had the result: the secret, or its absence.
         Hit => "hit",
         /// The store was read.
         Miss => "miss",

@@ -88,7 +88,7 @@ pub struct PolicyResource {
     pub created_at: Timestamp,
     /// Time of the last write that was not to the status.
     pub updated_at: Timestamp,
-    /// The field manager of that write. Empty if it is not recorded.
+    /// The field manager of the last write that was not to the status. Empty if it is not recorded.
     pub updated_by: Box<str>,
     /// `spec`, not validated.
     pub spec: ResourceSpec,

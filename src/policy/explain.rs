@@ -34,7 +34,7 @@ pub struct ExplainedPolicy {
     pub name: Arc<str>,
     /// Whether it matches.
     pub matched: bool,
-    /// The first part that does not match. `None` if the policy matches, and if only a path cannot be expanded.
+    /// The first part that does not match. `None` if all parts match, even if a path or write body cannot be expanded.
     pub failed_at: Option<MismatchKind>,
     /// Why the policy does not match, as text; `None` if it matches.
     pub detail: Option<String>,
@@ -123,7 +123,7 @@ impl ExplainedPolicy {
             Some(Mismatch { cause: Some(cause), detail, .. }) => Some(format!("{detail}: {cause}")),
             Some(Mismatch { cause: None, detail, .. }) => Some(detail.to_owned()),
             None if can_expand_secrets => None,
-            None => Some("a path cannot be filled in, or leads out of the ceiling".to_owned()),
+            None => Some("a path or write body cannot be expanded, or a path is outside the ceiling".to_owned()),
         };
         let failed_at = mismatch.map(|mismatch| mismatch.kind);
         Self { name: policy.name.clone(), matched: detail.is_none(), failed_at, detail, shadow: None }

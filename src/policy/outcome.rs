@@ -109,7 +109,7 @@ pub enum Denial {
     DeniedByPolicy(Vec<PolicyRef>),
     /// No allow policy matches.
     NoPolicyMatches,
-    /// These allow policies match, but each has a path that cannot be expanded or is outside the ceiling.
+    /// These allow policies match, but each has a path or write body that cannot be expanded, or a path outside the ceiling.
     NoPathFits(Vec<PolicyRef>),
 }
 

@@ -5,8 +5,8 @@ use super::patterns::{Patterns, compile_pattern};
 use crate::document::Fault;
 use std::sync::Arc;
 
-/// The segment of a path prefix that stands for the namespace of the policy.
-const NAMESPACE_SEGMENT: &str = "{namespace}";
+/// The placeholder for the namespace of the policy: a whole segment of a prefix. The same as in the room `config`.
+const NAMESPACE_PLACEHOLDER: &str = "{namespace}";
 
 /// The configured tenants. Without entries no policy of a namespace can grant secrets. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ impl Tenants {
         let Some(tenants) = &self.0 else { return server.clone() };
         let matching = tenants.iter().filter(|tenant| tenant.namespaces.matches(namespace));
         let entries = matching.flat_map(|tenant| &tenant.ceiling).map(|(store, prefix)| {
-            let expand = |segment| if segment == NAMESPACE_SEGMENT { namespace } else { segment };
+            let expand = |segment| if segment == NAMESPACE_PLACEHOLDER { namespace } else { segment };
             (store.clone(), prefix.split('/').map(expand).collect::<Vec<_>>().join("/"))
         });
         server.with_limit(entries)

@@ -60,7 +60,7 @@ pub enum UnrenderableReason {
     ReadersExpand,
     /// The value is binary and not valid UTF-8.
     NotText,
-    /// With no way of quoting, all readers of the format read the same value.
+    /// The readers of the format would read different values, however it is written.
     ReadersDisagree,
     /// The name is not a safe file name.
     NotAFileName,

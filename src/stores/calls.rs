@@ -56,7 +56,7 @@ pub(super) struct CallError {
 }
 
 impl CallError {
-    /// No response arrived.
+    /// No complete response arrived.
     pub(super) const fn no_response(fault: TransportError) -> Self {
         let (error, verdict) = (ReadError::Unavailable, fault.verdict());
         Self { error, suspect: false, verdict, log_code: fault.as_str(), status: 0 }
@@ -91,10 +91,16 @@ impl CallError {
         Self { error, suspect, verdict, log_code, status }
     }
 
-    /// An error response whose meaning is given by `refusal`.
+    /// The response if its status is 200, and otherwise the error that `refusal` gives.
     #[cfg(any(feature = "azure", feature = "gcp"))]
-    pub(super) fn refused(response: &StoreResponse, refusal: fn(u16, &[u8]) -> ResponseMeaning) -> Self {
-        Self::from_response(response.status, refusal(response.status, &response.body), response.retry_after)
+    pub(super) fn unless_ok(
+        response: StoreResponse,
+        refusal: fn(u16, &[u8]) -> ResponseMeaning,
+    ) -> Result<StoreResponse, Self> {
+        if response.status == 200 {
+            return Ok(response);
+        }
+        Err(Self::from_response(response.status, refusal(response.status, &response.body), response.retry_after))
     }
 
     /// The request could not be built.
@@ -150,12 +156,12 @@ impl Calls {
         request: &RequestId,
         call: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, CallError> {
-        let Some(pass) = self.breakers.admit(target) else {
+        let Some(permit) = self.breakers.admit(target) else {
             return Err(CallError::no_response(TransportError::Connect));
         };
         let started = Instant::now();
         let result = call.await;
-        pass.settle(result.as_ref().map_or_else(|failed| failed.verdict, |_| CallVerdict::Served));
+        permit.settle(result.as_ref().map_or_else(|failed| failed.verdict, |_| CallVerdict::Served));
         let outcome = result.as_ref().map_or_else(|failed| failed.error.outcome(), |_| StoreOutcome::Ok);
         self.metrics.record_store_request(&self.store, operation, outcome, started.elapsed());
         if let Err(failed) = &result

@@ -1,5 +1,5 @@
-//! A store of named secrets in a cloud: a session, one read for each secret, and another one with new credentials if the
-//! first were refused.
+//! A store of named secrets in a cloud. It keeps a session, and reads a secret a second time with new credentials if the cloud
+//! refused the first ones.
 
 use super::breaker::{BreakerTarget, Probe};
 use super::calls::{CallError, Calls};
@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// A name of no secret. A look-up of it shows whether the cloud accepts the broker's credentials.
+/// A name that no secret has. A look-up of it shows whether the cloud accepts the broker's credentials.
 pub(super) const MISSING_SECRET: &str = "claviger-online-check";
 
 /// The API of a cloud's secrets.
@@ -34,7 +34,7 @@ pub(super) trait Cloud: Send + Sync + 'static {
         "secrets/".into()
     }
 
-    /// Reads the newest version of a secret.
+    /// Reads the current version of a secret; at Google, the newest one.
     ///
     /// # Errors
     /// See [`CallError`].
@@ -67,7 +67,7 @@ pub(super) trait CloudBackend: SecretStore {
     /// How its secrets are named.
     fn naming(&self) -> Naming;
 
-    /// Reads certificates again, and credentials if they come from files. Other files are read again at the next login.
+    /// Reads certificates again, and AWS access keys in files. Tokens and key files are read again at the next login.
     ///
     /// # Errors
     /// An unusable CA file; the old roots stay.
@@ -101,13 +101,13 @@ impl<C: Cloud> CloudStore<C> {
     async fn fetch(
         &self,
         path: &StorePath,
-        identity: &LoginCredentials<Client<C>>,
+        credentials: &LoginCredentials<Client<C>>,
         request: &RequestId,
     ) -> Result<Secret, CallError> {
         let name = C::NAMING.name(path.as_str()).ok_or(CallError::malformed(ReadError::Misconfigured))?;
         let group = C::quota_group(path.as_str());
         let target = BreakerTarget { mount: &group, path: None, secret: Some(path.as_str()) };
-        let read = self.cloud.read(&identity.client, &name, path, request);
+        let read = self.cloud.read(&credentials.client, &name, path, request);
         self.calls.make(StoreOperation::Read, target, request, read).await
     }
 }
@@ -115,9 +115,9 @@ impl<C: Cloud> CloudStore<C> {
 #[async_trait]
 impl<C: Cloud> SecretStore for CloudStore<C> {
     async fn read(&self, path: &StorePath, request: &RequestId) -> Result<Arc<Secret>, ReadError> {
-        let identity = self.session.identity(request).await?;
-        let result = match self.fetch(path, &identity, request).await {
-            Err(failed) if failed.suspect => match self.session.replacement_for(&identity, request).await? {
+        let credentials = self.session.credentials(request).await?;
+        let result = match self.fetch(path, &credentials, request).await {
+            Err(failed) if failed.suspect => match self.session.replacement_for(&credentials, request).await? {
                 Some(fresh) => self.fetch(path, &fresh, request).await,
                 None => Err(failed),
             },
@@ -140,8 +140,8 @@ impl<C: Cloud> CloudBackend for CloudStore<C> {
 
     async fn check_online(&self) -> Result<(), OnlineError> {
         let request = RequestId::random();
-        let identity = self.session.identity(&request).await.map_err(OnlineError::from_login_error)?;
-        let look_up = self.cloud.look_up_missing_secret(&identity.client, &request);
+        let credentials = self.session.credentials(&request).await.map_err(OnlineError::from_login_error)?;
+        let look_up = self.cloud.look_up_missing_secret(&credentials.client, &request);
         let group = C::quota_group("");
         match self.calls.make(StoreOperation::Preflight, BreakerTarget::group(&group), &request, look_up).await {
             // A refusal of the secret, and not of the credentials, says that the credentials were accepted.
@@ -168,9 +168,9 @@ impl<C: Cloud> Probe for CloudProbe<C> {
     async fn serves(&self) -> bool {
         let request = RequestId::random();
         // Without credentials no secret can be read, so the server counts as not serving.
-        let Ok(identity) = self.session.identity(&request).await else { return false };
+        let Ok(credentials) = self.session.credentials(&request).await else { return false };
         let started = Instant::now();
-        let result = self.cloud.look_up_missing_secret(&identity.client, &request).await;
+        let result = self.cloud.look_up_missing_secret(&credentials.client, &request).await;
         let serves = result.err().is_none_or(|failed| failed.is_served());
         // Counted, so that an unreachable server is visible although no other calls are made.
         let outcome = if serves { StoreOutcome::Ok } else { StoreOutcome::Unavailable };

@@ -1,9 +1,9 @@
 //! A store that is one YAML or JSON file, for development: `{"homelab/site/main": {"KEY": "value"}}`.
 //!
 //! It is read at start and at every reload; an invalid file never replaces a valid one. A value keeps its
-//! spelling, with or without quotes: `1.10`, `0123` and `yes` are those texts. `null` counts as missing. A scalar
-//! whose spelling would be lost must be in quotes, otherwise the file is refused with its place: other nulls (`~`,
-//! an empty value), and, within a list or a map, which become JSON, scalars that JSON spells differently.
+//! source text, with or without quotes: `1.10`, `0123` and `yes` are those texts. `null` counts as missing. A scalar
+//! whose source text would be lost must be in quotes, otherwise the file is refused with its place: other nulls (`~`,
+//! an empty value), and, within a list or a map, which become JSON, scalars that JSON writes differently.
 
 use super::bounded_file::{self, FileError};
 use super::path::StorePath;

@@ -1,4 +1,4 @@
-//! Reads for `claviger check`: rights on paths, clocks, and files of file stores without opening the store.
+//! Reads for `claviger doctor` (rights on paths, clocks) and `claviger check` (files of file stores, without opening the store).
 
 use super::file::FileStore;
 use super::path::StorePath;

@@ -19,7 +19,7 @@ const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 /// How long an idle connection is kept. Its buffer holds the last response.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Why no response arrived.
+/// Why no complete response arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no whole answer came back")]
 pub(super) enum TransportError {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Credentials are not used so shortly before their end, so that a request arrives before they expire.
+/// Credentials are not used in this time before their end, so that a request arrives before they expire.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(5);
 
 /// A source of credentials. Files are read again at every login.
@@ -19,7 +19,7 @@ pub(super) trait CredentialSource: Send + Sync + 'static {
     /// The client that makes calls with the credentials.
     type Client: Send + Sync + 'static;
 
-    /// Whether the credentials are read from files, and not granted by a server.
+    /// Whether the credentials themselves are in files: not granted by a server, and not signed with a key in a file.
     fn is_file_based(&self) -> bool {
         false
     }
@@ -41,7 +41,7 @@ pub(super) trait CredentialSource: Send + Sync + 'static {
     ) -> Result<NewCredentials<Self::Client>, ReadError>;
 }
 
-/// Credentials and their lifetime; `None` for files.
+/// Credentials and their lifetime; `None` if they do not expire.
 pub(super) struct NewCredentials<C> {
     pub(super) client: C,
     pub(super) ttl: Option<Duration>,
@@ -97,21 +97,21 @@ impl<S: CredentialSource> CloudSession<S> {
     ///
     /// # Errors
     /// No credentials are available.
-    pub(super) async fn identity(
+    pub(super) async fn credentials(
         self: &Arc<Self>,
         request: &RequestId,
     ) -> Result<Arc<LoginCredentials<S::Client>>, ReadError> {
-        let Some(identity) = self.login.current.load_full() else { return self.replace(None, request).await };
+        let Some(credentials) = self.login.current.load_full() else { return self.replace(None, request).await };
         let now = Instant::now();
-        match identity.lifetime {
-            Some(lifetime) if lifetime.end <= now => self.replace(Some(identity.number), request).await,
+        match credentials.lifetime {
+            Some(lifetime) if lifetime.end <= now => self.replace(Some(credentials.number), request).await,
             // One fetch at a time.
             Some(lifetime) if lifetime.renew_at <= now && self.login.is_idle() => {
-                let (session, outdated) = (self.clone(), identity.number);
+                let (session, outdated) = (self.clone(), credentials.number);
                 tokio::spawn(async move { session.replace(Some(outdated), &RequestId::random()).await });
-                Ok(identity)
+                Ok(credentials)
             }
-            _ => Ok(identity),
+            _ => Ok(credentials),
         }
     }
 

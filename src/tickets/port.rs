@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Maximum total size of the sealed bundles of one caller, in bytes. The memory store counts by issuer and subject, over all
-/// their tokens; the database store counts by token.
+/// Maximum total size of the sealed bundles of one caller, in bytes. A pod is counted by its UID. Other
+/// callers are counted by issuer and subject in the memory store, and by token in the database store.
 pub const MAX_BYTES_PER_CALLER: usize = 32 * 1024 * 1024;
 /// How long after the redemption the same client may repeat an interrupted download.
 pub const REPLAY_WINDOW: Duration = Duration::from_secs(30);
@@ -96,8 +96,9 @@ pub trait TicketStore: Send + Sync + 'static {
     /// read; the step of [`Self::issue_step`] checks again and decides.
     fn has_room_for(&self, caller: &Identity) -> bool;
 
-    /// A step that stores a ticket. It is rejected if the caller has the maximum number of live tickets or of bytes, or if one
-    /// of the limits is reached; only in the last case [`CallerLimits::is_reached`] becomes true.
+    /// A step that stores a ticket. It is rejected if the caller has the maximum number of live tickets or of bytes, if the
+    /// bundles of all callers have their maximum size, or if one of the limits is reached; only in the last case
+    /// [`CallerLimits::is_reached`] becomes true.
     fn issue_step(&self, ticket: &Ticket, sealed: SealedBundle, limits: Option<Arc<CallerLimits>>) -> Step;
 
     /// Whether the caller has reached one of the limits. A check before secrets are read; the step checks again and decides.
@@ -148,6 +149,6 @@ pub trait TicketStore: Send + Sync + 'static {
     /// Number of waiting tickets that would be lost if this process exited now.
     fn lost_on_exit(&self) -> usize;
 
-    /// How long after the expiry of a ticket its final state is kept.
+    /// How long after the expiry of a ticket its final state is kept, unless there are too many ended tickets.
     fn state_retention(&self) -> Duration;
 }

@@ -4,7 +4,7 @@ use super::audit_event::{AuditEvent, CallerView, PodView, SecretView, ShadowView
 use super::inert_json;
 use std::fmt::Write as _;
 
-/// Initial capacity.
+/// Initial capacity in bytes. Most events have about a thousand.
 const USUAL_BYTES: usize = 1536;
 
 impl AuditEvent<'_> {
@@ -61,7 +61,7 @@ impl AuditEvent<'_> {
     }
 }
 
-/// The text so far. The first argument of each method is what stands before the value: a comma, the name and a colon.
+/// The text so far. The argument `before` is what stands before the value: a comma, the name and a colon.
 struct Text(String);
 
 type Written = Result<(), serde_json::Error>;

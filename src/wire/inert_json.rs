@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 use std::io::{self, Write};
 
-/// Bytes. Most texts are audit events of about a thousand bytes.
+/// Initial capacity in bytes. Most bodies are smaller.
 const INITIAL_CAPACITY: usize = 1536;
 
 /// Serialises a value as one line.

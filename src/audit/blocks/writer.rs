@@ -25,7 +25,7 @@ pub struct BlockWriter {
     /// The last row of the last stored block, or the one up to which rows are being filled in.
     stored_to: i64,
     filling: JoinHandle<()>,
-    /// The attempts to fill in rows that failed, since the last one that succeeded or began anew.
+    /// Number of failed attempts to fill in rows, since the last success or the start of the present task.
     failed_attempts: Arc<AtomicUsize>,
 }
 

@@ -20,8 +20,8 @@ const BATCH_POLICIES: usize = 50;
 type DeletedPolicy = (String, String);
 
 impl UsageTable {
-    /// Stores since when policies are deleted, and deletes the uses of those that were deleted long ago, or first if there are too
-    /// many.
+    /// Stores since when policies are deleted, and deletes the uses of those that were deleted long ago and, if there are too many,
+    /// of those that were deleted first.
     ///
     /// # Errors
     /// When the database fails. Uses that were deleted before stay deleted.

@@ -28,8 +28,8 @@ const MAX_ENVELOPE_BYTES: usize = 512;
     operation_id = "vaultRead",
     tag = "vault",
     params(
-        ("repo" = String, Path, description = "The repository, spelled: `[A-Za-z0-9._-]` stay, `/` is `~`, any other byte `=XX`"),
-        ("branch" = String, Path, description = "The branch, spelled likewise"),
+        ("repo" = String, Path, description = "The repository, encoded: `[A-Za-z0-9._-]` stay, `/` is `~`, any other byte `=XX`"),
+        ("branch" = String, Path, description = "The branch, encoded likewise"),
         ("version" = Option<u64>, Query, description = "0, or the version of the bundle; another one is not found")
     ),
     responses((status = 200, description = "The bundle", body = inline(VaultRead)))

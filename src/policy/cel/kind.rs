@@ -47,7 +47,7 @@ impl Kind {
         }
     }
 
-    /// The type of the variable of a macro over this type: an element of a list, or a key of a map. `None` if it is neither.
+    /// The type of the variable of a macro over this type: an element of a list, or a key of a map. `None` if this type is neither a list nor a map.
     pub(super) const fn macro_variable(self) -> Option<Self> {
         match self {
             Self::Strings | Self::StringMap | Self::Map => Some(Self::String),

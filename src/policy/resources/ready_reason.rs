@@ -14,7 +14,7 @@ const MAX_PART_BYTES: usize = 512;
 /// The reason of the condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ReadyReason {
-    /// The policy is in force.
+    /// The policy is active.
     Accepted,
     /// It breaks the rules of the policy language.
     Invalid,

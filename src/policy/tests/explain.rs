@@ -132,7 +132,10 @@ fn a_path_that_cannot_be_expanded_has_no_failed_part() {
         set.explain(&oidc_caller("github", json!({"o": "acme"})), &Facts::default(), &request_for("r", "b"));
     let found = first_policy(&explained);
     assert_eq!((explained.reason, found.matched, found.failed_at), ("no_path_fits", false, None));
-    assert_eq!(found.detail.as_deref(), Some("a path cannot be filled in, or leads out of the ceiling"));
+    assert_eq!(
+        found.detail.as_deref(),
+        Some("a path or write body cannot be expanded, or a path is outside the ceiling")
+    );
 }
 
 #[test]

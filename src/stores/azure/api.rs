@@ -46,7 +46,7 @@ impl KeyVault {
         // The response, and why there is none, stay in the exchange. Boxed, because the future of a call is large.
         let _ = Box::pin(client.get_secret(name, Some(options))).await;
         let response = exchange.take().unwrap_or(Err(TransportError::Broken)).map_err(CallError::no_response)?;
-        if response.status == 200 { Ok(response) } else { Err(CallError::refused(&response, responses::refusal)) }
+        CallError::unless_ok(response, responses::refusal)
     }
 }
 

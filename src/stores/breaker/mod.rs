@@ -30,7 +30,7 @@ const MAX_SCOPES: usize = 1024;
 pub(super) enum CallVerdict {
     /// The server answered.
     Served,
-    /// No connection, a broken one, or a response that the server does not serve.
+    /// No connection, a broken one, or a response that says that the server does not serve (502 to 504).
     Failed,
     /// No response in time.
     Late,

@@ -40,8 +40,8 @@ fn make<'a>(mount: &'a str, path: &'a str) -> BreakerTarget<'a> {
 async fn made(breakers: &Arc<Breakers>, target: BreakerTarget<'_>, verdict: CallVerdict, calls: usize) -> usize {
     let mut made = 0;
     for _ in 0..calls {
-        if let Some(pass) = breakers.admit(target) {
-            pass.settle(verdict);
+        if let Some(permit) = breakers.admit(target) {
+            permit.settle(verdict);
             made += 1;
         }
         // Lets the probe run.

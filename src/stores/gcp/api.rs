@@ -44,7 +44,7 @@ impl SecretManager {
         // The audit logs of the project show it.
         let message = message.header(USER_AGENT, format!("claviger-{request}"));
         let response = self.http.send_and_read(message, true, self.timeout).await.map_err(CallError::no_response)?;
-        if response.status == 200 { Ok(response) } else { Err(CallError::refused(&response, responses::refusal)) }
+        CallError::unless_ok(response, responses::refusal)
     }
 }
 

@@ -60,12 +60,12 @@ impl Exchange {
         meaning: impl FnOnce(&StoreResponse) -> Result<T, ReadError>,
     ) -> Result<T, VaultError> {
         let operation = call.options.operation;
-        let Some(pass) = self.breakers.admit(call.options.target) else {
+        let Some(permit) = self.breakers.admit(call.options.target) else {
             return Err(VaultError::without_response(ReadError::Unavailable));
         };
         let started = Instant::now();
         let answered = self.client.call(call, request).await;
-        pass.settle(verdict(&answered));
+        permit.settle(verdict(&answered));
         let (result, status, kind) = match &answered {
             Ok(response) => {
                 (meaning(response), response.status, if response.status == 200 { "decode" } else { "status" })

@@ -1,4 +1,4 @@
-//! Reads for `claviger check`: what the broker's token may do on the paths of policies, and the server's clock. No secret is
+//! Reads for `claviger doctor`: what the broker's token may do on the paths of policies, and the server's clock. No secret is
 //! read.
 
 use super::call::CallOptions;

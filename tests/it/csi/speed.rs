@@ -27,10 +27,11 @@ async fn mounts_take_at_most_twice_as_long_as_fetch() {
         let started = Instant::now();
         let mounted = provider.mounts(&pod, json!({"repo": "site", "branch": "main"})).await.unwrap();
         mounts.push(started.elapsed());
-        assert!(!mounted.texts().is_empty());
+        assert_eq!(mounted.texts(), [("K", 0o444, "v")]);
         let started = Instant::now();
-        assert_eq!(fetch(&server, &token, &["--repo", "site", "--branch", "main"]).code, Some(0));
+        let fetched = fetch(&server, &token, &["--repo", "site", "--branch", "main"]);
         fetches.push(started.elapsed());
+        assert_eq!((fetched.code, fetched.text()), (Some(0), "export K='v'\n# claviger: 1 keys\n"));
     }
     for times in [&mut mounts, &mut fetches] {
         times.sort();
