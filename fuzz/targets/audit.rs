@@ -2,7 +2,7 @@
 //! never accepts a modified log.
 #![no_main]
 
-use claviger::audit::{ChainStart, ChainHasher, ChainChecker, KnownEvents, StoredEvent, VerificationResult};
+use claviger::audit::{ChainChecker, ChainHasher, ChainStart, KnownEvents, StoredEvent, VerificationResult};
 use claviger::sealing::keys::RootKey;
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
@@ -125,7 +125,9 @@ fn sealer_of_a_stranger(choice: u8) -> ChainHasher {
 /// Recomputes all hashes, oldest first, and updates references to them.
 fn seal_anew(lines: &mut [Vec<u8>], sealer: ChainHasher) {
     for at in (0..lines.len()).rev() {
-        let Some((text, old)) = std::str::from_utf8(&lines[at]).ok().and_then(StoredEvent::split_export_line) else { continue };
+        let Some((text, old)) = std::str::from_utf8(&lines[at]).ok().and_then(StoredEvent::split_export_line) else {
+            continue;
+        };
         let (old, new) = (old.to_owned(), sealer.hash(&text));
         lines[at] = line(&text, &new).into_bytes();
         for newer in lines[..at].iter_mut().filter(|_| old.len() == new.len()) {
