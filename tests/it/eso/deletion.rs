@@ -12,7 +12,7 @@ const FULL: [(&str, &str); 2] = [("NPM_TOKEN", "team-g"), ("COUNT", "1.50")];
 /// One `ExternalSecret` for each policy of deletion.
 async fn applied(rig: &Installation, eso: &Eso) -> Vec<Value> {
     let mut manifests = vec![
-        cluster_store(&rig.claviger, STORE),
+        cluster_store(rig.claviger.api, STORE),
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "merge", "namespace": "team-g"},
                "stringData": {"THEIRS": "kept"}}),
     ];

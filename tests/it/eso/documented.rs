@@ -1,11 +1,11 @@
 //! The manifests of docs/ESO.md, as they stand there, applied to the real operator.
 
 use super::plan;
-use crate::rig::claviger::Claviger;
 use crate::rig::eso::Eso;
 use crate::rig::installation::{Installation, Plan};
 use claviger::document::parse;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 
 const TEXT: &str = include_str!("../../../docs/ESO.md");
 
@@ -17,8 +17,8 @@ fn documents() -> Vec<Value> {
 
 /// Its `ExternalSecrets` and stores for another server, of these namespaces or of none, under a name of the test's for what is
 /// in no namespace.
-pub(super) fn manifests(claviger: &Claviger, namespaces: &[&str], cluster_store: &str) -> Vec<Value> {
-    let server = format!("http://{}", claviger.api);
+pub(super) fn manifests(api: SocketAddr, namespaces: &[&str], cluster_store: &str) -> Vec<Value> {
+    let server = format!("http://{api}");
     let of_operator = |document: &Value| document["apiVersion"] == "external-secrets.io/v1";
     let mut found = Vec::new();
     for document in documents().into_iter().filter(of_operator) {
@@ -40,8 +40,8 @@ pub(super) fn manifests(claviger: &Claviger, namespaces: &[&str], cluster_store:
 }
 
 /// A `ClusterSecretStore` at this server.
-pub(super) fn cluster_store(claviger: &Claviger, name: &str) -> Value {
-    manifests(claviger, &[], name).remove(0)
+pub(super) fn cluster_store(api: SocketAddr, name: &str) -> Value {
+    manifests(api, &[], name).remove(0)
 }
 
 /// The whole bundle `site/main` in a namespace, as the page has it but for its policy of deletion.
@@ -73,7 +73,7 @@ async fn each_namespace_gets_its_own_bundle_by_one_cluster_store_or_by_its_own()
     let of_page = &settings["authenticators"][0]["kubernetes"];
     assert_eq!(of_page["unboundAudience"], plan.config["authenticators"][0]["kubernetes"]["unboundAudience"]);
     let (rig, eso) = (plan.start(), Eso::start().await);
-    let mut manifests = manifests(&rig.claviger, &["team-a", "team-b"], "claviger-documented");
+    let mut manifests = manifests(rig.claviger.api, &["team-a", "team-b"], "claviger-documented");
     // The Secret into which one of them merges is somebody else's.
     let theirs = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "merged", "namespace": "team-a"},
                         "stringData": {"THEIRS": "kept"}});
@@ -100,7 +100,7 @@ async fn a_store_without_the_audience_is_not_ready_and_its_neighbours_are() {
     let (rig, eso) = (plan.start(), Eso::start().await);
     let mut manifests = Vec::new();
     for (namespace, audience) in [("team-e", "claviger"), ("team-f", "claviger-eso")] {
-        let mut store = cluster_store(&rig.claviger, "claviger");
+        let mut store = cluster_store(rig.claviger.api, "claviger");
         store["kind"] = json!("SecretStore");
         store["metadata"]["namespace"] = json!(namespace);
         store["spec"]["provider"]["vault"]["auth"]["kubernetes"]["serviceAccountRef"]["audiences"] = json!([audience]);
@@ -127,7 +127,7 @@ async fn the_webhook_provider_works_with_a_token_that_somebody_keeps_fresh() {
             "name": "claviger-token", "namespace": "team-c", "labels": {"external-secrets.io/type": "webhook"}}})
     };
     let mut manifests = vec![secret(&token)];
-    manifests.extend(self::manifests(&rig.claviger, &["team-c"], "unused").into_iter().skip(1));
+    manifests.extend(self::manifests(rig.claviger.api, &["team-c"], "unused").into_iter().skip(1));
     eso.applies(&manifests).await;
     eso.synced("team-c", "site", &[("NPM_TOKEN", "team-c"), ("COUNT", "1.50")]).await;
     // A hostile key stays a key.

@@ -24,7 +24,7 @@ async fn a_push_is_refused_with_its_reason_and_changes_nothing() {
         },
     });
     let manifests =
-        [cluster_store(&rig.claviger, STORE), external_secret(STORE, ["team-p", "site"], "Delete"), pushed, push];
+        [cluster_store(rig.claviger.api, STORE), external_secret(STORE, ["team-p", "site"], "Delete"), pushed, push];
     eso.applies(&manifests).await;
     let said = eso.pushed("team-p", "site").await;
     assert!(said.status == "False" && said.message.contains("403"), "{said:?}");

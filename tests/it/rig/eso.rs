@@ -69,11 +69,15 @@ impl Eso {
         Some(data.iter().map(|(key, value)| (key.clone(), decode(value))).collect())
     }
 
-    /// Waits until a Secret has these values.
+    /// Waits until a Secret has these values and its `ExternalSecret` says so. The operator writes the condition last: after
+    /// the values alone, a condition `False` of before could still be there for `failed` to find.
     pub async fn synced(&self, namespace: &str, name: &str, expected: &[(&str, &str)]) {
         let expected = values(expected);
-        self.wait(namespace, name, async || self.secret(namespace, name).await.filter(|found| *found == expected))
-            .await;
+        let synced = async || {
+            self.secret(namespace, name).await.filter(|found| *found == expected)?;
+            self.condition(namespace, name).await.filter(|condition| condition.status == "True")
+        };
+        self.wait(namespace, name, synced).await;
     }
 
     /// A Secret has these values now.
