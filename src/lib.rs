@@ -30,6 +30,35 @@
 //!
 //! docs/ARCHITECTURE.md has the invariants and a walk for each verb.
 
+/// Declares an enum with a fixed name for each variant.
+macro_rules! closed_enum {
+    ($(#[$meta:meta])* $visibility:vis enum $type:ident {
+        $($(#[$variant_meta:meta])* $variant:ident => $name:literal),+ $(,)?
+    }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        $visibility enum $type { $($(#[$variant_meta])* $variant),+ }
+
+        #[allow(dead_code, reason = "most enums are not listed or parsed")]
+        impl $type {
+            /// All values.
+            $visibility const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The name of the value.
+            #[must_use]
+            $visibility const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            /// The value with this name, if there is one.
+            #[must_use]
+            $visibility fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|value| value.as_str() == name)
+            }
+        }
+    };
+}
+
 pub mod sealing;
 
 pub mod model;

@@ -27,7 +27,7 @@ fuzz_target!(|text: &str| {
         bundle.entries.insert(plain.to_owned(), entry);
         values.insert(plain.to_owned(), value.to_owned());
     }
-    for format in Format::ALL {
+    for &format in Format::ALL {
         let Ok(rendered) = render(&bundle, &format.into()) else { continue };
         let bytes = &rendered.bytes[..];
         let read = match format {

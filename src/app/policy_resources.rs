@@ -53,7 +53,7 @@ pub fn resource_watchers(
 impl PolicyResourceWatcher {
     /// Watches both kinds until the process stops.
     pub async fn run(self, mut stopped: watch::Receiver<bool>) {
-        for kind in ResourceKind::ALL {
+        for &kind in ResourceKind::ALL {
             self.metrics.set_policy_watch(&self.name, kind.as_str(), false);
         }
         tokio::select! {

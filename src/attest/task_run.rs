@@ -24,43 +24,27 @@ pub enum Chain<T> {
     Broken(Link),
 }
 
-/// The link of a chain that is not verified, for the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Link {
-    /// The pod is gone, has ended, or is another one than the token says.
-    Pod,
-    /// The pod's controller is not a Tekton `TaskRun`.
-    PodOwner,
-    /// The `TaskRun` is gone, replaced or completed, or it created another pod.
-    TaskRun,
-    /// The pod was created after its containers started, or before its `TaskRun`.
-    PodAge,
-    /// The `TaskRun` was created after its start time.
-    TaskRunAge,
-    /// Another `TaskRun` exists for the same task.
-    TaskRunAlone,
-    /// The `TaskRun` was created before the preceding tasks had ended.
-    TaskRunTurn,
-    /// The controller of the `TaskRun` is not a Tekton `PipelineRun`.
-    TaskRunOwner,
-    /// The `PipelineRun` is gone, replaced or completed, or did not create the `TaskRun`.
-    PipelineRun,
-}
-
-impl Link {
-    /// The value in the log.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pod => "pod",
-            Self::PodOwner => "pod_owner",
-            Self::TaskRun => "task_run",
-            Self::PodAge => "pod_age",
-            Self::TaskRunAge => "task_run_age",
-            Self::TaskRunAlone => "task_run_alone",
-            Self::TaskRunTurn => "task_run_turn",
-            Self::TaskRunOwner => "task_run_owner",
-            Self::PipelineRun => "pipeline_run",
-        }
+closed_enum! {
+    /// The link of a chain that is not verified, for the log.
+    pub enum Link {
+        /// The pod is gone, has ended, or is another one than the token says.
+        Pod => "pod",
+        /// The pod's controller is not a Tekton `TaskRun`.
+        PodOwner => "pod_owner",
+        /// The `TaskRun` is gone, replaced or completed, or it created another pod.
+        TaskRun => "task_run",
+        /// The pod was created after its containers started, or before its `TaskRun`.
+        PodAge => "pod_age",
+        /// The `TaskRun` was created after its start time.
+        TaskRunAge => "task_run_age",
+        /// Another `TaskRun` exists for the same task.
+        TaskRunAlone => "task_run_alone",
+        /// The `TaskRun` was created before the preceding tasks had ended.
+        TaskRunTurn => "task_run_turn",
+        /// The controller of the `TaskRun` is not a Tekton `PipelineRun`.
+        TaskRunOwner => "task_run_owner",
+        /// The `PipelineRun` is gone, replaced or completed, or did not create the `TaskRun`.
+        PipelineRun => "pipeline_run",
     }
 }
 

@@ -9,38 +9,23 @@ use super::known_events::{KnownEvents, LastPruned};
 use super::stored_event::{CheckedEvent, StoredEvent};
 use std::collections::{BTreeMap, HashMap};
 
-/// Why the verification fails at an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// The hash does not match the text, or a column differs from the text.
-    Altered,
-    /// There is no event with this number.
-    Missing,
-    /// The event is not in the order of its chain, or occurs twice.
-    OutOfPlace,
-    /// `prevHash` is not the hash of the previous event.
-    Unlinked,
-    /// The hash differs from that in a checkpoint or anchor.
-    NotAsKnown,
-    /// The seal of an anchor does not verify.
-    BadAnchor,
-    /// The key of the chain is neither the current key nor a retired one.
-    UnknownKey,
-}
-
-impl Reason {
-    /// The word in responses.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Altered => "altered",
-            Self::Missing => "missing",
-            Self::OutOfPlace => "out_of_place",
-            Self::Unlinked => "unlinked",
-            Self::NotAsKnown => "not_as_checkpoint",
-            Self::BadAnchor => "bad_anchor",
-            Self::UnknownKey => "unknown_key",
-        }
+closed_enum! {
+    /// Why the verification fails at an event.
+    pub enum Reason {
+        /// The hash does not match the text, or a column differs from the text.
+        Altered => "altered",
+        /// There is no event with this number.
+        Missing => "missing",
+        /// The event is not in the order of its chain, or occurs twice.
+        OutOfPlace => "out_of_place",
+        /// `prevHash` is not the hash of the previous event.
+        Unlinked => "unlinked",
+        /// The hash differs from that in a checkpoint or anchor.
+        NotAsKnown => "not_as_checkpoint",
+        /// The seal of an anchor does not verify.
+        BadAnchor => "bad_anchor",
+        /// The key of the chain is neither the current key nor a retired one.
+        UnknownKey => "unknown_key",
     }
 }
 

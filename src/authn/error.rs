@@ -43,37 +43,25 @@ pub enum OnlineCheckError {
     OwnUnboundAudience,
 }
 
-/// Why a token is refused. Only the audit event has it; the client does not get it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum TokenRefusal {
-    /// The token is not a JWT, or its algorithm is not supported.
-    Malformed,
-    /// The token has another audience.
-    WrongAudience,
-    /// No authenticator has the token's issuer.
-    UnknownIssuer,
-    /// The token is expired or not yet valid.
-    Expired,
-    /// The signature is invalid, or the API server rejects the token.
-    NotAuthenticated,
-    /// The token's pod is gone, replaced, finished, being deleted, or runs under another ServiceAccount.
-    PodGone,
+closed_enum! {
+    /// Why a token is refused. Only the audit event has it; the client does not get it.
+    pub enum TokenRefusal {
+        /// The token is not a JWT, or its algorithm is not supported.
+        Malformed => "malformed_token",
+        /// The token has another audience.
+        WrongAudience => "wrong_audience",
+        /// No authenticator has the token's issuer.
+        UnknownIssuer => "unknown_issuer",
+        /// The token is expired or not yet valid.
+        Expired => "token_expired",
+        /// The signature is invalid, or the API server rejects the token.
+        NotAuthenticated => "not_authenticated",
+        /// The token's pod is gone, replaced, finished, being deleted, or runs under another ServiceAccount.
+        PodGone => "pod_gone",
+    }
 }
 
 impl TokenRefusal {
-    /// The reason in the audit event.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed_token",
-            Self::WrongAudience => "wrong_audience",
-            Self::UnknownIssuer => "unknown_issuer",
-            Self::Expired => "token_expired",
-            Self::NotAuthenticated => "not_authenticated",
-            Self::PodGone => "pod_gone",
-        }
-    }
-
     /// Whether the token was refused by its form or claims, before any call and before the signature was checked.
     #[must_use]
     pub const fn is_before_signature_check(self) -> bool {

@@ -57,57 +57,27 @@ pub struct Oidc {
     pub proxy_url: Option<String>,
 }
 
-/// An asymmetric JWS algorithm (RFC 7518, RFC 8037).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Algorithm {
-    /// RSASSA-PKCS1-v1_5 with SHA-256.
-    Rs256,
-    /// RSASSA-PKCS1-v1_5 with SHA-384.
-    Rs384,
-    /// RSASSA-PKCS1-v1_5 with SHA-512.
-    Rs512,
-    /// RSASSA-PSS with SHA-256.
-    Ps256,
-    /// RSASSA-PSS with SHA-384.
-    Ps384,
-    /// RSASSA-PSS with SHA-512.
-    Ps512,
-    /// ECDSA on P-256.
-    Es256,
-    /// ECDSA on P-384.
-    Es384,
-    /// Ed25519.
-    EdDsa,
-}
-
-impl Algorithm {
-    /// All supported algorithms.
-    pub const ALL: [Self; 9] = [
-        Self::Rs256,
-        Self::Rs384,
-        Self::Rs512,
-        Self::Ps256,
-        Self::Ps384,
-        Self::Ps512,
-        Self::Es256,
-        Self::Es384,
-        Self::EdDsa,
-    ];
-
-    /// The name in RFC 7518 and RFC 8037, as in tokens and in the configuration.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Rs256 => "RS256",
-            Self::Rs384 => "RS384",
-            Self::Rs512 => "RS512",
-            Self::Ps256 => "PS256",
-            Self::Ps384 => "PS384",
-            Self::Ps512 => "PS512",
-            Self::Es256 => "ES256",
-            Self::Es384 => "ES384",
-            Self::EdDsa => "EdDSA",
-        }
+closed_enum! {
+    /// An asymmetric JWS algorithm (RFC 7518, RFC 8037).
+    pub enum Algorithm {
+        /// RSASSA-PKCS1-v1_5 with SHA-256.
+        Rs256 => "RS256",
+        /// RSASSA-PKCS1-v1_5 with SHA-384.
+        Rs384 => "RS384",
+        /// RSASSA-PKCS1-v1_5 with SHA-512.
+        Rs512 => "RS512",
+        /// RSASSA-PSS with SHA-256.
+        Ps256 => "PS256",
+        /// RSASSA-PSS with SHA-384.
+        Ps384 => "PS384",
+        /// RSASSA-PSS with SHA-512.
+        Ps512 => "PS512",
+        /// ECDSA on P-256.
+        Es256 => "ES256",
+        /// ECDSA on P-384.
+        Es384 => "ES384",
+        /// Ed25519.
+        EdDsa => "EdDSA",
     }
 }
 
@@ -309,8 +279,5 @@ fn parse_algorithm(name: &str) -> Result<Algorithm, &'static str> {
     if ["HS256", "HS384", "HS512"].iter().any(|symmetric| name.eq_ignore_ascii_case(symmetric)) {
         return Err("is symmetric: anyone who can verify a token could create one");
     }
-    Algorithm::ALL
-        .into_iter()
-        .find(|algorithm| algorithm.as_str() == name)
-        .ok_or("must be one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA")
+    Algorithm::from_name(name).ok_or("must be one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA")
 }

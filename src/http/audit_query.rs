@@ -77,13 +77,11 @@ pub fn parse_time(name: &str, text: &str) -> Result<Timestamp, ApiError> {
 
 fn parse_kind(text: &str) -> Result<EventType, ApiError> {
     let names = || EventType::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
-    let kind = EventType::ALL.iter().find(|kind| kind.as_str() == text);
-    kind.copied().ok_or_else(|| invalid(&format!("type must be one of {}", names())))
+    EventType::from_name(text).ok_or_else(|| invalid(&format!("type must be one of {}", names())))
 }
 
 fn parse_outcome(text: &str) -> Result<Outcome, ApiError> {
-    let outcome = Outcome::ALL.iter().find(|outcome| outcome.as_str() == text);
-    outcome.copied().ok_or_else(|| invalid("outcome must be one of ok, denied, failed"))
+    Outcome::from_name(text).ok_or_else(|| invalid("outcome must be one of ok, denied, failed"))
 }
 
 fn parse_subject(text: &str) -> Result<String, ApiError> {

@@ -118,7 +118,7 @@ mod tests {
         ] {
             assert_eq!(parse(query, accept), Some(format.into()), "{query} {accept:?}");
         }
-        for format in Format::ALL {
+        for &format in Format::ALL {
             assert_eq!(parse(&format!("format={}", format.as_str()), None), Some(format.into()));
         }
     }
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn the_contract_names_every_format() {
-        let words = Format::ALL.map(Format::as_str).join("|");
+        let words = Format::ALL.iter().map(|format| format.as_str()).collect::<Vec<_>>().join("|");
         let contract = crate::http::openapi::text().expect("a document");
         assert!(contract.contains(&format!("^({words})$")), "{words}");
     }

@@ -10,38 +10,23 @@ const MIN_ENCODED_BYTES: usize = 6;
 /// Line widths of `base64` and `openssl base64`.
 const LINE_WIDTHS: [usize; 2] = [76, 64];
 
-/// A kind of encoding of a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Form {
-    /// The value itself.
-    Raw,
-    /// One line of a multi-line value.
-    Line,
-    /// Base64 in either alphabet, at any offset in the encoded data. With line breaks only at the start of the data.
-    Base64,
-    /// Hexadecimal.
-    Hex,
-    /// Percent-encoded, as in URLs and form data.
-    Url,
-    /// Escaped as in a JSON string, once or twice.
-    Json,
-    /// Quoted as in a shell.
-    Shell,
-}
-
-impl Form {
-    /// The name of the form.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Line => "line",
-            Self::Base64 => "base64",
-            Self::Hex => "hex",
-            Self::Url => "url",
-            Self::Json => "json",
-            Self::Shell => "shell",
-        }
+closed_enum! {
+    /// A kind of encoding of a value.
+    pub enum Form {
+        /// The value itself.
+        Raw => "raw",
+        /// One line of a multi-line value.
+        Line => "line",
+        /// Base64 in either alphabet, at any offset in the encoded data. With line breaks only at the start of the data.
+        Base64 => "base64",
+        /// Hexadecimal.
+        Hex => "hex",
+        /// Percent-encoded, as in URLs and form data.
+        Url => "url",
+        /// Escaped as in a JSON string, once or twice.
+        Json => "json",
+        /// Quoted as in a shell.
+        Shell => "shell",
     }
 }
 

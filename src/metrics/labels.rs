@@ -1,28 +1,8 @@
 //! Closed enums of label values.
 
-/// Declares an enum with a fixed label value for each variant.
-macro_rules! label {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $name { $($(#[$variant_doc])* $variant),+ }
-
-        impl $name {
-            /// All values.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// The label value.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-        }
-    };
-}
-
-label! {
+closed_enum! {
     /// The outcome of an authentication.
-    AuthenticationOutcome {
+    pub enum AuthenticationOutcome {
         /// A caller was authenticated.
         Ok => "ok",
         /// The token was refused.
@@ -32,9 +12,9 @@ label! {
     }
 }
 
-label! {
+closed_enum! {
     /// The outcome of a ticket request or another event. Also the `outcome` of an audit event.
-    Outcome {
+    pub enum Outcome {
         /// Success.
         Ok => "ok",
         /// Refused.
@@ -44,9 +24,9 @@ label! {
     }
 }
 
-label! {
+closed_enum! {
     /// The type of an audit event.
-    EventType {
+    pub enum EventType {
         /// A ticket was issued.
         TicketIssued => "ticket.issued",
         /// A ticket was refused by policy.
@@ -88,9 +68,9 @@ label! {
     }
 }
 
-label! {
+closed_enum! {
     /// The state of a cluster's admission policy.
-    AdmissionPolicyState {
+    pub enum AdmissionPolicyState {
         /// The policy of this version is installed.
         Present => "present",
         /// The policy of another version is installed.
@@ -102,9 +82,9 @@ label! {
     }
 }
 
-label! {
+closed_enum! {
     /// Why a failover of the database may lose acknowledged commits.
-    DataLoss {
+    pub enum DataLoss {
         /// `synchronous_commit` is neither `on` nor `remote_apply`.
         SynchronousCommit => "synchronous_commit",
         /// A standby is connected and none is synchronous.
@@ -114,9 +94,9 @@ label! {
     }
 }
 
-label! {
+closed_enum! {
     /// Why audit events were deleted.
-    PruneReason {
+    pub enum PruneReason {
         /// The events were older than `audit.retention`.
         Retention => "retention",
         /// The log was larger than `audit.maxSize`.
@@ -124,9 +104,9 @@ label! {
     }
 }
 
-label! {
+closed_enum! {
     /// The outcome of a redemption.
-    RedemptionOutcome {
+    pub enum RedemptionOutcome {
         /// The bundle was delivered.
         Redeemed => "redeemed",
         /// The same client repeated an interrupted download.
@@ -144,9 +124,9 @@ label! {
     }
 }
 
-label! {
+closed_enum! {
     /// The operation on a store.
-    StoreOperation {
+    pub enum StoreOperation {
         /// A secret was read.
         Read => "read",
         /// The mount of a path was looked up.
@@ -160,9 +140,9 @@ label! {
     }
 }
 
-label! {
+closed_enum! {
     /// The outcome of a store operation.
-    StoreOutcome {
+    pub enum StoreOutcome {
         /// The secret was returned.
         Ok => "ok",
         /// The secret does not exist.
@@ -180,9 +160,9 @@ label! {
     }
 }
 
-label! {
+closed_enum! {
     /// The scope of the circuit breaker that suspended a call to a store.
-    BreakerScope {
+    pub enum BreakerScope {
         /// The whole server.
         Server => "server",
         /// A mount, or a group of calls that share a limit.
@@ -192,9 +172,9 @@ label! {
     }
 }
 
-label! {
+closed_enum! {
     /// The outcome of an attempt to revoke a dynamic lease.
-    RevocationOutcome {
+    pub enum RevocationOutcome {
         /// The store revoked the lease.
         Ok => "ok",
         /// The store did not revoke the lease; another attempt follows.
@@ -204,9 +184,9 @@ label! {
     }
 }
 
-label! {
+closed_enum! {
     /// The outcome of a read through the cache.
-    CacheOutcome {
+    pub enum CacheOutcome {
         /// The cache had the result: the secret, or its absence.
         Hit => "hit",
         /// The store was read.

@@ -1,59 +1,32 @@
 //! The formats in which a bundle is rendered.
 
-/// A format of a rendered bundle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Format {
-    /// `export NAME='value'` lines, for the `.` command of any POSIX shell.
-    #[default]
-    Export,
-    /// `NAME="value"` lines, for any dotenv reader.
-    Dotenv,
-    /// As `Dotenv`, with `\$` for `$`, for dotenv readers that expand variables.
-    DotenvExpand,
-    /// One JSON object of strings.
-    Json,
-    /// The bytes of one value.
-    Raw,
-    /// An archive with one file for each key.
-    Tar,
-    /// Registry credentials as the `config.json` of Docker, Buildah and Kaniko.
-    DockerConfig,
-    /// Registry tokens for npm.
-    Npmrc,
-    /// Logins for curl, git and other readers of `.netrc`.
-    Netrc,
+closed_enum! {
+    /// A format of a rendered bundle.
+    #[derive(Default)]
+    pub enum Format {
+        /// `export NAME='value'` lines, for the `.` command of any POSIX shell.
+        #[default]
+        Export => "export",
+        /// `NAME="value"` lines, for any dotenv reader.
+        Dotenv => "dotenv",
+        /// As `Dotenv`, with `\$` for `$`, for dotenv readers that expand variables.
+        DotenvExpand => "dotenv-expand",
+        /// One JSON object of strings.
+        Json => "json",
+        /// The bytes of one value.
+        Raw => "raw",
+        /// An archive with one file for each key.
+        Tar => "tar",
+        /// Registry credentials as the `config.json` of Docker, Buildah and Kaniko.
+        DockerConfig => "docker-config",
+        /// Registry tokens for npm.
+        Npmrc => "npmrc",
+        /// Logins for curl, git and other readers of `.netrc`.
+        Netrc => "netrc",
+    }
 }
 
 impl Format {
-    /// All formats.
-    pub const ALL: [Self; 9] = [
-        Self::Export,
-        Self::Dotenv,
-        Self::DotenvExpand,
-        Self::Json,
-        Self::Raw,
-        Self::Tar,
-        Self::DockerConfig,
-        Self::Npmrc,
-        Self::Netrc,
-    ];
-
-    /// The word used in `?format=`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Export => "export",
-            Self::Dotenv => "dotenv",
-            Self::DotenvExpand => "dotenv-expand",
-            Self::Json => "json",
-            Self::Raw => "raw",
-            Self::Tar => "tar",
-            Self::DockerConfig => "docker-config",
-            Self::Npmrc => "npmrc",
-            Self::Netrc => "netrc",
-        }
-    }
-
     /// The media type (`Content-Type`).
     #[must_use]
     pub const fn media_type(self) -> &'static str {
@@ -70,7 +43,7 @@ impl std::str::FromStr for Format {
     type Err = ParseFormatError;
 
     fn from_str(text: &str) -> Result<Self, ParseFormatError> {
-        Self::ALL.into_iter().find(|format| format.as_str() == text).ok_or(ParseFormatError)
+        Self::from_name(text).ok_or(ParseFormatError)
     }
 }
 
@@ -126,7 +99,7 @@ mod tests {
     #[test]
     fn formats_are_parsed_and_the_error_lists_them() {
         let words: Vec<&str> = Format::ALL.iter().map(|format| format.as_str()).collect();
-        for format in Format::ALL {
+        for format in Format::ALL.iter().copied() {
             assert_eq!(format.as_str().parse(), Ok(format));
         }
         assert_eq!(ParseFormatError.to_string(), format!("must be one of {}", words.join(", ")));
@@ -135,7 +108,7 @@ mod tests {
 
     #[test]
     fn only_raw_accepts_a_key() {
-        for format in Format::ALL {
+        for format in Format::ALL.iter().copied() {
             assert_eq!(Rendering::new(format, None), Ok(format.into()));
             assert_eq!(Rendering::new(format, Some("A".into())).is_ok(), format == Format::Raw, "{format:?}");
         }

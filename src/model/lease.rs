@@ -21,24 +21,15 @@ impl Encoding {
     }
 }
 
-/// Which callers share the lease of a dynamic secret.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum LeaseMode {
-    /// Each caller has its own lease.
-    #[default]
-    PerPod,
-    /// All callers that are granted the secret share one lease.
-    Shared,
-}
-
-impl LeaseMode {
-    /// The word in policies.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::PerPod => "perPod",
-            Self::Shared => "shared",
-        }
+closed_enum! {
+    /// Which callers share the lease of a dynamic secret.
+    #[derive(Default)]
+    pub enum LeaseMode {
+        /// Each caller has its own lease.
+        #[default]
+        PerPod => "perPod",
+        /// All callers that are granted the secret share one lease.
+        Shared => "shared",
     }
 }
 
@@ -51,6 +42,6 @@ impl std::str::FromStr for LeaseMode {
     type Err = ParseLeaseModeError;
 
     fn from_str(text: &str) -> Result<Self, ParseLeaseModeError> {
-        [Self::PerPod, Self::Shared].into_iter().find(|mode| mode.as_str() == text).ok_or(ParseLeaseModeError)
+        Self::from_name(text).ok_or(ParseLeaseModeError)
     }
 }

@@ -16,28 +16,17 @@ pub const GROUP: &str = "claviger.dev";
 /// The API version of the custom resources.
 pub const VERSION: &str = "v1alpha1";
 
-/// The kind of a custom resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ResourceKind {
-    /// Cluster-scoped: it applies to all callers.
-    ClusterPolicy,
-    /// Namespaced: it applies to the callers of its namespace.
-    Policy,
+closed_enum! {
+    /// The kind of a custom resource.
+    pub enum ResourceKind {
+        /// Cluster-scoped: it applies to all callers.
+        ClusterPolicy => "ClusterPolicy",
+        /// Namespaced: it applies to the callers of its namespace.
+        Policy => "Policy",
+    }
 }
 
 impl ResourceKind {
-    /// Both kinds.
-    pub const ALL: [Self; 2] = [Self::ClusterPolicy, Self::Policy];
-
-    /// `kind` in a manifest.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ClusterPolicy => "ClusterPolicy",
-            Self::Policy => "Policy",
-        }
-    }
-
     /// The resource name in URLs and RBAC.
     #[must_use]
     pub const fn plural(self) -> &'static str {

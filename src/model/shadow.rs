@@ -13,28 +13,14 @@ pub struct ShadowVerdict {
     pub outcome: ShadowOutcome,
 }
 
-/// The change of a result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ShadowOutcome {
-    /// A refused request would be allowed, or an allowed request would get more secrets.
-    WouldAllow,
-    /// An allowed request would be refused.
-    WouldDeny,
-    /// The result would be the same.
-    NoChange,
-}
-
-impl ShadowOutcome {
-    /// All values.
-    pub const ALL: &'static [Self] = &[Self::WouldAllow, Self::WouldDeny, Self::NoChange];
-
-    /// The metric label.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::WouldAllow => "would_allow",
-            Self::WouldDeny => "would_deny",
-            Self::NoChange => "no_change",
-        }
+closed_enum! {
+    /// The change of a result.
+    pub enum ShadowOutcome {
+        /// A refused request would be allowed, or an allowed request would get more secrets.
+        WouldAllow => "would_allow",
+        /// An allowed request would be refused.
+        WouldDeny => "would_deny",
+        /// The result would be the same.
+        NoChange => "no_change",
     }
 }

@@ -81,27 +81,14 @@ pub(super) struct SecretTemplate {
     pub(super) key_selection: Arc<KeySelection>,
 }
 
-/// The part of a policy that does not match.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum MismatchKind {
-    Subjects,
-    Repos,
-    Branches,
-    Attestation,
-    Condition,
-}
-
-impl MismatchKind {
-    /// The value in explanations.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Subjects => "subjects",
-            Self::Repos => "repos",
-            Self::Branches => "branches",
-            Self::Attestation => "attestation",
-            Self::Condition => "condition",
-        }
+closed_enum! {
+    /// The part of a policy that does not match.
+    pub enum MismatchKind {
+        Subjects => "subjects",
+        Repos => "repos",
+        Branches => "branches",
+        Attestation => "attestation",
+        Condition => "condition",
     }
 }
 

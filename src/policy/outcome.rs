@@ -22,25 +22,17 @@ pub enum Decision {
     PartMissing(RequestPart),
 }
 
-/// An optional part of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RequestPart {
-    /// The repo.
-    Repo,
-    /// The branch.
-    Branch,
+closed_enum! {
+    /// An optional part of a request.
+    pub enum RequestPart {
+        /// The repo.
+        Repo => "repo_missing",
+        /// The branch.
+        Branch => "branch_missing",
+    }
 }
 
 impl RequestPart {
-    /// The value in the audit event.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Repo => "repo_missing",
-            Self::Branch => "branch_missing",
-        }
-    }
-
     /// The message for a caller that omitted it.
     #[must_use]
     pub const fn missing_message(self) -> &'static str {

@@ -172,7 +172,7 @@ fn json_is_a_compact_sorted_object() {
 
 #[test]
 fn empty_bundles_are_empty_files_objects_or_archives() {
-    for format in Format::ALL {
+    for &format in Format::ALL {
         let empty = match format {
             Format::Json => "{}".to_owned(),
             Format::Tar => "\0".repeat(1024),

@@ -6,50 +6,34 @@ use rustls::{AlertDescription, CertificateError, Error as TlsError};
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
-/// Why a connection failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ConnectFailure {
-    /// No process listens on this address.
-    Refused,
-    /// The host name cannot be resolved.
-    UnknownHost,
-    /// The certificate is not signed by a trusted CA.
-    UnknownIssuer,
-    /// The certificate is not valid for the host name.
-    WrongName,
-    /// The certificate has expired.
-    Expired,
-    /// The certificate is not valid yet.
-    NotYetValid,
-    /// The certificate is a CA certificate, and the CA file does not contain it.
-    CaAsEndEntity,
-    /// The certificate is invalid for another reason: revoked, malformed, or with a forbidden algorithm or
-    /// purpose.
-    BadCertificate,
-    /// The server requires a client certificate, and received none or rejected it.
-    ClientCertificateRequired,
-    /// The peer does not use TLS, or supports no TLS version or algorithm of this client.
-    NoTls,
+closed_enum! {
+    /// Why a connection failed.
+    pub enum ConnectFailure {
+        /// No process listens on this address.
+        Refused => "connection_refused",
+        /// The host name cannot be resolved.
+        UnknownHost => "unknown_host",
+        /// The certificate is not signed by a trusted CA.
+        UnknownIssuer => "certificate_unknown_issuer",
+        /// The certificate is not valid for the host name.
+        WrongName => "certificate_wrong_name",
+        /// The certificate has expired.
+        Expired => "certificate_expired",
+        /// The certificate is not valid yet.
+        NotYetValid => "certificate_not_yet_valid",
+        /// The certificate is a CA certificate, and the CA file does not contain it.
+        CaAsEndEntity => "certificate_of_ca",
+        /// The certificate is invalid for another reason: revoked, malformed, or with a forbidden algorithm or
+        /// purpose.
+        BadCertificate => "certificate_invalid",
+        /// The server requires a client certificate, and received none or rejected it.
+        ClientCertificateRequired => "client_certificate_required",
+        /// The peer does not use TLS, or supports no TLS version or algorithm of this client.
+        NoTls => "no_tls",
+    }
 }
 
 impl ConnectFailure {
-    /// The value in logs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Refused => "connection_refused",
-            Self::UnknownHost => "unknown_host",
-            Self::UnknownIssuer => "certificate_unknown_issuer",
-            Self::WrongName => "certificate_wrong_name",
-            Self::Expired => "certificate_expired",
-            Self::NotYetValid => "certificate_not_yet_valid",
-            Self::CaAsEndEntity => "certificate_of_ca",
-            Self::BadCertificate => "certificate_invalid",
-            Self::ClientCertificateRequired => "client_certificate_required",
-            Self::NoTls => "no_tls",
-        }
-    }
-
     /// A description for error messages.
     #[must_use]
     pub const fn sentence(self) -> &'static str {

@@ -38,20 +38,12 @@ pub struct ProblemError {
 /// Declares the codes, each with its text, status and title.
 macro_rules! codes {
     ($($variant:ident => $word:literal $status:literal $title:literal),+ $(,)?) => {
-        /// A stable error code.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Code { $(#[doc = $title] $variant),+ }
+        closed_enum! {
+            /// A stable error code.
+            pub enum Code { $(#[doc = $title] $variant => $word),+ }
+        }
 
         impl Code {
-            /// All codes.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// The code in the body.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-
             /// The HTTP status.
             #[must_use]
             pub const fn status(self) -> u16 {

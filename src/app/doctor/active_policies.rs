@@ -80,7 +80,7 @@ async fn read_cluster_policies(cluster: &Arc<Cluster>, name: &str, register: &Po
     let check = format!("cluster {name}: policies");
     let advice = "see the other checks of this cluster; without its policies no replica becomes ready";
     let mut count = 0;
-    for kind in ResourceKind::ALL {
+    for &kind in ResourceKind::ALL {
         match timeout(LIST_TIMEOUT, cluster.watch_policies(kind).next()).await {
             Ok(Ok(change)) => {
                 if let ResourceChange::Listed(_, resources) = &change {

@@ -15,27 +15,16 @@ pub struct PolicyUse {
     pub name: String,
 }
 
-/// A kind of use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum UseKind {
-    /// The policy matched.
-    Matched,
-    /// The secret was read.
-    Read,
-    /// The policy or secret was used by a caller.
-    Caller,
-    /// The policy or secret was used for a repo.
-    Repo,
-}
-
-impl UseKind {
-    /// The value in the column `kind`.
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Matched => "matched",
-            Self::Read => "read",
-            Self::Caller => "caller",
-            Self::Repo => "repo",
-        }
+closed_enum! {
+    /// A kind of use.
+    pub enum UseKind {
+        /// The policy matched.
+        Matched => "matched",
+        /// The secret was read.
+        Read => "read",
+        /// The policy or secret was used by a caller.
+        Caller => "caller",
+        /// The policy or secret was used for a repo.
+        Repo => "repo",
     }
 }

@@ -129,10 +129,8 @@ impl MountError {
     pub fn from_command_error(error: CommandError) -> Self {
         match error {
             CommandError::Refused { status, problem, request_id } => {
-                let code = problem.and_then(|problem| {
-                    let is_same = |code: &&Code| code.as_str() == problem.code && code.status() == status;
-                    Code::ALL.iter().find(is_same).copied()
-                });
+                let code = problem.and_then(|problem| Code::from_name(&problem.code));
+                let code = code.filter(|code| code.status() == status);
                 Self { request_id, ..Self::from_code_or_status(status, code) }
             }
             CommandError::Unreachable(cause) => {

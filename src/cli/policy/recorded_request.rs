@@ -13,24 +13,15 @@ use std::net::{IpAddr, Ipv4Addr};
 /// The mark at the end of a truncated name.
 const TRUNCATION_MARK: char = '\u{2026}';
 
-/// Why a request cannot be replayed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReplayObstacle {
-    /// The event lacks the caller, repo or branch: it stands for several requests, or the request was refused early.
-    Incomplete,
-    /// A long name was truncated.
-    Truncated,
-    /// Attestation decided, and the log does not have the attested facts.
-    Attested,
-}
-
-impl ReplayObstacle {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Incomplete => "the event has no caller, repo or branch",
-            Self::Truncated => "the event has a name that was cut",
-            Self::Attested => "it was refused by attestation, and the log does not hold what was attested",
-        }
+closed_enum! {
+    /// Why a request cannot be replayed.
+    pub enum ReplayObstacle {
+        /// The event lacks the caller, repo or branch: it stands for several requests, or the request was refused early.
+        Incomplete => "the event has no caller, repo or branch",
+        /// A long name was truncated.
+        Truncated => "the event has a name that was cut",
+        /// Attestation decided, and the log does not have the attested facts.
+        Attested => "it was refused by attestation, and the log does not hold what was attested",
     }
 }
 

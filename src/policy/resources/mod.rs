@@ -204,7 +204,7 @@ impl ClusterResources {
     /// The number of objects with each reason.
     #[must_use]
     pub fn count_by_reason(&self) -> BTreeMap<ReadyReason, usize> {
-        let mut counts: BTreeMap<ReadyReason, usize> = ReadyReason::ALL.into_iter().map(|reason| (reason, 0)).collect();
+        let mut counts: BTreeMap<ReadyReason, usize> = ReadyReason::ALL.iter().map(|reason| (*reason, 0)).collect();
         for policy in self.policies.values() {
             *counts.entry(policy.reason()).or_default() += 1;
         }

@@ -11,38 +11,23 @@ const MAX_MESSAGE_BYTES: usize = 8 << 10;
 /// Maximum length in bytes of the pointer, and of the detail, of a fault in a message.
 const MAX_PART_BYTES: usize = 512;
 
-/// The reason of the condition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ReadyReason {
-    /// The policy is active.
-    Accepted,
-    /// It breaks the rules of the policy language.
-    Invalid,
-    /// It grants secrets outside of the ceiling of the server or of its namespace.
-    BeyondCeiling,
-    /// Another source has a policy with its name.
-    NameConflict,
-    /// It names a store that is not configured.
-    UnknownStore,
+closed_enum! {
+    /// The reason of the condition.
+    pub enum ReadyReason {
+        /// The policy is active.
+        Accepted => "Accepted",
+        /// It breaks the rules of the policy language.
+        Invalid => "Invalid",
+        /// It grants secrets outside of the ceiling of the server or of its namespace.
+        BeyondCeiling => "BeyondCeiling",
+        /// Another source has a policy with its name.
+        NameConflict => "NameConflict",
+        /// It names a store that is not configured.
+        UnknownStore => "UnknownStore",
+    }
 }
 
 impl ReadyReason {
-    /// All values.
-    pub const ALL: [Self; 5] =
-        [Self::Accepted, Self::Invalid, Self::BeyondCeiling, Self::NameConflict, Self::UnknownStore];
-
-    /// The value in the condition.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "Accepted",
-            Self::Invalid => "Invalid",
-            Self::BeyondCeiling => "BeyondCeiling",
-            Self::NameConflict => "NameConflict",
-            Self::UnknownStore => "UnknownStore",
-        }
-    }
-
     /// The reason for a list of faults. A fault of the language takes precedence over an unknown store, and an unknown store
     /// over the ceiling.
     pub(super) fn from_faults(faults: &[Fault]) -> Self {

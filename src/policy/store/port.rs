@@ -65,28 +65,19 @@ pub struct StoredPolicy {
     pub spec: PolicySpec,
 }
 
-/// Where a policy is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PolicySource {
-    /// In the database, through the API.
-    Api,
-    /// In a file; read-only.
-    File,
-    /// In a cluster, as a custom resource; read-only.
-    Kubernetes,
+closed_enum! {
+    /// Where a policy is stored.
+    pub enum PolicySource {
+        /// In the database, through the API.
+        Api => "api",
+        /// In a file; read-only.
+        File => "file",
+        /// In a cluster, as a custom resource; read-only.
+        Kubernetes => "kubernetes",
+    }
 }
 
 impl PolicySource {
-    /// The value in the API.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Api => "api",
-            Self::File => "file",
-            Self::Kubernetes => "kubernetes",
-        }
-    }
-
     /// Whether the API cannot change it.
     #[must_use]
     pub const fn is_read_only(self) -> bool {
@@ -141,29 +132,15 @@ pub struct PolicyRevision {
     pub diff: Vec<SpecChange>,
 }
 
-/// What a change did to a policy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChangeKind {
-    /// It was created.
-    Created,
-    /// It was replaced.
-    Updated,
-    /// It was deleted.
-    Deleted,
-}
-
-impl ChangeKind {
-    /// All values.
-    pub const ALL: [Self; 3] = [Self::Created, Self::Updated, Self::Deleted];
-
-    /// The value in the API and in the database.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Updated => "updated",
-            Self::Deleted => "deleted",
-        }
+closed_enum! {
+    /// What a change did to a policy.
+    pub enum ChangeKind {
+        /// It was created.
+        Created => "created",
+        /// It was replaced.
+        Updated => "updated",
+        /// It was deleted.
+        Deleted => "deleted",
     }
 }
 

@@ -26,32 +26,15 @@ pub(super) struct LeaseKey {
     pub(super) write: Option<WriteBody>,
 }
 
-/// The state of a lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LeaseState {
-    /// In use.
-    Active,
-    /// Being revoked.
-    Revoking,
-    /// Six attempts to revoke it failed.
-    RevocationFailed,
-}
-
-impl LeaseState {
-    const ALL: [Self; 3] = [Self::Active, Self::Revoking, Self::RevocationFailed];
-
-    /// The name in lists and records.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Revoking => "revoking",
-            Self::RevocationFailed => "revocation_failed",
-        }
-    }
-
-    pub(super) fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == word)
+closed_enum! {
+    /// The state of a lease.
+    pub enum LeaseState {
+        /// In use.
+        Active => "active",
+        /// Being revoked.
+        Revoking => "revoking",
+        /// Six attempts to revoke it failed.
+        RevocationFailed => "revocation_failed",
     }
 }
 

@@ -63,7 +63,7 @@ impl LeaseManager {
         LeaseView {
             state: ours
                 .map(|(_, state)| state)
-                .or_else(|| LeaseState::parse(&record.state))
+                .or_else(|| LeaseState::from_name(&record.state))
                 .unwrap_or(LeaseState::Active),
             id: record.id,
             store: record.store,

@@ -114,7 +114,7 @@ impl RecordSealer {
                 renewable: sealed.renewable,
                 ends: Instant::now() + left,
             },
-            state: LeaseState::parse(&record.state).ok_or(OpenMessageError)?,
+            state: LeaseState::from_name(&record.state).ok_or(OpenMessageError)?,
             revocation_reason: None,
             attempts: 0,
             acquired_at: time(&record.acquired_at)?,

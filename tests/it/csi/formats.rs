@@ -26,7 +26,7 @@ async fn every_format_is_one_file_as_fetch_writes_it() {
     let provider = Provider::start(&server);
     let token = provider.folder.path().join("token");
     std::fs::write(&token, &pod.token).unwrap();
-    for format in Format::ALL {
+    for &format in Format::ALL {
         let (repo, keys) = match format {
             Format::Raw => ("plain", Some("A")),
             Format::Npmrc => ("npm", None),

@@ -51,8 +51,7 @@ impl PolicyRow {
 
 /// Parses a row of the columns `revision, at, by, change, diff`.
 pub(super) fn parse_revision(row: &Row) -> Result<PolicyRevision, PolicyStoreError> {
-    let kind = row.text(3).map_err(unavailable)?;
-    let kind = ChangeKind::ALL.into_iter().find(|known| known.as_str() == kind);
+    let kind = ChangeKind::from_name(&row.text(3).map_err(unavailable)?);
     let diff = serde_json::from_str::<Vec<SpecChange>>(&row.text(4).map_err(unavailable)?);
     let (Some(kind), Ok(diff)) = (kind, diff) else {
         tracing::error!("a policy revision could not be parsed");
