@@ -1,7 +1,7 @@
 //! Reports whether a failover of the database may lose acknowledged commits. The start fails then, unless
 //! `database.allowDataLoss` is set.
 
-use crate::database::DataLoss;
+use crate::database::DataLossCause;
 use crate::metrics::Metrics;
 use crate::metrics::labels;
 
@@ -13,7 +13,7 @@ const CONSEQUENCE: &str =
 #[derive(Debug)]
 pub struct DataLossWatch {
     allowed: bool,
-    last: Option<DataLoss>,
+    last: Option<DataLossCause>,
 }
 
 impl DataLossWatch {
@@ -21,7 +21,7 @@ impl DataLossWatch {
     ///
     /// # Errors
     /// The cause, if the configuration does not accept the loss.
-    pub fn start(cause: Option<DataLoss>, allowed: bool, metrics: &Metrics) -> Result<Self, DataLoss> {
+    pub fn start(cause: Option<DataLossCause>, allowed: bool, metrics: &Metrics) -> Result<Self, DataLossCause> {
         metrics.set_database_data_loss_allowed(allowed);
         metrics.set_database_data_loss(cause.map(label));
         match cause {
@@ -40,7 +40,7 @@ impl DataLossWatch {
 
     /// Takes a newly read cause. Logs a change and sets the metric. This process continues to serve: a failover changes the
     /// standbys, and must not end the service.
-    pub fn observe(&mut self, cause: Option<DataLoss>, metrics: &Metrics) {
+    pub fn observe(&mut self, cause: Option<DataLossCause>, metrics: &Metrics) {
         metrics.set_database_data_loss(cause.map(label));
         if std::mem::replace(&mut self.last, cause) == cause {
             return;
@@ -68,11 +68,11 @@ impl DataLossWatch {
 }
 
 /// The cause, as text for people.
-pub const fn describe(cause: DataLoss) -> &'static str {
+pub const fn describe(cause: DataLossCause) -> &'static str {
     match cause {
-        DataLoss::SynchronousCommit => "synchronous_commit is neither on nor remote_apply",
-        DataLoss::AsynchronousStandby => "a standby is connected and synchronous_standby_names is empty",
-        DataLoss::UnknownReceiver => {
+        DataLossCause::SynchronousCommit => "synchronous_commit is neither on nor remote_apply",
+        DataLossCause::AsynchronousStandby => "a standby is connected and synchronous_standby_names is empty",
+        DataLossCause::UnknownReceiver => {
             "replication is in use, synchronous_standby_names is empty, and this role cannot see whether the receivers are \
              standbys"
         }
@@ -80,25 +80,25 @@ pub const fn describe(cause: DataLoss) -> &'static str {
 }
 
 /// How an operator removes or accepts the cause.
-pub const fn advice(cause: DataLoss) -> &'static str {
+pub const fn advice(cause: DataLossCause) -> &'static str {
     match cause {
-        DataLoss::SynchronousCommit => {
+        DataLossCause::SynchronousCommit => {
             "set synchronous_commit to on, or accept the loss with database.allowDataLoss: true"
         }
-        DataLoss::AsynchronousStandby => {
+        DataLossCause::AsynchronousStandby => {
             "name the standbys in synchronous_standby_names, or accept the loss with database.allowDataLoss: true"
         }
-        DataLoss::UnknownReceiver => {
+        DataLossCause::UnknownReceiver => {
             "name the standbys in synchronous_standby_names; if the receivers are no standbys, grant pg_read_all_stats to \
              the role; or accept the loss with database.allowDataLoss: true"
         }
     }
 }
 
-const fn label(cause: DataLoss) -> labels::DataLoss {
+const fn label(cause: DataLossCause) -> labels::DataLoss {
     match cause {
-        DataLoss::SynchronousCommit => labels::DataLoss::SynchronousCommit,
-        DataLoss::AsynchronousStandby => labels::DataLoss::AsynchronousStandby,
-        DataLoss::UnknownReceiver => labels::DataLoss::UnknownReceiver,
+        DataLossCause::SynchronousCommit => labels::DataLoss::SynchronousCommit,
+        DataLossCause::AsynchronousStandby => labels::DataLoss::AsynchronousStandby,
+        DataLossCause::UnknownReceiver => labels::DataLoss::UnknownReceiver,
     }
 }

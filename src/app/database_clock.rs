@@ -3,7 +3,7 @@
 //!
 //! A wrong or changed clock of this machine therefore neither expires tickets nor deletes events too early.
 
-use crate::database::{Database, Failed, ServerTime};
+use crate::database::{Database, DatabaseError, ServerTime};
 use crate::metrics::Metrics;
 use crate::model::clock::{Clock, SystemClock};
 use arc_swap::ArcSwapOption;
@@ -22,7 +22,7 @@ pub struct DatabaseClock(ArcSwapOption<ServerTime>);
 impl Clock for DatabaseClock {
     fn now(&self) -> Timestamp {
         match &*self.0.load() {
-            Some(server) => server.time.saturating_add(server.at.elapsed()).unwrap_or(Timestamp::MAX),
+            Some(server) => server.time.saturating_add(server.measured_at.elapsed()).unwrap_or(Timestamp::MAX),
             None => SystemClock.now(),
         }
     }
@@ -30,20 +30,20 @@ impl Clock for DatabaseClock {
 
 impl DatabaseClock {
     /// Measures the time of the database. Returns how far the clock of this machine is ahead; `None` with SQLite.
-    pub async fn measure(&self, database: &Database) -> Result<Option<SignedDuration>, Failed> {
+    pub async fn measure(&self, database: &Database) -> Result<Option<SignedDuration>, DatabaseError> {
         let Some(mut best) = database.server_time().await? else { return Ok(None) };
         // A slower query, such as the first on a connection, measures less exactly.
         for _ in 1..SAMPLES {
-            if let Some(sample) = database.server_time().await?.filter(|sample| sample.within < best.within) {
+            if let Some(sample) = database.server_time().await?.filter(|sample| sample.max_error < best.max_error) {
                 best = sample;
             }
         }
         let local_time = SystemClock.now();
-        let database_time = best.time.saturating_add(best.at.elapsed()).unwrap_or(Timestamp::MAX);
+        let database_time = best.time.saturating_add(best.measured_at.elapsed()).unwrap_or(Timestamp::MAX);
         self.0.store(Some(Arc::new(best)));
         let offset = local_time.duration_since(database_time);
         // An offset below the duration of the query counts as zero.
-        Ok(Some(if offset.abs() <= best.within { SignedDuration::ZERO } else { offset }))
+        Ok(Some(if offset.abs() <= best.max_error { SignedDuration::ZERO } else { offset }))
     }
 }
 

@@ -39,7 +39,7 @@ impl DatabaseWatch {
         loop {
             ticks.tick().await;
             report_free_space(&self.url, self.broker.metrics());
-            if let Ok(cause) = self.database.data_loss().await {
+            if let Ok(cause) = self.database.data_loss_cause().await {
                 self.data_loss.observe(cause, self.broker.metrics());
             }
             let Ok(Some(offset)) = self.clock.measure(&self.database).await else { continue };
@@ -59,7 +59,7 @@ impl DatabaseWatch {
 
 fn report_free_space(url: &Url, metrics: &Metrics) {
     if let Url::SqliteFile(path) = url
-        && let Ok(space) = database::space(path)
+        && let Ok(space) = database::disk_space(path)
     {
         metrics.set_database_space(space.free, space.total);
     }

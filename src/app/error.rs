@@ -5,7 +5,7 @@ use super::keys::KeyError;
 use super::tls::TlsError;
 use crate::cluster::ConnectError;
 use crate::config::database::Url;
-use crate::database::{self, DataLoss};
+use crate::database::{self, DataLossCause};
 use crate::document::Fault;
 use crate::sealing::random::RandomError;
 use crate::stores;
@@ -30,19 +30,19 @@ pub enum StartError {
     Database(Box<Url>, #[source] database::OpenError),
     /// The stored policies cannot be read.
     #[error("the stored policies cannot be read")]
-    StoredPolicies(#[source] database::Failed),
+    StoredPolicies(#[source] database::DatabaseError),
     /// The audit log cannot be continued.
     #[error("the audit log cannot be read")]
-    Audit(#[source] database::Failed),
+    Audit(#[source] database::DatabaseError),
     /// The database's time cannot be read.
     #[error("the database's clock cannot be read")]
-    Clock(#[source] database::Failed),
+    Clock(#[source] database::DatabaseError),
     /// The replication state of the database cannot be read.
     #[error("the database's replication cannot be read")]
-    Replication(#[source] database::Failed),
+    Replication(#[source] database::DatabaseError),
     /// A failover of the database may lose acknowledged commits.
     #[error("a failover of the database may lose acknowledged commits: {}; {}", describe(*.0), advice(*.0))]
-    DataLoss(DataLoss),
+    DataLoss(DataLossCause),
     /// A key cannot be read or created.
     #[error(transparent)]
     Key(KeyError),

@@ -99,7 +99,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let database = Database::open(&database_settings.url)
         .await
         .map_err(|error| StartError::Database(Box::new(database_settings.url.clone()), error))?;
-    let found = database.data_loss().await.map_err(StartError::Replication)?;
+    let found = database.data_loss_cause().await.map_err(StartError::Replication)?;
     let data_loss = DataLossWatch::start(found, database_settings.url.allows_data_loss(), &metrics)
         .map_err(StartError::DataLoss)?;
     let database_clock = Arc::new(DatabaseClock::default());

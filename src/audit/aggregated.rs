@@ -42,7 +42,7 @@ struct Count {
     /// The caller of the key's account.
     caller: Option<Arc<Caller>>,
     consecutive_writes: u32,
-    /// Number of seconds until it may be written again.
+    /// Number of seconds until the count may be written again.
     remaining_seconds: u32,
 }
 
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn after_ten_seconds_a_count_is_written_every_ten_seconds() {
+    fn after_ten_consecutive_writes_a_count_is_written_every_ten_seconds() {
         let aggregated = AggregatedEvents::default();
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let (mut written, mut counted) = (0, 0);

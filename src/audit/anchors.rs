@@ -1,9 +1,9 @@
-//! Anchors: the numbers and hashes of some events, in the table `audit_anchors`. With them, a chain can be verified after its
-//! beginning is deleted.
+//! Anchors: the numbers and hashes of some events, in the table `audit_anchors`. With an anchor, a chain can be verified after its
+//! beginning was deleted.
 
 use super::chain_hasher::{ChainHasher, HashError, HashKind, key_digest_in};
 use super::known_events::KnownEvents;
-use crate::database::{Database, Failed, Query, Work};
+use crate::database::{Database, DatabaseError, Query, UnitOfWork};
 use crate::wire::inert_json;
 use serde::Serialize;
 
@@ -51,7 +51,7 @@ impl Anchor<'_> {
 ///
 /// A hash under a key proves that Claviger wrote the event. Events without a key are anchored once, when the first key is set.
 /// Events that are written without a key later may be forged, so the predecessor is then the last event hashed under a key.
-pub async fn anchor_predecessor(database: &Database, hasher: &ChainHasher) -> Result<Option<String>, Failed> {
+pub async fn anchor_predecessor(database: &Database, hasher: &ChainHasher) -> Result<Option<String>, DatabaseError> {
     const LAST: &str = "SELECT chain, seq, hash FROM audit_events ORDER BY rowid DESC LIMIT 1";
     let had_key = hasher.has_key() && had_key(database, hasher).await?;
     let last = if had_key {
@@ -73,7 +73,7 @@ pub async fn anchor_predecessor(database: &Database, hasher: &ChainHasher) -> Re
 }
 
 /// Whether a key was set before: the name of a chain contains the digest of one, or an anchor is sealed under one.
-async fn had_key(database: &Database, hasher: &ChainHasher) -> Result<bool, Failed> {
+async fn had_key(database: &Database, hasher: &ChainHasher) -> Result<bool, DatabaseError> {
     for row in database.run(CHAINS, &[]).await? {
         if key_digest_in(row.str(0)?).is_some() {
             return Ok(true);
@@ -88,12 +88,15 @@ async fn had_key(database: &Database, hasher: &ChainHasher) -> Result<bool, Fail
     Ok(false)
 }
 
-/// Returns chain, number and hash of the last event that verifies under a key. If there is none, of the last event of a chain whose
-/// key is not configured, because it cannot be verified without that key.
-async fn last_keyed_event(database: &Database, hasher: &ChainHasher) -> Result<Option<(String, i64, String)>, Failed> {
+/// Returns chain, number and hash of the last event that verifies under a key. If there is no such event, returns the last one of a chain
+/// whose key is not configured, because that chain cannot be verified.
+async fn last_keyed_event(
+    database: &Database,
+    hasher: &ChainHasher,
+) -> Result<Option<(String, i64, String)>, DatabaseError> {
     const BELOW: &str =
         "SELECT rowid, chain, seq, hash, event FROM audit_events WHERE rowid < $1 ORDER BY rowid DESC LIMIT 100";
-    let (mut below, mut unknown) = (i64::MAX, None);
+    let (mut below, mut last_with_unknown_key) = (i64::MAX, None);
     loop {
         let rows = database.run(BELOW, &[below.into()]).await?;
         for row in &rows {
@@ -102,30 +105,30 @@ async fn last_keyed_event(database: &Database, hasher: &ChainHasher) -> Result<O
             let event = || Ok((chain.to_owned(), row.number(2)?, hash.to_owned()));
             match hasher.verify_hash(chain, row.str(4)?, hash) {
                 Ok(HashKind::Keyed) => return event().map(Some),
-                Err(HashError::UnknownKey) if unknown.is_none() => unknown = Some(event()?),
+                Err(HashError::UnknownKey) if last_with_unknown_key.is_none() => last_with_unknown_key = Some(event()?),
                 _ => {}
             }
         }
         if rows.is_empty() {
-            return Ok(unknown);
+            return Ok(last_with_unknown_key);
         }
     }
 }
 
 async fn insert_named_anchor(
-    work: &mut Work,
+    work: &mut UnitOfWork,
     hasher: &ChainHasher,
     chain: &str,
     seq: i64,
     hash: &str,
-) -> Result<(), Failed> {
+) -> Result<(), DatabaseError> {
     let seal = Anchor { kind: NAMED, chain, seq, hash }.seal(hasher);
     work.run(INSERT, &[chain.into(), seq.into(), hash.into(), NAMED.into(), (&seal).into()]).await.map(|_| ())
 }
 
 /// Anchors the heads of all chains without a key when the first chain with a key begins: of the chains of concurrent replicas, the
 /// new chain contains the hash of only one.
-async fn anchor_chains_without_key(work: &mut Work, hasher: &ChainHasher) -> Result<(), Failed> {
+async fn anchor_chains_without_key(work: &mut UnitOfWork, hasher: &ChainHasher) -> Result<(), DatabaseError> {
     const HEAD: &str = "SELECT seq, hash FROM audit_events WHERE chain = $1 ORDER BY seq DESC LIMIT 1";
     for row in work.run(CHAINS, &[]).await? {
         let chain = row.text(0)?;
@@ -140,12 +143,12 @@ async fn anchor_chains_without_key(work: &mut Work, hasher: &ChainHasher) -> Res
 
 /// Stores the last deleted event of a chain, in the transaction that deletes it.
 pub async fn set_last_pruned(
-    work: &mut Work,
+    work: &mut UnitOfWork,
     hasher: &ChainHasher,
     chain: &str,
     seq: i64,
     hash: &str,
-) -> Result<(), Failed> {
+) -> Result<(), DatabaseError> {
     const DELETE_OLDER: &str = "DELETE FROM audit_anchors WHERE chain = $1 AND kind = $2 AND seq < $3";
     let seal = Anchor { kind: PRUNED, chain, seq, hash }.seal(hasher);
     work.run(INSERT, &[chain.into(), seq.into(), hash.into(), PRUNED.into(), (&seal).into()]).await?;
@@ -153,14 +156,14 @@ pub async fn set_last_pruned(
 }
 
 /// The number and hash of the last deleted event of a chain. `None` if nothing of it was deleted.
-pub async fn last_pruned(work: &mut Work, chain: &str) -> Result<Option<(i64, String)>, Failed> {
+pub async fn last_pruned(work: &mut UnitOfWork, chain: &str) -> Result<Option<(i64, String)>, DatabaseError> {
     const LAST: &str = "SELECT seq, hash FROM audit_anchors WHERE chain = $1 AND kind = $2 ORDER BY seq DESC LIMIT 1";
     let last = work.run(LAST, &[chain.into(), PRUNED.into()]).await?;
     last.first().map(|row| Ok((row.number(0)?, row.text(1)?))).transpose()
 }
 
 /// Reads and verifies all anchors.
-pub async fn load_known_events(database: &Database, hasher: &ChainHasher) -> Result<KnownEvents, Failed> {
+pub async fn load_known_events(database: &Database, hasher: &ChainHasher) -> Result<KnownEvents, DatabaseError> {
     let rows = database.read(&Query::new("SELECT chain, seq, hash, kind, seal FROM audit_anchors")).await?;
     let mut known = KnownEvents::default();
     for row in rows {

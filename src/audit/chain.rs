@@ -8,13 +8,12 @@ use crate::model::compatible_api::CompatibleApi;
 use crate::model::request_id::RequestId;
 use crate::model::shadow::{ShadowOutcome, ShadowVerdict};
 use crate::wire::audit_event::{AuditEvent, CallerView, PodView, SecretView, ShadowView};
-use jiff::Timestamp;
 use std::sync::Arc;
 
 /// The `prevHash` of the first event of the first chain.
 pub const NO_PREDECESSOR: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// The last event of a chain, behind which the next one is linked.
+/// The last event of a chain, to which the next one is linked.
 #[derive(Debug, Clone)]
 pub struct Head {
     /// The name of the chain. Each start of a replica begins one.
@@ -36,7 +35,7 @@ pub struct Link {
     pub prev_hash: String,
     /// SHA-256 or HMAC-SHA-256 of the text, in hexadecimal.
     pub hash: String,
-    /// The time of linking.
+    /// The time of writing. Events that are written in one transaction have the same time.
     pub time: Arc<str>,
     /// The ID of the event's ticket.
     pub ticket_id: Option<String>,
@@ -45,7 +44,7 @@ pub struct Link {
 }
 
 impl ChainHasher {
-    /// Links an event behind the head, and makes it the new head. `time` is from [`written_time`].
+    /// Links an event to the head, and makes it the new head. `time` is the time of writing, from [`super::filter::format_time`].
     ///
     /// # Errors
     /// When the event cannot be serialized, a programming error. The head is then unchanged.
@@ -95,11 +94,6 @@ impl ChainHasher {
     }
 }
 
-/// Formats the time of an event. Events that are written in one transaction have the same time.
-pub fn written_time(time: Timestamp) -> Arc<str> {
-    format!("{time:.6}").into()
-}
-
 fn shadow_view(verdict: &ShadowVerdict) -> ShadowView<'_> {
     ShadowView {
         policy: &verdict.policy,
@@ -122,12 +116,14 @@ fn caller_view(caller: &Caller) -> CallerView<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::filter::format_time;
     use crate::metrics::labels::{EventType, Outcome};
     use crate::model::branch::Branch;
     use crate::wire::audit_event::append_hash;
+    use jiff::Timestamp;
 
-    fn start() -> Arc<str> {
-        written_time(Timestamp::UNIX_EPOCH)
+    fn epoch() -> Arc<str> {
+        format_time(Timestamp::UNIX_EPOCH).into()
     }
 
     fn head() -> Head {
@@ -137,7 +133,7 @@ mod tests {
     fn two_links(hasher: &ChainHasher) -> [Link; 2] {
         let mut head = head();
         let event = Event::new(EventType::TicketIssued, Outcome::Ok);
-        [(); 2].map(|()| hasher.link(&mut head, &event, &start()).expect("JSON"))
+        [(); 2].map(|()| hasher.link(&mut head, &event, &epoch()).expect("JSON"))
     }
 
     #[test]
@@ -154,7 +150,7 @@ mod tests {
         let branch = |outcome, name: &str| {
             let mut event = Event::new(EventType::TicketDenied, outcome);
             event.branch = Branch::try_from(name).ok();
-            let link = ChainHasher::without_key().link(&mut head(), &event, &start()).expect("JSON");
+            let link = ChainHasher::without_key().link(&mut head(), &event, &epoch()).expect("JSON");
             let text: serde_json::Value = serde_json::from_str(&link.text).expect("JSON");
             text["branch"].as_str().expect("a text").to_owned()
         };
@@ -182,7 +178,7 @@ mod tests {
     #[test]
     fn events_without_shadow_policies_have_no_shadow_member() {
         let mut event = Event::new(EventType::TicketIssued, Outcome::Ok);
-        let text = |event: &Event| ChainHasher::without_key().link(&mut head(), event, &start()).expect("JSON").text;
+        let text = |event: &Event| ChainHasher::without_key().link(&mut head(), event, &epoch()).expect("JSON").text;
         assert!(text(&event).ends_with("\"durationMs\":0}"), "{}", text(&event));
         event.shadow = [(false, ShadowOutcome::WouldAllow), (true, ShadowOutcome::NoChange)]
             .map(|(denies, outcome)| ShadowVerdict { policy: "p".into(), denies, outcome })

@@ -1,7 +1,7 @@
-//! Verifies the hash chains. The checker receives every event once, newest first, and keeps one position for each chain.
+//! Verifies the hash chains. The checker receives every event once, newest first, and keeps the state of each chain.
 //!
-//! Newest first, because an event contains the hash of the previous one. If the first event of a chain contains the hash of an
-//! event of another chain, that event comes later, and the checker expects its hash.
+//! An event contains the hash of the previous one, which the checker receives next. If the first event of a chain contains the hash of an
+//! event of another chain, the checker expects that hash until it receives that event.
 
 use super::chain::NO_PREDECESSOR;
 use super::chain_hasher::{ChainHasher, HashError, HashKind};
@@ -21,7 +21,7 @@ closed_enum! {
         /// `prevHash` is not the hash of the previous event.
         Unlinked => "unlinked",
         /// The hash differs from that in a checkpoint or anchor.
-        NotAsKnown => "not_as_checkpoint",
+        NotAsCheckpoint => "not_as_checkpoint",
         /// The seal of an anchor does not verify.
         BadAnchor => "bad_anchor",
         /// The key of the chain is neither the current key nor a retired one.
@@ -64,7 +64,7 @@ pub enum ChainStart {
 pub struct ChainChecker<'a> {
     hasher: Option<&'a ChainHasher>,
     known: KnownEvents,
-    chains: HashMap<String, Chain>,
+    chains: HashMap<String, ChainState>,
     /// Expected hashes, and the chains whose first events contain them.
     expected_hashes: HashMap<String, String>,
     events: u64,
@@ -78,7 +78,7 @@ pub struct ChainChecker<'a> {
 
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "four independent facts about a chain")]
-struct Chain {
+struct ChainState {
     /// The lowest number so far, and the `prevHash` of this event.
     lowest: Option<(i64, String)>,
     highest: i64,
@@ -94,13 +94,13 @@ struct Chain {
     linked_from: Option<String>,
     /// Whether the newest events are altered, so that their numbers are not known yet.
     has_altered_above: bool,
-    /// The last gap: the numbers below and above it. `i64::MAX` above the newest event.
+    /// The last gap in the numbers: those of the events below and above it. `i64::MAX` if it is above the newest event.
     gap: Option<(i64, i64)>,
     /// The lowest failure: number, reason, and index of the event at which it was found.
     failure: Option<(i64, Reason, u64)>,
 }
 
-impl Chain {
+impl ChainState {
     /// Records a failure, unless the chain has one at a lower number.
     fn fail(&mut self, seq: i64, reason: Reason, index: u64) {
         if self.failure.is_none_or(|(lowest, ..)| seq < lowest) {
@@ -108,8 +108,8 @@ impl Chain {
         }
     }
 
-    /// Checks that the event is the predecessor of the lowest so far. False if it is out of order, so that the rest of it must
-    /// not be checked.
+    /// Checks that the event is the predecessor of the lowest event so far. Returns false if its place in the chain is wrong, so that
+    /// its hash and its links must not be checked.
     fn check_order(&mut self, event: &mut CheckedEvent<'_>, hash: &str, index: u64) -> bool {
         if event.position_from_altered_text {
             // The number in an altered text is not reliable; the neighbours of the event determine it.
@@ -224,7 +224,7 @@ impl<'a> ChainChecker<'a> {
             }
         }
         if !self.known.take_expected(&event.chain, event.seq, hash) {
-            chain.fail(event.seq, Reason::NotAsKnown, index);
+            chain.fail(event.seq, Reason::NotAsCheckpoint, index);
         }
         chain.set_lowest(&event);
         self.link_chains(event, hash);
@@ -239,11 +239,12 @@ impl<'a> ChainChecker<'a> {
             self.last_chain = Some(event.chain.clone().into_owned());
         }
         if !self.chains.contains_key(&*event.chain) {
-            self.chains.insert(event.chain.clone().into_owned(), Chain::default());
+            self.chains.insert(event.chain.clone().into_owned(), ChainState::default());
         }
     }
 
-    /// Removes the hash from the expected ones. The first event of a chain adds the hash of its predecessor in another chain.
+    /// Removes the hash of the event from the expected hashes. If the event is the first of its chain, adds the hash of its predecessor
+    /// in another chain.
     fn link_chains(&mut self, event: CheckedEvent<'_>, hash: &str) {
         if self.oldest_time.as_deref().is_none_or(|oldest| *event.time < *oldest) {
             self.oldest_time = Some(event.time.into_owned());
@@ -256,24 +257,24 @@ impl<'a> ChainChecker<'a> {
         }
     }
 
-    /// Ends the verification. `pruned_now` are the last deleted events at its end, because retention may have run meanwhile.
+    /// Ends the verification. `pruned_at_end` are the last deleted events now, because retention may have run since the start.
     #[must_use]
-    pub fn finish(mut self, start: ChainStart, pruned_now: &BTreeMap<String, LastPruned>) -> VerificationResult {
+    pub fn finish(mut self, start: ChainStart, pruned_at_end: &BTreeMap<String, LastPruned>) -> VerificationResult {
         let index = self.events + 1;
         let count = self.chains.len() as u64;
         for (name, chain) in &mut self.chains {
             let Some((lowest, prev_hash)) = &chain.lowest else { continue };
             let (lowest, before) = (*lowest, lowest.saturating_sub(1));
-            let (first, now) = (self.known.last_pruned(name), pruned_now.get(name));
+            let (at_start, at_end) = (self.known.last_pruned(name), pruned_at_end.get(name));
             let is_predecessor = |pruned: &LastPruned| pruned.seq == before && pruned.hash == *prev_hash;
-            let was_pruned_meanwhile = first.is_none_or(|first| first.seq <= before)
-                && now.is_some_and(|now| now.seq > before && Some(now) != first);
+            let was_pruned_meanwhile = at_start.is_none_or(|pruned| pruned.seq <= before)
+                && at_end.is_some_and(|pruned| pruned.seq > before && at_start != Some(pruned));
             if before > 0
                 && start == ChainStart::FirstOrPruned
                 && !was_pruned_meanwhile
-                && ![first, now].into_iter().flatten().any(is_predecessor)
+                && ![at_start, at_end].into_iter().flatten().any(is_predecessor)
             {
-                match now.or(first) {
+                match at_end.or(at_start) {
                     Some(pruned) if pruned.seq < before => {
                         chain.fail(pruned.seq.saturating_add(1), Reason::Missing, index);
                     }
@@ -289,12 +290,12 @@ impl<'a> ChainChecker<'a> {
             }
         }
         self.check_chains_without_key();
-        self.check_missing(start, pruned_now);
+        self.check_missing(start, pruned_at_end);
         VerificationResult { events: self.events, chains: count, first_broken: self.first_broken() }
     }
 
-    /// If a key is configured, checks the chains without a key. Such a chain is valid if its hash is in an anchor under a key, or in
-    /// the first event of a chain with a key or of a valid chain without one. Any other may be forged.
+    /// If a key is configured, checks the chains without a key. Such a chain is valid if the hash of one of its events is in an anchor
+    /// under a key, or in the first event of a chain that has a key or is valid. Any other chain without a key may be forged.
     fn check_chains_without_key(&mut self) {
         loop {
             let is_valid =
@@ -322,10 +323,10 @@ impl<'a> ChainChecker<'a> {
     }
 
     /// Checks that all expected events were checked, except those that are deleted.
-    fn check_missing(&mut self, start: ChainStart, pruned_now: &BTreeMap<String, LastPruned>) {
+    fn check_missing(&mut self, start: ChainStart, pruned_at_end: &BTreeMap<String, LastPruned>) {
         let index = self.events + 1;
         for (name, seq, expected) in self.known.unseen_events() {
-            let pruned = [self.known.last_pruned(name), pruned_now.get(name)];
+            let pruned = [self.known.last_pruned(name), pruned_at_end.get(name)];
             let pruned_seq = pruned.into_iter().flatten().map(|pruned| pruned.seq).max();
             let is_older = start == ChainStart::Anywhere && expected.is_older_than(self.oldest_time.as_deref());
             if pruned_seq.is_some_and(|pruned_seq| pruned_seq >= seq) || is_older {
@@ -348,7 +349,7 @@ impl<'a> ChainChecker<'a> {
     }
 
     fn first_broken(&self) -> Option<BrokenEvent> {
-        // Chains with an intact event first: a chain without any may result from an altered chain name.
+        // Prefers chains with an intact event. A chain without any may only exist because the name of a chain was altered in an event.
         let oldest_failure = |has_intact: bool| {
             let chains = self.chains.iter().filter(move |(_, chain)| chain.has_intact == has_intact);
             let failures =
@@ -366,7 +367,8 @@ impl<'a> ChainChecker<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::chain::{Head, written_time};
+    use crate::audit::chain::Head;
+    use crate::audit::filter::format_time;
     use crate::audit::port::Event;
     use crate::metrics::labels::{EventType, Outcome};
     use crate::sealing::keys::RootKey;
@@ -378,7 +380,7 @@ mod tests {
         let with_key = ChainHasher::new(Some(&RootKey::new([7; 32].into())), &[]);
         let mut head = Head { chain: "a".into(), seq: 0, hash: NO_PREDECESSOR.into(), time: "".into() };
         let event = Event::new(EventType::TicketIssued, Outcome::Ok);
-        let link = with_key.link(&mut head, &event, &written_time(Timestamp::UNIX_EPOCH)).expect("JSON");
+        let link = with_key.link(&mut head, &event, &format_time(Timestamp::UNIX_EPOCH).into()).expect("JSON");
         let first_broken = |hasher| {
             let mut known = KnownEvents::default();
             known.add_unkeyed_anchor("a", 1);

@@ -2,11 +2,12 @@
 
 use super::anchors;
 use super::blocks::BlockWriter;
-use super::chain::{Head, Link, NO_PREDECESSOR, written_time};
+use super::chain::{Head, Link, NO_PREDECESSOR};
 use super::chain_hasher::ChainHasher;
+use super::filter::format_time;
 use super::queued_event::QueuedEvent;
 use super::rows::{COLUMNS, TABLE, filtered, test_values, values};
-use crate::database::{CommitError, Database, Failed, Param, Step, StepRunner};
+use crate::database::{CommitError, Database, DatabaseError, Param, Step, StepRunner};
 use crate::model::clock::Clock;
 use crate::model::request_id::RequestId;
 use std::sync::Arc;
@@ -40,7 +41,11 @@ pub struct Group {
 
 impl ChainWriter {
     /// Starts a chain behind the last event of the database.
-    pub async fn new(database: Database, hasher: Arc<ChainHasher>, clock: Arc<dyn Clock>) -> Result<Self, Failed> {
+    pub async fn new(
+        database: Database,
+        hasher: Arc<ChainHasher>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, DatabaseError> {
         // Chains of several replicas run side by side. The predecessor is the last event of any of them; with a key, the last one under a key.
         let predecessor = anchors::anchor_predecessor(&database, &hasher).await?;
         let head = Head {
@@ -70,7 +75,7 @@ impl ChainWriter {
     /// # Errors
     /// Nothing is written then. `Rejected` is a programming error: an event cannot be serialized.
     pub async fn write_group(&mut self, group: &[QueuedEvent]) -> Result<Group, CommitError<serde_json::Error>> {
-        let mut work = self.database.begin_later();
+        let mut work = self.database.begin_lazily();
         let mut verdicts = vec![true; group.len()];
         let mut done = AcceptedSteps::new();
         for (runner, places) in by_runner(group) {
@@ -105,7 +110,7 @@ impl ChainWriter {
         let rows = rows.map(|(link, one)| values(&self.head.chain, link, &one.event));
         let mut params: Vec<Param> = Vec::with_capacity(links.len() * COLUMNS);
         params.extend(rows.flatten());
-        let committed = match work.finish(TABLE, COLUMNS, &params).await {
+        let committed = match work.insert_and_commit(TABLE, COLUMNS, &params).await {
             Ok(last) => Ok(last),
             Err(CommitError::Failed(failed)) => Err(failed),
             Err(CommitError::Unknown(failed)) => self.resolve_outcome(began, &params, failed).await.map(|()| None),
@@ -129,7 +134,7 @@ impl ChainWriter {
 
     /// Links events after the head, without moving it.
     fn link(&self, written: &[&QueuedEvent]) -> Result<(Head, Vec<Link>), serde_json::Error> {
-        let time = written_time(self.clock.now());
+        let time = Arc::from(format_time(self.clock.now()));
         let mut head = self.head.clone();
         let links = written.iter().map(|pending| self.hasher.link(&mut head, &pending.event, &time));
         let links = links.collect::<Result<_, _>>()?;
@@ -139,7 +144,7 @@ impl ChainWriter {
     /// Whether an event could be made durable now: one is inserted and rolled back.
     pub async fn can_write(&self) -> bool {
         let row = test_values(&self.head.chain, self.head.seq + 1);
-        self.database.begin_later().insert(TABLE, COLUMNS, &row).await.is_ok()
+        self.database.begin_lazily().insert(TABLE, COLUMNS, &row).await.is_ok()
     }
 
     /// Reads the end of the chain from the database.
@@ -161,7 +166,12 @@ impl ChainWriter {
     /// while the transaction is still running, and then either succeeds (the group was not committed) or is a
     /// duplicate (it was committed, and counts once it is replicated). A single statement may still be in transit, so
     /// it is sent again until its rows exist.
-    async fn resolve_outcome(&self, was_transaction: bool, params: &[Param<'_>], failed: Failed) -> Result<(), Failed> {
+    async fn resolve_outcome(
+        &self,
+        was_transaction: bool,
+        params: &[Param<'_>],
+        failed: DatabaseError,
+    ) -> Result<(), DatabaseError> {
         tracing::error!(
             kind = failed.kind(),
             "the database connection was lost during an audit commit; checking its outcome"
@@ -169,13 +179,13 @@ impl ChainWriter {
         self.set_writable(false);
         loop {
             let again = if was_transaction {
-                let mut work = self.database.begin_later();
+                let mut work = self.database.begin_lazily();
                 match work.insert(TABLE, COLUMNS, &params[..COLUMNS]).await {
                     Ok(_) => return Err(failed),
                     Err(error) => error,
                 }
             } else {
-                match self.database.begin_later().finish(TABLE, COLUMNS, params).await {
+                match self.database.begin_lazily().insert_and_commit(TABLE, COLUMNS, params).await {
                     Ok(_) => return Ok(()),
                     Err(CommitError::Failed(error) | CommitError::Unknown(error)) => error,
                 }
@@ -197,7 +207,7 @@ impl ChainWriter {
         }
         let chain = &self.head.chain;
         let seq = self.head.seq + i64::try_from(in_group).unwrap_or(i64::MAX / 2) + 1;
-        let mut work = self.database.begin_later();
+        let mut work = self.database.begin_lazily();
         let written = async {
             work.insert(TABLE, COLUMNS, &test_values(chain, seq)).await?;
             work.run(DELETE, &[chain.into(), seq.into()]).await?;
@@ -222,6 +232,6 @@ fn by_runner(group: &[QueuedEvent]) -> Vec<(&Arc<dyn StepRunner>, Vec<usize>)> {
 
 fn end(done: &AcceptedSteps<'_>, committed: bool) {
     for (runner, steps) in done {
-        runner.ended(steps, committed);
+        runner.on_end(steps, committed);
     }
 }

@@ -1,5 +1,4 @@
-//! Checkpoints: lines on standard output with the head of this replica's chain. Write access to the database does not allow to
-//! change them.
+//! Checkpoints: lines on standard output with the head of this replica's chain. Someone who can write to the database cannot change them.
 
 use super::chain::Head;
 use super::known_events::{CHECKPOINT_TYPE, PRUNED_TYPE};
@@ -22,7 +21,7 @@ struct CheckpointLine<'a> {
     hash: &'a str,
 }
 
-/// Prints the head at most once a minute, if it has changed, and the last head after the writer has ended.
+/// Prints the head after it has changed, at most once a minute, and the last head when the writer ends.
 pub async fn print_checkpoints(mut heads: watch::Receiver<Head>, print: impl Fn(String)) {
     let mut due = None;
     loop {

@@ -60,7 +60,7 @@ impl FromStr for Cursor {
     }
 }
 
-/// Formats a time as in events: RFC 3339 with microseconds. All times have the same length, so their texts sort by time.
+/// Formats a time as it is stored in events: RFC 3339 with microseconds. All texts have the same length, so they sort by time.
 pub(super) fn format_time(time: Timestamp) -> String {
     format!("{time:.6}")
 }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_parses_only_as_it_was_formatted() {
+    fn a_cursor_parses_only_in_its_canonical_form() {
         let cursor = Cursor { time: "2026-01-01T00:00:00.000001Z".into(), row: 7 };
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
         for text in [

@@ -1,4 +1,4 @@
-//! What is known about the events of a log from other sources: checkpoints, anchors, and records of deletion.
+//! Events of a log whose hashes are known from other sources: checkpoints, anchors, and records of deletion.
 
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -34,9 +34,9 @@ impl ExpectedEvent {
 /// The known events of a log.
 #[derive(Debug, Clone, Default)]
 pub struct KnownEvents {
-    /// By chain and number.
+    /// The events that must exist, by chain and number.
     expected: HashMap<String, BTreeMap<i64, ExpectedEvent>>,
-    /// By chain.
+    /// The last deleted events, by chain.
     last_pruned: BTreeMap<String, LastPruned>,
     /// Hashes of events that may be deleted although the first event of a chain contains them.
     anchored_hashes: BTreeSet<String>,
@@ -49,7 +49,7 @@ pub struct KnownEvents {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Line {
+struct StdoutLine {
     #[serde(rename = "type")]
     kind: String,
     chain: String,
@@ -73,7 +73,7 @@ impl KnownEvents {
         self.expect_event(chain, seq, hash, None);
     }
 
-    /// Records that a chain is deleted up to this event. Of several calls for a chain the highest number counts.
+    /// Records that a chain is deleted up to this event. Of several such events of a chain, the one with the highest number is kept.
     pub fn add_pruned(&mut self, chain: &str, seq: i64, hash: &str) {
         self.anchored_hashes.insert(hash.to_owned());
         let pruned = LastPruned { seq, hash: hash.to_owned() };
@@ -102,7 +102,7 @@ impl KnownEvents {
     /// Adds a line of standard output: a checkpoint, a record of deletion, or an event, which serves as a checkpoint. False for
     /// any other line.
     pub fn add_line(&mut self, line: &str) -> bool {
-        let Ok(line) = serde_json::from_str::<Line>(line) else { return false };
+        let Ok(line) = serde_json::from_str::<StdoutLine>(line) else { return false };
         self.trust_hash(&line.hash);
         match line.kind.as_str() {
             PRUNED_TYPE if line.prev_hash.is_none() => self.add_pruned(&line.chain, line.seq, &line.hash),
@@ -111,7 +111,7 @@ impl KnownEvents {
         true
     }
 
-    /// Removes the event from the expected ones. False if it was expected with another hash.
+    /// Removes the event from the expected ones. Returns false if it was expected with another hash.
     pub(super) fn take_expected(&mut self, chain: &str, seq: i64, hash: &str) -> bool {
         if self.expected.is_empty() {
             return true;

@@ -8,7 +8,7 @@ use super::queued_event::QueuedEvent;
 use super::reader::Reader;
 use super::stdout::StdoutWriter;
 use super::writer::Writer;
-use crate::database::{Database, Failed, Step};
+use crate::database::{Database, DatabaseError, Step};
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use futures_util::future::OptionFuture;
@@ -45,7 +45,7 @@ impl AuditLog {
         hasher: ChainHasher,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
-    ) -> Result<(Self, JoinHandle<()>), Failed> {
+    ) -> Result<(Self, JoinHandle<()>), DatabaseError> {
         let (queue, events) = mpsc::channel(MAX_QUEUED);
         let hasher = Arc::new(hasher);
         let stdout = stdout.then(|| Arc::new(StdoutWriter::start()));

@@ -6,7 +6,7 @@ use super::chain_checker::{ChainChecker, ChainStart, VerificationResult};
 use super::chain_hasher::ChainHasher;
 use super::filter::{Cursor, Filter};
 use super::{postgres_query, rows, sqlite_query};
-use crate::database::{Database, Failed, Query, Row};
+use crate::database::{Database, DatabaseError, Query, Row};
 use crate::wire::audit_event::append_hash;
 use std::fmt;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ impl Reader {
         Self { database, hasher, heads }
     }
 
-    /// Returns at most `limit` events that match, newest first, starting behind `after`.
+    /// Returns at most `limit` matching events, newest first, starting after the cursor.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -52,26 +52,26 @@ impl Reader {
         filter: &Filter,
         after: Option<&Cursor>,
         limit: usize,
-    ) -> Result<Vec<RecordedEvent>, Failed> {
+    ) -> Result<Vec<RecordedEvent>, DatabaseError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = if self.database.is_remote() {
-            self.database.read(&postgres_query::query(filter, after, limit)).await?
+            self.database.read(&postgres_query::build_query(filter, after, limit)).await?
         } else {
-            sqlite_query::events(&self.database, filter, after, limit).await?
+            sqlite_query::find_events(&self.database, filter, after, limit).await?
         };
-        let recorded = |row: Row| {
+        let parse = |row: Row| {
             let cursor = Cursor { row: row.number(0)?, time: row.text(1)? };
             Ok(RecordedEvent { json: append_hash(&row.text(3)?, &row.text(2)?), cursor })
         };
-        rows.into_iter().map(recorded).collect()
+        rows.into_iter().map(parse).collect()
     }
 
     /// Verifies all chains. The head of this replica's own chain is in memory, so a missing end of this chain is detected.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn verify(&self) -> Result<VerificationResult, Failed> {
-        // Before the rows are read, so that they contain the row of the head.
+    pub async fn verify(&self) -> Result<VerificationResult, DatabaseError> {
+        // The head is read before the rows, so that they contain its event.
         let head = self.heads.borrow().clone();
         let mut known = anchors::load_known_events(&self.database, &self.hasher).await?;
         if head.seq > 0 {
@@ -90,14 +90,14 @@ impl Reader {
         Ok(checker.finish(ChainStart::FirstOrPruned, &pruned))
     }
 
-    async fn query_rows_below(&self, row: i64) -> Result<Vec<Row>, Failed> {
-        let query = Query::new(rows::SELECT).then(" WHERE rowid < ").value(row);
-        self.database.read(&query.then(" ORDER BY rowid DESC LIMIT ").value(PAGE_ROWS)).await
+    async fn query_rows_below(&self, row: i64) -> Result<Vec<Row>, DatabaseError> {
+        let query = Query::new(rows::SELECT).sql(" WHERE rowid < ").value(row);
+        self.database.read(&query.sql(" ORDER BY rowid DESC LIMIT ").value(PAGE_ROWS)).await
     }
 }
 
 /// Checks the rows in order, and yields to other tasks after every hundred.
-async fn check_rows<'a>(mut checker: ChainChecker<'a>, rows: &[Row]) -> Result<ChainChecker<'a>, Failed> {
+async fn check_rows<'a>(mut checker: ChainChecker<'a>, rows: &[Row]) -> Result<ChainChecker<'a>, DatabaseError> {
     for chunk in rows.chunks(100) {
         for row in chunk {
             checker.check(&rows::stored_event(row)?);

@@ -1,11 +1,12 @@
-//! Retention: deletes the oldest events if they are too old or the log is too large, so that the rest can still be verified.
+//! Retention: deletes the oldest events if they are too old or the log is too large. The remaining events can still be verified.
 //!
 //! An event is verified before it is deleted, so that evidence of tampering is kept. The newest event is never deleted, because the
 //! next chain contains its hash. The last deleted event of each chain is printed to standard output and stored as an anchor.
 
 use super::anchors;
-use super::blocks;
+use super::blocks::delete_blocks_up_to;
 use super::checkpoint;
+use super::filter::format_time;
 use super::log::AuditLog;
 use super::port::Event;
 use super::reader::Reader;
@@ -13,7 +14,7 @@ use super::rows;
 use super::segments::Segments;
 use super::stdout::StdoutWriter;
 use super::stored_event::Columns;
-use crate::database::{Failed, Row, Work};
+use crate::database::{DatabaseError, Row, UnitOfWork};
 use crate::metrics::Metrics;
 use crate::metrics::labels::{EventType, Outcome, PruneReason};
 use crate::model::clock::Clock;
@@ -24,13 +25,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-/// The interval of deleting old events.
+/// The interval at which old events are deleted.
 const DELETE_INTERVAL: Duration = Duration::from_mins(10);
-/// The interval of measuring the log.
+/// The interval at which the size of the log is measured.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(5);
-/// Maximum number of events that one transaction deletes. On SQLite it blocks other writers.
+/// Maximum number of old events that one transaction deletes. An SQLite transaction blocks other writers.
 const BATCH_EVENTS: i64 = 50;
-/// The pause between two transactions, for other writers.
+/// The pause between two transactions, in which others can write.
 const BATCH_PAUSE: Duration = Duration::from_millis(20);
 /// Batch and pause while the log exceeds its size limit: deletion must be faster than a flood of events.
 const LARGE_BATCH_EVENTS: i64 = 250;
@@ -65,9 +66,9 @@ pub struct DeletedBatch {
     pub has_more: bool,
 }
 
-/// Which events are deleted.
+/// The events to delete.
 enum DeletionLimit<'a> {
-    /// Events from before this time.
+    /// Events before this time.
     Time(&'a str),
     /// Events up to this row number, inclusive.
     Row(i64),
@@ -78,7 +79,7 @@ enum DeletionLimit<'a> {
 pub enum RetentionError {
     /// The database failed.
     #[error(transparent)]
-    Failed(#[from] Failed),
+    Database(#[from] DatabaseError),
     /// An event is altered, or is not the successor of the last deleted one of its chain.
     #[error("the audit log is broken at event {seq} of chain {chain}")]
     Broken {
@@ -103,7 +104,7 @@ impl Retention {
     pub async fn run(self, mut stopped: watch::Receiver<bool>) {
         let (mut deletion, mut measurement) = (interval(DELETE_INTERVAL), interval(MEASURE_INTERVAL));
         measurement.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let work = async {
+        let ticks = async {
             let mut has_failed = false;
             loop {
                 tokio::select! {
@@ -123,7 +124,7 @@ impl Retention {
             }
         };
         tokio::select! {
-            () = work => {}
+            () = ticks => {}
             _ = stopped.wait_for(|stop| *stop) => {}
         }
     }
@@ -182,7 +183,7 @@ impl Retention {
         let mut work = self.reader.database.begin().await?;
         // Takes a row lock: a concurrent replica waits here, and then reads the remaining rows.
         work.run("UPDATE audit_retention SET runs = runs + 1", &[]).await?;
-        let rows = work.run(rows::OLDEST, &[max_events.into()]).await?;
+        let rows = work.run(rows::SELECT_OLDEST, &[max_events.into()]).await?;
         let mut last_by_chain = BTreeMap::new();
         let mut last_row = None;
         let mut deleted = 0;
@@ -205,24 +206,25 @@ impl Retention {
         }
         work.run("DELETE FROM audit_events WHERE rowid <= $1", &[last_row.into()]).await?;
         Segments::delete_up_to(&mut work, last_row).await?;
-        blocks::forget(&mut work, last_row).await?;
+        delete_blocks_up_to(&mut work, last_row).await?;
         work.commit().await?;
         self.print_deleted(&last_by_chain);
         let is_full = i64::try_from(rows.len()).is_ok_and(|rows| rows >= max_events);
         Ok(DeletedBatch { deleted, has_more: is_full && deleted == rows.len() })
     }
 
-    /// The time before which events are deleted. `None` if it cannot be represented.
+    /// The time before which events are deleted. `None` if it is earlier than a [`Timestamp`] can be.
     fn cutoff(&self) -> Option<String> {
         let max_age = SignedDuration::try_from(self.limits.max_age).ok()?;
         let before: Timestamp = self.clock.now().checked_sub(max_age).ok()?;
-        Some(format!("{before:.6}"))
+        Some(format_time(before))
     }
 
-    /// Verifies that an event is intact and is the successor of the last deleted event of its chain. Makes it the last one.
+    /// Verifies that an event is intact and is the successor of the last event of its chain in `last_by_chain`, or else of the last
+    /// deleted one. Then puts it into `last_by_chain`.
     async fn verify_next(
         &self,
-        work: &mut Work,
+        work: &mut UnitOfWork,
         last_by_chain: &mut BTreeMap<String, (i64, String)>,
         columns: Columns<'_>,
         row: &Row,
@@ -247,7 +249,7 @@ impl Retention {
     /// Prints the last deleted event of each chain to standard output.
     fn print_deleted(&self, last_by_chain: &BTreeMap<String, (i64, String)>) {
         if let Some(stdout) = &self.stdout {
-            let now = format!("{:.6}", self.clock.now());
+            let now = format_time(self.clock.now());
             let line =
                 |(chain, (seq, hash)): (&String, &(i64, String))| checkpoint::pruned_line(&now, chain, *seq, hash);
             stdout.write_lines(last_by_chain.iter().map(line).collect());

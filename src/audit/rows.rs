@@ -1,12 +1,12 @@
 //! The rows of the table `audit_events`: the columns, and their conversion from and to events.
 
-use super::blocks::Values;
+use super::blocks::FilterValues;
 use super::chain::Link;
 use super::port::Event;
 use super::stored_event::{Columns, StoredEvent};
-use crate::database::{Failed, Param, Row};
+use crate::database::{DatabaseError, Param, Row};
 
-/// The columns, in the order of [`values`] and [`columns`].
+/// The columns of the table, in the order of [`values`].
 macro_rules! columns {
     () => {
         "chain, seq, prev_hash, hash, time, type, outcome, subject, repo, branch, ticket_id, event"
@@ -17,16 +17,16 @@ macro_rules! columns {
 pub const COLUMNS: usize = 12;
 /// The table and columns into which [`values`] are inserted.
 pub const TABLE: &str = concat!("audit_events (", columns!(), ")");
-/// Selects all columns, behind the row number as column 0.
+/// Selects the row number and all columns.
 pub const SELECT: &str = concat!("SELECT rowid, ", columns!(), " FROM audit_events");
 /// Selects the oldest rows, but never the newest row of the table.
-pub const OLDEST: &str = concat!(
+pub const SELECT_OLDEST: &str = concat!(
     "SELECT rowid, ",
     columns!(),
     " FROM audit_events WHERE rowid < (SELECT max(rowid) FROM audit_events) ORDER BY rowid LIMIT $1"
 );
 
-/// The values of the row of a linked event.
+/// The values of the row for an event and its link.
 pub fn values<'a>(chain: &'a str, link: &'a Link, event: &'a Event) -> [Param<'a>; COLUMNS] {
     [
         chain.into(),
@@ -44,9 +44,9 @@ pub fn values<'a>(chain: &'a str, link: &'a Link, event: &'a Event) -> [Param<'a
     ]
 }
 
-/// The time and the columns that queries filter, taken from the [`values`] of a row.
-pub fn filtered<'a>(values: &'a [Param<'a>]) -> (&'a str, Values<'a>) {
-    let text = |column: usize| values.get(column).and_then(Param::text);
+/// Of the [`values`] of a row, the time and those that queries can filter by.
+pub fn filtered<'a>(values: &'a [Param<'a>]) -> (&'a str, FilterValues<'a>) {
+    let text = |column: usize| values.get(column).and_then(Param::as_text);
     (text(4).unwrap_or_default(), [5, 6, 7, 8, 9, 10].map(text))
 }
 
@@ -58,17 +58,17 @@ pub fn test_values(chain: &str, seq: i64) -> [Param<'_>; COLUMNS] {
 }
 
 /// The row number of a selected row.
-pub fn row_number(row: &Row) -> Result<i64, Failed> {
+pub fn row_number(row: &Row) -> Result<i64, DatabaseError> {
     row.number(0)
 }
 
 /// The event of a selected row.
-pub fn stored_event(row: &Row) -> Result<StoredEvent<'_>, Failed> {
+pub fn stored_event(row: &Row) -> Result<StoredEvent<'_>, DatabaseError> {
     Ok(StoredEvent { text: row.str(12)?, hash: row.str(4)?, columns: Some(columns(row)?) })
 }
 
 /// The columns of a selected row that repeat parts of its event.
-pub fn columns(row: &Row) -> Result<Columns<'_>, Failed> {
+pub fn columns(row: &Row) -> Result<Columns<'_>, DatabaseError> {
     Ok(Columns {
         chain: row.str(1)?,
         seq: row.number(2)?,
@@ -76,9 +76,9 @@ pub fn columns(row: &Row) -> Result<Columns<'_>, Failed> {
         time: row.str(5)?,
         kind: row.str(6)?,
         outcome: row.str(7)?,
-        subject: row.str_if_any(8)?,
-        repo: row.str_if_any(9)?,
-        branch: row.str_if_any(10)?,
-        ticket_id: row.str_if_any(11)?,
+        subject: row.optional_str(8)?,
+        repo: row.optional_str(9)?,
+        branch: row.optional_str(10)?,
+        ticket_id: row.optional_str(11)?,
     })
 }

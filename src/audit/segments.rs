@@ -1,22 +1,23 @@
 //! Measures the size of the log in segments: ranges of rows whose size is stored once no more rows are added to them.
 //!
-//! PostgreSQL reports the size of a table, but not how much of it is in use, and an SQLite file contains other tables. Therefore
-//! the sizes of rows are added up. The overhead of a row is an upper estimate from measurements of both databases.
+//! PostgreSQL reports the size of a table, but not how much of it is in use, and an SQLite file contains other tables. Therefore the
+//! sizes of rows are added up. The 1,200 bytes of overhead for each row are an upper estimate from measurements of both databases.
 
-use crate::database::{Database, Failed, Query, Work};
+use super::filter::format_time;
+use crate::database::{Database, DatabaseError, Query, UnitOfWork};
 use jiff::{SignedDuration, Timestamp};
 
-/// Size of a segment: small, because whole segments are deleted, but large enough that a large log has few segments.
+/// Bounds of the size of a segment. Only whole segments are deleted, so they are small; but a large log must have few of them.
 const MIN_SEGMENT_BYTES: u64 = 64 * 1024;
 const MAX_SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
-/// Number of segments of a log of maximum size, within these bounds.
+/// Number of segments of a log of maximum size, unless the bounds make it smaller or larger.
 const SEGMENTS_PER_LOG: u64 = 64;
 /// Maximum number of rows that one statement reads.
 const PAGE_ROWS: i64 = 1000;
-/// Age after which no other replica commits an event with a lower row number any more.
+/// Age from which on an event is settled: no replica commits an event with a lower row number any more.
 const SETTLE_TIME: SignedDuration = SignedDuration::from_secs(10);
 
-const ROWS: &str = "SELECT rowid, time, CAST(1200 + octet_length(event) + 3 * (octet_length(coalesce(subject, '')) \
+const SELECT_ROWS: &str = "SELECT rowid, time, CAST(1200 + octet_length(event) + 3 * (octet_length(coalesce(subject, '')) \
      + octet_length(coalesce(repo, '')) + octet_length(coalesce(branch, ''))) AS BIGINT) FROM audit_events WHERE rowid > ";
 
 /// The size of the log.
@@ -48,20 +49,20 @@ impl Segments {
         Self { database, max_size }
     }
 
-    /// Measures the rows behind the last segment, and stores new segments of settled rows.
+    /// Measures the rows after the last segment, and stores new segments of settled rows.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn measure(&self, now: Timestamp) -> Result<LogSize, Failed> {
+    pub async fn measure(&self, now: Timestamp) -> Result<LogSize, DatabaseError> {
         const SEGMENTS: &str =
             "SELECT coalesce(max(last_row), 0), CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM audit_segments";
         let segments = self.database.read(&Query::new(SEGMENTS)).await?;
-        let row = segments.first().ok_or_else(Failed::no_row)?;
+        let row = segments.first().ok_or_else(DatabaseError::missing_row)?;
         let (mut last_segment_row, mut segment_bytes) = (row.number(0)?, to_u64(row.number(1)?));
-        let settled = format!("{:.6}", now.saturating_sub(SETTLE_TIME).unwrap_or(Timestamp::MIN));
+        let settled = format_time(now.saturating_sub(SETTLE_TIME).unwrap_or(Timestamp::MIN));
         let (mut after, mut rest_bytes, mut may_insert) = (last_segment_row, 0, true);
         loop {
-            let page = Query::new(ROWS).value(after).then(" ORDER BY rowid LIMIT ").value(PAGE_ROWS);
+            let page = Query::new(SELECT_ROWS).value(after).sql(" ORDER BY rowid LIMIT ").value(PAGE_ROWS);
             let rows = self.database.read(&page).await?;
             for row in &rows {
                 after = row.number(0)?;
@@ -82,15 +83,15 @@ impl Segments {
         }
     }
 
-    /// Returns the last row of the oldest segments that must be deleted to reach the size limit. `None` if the log is within the
+    /// Returns the last row of those oldest segments that must be deleted to get below the size limit. `None` if the log is within the
     /// limit. The segments are read again, in one statement, because another replica may have deleted some.
     ///
-    /// `None`, too, if another replica has added a segment since the measurement: its rows would count twice, as a segment and
-    /// in `rest_bytes`.
+    /// Also returns `None` if another replica has added a segment since the measurement, because its rows would count twice: in the
+    /// segment and in `rest_bytes`.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn last_excess_row(&self, size: LogSize) -> Result<Option<i64>, Failed> {
+    pub async fn last_excess_row(&self, size: LogSize) -> Result<Option<i64>, DatabaseError> {
         const OLDEST: &str = "SELECT last_row, bytes, (SELECT CAST(sum(bytes) AS BIGINT) FROM audit_segments), \
              (SELECT max(last_row) FROM audit_segments) FROM audit_segments ORDER BY last_row LIMIT 10000";
         let Some(max_size) = self.max_size.filter(|max_size| size.bytes() > *max_size) else { return Ok(None) };
@@ -114,17 +115,17 @@ impl Segments {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn delete_up_to(work: &mut Work, row: i64) -> Result<(), Failed> {
+    pub async fn delete_up_to(work: &mut UnitOfWork, row: i64) -> Result<(), DatabaseError> {
         work.run("DELETE FROM audit_segments WHERE last_row <= $1", &[row.into()]).await.map(|_| ())
     }
 
-    /// Stores the segment of the rows behind `after` up to `last`. False if another replica has stored some of these rows.
-    async fn insert_segment(&self, after: i64, last: i64, bytes: u64) -> Result<bool, Failed> {
+    /// Stores the segment of the rows from `after` (exclusive) to `last`. Returns false if another replica has stored some of these rows.
+    async fn insert_segment(&self, after: i64, last: i64, bytes: u64) -> Result<bool, DatabaseError> {
         const INSERT: &str = "INSERT INTO audit_segments (last_row, bytes) VALUES ($1, $2)";
         let mut work = self.database.begin().await?;
         work.run("UPDATE audit_retention SET runs = runs + 1", &[]).await?;
         let newest = work.run("SELECT coalesce(max(last_row), 0) FROM audit_segments", &[]).await?;
-        if newest.first().ok_or_else(Failed::no_row)?.number(0)? > after {
+        if newest.first().ok_or_else(DatabaseError::missing_row)?.number(0)? > after {
             return Ok(false);
         }
         work.run(INSERT, &[last.into(), i64::try_from(bytes).unwrap_or(i64::MAX).into()]).await?;
@@ -159,11 +160,11 @@ mod tests {
 
     /// An audit log of this many rows of 2000 bytes each.
     async fn log_of(rows: u64) -> Database {
-        const FILL: &str = "WITH RECURSIVE numbers (seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM numbers WHERE seq < $1) \
+        const INSERT_ROWS: &str = "WITH RECURSIVE numbers (seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM numbers WHERE seq < $1) \
              INSERT INTO audit_events (chain, seq, prev_hash, hash, time, type, outcome, event) \
              SELECT 'c', seq, '', '', '2026-01-01T00:00:00.000000Z', '', '', substr(hex(zeroblob(400)), 1, 800) FROM numbers";
         let database = Database::open(&Url::SqliteMemory).await.unwrap();
-        database.run(FILL, &[i64::try_from(rows).unwrap().into()]).await.unwrap();
+        database.run(INSERT_ROWS, &[i64::try_from(rows).unwrap().into()]).await.unwrap();
         database
     }
 
@@ -180,8 +181,8 @@ mod tests {
         assert!(by_a.bytes() > MAX_SIZE && by_b.segment_bytes > 0 && by_a.segment_bytes == 0);
         assert_eq!(a.last_excess_row(by_a).await.unwrap(), None, "nearly all rows would count twice");
         assert!(!a.insert_segment(0, 10, 1).await.unwrap(), "`b` has stored these rows");
-        let again = a.measure(settled).await.unwrap();
-        let last_row = a.last_excess_row(again).await.unwrap().unwrap();
+        let second = a.measure(settled).await.unwrap();
+        let last_row = a.last_excess_row(second).await.unwrap().unwrap();
         assert_eq!(b.last_excess_row(by_b).await.unwrap(), Some(last_row));
         let remaining = bytes_above(&database, last_row).await;
         assert!((MAX_SIZE - MIN_SEGMENT_BYTES - 4096..=MAX_SIZE).contains(&remaining), "{remaining}");

@@ -51,11 +51,11 @@ pub struct CheckedEvent<'a> {
     pub prev_hash: Cow<'a, str>,
     /// The time of writing.
     pub time: Cow<'a, str>,
-    /// Whether the hash check did not fail, and the ID and the columns repeat what the text says.
+    /// Whether the hash check succeeded (or there was none), and the ID and the columns are equal to the members of the text.
     pub is_intact: bool,
     /// The result of the hash check. `None` if there was no hasher, so nothing was checked.
     pub hash_check: Option<Result<HashKind, HashError>>,
-    /// Whether chain and number come from a text whose hash does not match, because there are no columns.
+    /// Whether chain and number are from a text whose hash does not match. Only without columns, which are used otherwise.
     pub position_from_altered_text: bool,
 }
 
@@ -97,8 +97,8 @@ impl<'a> StoredEvent<'a> {
         Some((format!("{text}}}"), rest.strip_suffix("\"}")?))
     }
 
-    /// Reads chain and number, and checks the hash and the columns. Without a hasher the hash is not checked. `None` if the text
-    /// cannot be parsed and there are no columns.
+    /// Reads chain and number, and checks the columns and, with a hasher, the hash. `None` if the text cannot be parsed and there are no
+    /// columns.
     #[must_use]
     pub fn check(&self, hasher: Option<&ChainHasher>) -> Option<CheckedEvent<'a>> {
         let fields = serde_json::from_str::<EventFields>(self.text).ok();
@@ -107,10 +107,10 @@ impl<'a> StoredEvent<'a> {
             Some(chain) => hasher.verify_hash(chain, self.text, self.hash),
             None => Err(HashError::Altered),
         });
-        let is_refuted = matches!(hash_check, Some(Err(_)));
+        let hash_failed = matches!(hash_check, Some(Err(_)));
         match (fields, self.columns) {
-            (Some(fields), columns) if !is_refuted || columns.is_none() => Some(CheckedEvent {
-                is_intact: !is_refuted && fields.agree_with(columns),
+            (Some(fields), columns) if !hash_failed || columns.is_none() => Some(CheckedEvent {
+                is_intact: !hash_failed && fields.matches(columns),
                 // Not for an unknown key, because then the text may be unaltered.
                 position_from_altered_text: hash_check == Some(Err(HashError::Altered)),
                 hash_check,
@@ -134,7 +134,7 @@ impl<'a> StoredEvent<'a> {
 }
 
 impl EventFields<'_> {
-    fn agree_with(&self, columns: Option<Columns<'_>>) -> bool {
+    fn matches(&self, columns: Option<Columns<'_>>) -> bool {
         let id_is_chain_and_seq =
             self.id.strip_prefix(&*self.chain).and_then(|rest| rest.strip_prefix('.')?.parse().ok()) == Some(self.seq);
         id_is_chain_and_seq

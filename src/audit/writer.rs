@@ -86,15 +86,15 @@ impl Writer {
                     if failed.is_conflict() {
                         self.chain.read_head().await;
                     }
-                    if (failed.is_of_the_data() || failed.is_conflict()) && part.len() > 1 {
+                    if (failed.is_invalid_data() || failed.is_conflict()) && part.len() > 1 {
                         // Split, so that an event that the database rejects does not fail the others.
                         let rest = part.split_off(part.len() / 2);
                         parts.extend([rest, part]);
                         continue;
                     }
                     tracing::error!(kind = failed.kind(), "audit events could not be written");
-                    self.chain.set_writable(failed.is_of_the_data() || failed.is_conflict());
-                    to_retry.extend(report_failure(part, !failed.is_of_the_data()));
+                    self.chain.set_writable(failed.is_invalid_data() || failed.is_conflict());
+                    to_retry.extend(report_failure(part, !failed.is_invalid_data()));
                 }
                 Err(database::CommitError::Rejected(error)) => {
                     tracing::error!(%error, "audit events could not be serialized");

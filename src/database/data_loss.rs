@@ -1,18 +1,18 @@
 //! Whether a failover of a PostgreSQL server may lose acknowledged commits.
 
 use super::durability::is_synchronous;
-use super::failed::Failed;
+use super::errors::DatabaseError;
 use super::handle::Database;
 use super::pool::Pool;
 
 /// Why a failover may lose commits that were acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DataLoss {
+pub enum DataLossCause {
     /// `synchronous_commit` is neither `on` nor `remote_apply`. With `off`, a crash without a failover loses commits too.
     SynchronousCommit,
     /// A standby is connected, and `synchronous_standby_names` is empty: commits do not wait for any standby.
     AsynchronousStandby,
-    /// The same, but this role may not see whether the connected receivers of WAL are standbys.
+    /// The same, but it is unknown whether the connected receivers of WAL are standbys: this role lacks the permission to see it.
     UnknownReceiver,
 }
 
@@ -37,17 +37,17 @@ const REPLICATION: &str = "SELECT current_setting('synchronous_commit'), current
              OR slot.temporary AND NOT starts_with(CAST(slot.slot_name AS TEXT), 'pg_walreceiver_')))";
 
 impl Database {
-    /// Whether a failover may lose acknowledged commits now; `None` also for SQLite.
+    /// Why a failover may lose acknowledged commits now. `None` if it cannot, and for SQLite.
     ///
     /// # Errors
-    /// The server cannot be asked.
-    pub async fn data_loss(&self) -> Result<Option<DataLoss>, Failed> {
+    /// The server cannot be queried.
+    pub async fn data_loss_cause(&self) -> Result<Option<DataLossCause>, DatabaseError> {
         if !matches!(self.pool, Pool::Postgres(_)) {
             return Ok(None);
         }
         let rows = self.look_up(REPLICATION, &[]).await?;
-        let row = rows.first().ok_or_else(Failed::no_row)?;
-        Ok(judge(&Replication {
+        let row = rows.first().ok_or_else(DatabaseError::missing_row)?;
+        Ok(find_cause(&Replication {
             synchronous_commit: row.str(0)?,
             synchronous_standby_names: row.str(1)?,
             is_visible: row.number(2)? == 1,
@@ -57,16 +57,16 @@ impl Database {
     }
 }
 
-fn judge(replication: &Replication<'_>) -> Option<DataLoss> {
+fn find_cause(replication: &Replication<'_>) -> Option<DataLossCause> {
     if !is_synchronous(replication.synchronous_commit) {
-        Some(DataLoss::SynchronousCommit)
+        Some(DataLossCause::SynchronousCommit)
     } else if !replication.synchronous_standby_names.trim().is_empty() {
         // Each commit waits for a synchronous standby, even while no standby is connected.
         None
     } else if replication.is_visible {
-        (replication.standbys > 0).then_some(DataLoss::AsynchronousStandby)
+        (replication.standbys > 0).then_some(DataLossCause::AsynchronousStandby)
     } else {
-        (replication.receivers > 0).then_some(DataLoss::UnknownReceiver)
+        (replication.receivers > 0).then_some(DataLossCause::UnknownReceiver)
     }
 }
 
@@ -74,7 +74,7 @@ fn judge(replication: &Replication<'_>) -> Option<DataLoss> {
 mod tests {
     use super::*;
 
-    const ALONE: Replication<'static> = Replication {
+    const WITHOUT_STANDBYS: Replication<'static> = Replication {
         synchronous_commit: "on",
         synchronous_standby_names: "",
         is_visible: true,
@@ -83,32 +83,33 @@ mod tests {
     };
 
     #[test]
-    fn a_server_that_loses_nothing_is_accepted() {
+    fn without_asynchronous_standbys_there_is_no_cause() {
         for good in [
-            ALONE,
-            Replication { is_visible: false, ..ALONE },
+            WITHOUT_STANDBYS,
+            Replication { is_visible: false, ..WITHOUT_STANDBYS },
             // pg_receivewal, or a base backup.
-            Replication { receivers: 2, ..ALONE },
-            Replication { synchronous_standby_names: "ANY 1 (a, b)", standbys: 2, receivers: 2, ..ALONE },
-            Replication { synchronous_standby_names: "*", is_visible: false, receivers: 1, ..ALONE },
-            // The standby is not connected, so that commits wait.
-            Replication { synchronous_standby_names: "a", synchronous_commit: "remote_apply", ..ALONE },
+            Replication { receivers: 2, ..WITHOUT_STANDBYS },
+            Replication { synchronous_standby_names: "ANY 1 (a, b)", standbys: 2, receivers: 2, ..WITHOUT_STANDBYS },
+            Replication { synchronous_standby_names: "*", is_visible: false, receivers: 1, ..WITHOUT_STANDBYS },
+            // The standby is not connected, so commits wait for it.
+            Replication { synchronous_standby_names: "a", synchronous_commit: "remote_apply", ..WITHOUT_STANDBYS },
         ] {
-            assert_eq!(judge(&good), None, "{}", good.synchronous_standby_names);
+            assert_eq!(find_cause(&good), None, "{}", good.synchronous_standby_names);
         }
     }
 
     #[test]
-    fn every_way_to_lose_commits_has_its_cause() {
+    fn asynchronous_commits_and_standbys_are_causes() {
         for weak in ["off", "local", "remote_write"] {
-            let replication = Replication { synchronous_commit: weak, synchronous_standby_names: "*", ..ALONE };
-            assert_eq!(judge(&replication), Some(DataLoss::SynchronousCommit), "{weak}");
+            let replication =
+                Replication { synchronous_commit: weak, synchronous_standby_names: "*", ..WITHOUT_STANDBYS };
+            assert_eq!(find_cause(&replication), Some(DataLossCause::SynchronousCommit), "{weak}");
         }
-        let asynchronous = Replication { standbys: 1, receivers: 1, ..ALONE };
-        assert_eq!(judge(&asynchronous), Some(DataLoss::AsynchronousStandby));
+        let asynchronous = Replication { standbys: 1, receivers: 1, ..WITHOUT_STANDBYS };
+        assert_eq!(find_cause(&asynchronous), Some(DataLossCause::AsynchronousStandby));
         let blank = Replication { synchronous_standby_names: " ", ..asynchronous };
-        assert_eq!(judge(&blank), Some(DataLoss::AsynchronousStandby));
-        let unknown = Replication { is_visible: false, receivers: 1, ..ALONE };
-        assert_eq!(judge(&unknown), Some(DataLoss::UnknownReceiver));
+        assert_eq!(find_cause(&blank), Some(DataLossCause::AsynchronousStandby));
+        let unknown = Replication { is_visible: false, receivers: 1, ..WITHOUT_STANDBYS };
+        assert_eq!(find_cause(&unknown), Some(DataLossCause::UnknownReceiver));
     }
 }

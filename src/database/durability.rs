@@ -1,14 +1,19 @@
-//! Whether a crash or a failover of a PostgreSQL server may lose commits.
+//! Whether a PostgreSQL server's settings allow a crash or a failover to lose commits.
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-/// Why it may, from four columns: `fsync`, `full_page_writes`, `synchronous_commit`, and whether the server is a standby. The
-/// server's standbys are not considered here: they come and go while connections stay.
-pub fn doubt(row: &PgRow, from: usize, allows_data_loss: bool) -> Result<Option<&'static str>, sqlx::Error> {
-    let setting = |column: usize| row.try_get::<String, _>(from + column);
+/// Returns why commits may be lost, or `None`. Beginning with `first_column`, the row has `fsync`, `full_page_writes`,
+/// `synchronous_commit`, and whether the server is a standby. The connected standbys are not considered here, because they can change
+/// while a connection stays open.
+pub fn data_loss_reason(
+    row: &PgRow,
+    first_column: usize,
+    allows_data_loss: bool,
+) -> Result<Option<&'static str>, sqlx::Error> {
+    let setting = |column: usize| row.try_get::<String, _>(first_column + column);
     let (fsync, full_page_writes, synchronous_commit) = (setting(0)?, setting(1)?, setting(2)?);
-    let in_recovery: bool = row.try_get(from + 3)?;
+    let in_recovery: bool = row.try_get(first_column + 3)?;
     Ok(if fsync != "on" {
         Some("fsync is off")
     } else if full_page_writes != "on" {
@@ -22,8 +27,8 @@ pub fn doubt(row: &PgRow, from: usize, allows_data_loss: bool) -> Result<Option<
     })
 }
 
-/// Whether a commit waits until its WAL is on the disks of every server that it is promised for.
+/// Whether a commit waits until its WAL is on the disk of this server and of the synchronous standbys.
 pub fn is_synchronous(synchronous_commit: &str) -> bool {
-    // `local` does not wait for a standby, and `remote_write` not for its disk.
+    // `off` waits for no disk, `local` for no standby, and `remote_write` not for a standby's disk.
     matches!(synchronous_commit, "on" | "remote_apply")
 }

@@ -1,26 +1,26 @@
-//! Statements with their values written into the text, for connections through a pooler.
+//! SQL literals in place of parameters, for connections through a pooler.
 //!
-//! With parameters, a statement is prepared in one round trip and executed in the next, and in transaction mode a pooler may send
-//! the second one to another server, where the name means nothing or another client's statement. The simple protocol has no
-//! parameters, so values are written as literals, of which none can end early whatever the server's settings: a quoted text
-//! contains neither quotes nor backslashes, and all other texts and bytes are base64.
+//! With parameters, a statement is prepared in one round trip and executed in the next. In transaction mode a pooler may send the
+//! second one to another server connection, where the name of the prepared statement is unknown or names another client's statement.
+//! PostgreSQL's simple query protocol has no parameters, so values become literals. No value can end its literal early, whatever the
+//! server's settings are: a quoted text contains neither quotes nor backslashes, and all other texts and bytes are base64.
 
 use super::param::Param;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt::Write as _;
 
-/// Writes the value of each placeholder `$1`, `$2`, and so on into the text, which is fixed and has a dollar sign nowhere else.
-pub fn written(sql: &str, params: &[Param<'_>]) -> String {
-    let mut text = String::with_capacity(sql.len() + params.iter().map(room).sum::<usize>());
+/// Replaces each placeholder (`$1`, `$2`, ...) by the literal of its parameter. `sql` is fixed text without other dollar signs.
+pub fn substitute_placeholders(sql: &str, params: &[Param<'_>]) -> String {
+    let mut text = String::with_capacity(sql.len() + params.iter().map(estimate_length).sum::<usize>());
     let mut parts = sql.split('$');
     text.push_str(parts.next().unwrap_or_default());
     for part in parts {
         let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let number = part[..digits].parse::<usize>().unwrap_or_default();
         match number.checked_sub(1).and_then(|index| params.get(index)) {
-            Some(param) => write(&mut text, param),
-            // The server refuses it, because there is no such parameter.
+            Some(param) => write_literal(&mut text, param),
+            // A programming error. The server refuses the statement.
             None => text.extend(["$", &part[..digits]]),
         }
         text.push_str(&part[digits..]);
@@ -28,35 +28,35 @@ pub fn written(sql: &str, params: &[Param<'_>]) -> String {
     text
 }
 
-/// Writes rows: `(value, value), (value, value)`.
-pub fn rows(columns: usize, params: &[Param<'_>]) -> String {
-    let mut text = String::with_capacity(params.iter().map(room).sum());
+/// Formats the rows of a VALUES list: `(value, value), (value, value)`.
+pub fn row_list(columns: usize, params: &[Param<'_>]) -> String {
+    let mut text = String::with_capacity(params.iter().map(estimate_length).sum());
     for (index, param) in params.iter().enumerate() {
         text.push_str(match (index, index % columns) {
             (0, _) => "(",
             (_, 0) => "), (",
             _ => ", ",
         });
-        write(&mut text, param);
+        write_literal(&mut text, param);
     }
     text.push(')');
     text
 }
 
-/// The approximate length of a literal.
-fn room(param: &Param<'_>) -> usize {
-    const AROUND: usize = 48;
+/// The approximate length of a literal in bytes.
+fn estimate_length(param: &Param<'_>) -> usize {
+    const OVERHEAD: usize = 48;
     match param {
-        Param::Text(text) => text.len() + AROUND,
-        Param::Bytes(bytes) => bytes.len() / 3 * 4 + AROUND,
-        Param::Texts(texts) => texts.iter().map(|text| text.len() + AROUND).sum(),
-        Param::Blobs(blobs) => blobs.iter().map(|blob| blob.len() / 3 * 4 + AROUND).sum(),
-        Param::Numbers(numbers) => numbers.len() * 20 + AROUND,
-        Param::Number(_) | Param::NoText | Param::NoBytes => AROUND,
+        Param::Text(text) => text.len() + OVERHEAD,
+        Param::Bytes(bytes) => bytes.len() / 3 * 4 + OVERHEAD,
+        Param::Texts(texts) => texts.iter().map(|text| text.len() + OVERHEAD).sum(),
+        Param::Blobs(blobs) => blobs.iter().map(|blob| blob.len() / 3 * 4 + OVERHEAD).sum(),
+        Param::Numbers(numbers) => numbers.len() * 20 + OVERHEAD,
+        Param::Number(_) | Param::NoText | Param::NoBytes => OVERHEAD,
     }
 }
 
-fn write(text: &mut String, param: &Param<'_>) {
+fn write_literal(text: &mut String, param: &Param<'_>) {
     match param {
         Param::Text(value) => write_text(text, value),
         Param::NoText => text.push_str("NULL::text"),
@@ -71,15 +71,20 @@ fn write(text: &mut String, param: &Param<'_>) {
     }
 }
 
-fn write_array<T>(text: &mut String, values: impl Iterator<Item = T>, of: &str, write_one: impl Fn(&mut String, T)) {
+fn write_array<T>(
+    text: &mut String,
+    values: impl Iterator<Item = T>,
+    element_type: &str,
+    write_element: impl Fn(&mut String, T),
+) {
     text.push_str("ARRAY[");
     for (index, value) in values.enumerate() {
         if index > 0 {
             text.push(',');
         }
-        write_one(text, value);
+        write_element(text, value);
     }
-    text.extend(["]::", of, "[]"]);
+    text.extend(["]::", element_type, "[]"]);
 }
 
 fn write_text(text: &mut String, value: &str) {
@@ -100,7 +105,7 @@ fn write_bytes(text: &mut String, bytes: &[u8]) {
 }
 
 fn write_number(text: &mut String, number: i64) {
-    // Quoted, because -9223372036854775808 is no number to the parser. Writing to a String does not fail.
+    // In quotes, because PostgreSQL parses -9223372036854775808 as the negation of a number that is out of range. Writing to a String does not fail.
     let _ = write!(text, "'{number}'::bigint");
 }
 
@@ -110,7 +115,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn each_kind_of_value_has_its_literal() {
+    fn each_type_of_value_has_a_literal() {
         for (param, literal) in [
             (Param::from("site:main {\"a\": 1}"), "'site:main {\"a\": 1}'::text"),
             (Param::from("it's"), "convert_from(decode('aXQncw==','base64'),'UTF8')"),
@@ -124,29 +129,29 @@ mod tests {
             (Param::Numbers(&[1, -1]), "ARRAY['1'::bigint,'-1'::bigint]::bigint[]"),
             (Param::Blobs(&[]), "ARRAY[]::bytea[]"),
         ] {
-            assert_eq!(written("$1", &[param]), literal);
+            assert_eq!(substitute_placeholders("$1", &[param]), literal);
         }
     }
 
     #[test]
-    fn placeholders_are_replaced_by_their_number() {
+    fn each_placeholder_is_replaced_by_the_parameter_with_its_number() {
         let params: Vec<Param> = (0..12_i64).map(Param::from).collect();
-        assert_eq!(written("a $1, $12::x $2", &params), "a '0'::bigint, '11'::bigint::x '1'::bigint");
-        assert_eq!(written("$13 $0 $", &params), "$13 $0 $");
-        assert_eq!(rows(2, &params[..4]), "('0'::bigint, '1'::bigint), ('2'::bigint, '3'::bigint)");
+        assert_eq!(substitute_placeholders("a $1, $12::x $2", &params), "a '0'::bigint, '11'::bigint::x '1'::bigint");
+        assert_eq!(substitute_placeholders("$13 $0 $", &params), "$13 $0 $");
+        assert_eq!(row_list(2, &params[..4]), "('0'::bigint, '1'::bigint), ('2'::bigint, '3'::bigint)");
     }
 
     proptest! {
-        /// Every quote belongs to a literal's own form, and nothing within one can end it.
+        /// The only quotes in a literal are those of its fixed form, and it contains no backslash.
         #[test]
-        fn no_text_ends_its_literal(text in any::<String>(), bytes in any::<Vec<u8>>()) {
+        fn no_value_can_end_its_literal(text in any::<String>(), bytes in any::<Vec<u8>>()) {
             for param in [Param::from(text), Param::from(&bytes[..])] {
-                let literal = written("$1", &[param]);
+                let literal = substitute_placeholders("$1", &[param]);
                 prop_assert!(!literal.contains('\\'));
-                let inside: Vec<&str> = literal.split('\'').collect();
-                prop_assert!(matches!(inside[..], ["", _, "::text"])
-                    || matches!(inside[..], ["decode(", _, ",", "base64", ")"])
-                    || matches!(inside[..], ["convert_from(decode(", _, ",", "base64", "),", "UTF8", ")"]));
+                let parts: Vec<&str> = literal.split('\'').collect();
+                prop_assert!(matches!(parts[..], ["", _, "::text"])
+                    || matches!(parts[..], ["decode(", _, ",", "base64", ")"])
+                    || matches!(parts[..], ["convert_from(decode(", _, ",", "base64", "),", "UTF8", ")"]));
             }
         }
     }

@@ -4,10 +4,10 @@ use sqlx::SqlStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use std::borrow::Cow;
 
-/// Number, description and SQL.
-type Listed = (i64, &'static str, &'static str);
+/// Version, description and SQL.
+type MigrationEntry = (i64, &'static str, &'static str);
 
-const SQLITE: &[Listed] = &[
+const SQLITE: &[MigrationEntry] = &[
     (1, "audit events", include_str!("migrations/sqlite/0001_audit_events.sql")),
     (2, "policies", include_str!("migrations/sqlite/0002_policies.sql")),
     (3, "tickets", include_str!("migrations/sqlite/0003_tickets.sql")),
@@ -21,7 +21,7 @@ const SQLITE: &[Listed] = &[
     (11, "audit blocks", include_str!("migrations/sqlite/0011_audit_blocks.sql")),
 ];
 
-const POSTGRES: &[Listed] = &[
+const POSTGRES: &[MigrationEntry] = &[
     (1, "audit events", include_str!("migrations/postgres/0001_audit_events.sql")),
     (2, "policies", include_str!("migrations/postgres/0002_policies.sql")),
     (3, "tickets", include_str!("migrations/postgres/0003_tickets.sql")),
@@ -38,29 +38,29 @@ pub fn sqlite() -> Migrator {
     migrator(SQLITE)
 }
 
-/// All migrations for PostgreSQL. Replicas that start together wait for each other.
+/// All migrations for PostgreSQL. The migrator takes an advisory lock, so replicas that start together migrate one after another.
 pub fn postgres() -> Migrator {
     migrator(POSTGRES)
 }
 
-/// The last migration of PostgreSQL databases.
-pub fn last_of_postgres() -> i64 {
+/// The version of the last migration for PostgreSQL.
+pub fn last_postgres_version() -> i64 {
     POSTGRES.last().map_or(0, |(version, ..)| *version)
 }
 
-/// The last migration of SQLite databases.
-pub fn last_of_sqlite() -> i64 {
+/// The version of the last migration for SQLite.
+pub fn last_sqlite_version() -> i64 {
     SQLITE.last().map_or(0, |(version, ..)| *version)
 }
 
-fn migrator(listed: &'static [Listed]) -> Migrator {
+fn migrator(entries: &'static [MigrationEntry]) -> Migrator {
     let migration = |&(version, description, sql)| {
         Migration::new(version, Cow::Borrowed(description), MigrationType::Simple, SqlStr::from_static(sql), false)
     };
-    Migrator::with_migrations(listed.iter().map(migration).collect())
+    Migrator::with_migrations(entries.iter().map(migration).collect())
 }
 
-/// The migrations up to an earlier version, for tests.
+/// The migrations for SQLite up to this version.
 #[cfg(test)]
 pub fn up_to(version: usize) -> Migrator {
     migrator(&SQLITE[..version])

@@ -1,40 +1,43 @@
-//! The pool: SQLite or PostgreSQL, durability checks, migrations, and the unit of work. It does not know the meaning of any table.
+//! The database, SQLite or PostgreSQL: connections, durability checks, migrations, statements and units of work. No table's meaning
+//! is known here.
 
-mod connections;
 mod data_loss;
+mod disk_space;
 mod durability;
-mod failed;
+mod errors;
+mod file_mode;
 mod handle;
-mod insertion;
+mod insert;
 mod inspect;
 mod listener;
 mod literals;
-mod machine;
 mod migrations;
 mod param;
 mod pool;
-mod pooled_migrations;
+mod pooler_migrations;
 mod postgres;
-mod private;
+mod postgres_pool;
 mod query;
 mod server;
-mod session;
+mod server_clock;
+mod session_settings;
 mod sqlite;
 mod statement;
 mod step;
-mod work;
+mod unit_of_work;
 
-pub use data_loss::DataLoss;
-pub use failed::{Failed, OpenError};
+pub use data_loss::DataLossCause;
+pub use disk_space::{DiskSpace, disk_space};
+pub use errors::{DatabaseError, OpenError};
 pub use handle::Database;
 pub use inspect::SchemaVersion;
 pub use listener::Listener;
-pub use machine::{ServerTime, Space, space};
 pub use param::Param;
 pub use query::Query;
+pub use server_clock::ServerTime;
 pub use statement::{Row, Sql};
 pub use step::{Step, StepRunner};
-pub use work::{CommitError, Work};
+pub use unit_of_work::{CommitError, UnitOfWork};
 
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,11 @@
-//! The value of a placeholder.
+//! The parameters of statements.
 
 use std::borrow::Cow;
 
-/// A value for a placeholder.
+/// The value of a placeholder in a statement.
 #[derive(Debug, Clone)]
 pub enum Param<'a> {
-    /// A text. PostgreSQL does not support NUL in text; it is replaced by U+FFFD, in both databases.
+    /// A text. PostgreSQL does not support the character NUL, so the conversions replace it by U+FFFD, for SQLite too.
     Text(Cow<'a, str>),
     /// A NULL text.
     NoText,
@@ -19,21 +19,27 @@ pub enum Param<'a> {
     Texts(&'a [&'a str]),
     /// A list of integers.
     Numbers(&'a [i64]),
-    /// A list of bytes, for PostgreSQL only.
+    /// A list of byte strings. SQLite does not support it and gets NULL.
     Blobs(&'a [&'a [u8]]),
 }
 
 impl Param<'_> {
-    /// The text, if it is one.
+    /// The text, or `None` if the value is of another type or NULL.
     #[must_use]
-    pub fn text(&self) -> Option<&str> {
+    pub fn as_text(&self) -> Option<&str> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
 }
 
 impl<'a> From<&'a str> for Param<'a> {
     fn from(text: &'a str) -> Self {
-        Self::Text(if text.contains('\0') { text.replace('\0', "\u{FFFD}").into() } else { text.into() })
+        Cow::Borrowed(text).into()
+    }
+}
+
+impl<'a> From<Cow<'a, str>> for Param<'a> {
+    fn from(text: Cow<'a, str>) -> Self {
+        Self::Text(if text.contains('\0') { text.replace('\0', "\u{FFFD}").into() } else { text })
     }
 }
 
@@ -45,7 +51,7 @@ impl<'a> From<&'a String> for Param<'a> {
 
 impl From<String> for Param<'_> {
     fn from(text: String) -> Self {
-        Self::Text(if text.contains('\0') { text.replace('\0', "\u{FFFD}").into() } else { text.into() })
+        Cow::<str>::Owned(text).into()
     }
 }
 
@@ -57,11 +63,7 @@ impl<'a> From<Option<&'a str>> for Param<'a> {
 
 impl<'a> From<Option<Cow<'a, str>>> for Param<'a> {
     fn from(text: Option<Cow<'a, str>>) -> Self {
-        match text {
-            Some(Cow::Borrowed(text)) => text.into(),
-            Some(Cow::Owned(text)) => text.into(),
-            None => Self::NoText,
-        }
+        text.map_or(Self::NoText, Into::into)
     }
 }
 
@@ -82,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_has_a_nul() {
+    fn nul_is_replaced_in_texts() {
         assert!(matches!(Param::from("a\0b"), Param::Text(text) if text == "a\u{FFFD}b"));
         assert!(matches!(Param::from("ab"), Param::Text(Cow::Borrowed("ab"))));
     }

@@ -1,10 +1,10 @@
-//! The two kinds of connection pools.
+//! The connection pool of either database.
 
-use super::connections::Connections;
+use super::postgres_pool::PostgresPool;
 use sqlx::sqlite::SqlitePool;
 
 #[derive(Debug, Clone)]
 pub enum Pool {
     Sqlite(SqlitePool),
-    Postgres(Connections),
+    Postgres(PostgresPool),
 }

@@ -1,8 +1,8 @@
-//! Connecting to PostgreSQL: one host of the URL, with the current password, and with or without a pooler in between.
+//! Connecting to PostgreSQL: finds a suitable host of the URL, reads the current password, and detects a pooler.
 
 use super::durability;
-use super::failed::ConnectError;
-use super::session;
+use super::errors::ConnectError;
+use super::session_settings;
 use crate::config::postgres_url::{PostgresUrl, SessionTarget};
 use crate::sealing::random;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
@@ -13,48 +13,48 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::io::AsyncReadExt as _;
 use zeroize::Zeroizing;
 
-/// Maximum length of a password. Short-lived ones are signed texts of one or two KiB.
+/// Maximum length of a password. Short-lived passwords of clouds are signed tokens of one or two KiB.
 const MAX_PASSWORD_BYTES: u64 = 16 * 1024;
 
-/// The setting that marks a session: PostgreSQL takes it from the first message of a connection and shows it to that session alone.
-/// A pooler refuses or ignores it, because its server connections serve several clients.
-const MARK: &str = "claviger.session";
+/// A setting with a random value, which detects poolers. PostgreSQL takes it from the startup message of a connection and returns it in
+/// that session. A pooler refuses or ignores it, because each of its server connections is shared by several clients.
+const MARKER: &str = "claviger.session";
 
-/// The mark, what the session can do, and what `durability` judges.
-const FACTS: &str = "SELECT current_setting('claviger.session', true), current_setting('transaction_read_only'), \
+/// The marker, and from column 2 on the columns of [`durability::data_loss_reason`].
+const SESSION_STATE: &str = "SELECT current_setting('claviger.session', true), current_setting('transaction_read_only'), \
      current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'), pg_is_in_recovery()";
 
-/// The server that a URL names.
+/// The hosts of a URL, of which the primary is used.
 #[derive(Debug)]
 pub struct Server {
     url: PostgresUrl,
-    /// The host that accepted the last connection. It is tried first.
-    first: AtomicUsize,
-    /// Whether a mark was refused, and is not sent any more.
-    refuses_marks: AtomicBool,
+    /// The index of the host that accepted the last connection. It is tried first.
+    last_host: AtomicUsize,
+    /// Whether a marker was refused. From then on none is sent.
+    refuses_marker: AtomicBool,
 }
 
 /// A new connection.
-pub struct Connected {
+pub struct NewConnection {
     pub connection: PgConnection,
-    /// Whether there is a pooler between, so that two statements may run in two sessions.
-    pub pooled: bool,
+    /// Whether it leads through a pooler, so that two statements may run in two sessions.
+    pub uses_pooler: bool,
 }
 
 impl Server {
     pub fn new(url: &PostgresUrl) -> Self {
-        Self { url: url.clone(), first: AtomicUsize::new(0), refuses_marks: AtomicBool::new(false) }
+        Self { url: url.clone(), last_host: AtomicUsize::new(0), refuses_marker: AtomicBool::new(false) }
     }
 
-    /// The options that lead to the host of the last connection, with the current password.
+    /// The options for a connection to the host that accepted the last one, with the current password.
     ///
     /// # Errors
     /// The password cannot be read.
-    pub async fn last_host(&self) -> Result<PgConnectOptions, ConnectError> {
+    pub async fn last_host_options(&self) -> Result<PgConnectOptions, ConnectError> {
         let password = self.password().await?;
         let mut hosts = self.url.options()?;
-        let index = self.first.load(Ordering::Relaxed) % hosts.len();
-        Ok(complete(hosts.swap_remove(index), password.as_ref()))
+        let index = self.last_host.load(Ordering::Relaxed) % hosts.len();
+        Ok(with_password(hosts.swap_remove(index), password.as_ref()))
     }
 
     async fn password(&self) -> Result<Option<Zeroizing<String>>, ConnectError> {
@@ -64,67 +64,67 @@ impl Server {
         }
     }
 
-    /// The first statement of each unit of work through a pooler.
+    /// The first statement of each transaction through a pooler.
     pub const fn guard(&self) -> &'static str {
-        session::guard(self.url.allows_data_loss())
+        session_settings::guard(self.url.allows_data_loss())
     }
 
-    /// Connects to the first suitable host, each within the URL's time limit. As in libpq, a host that refuses the password ends
-    /// the search.
+    /// Connects to the first suitable host. Each attempt has the URL's time limit. As in libpq, a host that refuses the password ends the
+    /// search.
     ///
     /// # Errors
-    /// The error of the last host. If one answered that is not the wanted kind of server: that.
-    pub async fn connect(&self) -> Result<Connected, ConnectError> {
+    /// [`ConnectError::NoPrimary`] if one of the hosts is not the wanted kind of server, else the error of the last host.
+    pub async fn connect(&self) -> Result<NewConnection, ConnectError> {
         let password = self.password().await?;
         let hosts = self.url.options()?;
-        let first = self.first.load(Ordering::Relaxed);
+        let last_host = self.last_host.load(Ordering::Relaxed);
         let (mut error, mut is_unsuitable) = (ConnectError::NoPrimary, false);
-        for index in (0..hosts.len()).map(|number| (first + number) % hosts.len()) {
-            let options = complete(hosts[index].clone(), password.as_ref());
+        for index in (0..hosts.len()).map(|offset| (last_host + offset) % hosts.len()) {
+            let options = with_password(hosts[index].clone(), password.as_ref());
             let attempt = tokio::time::timeout(self.url.connect_timeout(), self.connect_to(options)).await;
             match attempt.unwrap_or_else(|_| Err(ConnectError::Sqlx(io::Error::from(io::ErrorKind::TimedOut).into()))) {
                 Ok(connected) => {
-                    self.first.store(index, Ordering::Relaxed);
+                    self.last_host.store(index, Ordering::Relaxed);
                     return Ok(connected);
                 }
-                Err(failed) if !failed.tries_another_host() => return Err(failed),
-                Err(failed) => {
-                    is_unsuitable |= matches!(failed, ConnectError::NoPrimary);
-                    error = failed;
+                Err(other) if !other.allows_next_host() => return Err(other),
+                Err(other) => {
+                    is_unsuitable |= matches!(other, ConnectError::NoPrimary);
+                    error = other;
                 }
             }
         }
         Err(if is_unsuitable { ConnectError::NoPrimary } else { error })
     }
 
-    async fn connect_to(&self, options: PgConnectOptions) -> Result<Connected, ConnectError> {
-        let mark = if self.refuses_marks.load(Ordering::Relaxed) { None } else { mark() };
-        let marked = match &mark {
-            Some(mark) => options.clone().options([(MARK, mark)]),
+    async fn connect_to(&self, options: PgConnectOptions) -> Result<NewConnection, ConnectError> {
+        let marker = if self.refuses_marker.load(Ordering::Relaxed) { None } else { new_marker() };
+        let with_marker = match &marker {
+            Some(marker) => options.clone().options([(MARKER, marker)]),
             None => options.clone(),
         };
-        let mut connection = match marked.connect().await {
-            Err(error) if mark.is_some() && is_about_options(&error) => {
+        let mut connection = match with_marker.connect().await {
+            Err(error) if marker.is_some() && is_about_options(&error) => {
                 let connection = options.connect().await?;
-                self.refuses_marks.store(true, Ordering::Relaxed);
+                self.refuses_marker.store(true, Ordering::Relaxed);
                 connection
             }
             connection => connection?,
         };
-        // Through a pooler, only the simple protocol leaves nothing behind in a server's session.
-        let facts = sqlx::raw_sql(FACTS).fetch_one(&mut connection).await?;
-        let shown: Option<String> = facts.try_get(0)?;
-        if !self.is_suitable(&facts)? {
+        // The simple query protocol, which leaves no prepared statement in a pooler's server session.
+        let state = sqlx::raw_sql(SESSION_STATE).fetch_one(&mut connection).await?;
+        let reported: Option<String> = state.try_get(0)?;
+        if !self.is_suitable(&state)? {
             return Err(ConnectError::NoPrimary);
         }
-        if let Some(why) = durability::doubt(&facts, 2, self.url.allows_data_loss())? {
-            return Err(ConnectError::MayForget(why));
+        if let Some(reason) = durability::data_loss_reason(&state, 2, self.url.allows_data_loss())? {
+            return Err(ConnectError::MayLoseCommits(reason));
         }
-        Ok(Connected { connection, pooled: mark.is_none() || shown != mark })
+        Ok(NewConnection { connection, uses_pooler: marker.is_none() || reported != marker })
     }
 
-    fn is_suitable(&self, facts: &PgRow) -> Result<bool, sqlx::Error> {
-        let (read_only, standby): (String, bool) = (facts.try_get(1)?, facts.try_get(5)?);
+    fn is_suitable(&self, state: &PgRow) -> Result<bool, sqlx::Error> {
+        let (read_only, standby): (String, bool) = (state.try_get(1)?, state.try_get(5)?);
         Ok(match self.url.target() {
             SessionTarget::Any => true,
             SessionTarget::ReadWrite => read_only == "off",
@@ -133,7 +133,7 @@ impl Server {
     }
 }
 
-fn complete(host: PgConnectOptions, password: Option<&Zeroizing<String>>) -> PgConnectOptions {
+fn with_password(host: PgConnectOptions, password: Option<&Zeroizing<String>>) -> PgConnectOptions {
     let host = host.disable_statement_logging();
     match password {
         Some(password) => host.password(password),
@@ -141,14 +141,15 @@ fn complete(host: PgConnectOptions, password: Option<&Zeroizing<String>>) -> PgC
     }
 }
 
-/// `None` without random bytes; the connection is then used as if there were a pooler.
-fn mark() -> Option<String> {
+/// `None` if random bytes are not available. The connection is then used as if it led through a pooler.
+fn new_marker() -> Option<String> {
     let mut bytes = [0; 8];
     random::fill(&mut bytes).ok()?;
     Some(format!("{:016x}", u64::from_ne_bytes(bytes)))
 }
 
-/// Whether the server refuses an option of the connection, and neither the user nor the database nor the time. Only a pooler does.
+/// Whether a pooler refused an option of the connection. A server refuses the user (SQLSTATE class 28), the database (3D), or any
+/// connection for now (53, 57).
 fn is_about_options(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(error) = error else { return false };
     let code = error.code().unwrap_or_default();
@@ -172,7 +173,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_password_is_the_file_without_the_end_of_its_line() {
+    async fn read_password_removes_line_ends() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("password");
         for (text, password) in [("hunter2", Some("hunter2")), (" a b \r\n\n", Some(" a b ")), ("", None), ("\n", None)]
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_differ() {
-        assert_ne!(mark(), mark());
+    fn markers_differ() {
+        assert_ne!(new_marker(), new_marker());
     }
 }

@@ -1,31 +1,31 @@
-//! SQLite: one connection that writes, several that only read, and a check of durability.
+//! Opening SQLite: one connection for writes, read-only connections, and a check of durability.
 
-use super::failed::{Failed, OpenError};
-use super::{migrations, private};
+use super::errors::{DatabaseError, OpenError};
+use super::{file_mode, migrations};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How long to wait for another process's lock on the file.
+/// How long SQLite waits for another process's lock on the file before it returns `SQLITE_BUSY`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-/// The same at start: another process may be migrating a large file, which takes seconds for a million events.
-const STARTING_TIMEOUT: Duration = Duration::from_mins(1);
+/// The same at start, when another process may be migrating the file. That takes seconds for a million events.
+const STARTUP_BUSY_TIMEOUT: Duration = Duration::from_mins(1);
 /// Size in bytes to which the write-ahead log is truncated.
 const JOURNAL_BYTES: &str = "16777216";
-/// Page size in bytes: five audit events share a page, where two shared one of SQLite's default of 4 KiB.
+/// Page size in bytes. A page holds five audit events; a page of SQLite's default, 4 KiB, holds two.
 const PAGE_BYTES: u32 = 8192;
-/// Pages of the write-ahead log after which it is copied into the file: 4 MiB, as with SQLite's defaults.
+/// Pages of the write-ahead log after which a checkpoint copies it into the file: 4 MiB, as with SQLite's defaults.
 const CHECKPOINT_PAGES: &str = "500";
-/// Pause before another attempt.
-const AGAIN: Duration = Duration::from_millis(20);
-/// Maximum number of concurrent long reads; further ones wait between pages.
-const READERS: u32 = 4;
+/// Pause before opening is retried.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+/// Maximum number of read-only connections.
+const MAX_READERS: u32 = 4;
 /// How long a read waits for a connection.
-const READER_WITHIN: Duration = Duration::from_secs(4);
+const READER_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// SQLite's temporary files are kept in memory: the root file system of the image has no folder for them.
+/// SQLite's temporary files are kept in memory, because the root file system of the image has no folder for them.
 fn options() -> SqliteConnectOptions {
     SqliteConnectOptions::new().pragma("temp_store", "MEMORY")
 }
@@ -37,83 +37,82 @@ pub async fn open_in_memory() -> Result<SqlitePool, OpenError> {
     Ok(pool)
 }
 
-/// Opens a file, and creates it if it does not exist. If several processes create it at once, SQLite does not
-/// always wait, so a conflict is retried.
+/// Opens a file, and creates it if it does not exist. While another process creates it too, SQLite can return `SQLITE_BUSY` without
+/// waiting, so opening is retried.
 pub async fn open_file(path: &Path) -> Result<SqlitePool, OpenError> {
-    private::make(path).map_err(sqlx::Error::Io)?;
-    let deadline = Instant::now() + STARTING_TIMEOUT;
+    file_mode::create_private(path).map_err(sqlx::Error::Io)?;
+    let deadline = Instant::now() + STARTUP_BUSY_TIMEOUT;
     loop {
-        let failed = match try_file(path).await {
-            Err(OpenError::Sqlx(error)) => Failed(error),
+        let error = match try_open(path).await {
+            Err(OpenError::Sqlx(error)) => DatabaseError(error),
             opened => return opened,
         };
-        if !failed.is_busy() || Instant::now() >= deadline {
-            return Err(failed.0.into());
+        if !error.is_busy() || Instant::now() >= deadline {
+            return Err(error.0.into());
         }
-        sleep(AGAIN).await;
+        sleep(RETRY_PAUSE).await;
     }
 }
 
-async fn try_file(path: &Path) -> Result<SqlitePool, OpenError> {
+async fn try_open(path: &Path) -> Result<SqlitePool, OpenError> {
     let options = options()
         .filename(path)
-        // Of a new file; an existing one keeps its page size.
+        // For a new file. An existing file keeps its page size.
         .page_size(PAGE_BYTES)
         .journal_mode(SqliteJournalMode::Wal)
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
-        // Frees the space of the write-ahead log after a burst.
+        // Truncates the write-ahead log after a burst of writes.
         .pragma("journal_size_limit", JOURNAL_BYTES)
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(STARTING_TIMEOUT);
+        .busy_timeout(STARTUP_BUSY_TIMEOUT);
     let pool = connect(options).await?;
     check_durability(&pool).await?;
     migrate(&pool).await?;
-    let usual = format!("PRAGMA busy_timeout = {}", BUSY_TIMEOUT.as_millis());
-    sqlx::query(AssertSqlSafe(usual)).execute(&pool).await?;
+    let busy_timeout = format!("PRAGMA busy_timeout = {}", BUSY_TIMEOUT.as_millis());
+    sqlx::query(AssertSqlSafe(busy_timeout)).execute(&pool).await?;
     Ok(pool)
 }
 
 /// Read-only connections to a file that is already open. In WAL mode they and the writer do not block each other.
 /// They are opened on demand.
-pub fn readers(path: &Path) -> SqlitePool {
+pub fn open_readers(path: &Path) -> SqlitePool {
     let options = options().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
     SqlitePoolOptions::new()
-        .max_connections(READERS)
-        .acquire_timeout(READER_WITHIN)
+        .max_connections(MAX_READERS)
+        .acquire_timeout(READER_ACQUIRE_TIMEOUT)
         .connect_lazy_with(options.disable_statement_logging())
 }
 
-/// One transaction that holds SQLite's write lock from its first statement: of several processes that start at
-/// once, the first migrates and the others find the migrations done.
+/// Migrates in one transaction. `BEGIN IMMEDIATE` acquires the write lock at once, so of several processes that start at the same time
+/// the first migrates and the others find nothing to do.
 async fn migrate(pool: &SqlitePool) -> Result<(), OpenError> {
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
     migrations::sqlite().run(&mut *transaction).await?;
     Ok(transaction.commit().await?)
 }
 
-/// One permanent connection: SQLite has one writer anyway, and a database in memory exists only in its connection.
+/// A pool of one permanent connection: SQLite allows one writer, and a database in memory exists only in its connection.
 async fn connect(options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
     SqlitePoolOptions::new()
         .max_connections(1)
         .min_connections(1)
         .idle_timeout(None)
         .max_lifetime(None)
-        // SQLite is a library and cannot disconnect; a test would only add a round trip to its thread.
+        // A connection to a file cannot be lost. A test would only cost a round trip to its thread.
         .test_before_acquire(false)
         .connect_with(options.disable_statement_logging())
         .await
 }
 
-/// Reads the settings back, so that a file system or build without support fails at start instead of after a
-/// crash.
+/// Reads the settings back: a file system or a build of SQLite that does not support them is an error at start.
 async fn check_durability(pool: &SqlitePool) -> Result<(), OpenError> {
     let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(pool).await?;
     let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(pool).await?;
     if journal != "wal" {
-        return Err(OpenError::MayForget("journal_mode is not WAL"));
+        return Err(OpenError::MayLoseCommits("journal_mode is not WAL"));
     }
     if synchronous < 2 {
-        return Err(OpenError::MayForget("synchronous is below FULL"));
+        return Err(OpenError::MayLoseCommits("synchronous is below FULL"));
     }
     Ok(())
 }

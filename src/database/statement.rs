@@ -1,16 +1,16 @@
-//! One form of statement for both databases: parameters and rows.
+//! Statements, their parameters and their rows, in one form for both databases.
 //!
-//! Placeholders are written `$1`, which both accept. Columns are texts, integers and bytes.
+//! Placeholders have the form `$1`, which both accept. Columns are texts, integers or bytes.
 
-use super::connections::Connection;
-use super::failed::Failed;
+use super::errors::DatabaseError;
 use super::literals;
 use super::param::Param;
+use super::postgres_pool::Connection;
 use futures_util::TryStreamExt as _;
 use sqlx::postgres::PgRow;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{AssertSqlSafe, Either, Row as _, SqlSafeStr, SqlStr, Sqlite, SqliteExecutor};
+use sqlx::{AssertSqlSafe, Decode, Either, Postgres, Row as _, SqlSafeStr, SqlStr, Sqlite, SqliteExecutor, Type};
 
 type SqliteQuery<'a> = Query<'a, Sqlite, SqliteArguments>;
 
@@ -29,10 +29,10 @@ impl From<&'static str> for Sql {
     }
 }
 
-/// A result row.
-pub struct Row(Inner);
+/// A result row. A column is found by its index, and NULL is returned as `None`.
+pub struct Row(DriverRow);
 
-enum Inner {
+enum DriverRow {
     Sqlite(SqliteRow),
     Postgres(PgRow),
 }
@@ -42,132 +42,121 @@ impl Row {
     ///
     /// # Errors
     /// When the column has another type.
-    pub fn text(&self, column: usize) -> Result<String, Failed> {
-        Ok(match &self.0 {
-            Inner::Sqlite(row) => row.try_get(column),
-            Inner::Postgres(row) => row.try_get(column),
-        }?)
+    pub fn text(&self, column: usize) -> Result<String, DatabaseError> {
+        self.get(column)
     }
 
-    /// A text, or `None` for NULL.
+    /// A text that may be NULL.
     ///
     /// # Errors
     /// When the column has another type.
-    pub fn text_if_any(&self, column: usize) -> Result<Option<String>, Failed> {
-        Ok(match &self.0 {
-            Inner::Sqlite(row) => row.try_get(column),
-            Inner::Postgres(row) => row.try_get(column),
-        }?)
+    pub fn optional_text(&self, column: usize) -> Result<Option<String>, DatabaseError> {
+        self.get(column)
     }
 
     /// A borrowed text.
     ///
     /// # Errors
     /// When the column has another type.
-    pub fn str(&self, column: usize) -> Result<&str, Failed> {
-        Ok(match &self.0 {
-            Inner::Sqlite(row) => row.try_get(column),
-            Inner::Postgres(row) => row.try_get(column),
-        }?)
+    pub fn str(&self, column: usize) -> Result<&str, DatabaseError> {
+        self.get(column)
     }
 
-    /// A borrowed text, or `None` for NULL.
+    /// A borrowed text that may be NULL.
     ///
     /// # Errors
     /// When the column has another type.
-    pub fn str_if_any(&self, column: usize) -> Result<Option<&str>, Failed> {
-        Ok(match &self.0 {
-            Inner::Sqlite(row) => row.try_get(column),
-            Inner::Postgres(row) => row.try_get(column),
-        }?)
+    pub fn optional_str(&self, column: usize) -> Result<Option<&str>, DatabaseError> {
+        self.get(column)
     }
 
     /// An integer.
     ///
     /// # Errors
-    /// The column has another type.
-    pub fn number(&self, column: usize) -> Result<i64, Failed> {
-        Ok(match &self.0 {
-            Inner::Sqlite(row) => row.try_get(column),
-            Inner::Postgres(row) => row.try_get(column),
-        }?)
+    /// When the column has another type.
+    pub fn number(&self, column: usize) -> Result<i64, DatabaseError> {
+        self.get(column)
     }
 
-    /// Bytes, or `None` for NULL.
+    /// An integer that may be NULL.
     ///
     /// # Errors
     /// When the column has another type.
-    pub fn bytes_if_any(&self, column: usize) -> Result<Option<Vec<u8>>, Failed> {
-        Ok(match &self.0 {
-            Inner::Sqlite(row) => row.try_get(column),
-            Inner::Postgres(row) => row.try_get(column),
-        }?)
+    pub fn optional_number(&self, column: usize) -> Result<Option<i64>, DatabaseError> {
+        self.get(column)
     }
 
-    /// An integer, or `None` for NULL.
+    /// Bytes that may be NULL.
     ///
     /// # Errors
-    /// The column has another type.
-    pub fn number_if_any(&self, column: usize) -> Result<Option<i64>, Failed> {
+    /// When the column has another type.
+    pub fn optional_bytes(&self, column: usize) -> Result<Option<Vec<u8>>, DatabaseError> {
+        self.get(column)
+    }
+
+    fn get<'r, T>(&'r self, column: usize) -> Result<T, DatabaseError>
+    where
+        T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>,
+    {
         Ok(match &self.0 {
-            Inner::Sqlite(row) => row.try_get(column),
-            Inner::Postgres(row) => row.try_get(column),
+            DriverRow::Sqlite(row) => row.try_get(column),
+            DriverRow::Postgres(row) => row.try_get(column),
         }?)
     }
 }
 
-pub(super) async fn on_sqlite(
+pub(super) async fn run_on_sqlite(
     executor: impl SqliteExecutor<'_>,
     sql: impl SqlSafeStr,
     params: &[Param<'_>],
-) -> Result<Vec<Row>, Failed> {
-    let rows = bound_for_sqlite(sql, params).fetch_all(executor).await?;
-    Ok(rows.into_iter().map(|row| Row(Inner::Sqlite(row))).collect())
+) -> Result<Vec<Row>, DatabaseError> {
+    let rows = bind_on_sqlite(sql, params).fetch_all(executor).await?;
+    Ok(rows.into_iter().map(|row| Row(DriverRow::Sqlite(row))).collect())
 }
 
-/// Returns the number of the last inserted row.
-pub(super) async fn inserted_on_sqlite(
+/// Runs an INSERT, and returns the `rowid` of the last row.
+pub(super) async fn run_insert_on_sqlite(
     executor: impl SqliteExecutor<'_>,
     sql: impl SqlSafeStr,
     params: &[Param<'_>],
-) -> Result<i64, Failed> {
-    // Only the first result. `execute` waits for the end of the results too, which wakes this thread once more.
-    match executor.fetch_many(bound_for_sqlite(sql, params)).try_next().await? {
+) -> Result<i64, DatabaseError> {
+    // Reads only the first result: `execute` also waits for the end of the results, which wakes this thread once more.
+    match executor.fetch_many(bind_on_sqlite(sql, params)).try_next().await? {
         Some(Either::Left(inserted)) => Ok(inserted.last_insert_rowid()),
-        _ => Err(Failed::no_row()),
+        _ => Err(DatabaseError::missing_row()),
     }
 }
 
-fn bound_for_sqlite<'a>(sql: impl SqlSafeStr, params: &'a [Param<'_>]) -> SqliteQuery<'a> {
+fn bind_on_sqlite<'a>(sql: impl SqlSafeStr, params: &'a [Param<'_>]) -> SqliteQuery<'a> {
     params.iter().fold(sqlx::query(sql), |query, param| match param {
         Param::Text(text) => query.bind(&**text),
         Param::NoText => query.bind(None::<&str>),
         Param::Number(number) => query.bind(number),
         Param::Bytes(bytes) => query.bind(*bytes),
         Param::NoBytes | Param::Blobs(_) => query.bind(None::<&[u8]>),
-        // Texts and numbers are always JSON.
+        // Serialization of strings and numbers cannot fail.
         Param::Texts(texts) => query.bind(serde_json::to_string(texts).unwrap_or_default()),
         Param::Numbers(numbers) => query.bind(serde_json::to_string(numbers).unwrap_or_default()),
     })
 }
 
-/// What a statement on a PostgreSQL server belongs to.
+/// The transaction of a statement on a PostgreSQL server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// A transaction of its own.
-    Alone,
-    /// A transaction that has begun.
-    Work,
+    /// The statement is a transaction.
+    OwnTransaction,
+    /// The transaction of a unit of work, which has begun.
+    UnitOfWork,
 }
 
-pub(super) async fn on_postgres(
+pub(super) async fn run_on_postgres(
     connection: &mut Connection,
     scope: Scope,
     sql: SqlStr,
     params: &[Param<'_>],
-) -> Result<Vec<Row>, Failed> {
-    if connection.is_pooled() {
-        return pooled(connection, scope, literals::written(sql.as_str(), params)).await;
+) -> Result<Vec<Row>, DatabaseError> {
+    if connection.uses_pooler() {
+        return run_with_literals(connection, scope, literals::substitute_placeholders(sql.as_str(), params)).await;
     }
     let bound = params.iter().fold(sqlx::query(sql), |query, param| match param {
         Param::Text(text) => query.bind(&**text),
@@ -179,16 +168,20 @@ pub(super) async fn on_postgres(
         Param::Numbers(numbers) => query.bind(*numbers),
         Param::Blobs(blobs) => query.bind(*blobs),
     });
-    Ok(bound.fetch_all(connection.inner()).await?.into_iter().map(|row| Row(Inner::Postgres(row))).collect())
+    Ok(bound.fetch_all(connection.inner()).await?.into_iter().map(|row| Row(DriverRow::Postgres(row))).collect())
 }
 
-/// Runs a statement whose values are written into it, in one message. One that is alone begins with the guard, in the same
-/// transaction: the server makes one of all statements of a message.
-pub(super) async fn pooled(connection: &mut Connection, scope: Scope, text: String) -> Result<Vec<Row>, Failed> {
-    let (text, guard_rows) = match scope {
-        Scope::Alone => (format!("{}; {text}", connection.guard()), 1),
-        Scope::Work => (text, 0),
+/// Runs a statement without parameters through a pooler, in one message. The server executes all statements of a message in one
+/// transaction, so in [`Scope::OwnTransaction`] the message begins with the guard.
+pub(super) async fn run_with_literals(
+    connection: &mut Connection,
+    scope: Scope,
+    sql: String,
+) -> Result<Vec<Row>, DatabaseError> {
+    let (sql, guard_rows) = match scope {
+        Scope::OwnTransaction => (format!("{}; {sql}", connection.guard()), 1),
+        Scope::UnitOfWork => (sql, 0),
     };
-    let rows = sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(connection.inner()).await?;
-    Ok(rows.into_iter().skip(guard_rows).map(|row| Row(Inner::Postgres(row))).collect())
+    let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection.inner()).await?;
+    Ok(rows.into_iter().skip(guard_rows).map(|row| Row(DriverRow::Postgres(row))).collect())
 }

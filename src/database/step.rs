@@ -1,55 +1,55 @@
-//! A step: a change that one room makes in a unit of work that another room commits.
+//! A step: a change that one room prepares and another room executes and commits in its unit of work.
 //!
-//! A ticket is consumed and its event recorded in one transaction, although neither room knows the other.
+//! For example, `tickets` prepares the redemption of a ticket, and `audit` commits it with the audit event. Neither room knows the other.
 
-use super::failed::Failed;
-use super::work::Work;
+use super::errors::DatabaseError;
+use super::unit_of_work::UnitOfWork;
 use async_trait::async_trait;
 use std::any::{Any, type_name};
 use std::sync::Arc;
 
-/// A change within a unit of work, and the runner that makes it.
+/// A change within a unit of work: a payload, and the runner that executes it.
 pub struct Step {
     runner: Arc<dyn StepRunner>,
-    what: Box<dyn Any + Send + Sync>,
+    payload: Box<dyn Any + Send + Sync>,
 }
 
-/// Runs the steps of one room: all of a unit of work together, in few statements.
+/// Executes the steps of one room: all those of a unit of work together, in few statements.
 #[async_trait]
 pub trait StepRunner: Send + Sync + 'static {
-    /// Runs the steps. Returns for each, in order, whether it was accepted. A rejected step changes nothing and does not affect
+    /// Executes the steps. Returns for each, in order, whether it was accepted. A rejected step changes nothing and does not affect
     /// the others.
     ///
     /// # Errors
     /// When the database fails. The whole unit of work is then rolled back.
-    async fn run(&self, work: &mut Work, steps: &[&Step]) -> Result<Vec<bool>, Failed>;
+    async fn run(&self, work: &mut UnitOfWork, steps: &[&Step]) -> Result<Vec<bool>, DatabaseError>;
 
-    /// Called once after the end of a unit of work, with the accepted steps.
-    fn ended(&self, steps: &[&Step], committed: bool);
+    /// Called once after the end of a unit of work, with its accepted steps.
+    fn on_end(&self, steps: &[&Step], committed: bool);
 }
 
 impl Step {
     /// A step with a payload for this runner.
-    pub fn new(runner: Arc<dyn StepRunner>, what: impl Any + Send + Sync) -> Self {
-        Self { runner, what: Box::new(what) }
+    pub fn new(runner: Arc<dyn StepRunner>, payload: impl Any + Send + Sync) -> Self {
+        Self { runner, payload: Box::new(payload) }
     }
 
-    /// The runner.
+    /// The runner that executes this step.
     #[must_use]
     pub fn runner(&self) -> &Arc<dyn StepRunner> {
         &self.runner
     }
 
-    /// The payload, in the type that the runner puts into its steps. `None` is a programming error, and logged.
+    /// The payload. `None` if it is not a `T`: the runner was given a step that it did not create, which is logged as an error.
     #[must_use]
-    pub fn what<T: Any>(&self) -> Option<&T> {
-        let what = self.what.downcast_ref();
-        if what.is_none() {
+    pub fn payload<T: Any>(&self) -> Option<&T> {
+        let payload = self.payload.downcast_ref();
+        if payload.is_none() {
             tracing::error!(
                 expected = type_name::<T>(),
                 "a database step has a payload of another type; it is rejected"
             );
         }
-        what
+        payload
     }
 }

@@ -23,7 +23,7 @@ fn url(folder: &Path) -> Url {
 }
 
 #[tokio::test]
-async fn opens_twice_and_keeps_what_was_written() {
+async fn a_reopened_file_has_the_rows_of_before() {
     let folder = tempfile::tempdir().expect("a folder");
     for round in 0..2 {
         let database = Database::open(&url(folder.path())).await.expect("opens");
@@ -34,7 +34,7 @@ async fn opens_twice_and_keeps_what_was_written() {
 }
 
 #[tokio::test]
-async fn a_database_of_the_first_version_is_brought_up_to_date() {
+async fn open_migrates_a_database_of_the_first_version() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("claviger.db");
     let mut old = SqliteConnection::connect(&format!("sqlite://{}?mode=rwc", path.display())).await.expect("made");
@@ -55,14 +55,14 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_not_there_is_an_error() {
+async fn open_fails_if_the_folder_does_not_exist() {
     let folder = tempfile::tempdir().expect("a folder");
     let url = Url::SqliteFile(folder.path().join("no/such/claviger.db"));
     assert!(matches!(Database::open(&url).await, Err(OpenError::Sqlx(_))));
 }
 
 #[tokio::test]
-async fn work_happens_whole_or_not_at_all() {
+async fn a_unit_of_work_is_rolled_back_unless_committed() {
     let database = Database::open(&Url::SqliteMemory).await.expect("opens");
     for commits in [false, true] {
         let mut work = database.begin().await.expect("begun");
@@ -78,7 +78,7 @@ async fn work_happens_whole_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn what_is_closed_fails_and_says_how() {
+async fn statements_fail_after_close() {
     let database = Database::open(&Url::SqliteMemory).await.expect("opens");
     assert_eq!(database.run("SELECT no", &[]).await.err().expect("no column").kind(), "database");
     database.close().await;

@@ -3,7 +3,7 @@
 use super::leases::{LeaseView, PageStart, RevocationProgress};
 use super::path::StorePath;
 use super::registry::{OpenedStore, Stores};
-use crate::database::Failed;
+use crate::database::DatabaseError;
 use crate::model::caller::{Caller, Identity};
 use crate::model::secret_ref::SecretRef;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ impl Stores {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn list_leases(&self, after: Option<&PageStart>, limit: usize) -> Result<Vec<LeaseView>, Failed> {
+    pub async fn list_leases(&self, after: Option<&PageStart>, limit: usize) -> Result<Vec<LeaseView>, DatabaseError> {
         let mut views = match &self.leases {
             Some(leases) => leases.manager.page(after, limit).await?,
             None => Vec::new(),
@@ -37,7 +37,7 @@ impl Stores {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn end_lease(&self, id: &str, by: &Arc<Caller>) -> Result<Option<EndedLease>, Failed> {
+    pub async fn end_lease(&self, id: &str, by: &Arc<Caller>) -> Result<Option<EndedLease>, DatabaseError> {
         if let Some(view) = self.cached_secrets(|view| view.id == id).pop() {
             let secret = SecretRef { store: view.store.as_str().into(), path: view.path };
             self.evict(&secret.store, Some(&secret.path)).await;
@@ -57,7 +57,7 @@ impl Stores {
         store: &str,
         path: Option<&str>,
         by: &Arc<Caller>,
-    ) -> Result<(Vec<SecretRef>, RevocationProgress), Failed> {
+    ) -> Result<(Vec<SecretRef>, RevocationProgress), DatabaseError> {
         let evicted = self.evict(store, path).await;
         let revoked = match &self.leases {
             Some(leases) => leases.manager.revoke_all(store, path, by).await?,

@@ -13,7 +13,7 @@ use super::sealed_bundle::SealedBundle;
 use super::ticket::{ListPosition, Ticket, from_microseconds, to_microseconds};
 use super::ticket_change::TicketChange;
 use super::ticket_codec;
-use crate::database::{Database, Failed, Param, Row, Sql, Step};
+use crate::database::{Database, DatabaseError, Param, Row, Sql, Step};
 use crate::model::caller::Identity;
 use crate::model::ticket::TicketId;
 use crate::model::ticket_limit::TicketLimit;
@@ -65,7 +65,7 @@ impl DatabaseTicketStore {
     async fn query_tickets(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Ticket>, TicketStoreError> {
         let mut tickets = Vec::new();
         for row in self.query(sql, params).await? {
-            tickets.extend(decode(&row.bytes_if_any(0).map_err(unavailable)?.unwrap_or_default()));
+            tickets.extend(decode(&row.optional_bytes(0).map_err(unavailable)?.unwrap_or_default()));
         }
         Ok(tickets)
     }
@@ -126,7 +126,7 @@ impl TicketStore for DatabaseTicketStore {
                 }
             };
             for row in &rows {
-                tickets.extend(decode(&row.bytes_if_any(0).map_err(unavailable)?.unwrap_or_default()));
+                tickets.extend(decode(&row.optional_bytes(0).map_err(unavailable)?.unwrap_or_default()));
             }
             let Some(last) = rows.last().filter(|_| tickets.len() < limit) else { break };
             after = Some((last.number(1).map_err(unavailable)?, last.text(2).map_err(unavailable)?));
@@ -232,12 +232,12 @@ impl DatabaseTicketStore {
 }
 
 /// Reads the ticket of a row. `None` if its columns cannot be decoded or are those of another ticket.
-fn read_ticket(id: TicketId, row: &Row) -> Result<Option<StoredTicket>, Failed> {
-    let encoded_ticket = row.bytes_if_any(0)?.unwrap_or_default();
-    let verifier = row.bytes_if_any(1)?.unwrap_or_default();
-    let ciphertext = row.bytes_if_any(2)?.unwrap_or_default();
-    let at = row.number_if_any(4)?.map_or(Timestamp::MIN, from_microseconds);
-    let replay_digest = row.bytes_if_any(5)?.and_then(|digest| digest.try_into().ok());
+fn read_ticket(id: TicketId, row: &Row) -> Result<Option<StoredTicket>, DatabaseError> {
+    let encoded_ticket = row.optional_bytes(0)?.unwrap_or_default();
+    let verifier = row.optional_bytes(1)?.unwrap_or_default();
+    let ciphertext = row.optional_bytes(2)?.unwrap_or_default();
+    let at = row.optional_number(4)?.map_or(Timestamp::MIN, from_microseconds);
+    let replay_digest = row.optional_bytes(5)?.and_then(|digest| digest.try_into().ok());
     let state = match row.number(3)? {
         WAITING => TicketState::Waiting,
         REDEEMED => TicketState::Redeemed { at, replay_digest },
@@ -258,7 +258,7 @@ fn decode(encoded_ticket: &[u8]) -> Option<Ticket> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn unavailable(error: Failed) -> TicketStoreError {
+fn unavailable(error: DatabaseError) -> TicketStoreError {
     tracing::error!(kind = error.kind(), "tickets are unavailable");
     TicketStoreError
 }

@@ -16,7 +16,7 @@ use super::sealed_bundle::SealedBundle;
 use super::ticket::{ListPosition, Ticket, from_microseconds, saturating_add, to_microseconds};
 use super::ticket_change::TicketChange;
 use super::ticket_codec;
-use crate::database::{Failed, Step, StepRunner, Work};
+use crate::database::{DatabaseError, Step, StepRunner, UnitOfWork};
 use crate::model::caller::Identity;
 use crate::model::ticket::TicketId;
 use crate::model::ticket_limit::TicketLimit;
@@ -188,9 +188,9 @@ impl TicketStore for MemoryTicketStore {
 #[async_trait]
 impl StepRunner for SharedTable {
     /// Runs no statement, so only the event is written to the database.
-    async fn run(&self, _work: &mut Work, steps: &[&Step]) -> Result<Vec<bool>, Failed> {
+    async fn run(&self, _work: &mut UnitOfWork, steps: &[&Step]) -> Result<Vec<bool>, DatabaseError> {
         let table = &mut *self.lock();
-        let begin = |step: &&Step| match step.what() {
+        let begin = |step: &&Step| match step.payload() {
             Some(TicketChange::Issue { id, owner, account, issued_at, sealed, limits, .. }) => {
                 if let Some(limits) = limits
                     && !table.counts.is_below_limits(*owner, &limits.by_policy)
@@ -222,10 +222,10 @@ impl StepRunner for SharedTable {
         Ok(steps.iter().map(begin).collect())
     }
 
-    fn ended(&self, steps: &[&Step], committed: bool) {
+    fn on_end(&self, steps: &[&Step], committed: bool) {
         let table = &mut *self.lock();
         for step in steps {
-            match step.what() {
+            match step.payload() {
                 Some(TicketChange::Issue { id, owner, limits, .. }) => {
                     table.finish_issuing(*id, committed);
                     if let Some(limits) = limits.as_ref().filter(|_| !committed) {

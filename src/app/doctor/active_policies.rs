@@ -70,8 +70,8 @@ async fn open_register(config: &Config, checks: &mut Vec<DoctorCheck>) -> Option
 
 /// Opens the database if it exists and has a schema. The checks of the database report why it cannot be opened.
 async fn open_existing(url: &Url) -> Option<Database> {
-    let database = Database::look_into(url).await.ok()??;
-    database.schema_version().await.ok().filter(|version| version.present > 0)?;
+    let database = Database::open_for_inspection(url).await.ok()??;
+    database.schema_version().await.ok().filter(|version| version.applied > 0)?;
     Some(database)
 }
 

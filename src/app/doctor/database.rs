@@ -23,7 +23,7 @@ pub async fn check(url: &Url) -> Vec<DoctorCheck> {
         Url::SqliteFile(path) => checks.extend(check_space(path)),
         Url::Postgres(_) => {}
     }
-    let database = match Database::look_into(url).await {
+    let database = match Database::open_for_inspection(url).await {
         Ok(Some(database)) => database,
         Ok(None) => {
             checks.insert(0, DoctorCheck::passed(NAME, "the file does not exist yet; it is made at start"));
@@ -31,7 +31,7 @@ pub async fn check(url: &Url) -> Vec<DoctorCheck> {
         }
         Err(error) => {
             let advice = match &error {
-                OpenError::MayForget(_) => {
+                OpenError::MayLoseCommits(_) => {
                     "turn on fsync, full_page_writes and synchronous_commit, and use the primary"
                 }
                 OpenError::NoPrimary => "see which of the hosts is the primary, and whether database.url names it",
@@ -60,17 +60,17 @@ pub async fn check(url: &Url) -> Vec<DoctorCheck> {
 async fn check_schema(database: &Database) -> DoctorCheck {
     const NAME: &str = "database";
     match database.schema_version().await {
-        Ok(version) if version.present > version.known => {
+        Ok(version) if version.applied > version.known => {
             let detail =
-                format!("its schema has version {}, and this Claviger knows {}", version.present, version.known);
+                format!("its schema has version {}, and this Claviger knows {}", version.applied, version.known);
             DoctorCheck::failed(NAME, detail, "run the newer version of Claviger that made it")
         }
-        Ok(version) if version.present < version.known => {
+        Ok(version) if version.applied < version.known => {
             let detail =
-                format!("reached; its schema goes from version {} to {} at start", version.present, version.known);
+                format!("reached; its schema goes from version {} to {} at start", version.applied, version.known);
             DoctorCheck::passed(NAME, detail)
         }
-        Ok(version) => DoctorCheck::passed(NAME, format!("reached; its schema has version {}", version.present)),
+        Ok(version) => DoctorCheck::passed(NAME, format!("reached; its schema has version {}", version.applied)),
         Err(error) => {
             let advice = "see whether the server is up, or whether this user may read the file";
             DoctorCheck::failed(NAME, error.to_string(), advice)
@@ -84,7 +84,7 @@ async fn check_failover(database: &Database, url: &Url) -> Option<DoctorCheck> {
     if !database.is_remote() {
         return None;
     }
-    Some(match database.data_loss().await {
+    Some(match database.data_loss_cause().await {
         Ok(None) => {
             DoctorCheck::passed(NAME, "loses no acknowledged commit: there is no standby, or commits wait for one")
         }
@@ -100,7 +100,7 @@ async fn check_failover(database: &Database, url: &Url) -> Option<DoctorCheck> {
 fn check_space(path: &Path) -> Option<DoctorCheck> {
     let folder = path.parent()?;
     let name = "database: space";
-    let Ok(space) = database::space(folder) else {
+    let Ok(space) = database::disk_space(folder) else {
         let detail = "the folder of the SQLite file does not exist or cannot be read";
         return Some(DoctorCheck::failed(name, detail, "mount a volume at the folder of database.url"));
     };

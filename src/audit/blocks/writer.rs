@@ -1,20 +1,21 @@
-//! Collects the rows that this process writes into blocks, and has rows filled in that it did not write.
+//! Collects the rows that this process writes into blocks, and starts the backfill of other rows in the background.
 
-use super::block::{Block, ROWS, Values};
-use super::fill::fill;
+use super::backfill::backfill;
+use super::block::{Block, FilterValues, ROWS_PER_BLOCK};
 use super::table;
-use crate::database::{Database, Failed};
+use crate::database::{Database, DatabaseError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-/// How long after the start rows without a block are looked for.
-const AFTER_START: Duration = Duration::from_secs(1);
-/// Rows without a stored block after which they are filled in: groups of another process lie between all of ours.
-const UNFINISHED: i64 = 8192;
-/// The pauses after attempts to fill in rows that failed. After the last one, the next full block starts further attempts.
+/// Delay of the first backfill after the start.
+const START_DELAY: Duration = Duration::from_secs(1);
+/// Number of rows without a block after which a backfill starts. No block becomes full while rows of another process lie between all
+/// rows of this one.
+const MAX_UNINDEXED_ROWS: i64 = 8192;
+/// The pauses after failed attempts of a backfill. After the last one, the next full block starts a new backfill.
 const RETRY_PAUSES: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(15), Duration::from_mins(1)];
 
@@ -22,108 +23,111 @@ const RETRY_PAUSES: [Duration; 4] =
 pub struct BlockWriter {
     database: Database,
     block: Block,
-    /// The last row of the last stored block, or the one up to which rows are being filled in.
-    stored_to: i64,
-    filling: JoinHandle<()>,
-    /// Number of failed attempts to fill in rows, since the last success or the start of the present task.
+    /// The last row of the last stored block, or the last row of the running backfill.
+    indexed_up_to: i64,
+    backfill: JoinHandle<()>,
+    /// Number of failed attempts since the start or the success of the last backfill.
     failed_attempts: Arc<AtomicUsize>,
 }
 
 impl BlockWriter {
-    /// Starts behind the newest row. Rows before it that have no block are filled in in the background.
+    /// Starts after the newest row. A backfill of the rows up to it runs in the background.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn start(database: Database) -> Result<Self, Failed> {
+    pub async fn start(database: Database) -> Result<Self, DatabaseError> {
         let newest = database.run("SELECT coalesce(max(rowid), 0) FROM audit_events", &[]).await?;
-        let newest = newest.first().ok_or_else(Failed::no_row)?.number(0)?;
+        let newest = newest.first().ok_or_else(DatabaseError::missing_row)?.number(0)?;
         let failed_attempts = Arc::default();
-        let filling = filling(database.clone(), newest, AFTER_START, Arc::clone(&failed_attempts));
-        let block = Block::from_row(newest.saturating_add(1));
-        Ok(Self { database, block, stored_to: newest, filling, failed_attempts })
+        let backfill = spawn_backfill(database.clone(), newest, START_DELAY, Arc::clone(&failed_attempts));
+        let block = Block::starting_at(newest.saturating_add(1));
+        Ok(Self { database, block, indexed_up_to: newest, backfill, failed_attempts })
     }
 
-    /// Adds consecutive rows that are committed. Without the number of the last one they are filled in later.
-    pub fn add<'a>(&mut self, rows: impl ExactSizeIterator<Item = (&'a str, Values<'a>)>, last: Option<i64>) {
-        let Some(last) = last else { return };
-        let first = last.saturating_add(1).saturating_sub(i64::try_from(rows.len()).unwrap_or(i64::MAX));
-        if self.block.next() != first {
-            // Rows of another process are between.
-            self.block = Block::from_row(first);
+    /// Adds consecutive committed rows. If the number of the last row is unknown, the rows are left to a later backfill.
+    pub fn add<'a>(&mut self, rows: impl ExactSizeIterator<Item = (&'a str, FilterValues<'a>)>, last_row: Option<i64>) {
+        let Some(last_row) = last_row else { return };
+        let first_row = last_row.saturating_add(1).saturating_sub(i64::try_from(rows.len()).unwrap_or(i64::MAX));
+        if self.block.next_row() != first_row {
+            // Another process has written rows in between.
+            self.block = Block::starting_at(first_row);
         }
         for (time, values) in rows {
             self.block.push(time, values);
         }
     }
 
-    /// Stores the block if it is full. If the process ends before, its rows are filled in after the next start.
+    /// Stores the block if it is full. If the process ends before that, the backfill after the next start stores its rows.
     pub async fn store_if_full(&mut self) {
-        if self.block.rows() >= ROWS {
+        if self.block.row_count() >= ROWS_PER_BLOCK {
             self.store().await;
-        } else if self.last().saturating_sub(self.stored_to) > UNFINISHED {
-            self.fill_in();
+        } else if self.last_row().saturating_sub(self.indexed_up_to) > MAX_UNINDEXED_ROWS {
+            self.start_backfill();
         }
     }
 
     async fn store(&mut self) {
-        let last = self.last();
-        let block = std::mem::replace(&mut self.block, Block::from_row(last.saturating_add(1)));
-        let stored = table::store(&self.database, &block).await;
-        if let Err(failed) = &stored {
-            say(failed);
+        let last_row = self.last_row();
+        let block = std::mem::replace(&mut self.block, Block::starting_at(last_row.saturating_add(1)));
+        let result = table::insert_block(&self.database, &block).await;
+        if let Err(error) = &result {
+            log_error(error);
         }
-        let follows = block.first <= self.stored_to.saturating_add(1);
-        let has_given_up = self.failed_attempts.load(Ordering::Relaxed) >= RETRY_PAUSES.len();
-        if stored.is_ok() && follows && !has_given_up {
-            self.stored_to = last;
+        let has_gap = block.first_row > self.indexed_up_to.saturating_add(1);
+        let backfill_failed = self.failed_attempts.load(Ordering::Relaxed) >= RETRY_PAUSES.len();
+        if result.is_ok() && !has_gap && !backfill_failed {
+            self.indexed_up_to = last_row;
         } else {
-            self.fill_in();
+            self.start_backfill();
         }
     }
 
-    /// The last row that was added.
-    fn last(&self) -> i64 {
-        self.block.next().saturating_sub(1)
+    /// The number of the last row that was added.
+    fn last_row(&self) -> i64 {
+        self.block.next_row().saturating_sub(1)
     }
 
-    fn fill_in(&mut self) {
-        if self.filling.is_finished() {
+    fn start_backfill(&mut self) {
+        if self.backfill.is_finished() {
             self.failed_attempts.store(0, Ordering::Relaxed);
-            let last = self.last();
-            self.filling = filling(self.database.clone(), last, Duration::ZERO, self.failed_attempts.clone());
-            self.stored_to = last;
-            // The rows collected so far are among those that are filled in: a block of them would overlap.
-            self.block = Block::from_row(last.saturating_add(1));
+            let last_row = self.last_row();
+            let failed_attempts = self.failed_attempts.clone();
+            self.backfill = spawn_backfill(self.database.clone(), last_row, Duration::ZERO, failed_attempts);
+            self.indexed_up_to = last_row;
+            // The backfill includes the rows collected so far, so a block of them would overlap with its blocks.
+            self.block = Block::starting_at(last_row.saturating_add(1));
         }
     }
 }
 
 impl Drop for BlockWriter {
     fn drop(&mut self) {
-        self.filling.abort();
+        self.backfill.abort();
     }
 }
 
-fn filling(database: Database, to: i64, after: Duration, failed_attempts: Arc<AtomicUsize>) -> JoinHandle<()> {
+fn spawn_backfill(
+    database: Database,
+    last_row: i64,
+    delay: Duration,
+    failed_attempts: Arc<AtomicUsize>,
+) -> JoinHandle<()> {
     tokio::spawn(async move {
-        sleep(after).await;
+        sleep(delay).await;
         for pause in RETRY_PAUSES {
-            let Err(failed) = fill(&database, to).await else {
+            let Err(error) = backfill(&database, last_row).await else {
                 failed_attempts.store(0, Ordering::Relaxed);
                 return;
             };
-            say(&failed);
+            log_error(&error);
             failed_attempts.fetch_add(1, Ordering::Relaxed);
             sleep(pause).await;
         }
     })
 }
 
-fn say(failed: &Failed) {
-    tracing::warn!(
-        kind = failed.kind(),
-        "the index of the audit log could not be written; queries compare more events"
-    );
+fn log_error(error: &DatabaseError) {
+    tracing::warn!(kind = error.kind(), "the index of the audit log could not be written; queries compare more events");
 }
 
 #[cfg(test)]
@@ -131,13 +135,13 @@ mod tests {
     use super::*;
     use crate::config::database::Url;
 
-    /// A hundred events, and a writer behind them.
+    /// A writer that starts after a hundred events.
     async fn writer() -> BlockWriter {
-        const FILL: &str = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 100) \
+        const INSERT_EVENTS: &str = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 100) \
              INSERT INTO audit_events (chain, seq, prev_hash, hash, time, type, outcome, event) \
              SELECT 'c', n, '', '', '2026-01-01', 'ticket.issued', 'ok', '{}' FROM numbers";
         let database = Database::open(&Url::SqliteMemory).await.expect("opens");
-        database.run(FILL, &[]).await.expect("written");
+        database.run(INSERT_EVENTS, &[]).await.expect("written");
         BlockWriter::start(database).await.expect("read")
     }
 
@@ -147,14 +151,17 @@ mod tests {
             rows.iter().map(|row| row.number(0).expect("a number")).collect()
         }
 
-        async fn first_rows(&self) -> Vec<i64> {
+        async fn first_rows_of_blocks(&self) -> Vec<i64> {
             self.run("SELECT first_row FROM audit_blocks WHERE kind = 0 ORDER BY last_row").await
         }
 
         /// Waits until the background task has ended, at most for 15 seconds.
-        async fn filled_in(&mut self) {
-            tokio::time::timeout(Duration::from_secs(15), &mut self.filling).await.expect("in time").expect("no panic");
-            self.filling = tokio::spawn(async {});
+        async fn wait_for_backfill(&mut self) {
+            tokio::time::timeout(Duration::from_secs(15), &mut self.backfill)
+                .await
+                .expect("in time")
+                .expect("no panic");
+            self.backfill = tokio::spawn(async {});
         }
 
         async fn add_block(&mut self, rows: std::ops::RangeInclusive<i64>) {
@@ -169,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failed_attempt_to_fill_in_rows_is_repeated() {
+    async fn a_failed_attempt_of_a_backfill_is_retried() {
         let mut writer = writer().await;
         writer.run("ALTER TABLE audit_blocks RENAME TO absent").await;
         let failed_attempts = writer.failed_attempts.clone();
@@ -180,35 +187,35 @@ mod tests {
         };
         tokio::time::timeout(Duration::from_secs(15), fails).await.expect("the table is absent");
         writer.run("ALTER TABLE absent RENAME TO audit_blocks").await;
-        writer.filled_in().await;
-        assert_eq!(writer.first_rows().await, [1]);
+        writer.wait_for_backfill().await;
+        assert_eq!(writer.first_rows_of_blocks().await, [1]);
         assert_eq!(failed_attempts.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]
-    async fn a_full_block_starts_further_attempts_only_if_all_have_failed() {
+    async fn a_full_block_starts_a_backfill_only_if_all_attempts_failed() {
         for (failed_attempts, expected) in [(RETRY_PAUSES.len() - 1, vec![101]), (RETRY_PAUSES.len(), vec![1, 101])] {
             let mut writer = writer().await;
-            writer.filling.abort();
-            writer.filling = tokio::spawn(async {});
+            writer.backfill.abort();
+            writer.backfill = tokio::spawn(async {});
             writer.failed_attempts.store(failed_attempts, Ordering::Relaxed);
             tokio::task::yield_now().await;
             writer.add_block(101..=2200).await;
-            writer.filled_in().await;
-            assert_eq!(writer.first_rows().await, expected);
+            writer.wait_for_backfill().await;
+            assert_eq!(writer.first_rows_of_blocks().await, expected);
         }
     }
 
     #[tokio::test]
-    async fn rows_of_a_block_that_could_not_be_stored_are_filled_in() {
+    async fn a_backfill_stores_the_rows_of_a_block_that_could_not_be_stored() {
         let mut writer = writer().await;
-        writer.filled_in().await;
+        writer.wait_for_backfill().await;
         writer.run("ALTER TABLE audit_blocks RENAME TO absent").await;
         writer.run("INSERT INTO audit_events SELECT 'd', n, '', '', '2026-01-01', 'ticket.issued', 'ok', NULL, NULL, NULL, NULL, '{}' \
              FROM (WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 2100) SELECT n FROM numbers)").await;
         writer.add_block(101..=2200).await;
         writer.run("ALTER TABLE absent RENAME TO audit_blocks").await;
-        writer.filled_in().await;
-        assert_eq!(writer.first_rows().await, [1, 101, 2149]);
+        writer.wait_for_backfill().await;
+        assert_eq!(writer.first_rows_of_blocks().await, [1, 101, 2149]);
     }
 }

@@ -191,7 +191,7 @@ fn without_a_key_a_rehashed_tail_is_reported_only_with_checkpoints() {
         let first_known = first_known.map(|(_, seq, _)| *seq).min();
         let head = log.heads.iter().find(|head| head.chain == chain).map(|head| head.seq);
         assert_eq!((broken.chain, Some(broken.seq)), (chain, first_known.or(head)), "{index}");
-        assert_eq!(broken.reason, Reason::NotAsKnown);
+        assert_eq!(broken.reason, Reason::NotAsCheckpoint);
     }
 }
 

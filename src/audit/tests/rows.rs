@@ -1,9 +1,10 @@
 //! A log as rows in memory, and functions that check and change them.
 
 use crate::audit::Event;
-use crate::audit::chain::{Head, NO_PREDECESSOR, written_time};
+use crate::audit::chain::{Head, NO_PREDECESSOR};
 use crate::audit::chain_checker::{BrokenEvent, ChainChecker, ChainStart};
 use crate::audit::chain_hasher::ChainHasher;
+use crate::audit::filter::format_time;
 use crate::audit::known_events::KnownEvents;
 use crate::audit::stored_event::{Columns, StoredEvent};
 use crate::metrics::labels::{EventType, Outcome};
@@ -98,7 +99,7 @@ impl Log {
     fn add(&mut self, hasher: &ChainHasher, head: &mut Head, number: usize) {
         let event = event(number);
         let now = Timestamp::from_second(1_700_000_000 + i64::try_from(self.rows.len()).expect("few")).expect("a time");
-        let link = hasher.link(head, &event, &written_time(now)).expect("JSON");
+        let link = hasher.link(head, &event, &format_time(now).into()).expect("JSON");
         let subject = event.caller.as_ref().map(|caller| caller.subject.clone()).unwrap_or_default();
         let texts = [
             link.prev_hash,

@@ -1,6 +1,6 @@
 //! Searches in SQLite return the same events with complete, missing and damaged blocks.
 
-use crate::audit::blocks::{BlockWriter, fill};
+use crate::audit::blocks::{BlockWriter, backfill};
 use crate::audit::filter::{Cursor, Filter};
 use crate::audit::sqlite_query;
 use crate::config::database::Url;
@@ -54,7 +54,7 @@ async fn query_numbers(database: &Database, sql: &'static str) -> Vec<i64> {
 async fn found(database: &Database, filter: &Filter, limit: i64) -> Vec<i64> {
     let (mut found, mut after) = (Vec::new(), None);
     loop {
-        let page = sqlite_query::events(database, filter, after.as_ref(), limit).await.expect("read");
+        let page = sqlite_query::find_events(database, filter, after.as_ref(), limit).await.expect("read");
         found.extend(page.iter().map(|row| row.number(0).expect("a number")));
         match found.last() {
             Some(row) if page.len() == usize::try_from(limit).expect("small") => {
@@ -81,7 +81,7 @@ async fn results_do_not_depend_on_blocks() {
     let counts: Vec<usize> = expected.iter().map(Vec::len).collect();
     assert_eq!(counts, [5000, 2, 2, 0, 15, 1, 5, 1, 1000, 119, 13, 0]);
     assert!(expected.iter().all(|rows| rows.is_sorted_by(|newer, older| newer > older)));
-    fill(&database, 4700).await.expect("filled");
+    backfill(&database, 4700).await.expect("filled");
     let blocks = "SELECT last_row FROM audit_blocks WHERE kind = 5 ORDER BY last_row";
     assert_eq!(query_numbers(&database, blocks).await, [2048, 4096, 4700]);
     assert_eq!(search_all(&database).await, expected);
@@ -92,7 +92,7 @@ async fn results_do_not_depend_on_blocks() {
     ] {
         database.run(change, &[]).await.expect("changed");
     }
-    fill(&database, 3000).await.expect("filled");
+    backfill(&database, 3000).await.expect("filled");
     for change in [
         "INSERT INTO audit_blocks SELECT * FROM kept",
         "DELETE FROM audit_blocks WHERE last_row = 3000",
@@ -112,14 +112,14 @@ async fn missing_blocks_are_filled_in() {
     let database = log_of(ROWS).await;
     database.run("DELETE FROM audit_events WHERE rowid < 500 OR rowid = 2000", &[]).await.expect("deleted");
     let expected = search_all(&database).await;
-    fill(&database, 3000).await.expect("filled");
+    backfill(&database, 3000).await.expect("filled");
     database.run("DELETE FROM audit_blocks WHERE last_row = 2547", &[]).await.expect("deleted");
-    fill(&database, ROWS).await.expect("filled");
+    backfill(&database, ROWS).await.expect("filled");
     let blocks = "SELECT last_row FROM audit_blocks WHERE kind = 0 ORDER BY last_row";
     assert_eq!(query_numbers(&database, blocks).await, [2547, 3000, 5000]);
     assert_eq!(search_all(&database).await, expected);
     // All rows are in blocks, so nothing is filled in.
-    fill(&database, ROWS).await.expect("filled");
+    backfill(&database, ROWS).await.expect("filled");
     assert_eq!(query_numbers(&database, blocks).await.len(), 3);
 }
 
@@ -127,7 +127,7 @@ async fn missing_blocks_are_filled_in() {
 #[tokio::test]
 async fn vacuum_keeps_rowids() {
     let database = log_of(ROWS).await;
-    fill(&database, ROWS).await.expect("filled");
+    backfill(&database, ROWS).await.expect("filled");
     database.run("DELETE FROM audit_events WHERE rowid < 100 OR rowid = 2000", &[]).await.expect("deleted");
     let expected = search_all(&database).await;
     database.run("VACUUM", &[]).await.expect("vacuumed");
@@ -141,7 +141,7 @@ async fn events_with_reused_rowids_are_found() {
     const NEW: &str = "INSERT INTO audit_events (chain, seq, prev_hash, hash, time, type, outcome, ticket_id, event) \
          SELECT 'd', seq, '', '', time, type, outcome, 'new-' || seq, '{}' FROM audit_events WHERE seq <= 500";
     let database = log_of(3000).await;
-    fill(&database, 3000).await.expect("filled");
+    backfill(&database, 3000).await.expect("filled");
     let count = "SELECT count(*) FROM audit_blocks";
     assert_eq!(query_numbers(&database, count).await, [12]);
     database.run("DELETE FROM audit_events WHERE rowid < 900", &[]).await.expect("deleted");

@@ -2,12 +2,13 @@
 //! under any name.
 
 use super::table::{UsageError, UsageTable};
-use crate::database::{Database, Failed, Param, Query, Row, Sql};
+use crate::audit::filter::format_time;
+use crate::database::{Database, DatabaseError, Param, Query, Row, Sql};
 use jiff::{SignedDuration, Timestamp};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-/// How long the uses of a deleted policy are kept: it may have been deleted by mistake and be created again.
+/// How long the uses of a deleted policy are kept, because it may have been deleted by mistake and be created again.
 const RETENTION: SignedDuration = SignedDuration::from_hours(24 * 30);
 /// Maximum number of deleted policies whose uses are kept. Beyond it, the uses of those deleted first are deleted.
 const MAX_DELETED_POLICIES: usize = 10_000;
@@ -20,8 +21,8 @@ const BATCH_POLICIES: usize = 50;
 type DeletedPolicy = (String, String);
 
 impl UsageTable {
-    /// Stores since when policies are deleted, and deletes the uses of those that were deleted long ago and, if there are too many,
-    /// of those that were deleted first.
+    /// Stores the deletion times of policies that were deleted since the last call. Deletes the uses of policies that were deleted more
+    /// than [`RETENTION`] ago and, beyond [`MAX_DELETED_POLICIES`], of those that were deleted first.
     ///
     /// # Errors
     /// When the database fails. Uses that were deleted before stay deleted.
@@ -30,8 +31,8 @@ impl UsageTable {
         now: Timestamp,
         is_live: &(dyn Fn(&str) -> bool + Sync),
     ) -> Result<(), UsageError> {
-        let now_text = format!("{now:.6}");
-        let oldest_kept = format!("{:.6}", now.checked_sub(RETENTION).unwrap_or(Timestamp::MIN));
+        let now_text = format_time(now);
+        let oldest_kept = format_time(now.checked_sub(RETENTION).unwrap_or(Timestamp::MIN));
         let mut kept: BinaryHeap<Reverse<DeletedPolicy>> = BinaryHeap::new();
         let mut to_delete: Vec<String> = Vec::new();
         let mut after = String::new();
@@ -62,16 +63,16 @@ impl UsageTable {
         self.delete_uses(&to_delete).await
     }
 
-    /// The next policies with uses, by name. Each has a row of kind `matched` or `read`.
-    async fn query_policies_after(&self, after: &str) -> Result<Vec<String>, Failed> {
+    /// The next policies with uses, sorted by name. Each such policy has a row of kind `matched` or `read`.
+    async fn query_policies_after(&self, after: &str) -> Result<Vec<String>, DatabaseError> {
         let query = "SELECT policy FROM policy_usage WHERE kind IN ('matched', 'read') AND policy > ";
-        let query = Query::new(query).value(after).then(" GROUP BY policy ORDER BY policy LIMIT ");
+        let query = Query::new(query).value(after).sql(" GROUP BY policy ORDER BY policy LIMIT ");
         let rows = self.database().read(&query.value(i64::try_from(PAGE_POLICIES).unwrap_or(i64::MAX))).await?;
         rows.iter().map(|row| row.text(0)).collect()
     }
 
-    /// The stored deletion times of these policies. A policy that was live before has none.
-    async fn query_deletion_times(&self, names: &[String]) -> Result<BTreeMap<String, String>, Failed> {
+    /// The stored deletion times, by name of the policy. A policy that was not deleted at the last call has none.
+    async fn query_deletion_times(&self, names: &[String]) -> Result<BTreeMap<String, String>, DatabaseError> {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let query = Query::new(
             "SELECT policy, last_at FROM policy_usage WHERE store = '' AND path = '' AND kind = 'gone' AND name = ''",
@@ -80,8 +81,8 @@ impl UsageTable {
         rows.iter().map(|row: &Row| Ok((row.text(0)?, row.text(1)?))).collect()
     }
 
-    /// Stores `now` as the deletion time of those that have none.
-    async fn insert_deletion_times(&self, names: &[&str], now: &str) -> Result<(), Failed> {
+    /// Stores `now` as the deletion time of the policies that have none.
+    async fn insert_deletion_times(&self, names: &[&str], now: &str) -> Result<(), DatabaseError> {
         const INSERT: Sql = Sql {
             sqlite: "INSERT INTO policy_usage (policy, store, path, kind, name, last_at) \
                  SELECT value, '', '', 'gone', '', $2 FROM json_each($1) WHERE true ON CONFLICT DO NOTHING",
@@ -91,7 +92,7 @@ impl UsageTable {
         run_for_policies(self.database(), INSERT, names, Some(now)).await
     }
 
-    async fn remove_deletion_times(&self, names: &[&str]) -> Result<(), Failed> {
+    async fn remove_deletion_times(&self, names: &[&str]) -> Result<(), DatabaseError> {
         const DELETE: Sql = Sql {
             sqlite: "DELETE FROM policy_usage WHERE store = '' AND path = '' AND kind = 'gone' AND name = '' \
                  AND policy IN (SELECT value FROM json_each($1))",
@@ -114,7 +115,12 @@ impl UsageTable {
     }
 }
 
-async fn run_for_policies(database: &Database, sql: Sql, names: &[&str], time: Option<&str>) -> Result<(), Failed> {
+async fn run_for_policies(
+    database: &Database,
+    sql: Sql,
+    names: &[&str],
+    time: Option<&str>,
+) -> Result<(), DatabaseError> {
     if names.is_empty() {
         return Ok(());
     }

@@ -2,14 +2,15 @@
 
 use super::policy_use::{PolicyUse, UseKind};
 use super::usage_event::UsageEvent;
+use crate::audit::filter::format_time;
 use crate::audit::reader::Reader;
-use crate::database::{Database, Failed, Param, Query, Row, Sql};
+use crate::database::{Database, DatabaseError, Param, Query, Row, Sql};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 
 /// Maximum number of events that one statement reads.
 const PAGE_EVENTS: i64 = 1000;
-/// Age after which no replica commits an event with a lower row number any more, on PostgreSQL.
+/// Age from which on an event in PostgreSQL is settled: no replica commits an event with a lower row number any more.
 const SETTLE_TIME: SignedDuration = SignedDuration::from_secs(20);
 /// How long a use is kept.
 const RETENTION: SignedDuration = SignedDuration::from_hours(24 * 400);
@@ -41,17 +42,17 @@ const UPSERT: Sql = Sql {
 /// The table or the log cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct UsageError(#[from] Failed);
+pub struct UsageError(#[from] DatabaseError);
 
-/// How far the log was added.
+/// How far the events of the log were added to the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UsageProgress {
-    /// To its end.
+    /// All events were added.
     Complete,
     /// There are more settled events, which can be added at once.
     Partial,
-    /// The events that are left are not settled yet: events with lower row numbers may still become visible.
-    Settled,
+    /// The remaining events are not settled yet: events with lower row numbers may still become visible.
+    Unsettled,
 }
 
 /// Fills and reads the table.
@@ -112,13 +113,13 @@ impl UsageTable {
         uses: &(dyn Fn(&UsageEvent<'_>) -> Vec<PolicyUse> + Sync),
     ) -> Result<UsageProgress, UsageError> {
         let settle_time = if self.database().is_remote() { SETTLE_TIME } else { SignedDuration::ZERO };
-        let settled = format!("{:.6}", now.checked_sub(settle_time).unwrap_or(now));
+        let settled = format_time(now.checked_sub(settle_time).unwrap_or(now));
         let head = self.database().read(&Query::new(HEAD)).await?;
         let mut from = head.first().map_or(Ok(0), |row| row.number(0))?;
         let mut is_settled = true;
         for _ in 0..pages {
             let query = Query::new(EVENTS).value(from);
-            let rows = self.database().read(&query.then(" ORDER BY rowid LIMIT ").value(PAGE_EVENTS)).await?;
+            let rows = self.database().read(&query.sql(" ORDER BY rowid LIMIT ").value(PAGE_EVENTS)).await?;
             let mut last_times: BTreeMap<PolicyUse, String> = BTreeMap::new();
             let mut settled_row = None;
             for row in &rows {
@@ -127,7 +128,7 @@ impl UsageTable {
                 if is_settled {
                     settled_row = Some(from);
                 }
-                for (policy_use, time) in uses_of(row, uses)? {
+                for (policy_use, time) in uses_in_row(row, uses)? {
                     let last = last_times.entry(policy_use).or_default();
                     if *last < time {
                         *last = time;
@@ -140,11 +141,15 @@ impl UsageTable {
             }
             tokio::task::yield_now().await;
         }
-        Ok(if is_settled { UsageProgress::Partial } else { UsageProgress::Settled })
+        Ok(if is_settled { UsageProgress::Partial } else { UsageProgress::Unsettled })
     }
 
     /// Stores the times of uses, and the last row whose events need not be read again.
-    async fn upsert(&self, last_times: &BTreeMap<PolicyUse, String>, settled_row: Option<i64>) -> Result<(), Failed> {
+    async fn upsert(
+        &self,
+        last_times: &BTreeMap<PolicyUse, String>,
+        settled_row: Option<i64>,
+    ) -> Result<(), DatabaseError> {
         if last_times.is_empty() && settled_row.is_none() {
             return Ok(());
         }
@@ -164,7 +169,8 @@ impl UsageTable {
         work.commit().await
     }
 
-    /// Deletes old uses, and of secrets with more than [`MAX_NAMES`] callers or repos the oldest of these.
+    /// Deletes old uses. Of secrets with more than [`MAX_NAMES`] callers or repos, also deletes the uses of those who used them least
+    /// recently.
     ///
     /// # Errors
     /// When the database fails.
@@ -175,7 +181,7 @@ impl UsageTable {
         const DELETE_OLDEST: &str = "DELETE FROM policy_usage WHERE policy = $1 AND store = $2 AND path = $3 AND kind = $4 AND name NOT IN \
              (SELECT name FROM policy_usage WHERE policy = $1 AND store = $2 AND path = $3 AND kind = $4 \
               ORDER BY last_at DESC, name LIMIT $5)";
-        let before = format!("{:.6}", now.checked_sub(RETENTION).unwrap_or(Timestamp::MIN));
+        let before = format_time(now.checked_sub(RETENTION).unwrap_or(Timestamp::MIN));
         self.database().run(OLD, &[(&before).into()]).await?;
         for row in self.database().run(EXCEEDING, &[MAX_NAMES.into(), MAX_TIDIED_SECRETS.into()]).await? {
             let [policy, store, path, kind] = [row.str(0)?, row.str(1)?, row.str(2)?, row.str(3)?];
@@ -215,12 +221,11 @@ impl UsageTable {
         since: Timestamp,
         max_repo_names: i64,
     ) -> Result<UsageByKey, UsageError> {
-        let since = format!("{since:.6}");
+        let since = format_time(since);
         let mut summaries = UsageByKey::new();
         let counts = "SELECT policy, store, path, kind, count(*) FROM policy_usage WHERE kind IN ('caller', 'repo') AND last_at >= ";
-        let counts = self
-            .append_policies(Query::new(counts).value(&since), policies)
-            .then(" GROUP BY policy, store, path, kind");
+        let counts =
+            self.append_policies(Query::new(counts).value(&since), policies).sql(" GROUP BY policy, store, path, kind");
         for row in self.database().read(&counts).await? {
             let summary = summaries.entry((row.text(0)?, row.text(1)?, row.text(2)?)).or_default();
             let is_caller = row.str(3)? == UseKind::Caller.as_str();
@@ -232,7 +237,7 @@ impl UsageTable {
              FROM policy_usage WHERE kind = 'repo' AND last_at >= ";
         let ranked = self.append_policies(Query::new(ranked).value(&since), policies);
         let ranked =
-            ranked.then(") AS ranked WHERE nth <= ").value(max_repo_names).then(" ORDER BY policy, store, path, nth");
+            ranked.sql(") AS ranked WHERE nth <= ").value(max_repo_names).sql(" ORDER BY policy, store, path, nth");
         for row in self.database().read(&ranked).await? {
             let key = (row.text(0)?, row.text(1)?, row.text(2)?);
             summaries.entry(key).or_default().repo_names.push(row.text(3)?);
@@ -243,16 +248,19 @@ impl UsageTable {
     /// Appends the condition that the policy is one of these.
     pub(super) fn append_policies<'a>(&self, query: Query<'a>, policies: &'a [&'a str]) -> Query<'a> {
         if self.database().is_remote() {
-            query.then(" AND policy = ANY(").value(Param::Texts(policies)).then(")")
+            query.sql(" AND policy = ANY(").value(Param::Texts(policies)).sql(")")
         } else {
-            query.then(" AND policy IN (SELECT value FROM json_each(").value(Param::Texts(policies)).then("))")
+            query.sql(" AND policy IN (SELECT value FROM json_each(").value(Param::Texts(policies)).sql("))")
         }
     }
 }
 
-/// The uses of the event of a row, with their time. Events of other kinds have none.
-fn uses_of(row: &Row, uses: &dyn Fn(&UsageEvent<'_>) -> Vec<PolicyUse>) -> Result<Vec<(PolicyUse, String)>, Failed> {
-    let Some(event) = row.str_if_any(2)?.and_then(UsageEvent::parse) else { return Ok(Vec::new()) };
+/// Returns the uses of a row's event, with their time. Events of other types have none.
+fn uses_in_row(
+    row: &Row,
+    uses: &dyn Fn(&UsageEvent<'_>) -> Vec<PolicyUse>,
+) -> Result<Vec<(PolicyUse, String)>, DatabaseError> {
+    let Some(event) = row.optional_str(2)?.and_then(UsageEvent::parse) else { return Ok(Vec::new()) };
     // PostgreSQL cannot store NUL in a text.
     let replace_nul = |text: String| if text.contains('\0') { text.replace('\0', "\u{FFFD}") } else { text };
     let uses = uses(&event).into_iter().map(|used| PolicyUse { name: replace_nul(used.name), ..used });

@@ -1,4 +1,4 @@
-//! The members of a recorded event that say which policies and secrets were used, and by whom.
+//! The members of a recorded event from which the uses of policies and secrets are found.
 
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -44,16 +44,16 @@ pub struct UsageCaller {
     pub namespace: Option<String>,
     /// The ServiceAccount of a pod.
     pub service_account: Option<String>,
-    /// The pod.
+    /// The pod that the token is bound to.
     pub pod: Option<UsagePod>,
 }
 
-/// A pod.
+/// The pod of a caller.
 #[derive(Debug, Deserialize)]
 pub struct UsagePod {
-    /// Its name.
+    /// `metadata.name`.
     pub name: String,
-    /// Its uid.
+    /// `metadata.uid`.
     pub uid: String,
 }
 
@@ -66,15 +66,15 @@ pub struct UsageSecret {
     pub path: String,
 }
 
-/// A policy in shadow mode.
+/// A policy in shadow mode that applies.
 #[derive(Debug, Deserialize)]
 pub struct UsageShadow {
-    /// Its name.
+    /// The name of the policy.
     pub policy: String,
 }
 
 impl<'a> UsageEvent<'a> {
-    /// Parses the text of an event. `None` if it is not such an event, because it was altered.
+    /// Parses the text of an event. `None` if it is not of this form, because it was altered.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
         serde_json::from_str(text).ok()

@@ -6,7 +6,7 @@ use super::ledger::LeaseProcess;
 use super::manager::LeaseManager;
 use super::record::LeaseRecord;
 use super::revoke::ATTEMPTS_BEFORE_FAILED;
-use crate::database::Failed;
+use crate::database::DatabaseError;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +62,7 @@ impl LeaseManager {
         self.report_orphans(&mut watch.reported);
     }
 
-    async fn try_heartbeat(&self, watch: &mut Heartbeats) -> Result<(), Failed> {
+    async fn try_heartbeat(&self, watch: &mut Heartbeats) -> Result<(), DatabaseError> {
         if !self.ledger.increment_heartbeat().await? {
             // The previous heartbeat was so long ago that other processes have adopted our leases.
             tracing::warn!("another process adopted the leases of this one");

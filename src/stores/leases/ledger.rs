@@ -5,7 +5,7 @@
 //! own row is gone.
 
 use super::record::LeaseRecord;
-use crate::database::{Database, Failed, Param, Row};
+use crate::database::{Database, DatabaseError, Param, Row};
 use crate::model::request_id::RequestId;
 use std::sync::{Mutex, PoisonError};
 
@@ -36,7 +36,7 @@ impl Ledger {
     }
 
     /// Records a lease.
-    pub(super) async fn insert(&self, record: &LeaseRecord) -> Result<(), Failed> {
+    pub(super) async fn insert(&self, record: &LeaseRecord) -> Result<(), DatabaseError> {
         const TABLE_AND_COLUMNS: &str = "leases (owner, id, store, path, mode, state, acquired_at, expires_at, sealed)";
         let me = self.register_process().await?;
         let row: [Param; 9] = [
@@ -54,24 +54,24 @@ impl Ledger {
     }
 
     /// Records the new end of a renewed lease.
-    pub(super) async fn set_expiry(&self, id: &str, expires_at: &str) -> Result<(), Failed> {
+    pub(super) async fn set_expiry(&self, id: &str, expires_at: &str) -> Result<(), DatabaseError> {
         const SQL: &str = "UPDATE leases SET expires_at = $1 WHERE id = $2";
         self.database.run(SQL, &[expires_at.into(), id.into()]).await.map(|_| ())
     }
 
     /// Records the new state of a lease.
-    pub(super) async fn set_state(&self, id: &str, state: &str) -> Result<(), Failed> {
+    pub(super) async fn set_state(&self, id: &str, state: &str) -> Result<(), DatabaseError> {
         const SQL: &str = "UPDATE leases SET state = $1 WHERE id = $2";
         self.database.run(SQL, &[state.into(), id.into()]).await.map(|_| ())
     }
 
     /// Removes the record of a lease.
-    pub(super) async fn remove(&self, id: &str) -> Result<(), Failed> {
+    pub(super) async fn remove(&self, id: &str) -> Result<(), DatabaseError> {
         self.database.run("DELETE FROM leases WHERE id = $1", &[id.into()]).await.map(|_| ())
     }
 
     /// Increments the heartbeat. `false` if other processes have taken over our leases.
-    pub(super) async fn increment_heartbeat(&self) -> Result<bool, Failed> {
+    pub(super) async fn increment_heartbeat(&self) -> Result<bool, DatabaseError> {
         const SQL: &str = "UPDATE lease_owners SET beat = beat + 1 WHERE owner = $1 RETURNING beat";
         let me = self.identity();
         if !me.is_registered {
@@ -86,7 +86,7 @@ impl Ledger {
     }
 
     /// Signs off, so that other processes need not wait for the heartbeat to stop.
-    pub(super) async fn sign_off(&self) -> Result<(), Failed> {
+    pub(super) async fn sign_off(&self) -> Result<(), DatabaseError> {
         let me = self.identity();
         if me.is_registered {
             self.database.run("DELETE FROM lease_owners WHERE owner = $1", &[(&me.name).into()]).await?;
@@ -95,19 +95,19 @@ impl Ledger {
     }
 
     /// The other processes with leases.
-    pub(super) async fn other_processes(&self) -> Result<Vec<LeaseProcess>, Failed> {
+    pub(super) async fn other_processes(&self) -> Result<Vec<LeaseProcess>, DatabaseError> {
         const SQL: &str = "SELECT l.owner, CAST(o.beat AS TEXT) FROM leases l \
             LEFT JOIN lease_owners o ON o.owner = l.owner WHERE l.owner <> $1 GROUP BY l.owner, o.beat";
         let rows = self.database.run(SQL, &[(&self.identity().name).into()]).await?;
         rows.iter()
             .map(|row| {
-                Ok(LeaseProcess { name: row.text(0)?, beat: row.text_if_any(1)?.and_then(|beat| beat.parse().ok()) })
+                Ok(LeaseProcess { name: row.text(0)?, beat: row.optional_text(1)?.and_then(|beat| beat.parse().ok()) })
             })
             .collect()
     }
 
     /// Takes over the leases of a process. If several processes try, each lease goes to one of them.
-    pub(super) async fn adopt(&self, owner: &str) -> Result<Vec<LeaseRecord>, Failed> {
+    pub(super) async fn adopt(&self, owner: &str) -> Result<Vec<LeaseRecord>, DatabaseError> {
         const SQL: &str = "UPDATE leases SET owner = $1 WHERE owner = $2 \
             RETURNING id, store, path, mode, state, acquired_at, expires_at, sealed";
         let me = self.register_process().await?;
@@ -119,7 +119,7 @@ impl Ledger {
     }
 
     /// The ids of our leases after this one, in order.
-    pub(super) async fn own_ids(&self, after: &str, most: u32) -> Result<Vec<String>, Failed> {
+    pub(super) async fn own_ids(&self, after: &str, most: u32) -> Result<Vec<String>, DatabaseError> {
         const SQL: &str = "SELECT id FROM leases WHERE owner = $1 AND id > $2 ORDER BY id LIMIT $3";
         let me = self.identity();
         if !me.is_registered {
@@ -130,14 +130,14 @@ impl Ledger {
     }
 
     /// One of our leases.
-    pub(super) async fn get_own(&self, id: &str) -> Result<Option<LeaseRecord>, Failed> {
+    pub(super) async fn get_own(&self, id: &str) -> Result<Option<LeaseRecord>, DatabaseError> {
         const SQL: &str = "SELECT id, store, path, mode, state, acquired_at, expires_at, sealed FROM leases \
             WHERE id = $1 AND owner = $2";
         self.database.run(SQL, &[id.into(), (&self.identity().name).into()]).await?.first().map(record).transpose()
     }
 
     /// Our leases that administrators asked other processes to revoke.
-    pub(super) async fn requested_revocations(&self) -> Result<Vec<String>, Failed> {
+    pub(super) async fn requested_revocations(&self) -> Result<Vec<String>, DatabaseError> {
         const SQL: &str = "SELECT id FROM leases WHERE owner = $1 AND state = 'revoking'";
         let me = self.identity();
         if !me.is_registered {
@@ -147,21 +147,25 @@ impl Ledger {
     }
 
     /// One lease of any process.
-    pub(super) async fn get(&self, id: &str) -> Result<Option<LeaseRecord>, Failed> {
+    pub(super) async fn get(&self, id: &str) -> Result<Option<LeaseRecord>, DatabaseError> {
         const SQL: &str =
             "SELECT id, store, path, mode, state, acquired_at, expires_at, sealed FROM leases WHERE id = $1";
         self.database.run(SQL, &[id.into()]).await?.first().map(record).transpose()
     }
 
     /// The ids of the leases of a store, at one path or at all paths.
-    pub(super) async fn ids_of_store(&self, store: &str, path: Option<&str>) -> Result<Vec<String>, Failed> {
+    pub(super) async fn ids_of_store(&self, store: &str, path: Option<&str>) -> Result<Vec<String>, DatabaseError> {
         const SQL: &str = "SELECT id FROM leases WHERE store = $1 AND (path = $2 OR $3 = 0)";
         let params = [store.into(), path.unwrap_or_default().into(), i64::from(path.is_some()).into()];
         self.database.run(SQL, &params).await?.iter().map(|row| row.text(0)).collect()
     }
 
     /// A page of all leases, newest first.
-    pub(super) async fn page(&self, after: Option<&PageStart>, limit: usize) -> Result<Vec<LeaseRecord>, Failed> {
+    pub(super) async fn page(
+        &self,
+        after: Option<&PageStart>,
+        limit: usize,
+    ) -> Result<Vec<LeaseRecord>, DatabaseError> {
         const SQL: &str = "SELECT id, store, path, mode, state, acquired_at, expires_at, sealed FROM leases \
             WHERE $1 = 0 OR acquired_at < $2 OR (acquired_at = $2 AND id < $3) \
             ORDER BY acquired_at DESC, id DESC LIMIT $4";
@@ -172,7 +176,7 @@ impl Ledger {
     }
 
     /// The name of this process.
-    async fn register_process(&self) -> Result<String, Failed> {
+    async fn register_process(&self) -> Result<String, DatabaseError> {
         const SQL: &str = "INSERT INTO lease_owners (owner, beat) VALUES ($1, $2) ON CONFLICT (owner) DO NOTHING";
         let me = self.identity();
         if !me.is_registered {
@@ -197,7 +201,7 @@ impl ProcessIdentity {
     }
 }
 
-fn record(row: &Row) -> Result<LeaseRecord, Failed> {
+fn record(row: &Row) -> Result<LeaseRecord, DatabaseError> {
     Ok(LeaseRecord {
         id: row.text(0)?,
         store: row.text(1)?,

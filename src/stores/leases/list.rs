@@ -4,7 +4,7 @@ use super::lease::LeaseState;
 use super::ledger::PageStart;
 use super::manager::LeaseManager;
 use super::record::LeaseRecord;
-use crate::database::Failed;
+use crate::database::DatabaseError;
 use crate::model::caller::Caller;
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ impl LeaseManager {
         &self,
         after: Option<&PageStart>,
         limit: usize,
-    ) -> Result<Vec<LeaseView>, Failed> {
+    ) -> Result<Vec<LeaseView>, DatabaseError> {
         Ok(self.ledger.page(after, limit).await?.into_iter().map(|record| self.view(record)).collect())
     }
 

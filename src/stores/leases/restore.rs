@@ -4,7 +4,7 @@
 use super::event_recorder::{LeaseEvent, LeaseEventKind};
 use super::lease::LeaseState;
 use super::manager::LeaseManager;
-use crate::database::Failed;
+use crate::database::DatabaseError;
 use crate::metrics::labels::RevocationOutcome;
 use crate::model::secret_ref::SecretRef;
 use std::collections::HashSet;
@@ -18,7 +18,7 @@ impl LeaseManager {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub(super) async fn restore(&self) -> Result<(), Failed> {
+    pub(super) async fn restore(&self) -> Result<(), DatabaseError> {
         // A lease is removed from the records before it is removed from the index. So a lease that was in neither
         // before the query is not in its result.
         let before = self.index().ids();

@@ -3,7 +3,7 @@
 use super::event_recorder::LeaseEventKind;
 use super::lease::LeaseState;
 use super::manager::LeaseManager;
-use crate::database::Failed;
+use crate::database::DatabaseError;
 use crate::metrics::labels::RevocationOutcome;
 use crate::model::caller::Caller;
 use crate::model::request_id::RequestId;
@@ -94,7 +94,7 @@ impl LeaseManager {
         &self,
         id: &str,
         by: &Arc<Caller>,
-    ) -> Result<Option<RevocationProgress>, Failed> {
+    ) -> Result<Option<RevocationProgress>, DatabaseError> {
         if self.index().get(id).is_some() {
             let claimed = self.index().claim(id);
             self.begin_revocation(id, "administrator", Some(by.clone()));
@@ -127,7 +127,7 @@ impl LeaseManager {
         store: &str,
         path: Option<&str>,
         by: &Arc<Caller>,
-    ) -> Result<RevocationProgress, Failed> {
+    ) -> Result<RevocationProgress, DatabaseError> {
         let mut all = RevocationProgress::Done;
         for id in self.ledger.ids_of_store(store, path).await? {
             if self.revoke(&id, by).await? == Some(RevocationProgress::InProgress) {

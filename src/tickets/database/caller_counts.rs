@@ -4,7 +4,7 @@
 //! after the other. If no policy of a group has a limit, no statement runs.
 
 use super::row_values::IssueRow;
-use crate::database::{Failed, Param, Row, Sql, Work};
+use crate::database::{DatabaseError, Param, Row, Sql, UnitOfWork};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Selects the counts of callers.
@@ -25,12 +25,12 @@ pub const DELETE_OLD_COUNTS: Sql = Sql {
 pub type Counts = BTreeMap<(String, String), i64>;
 
 /// Reads the rows of [`SELECT_COUNTS`].
-pub fn read_counts(rows: &[Row]) -> Result<Counts, Failed> {
+pub fn read_counts(rows: &[Row]) -> Result<Counts, DatabaseError> {
     rows.iter().map(|row| Ok(((row.text(0)?, row.text(1)?), row.number(2)?))).collect()
 }
 
 /// Removes the tickets whose caller has reached a limit, and marks their limits as reached. Earlier tickets of the group count.
-pub async fn retain_within_limits(work: &mut Work, issues: &mut Vec<IssueRow<'_>>) -> Result<(), Failed> {
+pub async fn retain_within_limits(work: &mut UnitOfWork, issues: &mut Vec<IssueRow<'_>>) -> Result<(), DatabaseError> {
     let limited = issues.iter().filter(|issue| issue.limits.is_some());
     let owners: BTreeSet<String> = limited.map(|issue| issue.owner.to_text()).collect();
     if owners.is_empty() {
@@ -54,7 +54,11 @@ pub async fn retain_within_limits(work: &mut Work, issues: &mut Vec<IssueRow<'_>
 }
 
 /// Adds the tickets whose steps were accepted to the counts.
-pub async fn add_to_counts(work: &mut Work, issues: &[IssueRow<'_>], accepted: &HashSet<usize>) -> Result<(), Failed> {
+pub async fn add_to_counts(
+    work: &mut UnitOfWork,
+    issues: &[IssueRow<'_>],
+    accepted: &HashSet<usize>,
+) -> Result<(), DatabaseError> {
     const ADD: Sql = Sql {
         sqlite: "INSERT INTO ticket_counts (owner, policy, issued, last_at) \
              SELECT owners.value, (SELECT value FROM json_each($2) WHERE key = owners.key), \

@@ -5,7 +5,7 @@
 //! only when the group is durable.
 
 use super::row_values::{EndRow, IssueRow, bundle_bytes_column, ended_at_column, replay_column, state_column};
-use crate::database::{Failed, Param, Work};
+use crate::database::{DatabaseError, Param, UnitOfWork};
 use crate::sealing::digest::to_hex;
 use crate::tickets::port::MAX_BYTES_PER_CALLER;
 use std::collections::HashSet;
@@ -36,11 +36,11 @@ const CHANGE: &str = "WITH wanted AS ( \
 
 /// Runs the statement. Returns the indices of the accepted steps.
 pub async fn change_in_one_statement(
-    work: &mut Work,
+    work: &mut UnitOfWork,
     max_live_per_caller: usize,
     issues: &[IssueRow<'_>],
     ends: &[EndRow<'_>],
-) -> Result<Vec<usize>, Failed> {
+) -> Result<Vec<usize>, DatabaseError> {
     if issues.is_empty() && ends.is_empty() {
         return Ok(Vec::new());
     }

@@ -8,7 +8,7 @@ use super::caller_counts::{add_to_counts, retain_within_limits};
 use super::change_statement::change_in_one_statement;
 use super::row_values::{EndRow, IssueRow, bundle_bytes_column, ended_at_column, replay_column, state_column};
 use super::sealed_bytes_limit::SealedBytesLimit;
-use crate::database::{Failed, Param, Step, StepRunner, Work};
+use crate::database::{DatabaseError, Param, Step, StepRunner, UnitOfWork};
 use crate::tickets::owner::Owner;
 use crate::tickets::port::MAX_BYTES_PER_CALLER;
 use crate::tickets::ticket_change::TicketChange;
@@ -31,10 +31,10 @@ struct CallerUsage {
 
 #[async_trait]
 impl StepRunner for TicketStepRunner {
-    async fn run(&self, work: &mut Work, steps: &[&Step]) -> Result<Vec<bool>, Failed> {
+    async fn run(&self, work: &mut UnitOfWork, steps: &[&Step]) -> Result<Vec<bool>, DatabaseError> {
         let (mut issues, mut ends) = (Vec::new(), Vec::new());
         for (step_index, step) in steps.iter().enumerate() {
-            match step.what() {
+            match step.payload() {
                 // Rejected, because it is not added.
                 Some(TicketChange::Issue { sealed, .. }) if !self.sealed_bytes.try_add(sealed.size()) => {}
                 Some(TicketChange::Issue { id, owner, issued_at, expires_at, sealed, limits, .. }) => {
@@ -77,12 +77,16 @@ impl StepRunner for TicketStepRunner {
     }
 
     /// Does nothing: the changes were committed or rolled back by the database.
-    fn ended(&self, _steps: &[&Step], _committed: bool) {}
+    fn on_end(&self, _steps: &[&Step], _committed: bool) {}
 }
 
 impl TicketStepRunner {
     /// Inserts the tickets whose callers are within their limits. Returns the indices of their steps.
-    async fn insert_within_limits(&self, work: &mut Work, all: &[IssueRow<'_>]) -> Result<Vec<usize>, Failed> {
+    async fn insert_within_limits(
+        &self,
+        work: &mut UnitOfWork,
+        all: &[IssueRow<'_>],
+    ) -> Result<Vec<usize>, DatabaseError> {
         const COLUMN_COUNT: usize = 8;
         const TABLE_AND_COLUMNS: &str =
             "tickets (id, owner, issued_at, expires_at, details, verifier, bundle, bundle_bytes)";
@@ -124,7 +128,7 @@ impl TicketStepRunner {
 }
 
 /// Locks the callers before their tickets are counted, so that no other replica adds tickets in between. A no-op for SQLite.
-async fn lock_callers(work: &mut Work, issues: &[IssueRow<'_>]) -> Result<(), Failed> {
+async fn lock_callers(work: &mut UnitOfWork, issues: &[IssueRow<'_>]) -> Result<(), DatabaseError> {
     let lock_keys: BTreeSet<i64> = issues.iter().map(|issue| issue.owner.lock_key()).collect();
     if lock_keys.is_empty() {
         return Ok(());
@@ -133,7 +137,10 @@ async fn lock_callers(work: &mut Work, issues: &[IssueRow<'_>]) -> Result<(), Fa
 }
 
 /// The live tickets and sealed bytes of the callers of these tickets. A caller without an entry has none.
-async fn query_usages(work: &mut Work, issues: &[IssueRow<'_>]) -> Result<BTreeMap<Owner, CallerUsage>, Failed> {
+async fn query_usages(
+    work: &mut UnitOfWork,
+    issues: &[IssueRow<'_>],
+) -> Result<BTreeMap<Owner, CallerUsage>, DatabaseError> {
     const COUNT: &str = "SELECT owner, count(*) FILTER (WHERE state = 0), CAST(sum(bundle_bytes) AS BIGINT) FROM tickets \
              WHERE owner IN (SELECT value FROM json_each($1)) AND bundle_bytes > 0 GROUP BY owner";
     let owners_by_text: BTreeMap<String, Owner> =
@@ -152,7 +159,7 @@ async fn query_usages(work: &mut Work, issues: &[IssueRow<'_>]) -> Result<BTreeM
 
 /// Ends the tickets that are waiting, with one statement each, because SQLite has no round trips. Returns the indices of their
 /// steps.
-async fn end_waiting(work: &mut Work, ends: &[EndRow<'_>]) -> Result<Vec<usize>, Failed> {
+async fn end_waiting(work: &mut UnitOfWork, ends: &[EndRow<'_>]) -> Result<Vec<usize>, DatabaseError> {
     const END: &str = "UPDATE tickets SET state = $2, ended_at = $3, replay = $4, \
              bundle = CASE WHEN $4 IS NULL THEN NULL ELSE bundle END, \
              bundle_bytes = CASE WHEN $4 IS NULL THEN 0 ELSE bundle_bytes END \

@@ -34,13 +34,13 @@ impl TestStore {
     async fn run_and_end(&self, step: Step, committed: bool) -> bool {
         let accepted = self.run(&step).await;
         if accepted {
-            step.runner().ended(&[&step], committed);
+            step.runner().on_end(&[&step], committed);
         }
         accepted
     }
 
     async fn run(&self, step: &Step) -> bool {
-        step.runner().run(&mut self.database.begin_later(), &[step]).await.expect("in memory")[0]
+        step.runner().run(&mut self.database.begin_lazily(), &[step]).await.expect("in memory")[0]
     }
 
     async fn issue(&self, subject: &str, bytes: usize, committed: bool) -> Option<TicketToken> {
@@ -112,7 +112,7 @@ async fn until_an_end_is_durable_the_ticket_is_waiting_and_no_other_end_begins()
     assert!(test.run(&first).await);
     assert_eq!(test.state(&token).await, Some(TicketState::Waiting));
     assert!(!test.run_and_end(test.store.end_step(token.ticket_id(), FinalState::Revoked), true).await);
-    first.runner().ended(&[&first], false);
+    first.runner().on_end(&[&first], false);
     assert_eq!(test.state(&token).await, Some(TicketState::Waiting), "the event was not durable");
     assert!(test.run_and_end(test.store.end_step(token.ticket_id(), redeemed()), true).await);
     assert_eq!(test.state(&token).await, Some(TicketState::Redeemed { at: start(), replay_digest: None }));
@@ -125,7 +125,7 @@ async fn a_ticket_is_overdue_after_a_redemption_that_failed() {
     let redemption = test.store.end_step(token.ticket_id(), redeemed());
     assert!(test.run(&redemption).await);
     assert!(test.store.list_overdue(start() + LIFE).await.expect("in memory").is_empty());
-    redemption.runner().ended(&[&redemption], false);
+    redemption.runner().on_end(&[&redemption], false);
     let overdue = test.store.list_overdue(start() + LIFE).await.expect("in memory");
     assert_eq!(overdue.iter().map(|ticket| ticket.id).collect::<Vec<_>>(), [token.ticket_id()]);
 }
@@ -139,7 +139,7 @@ async fn a_ticket_whose_issue_is_not_durable_is_never_found() {
     let step = test.store.issue_step(&ticket, sealed, None);
     assert!(test.run(&step).await);
     assert_eq!(test.state(&token).await, None);
-    step.runner().ended(&[&step], false);
+    step.runner().on_end(&[&step], false);
     assert_eq!(test.state(&token).await, None);
     let table = test.store.0.lock();
     assert!(
@@ -191,7 +191,7 @@ async fn total_size_of_bundles_is_bounded() {
     let redemption = test.store.end_step(tokens[0].ticket_id(), redeemed());
     assert!(test.run(&redemption).await);
     assert!(test.issue("9", LARGE, true).await.is_none(), "the redemption may still fail");
-    redemption.runner().ended(&[&redemption], true);
+    redemption.runner().on_end(&[&redemption], true);
     assert!(test.issue("9", LARGE, true).await.is_some());
 }
 

@@ -33,7 +33,7 @@ async fn what_is_done_to_rows_is_found_in_its_place(place: Place) {
         place.database.run(update(change), &[]).await.unwrap();
         assert_eq!(found(&replica).await, Some((11, expected)), "{change}");
         if undo.is_empty() {
-            let old = before[0].text_if_any(0).unwrap();
+            let old = before[0].optional_text(0).unwrap();
             let put_back = "UPDATE audit_events SET subject = $1 WHERE seq = 11";
             place.database.run(put_back, &[old.as_deref().into()]).await.unwrap();
         } else if change.contains("outcome") {

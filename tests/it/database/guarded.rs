@@ -8,7 +8,7 @@ use crate::rig::postgres::{Postgres, address_of, checked};
 use std::time::{Duration, Instant};
 
 const WRITE: &str = "UPDATE policy_head SET revision = revision + 1";
-const MAY_FORGET: Option<&str> = Some("may_forget");
+const MAY_FORGET: Option<&str> = Some("may_lose_commits");
 
 /// Writes until the result is this kind of error, or none: alone, and in a unit of work.
 async fn writes(database: &Database, expected: Option<&str>, why: &str) {
@@ -16,15 +16,16 @@ async fn writes(database: &Database, expected: Option<&str>, why: &str) {
     loop {
         let alone = database.run(WRITE, &[]).await.map(|_| ());
         let together = async {
-            let mut work = database.begin_later();
+            let mut work = database.begin_lazily();
             work.lock(&[1]).await?;
             work.run(WRITE, &[]).await?;
             work.commit().await
         };
         let results = [alone, together.await];
-        if results.iter().all(|result| result.as_ref().err().map(claviger::database::Failed::kind) == expected) {
-            let certain =
-                results.iter().all(|result| result.as_ref().err().is_none_or(claviger::database::Failed::is_certain));
+        if results.iter().all(|result| result.as_ref().err().map(claviger::database::DatabaseError::kind) == expected) {
+            let certain = results
+                .iter()
+                .all(|result| result.as_ref().err().is_none_or(claviger::database::DatabaseError::had_no_effect));
             assert!(certain, "{why}: {results:?}");
             return;
         }

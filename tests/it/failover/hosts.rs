@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 const WRITE: &str = "UPDATE policy_head SET revision = revision + 1";
 const NO_PRIMARY: &str = "no host of the database's URL accepts writes; all that answer are standbys or read-only";
-const STANDBY: &str = "the database may forget: the server is a standby";
+const STANDBY: &str = "the database may lose commits: the server is a standby";
 
 /// A primary and its standby.
 struct Servers {

@@ -139,7 +139,7 @@ async fn a_deny_policy_that_stops_compiling_later_keeps_its_last_good_version() 
 }
 
 #[tokio::test]
-async fn a_postgres_that_may_forget_is_refused() {
+async fn a_postgres_that_may_lose_commits_is_refused() {
     for (setting, why) in [
         ("fsync=off", "fsync is off"),
         ("full_page_writes=off", "full_page_writes is off"),
@@ -155,7 +155,7 @@ async fn a_postgres_that_may_forget_is_refused() {
         let server = Postgres::start(&[setting]).unwrap();
         let url = Url::Postgres(checked(&server.database().await));
         match Database::open(&url).await {
-            Err(OpenError::MayForget(told)) => assert_eq!(told, why),
+            Err(OpenError::MayLoseCommits(told)) => assert_eq!(told, why),
             other => panic!("{setting}: {other:?}"),
         }
     }

@@ -83,7 +83,7 @@ const SEALED: [&str; 3] = ["details", "verifier", "bundle"];
 async fn columns_of(replica: &Replica, id: &str) -> Vec<(&'static str, Vec<u8>)> {
     let sql = "SELECT details, verifier, bundle FROM tickets WHERE id = $1";
     let rows = replica.database.run(sql, &[id.into()]).await.unwrap();
-    let column = |(place, name)| (name, rows[0].bytes_if_any(place).unwrap().unwrap());
+    let column = |(place, name)| (name, rows[0].optional_bytes(place).unwrap().unwrap());
     SEALED.into_iter().enumerate().map(column).collect()
 }
 

@@ -10,7 +10,7 @@ use crate::rig::oidc::allow;
 use crate::rig::replicas::{Replicas, new_database};
 use crate::rig::scale::scale;
 use async_trait::async_trait;
-use claviger::database::{Failed, StepRunner, Work};
+use claviger::database::{DatabaseError, StepRunner, UnitOfWork};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -86,10 +86,10 @@ struct ReadThenEnd;
 
 #[async_trait]
 impl StepRunner for ReadThenEnd {
-    async fn run(&self, work: &mut Work, steps: &[&Step]) -> Result<Vec<bool>, Failed> {
+    async fn run(&self, work: &mut UnitOfWork, steps: &[&Step]) -> Result<Vec<bool>, DatabaseError> {
         let mut done = Vec::new();
         for step in steps {
-            let id = step.what::<String>().unwrap();
+            let id = step.payload::<String>().unwrap();
             let found = work.run("SELECT id FROM tickets WHERE id = $1 AND state = 0", &[id.into()]).await?;
             work.run("UPDATE tickets SET state = 1, ended_at = 0 WHERE id = $1", &[id.into()]).await?;
             done.push(!found.is_empty());
@@ -97,7 +97,7 @@ impl StepRunner for ReadThenEnd {
         Ok(done)
     }
 
-    fn ended(&self, _steps: &[&Step], _committed: bool) {}
+    fn on_end(&self, _steps: &[&Step], _committed: bool) {}
 }
 
 /// Races for tickets on three replicas with the steps of `step`, and compares the results.

@@ -1,7 +1,7 @@
 //! Reads all policies, or those changed since a revision, in one query.
 
 use super::row::PolicyRow;
-use crate::database::{Database, Failed, Row};
+use crate::database::{Database, DatabaseError, Row};
 
 /// The changed policies.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub struct PolicyChanges {
 }
 
 /// Reads all policies.
-pub(super) async fn read_all(database: &Database) -> Result<PolicyChanges, Failed> {
+pub(super) async fn read_all(database: &Database) -> Result<PolicyChanges, DatabaseError> {
     const ALL: &str = "SELECT head.revision, p.name, p.name, p.revision, p.created_at, p.updated_at, p.updated_by, \
              p.spec FROM policy_head head LEFT JOIN policies p ON TRUE";
     let rows = database.run(ALL, &[]).await?;
@@ -24,7 +24,7 @@ pub(super) async fn read_all(database: &Database) -> Result<PolicyChanges, Faile
 
 /// Reads the changes after a revision. If the last revision is lower, the database was restored to an earlier state; then
 /// all policies are returned.
-pub(super) async fn read_since(database: &Database, revision: i64) -> Result<PolicyChanges, Failed> {
+pub(super) async fn read_since(database: &Database, revision: i64) -> Result<PolicyChanges, DatabaseError> {
     const SINCE: &str = "SELECT head.revision, changed.name, p.name, p.revision, p.created_at, p.updated_at, \
              p.updated_by, p.spec FROM policy_head head \
              LEFT JOIN (SELECT DISTINCT name FROM policy_revisions WHERE revision > $1) changed ON TRUE \
@@ -35,12 +35,12 @@ pub(super) async fn read_since(database: &Database, revision: i64) -> Result<Pol
 }
 
 /// Parses rows of the columns: last revision, name of the changed policy, its row in `policies`.
-fn parse_changes(rows: &[Row], is_complete: bool) -> Result<PolicyChanges, Failed> {
-    let last_revision = rows.first().ok_or_else(Failed::no_row)?.number(0)?;
+fn parse_changes(rows: &[Row], is_complete: bool) -> Result<PolicyChanges, DatabaseError> {
+    let last_revision = rows.first().ok_or_else(DatabaseError::missing_row)?.number(0)?;
     let mut policies = Vec::with_capacity(rows.len());
     for row in rows {
-        if let Some(name) = row.text_if_any(1)? {
-            let exists = row.text_if_any(2)?.is_some();
+        if let Some(name) = row.optional_text(1)? {
+            let exists = row.optional_text(2)?.is_some();
             policies.push((name, if exists { Some(PolicyRow::parse(row, 2)?) } else { None }));
         }
     }

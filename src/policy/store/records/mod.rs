@@ -5,7 +5,7 @@ mod row;
 mod write;
 
 use super::port::{NewPolicy, PolicyRevision, PolicyStoreError, PutOutcome, StoredPolicy, WritePrecondition};
-use crate::database::{Database, Failed, Listener};
+use crate::database::{Database, DatabaseError, Listener};
 use crate::model::clock::Clock;
 use row::unavailable;
 use std::sync::Arc;
@@ -31,12 +31,12 @@ impl PolicyTables {
     }
 
     /// Reads all policies.
-    pub async fn read_all(&self) -> Result<PolicyChanges, Failed> {
+    pub async fn read_all(&self) -> Result<PolicyChanges, DatabaseError> {
         changes::read_all(&self.database).await
     }
 
     /// Reads the changes after a revision, or all policies if the database was restored to an earlier state.
-    pub async fn read_since(&self, revision: i64) -> Result<PolicyChanges, Failed> {
+    pub async fn read_since(&self, revision: i64) -> Result<PolicyChanges, DatabaseError> {
         changes::read_since(&self.database, revision).await
     }
 

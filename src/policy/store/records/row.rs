@@ -1,6 +1,6 @@
 //! Parses rows of the tables `policies` and `policy_revisions`.
 
-use crate::database::{Failed, Row};
+use crate::database::{DatabaseError, Row};
 use crate::policy::store::diff::SpecChange;
 use crate::policy::store::port::{ChangeKind, PolicyRevision, PolicySource, PolicyStoreError, StoredPolicy};
 use crate::wire::policy::PolicySpec;
@@ -20,7 +20,7 @@ pub struct PolicyRow {
 
 impl PolicyRow {
     /// Parses six columns of a row, beginning with `column`.
-    pub(super) fn parse(row: &Row, column: usize) -> Result<Self, Failed> {
+    pub(super) fn parse(row: &Row, column: usize) -> Result<Self, DatabaseError> {
         Ok(Self {
             name: row.text(column)?,
             revision: row.number(column + 1)?,
@@ -75,7 +75,7 @@ fn parse_time(text: &str) -> Result<Timestamp, PolicyStoreError> {
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 /// Logs the error, and converts it.
-pub(super) fn unavailable(error: Failed) -> PolicyStoreError {
+pub(super) fn unavailable(error: DatabaseError) -> PolicyStoreError {
     tracing::error!(kind = error.kind(), "stored policies are unavailable");
     PolicyStoreError::Unavailable
 }

@@ -2,7 +2,7 @@
 //! row to `policy_revisions`.
 
 use super::row::{PolicyRow, unavailable};
-use crate::database::{Database, Failed, Work};
+use crate::database::{Database, DatabaseError, UnitOfWork};
 use crate::model::clock::Clock;
 use crate::policy::store::diff::diff;
 use crate::policy::store::port::{ChangeKind, PolicyStoreError, WritePrecondition};
@@ -61,9 +61,9 @@ pub(super) async fn write(
     Ok(WriteResult { previous, revision, written_at })
 }
 
-async fn next_revision(work: &mut Work) -> Result<i64, Failed> {
+async fn next_revision(work: &mut UnitOfWork) -> Result<i64, DatabaseError> {
     let rows = work.run("UPDATE policy_head SET revision = revision + 1 RETURNING revision", &[]).await?;
-    rows.first().ok_or_else(Failed::no_row)?.number(0)
+    rows.first().ok_or_else(DatabaseError::missing_row)?.number(0)
 }
 
 fn is_met(precondition: &WritePrecondition, previous: Option<&PolicyRow>) -> bool {
@@ -77,11 +77,11 @@ fn is_met(precondition: &WritePrecondition, previous: Option<&PolicyRow>) -> boo
 }
 
 async fn replace_policy(
-    work: &mut Work,
+    work: &mut UnitOfWork,
     write: &PolicyWrite<'_>,
     revision: i64,
     written_at: &str,
-) -> Result<(), Failed> {
+) -> Result<(), DatabaseError> {
     const PUT: &str = "INSERT INTO policies (name, revision, created_at, updated_at, updated_by, spec) \
          VALUES ($1, $2, $3, $3, $4, $5) ON CONFLICT (name) DO UPDATE SET revision = excluded.revision, \
          updated_at = excluded.updated_at, updated_by = excluded.updated_by, spec = excluded.spec";
@@ -97,12 +97,12 @@ async fn replace_policy(
 }
 
 async fn insert_revision(
-    work: &mut Work,
+    work: &mut UnitOfWork,
     write: &PolicyWrite<'_>,
     previous: Option<&PolicyRow>,
     revision: i64,
     written_at: &str,
-) -> Result<(), Failed> {
+) -> Result<(), DatabaseError> {
     const INSERT: &str =
         "INSERT INTO policy_revisions (revision, name, at, by, change, diff) VALUES ($1, $2, $3, $4, $5, $6)";
     let kind = match (previous, write.new_spec) {

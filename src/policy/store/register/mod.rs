@@ -10,7 +10,7 @@ mod resources;
 use super::compiled_policies::{CompiledPolicies, InvalidPolicy};
 use super::port::StoredPolicy;
 use super::records::PolicyTables;
-use crate::database::{Database, Failed, Listener};
+use crate::database::{Database, DatabaseError, Listener};
 use crate::model::clock::Clock;
 use crate::policy::bounds::Bounds;
 use crate::policy::directory::{Directory, FileFault, ReloadResult};
@@ -75,7 +75,7 @@ struct RegisterState {
 pub enum RegisterError {
     /// The database cannot be read.
     #[error("the stored policies cannot be read")]
-    Database(#[from] Failed),
+    Database(#[from] DatabaseError),
     /// Stored deny policies do not compile on this server: without them, requests that they deny would be allowed. One line per
     /// policy.
     #[error("stored deny policies are invalid")]

@@ -1,25 +1,25 @@
 //! The errors of the database, and the time limit of statements.
 
-use super::session::UNKNOWN_SETTING;
+use super::session_settings::UNKNOWN_SETTING;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use std::io;
 use std::time::Duration;
 
-/// The time limit of one statement on a PostgreSQL server. SQLite is a library and needs none.
+/// Time limit of one statement on a PostgreSQL server. SQLite is a library and needs none.
 const TIME_LIMIT: Duration = Duration::from_secs(4);
 
-/// The database cannot be used.
+/// Why a database cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// It cannot be opened or reached.
+    /// The file cannot be opened, or the server cannot be reached.
     #[error("the database cannot be opened")]
     Sqlx(#[from] sqlx::Error),
     /// A migration failed.
     #[error("the database's schema cannot be brought up to date")]
     Migrate(#[from] sqlx::migrate::MigrateError),
-    /// The settings allow a crash to lose commits.
-    #[error("the database may forget: {0}")]
-    MayForget(&'static str),
+    /// The settings allow a crash or a failover to lose commits.
+    #[error("the database may lose commits: {0}")]
+    MayLoseCommits(&'static str),
     /// No host of the URL has the wanted kind of session.
     #[error("no host of the database's URL accepts writes; all that answer are standbys or read-only")]
     NoPrimary,
@@ -39,11 +39,11 @@ pub enum OpenError {
     OtherDatabase,
 }
 
-/// No connection.
+/// Why a connection to a PostgreSQL server cannot be opened. The variants are those of [`OpenError`].
 #[derive(Debug)]
 pub(super) enum ConnectError {
     Sqlx(sqlx::Error),
-    MayForget(&'static str),
+    MayLoseCommits(&'static str),
     NoPrimary,
     PasswordFile,
 }
@@ -59,14 +59,14 @@ impl ConnectError {
         }
     }
 
-    /// Whether another host may do: this one does not answer, is starting or stopping, is a pooler without its server (class 08), or is
-    /// not the wanted kind of server.
-    pub(super) fn tries_another_host(&self) -> bool {
+    /// Whether to try the next host of the URL: this one cannot be reached, is starting or stopping (SQLSTATE 57P), is a pooler without
+    /// its server (class 08), or is not the wanted kind of server.
+    pub(super) fn allows_next_host(&self) -> bool {
         match self {
             Self::Sqlx(sqlx::Error::Database(error)) => {
                 error.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08"))
             }
-            Self::Sqlx(sqlx::Error::Configuration(_)) | Self::MayForget(_) | Self::PasswordFile => false,
+            Self::Sqlx(sqlx::Error::Configuration(_)) | Self::MayLoseCommits(_) | Self::PasswordFile => false,
             Self::NoPrimary | Self::Sqlx(_) => true,
         }
     }
@@ -82,14 +82,14 @@ impl From<ConnectError> for OpenError {
     fn from(error: ConnectError) -> Self {
         match error {
             ConnectError::Sqlx(error) => Self::Sqlx(error),
-            ConnectError::MayForget(why) => Self::MayForget(why),
+            ConnectError::MayLoseCommits(reason) => Self::MayLoseCommits(reason),
             ConnectError::NoPrimary => Self::NoPrimary,
             ConnectError::PasswordFile => Self::PasswordFile,
         }
     }
 }
 
-/// In a running process the reasons are errors of a statement, with their sentence.
+/// In a running process, a statement fails with this error. An [`OpenError`] within it has the reason: see [`DatabaseError::kind`].
 impl From<ConnectError> for sqlx::Error {
     fn from(error: ConnectError) -> Self {
         match error {
@@ -102,26 +102,28 @@ impl From<ConnectError> for sqlx::Error {
 /// A statement failed, or its outcome is unknown.
 #[derive(Debug, thiserror::Error)]
 #[error("the database failed: {}", self.kind())]
-pub struct Failed(#[from] pub(super) sqlx::Error);
+pub struct DatabaseError(#[from] pub(super) sqlx::Error);
 
-impl Failed {
-    /// A row that must exist is missing.
+impl DatabaseError {
+    /// For a result without a row that must exist.
     #[must_use]
-    pub const fn no_row() -> Self {
+    pub const fn missing_row() -> Self {
         Self(sqlx::Error::RowNotFound)
     }
 
-    /// The kind of failure, for logs.
+    /// The kind of error, for logs.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match &self.0 {
             sqlx::Error::Configuration(error) => match error.downcast_ref() {
-                Some(OpenError::MayForget(_)) => "may_forget",
+                Some(OpenError::MayLoseCommits(_)) => "may_lose_commits",
                 Some(OpenError::NoPrimary) => "no_primary",
                 Some(OpenError::PasswordFile) => "password_file",
                 _ => "configuration",
             },
-            sqlx::Error::Database(error) if error.code().is_some_and(|code| code == UNKNOWN_SETTING) => "may_forget",
+            sqlx::Error::Database(error) if error.code().is_some_and(|code| code == UNKNOWN_SETTING) => {
+                "may_lose_commits"
+            }
             sqlx::Error::Database(_) => "database",
             sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => "timeout",
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) => "io",
@@ -133,16 +135,16 @@ impl Failed {
         }
     }
 
-    /// Whether the statement certainly changed nothing. Otherwise it may have taken effect, or may still do so.
+    /// Whether the statement certainly changed nothing and will change nothing. If false, it may have taken effect, or may still do so.
     #[must_use]
-    pub fn is_certain(&self) -> bool {
+    pub fn had_no_effect(&self) -> bool {
         match &self.0 {
             sqlx::Error::Database(error) => match error.try_downcast_ref::<PgDatabaseError>() {
-                // A higher severity ends the session during a statement. So does a pooler that has lost the server, with any
-                // severity.
-                Some(error) => error.severity() == PgSeverity::Error && !self.is_of_pooler(),
-                // SQLite: neither an I/O error (10) nor a corrupt file (11).
-                None => !self.is_one_of(&[], &[10, 11]),
+                // With a higher severity, the server ends the session during the statement. A pooler that has lost its server does so
+                // with any severity.
+                Some(error) => error.severity() == PgSeverity::Error && !self.is_from_pooler(),
+                // SQLite: all but SQLITE_IOERR (10) and SQLITE_CORRUPT (11).
+                None => !self.has_code(&[], &[10, 11]),
             },
             sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Configuration(_) => true,
             _ => false,
@@ -155,44 +157,48 @@ impl Failed {
         matches!(&self.0, sqlx::Error::Database(error) if error.is_unique_violation())
     }
 
-    /// Whether the database rejected the values. A retry fails again; other values succeed.
+    /// Whether the database rejected the values. A retry with the same values fails again.
     #[must_use]
-    pub fn is_of_the_data(&self) -> bool {
-        // Data exceptions, violated constraints, exceeded limits; of SQLite: too big, constraint, mismatch, out of range.
-        !self.is_duplicate() && self.is_one_of(&["22", "23", "54"], &[18, 19, 20, 25])
+    pub fn is_invalid_data(&self) -> bool {
+        // SQLSTATE classes: data exception, integrity constraint violation, program limit exceeded. SQLite: SQLITE_TOOBIG,
+        // SQLITE_CONSTRAINT, SQLITE_MISMATCH, SQLITE_RANGE.
+        !self.is_duplicate() && self.has_code(&["22", "23", "54"], &[18, 19, 20, 25])
     }
 
     /// Whether concurrent changes conflicted. A retry may succeed.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
-        self.is_duplicate() || self.is_one_of(&["40"], &[])
+        self.is_duplicate() || self.has_code(&["40"], &[])
     }
 
-    /// Whether a pooler answered instead of the server: SQLSTATE class 08, a connection exception.
-    pub(super) fn is_of_pooler(&self) -> bool {
-        self.is_one_of(&["08"], &[])
+    /// Whether a pooler reports that it has no connection to the server: SQLSTATE class 08, connection exception.
+    pub(super) fn is_from_pooler(&self) -> bool {
+        self.has_code(&["08"], &[])
     }
 
-    /// Whether another process holds the lock of an SQLite file.
+    /// Whether another process holds the lock of an SQLite file: `SQLITE_BUSY`.
     pub(super) fn is_busy(&self) -> bool {
-        self.is_one_of(&[], &[5])
+        self.has_code(&[], &[5])
     }
 
-    fn is_one_of(&self, classes: &[&str], sqlite: &[i64]) -> bool {
+    /// Whether PostgreSQL's error is of one of the SQLSTATE classes, or SQLite's has one of the primary result codes.
+    fn has_code(&self, postgres_classes: &[&str], sqlite_codes: &[i64]) -> bool {
         let sqlx::Error::Database(error) = &self.0 else { return false };
         let code = error.code().unwrap_or_default();
         if error.try_downcast_ref::<PgDatabaseError>().is_some() {
-            classes.iter().any(|class| code.starts_with(class))
+            postgres_classes.iter().any(|class| code.starts_with(class))
         } else {
-            code.parse::<i64>().is_ok_and(|code| sqlite.contains(&(code & 0xFF)))
+            code.parse::<i64>().is_ok_and(|code| sqlite_codes.contains(&(code & 0xFF)))
         }
     }
 }
 
-/// Fails with a time-out if the server does not answer in time.
-pub(super) async fn within<T>(step: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
-    match tokio::time::timeout(TIME_LIMIT, step).await {
+/// Runs a statement, and fails with a time-out after [`TIME_LIMIT`].
+pub(super) async fn with_time_limit<T>(
+    statement: impl Future<Output = Result<T, DatabaseError>>,
+) -> Result<T, DatabaseError> {
+    match tokio::time::timeout(TIME_LIMIT, statement).await {
         Ok(result) => result,
-        Err(_) => Err(Failed(sqlx::Error::Io(io::ErrorKind::TimedOut.into()))),
+        Err(_) => Err(DatabaseError(sqlx::Error::Io(io::ErrorKind::TimedOut.into()))),
     }
 }

@@ -1,13 +1,14 @@
-//! Settings of sessions on a PostgreSQL server.
+//! Settings of sessions on a PostgreSQL server, directly and through a pooler.
 
-/// Settings of a session on a direct connection: time limits, so that a statement that this process abandoned does not continue on
-/// the server and hold a lock, and settings of the query planner. PostgreSQL 15 does not apply `statement_timeout` to a commit that
-/// waits for a synchronous standby: such a commit keeps its locks until the standby answers.
+/// Settings of a session on a direct connection.
 ///
-/// Query plans are made while tables are small, and are kept. A plan with a table scan or a bitmap scan reads all
-/// dead rows since the last vacuum. An index scan marks these rows, and later scans skip them. A
-/// remaining table scan has such a high estimated cost that it would be JIT-compiled each time.
-pub const SESSION: &str = "SET statement_timeout = '4s'; SET lock_timeout = '3s'; \
+/// With the time limits, the server ends a statement that this process abandoned, and releases its locks. PostgreSQL 15 does not apply
+/// `statement_timeout` to a commit that waits for a synchronous standby: such a commit keeps its locks until the standby answers.
+///
+/// The planner settings exist because prepared statements keep the plans that were made while tables were small. A plan with a table
+/// scan or a bitmap scan reads all dead rows since the last vacuum, while an index scan marks these rows and later scans skip them.
+/// Where a table scan remains, `enable_seqscan = off` gives it such a high cost that it would be JIT-compiled each time.
+pub const SESSION_SETTINGS: &str = "SET statement_timeout = '4s'; SET lock_timeout = '3s'; \
      SET idle_in_transaction_session_timeout = '5s'; SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off";
 
 /// The statement of [`guard`], with further conditions beside `fsync` and `full_page_writes`.
@@ -21,15 +22,15 @@ macro_rules! guard {
              current_setting(CASE WHEN pg_is_in_recovery() THEN 'claviger.is_a_standby' \
              WHEN current_setting('fsync') = 'on' AND current_setting('full_page_writes') = 'on' ",
             $more,
-            " THEN 'fsync' ELSE 'claviger.may_forget' END)"
+            " THEN 'fsync' ELSE 'claviger.may_lose_commits' END)"
         )
     };
 }
 
 /// The first statement of each transaction through a pooler, because consecutive transactions may run in different sessions and, after
-/// a failover, on different servers. It applies the settings of [`SESSION`] until the end of the transaction, and the only
-/// `bytea_output` that `sqlx` can parse. On a server that a direct connection would refuse it fails with SQLSTATE 42704: an
-/// unknown setting, whose name is the reason. The statements behind it in the same message are then not executed.
+/// a failover, on different servers. It applies [`SESSION_SETTINGS`] until the end of the transaction, and the only `bytea_output` that
+/// `sqlx` can parse. On a server that is a standby or may lose commits, it reads an unknown setting whose name is the reason. This fails
+/// with SQLSTATE 42704, and the server does not execute the rest of the message.
 pub const fn guard(allows_data_loss: bool) -> &'static str {
     if allows_data_loss {
         guard!("")
