@@ -96,7 +96,7 @@ fn is_older(created: Option<Time>, earliest: Option<Time>, skew: Duration) -> bo
 
 /// Tekton's API version in an owner reference. `None` if it is not a supported one.
 pub fn version(owner: &Owner) -> Option<Version> {
-    Version::from_api_version(&owner.api_version)
+    Version::from_name(&owner.api_version)
 }
 
 /// The controller with its version, if it is named as a Tekton object of this kind.

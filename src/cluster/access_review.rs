@@ -2,14 +2,12 @@
 
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
-use super::exchange::DEADLINE;
-use super::review_request::review_request;
+use super::review_request::{decode_review, review_request};
 use crate::model::applicant::ReviewedUser;
 use http::Request;
 use k8s_openapi::api::authorization::v1::SubjectAccessReviewStatus;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::BTreeMap;
-use tokio::time::Instant;
 
 const PATH: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
 /// The response repeats the request with the user's groups and extra fields, and adds a reason.
@@ -50,12 +48,6 @@ struct Spec<'a> {
     resource_attributes: ResourceAttributes<'a>,
 }
 
-#[derive(Deserialize)]
-struct ReviewResponse {
-    kind: String,
-    status: SubjectAccessReviewStatus,
-}
-
 impl Cluster {
     /// Asks whether a user may perform an action.
     ///
@@ -66,20 +58,10 @@ impl Cluster {
         user: &ReviewedUser,
         action: ResourceAttributes<'_>,
     ) -> Result<AccessDecision, ClusterError> {
-        let deadline = Instant::now() + DEADLINE;
-        let request = request(user, action)?;
         // Uses the limit of reads, because forged tokens may exhaust the limit of reviews, and this user is already
         // authenticated.
-        let _slot = self.reads.enter(deadline).await?;
-        let response = self.exchange(request, MAX_RESPONSE_BYTES, deadline).await?;
-        if !response.status.is_success() {
-            return Err(response.unexpected_status().into());
-        }
-        let review: ReviewResponse = response.decode()?;
-        if review.kind != "SubjectAccessReview" {
-            return Err(CallFailure::Malformed.into());
-        }
-        Ok(decision(&review.status))
+        let response = self.call(request(user, action)?, MAX_RESPONSE_BYTES).await?;
+        Ok(decision(&decode_review(&response, "SubjectAccessReview")?))
     }
 }
 

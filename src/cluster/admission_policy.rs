@@ -4,18 +4,17 @@
 //! run.
 
 use super::client::Cluster;
-use super::error::{CallFailure, ClusterError};
-use super::exchange::DEADLINE;
+use super::error::ClusterError;
+use super::exchange::get;
 use super::object::is_absent;
 use crate::metrics::labels::AdmissionPolicyState as State;
 use crate::sealing::digest;
-use http::{Request, StatusCode};
+use http::StatusCode;
 use k8s_openapi::api::admissionregistration::v1::{
     MatchResources, NamedRuleWithOperations, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde::de::DeserializeOwned;
-use tokio::time::Instant;
 
 /// The name of the policy and of the binding.
 pub const NAME: &str = "tekton-owners.claviger.dev";
@@ -62,11 +61,7 @@ impl Cluster {
     }
 
     async fn get_cluster_scoped<T: DeserializeOwned>(&self, resource: &str) -> Result<Option<T>, ClusterError> {
-        let deadline = Instant::now() + DEADLINE;
-        let request = Request::get(format!("{GROUP}/{resource}/{NAME}"));
-        let request = request.body(Vec::new()).map_err(|_| CallFailure::Malformed)?;
-        let _slot = self.reads.enter(deadline).await?;
-        let response = self.exchange(request, MAX_RESPONSE_BYTES, deadline).await?;
+        let response = self.call(get(format!("{GROUP}/{resource}/{NAME}"))?, MAX_RESPONSE_BYTES).await?;
         match response.status {
             StatusCode::OK => Ok(Some(response.decode()?)),
             StatusCode::NOT_FOUND if is_absent(&response, GROUP) => Ok(None),

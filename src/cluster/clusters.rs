@@ -1,7 +1,7 @@
 //! One client for each configured cluster, shared by all stages.
 
 use super::client::Cluster;
-use super::connect::ConnectError;
+use super::connect_error::ConnectError;
 use super::reload;
 use crate::metrics::Metrics;
 use std::collections::BTreeMap;

@@ -2,10 +2,10 @@
 
 use super::call_limit::CallLimit;
 use super::client::{Cluster, Connection};
+use super::connect_error::{ConnectError, KubeconfigFault};
 use super::credentials::CredentialReader;
 use super::exchange;
-use super::kubeconfig::{self, ClientInputs, KubeconfigError};
-use super::kubeconfig_fault::KubeconfigFault;
+use super::kubeconfig::{self, ClientInputs};
 use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
 use base64::Engine as _;
@@ -13,41 +13,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderValue;
 use kube::{Client, Config};
 use serde_json::Value;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-
-/// Why no client could be built. Error texts of `kube` are not used, because its YAML errors quote the kubeconfig, which
-/// contains credentials.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ConnectError {
-    /// The kubeconfig cannot be read.
-    #[error("the kubeconfig cannot be read: {0}")]
-    Unreadable(io::ErrorKind),
-    /// The file is not a kubeconfig, or its current context is incomplete.
-    #[error("is not a kubeconfig with a complete current context")]
-    NotAKubeconfig,
-    /// Values in the kubeconfig, or in a file it refers to, cannot be used.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Faults(Vec<KubeconfigFault>),
-    /// There is no kubeconfig, and this process does not run in a cluster.
-    #[error("there is no kubeconfig, and the process does not run in a cluster")]
-    NotInCluster,
-    /// The address, the certificates or the credentials cannot be used.
-    #[error("the cluster's address, certificates or credentials cannot be used")]
-    Unusable,
-}
-
-impl From<KubeconfigError> for ConnectError {
-    fn from(error: KubeconfigError) -> Self {
-        match error {
-            KubeconfigError::Unreadable(kind) => Self::Unreadable(kind),
-            KubeconfigError::NotAKubeconfig => Self::NotAKubeconfig,
-            KubeconfigError::Faults(faults) => Self::Faults(faults),
-        }
-    }
-}
 
 /// The result of a successful check.
 pub struct CheckedCredentials {
@@ -120,7 +88,7 @@ impl Connection {
 
 fn read_inputs(kubeconfig: Option<&Path>) -> Result<ClientInputs, ConnectError> {
     match kubeconfig {
-        Some(path) => Ok(kubeconfig::read(path)?),
+        Some(path) => kubeconfig::read(path),
         None => read_in_cluster_files(),
     }
 }

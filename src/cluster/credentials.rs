@@ -1,8 +1,8 @@
 //! Reads the credentials and certificates of a kubeconfig, or of the pod that the broker runs in, from files or inline values, and
 //! checks them before anything is sent.
 
+use super::connect_error::KubeconfigFault;
 use super::file_stamp::FileStamp;
-use super::kubeconfig_fault::KubeconfigFault;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;

@@ -40,6 +40,18 @@ impl ApiResponse {
         serde_json::from_str(text).map_err(|_| CallFailure::Malformed)
     }
 
+    /// Decodes the body of a 200. `None` for a 404.
+    ///
+    /// # Errors
+    /// Another status, or `Malformed`.
+    pub(super) fn decode_found<T: DeserializeOwned>(&self) -> Result<Option<T>, CallFailure> {
+        match self.status {
+            StatusCode::OK => self.decode().map(Some),
+            StatusCode::NOT_FOUND => Ok(None),
+            _ => Err(self.unexpected_status()),
+        }
+    }
+
     /// The raw body.
     pub fn body(&self) -> &[u8] {
         &self.body
@@ -56,7 +68,19 @@ impl ApiResponse {
     }
 }
 
+/// A GET request.
+pub(super) fn get(path: impl AsRef<str>) -> Result<Request<Vec<u8>>, CallFailure> {
+    Request::get(path.as_ref()).body(Vec::new()).map_err(|_| CallFailure::Malformed)
+}
+
 impl Cluster {
+    /// Sends one request in a slot of the limit of reads, before [`DEADLINE`].
+    pub(super) async fn call(&self, request: Request<Vec<u8>>, max_bytes: usize) -> Result<ApiResponse, CallFailure> {
+        let deadline = Instant::now() + DEADLINE;
+        let _slot = self.reads.enter(deadline).await?;
+        self.exchange(request, max_bytes, deadline).await
+    }
+
     /// Sends one request. The decoding of `kube` is not used, because it has no size limit and logs bodies that it cannot decode.
     pub(super) async fn exchange(
         &self,

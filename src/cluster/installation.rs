@@ -1,10 +1,9 @@
 //! Calls that check an installation: the broker's own rights, the API versions that the API server serves, and its clock.
 
 use super::client::Cluster;
-use super::error::{CallFailure, ClusterError};
-use super::exchange::{ApiResponse, DEADLINE};
-use super::review_request::review_request;
-use http::{Request, StatusCode};
+use super::error::ClusterError;
+use super::exchange::get;
+use super::review_request::{decode_review, review_request};
 use jiff::Timestamp;
 use k8s_openapi::api::authorization::v1::SubjectAccessReviewStatus;
 use serde::{Deserialize, Serialize};
@@ -52,11 +51,6 @@ struct Spec<'a> {
 }
 
 #[derive(Deserialize)]
-struct ReviewResponse {
-    status: SubjectAccessReviewStatus,
-}
-
-#[derive(Deserialize)]
 struct Group {
     #[serde(default)]
     versions: Vec<Version>,
@@ -75,12 +69,9 @@ impl Cluster {
     pub async fn is_allowed(&self, access: OwnAccess<'_>) -> Result<bool, ClusterError> {
         let spec = Spec { resource_attributes: access };
         let request = review_request(REVIEWS, "authorization.k8s.io/v1", "SelfSubjectAccessReview", spec)?;
-        let response = self.send(request).await?;
-        if !response.status.is_success() {
-            return Err(response.unexpected_status().into());
-        }
-        let reviewed: ReviewResponse = response.decode()?;
-        Ok(reviewed.status.allowed && reviewed.status.denied != Some(true))
+        let response = self.call(request, MAX_RESPONSE_BYTES).await?;
+        let status: SubjectAccessReviewStatus = decode_review(&response, "SelfSubjectAccessReview")?;
+        Ok(status.allowed && status.denied != Some(true))
     }
 
     /// The served versions of an API group. Empty if the group is not served.
@@ -88,12 +79,9 @@ impl Cluster {
     /// # Errors
     /// The API server gives no usable response.
     pub async fn served_versions(&self, group: &str) -> Result<Vec<String>, ClusterError> {
-        let response = self.send(get(&format!("/apis/{group}"))?).await?;
-        match response.status {
-            StatusCode::OK => Ok(response.decode::<Group>()?.versions.into_iter().map(|one| one.version).collect()),
-            StatusCode::NOT_FOUND => Ok(Vec::new()),
-            _ => Err(response.unexpected_status().into()),
-        }
+        let response = self.call(get(format!("/apis/{group}"))?, MAX_RESPONSE_BYTES).await?;
+        let group: Option<Group> = response.decode_found()?;
+        Ok(group.into_iter().flat_map(|group| group.versions).map(|version| version.version).collect())
     }
 
     /// The `OpenAPI` document of a group version. `None` if the version is not served.
@@ -101,12 +89,8 @@ impl Cluster {
     /// # Errors
     /// The API server gives no usable response.
     pub async fn description(&self, group_version: &str) -> Result<Option<Value>, ClusterError> {
-        let response = self.send(get(&format!("/openapi/v3/apis/{group_version}"))?).await?;
-        match response.status {
-            StatusCode::OK => Ok(Some(response.decode()?)),
-            StatusCode::NOT_FOUND => Ok(None),
-            _ => Err(response.unexpected_status().into()),
-        }
+        let request = get(format!("/openapi/v3/apis/{group_version}"))?;
+        Ok(self.call(request, MAX_RESPONSE_BYTES).await?.decode_found()?)
     }
 
     /// The API server's time. `None` if its response has no `Date`.
@@ -115,17 +99,7 @@ impl Cluster {
     /// The API server gives no usable response.
     pub async fn served_time(&self) -> Result<Option<ServedTime>, ClusterError> {
         let started_at = Instant::now();
-        let response = self.send(get("/version")?).await?;
+        let response = self.call(get("/version")?, MAX_RESPONSE_BYTES).await?;
         Ok(response.date.map(|time| ServedTime { time, within: started_at.elapsed() }))
     }
-
-    async fn send(&self, request: Request<Vec<u8>>) -> Result<ApiResponse, ClusterError> {
-        let deadline = Instant::now() + DEADLINE;
-        let _slot = self.reads.enter(deadline).await?;
-        Ok(self.exchange(request, MAX_RESPONSE_BYTES, deadline).await?)
-    }
-}
-
-fn get(path: &str) -> Result<Request<Vec<u8>>, CallFailure> {
-    Request::get(path).body(Vec::new()).map_err(|_| CallFailure::Malformed)
 }

@@ -2,11 +2,9 @@
 
 use super::client::Cluster;
 use super::error::ClusterError;
-use super::exchange::DEADLINE;
-use crate::cluster::CallFailure;
-use http::{Request, StatusCode};
+use super::exchange::get;
+use http::StatusCode;
 use serde::Deserialize;
-use tokio::time::Instant;
 
 const PATH: &str = "/.well-known/openid-configuration";
 const MAX_RESPONSE_BYTES: usize = 64 << 10;
@@ -23,10 +21,7 @@ impl Cluster {
     /// # Errors
     /// The API server gives no usable response.
     pub async fn issuer(&self) -> Result<String, ClusterError> {
-        let deadline = Instant::now() + DEADLINE;
-        let request = Request::get(PATH).body(Vec::new()).map_err(|_| CallFailure::Malformed)?;
-        let _slot = self.reads.enter(deadline).await?;
-        let response = self.exchange(request, MAX_RESPONSE_BYTES, deadline).await?;
+        let response = self.call(get(PATH)?, MAX_RESPONSE_BYTES).await?;
         if response.status != StatusCode::OK {
             return Err(response.unexpected_status().into());
         }

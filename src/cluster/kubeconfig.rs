@@ -3,9 +3,9 @@
 //! `kube` reads credentials only when it sends a request, and an invalid one fails every call or panics. Therefore credentials are
 //! read here, where each fault names its field, and `kube` gets the rest.
 
+use super::connect_error::{ConnectError, KubeconfigFault};
 use super::credentials::{CredentialReader, bearer_header};
 use super::file_stamp::FileStamp;
-use super::kubeconfig_fault::KubeconfigFault;
 use super::name::is_object_name;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +14,6 @@ use kube::Config;
 use kube::config::{self, AuthInfo, ExecAuthCluster, Kubeconfig};
 use rustls::pki_types::ServerName;
 use serde_json::Value;
-use std::io;
 use std::path::{Path, PathBuf};
 
 /// The inputs for a client.
@@ -28,28 +27,21 @@ pub(super) struct ClientInputs {
     pub(super) warnings: Vec<KubeconfigFault>,
 }
 
-/// Why a kubeconfig cannot be used.
-pub(super) enum KubeconfigError {
-    Unreadable(io::ErrorKind),
-    NotAKubeconfig,
-    Faults(Vec<KubeconfigFault>),
-}
-
 /// Reads the cluster and the user of the current context.
-pub(super) fn read(path: &Path) -> Result<ClientInputs, KubeconfigError> {
+pub(super) fn read(path: &Path) -> Result<ClientInputs, ConnectError> {
     let empty_path = path.parent().map(|folder| folder.join("")).unwrap_or_default();
     let mut reader = CredentialReader { empty_path, ..CredentialReader::default() };
     reader.record_stamp(path);
     let kubeconfig = Kubeconfig::read_from(path).map_err(|error| match error {
-        config::KubeconfigError::ReadConfig(error, _) => KubeconfigError::Unreadable(error.kind()),
-        _ => KubeconfigError::NotAKubeconfig,
+        config::KubeconfigError::ReadConfig(error, _) => ConnectError::Unreadable(error.kind()),
+        _ => ConnectError::NotAKubeconfig,
     })?;
-    let context_name = kubeconfig.current_context.as_deref().ok_or(KubeconfigError::NotAKubeconfig)?;
+    let context_name = kubeconfig.current_context.as_deref().ok_or(ConnectError::NotAKubeconfig)?;
     let context = kubeconfig.contexts.iter().find(|entry| entry.name == context_name);
-    let context = context.and_then(|entry| entry.context.as_ref()).ok_or(KubeconfigError::NotAKubeconfig)?;
+    let context = context.and_then(|entry| entry.context.as_ref()).ok_or(ConnectError::NotAKubeconfig)?;
     let index = kubeconfig.clusters.iter().position(|entry| entry.name == context.cluster);
-    let index = index.ok_or(KubeconfigError::NotAKubeconfig)?;
-    let cluster = kubeconfig.clusters[index].cluster.as_ref().ok_or(KubeconfigError::NotAKubeconfig)?;
+    let index = index.ok_or(ConnectError::NotAKubeconfig)?;
+    let cluster = kubeconfig.clusters[index].cluster.as_ref().ok_or(ConnectError::NotAKubeconfig)?;
     // As in kubectl, a context without a user has no credentials.
     let user = kubeconfig.auth_infos.iter().position(|entry| Some(&entry.name) == context.user.as_ref());
 
@@ -83,7 +75,7 @@ pub(super) fn read(path: &Path) -> Result<ClientInputs, KubeconfigError> {
         exec.cluster = ExecAuthCluster::try_from(cluster).ok();
     }
     let CredentialReader { faults, warnings, files, .. } = reader;
-    let (Some(server), true) = (server, faults.is_empty()) else { return Err(KubeconfigError::Faults(faults)) };
+    let (Some(server), true) = (server, faults.is_empty()) else { return Err(ConnectError::Faults(faults)) };
     let is_without_tls = server.scheme_str() == Some("http");
     // Not the kubeconfig loader of `kube`, because it uses proxies from the environment.
     let mut config = Config::new(server);

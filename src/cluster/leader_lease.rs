@@ -5,7 +5,7 @@
 
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
-use super::exchange::DEADLINE;
+use super::exchange::{DEADLINE, get};
 use super::name::is_object_name;
 use crate::model::request_id::RequestId;
 use http::{Method, Request, StatusCode, header};
@@ -143,13 +143,8 @@ impl LeaderLease {
     }
 
     async fn read(&self) -> Result<Option<LeaseObject>, ClusterError> {
-        let request = Request::get(format!("{}/{}", self.path()?, self.name)).body(Vec::new());
-        let response = self.send(request.map_err(|_| CallFailure::Malformed)?).await?;
-        match response.status {
-            StatusCode::OK => Ok(Some(response.decode()?)),
-            StatusCode::NOT_FOUND => Ok(None),
-            _ => Err(response.unexpected_status().into()),
-        }
+        let request = get(format!("{}/{}", self.path()?, self.name))?;
+        Ok(self.cluster.call(request, MAX_RESPONSE_BYTES).await?.decode_found()?)
     }
 
     /// Creates or replaces the object. False if another replica has written it before.
@@ -160,18 +155,13 @@ impl LeaderLease {
         }
         let body = serde_json::to_vec(object).map_err(|_| CallFailure::Malformed)?;
         let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
-        let response = self.send(request.body(body).map_err(|_| CallFailure::Malformed)?).await?;
+        let request = request.body(body).map_err(|_| CallFailure::Malformed)?;
+        let response = self.cluster.call(request, MAX_RESPONSE_BYTES).await?;
         match response.status {
             StatusCode::OK | StatusCode::CREATED => Ok(true),
             StatusCode::CONFLICT => Ok(false),
             _ => Err(response.unexpected_status().into()),
         }
-    }
-
-    async fn send(&self, request: Request<Vec<u8>>) -> Result<super::exchange::ApiResponse, ClusterError> {
-        let deadline = Instant::now() + DEADLINE;
-        let _slot = self.cluster.reads.enter(deadline).await?;
-        Ok(self.cluster.exchange(request, MAX_RESPONSE_BYTES, deadline).await?)
     }
 }
 

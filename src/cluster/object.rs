@@ -2,9 +2,9 @@
 
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
-use super::exchange::{ApiResponse, DEADLINE};
+use super::exchange::{ApiResponse, DEADLINE, get};
 use super::name::is_object_name;
-use http::{Request, StatusCode};
+use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -111,18 +111,15 @@ impl Cluster {
     /// Reads one object of a namespace. `None` if it does not exist or the name is not valid.
     pub(super) async fn object<Spec, Status>(
         &self,
-        group: &str,
-        resource: &str,
-        kind: &str,
-        namespace: &str,
-        name: &str,
+        group_resource_kind: (&str, &str, &str),
+        namespace_and_name: (&str, &str),
     ) -> Result<Option<Object<Spec, Status>>, ClusterError>
     where
         Object<Spec, Status>: DeserializeOwned,
     {
         let deadline = Instant::now() + DEADLINE;
         let _slot = self.reads.enter(deadline).await?;
-        self.object_in_slot((group, resource, kind), (namespace, name), deadline).await
+        self.object_in_slot(group_resource_kind, namespace_and_name, deadline).await
     }
 
     /// Like [`Self::object`], for a caller that holds a slot.
@@ -138,9 +135,7 @@ impl Cluster {
         if !is_object_name(namespace) || !is_object_name(name) {
             return Ok(None);
         }
-        let request = Request::get(format!("{group}/namespaces/{namespace}/{resource}/{name}"))
-            .body(Vec::new())
-            .map_err(|_| CallFailure::Malformed)?;
+        let request = get(format!("{group}/namespaces/{namespace}/{resource}/{name}"))?;
         parse_object(&self.exchange(request, MAX_RESPONSE_BYTES, deadline).await?, group, kind)
     }
 }

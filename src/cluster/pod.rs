@@ -30,19 +30,20 @@ pub struct Pod {
     pub facts: PodFacts,
 }
 
-/// The phase of a pod.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Phase {
-    /// The pod is accepted, but not all of its containers have started.
-    Pending,
-    /// At least one container is running, starting or restarting.
-    Running,
-    /// All containers succeeded and will not be restarted.
-    Succeeded,
-    /// All containers ended, and at least one failed.
-    Failed,
-    /// The cluster does not know the phase, or reports a phase that is not known here.
-    Unknown,
+closed_enum! {
+    /// The phase of a pod.
+    pub enum Phase {
+        /// The pod is accepted, but not all of its containers have started.
+        Pending => "Pending",
+        /// At least one container is running, starting or restarting.
+        Running => "Running",
+        /// All containers succeeded and will not be restarted.
+        Succeeded => "Succeeded",
+        /// All containers ended, and at least one failed.
+        Failed => "Failed",
+        /// The cluster does not know the phase, or reports a phase that is not known here.
+        Unknown => "Unknown",
+    }
 }
 
 impl Pod {
@@ -87,8 +88,7 @@ impl Cluster {
     /// # Errors
     /// The API server gives no usable response.
     pub async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Pod>, ClusterError> {
-        let (group, resource, kind) = POD;
-        Ok(self.object(group, resource, kind, namespace, name).await?.map(to_pod))
+        Ok(self.object(POD, (namespace, name)).await?.map(to_pod))
     }
 
     /// Like [`Self::pod`], for a caller that holds a slot.
@@ -112,13 +112,7 @@ fn to_pod(object: Object<Spec, Status>) -> Pod {
     Pod {
         uid: metadata.uid,
         created: metadata.creation_timestamp,
-        phase: match status.phase.as_str() {
-            "Pending" => Phase::Pending,
-            "Running" => Phase::Running,
-            "Succeeded" => Phase::Succeeded,
-            "Failed" => Phase::Failed,
-            _ => Phase::Unknown,
-        },
+        phase: Phase::from_name(&status.phase).unwrap_or(Phase::Unknown),
         being_deleted: metadata.deletion_timestamp.is_some(),
         service_account: spec.service_account_name,
         controller,

@@ -2,20 +2,18 @@
 
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
-use super::exchange::DEADLINE;
+use super::exchange::get;
 use super::policy_path::{MAX_RESPONSE_BYTES, policy_path};
 use super::policy_status::READY;
 use crate::model::may_deny::may_deny;
 use crate::model::policy_resource::{
     MAX_SPEC_BYTES, ObservedStatus, PolicyResource, ResourceKey, ResourceSpec, ResourceStatus,
 };
-use http::{Request, StatusCode};
 use jiff::Timestamp;
 use kube::api::DynamicObject;
 use serde::Deserialize;
 use serde_json::Value;
 use std::io;
-use tokio::time::Instant;
 
 impl Cluster {
     /// Reads the policy of a name. `None` if it does not exist.
@@ -23,18 +21,10 @@ impl Cluster {
     /// # Errors
     /// The API server gives no usable response.
     pub async fn read_policy(&self, key: &ResourceKey) -> Result<Option<PolicyResource>, ClusterError> {
-        let deadline = Instant::now() + DEADLINE;
-        let request = Request::get(policy_path(key)?).body(Vec::new()).map_err(|_| CallFailure::Malformed)?;
-        let _slot = self.reads.enter(deadline).await?;
-        let response = self.exchange(request, MAX_RESPONSE_BYTES, deadline).await?;
-        match response.status {
-            StatusCode::OK => {
-                let resource = resource(response.decode::<DynamicObject>()?).filter(|resource| resource.key == *key);
-                resource.map(Some).ok_or_else(|| CallFailure::Malformed.into())
-            }
-            StatusCode::NOT_FOUND => Ok(None),
-            _ => Err(response.unexpected_status().into()),
-        }
+        let response = self.call(get(policy_path(key)?)?, MAX_RESPONSE_BYTES).await?;
+        let Some(object) = response.decode_found::<DynamicObject>()? else { return Ok(None) };
+        let resource = resource(object).filter(|resource| resource.key == *key);
+        resource.map(Some).ok_or_else(|| CallFailure::Malformed.into())
     }
 }
 

@@ -2,12 +2,10 @@
 
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
-use super::exchange::DEADLINE;
 use super::policy_path::{MAX_RESPONSE_BYTES, policy_path};
 use crate::model::policy_resource::{GROUP, ObservedStatus, ResourceKey, VERSION};
 use http::{Method, Request, StatusCode, header};
 use serde_json::json;
-use tokio::time::Instant;
 
 /// The type of the one condition.
 pub(super) const READY: &str = "Ready";
@@ -34,10 +32,7 @@ impl Cluster {
         uid: &str,
         status: &ObservedStatus,
     ) -> Result<StatusWritten, ClusterError> {
-        let deadline = Instant::now() + DEADLINE;
-        let request = request(key, uid, status)?;
-        let _slot = self.reads.enter(deadline).await?;
-        let response = self.exchange(request, MAX_RESPONSE_BYTES, deadline).await?;
+        let response = self.call(request(key, uid, status)?, MAX_RESPONSE_BYTES).await?;
         match response.status {
             StatusCode::OK => Ok(StatusWritten::Written),
             StatusCode::NOT_FOUND | StatusCode::CONFLICT => Ok(StatusWritten::Gone),

@@ -1,8 +1,10 @@
-//! Requests for reviews, such as `TokenReview`. The API server returns the same object with a `status`.
+//! Requests for reviews, such as `TokenReview`, and their responses: the API server returns the same object with a `status`.
 
 use super::error::CallFailure;
+use super::exchange::ApiResponse;
 use http::{Method, Request, header};
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -10,6 +12,13 @@ struct Body<S> {
     api_version: &'static str,
     kind: &'static str,
     spec: S,
+}
+
+/// The reviewed object. Its `spec`, which may repeat a token, is not decoded.
+#[derive(Deserialize)]
+struct ReviewedObject<S> {
+    kind: String,
+    status: S,
 }
 
 /// The request for a review. `spec` can borrow a token, so that the only copy of the token is in the body.
@@ -26,4 +35,16 @@ pub(super) fn review_request<S: Serialize>(
         .header(header::CONTENT_TYPE, "application/json")
         .body(body)
         .map_err(|_| CallFailure::Malformed)
+}
+
+/// The `status` of a review of this kind.
+///
+/// # Errors
+/// The response has an error status, is malformed, or is of another kind.
+pub(super) fn decode_review<S: DeserializeOwned>(response: &ApiResponse, kind: &str) -> Result<S, CallFailure> {
+    if !response.status.is_success() {
+        return Err(response.unexpected_status());
+    }
+    let reviewed: ReviewedObject<S> = response.decode()?;
+    if reviewed.kind == kind { Ok(reviewed.status) } else { Err(CallFailure::Malformed) }
 }

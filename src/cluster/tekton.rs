@@ -11,31 +11,19 @@ use serde_json::Value;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The supported versions of `tekton.dev`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
-    /// `tekton.dev/v1`.
-    V1,
-    /// `tekton.dev/v1beta1`.
-    V1beta1,
+closed_enum! {
+    /// The supported versions of `tekton.dev`, as in `apiVersion`.
+    pub enum Version {
+        /// Version 1.
+        V1 => "tekton.dev/v1",
+        /// The beta of version 1.
+        V1beta1 => "tekton.dev/v1beta1",
+    }
 }
 
 impl Version {
-    /// `None` if it is not a supported version of `tekton.dev`.
-    #[must_use]
-    pub fn from_api_version(api_version: &str) -> Option<Self> {
-        match api_version {
-            "tekton.dev/v1" => Some(Self::V1),
-            "tekton.dev/v1beta1" => Some(Self::V1beta1),
-            _ => None,
-        }
-    }
-
-    const fn path(self) -> &'static str {
-        match self {
-            Self::V1 => "/apis/tekton.dev/v1",
-            Self::V1beta1 => "/apis/tekton.dev/v1beta1",
-        }
+    fn path(self) -> String {
+        format!("/apis/{}", self.as_str())
     }
 }
 
@@ -170,7 +158,7 @@ impl Cluster {
         namespace: &str,
         name: &str,
     ) -> Result<Option<TaskRun>, ClusterError> {
-        let found = self.object(version.path(), "taskruns", "TaskRun", namespace, name).await?;
+        let found = self.object((&version.path(), "taskruns", "TaskRun"), (namespace, name)).await?;
         Ok(found.map(|object| task_run(name, object)))
     }
 
@@ -184,7 +172,7 @@ impl Cluster {
         namespace: &str,
         name: &str,
     ) -> Result<Option<PipelineRun>, ClusterError> {
-        let found = self.object(version.path(), "pipelineruns", "PipelineRun", namespace, name).await?;
+        let found = self.object((&version.path(), "pipelineruns", "PipelineRun"), (namespace, name)).await?;
         Ok(found.map(|object| pipeline_run(name, object)))
     }
 }
@@ -487,10 +475,10 @@ mod tests {
 
     #[test]
     fn unsupported_api_versions_are_refused() {
-        assert_eq!(Version::from_api_version("tekton.dev/v1"), Some(Version::V1));
-        assert_eq!(Version::from_api_version("tekton.dev/v1beta1"), Some(Version::V1beta1));
+        assert_eq!(Version::from_name("tekton.dev/v1"), Some(Version::V1));
+        assert_eq!(Version::from_name("tekton.dev/v1beta1"), Some(Version::V1beta1));
         for other in ["", "v1", "tekton.dev", "tekton.dev/", "tekton.dev/v2", "tekton.dev/v1/../v1", "evil.dev/v1"] {
-            assert_eq!(Version::from_api_version(other), None, "{other}");
+            assert_eq!(Version::from_name(other), None, "{other}");
         }
     }
 

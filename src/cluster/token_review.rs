@@ -4,13 +4,13 @@ use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
 use super::exchange::{ApiResponse, DEADLINE};
 use super::pod::Pod;
-use super::review_request::review_request;
+use super::review_request::{decode_review, review_request};
 use crate::model::caller::Workload;
 use crate::model::secret::SecretValue;
 use futures_util::future::{Either, ready, select};
 use http::Request;
 use k8s_openapi::api::authentication::v1::TokenReviewStatus;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::pin::pin;
 use tokio::time::Instant;
@@ -78,13 +78,6 @@ struct Spec<'a> {
     audiences: &'a [&'a str],
 }
 
-/// The body of the response. Its `spec`, which repeats the token, is not decoded.
-#[derive(Deserialize)]
-struct ReviewResponse {
-    kind: String,
-    status: TokenReviewStatus,
-}
-
 impl Cluster {
     /// Reviews a token for these audiences. The caller of this function must check which of them the result contains.
     ///
@@ -147,14 +140,7 @@ impl Cluster {
 
 /// Parses the response to a `TokenReview`.
 pub(super) fn parse_review(response: &ApiResponse) -> Result<Review, ClusterError> {
-    if !response.status.is_success() {
-        return Err(response.unexpected_status().into());
-    }
-    let response: ReviewResponse = response.decode()?;
-    if response.kind != "TokenReview" {
-        return Err(CallFailure::Malformed.into());
-    }
-    Ok(review(response.status))
+    Ok(review(decode_review(response, "TokenReview")?))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the API server is asked about the token itself")]
