@@ -74,8 +74,8 @@ pub(super) fn is_unencrypted_remote(address: &str) -> bool {
     !(host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback()))
 }
 
-/// Validates the address of a proxy, if one is set.
-pub(super) fn validate_proxy(pointer: &str, value: Option<String>, faults: &mut FaultCollector) -> Option<String> {
+/// Validates an address that must have no path, if one is set.
+pub(super) fn validate_optional(pointer: &str, value: Option<String>, faults: &mut FaultCollector) -> Option<String> {
     faults.ok_or_record(pointer, validate_server(value?))
 }
 

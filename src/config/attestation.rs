@@ -10,15 +10,16 @@ pub struct Attestation {
     pub admission_policy: AdmissionPolicy,
 }
 
-/// What happens if a cluster lacks the admission policy of the chart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AdmissionPolicy {
-    /// A warning in the log.
-    Warn,
-    /// `TaskRun`s and `PipelineRun`s of that cluster are not used as facts.
-    Require,
-    /// The admission policy is not looked up.
-    Off,
+closed_enum! {
+    /// What happens if a cluster lacks the admission policy of the chart.
+    pub enum AdmissionPolicy {
+        /// A warning in the log.
+        Warn => "warn",
+        /// `TaskRun`s and `PipelineRun`s of that cluster are not used as facts.
+        Require => "require",
+        /// The admission policy is not looked up.
+        Off => "off",
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -29,9 +30,10 @@ pub(super) struct RawAttestation {
 
 impl RawAttestation {
     pub(super) fn validate(self, faults: &mut FaultCollector) -> Option<Attestation> {
-        let words =
-            [("warn", AdmissionPolicy::Warn), ("require", AdmissionPolicy::Require), ("off", AdmissionPolicy::Off)];
-        let admission_policy = faults.require_one_of("/attestation/admissionPolicy", self.admission_policy, &words)?;
+        const POINTER: &str = "/attestation/admissionPolicy";
+        let choices = AdmissionPolicy::ALL;
+        let admission_policy =
+            faults.require_one_of(POINTER, self.admission_policy, choices, AdmissionPolicy::as_str)?;
         Some(Attestation { admission_policy })
     }
 }

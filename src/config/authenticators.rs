@@ -145,10 +145,7 @@ pub(super) fn validate(raw: Vec<Option<RawAuthenticator>>, faults: &mut FaultCol
                 oidc_issuers.extend(oidc.as_ref().map(|oidc| (format!("{pointer}/issuer"), oidc.issuer.clone())));
                 oidc.map(Kind::Oidc)
             }
-            _ => {
-                faults.record(&pointer, "must have exactly one of kubernetes, oidc");
-                None
-            }
+            _ => faults.refuse(&pointer, "must have exactly one of kubernetes, oidc"),
         };
         checked.extend(name.zip(kind).map(|(name, kind)| Authenticator { name, kind }));
     }
@@ -238,11 +235,8 @@ pub(super) fn is_api_server_name(audience: &str) -> bool {
 
 impl RawOidc {
     fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<Oidc> {
-        let issuer_pointer = format!("{pointer}/issuer");
         // Not normalised, because it is compared with `iss` byte by byte.
-        let issuer = faults
-            .require(&issuer_pointer, self.issuer)
-            .and_then(|issuer| faults.ok_or_record(&issuer_pointer, address::validate(issuer)));
+        let issuer = faults.require_parsed(&format!("{pointer}/issuer"), self.issuer, address::validate);
         let audience_pointer = format!("{pointer}/audience");
         let audience = faults.require_text(&audience_pointer, self.audience);
         if audience.as_deref().is_some_and(is_api_server_name) {
@@ -252,9 +246,7 @@ impl RawOidc {
         let algorithms =
             validate_algorithms(&format!("{pointer}/algorithms"), self.algorithms.unwrap_or_default(), faults);
         let ca_file = faults.optional_file(&format!("{pointer}/caFile"), self.ca_file);
-        let proxy_url = self
-            .proxy_url
-            .and_then(|url| faults.ok_or_record(&format!("{pointer}/proxyUrl"), address::validate_server(url)));
+        let proxy_url = address::validate_optional(&format!("{pointer}/proxyUrl"), self.proxy_url, faults);
         Some(Oidc { issuer: issuer?, audience: audience?, jwks_file, algorithms, ca_file, proxy_url })
     }
 }
@@ -266,8 +258,7 @@ fn validate_algorithms(pointer: &str, raw: Vec<Option<String>>, faults: &mut Fau
     let mut checked = Vec::new();
     for (index, name) in raw.into_iter().enumerate() {
         let pointer = format!("{pointer}/{index}");
-        let Some(name) = faults.require(&pointer, name) else { continue };
-        checked.extend(faults.ok_or_record(&pointer, parse_algorithm(&name)));
+        checked.extend(faults.require_parsed(&pointer, name, |name| parse_algorithm(&name)));
     }
     checked
 }

@@ -108,13 +108,12 @@ struct RawStaticKeys {
 impl RawAwsSecretsManager {
     pub(super) fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<AwsSecretsManager> {
         if !cfg!(feature = "aws") {
-            faults.record(pointer, "is not in this build of claviger, which was made without its feature aws");
-            return None;
+            return faults.refuse(pointer, "is not in this build of claviger, which was made without its feature aws");
         }
         let region = validate_region(&format!("{pointer}/region"), self.region, faults);
-        let endpoint_url = validate_endpoint(&format!("{pointer}/endpointUrl"), self.endpoint_url, faults);
+        let endpoint_url = address::validate_optional(&format!("{pointer}/endpointUrl"), self.endpoint_url, faults);
         let ca_file = faults.optional_file(&format!("{pointer}/caFile"), self.ca_file);
-        let proxy_url = address::validate_proxy(&format!("{pointer}/proxyUrl"), self.proxy_url, faults);
+        let proxy_url = address::validate_optional(&format!("{pointer}/proxyUrl"), self.proxy_url, faults);
         let auth = self.auth.unwrap_or_default().validate(&format!("{pointer}/auth"), faults);
         let timeout = faults.require_duration(&format!("{pointer}/timeout"), self.timeout, MILLISECOND..=MINUTE);
         let cache = self.cache.unwrap_or_default().validate(&format!("{pointer}/cache"), faults);
@@ -136,10 +135,7 @@ impl RawAuth {
             (Some(raw), None, None) => raw.validate(&format!("{pointer}/webIdentity"), faults),
             (None, Some(raw), None) => raw.validate(&format!("{pointer}/containerCredentials"), faults),
             (None, None, Some(raw)) => raw.validate(&format!("{pointer}/staticKeys"), faults),
-            _ => {
-                faults.record(pointer, "must have exactly one of webIdentity, containerCredentials, staticKeys");
-                None
-            }
+            _ => faults.refuse(pointer, "must have exactly one of webIdentity, containerCredentials, staticKeys"),
         }
     }
 }
@@ -150,22 +146,17 @@ impl RawWebIdentity {
         let role_arn = faults.require_text(&role_pointer, self.role_arn).and_then(|arn| {
             let is_valid =
                 arn.starts_with("arn:") && arn.contains(":role/") && arn.bytes().all(|b| b.is_ascii_graphic());
-            faults.ok_or_record(
-                &role_pointer,
-                if is_valid { Ok(arn) } else { Err("must be a role, arn:aws:iam::ACCOUNT:role/NAME") },
-            )
+            faults.valid_or_record(&role_pointer, arn, is_valid, "must be a role, arn:aws:iam::ACCOUNT:role/NAME")
         });
         let token_file = faults.require_file(&format!("{pointer}/tokenFile"), self.token_file);
         let name_pointer = format!("{pointer}/sessionName");
         let session_name = faults.require_text(&name_pointer, self.session_name).and_then(|name| {
             let is_valid = (2..=64).contains(&name.len())
                 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_=,.@-".contains(&b));
-            faults.ok_or_record(
-                &name_pointer,
-                if is_valid { Ok(name) } else { Err("must be 2 to 64 letters, digits and _ = , . @ -") },
-            )
+            faults.valid_or_record(&name_pointer, name, is_valid, "must be 2 to 64 letters, digits and _ = , . @ -")
         });
-        let sts_endpoint_url = validate_endpoint(&format!("{pointer}/stsEndpointUrl"), self.sts_endpoint_url, faults);
+        let sts_endpoint_url =
+            address::validate_optional(&format!("{pointer}/stsEndpointUrl"), self.sts_endpoint_url, faults);
         Some(AwsAuth::WebIdentity {
             role_arn: role_arn?,
             token_file: token_file?,
@@ -178,17 +169,11 @@ impl RawWebIdentity {
 impl RawContainerCredentials {
     fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<AwsAuth> {
         let uri_pointer = format!("{pointer}/fullUri");
-        let full_uri = faults
-            .require(&uri_pointer, self.full_uri)
-            .and_then(|uri| faults.ok_or_record(&uri_pointer, address::validate(uri)))
-            .and_then(|uri| {
-                let is_local = PLAIN_HTTP_HOSTS.iter().any(|host| has_host(&uri, host));
-                let is_safe = uri.starts_with("https://") || is_local;
-                faults.ok_or_record(
-                    &uri_pointer,
-                    if is_safe { Ok(uri) } else { Err("must be https, or an address of this machine") },
-                )
-            });
+        let full_uri = faults.require_parsed(&uri_pointer, self.full_uri, address::validate).and_then(|uri| {
+            let is_local = PLAIN_HTTP_HOSTS.iter().any(|host| has_host(&uri, host));
+            let is_safe = uri.starts_with("https://") || is_local;
+            faults.valid_or_record(&uri_pointer, uri, is_safe, "must be https, or an address of this machine")
+        });
         let token_file = faults.require_file(&format!("{pointer}/tokenFile"), self.token_file);
         Some(AwsAuth::ContainerCredentials { full_uri: full_uri?, token_file: token_file? })
     }
@@ -218,9 +203,5 @@ fn validate_region(pointer: &str, value: Option<String>, faults: &mut FaultColle
     let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let is_valid =
         region.len() <= 63 && region.bytes().all(is_allowed) && !region.starts_with('-') && !region.ends_with('-');
-    faults.ok_or_record(pointer, if is_valid { Ok(region) } else { Err("must be a region such as eu-central-1") })
-}
-
-fn validate_endpoint(pointer: &str, value: Option<String>, faults: &mut FaultCollector) -> Option<String> {
-    faults.ok_or_record(pointer, address::validate_server(value?))
+    faults.valid_or_record(pointer, region, is_valid, "must be a region such as eu-central-1")
 }

@@ -59,29 +59,21 @@ pub enum AzureAuth {
     },
 }
 
-/// What happens with a secret whose `exp` is in the past or whose `nbf` is in the future. Key Vault returns such secrets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExpiredSecrets {
-    /// It is treated as deleted.
-    Refuse,
-    /// It is served.
-    Serve,
+closed_enum! {
+    /// What happens with a secret whose `exp` is in the past or whose `nbf` is in the future. Key Vault returns such secrets.
+    pub enum ExpiredSecrets {
+        /// It is treated as deleted.
+        Refuse => "refuse",
+        /// It is served.
+        Serve => "serve",
+    }
 }
 
-/// The endpoints of one of Azure's clouds.
-#[derive(Debug, Clone, Copy)]
-struct Cloud {
-    authority: &'static str,
-    scope: &'static str,
-}
-
-const CLOUDS: &[(&str, Cloud)] = &[
-    ("public", Cloud { authority: "https://login.microsoftonline.com", scope: "https://vault.azure.net/.default" }),
-    (
-        "usGovernment",
-        Cloud { authority: "https://login.microsoftonline.us", scope: "https://vault.usgovcloudapi.net/.default" },
-    ),
-    ("china", Cloud { authority: "https://login.chinacloudapi.cn", scope: "https://vault.azure.cn/.default" }),
+/// The name, the authority and the scope of each of Azure's clouds.
+const CLOUDS: &[[&str; 3]] = &[
+    ["public", "https://login.microsoftonline.com", "https://vault.azure.net/.default"],
+    ["usGovernment", "https://login.microsoftonline.us", "https://vault.usgovcloudapi.net/.default"],
+    ["china", "https://login.chinacloudapi.cn", "https://vault.azure.cn/.default"],
 ];
 
 #[derive(Default, Deserialize)]
@@ -126,16 +118,14 @@ struct RawClientSecret {
 impl RawAzureKeyVault {
     pub(super) fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<AzureKeyVault> {
         if !cfg!(feature = "azure") {
-            faults.record(pointer, "is not in this build of claviger, which was made without its feature azure");
-            return None;
+            return faults
+                .refuse(pointer, "is not in this build of claviger, which was made without its feature azure");
         }
-        let vault_pointer = format!("{pointer}/vaultUrl");
-        let vault_url = faults
-            .require(&vault_pointer, self.vault_url)
-            .and_then(|url| faults.ok_or_record(&vault_pointer, address::validate_https_server(url)));
-        let cloud = faults.require_one_of(&format!("{pointer}/cloud"), self.cloud, CLOUDS);
+        let vault_url =
+            faults.require_parsed(&format!("{pointer}/vaultUrl"), self.vault_url, address::validate_https_server);
+        let cloud = faults.require_one_of(&format!("{pointer}/cloud"), self.cloud, CLOUDS, |[name, ..]| name);
         let endpoints = match (self.authority_url, self.scope) {
-            (None, None) => cloud.map(|cloud| (cloud.authority.to_owned(), cloud.scope.to_owned())),
+            (None, None) => cloud.map(|[_, authority, scope]| (authority.to_owned(), scope.to_owned())),
             (Some(authority), Some(scope)) => {
                 let authority =
                     faults.ok_or_record(&format!("{pointer}/authorityUrl"), address::validate_https_server(authority));
@@ -144,16 +134,16 @@ impl RawAzureKeyVault {
             }
             (authority, _) => {
                 let missing = if authority.is_some() { "scope" } else { "authorityUrl" };
-                faults.record(format!("{pointer}/{missing}"), "must be set: authorityUrl and scope need each other");
-                None
+                faults.refuse(format!("{pointer}/{missing}"), "must be set: authorityUrl and scope need each other")
             }
         };
         let ca_file = faults.optional_file(&format!("{pointer}/caFile"), self.ca_file);
-        let proxy_url = address::validate_proxy(&format!("{pointer}/proxyUrl"), self.proxy_url, faults);
+        let proxy_url = address::validate_optional(&format!("{pointer}/proxyUrl"), self.proxy_url, faults);
         let auth = self.auth.unwrap_or_default().validate(&format!("{pointer}/auth"), faults);
         let values = secret_values::validate(&format!("{pointer}/values"), self.values, faults);
-        let words = [("refuse", ExpiredSecrets::Refuse), ("serve", ExpiredSecrets::Serve)];
-        let expired = faults.require_one_of(&format!("{pointer}/expired"), self.expired, &words);
+        let choices = ExpiredSecrets::ALL;
+        let expired =
+            faults.require_one_of(&format!("{pointer}/expired"), self.expired, choices, ExpiredSecrets::as_str);
         let timeout = faults.require_duration(&format!("{pointer}/timeout"), self.timeout, MILLISECOND..=MINUTE);
         let cache = self.cache.unwrap_or_default().validate(&format!("{pointer}/cache"), faults);
         let (authority_url, scope) = endpoints?;
@@ -196,10 +186,7 @@ impl RawAuth {
                     client_secret_file: client_secret_file?,
                 })
             }
-            _ => {
-                faults.record(pointer, "must have exactly one of workloadIdentity, clientSecret");
-                None
-            }
+            _ => faults.refuse(pointer, "must have exactly one of workloadIdentity, clientSecret"),
         }
     }
 }
@@ -220,10 +207,7 @@ fn validate_application(
 fn validate_id(pointer: &str, value: Option<String>, faults: &mut FaultCollector) -> Option<String> {
     let id = faults.require_text(pointer, value)?;
     let is_valid = id.len() <= 253 && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
-    faults.ok_or_record(
-        pointer,
-        if is_valid { Ok(id) } else { Err("must be an id of letters, digits and . -, as az shows it") },
-    )
+    faults.valid_or_record(pointer, id, is_valid, "must be an id of letters, digits and . -, as az shows it")
 }
 
 /// Validates a scope such as `https://vault.azure.net/.default`. Its characters are restricted, because it becomes part of a request.

@@ -35,11 +35,8 @@ impl RawCeilingEntry {
         if store.as_ref().is_some_and(|name| !stores.contains(name)) {
             faults.record(store_pointer, "must be the name of a store");
         }
-        let path_prefix_pointer = format!("{pointer}/pathPrefix");
         // Required, so that a missing prefix does not allow the whole store.
-        let path_prefix = faults
-            .require(&path_prefix_pointer, self.path_prefix)
-            .and_then(|prefix| faults.ok_or_record(&path_prefix_pointer, parse(prefix)));
+        let path_prefix = faults.require_parsed(&format!("{pointer}/pathPrefix"), self.path_prefix, parse);
         Some(CeilingEntry { store: store?.into(), path_prefix: path_prefix? })
     }
 }

@@ -36,6 +36,12 @@ impl<'a> FaultCollector<'a> {
         self.faults.push(Fault::new(pointer, detail));
     }
 
+    /// Records a fault. Returns `None`, in place of the value that has the fault.
+    pub(super) fn refuse<T>(&mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Option<T> {
+        self.record(pointer, detail);
+        None
+    }
+
     /// Returns the value, or records the error as a fault.
     pub(super) fn ok_or_record<T>(&mut self, pointer: &str, result: Result<T, impl Into<String>>) -> Option<T> {
         result.map_err(|detail| self.record(pointer, detail)).ok()
@@ -53,26 +59,42 @@ impl<'a> FaultCollector<'a> {
     pub(super) fn require_text(&mut self, pointer: &str, value: Option<String>) -> Option<String> {
         let text = self.require(pointer, value)?;
         if text.trim().is_empty() || text.chars().any(char::is_control) {
-            self.record(pointer, "must not be empty, and must not contain control characters");
-            return None;
+            return self.refuse(pointer, "must not be empty, and must not contain control characters");
         }
         Some(text)
     }
 
-    /// Requires one of these words, and returns its meaning.
+    /// Requires the name of one of these choices.
     pub(super) fn require_one_of<T: Copy>(
         &mut self,
         pointer: &str,
         value: Option<String>,
-        words: &[(&str, T)],
+        choices: &[T],
+        name: fn(T) -> &'static str,
     ) -> Option<T> {
         let text = self.require(pointer, value)?;
-        let found = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
+        let found = choices.iter().copied().find(|choice| name(*choice) == text);
         if found.is_none() {
-            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-            self.record(pointer, format!("must be one of {}", words.join(", ")));
+            let names: Vec<&str> = choices.iter().map(|choice| name(*choice)).collect();
+            self.record(pointer, format!("must be one of {}", names.join(", ")));
         }
         found
+    }
+
+    /// Requires a text that `parse` accepts.
+    pub(super) fn require_parsed<T>(
+        &mut self,
+        pointer: &str,
+        value: Option<String>,
+        parse: impl FnOnce(String) -> Result<T, &'static str>,
+    ) -> Option<T> {
+        let text = self.require(pointer, value)?;
+        self.ok_or_record(pointer, parse(text))
+    }
+
+    /// Returns the value if it is valid, and records a fault otherwise.
+    pub(super) fn valid_or_record<T>(&mut self, pointer: &str, value: T, is_valid: bool, detail: &str) -> Option<T> {
+        self.ok_or_record(pointer, if is_valid { Ok(value) } else { Err(detail) })
     }
 
     /// Requires the name of an entry: an RFC 1123 label that is not in `taken`.
@@ -85,15 +107,13 @@ impl<'a> FaultCollector<'a> {
         let name = self.require(pointer, value)?;
         let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         if !(1..=63).contains(&name.len()) || !name.bytes().all(inner) || name.starts_with('-') || name.ends_with('-') {
-            self.record(
+            return self.refuse(
                 pointer,
                 "must be at most 63 lower-case letters, digits and hyphens, and no hyphen at either end",
             );
-            return None;
         }
         if taken.iter().any(|other| **other == *name) {
-            self.record(pointer, "is the name of another entry");
-            return None;
+            return self.refuse(pointer, "is the name of another entry");
         }
         Some(name.into())
     }
@@ -108,11 +128,10 @@ impl<'a> FaultCollector<'a> {
         let text = self.require(pointer, value)?;
         let duration = self.ok_or_record(pointer, duration::parse(&text).map_err(|error| error.to_string()))?;
         if !bounds.contains(&duration) {
-            self.record(
+            return self.refuse(
                 pointer,
                 format!("must be between {} and {}", format_duration(*bounds.start()), format_duration(*bounds.end())),
             );
-            return None;
         }
         Some(duration)
     }
@@ -126,8 +145,7 @@ impl<'a> FaultCollector<'a> {
     ) -> Option<u64> {
         let number = self.require(pointer, value)?;
         if !bounds.contains(&number) {
-            self.record(pointer, format!("must be between {} and {}", bounds.start(), bounds.end()));
-            return None;
+            return self.refuse(pointer, format!("must be between {} and {}", bounds.start(), bounds.end()));
         }
         Some(number)
     }
@@ -161,8 +179,7 @@ impl<'a> FaultCollector<'a> {
     pub(super) fn optional_directory(&mut self, pointer: &str, value: Option<String>) -> Option<PathBuf> {
         let path = self.require_path(pointer, Some(value?))?;
         if !path.is_dir() {
-            self.record(pointer, "there is no such directory");
-            return None;
+            return self.refuse(pointer, "there is no such directory");
         }
         Some(path)
     }

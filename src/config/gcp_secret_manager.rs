@@ -105,24 +105,17 @@ struct RawMetadataServer {
 impl RawGcpSecretManager {
     pub(super) fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<GcpSecretManager> {
         if !cfg!(feature = "gcp") {
-            faults.record(pointer, "is not in this build of claviger, which was made without its feature gcp");
-            return None;
+            return faults.refuse(pointer, "is not in this build of claviger, which was made without its feature gcp");
         }
         let project_pointer = format!("{pointer}/project");
         let project = faults.require_text(&project_pointer, self.project).and_then(|project| {
             let is_valid = is_name(&project, b"-:.");
-            faults.ok_or_record(
-                &project_pointer,
-                if is_valid { Ok(project) } else { Err("must be the id or the number of a project") },
-            )
+            faults.valid_or_record(&project_pointer, project, is_valid, "must be the id or the number of a project")
         });
         let location_pointer = format!("{pointer}/location");
         let location = self.location.and_then(|location| {
             let is_valid = is_name(&location, b"-");
-            faults.ok_or_record(
-                &location_pointer,
-                if is_valid { Ok(location) } else { Err("must be a location such as europe-west3") },
-            )
+            faults.valid_or_record(&location_pointer, location, is_valid, "must be a location such as europe-west3")
         });
         let default_url = location.as_ref().map_or_else(
             || "https://secretmanager.googleapis.com".to_owned(),
@@ -133,7 +126,7 @@ impl RawGcpSecretManager {
             None => Some(default_url),
         };
         let ca_file = faults.optional_file(&format!("{pointer}/caFile"), self.ca_file);
-        let proxy_url = address::validate_proxy(&format!("{pointer}/proxyUrl"), self.proxy_url, faults);
+        let proxy_url = address::validate_optional(&format!("{pointer}/proxyUrl"), self.proxy_url, faults);
         let auth = self.auth.unwrap_or_default().validate(&format!("{pointer}/auth"), faults);
         let values = secret_values::validate(&format!("{pointer}/values"), self.values, faults);
         let timeout = faults.require_duration(&format!("{pointer}/timeout"), self.timeout, MILLISECOND..=MINUTE);
@@ -160,13 +153,10 @@ impl RawAuth {
             (None, None, Some(path)) => faults
                 .require_file(&format!("{pointer}/serviceAccountKeyFile"), Some(path))
                 .map(GcpAuth::ServiceAccountKeyFile),
-            _ => {
-                faults.record(
-                    pointer,
-                    "must have exactly one of workloadIdentityFederation, metadataServer, serviceAccountKeyFile",
-                );
-                None
-            }
+            _ => faults.refuse(
+                pointer,
+                "must have exactly one of workloadIdentityFederation, metadataServer, serviceAccountKeyFile",
+            ),
         }
     }
 }
@@ -177,7 +167,8 @@ impl RawFederation {
             "must be projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER";
         let provider_pointer = format!("{pointer}/provider");
         let provider = faults.require_text(&provider_pointer, self.provider).and_then(|text| {
-            faults.ok_or_record(&provider_pointer, if is_provider_name(&text) { Ok(text) } else { Err(EXPECTED_FORM) })
+            let is_valid = is_provider_name(&text);
+            faults.valid_or_record(&provider_pointer, text, is_valid, EXPECTED_FORM)
         });
         let token_file = faults.require_file(&format!("{pointer}/tokenFile"), self.token_file);
         let account_pointer = format!("{pointer}/serviceAccount");
@@ -205,15 +196,13 @@ impl RawMetadataServer {
             if text == "default" { Some(text) } else { validate_account(&account_pointer, text, faults) }
         });
         let url_pointer = format!("{pointer}/endpointUrl");
-        let endpoint_url = faults
-            .require(&url_pointer, self.endpoint_url)
-            .and_then(|url| faults.ok_or_record(&url_pointer, address::validate_server(url)))
-            .and_then(|url| {
-                let is_allowed = METADATA_SERVERS.contains(&url.as_str())
-                    || (url.starts_with("http://") && !address::is_unencrypted_remote(&url));
-                let detail = "must be http://169.254.169.254, http://[fd20:ce::254] or an address of this machine";
-                faults.ok_or_record(&url_pointer, if is_allowed { Ok(url) } else { Err(detail) })
-            });
+        let endpoint_url = faults.require_parsed(&url_pointer, self.endpoint_url, address::validate_server);
+        let endpoint_url = endpoint_url.and_then(|url| {
+            let is_allowed = METADATA_SERVERS.contains(&url.as_str())
+                || (url.starts_with("http://") && !address::is_unencrypted_remote(&url));
+            let detail = "must be http://169.254.169.254, http://[fd20:ce::254] or an address of this machine";
+            faults.valid_or_record(&url_pointer, url, is_allowed, detail)
+        });
         Some(GcpAuth::MetadataServer { service_account: service_account?, endpoint_url: endpoint_url? })
     }
 }
@@ -221,7 +210,7 @@ impl RawMetadataServer {
 /// Validates the e-mail address of a service account. Its characters are restricted, because it becomes part of a path.
 fn validate_account(pointer: &str, text: String, faults: &mut FaultCollector) -> Option<String> {
     let is_valid = text.split_once('@').is_some_and(|(name, domain)| is_name(name, b"-") && is_name(domain, b"-."));
-    faults.ok_or_record(pointer, if is_valid { Ok(text) } else { Err("must be NAME@PROJECT.iam.gserviceaccount.com") })
+    faults.valid_or_record(pointer, text, is_valid, "must be NAME@PROJECT.iam.gserviceaccount.com")
 }
 
 fn is_provider_name(text: &str) -> bool {
@@ -246,6 +235,5 @@ fn is_name(text: &str, signs: &[u8]) -> bool {
 
 /// Validates the address of a Google API: `https://`, or an emulator on this machine.
 fn validate_endpoint(pointer: &str, value: Option<String>, faults: &mut FaultCollector) -> Option<String> {
-    let url = faults.require(pointer, value)?;
-    faults.ok_or_record(pointer, address::validate_https_or_local_server(url))
+    faults.require_parsed(pointer, value, address::validate_https_or_local_server)
 }

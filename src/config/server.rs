@@ -101,21 +101,16 @@ impl RawTls {
 }
 
 fn require_socket_address(faults: &mut FaultCollector, pointer: &str, value: Option<String>) -> Option<SocketAddr> {
-    let text = faults.require(pointer, value)?;
-    faults.ok_or_record(
-        pointer,
-        text.parse().map_err(|_| "must be an address and a port, such as [::]:8443 or 0.0.0.0:8443"),
-    )
+    const DETAIL: &str = "must be an address and a port, such as [::]:8443 or 0.0.0.0:8443";
+    faults.require_parsed(pointer, value, |text| text.parse().map_err(|_| DETAIL))
 }
 
 fn require_network(faults: &mut FaultCollector, pointer: &str, value: Option<String>) -> Option<IpNet> {
-    let text = faults.require(pointer, value)?;
-    let network: IpNet = faults.ok_or_record(pointer, text.parse().map_err(|_| "must be a CIDR such as 10.0.0.0/8"))?;
-    if network.prefix_len() == 0 {
-        faults.record(pointer, ALL_ADDRESSES);
-        return None;
-    }
-    Some(network.trunc())
+    faults.require_parsed(pointer, value, |text| match text.parse::<IpNet>() {
+        Ok(network) if network.prefix_len() == 0 => Err(ALL_ADDRESSES),
+        Ok(network) => Ok(network.trunc()),
+        Err(_) => Err("must be a CIDR such as 10.0.0.0/8"),
+    })
 }
 
 const ALL_ADDRESSES: &str = "is everybody: anyone who can connect could write any address into X-Forwarded-For. Write the networks of \

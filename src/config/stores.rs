@@ -194,23 +194,17 @@ impl RawStore {
             (None, None, None, None, Some(file)) => {
                 faults.require_file(&format!("{pointer}/file/path"), file.path).map(Kind::File)
             }
-            _ => {
-                faults.record(
-                    pointer,
-                    "must have exactly one of vault, awsSecretsManager, azureKeyVault, gcpSecretManager, file",
-                );
-                None
-            }
+            _ => faults.refuse(
+                pointer,
+                "must have exactly one of vault, awsSecretsManager, azureKeyVault, gcpSecretManager, file",
+            ),
         }
     }
 }
 
 impl RawVault {
     fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<Vault> {
-        let address_pointer = format!("{pointer}/address");
-        let address = faults
-            .require(&address_pointer, self.address)
-            .and_then(|address| faults.ok_or_record(&address_pointer, address::validate_base(address)));
+        let address = faults.require_parsed(&format!("{pointer}/address"), self.address, address::validate_base);
         let namespace = self
             .namespace
             .and_then(|namespace| validate_mount(&format!("{pointer}/namespace"), Some(namespace), faults));
@@ -223,7 +217,7 @@ impl RawVault {
         }
         let client_certificate =
             cert_file.zip(key_file).map(|(cert_file, key_file)| ClientCertificate { cert_file, key_file });
-        let proxy_url = address::validate_proxy(&format!("{pointer}/proxyUrl"), self.proxy_url, faults);
+        let proxy_url = address::validate_optional(&format!("{pointer}/proxyUrl"), self.proxy_url, faults);
         let auth = self.auth.unwrap_or_default().validate(&format!("{pointer}/auth"), faults);
         let timeout = faults.require_duration(&format!("{pointer}/timeout"), self.timeout, MILLISECOND..=MINUTE);
         let make_timeout =
@@ -264,10 +258,7 @@ impl RawAuth {
             (None, None, None, Some(path)) => {
                 faults.require_file(&format!("{pointer}/tokenFile"), Some(path)).map(VaultAuth::TokenFile)
             }
-            _ => {
-                faults.record(pointer, "must have exactly one of kubernetes, jwt, appRole, tokenFile");
-                None
-            }
+            _ => faults.refuse(pointer, "must have exactly one of kubernetes, jwt, appRole, tokenFile"),
         }
     }
 }
@@ -289,8 +280,7 @@ fn validate_mount(pointer: &str, value: Option<String>, faults: &mut FaultCollec
             && segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
     };
     if !text.split('/').all(is_valid) {
-        faults.record(pointer, "must be segments of letters, digits and . _ - with no slash at either end");
-        return None;
+        return faults.refuse(pointer, "must be segments of letters, digits and . _ - with no slash at either end");
     }
     Some(text)
 }

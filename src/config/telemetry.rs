@@ -15,28 +15,30 @@ pub struct Telemetry {
     pub otlp_endpoint: Option<String>,
 }
 
-/// The format of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One JSON object per line.
-    Json,
-    /// Human-readable text.
-    Human,
+closed_enum! {
+    /// The format of log lines.
+    pub enum LogFormat {
+        /// One JSON object per line.
+        Json => "json",
+        /// Human-readable text.
+        Human => "human",
+    }
 }
 
-/// A log level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogLevel {
-    /// Errors.
-    Error,
-    /// Also warnings.
-    Warn,
-    /// Also operational events.
-    Info,
-    /// Also details.
-    Debug,
-    /// Everything.
-    Trace,
+closed_enum! {
+    /// A log level.
+    pub enum LogLevel {
+        /// Errors.
+        Error => "error",
+        /// Also warnings.
+        Warn => "warn",
+        /// Also operational events.
+        Info => "info",
+        /// Also details.
+        Debug => "debug",
+        /// Everything.
+        Trace => "trace",
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -49,23 +51,11 @@ pub(super) struct RawTelemetry {
 
 impl RawTelemetry {
     pub(super) fn validate(self, faults: &mut FaultCollector) -> Option<Telemetry> {
-        let formats = [("json", LogFormat::Json), ("human", LogFormat::Human)];
-        let levels = [
-            ("error", LogLevel::Error),
-            ("warn", LogLevel::Warn),
-            ("info", LogLevel::Info),
-            ("debug", LogLevel::Debug),
-            ("trace", LogLevel::Trace),
-        ];
-        let log_format = faults.require_one_of("/telemetry/logFormat", self.log_format, &formats);
-        let log_level = faults.require_one_of("/telemetry/logLevel", self.log_level, &levels);
-        let otlp_endpoint = match self.otlp_endpoint.map(address::validate_base).transpose() {
-            Ok(endpoint) => endpoint,
-            Err(why) => {
-                faults.record("/telemetry/otlpEndpoint", why);
-                None
-            }
-        };
+        let (formats, levels) = (LogFormat::ALL, LogLevel::ALL);
+        let log_format = faults.require_one_of("/telemetry/logFormat", self.log_format, formats, LogFormat::as_str);
+        let log_level = faults.require_one_of("/telemetry/logLevel", self.log_level, levels, LogLevel::as_str);
+        let otlp_endpoint = self.otlp_endpoint.map(address::validate_base);
+        let otlp_endpoint = otlp_endpoint.and_then(|url| faults.ok_or_record("/telemetry/otlpEndpoint", url));
         Some(Telemetry { log_format: log_format?, log_level: log_level?, otlp_endpoint })
     }
 }

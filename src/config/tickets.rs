@@ -21,13 +21,14 @@ pub struct Tickets {
     pub max_live_per_pod: usize,
 }
 
-/// Where tickets are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TicketStorage {
-    /// In memory. Only the process that issued a ticket can redeem it.
-    Memory,
-    /// In the database. Every replica can redeem every ticket.
-    Database,
+closed_enum! {
+    /// Where tickets are stored.
+    pub enum TicketStorage {
+        /// In memory. Only the process that issued a ticket can redeem it.
+        Memory => "memory",
+        /// In the database. Every replica can redeem every ticket.
+        Database => "database",
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -50,7 +51,7 @@ impl RawTickets {
         {
             faults.record("/tickets/ttl", "must not be longer than tickets.maxTtl");
         }
-        let bind_to = validate_bind_to(faults, self.bind_to);
+        let bind_to = faults.require_one_of("/tickets/bindTo", self.bind_to, BindTo::ALL, BindTo::as_str);
         let store = validate_store(faults, self.store, database);
         let max_live_per_pod = faults.require_number("/tickets/maxLivePerPod", self.max_live_per_pod, 1..=100_000);
         Some(Tickets {
@@ -63,36 +64,19 @@ impl RawTickets {
     }
 }
 
-fn validate_bind_to(faults: &mut FaultCollector, value: Option<String>) -> Option<BindTo> {
-    const WORDS: [(&str, BindTo); 3] = [
-        (BindTo::None.as_str(), BindTo::None),
-        (BindTo::Ip.as_str(), BindTo::Ip),
-        (BindTo::Identity.as_str(), BindTo::Identity),
-    ];
-    faults.require_one_of("/tickets/bindTo", value, &WORDS)
-}
-
 /// Validates `store`. The default is the database if replicas can share it.
 fn validate_store(faults: &mut FaultCollector, value: Option<String>, database: Option<&Url>) -> Option<TicketStorage> {
     const POINTER: &str = "/tickets/store";
-    let Some(text) = value else {
-        return Some(if matches!(database, Some(Url::Postgres(_))) {
-            TicketStorage::Database
-        } else {
-            TicketStorage::Memory
-        });
-    };
-    let store = faults.require_one_of(
-        POINTER,
-        Some(text),
-        &[("memory", TicketStorage::Memory), ("database", TicketStorage::Database)],
-    )?;
+    if value.is_none() {
+        let is_shared = matches!(database, Some(Url::Postgres(_)));
+        return Some(if is_shared { TicketStorage::Database } else { TicketStorage::Memory });
+    }
+    let store = faults.require_one_of(POINTER, value, TicketStorage::ALL, TicketStorage::as_str)?;
     if store == TicketStorage::Database && matches!(database, Some(Url::SqliteMemory)) {
-        faults.record(
+        return faults.refuse(
             POINTER,
             "must be memory where the database is in memory, whose content is lost when the process ends",
         );
-        return None;
     }
     Some(store)
 }
