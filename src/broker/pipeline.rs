@@ -12,7 +12,7 @@ use crate::metrics::Metrics;
 use crate::model::bundle::Bundle;
 use crate::model::caller::Identity;
 use crate::model::clock::Clock;
-use crate::policy::{Bounds, PolicySet, PolicyStore};
+use crate::policy::{Bounds, PolicyRegister, PolicySet};
 use crate::rates::RateLimiter;
 use crate::render::RenderedBundle;
 use crate::stores::Stores;
@@ -59,7 +59,7 @@ pub struct Stages {
     pub attestors: Attestors,
     /// The active policies, replaced as a whole.
     pub policies: Arc<ArcSwap<PolicySet>>,
-    pub policy_store: Arc<dyn PolicyStore>,
+    pub policy_store: Arc<PolicyRegister>,
     pub bounds: Bounds,
     pub administrators: Administrators,
     pub stores: Stores,

@@ -15,6 +15,12 @@ impl Fault {
         Self { pointer: pointer.into(), detail: detail.into() }
     }
 
+    /// Adds a fault to a list. Returns `None`, in place of the value that has the fault.
+    pub fn refuse<T>(faults: &mut Vec<Self>, pointer: impl Into<String>, detail: impl Into<String>) -> Option<T> {
+        faults.push(Self::new(pointer, detail));
+        None
+    }
+
     /// The place in the notation of the configuration: `tickets.maxTtl`, `stores[0].name`.
     #[must_use]
     pub fn dotted_path(&self) -> String {

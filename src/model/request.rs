@@ -26,3 +26,11 @@ pub struct UnverifiedRequest {
     /// The time of the request.
     pub time: Timestamp,
 }
+
+impl UnverifiedRequest {
+    /// The repo and the branch that the caller states.
+    #[must_use]
+    pub fn stated_parts(&self) -> (Option<&str>, Option<&str>) {
+        (self.repo.as_ref().map(Repo::as_str), self.branch.as_ref().map(Branch::as_str))
+    }
+}

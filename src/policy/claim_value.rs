@@ -37,28 +37,20 @@ pub(super) fn compile(
                 Some(glob) if has_word_like_class(text) => match ambiguous {
                     AmbiguousPattern::MatchAsPattern => Some(glob),
                     AmbiguousPattern::MatchAlsoLiterally => Some(glob.or_literal(text)),
-                    AmbiguousPattern::Refuse => {
-                        faults.push(Fault::new(
-                            pointer(),
-                            "has a class that looks like a part of a name, as in dependabot[bot], and would match one \
+                    AmbiguousPattern::Refuse => Fault::refuse(
+                        faults,
+                        pointer(),
+                        "has a class that looks like a part of a name, as in dependabot[bot], and would match one \
                              letter of it; a name is written {is: \"dependabot[bot]\"}",
-                        ));
-                        None
-                    }
+                    ),
                 },
                 glob => glob,
             }
         }
         Some(ClaimValue::Literal(literal)) => match literal.is.as_deref() {
             Some(text) if text.len() <= MAX_LITERAL_BYTES => Some(Glob::from_literal(text)),
-            Some(_) => {
-                faults.push(Fault::new(format!("{}/is", pointer()), "must have at most 1024 bytes"));
-                None
-            }
-            None => {
-                faults.push(Fault::new(format!("{}/is", pointer()), "is missing"));
-                None
-            }
+            Some(_) => Fault::refuse(faults, format!("{}/is", pointer()), "must have at most 1024 bytes"),
+            None => Fault::refuse(faults, format!("{}/is", pointer()), "is missing"),
         },
         None => compile_pattern(None, pointer, faults),
     }

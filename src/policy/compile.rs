@@ -14,9 +14,10 @@ use super::write_template::WriteTemplate;
 use crate::document::Fault;
 use crate::model::binding::BindTo;
 use crate::model::duration;
-use crate::model::lease::{Encoding, LeaseMode, ParseLeaseModeError};
+use crate::model::lease::{Encoding, LeaseMode};
 use crate::sealing::digest::{sha256, to_hex, truncate};
 use crate::wire::policy::{PolicySpec, Secret};
+use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -122,10 +123,7 @@ fn parse_mode(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Mode> {
     match spec.mode.as_deref() {
         None | Some("enforce") => Some(Mode::Enforce),
         Some("audit") => Some(Mode::Audit),
-        Some(_) => {
-            faults.push(Fault::new("/spec/mode", "must be enforce or audit"));
-            None
-        }
+        Some(_) => Fault::refuse(faults, "/spec/mode", "must be enforce or audit"),
     }
 }
 
@@ -154,12 +152,10 @@ fn compile_subjects(
     faults: &mut Vec<Fault>,
 ) -> Option<Box<[Subject]>> {
     if spec.subjects.is_empty() {
-        faults.push(Fault::new("/spec/subjects", "must have at least one subject"));
-        return None;
+        return Fault::refuse(faults, "/spec/subjects", "must have at least one subject");
     }
     if spec.subjects.len() > MAX_ENTRIES {
-        faults.push(Fault::new("/spec/subjects", "must have at most 1000 subjects"));
-        return None;
+        return Fault::refuse(faults, "/spec/subjects", "must have at most 1000 subjects");
     }
     compile_each(&spec.subjects, "/spec/subjects", faults, |subject, pointer, faults| {
         Subject::compile(subject, pointer, bounds, denies, ambiguous, faults)
@@ -169,8 +165,7 @@ fn compile_subjects(
 fn compile_attest(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<AttestSection> {
     let Some(attest) = &spec.attest else { return Some(AttestSection::default()) };
     if attest.repo.is_none() && attest.branch.is_none() {
-        faults.push(Fault::new("/spec/attest", "must have repo, branch or both"));
-        return None;
+        return Fault::refuse(faults, "/spec/attest", "must have repo, branch or both");
     }
     let repo = compile_optional(attest.repo.as_deref(), compile_attestation, "/spec/attest/repo", faults);
     let branch = compile_optional(attest.branch.as_deref(), compile_attestation, "/spec/attest/branch", faults);
@@ -190,19 +185,16 @@ fn compile_attestation(source: &str) -> Result<Expression, InvalidExpression> {
 
 /// Compiles an optional expression. `None` if it has a fault, `Some(None)` if it is left out.
 #[expect(clippy::option_option, reason = "left out is not the same as faulty")]
-fn compile_optional(
+fn compile_optional<T, E: ToString>(
     source: Option<&str>,
-    compile: impl Fn(&str) -> Result<Expression, InvalidExpression>,
+    compile: impl Fn(&str) -> Result<T, E>,
     pointer: &str,
     faults: &mut Vec<Fault>,
-) -> Option<Option<Expression>> {
+) -> Option<Option<T>> {
     match source.map(compile) {
         None => Some(None),
-        Some(Ok(expression)) => Some(Some(expression)),
-        Some(Err(reason)) => {
-            faults.push(Fault::new(pointer, reason.to_string()));
-            None
-        }
+        Some(Ok(compiled)) => Some(Some(compiled)),
+        Some(Err(reason)) => Fault::refuse(faults, pointer, reason.to_string()),
     }
 }
 
@@ -232,12 +224,10 @@ fn compile_allow(spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) ->
 
 fn compile_secrets(spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<Box<[SecretTemplate]>> {
     if spec.secrets.is_empty() {
-        faults.push(Fault::new("/spec/secrets", "an allow policy grants at least one secret"));
-        return None;
+        return Fault::refuse(faults, "/spec/secrets", "an allow policy grants at least one secret");
     }
     if spec.secrets.len() > MAX_ENTRIES {
-        faults.push(Fault::new("/spec/secrets", "must have at most 1000 secrets"));
-        return None;
+        return Fault::refuse(faults, "/spec/secrets", "must have at most 1000 secrets");
     }
     compile_each(&spec.secrets, "/spec/secrets", faults, |secret, pointer, faults| {
         compile_secret(secret, pointer, bounds, faults)
@@ -252,14 +242,8 @@ fn compile_secret(secret: &Secret, pointer: &str, bounds: &Bounds, faults: &mut 
     }
     let path = match secret.path.as_deref().map(Template::parse) {
         Some(Ok(template)) => Some(template),
-        Some(Err(reason)) => {
-            faults.push(Fault::new(format!("{pointer}/path"), reason.to_string()));
-            None
-        }
-        None => {
-            faults.push(Fault::new(format!("{pointer}/path"), "is missing"));
-            None
-        }
+        Some(Err(reason)) => Fault::refuse(faults, format!("{pointer}/path"), reason.to_string()),
+        None => Fault::refuse(faults, format!("{pointer}/path"), "is missing"),
     };
     if let (Some(store), Some(path)) = (store, &path)
         && !bounds.ceiling.may_allow(store, path)
@@ -267,15 +251,7 @@ fn compile_secret(secret: &Secret, pointer: &str, bounds: &Bounds, faults: &mut 
         faults.push(Fault::new(format!("{pointer}/path"), BEYOND_CEILING));
     }
     let key_selection = KeySelection::compile(secret, pointer, faults);
-    let lease = match secret.lease.as_deref().map(str::parse) {
-        None => Some(LeaseMode::default()),
-        Some(Ok(lease)) => Some(lease),
-        Some(Err(reason)) => {
-            let reason: ParseLeaseModeError = reason;
-            faults.push(Fault::new(format!("{pointer}/lease"), reason.to_string()));
-            None
-        }
-    };
+    let lease = compile_optional(secret.lease.as_deref(), LeaseMode::from_str, &format!("{pointer}/lease"), faults);
     let write = match &secret.write {
         None => Some(None),
         Some(body) => WriteTemplate::compile(body, &format!("{pointer}/write"), faults).map(Some),
@@ -283,16 +259,13 @@ fn compile_secret(secret: &Secret, pointer: &str, bounds: &Bounds, faults: &mut 
     let encoding = match secret.encoding.as_deref() {
         None => Some(Encoding::Plain),
         Some(word) if Some(word) == Encoding::Base64.as_str() => Some(Encoding::Base64),
-        Some(_) => {
-            faults.push(Fault::new(format!("{pointer}/encoding"), "must be base64, or left out"));
-            None
-        }
+        Some(_) => Fault::refuse(faults, format!("{pointer}/encoding"), "must be base64, or left out"),
     };
     Some(SecretTemplate {
         store: store?.clone(),
         path: path?,
         required: secret.required.unwrap_or(false),
-        lease: lease?,
+        lease: lease?.unwrap_or_default(),
         write: write?,
         encoding: encoding?,
         key_selection: Arc::new(key_selection?),
@@ -307,18 +280,12 @@ fn parse_ttl(spec: &PolicySpec, max_ttl: Duration, faults: &mut Vec<Fault>) -> O
         Ok(ttl) if ttl > max_ttl => "must not be longer than tickets.maxTtl of this server".into(),
         Ok(ttl) => return Some(ttl),
     };
-    faults.push(Fault::new("/spec/ticket/ttl", detail));
-    None
+    Fault::refuse(faults, "/spec/ticket/ttl", detail)
 }
 
 fn parse_bind_to(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<BindTo> {
-    let text = spec.ticket.as_ref()?.bind_to.as_deref()?;
-    let detail = match text.parse() {
-        Ok(bind_to) => return Some(bind_to),
-        Err(reason) => reason.to_string(),
-    };
-    faults.push(Fault::new("/spec/ticket/bindTo", detail));
-    None
+    let text = spec.ticket.as_ref()?.bind_to.as_deref();
+    compile_optional(text, BindTo::from_str, "/spec/ticket/bindTo", faults).flatten()
 }
 
 fn check_max_per_caller(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<u32> {
@@ -353,8 +320,7 @@ fn parse_delivery(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Delivery
 /// A digest of the spec. Serde writes the fields in a fixed order and the maps sorted, so equal specs give equal digests.
 fn compute_revision(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Arc<str>> {
     let Ok(canonical) = serde_json::to_vec(spec) else {
-        faults.push(Fault::new("/spec", "cannot be written as JSON"));
-        return None;
+        return Fault::refuse(faults, "/spec", "cannot be written as JSON");
     };
     Some(to_hex(&truncate::<REVISION_BYTES>(&sha256(&canonical))).into())
 }

@@ -134,6 +134,11 @@ impl Policy {
     }
 
     /// The facts that its condition needs.
+    /// Whether the patterns match the repo and the branch, as far as these are known.
+    pub(super) fn may_match(&self, repo: Option<&str>, branch: Option<&str>) -> bool {
+        repo.is_none_or(|repo| self.repos.matches(repo)) && branch.is_none_or(|branch| self.branches.matches(branch))
+    }
+
     pub(super) fn condition_needs(&self) -> Needs {
         self.condition.as_ref().map_or_else(Needs::default, Expression::needs)
     }

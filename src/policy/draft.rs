@@ -3,7 +3,7 @@
 use super::bounds::Bounds;
 use super::compile::check_name;
 use super::compiled_policy::Policy;
-use super::manifest::{API_VERSION, KIND, is_pointer_within};
+use super::manifest::{API_VERSION, KIND, add_compile_faults};
 use crate::document::{Fault, parse, parse_json, prune};
 use crate::wire::policy::{Metadata, PolicyBody, PolicyManifest};
 use serde_json::Value;
@@ -73,21 +73,15 @@ impl Draft {
                 return Err(DraftError::NameMismatch);
             }
         }
-        let compile_faults = match Policy::from_manifest(&manifest, bounds) {
+        let mut compile_faults = match Policy::from_manifest(&manifest, bounds) {
             Ok(policy) if faults.is_empty() => return Ok(Self { policy: Arc::new(policy) }),
             Ok(_) => Vec::new(),
             Err(compile_faults) => compile_faults,
         };
-        // A field that could not be decoded looks missing to the compiler. Its fault is already in the list.
-        let decode_faults = faults.len();
-        for mut fault in compile_faults {
-            if fault.pointer == "/metadata/name" {
-                name_pointer.clone_into(&mut fault.pointer);
-            }
-            if !faults[..decode_faults].iter().any(|known| is_pointer_within(&fault.pointer, &known.pointer)) {
-                faults.push(fault);
-            }
+        for fault in compile_faults.iter_mut().filter(|fault| fault.pointer == "/metadata/name") {
+            name_pointer.clone_into(&mut fault.pointer);
         }
+        add_compile_faults(&mut faults, compile_faults);
         Err(DraftError::Invalid(faults))
     }
 }

@@ -132,7 +132,7 @@ impl ExplainedPolicy {
 
 impl Policy {
     /// Whether the path and write body of every secret can be expanded.
-    fn can_expand_secrets(&self, caller: &Caller, request: &Request) -> bool {
+    pub(super) fn can_expand_secrets(&self, caller: &Caller, request: &Request) -> bool {
         match &self.effect {
             Effect::Allow(terms) => terms.expand(caller, request).is_some(),
             Effect::Deny => true,

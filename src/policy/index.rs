@@ -56,7 +56,7 @@ struct IssuerIndex {
 
 /// The change of a policy's entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum EntryChange {
+pub(super) enum EntryChange {
     Add,
     Remove,
 }
@@ -67,30 +67,14 @@ trait IndexPart: Clone + Default {
 }
 
 impl Index {
-    /// Adds a policy under its callers and repos.
-    pub(super) fn add(&mut self, policy: &Policy, slot: Slot) {
-        self.change_all(policy, Some(&policy.repos), slot, EntryChange::Add);
+    /// Adds or removes a policy under its callers and repos.
+    pub(super) fn change(&mut self, policy: &Policy, slot: Slot, change: EntryChange) {
+        policy.subjects.iter().for_each(|subject| self.change_subject(subject, Some(&policy.repos), slot, change));
     }
 
-    /// Removes a policy that [`Self::add`] added.
-    pub(super) fn remove(&mut self, policy: &Policy, slot: Slot) {
-        self.change_all(policy, Some(&policy.repos), slot, EntryChange::Remove);
-    }
-
-    /// Adds a policy under its callers, for any repo.
-    pub(super) fn add_by_caller(&mut self, policy: &Policy, slot: Slot) {
-        self.change_all(policy, None, slot, EntryChange::Add);
-    }
-
-    /// Removes a policy that [`Self::add_by_caller`] added.
-    pub(super) fn remove_by_caller(&mut self, policy: &Policy, slot: Slot) {
-        self.change_all(policy, None, slot, EntryChange::Remove);
-    }
-
-    fn change_all(&mut self, policy: &Policy, repos: Option<&Patterns>, slot: Slot, change: EntryChange) {
-        for subject in &policy.subjects {
-            self.change(subject, repos, slot, change);
-        }
+    /// Adds or removes a policy under its callers, for any repo.
+    pub(super) fn change_by_caller(&mut self, policy: &Policy, slot: Slot, change: EntryChange) {
+        policy.subjects.iter().for_each(|subject| self.change_subject(subject, None, slot, change));
     }
 
     /// Visits the slots of the policies that could match, for this repo or for any. A slot may be visited several times.
@@ -109,7 +93,7 @@ impl Index {
         issuer.by_repo.visit_slots(repo, visit);
     }
 
-    fn change(&mut self, subject: &Subject, repos: Option<&Patterns>, slot: Slot, change: EntryChange) {
+    fn change_subject(&mut self, subject: &Subject, repos: Option<&Patterns>, slot: Slot, change: EntryChange) {
         let mut budget = MAX_ENTRIES_OF_SUBJECT;
         match subject {
             Subject::Kubernetes { namespaces, service_accounts, .. } => {

@@ -44,19 +44,11 @@ impl Policy {
     pub fn from_document(mut tree: Value, bounds: &Bounds) -> Result<Self, Vec<Fault>> {
         let (manifest, mut faults) = prune::<PolicyManifest>(&mut tree);
         match manifest.map(|manifest| Self::from_manifest(&manifest, bounds)) {
-            Some(Ok(policy)) if faults.is_empty() => Ok(policy),
-            Some(Err(compile_faults)) => {
-                // A field that could not be decoded looks missing to the compiler. Its fault is already in the list.
-                let decode_faults = faults.len();
-                for fault in compile_faults {
-                    if !faults[..decode_faults].iter().any(|known| is_pointer_within(&fault.pointer, &known.pointer)) {
-                        faults.push(fault);
-                    }
-                }
-                Err(faults)
-            }
-            Some(Ok(_)) | None => Err(faults),
+            Some(Ok(policy)) if faults.is_empty() => return Ok(policy),
+            Some(Err(compile_faults)) => add_compile_faults(&mut faults, compile_faults),
+            Some(Ok(_)) | None => {}
         }
+        Err(faults)
     }
 }
 
@@ -78,6 +70,17 @@ pub fn resource_namespace(manifest: &PolicyManifest) -> Option<&str> {
 fn check_value(given: Option<&str>, wanted: &str, pointer: &str, faults: &mut Vec<Fault>) {
     if given != Some(wanted) {
         faults.push(Fault::new(pointer, format!("must be {wanted}")));
+    }
+}
+
+/// Adds the faults of the compiler to those of the decoder. A field that could not be decoded looks missing to the compiler. Its
+/// fault is already in the list.
+pub(super) fn add_compile_faults(faults: &mut Vec<Fault>, compile_faults: Vec<Fault>) {
+    let decode_faults = faults.len();
+    for fault in compile_faults {
+        if !faults[..decode_faults].iter().any(|known| is_pointer_within(&fault.pointer, &known.pointer)) {
+            faults.push(fault);
+        }
     }
 }
 

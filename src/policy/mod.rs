@@ -1,6 +1,6 @@
 //! Stage 3, policy: policies, a caller and a request become a decision. Pure: no async, no clock, no I/O.
 //!
-//! The exceptions are [`Directory`], which reads policies from files, and the implementations of [`PolicyStore`].
+//! The exceptions are [`Directory`], which reads policies from files, and [`PolicyRegister`], which also keeps them in the database.
 //!
 //! In reading order: a spec is compiled (`manifest`, `compile`) with its parts (`subject`, `patterns`, `glob`, `cel`,
 //! `template` and `write_template` with their `placeholder`s, `ceiling`, `key_selection`) into a `Policy` (`compiled_policy`).
@@ -65,8 +65,7 @@ pub use set::PolicySet;
 pub use shadow::ShadowPolicies;
 pub use slots::SetDifference;
 pub use store::{
-    ChangeKind, NewPolicy, PolicyRegister, PolicySource, PolicyStore, PolicyStoreError, PutOutcome, RegisterError,
-    WritePrecondition,
+    ChangeKind, NewPolicy, PolicyRegister, PolicySource, PolicyStoreError, PutOutcome, RegisterError, WritePrecondition,
 };
 
 pub(crate) use described_caller::caller_from_description;

@@ -147,8 +147,8 @@ impl<'s> Replay<'s> {
         if matched {
             return [PartMatch::Yes; 4];
         }
-        let fits = policy.repos.matches(recorded.request.repo.as_str())
-            && policy.branches.matches(recorded.request.branch.as_str());
+        let Request { repo, branch } = &recorded.request;
+        let fits = policy.may_match(Some(repo.as_str()), Some(branch.as_str()));
         let unknown = parts.iter().filter(|part| **part == PartMatch::Unknown).count();
         if fits && unknown == 1 && !parts.contains(&PartMatch::No) {
             // The policy did not match although all other parts match, so this part did not.
@@ -171,8 +171,8 @@ impl SetDecision {
         let attests = policy.attest.is_configured();
         // Its attestation may refuse the request even if its patterns do not match.
         let may_refuse = attests && subjects != PartMatch::No && (attestation == PartMatch::Unknown || policy.denies());
-        let fits = policy.repos.matches(recorded.request.repo.as_str())
-            && policy.branches.matches(recorded.request.branch.as_str());
+        let Request { repo, branch } = &recorded.request;
+        let fits = policy.may_match(Some(repo.as_str()), Some(branch.as_str()));
         if may_refuse && !is_same {
             return Some(policy.name.clone());
         }

@@ -3,12 +3,10 @@
 use super::cel::Inputs;
 use super::compiled_policy::Policy;
 use super::evaluation::Attestation;
-use super::index::{Index, Slot};
+use super::index::{EntryChange, Index, Slot};
 use super::slots::{SetDifference, SlotMap};
-use crate::model::branch::Branch;
 use crate::model::caller::Caller;
 use crate::model::facts::{Facts, Needs};
-use crate::model::repo::Repo;
 use crate::model::request::{Request, UnverifiedRequest};
 use std::sync::Arc;
 
@@ -55,7 +53,10 @@ impl PolicySet {
         policies.sort_by(|one, other| one.name.cmp(&other.name));
         let slots = SlotMap::new(policies.len());
         let mut indices = Indices::default();
-        policies.iter().enumerate().for_each(|(position, policy)| indices.add(policy, slots.slot(position)));
+        policies
+            .iter()
+            .enumerate()
+            .for_each(|(position, policy)| indices.change(policy, slots.slot(position), EntryChange::Add));
         Self { policies, slots, indices, unread_clusters: Box::default() }
     }
 
@@ -68,10 +69,10 @@ impl PolicySet {
         let Some(slots) = slots else { return (Self::new(policies), difference) };
         let mut indices = self.indices.clone();
         for (policy, slot) in &difference.removed {
-            indices.remove(policy, *slot);
+            indices.change(policy, *slot, EntryChange::Remove);
         }
         for (policy, slot) in &difference.added {
-            indices.add(policy, *slot);
+            indices.change(policy, *slot, EntryChange::Add);
         }
         (Self { policies, slots, indices, unread_clusters: Box::default() }, difference)
     }
@@ -129,8 +130,7 @@ impl PolicySet {
     #[must_use]
     pub fn needs(&self, caller: &Caller, unverified_request: &UnverifiedRequest) -> Needs {
         let mut needs = Needs::default();
-        let repo = unverified_request.repo.as_ref().map(Repo::as_str);
-        let branch = unverified_request.branch.as_ref().map(Branch::as_str);
+        let (repo, branch) = unverified_request.stated_parts();
         self.indices.attesting.visit(caller, repo, &mut |slots| {
             for policy in self.policies_in(slots).filter(|policy| policy.has_subject(caller)) {
                 needs = needs.and(policy.attest.needs());
@@ -138,9 +138,7 @@ impl PolicySet {
         });
         self.indices.needing_facts.visit(caller, repo, &mut |slots| {
             for policy in self.policies_in(slots) {
-                let could_match = repo.is_none_or(|repo| policy.repos.matches(repo))
-                    && branch.is_none_or(|branch| policy.branches.matches(branch));
-                if could_match && policy.has_subject(caller) {
+                if policy.may_match(repo, branch) && policy.has_subject(caller) {
                     needs = needs.and(policy.condition_needs());
                 }
             }
@@ -155,8 +153,7 @@ impl PolicySet {
         facts: &'a Facts,
         unverified_request: &'a UnverifiedRequest,
     ) -> Vec<Attestation<'a>> {
-        let repo = unverified_request.repo.as_ref().map(Repo::as_str);
-        let branch = unverified_request.branch.as_ref().map(Branch::as_str);
+        let (repo, branch) = unverified_request.stated_parts();
         let inputs = Inputs { caller, facts, unverified_request, repo, branch };
         let positions = self.find_positions(&self.indices.attesting, caller, repo, |position| {
             self.policies[position].has_subject(caller)
@@ -172,8 +169,7 @@ impl PolicySet {
         facts: &'a Facts,
         unverified_request: &'a UnverifiedRequest,
     ) -> Attestation<'a> {
-        let repo = unverified_request.repo.as_ref().map(Repo::as_str);
-        let branch = unverified_request.branch.as_ref().map(Branch::as_str);
+        let (repo, branch) = unverified_request.stated_parts();
         Attestation::new(
             position,
             &self.policies[position],
@@ -228,44 +224,29 @@ impl PolicySet {
 }
 
 impl Indices {
-    fn add(&mut self, policy: &Policy, slot: Slot) {
+    /// Adds a policy under a slot, or removes it.
+    fn change(&mut self, policy: &Policy, slot: Slot, change: EntryChange) {
         if policy.is_shadow() {
             let shadow = Arc::make_mut(self.shadow.get_or_insert_default());
-            shadow.policy_count += 1;
-            shadow.index.add(policy, slot);
+            shadow.index.change(policy, slot, change);
             if policy.attest.is_configured() {
-                shadow.attesting.add_by_caller(policy, slot);
+                shadow.attesting.change_by_caller(policy, slot, change);
             }
-            return;
-        }
-        Arc::make_mut(&mut self.enforced).add(policy, slot);
-        if policy.attest.is_configured() {
-            Arc::make_mut(&mut self.attesting).add_by_caller(policy, slot);
-        }
-        if policy.condition_needs() != Needs::default() {
-            Arc::make_mut(&mut self.needing_facts).add(policy, slot);
-        }
-    }
-
-    /// Removes a policy that was added under this slot.
-    fn remove(&mut self, policy: &Policy, slot: Slot) {
-        if policy.is_shadow() {
-            let Some(shadow) = &mut self.shadow else { return };
-            let shadow = Arc::make_mut(shadow);
-            shadow.policy_count -= 1;
-            shadow.index.remove(policy, slot);
-            shadow.attesting.remove_by_caller(policy, slot);
+            match change {
+                EntryChange::Add => shadow.policy_count += 1,
+                EntryChange::Remove => shadow.policy_count -= 1,
+            }
             if shadow.policy_count == 0 {
                 self.shadow = None;
             }
             return;
         }
-        Arc::make_mut(&mut self.enforced).remove(policy, slot);
+        Arc::make_mut(&mut self.enforced).change(policy, slot, change);
         if policy.attest.is_configured() {
-            Arc::make_mut(&mut self.attesting).remove_by_caller(policy, slot);
+            Arc::make_mut(&mut self.attesting).change_by_caller(policy, slot, change);
         }
         if policy.condition_needs() != Needs::default() {
-            Arc::make_mut(&mut self.needing_facts).remove(policy, slot);
+            Arc::make_mut(&mut self.needing_facts).change(policy, slot, change);
         }
     }
 }

@@ -3,14 +3,12 @@
 //! Each policy is evaluated alone: the decision with it is compared with the decision without it. Its attestation, which may
 //! refuse a request, and its `delivery` count as if it were enforced.
 
-use super::compiled_policy::{Effect, Policy};
+use super::compiled_policy::Policy;
 use super::evaluation::{Attestation, Evaluation, Mismatch};
 use super::outcome::{Decision, Delivery, Grant};
 use super::set::PolicySet;
-use crate::model::branch::Branch;
 use crate::model::caller::Caller;
 use crate::model::facts::{Facts, Needs};
-use crate::model::repo::Repo;
 use crate::model::request::{Request, UnverifiedRequest};
 use crate::model::shadow::{ShadowOutcome, ShadowVerdict};
 
@@ -57,13 +55,10 @@ impl PolicySet {
         unverified_request: &UnverifiedRequest,
     ) -> Option<ShadowPolicies<'_>> {
         let shadow = self.shadow_index()?;
-        let repo = unverified_request.repo.as_ref().map(Repo::as_str);
-        let branch = unverified_request.branch.as_ref().map(Branch::as_str);
+        let (repo, branch) = unverified_request.stated_parts();
         let mut positions = self.find_positions(&shadow.index, caller, repo, |position| {
             let policy = &self.policies()[position];
-            let fits = repo.is_none_or(|repo| policy.repos.matches(repo))
-                && branch.is_none_or(|branch| policy.branches.matches(branch));
-            fits && policy.has_subject(caller)
+            policy.may_match(repo, branch) && policy.has_subject(caller)
         });
         positions.extend(
             self.find_positions(&shadow.attesting, caller, repo, |position| {
@@ -166,10 +161,7 @@ impl<'a> Baseline<'a> {
             Some((baseline_request, matching)) if *baseline_request == request => matching.clone(),
             _ => matching_policies(self.set, &evaluation, &request),
         };
-        let can_expand_secrets = match &policy.effect {
-            Effect::Allow(terms) => terms.expand(self.caller, &request).is_some(),
-            Effect::Deny => true,
-        };
+        let can_expand_secrets = policy.can_expand_secrets(self.caller, &request);
         if mismatch.is_none() {
             let index = matching.partition_point(|(other, _)| *other < position);
             matching.insert(index, (position, policy));

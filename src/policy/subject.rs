@@ -65,10 +65,7 @@ impl Subject {
         match (&subject.kubernetes, &subject.oidc) {
             (Some(subject), None) => compile_kubernetes(subject, &format!("{pointer}/kubernetes"), denies, faults),
             (None, Some(subject)) => compile_oidc(subject, &format!("{pointer}/oidc"), bounds, ambiguous, faults),
-            _ => {
-                faults.push(Fault::new(pointer, "must have exactly one of kubernetes and oidc"));
-                None
-            }
+            _ => Fault::refuse(faults, pointer, "must have exactly one of kubernetes and oidc"),
         }
     }
 
@@ -132,16 +129,14 @@ fn compile_oidc(
         (given, _) => {
             let detail =
                 if given.is_none() { "is missing" } else { "must be the name of a configured oidc authenticator" };
-            faults.push(Fault::new(format!("{pointer}/issuer"), detail));
-            None
+            Fault::refuse(faults, format!("{pointer}/issuer"), detail)
         }
     };
     if subject.claims.is_empty() {
         faults.push(Fault::new(format!("{pointer}/claims"), "must have at least one claim"));
     }
     if subject.claims.len() > MAX_ENTRIES {
-        faults.push(Fault::new(format!("{pointer}/claims"), "must have at most 1000 claims"));
-        return None;
+        return Fault::refuse(faults, format!("{pointer}/claims"), "must have at most 1000 claims");
     }
     let mut claims = Vec::with_capacity(subject.claims.len());
     for (name, value) in &subject.claims {

@@ -45,8 +45,7 @@ impl WriteTemplate {
     pub(super) fn compile(raw: &BTreeMap<String, Value>, pointer: &str, faults: &mut Vec<Fault>) -> Option<Self> {
         let before = faults.len();
         if serde_json::to_vec(raw).map_or(true, |text| text.len() > MAX_BYTES) {
-            faults.push(Fault::new(pointer, "must have at most 16384 bytes"));
-            return None;
+            return Fault::refuse(faults, pointer, "must have at most 16384 bytes");
         }
         let mut compiler = Compiler { placeholders: 0, faults };
         let members = compiler.compile_members(raw.iter(), pointer, 1);
@@ -109,24 +108,17 @@ impl Compiler<'_> {
 
     fn compile_node(&mut self, value: &Value, pointer: &str, depth: usize) -> Option<Node> {
         if depth == MAX_DEPTH && (value.is_array() || value.is_object()) {
-            self.faults.push(Fault::new(pointer, "must have at most 4 maps and lists within each other"));
-            return None;
+            return Fault::refuse(self.faults, pointer, "must have at most 4 maps and lists within each other");
         }
         match value {
-            Value::Null => {
-                self.faults.push(Fault::new(pointer, "must not be null"));
-                None
-            }
+            Value::Null => Fault::refuse(self.faults, pointer, "must not be null"),
             Value::Bool(_) | Value::Number(_) => Some(Node::Scalar(value.clone())),
             Value::String(text) => match parse_pieces(text) {
                 Ok(pieces) => {
                     self.placeholders += pieces.iter().filter(|piece| matches!(piece, Piece::Placeholder(_))).count();
                     Some(Node::Text(pieces.into()))
                 }
-                Err(reason) => {
-                    self.faults.push(Fault::new(pointer, reason));
-                    None
-                }
+                Err(reason) => Fault::refuse(self.faults, pointer, reason),
             },
             Value::Array(values) => {
                 let nodes = values.iter().enumerate();

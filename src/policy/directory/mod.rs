@@ -108,19 +108,14 @@ impl Directory {
     /// The active policies in the form of the API.
     #[must_use]
     pub fn stored_policies(&self) -> Vec<StoredPolicy> {
-        let stored_policies = |(name, file): (&OsString, &ValidFile)| -> Vec<StoredPolicy> {
-            let policies = file.policies.iter().zip(&file.specs).map(|(policy, spec)| StoredPolicy {
-                name: policy.name().to_string(),
-                revision: policy.revision().to_string(),
-                created_at: file.modified_at,
-                updated_at: file.modified_at,
-                updated_by: name.to_string_lossy().into_owned(),
-                source: PolicySource::File,
-                spec: spec.clone(),
-            });
-            policies.collect()
-        };
-        self.files.iter().flat_map(stored_policies).collect()
+        let policies = self.files.iter().flat_map(|(name, file)| {
+            let stored = |policy: &Arc<Policy>| {
+                let (time, file_name) = (file.modified_at, name.to_string_lossy().into_owned());
+                StoredPolicy::read_only(policy, PolicySource::File, time, time, file_name)
+            };
+            file.policies.iter().map(stored)
+        });
+        policies.collect()
     }
 
     /// Reverts every file that has a policy name of another file to its active version, or removes it if it has none. The

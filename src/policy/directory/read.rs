@@ -1,12 +1,11 @@
 //! Reads and compiles the files of a policy directory. Their number and size are limited.
 
 use super::file_fault::FileFault;
-use crate::document::{Fault, decode, parse_all};
+use crate::document::{Fault, parse_all};
 use crate::policy::bounds::Bounds;
 use crate::policy::compiled_policy::Policy;
 use crate::policy::file_kind::FileKind;
 use crate::sealing::digest::{Digest, sha256};
-use crate::wire::policy::{PolicyManifest, PolicySpec};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -26,8 +25,6 @@ pub(super) struct ValidFile {
     /// Digest of the text, so that an unchanged file is not compiled again.
     pub(super) digest: Digest,
     pub(super) policies: Vec<Arc<Policy>>,
-    /// The specs of its policies, in the same order.
-    pub(super) specs: Vec<PolicySpec>,
     /// Time of the file's last change.
     pub(super) modified_at: Timestamp,
 }
@@ -69,14 +66,10 @@ pub(super) fn read_file(
         return Err(vec![in_file(None, Fault::new("", "has no policy; remove the file to remove its policies"))]);
     }
     let mut policies: Vec<Arc<Policy>> = Vec::with_capacity(documents.len());
-    let mut specs = Vec::with_capacity(documents.len());
     let mut names = BTreeSet::new();
     let mut faults = Vec::new();
     for (index, tree) in documents.into_iter().enumerate() {
         let in_document = |fault| in_file(Some(index + 1), fault);
-        // Faults in decoding are reported by `from_document`.
-        let manifest = decode::<PolicyManifest>(tree.clone()).unwrap_or_default();
-        specs.push(manifest.spec.unwrap_or_default());
         match Policy::from_document(tree, bounds) {
             Ok(policy) if !names.insert(policy.name().clone()) => {
                 let detail = "is the name of another policy in this file too";
@@ -86,7 +79,7 @@ pub(super) fn read_file(
             Err(compile_faults) => faults.extend(compile_faults.into_iter().map(in_document)),
         }
     }
-    if faults.is_empty() { Ok(ValidFile { digest, policies, specs, modified_at }) } else { Err(faults) }
+    if faults.is_empty() { Ok(ValidFile { digest, policies, modified_at }) } else { Err(faults) }
 }
 
 /// Reads the text of a file, and the time of its last change.

@@ -5,7 +5,7 @@ use crate::model::policy_resource::{MAX_SPEC_BYTES, ResourceKey};
 use crate::policy::bounds::Bounds;
 use crate::policy::compile::{SpecOrigin, compile_spec};
 use crate::policy::compiled_policy::Policy;
-use crate::policy::manifest::is_pointer_within;
+use crate::policy::manifest::add_compile_faults;
 use crate::policy::subject::Subject;
 use crate::wire::policy::PolicySpec;
 use serde_json::Value;
@@ -31,19 +31,13 @@ pub fn compile(
     let (decoded, decode_faults) = prune::<PolicySpec>(&mut spec);
     let mut faults: Vec<Fault> =
         decode_faults.into_iter().map(|fault| Fault::new(format!("/spec{}", fault.pointer), fault.detail)).collect();
-    let decode_fault_count = faults.len();
     let spec = decoded.unwrap_or_default();
     let mut compile_faults = Vec::new();
     let policy = match &key.namespace {
         None => compile_spec(&key.name, &spec, bounds, SpecOrigin::New, &mut compile_faults),
         Some(namespace) => compile_namespaced(&key.to_string(), namespace, cluster, &spec, bounds, &mut compile_faults),
     };
-    // A field that could not be decoded looks missing to the compiler. Its fault is already in the list.
-    for fault in compile_faults {
-        if !faults[..decode_fault_count].iter().any(|known| is_pointer_within(&fault.pointer, &known.pointer)) {
-            faults.push(fault);
-        }
-    }
+    add_compile_faults(&mut faults, compile_faults);
     policy.filter(|_| faults.is_empty()).ok_or(faults)
 }
 

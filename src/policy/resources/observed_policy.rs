@@ -257,14 +257,7 @@ impl ActiveResource {
     /// The policy in the form of the API.
     #[must_use]
     pub fn to_stored_policy(&self) -> StoredPolicy {
-        StoredPolicy {
-            name: self.policy.name().to_string(),
-            revision: self.policy.revision().to_string(),
-            created_at: self.created_at,
-            updated_at: self.updated_at,
-            updated_by: self.updated_by.to_string(),
-            source: PolicySource::Kubernetes,
-            spec: (**self.policy.spec()).clone(),
-        }
+        let Self { policy, created_at, updated_at, updated_by } = self;
+        StoredPolicy::read_only(policy, PolicySource::Kubernetes, *created_at, *updated_at, updated_by.to_string())
     }
 }

@@ -9,7 +9,6 @@ mod register;
 
 pub use diff::SpecChange;
 pub use port::{
-    ChangeKind, NewPolicy, PolicyRevision, PolicySource, PolicyStore, PolicyStoreError, PutOutcome, StoredPolicy,
-    WritePrecondition,
+    ChangeKind, NewPolicy, PolicyRevision, PolicySource, PolicyStoreError, PutOutcome, StoredPolicy, WritePrecondition,
 };
 pub use register::{PolicyObserver, PolicyRegister, RegisterError};

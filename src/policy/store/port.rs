@@ -1,50 +1,10 @@
-//! The trait through which the API reads and writes policies, with its types.
+//! The types with which the API reads and writes policies.
 
 use super::diff::SpecChange;
 use crate::policy::compiled_policy::Policy;
 use crate::wire::policy::PolicySpec;
-use async_trait::async_trait;
 use jiff::Timestamp;
 use std::sync::Arc;
-
-/// Reads and writes policies. Active policies of files and clusters are listed too; they are read-only.
-#[async_trait]
-pub trait PolicyStore: Send + Sync + 'static {
-    /// At most `limit` policies whose names come after `after`, in bytewise order of name.
-    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<StoredPolicy>, PolicyStoreError>;
-
-    /// The policy with this name; `None` if there is none.
-    async fn get(&self, name: &str) -> Result<Option<StoredPolicy>, PolicyStoreError>;
-
-    /// Stores a new policy. If the name is taken, the error is [`PolicyStoreError::AlreadyExists`].
-    async fn create(&self, policy: NewPolicy) -> Result<StoredPolicy, PolicyStoreError>;
-
-    /// Replaces a policy, or creates it if the name is free and the precondition permits it.
-    async fn put(
-        &self,
-        policy: NewPolicy,
-        precondition: WritePrecondition,
-    ) -> Result<(StoredPolicy, PutOutcome), PolicyStoreError>;
-
-    /// Deletes a policy for the administrator `subject`, and returns its last state. If it does not exist, the error is
-    /// [`PolicyStoreError::NotFound`], whatever the precondition.
-    async fn delete(
-        &self,
-        name: &str,
-        subject: &str,
-        precondition: WritePrecondition,
-    ) -> Result<StoredPolicy, PolicyStoreError>;
-
-    /// At most `limit` revisions of a policy, newest first; only those before the revision `before`. A deleted policy has
-    /// revisions too; a policy of a file has none. For a name that was never used the error is
-    /// [`PolicyStoreError::NotFound`].
-    async fn revisions(
-        &self,
-        name: &str,
-        before: Option<i64>,
-        limit: usize,
-    ) -> Result<Vec<PolicyRevision>, PolicyStoreError>;
-}
 
 /// A policy with its metadata.
 #[derive(Debug, Clone)]
@@ -63,6 +23,20 @@ pub struct StoredPolicy {
     pub source: PolicySource,
     /// The spec.
     pub spec: PolicySpec,
+}
+
+impl StoredPolicy {
+    /// A policy of a file or of a cluster.
+    pub(in crate::policy) fn read_only(
+        policy: &Policy,
+        source: PolicySource,
+        created_at: Timestamp,
+        updated_at: Timestamp,
+        updated_by: String,
+    ) -> Self {
+        let (name, revision) = (policy.name().to_string(), policy.revision().to_string());
+        Self { name, revision, created_at, updated_at, updated_by, source, spec: (**policy.spec()).clone() }
+    }
 }
 
 closed_enum! {
@@ -108,7 +82,7 @@ pub enum WritePrecondition {
     Absent,
 }
 
-/// What a successful [`PolicyStore::put`] did.
+/// What a successful [`PolicyRegister::put`](super::PolicyRegister::put) did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PutOutcome {
     /// A new policy was created.

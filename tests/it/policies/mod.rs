@@ -11,8 +11,7 @@ use claviger::database::Database;
 use claviger::document::Fault;
 use claviger::model::clock::SystemClock;
 use claviger::policy::{
-    AuthenticatorKind, Bounds, Ceiling, Directory, NewPolicy, Policy, PolicyRegister, PolicyStore as _, RegisterError,
-    Tenants,
+    AuthenticatorKind, Bounds, Ceiling, Directory, NewPolicy, Policy, PolicyRegister, RegisterError, Tenants,
 };
 use claviger::wire::policy::PolicySpec;
 use serde_json::{Value, json};

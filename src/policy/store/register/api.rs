@@ -4,15 +4,17 @@
 use super::PolicyRegister;
 use crate::policy::draft::is_policy_name;
 use crate::policy::store::port::{
-    NewPolicy, PolicyRevision, PolicyStore, PolicyStoreError, PutOutcome, StoredPolicy, WritePrecondition,
+    NewPolicy, PolicyRevision, PolicyStoreError, PutOutcome, StoredPolicy, WritePrecondition,
 };
-use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-#[async_trait]
-impl PolicyStore for PolicyRegister {
-    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<StoredPolicy>, PolicyStoreError> {
+impl PolicyRegister {
+    /// At most `limit` policies whose names come after `after`, in bytewise order of name.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<StoredPolicy>, PolicyStoreError> {
         let stored = self.tables.list(after, limit).await?;
         let mut by_name: BTreeMap<String, StoredPolicy> =
             stored.into_iter().map(|policy| (policy.name.clone(), policy)).collect();
@@ -29,7 +31,11 @@ impl PolicyStore for PolicyRegister {
         Ok(by_name.into_values().take(limit).collect())
     }
 
-    async fn get(&self, name: &str) -> Result<Option<StoredPolicy>, PolicyStoreError> {
+    /// The policy with this name; `None` if there is none.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn get(&self, name: &str) -> Result<Option<StoredPolicy>, PolicyStoreError> {
         if let Some(policy) = self.files.load().get(name) {
             return Ok(Some(policy.clone()));
         }
@@ -42,7 +48,11 @@ impl PolicyStore for PolicyRegister {
         Ok(self.resource(name))
     }
 
-    async fn create(&self, policy: NewPolicy) -> Result<StoredPolicy, PolicyStoreError> {
+    /// Stores a new policy.
+    ///
+    /// # Errors
+    /// [`PolicyStoreError::AlreadyExists`] if the name is taken, and other errors.
+    pub async fn create(&self, policy: NewPolicy) -> Result<StoredPolicy, PolicyStoreError> {
         match self.put(policy, WritePrecondition::Absent).await {
             Ok((policy, _)) => Ok(policy),
             Err(PolicyStoreError::PreconditionFailed) => Err(PolicyStoreError::AlreadyExists),
@@ -50,7 +60,11 @@ impl PolicyStore for PolicyRegister {
         }
     }
 
-    async fn put(
+    /// Replaces a policy, or creates it if the name is free and the precondition permits it.
+    ///
+    /// # Errors
+    /// See [`PolicyStoreError`].
+    pub async fn put(
         &self,
         policy: NewPolicy,
         precondition: WritePrecondition,
@@ -68,7 +82,11 @@ impl PolicyStore for PolicyRegister {
 
     /// A stored policy that is inactive because a file has its name can be deleted, which resolves the conflict. The deletion
     /// must not have a precondition, because the API does not show the revision of the stored policy.
-    async fn delete(
+    /// Deletes a policy for the administrator `subject`, and returns its last state.
+    ///
+    /// # Errors
+    /// [`PolicyStoreError::NotFound`] if it does not exist, whatever the precondition, and other errors.
+    pub async fn delete(
         &self,
         name: &str,
         subject: &str,
@@ -92,7 +110,12 @@ impl PolicyStore for PolicyRegister {
         }
     }
 
-    async fn revisions(
+    /// At most `limit` revisions of a policy, newest first; only those before the revision `before`. A deleted policy has
+    /// revisions too; a policy of a file has none.
+    ///
+    /// # Errors
+    /// [`PolicyStoreError::NotFound`] for a name that was never used, or the database cannot be read.
+    pub async fn revisions(
         &self,
         name: &str,
         before: Option<i64>,
@@ -105,9 +128,7 @@ impl PolicyStore for PolicyRegister {
             result => result,
         }
     }
-}
 
-impl PolicyRegister {
     fn is_file_policy(&self, name: &str) -> bool {
         self.files.load().contains_key(name)
     }
