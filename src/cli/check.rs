@@ -1,12 +1,9 @@
 //! `claviger check`: reports all faults of a configuration, and with `--online` connects to all servers.
 
-use super::command_error::USAGE;
-use super::config_faults::print_config_faults;
+use super::command_error::CommandError;
 use super::config_file::ConfigArgument;
-use super::serve::{print_error, print_start_error};
+use super::runtime::multi_thread_runtime;
 use crate::app;
-use crate::config;
-use std::process::ExitCode;
 
 /// The options of `claviger check`.
 #[derive(Debug, clap::Args)]
@@ -19,23 +16,10 @@ pub struct CheckArguments {
 }
 
 /// Checks, and prints the faults.
-pub fn run(check: &CheckArguments) -> ExitCode {
-    let config = match config::load(&check.file.config) {
-        Ok(config) => config,
-        Err(faults) => {
-            print_config_faults(&check.file.config, &faults);
-            return ExitCode::from(USAGE);
-        }
-    };
-    let app::CheckedConfiguration { policies, warnings, secret_names } = match app::check_offline(&config) {
-        Ok(checked) => checked,
-        Err(faults) => {
-            for fault in faults {
-                eprintln!("{fault}");
-            }
-            return ExitCode::from(USAGE);
-        }
-    };
+pub fn run(check: &CheckArguments) -> Result<(), CommandError> {
+    let config = check.file.load()?;
+    let app::CheckedConfiguration { policies, warnings, secret_names } =
+        app::check_offline(&config).map_err(CommandError::Usage)?;
     for warning in warnings {
         // A warning without a key begins with a colon.
         eprintln!("warning: {}", warning.trim_start_matches(": "));
@@ -45,19 +29,11 @@ pub fn run(check: &CheckArguments) -> ExitCode {
         println!("{line}");
     }
     if !check.online {
-        return ExitCode::SUCCESS;
+        return Ok(());
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return print_error(&error),
-    };
-    match runtime.block_on(app::check_online(config)) {
-        Ok(results) => {
-            for (name, result) in &results {
-                println!("{name}: {}", result.as_ref().map_or_else(String::as_str, |state| *state));
-            }
-            if results.iter().all(|(_, result)| result.is_ok()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
-        Err(error) => print_start_error(&error),
+    let results = multi_thread_runtime()?.block_on(app::check_online(config))?;
+    for (name, result) in &results {
+        println!("{name}: {}", result.as_ref().map_or_else(String::as_str, |state| *state));
     }
+    if results.iter().all(|(_, result)| result.is_ok()) { Ok(()) } else { Err(CommandError::Printed) }
 }

@@ -1,8 +1,10 @@
 //! The error of a command: its message and its exit code.
 
 use super::terminal::escape_for_terminal;
+use crate::app::StartError;
 use crate::document::Fault;
 use crate::wire::problem::Problem;
+use std::error::Error;
 use std::process::ExitCode;
 
 /// Exit code: the server or a test case failed.
@@ -49,6 +51,20 @@ impl CommandError {
     /// Faults of a document, one per line.
     pub fn from_faults(position: &str, faults: &[Fault]) -> Self {
         Self::Usage(faults.iter().map(|fault| fault_line(position, fault)).collect())
+    }
+
+    /// An error with its causes. The texts of some errors include their cause.
+    pub fn from_error(error: &dyn Error) -> Self {
+        let mut line = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !line.ends_with(&text) {
+                line = format!("{line}: {text}");
+            }
+            cause = error.source();
+        }
+        Self::Other(line)
     }
 
     /// Whether Claviger responded with `404`.
@@ -104,6 +120,15 @@ impl CommandError {
             Self::Unavailable(message) | Self::Other(message) => message.clone(),
             Self::Usage(lines) | Self::InvalidDocuments(lines) => lines.join("; "),
             Self::Printed => String::new(),
+        }
+    }
+}
+
+impl From<StartError> for CommandError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Configuration(faults) => Self::Usage(faults),
+            error => Self::from_error(&error),
         }
     }
 }

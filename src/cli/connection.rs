@@ -3,6 +3,7 @@
 use super::command_error::CommandError;
 use super::http_client::{self, RESPONSE_TIMEOUT};
 use super::retry_budget::RetryBudget;
+use super::runtime::block_on;
 use super::server::ServerArguments;
 use super::workflow::RunnerStream;
 use bytes::BytesMut;
@@ -154,7 +155,5 @@ pub fn with_connection(
     server: &ServerArguments,
     run: impl AsyncFnOnce(Connection) -> Result<(), CommandError>,
 ) -> Result<(), CommandError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| CommandError::Other(format!("cannot start: {}", error.kind())))?;
-    runtime.block_on(async { run(Connection::open(server).await?).await })
+    block_on(async { run(Connection::open(server).await?).await })
 }

@@ -1,18 +1,15 @@
 //! `claviger crds`: prints the custom resource definitions, as in `crds/` of the chart.
 
-use super::serve::print_error;
+use super::command_error::CommandError;
 use crate::document::to_yaml;
 use crate::wire::crd;
-use std::process::ExitCode;
 
-pub fn run() -> ExitCode {
+pub fn run() -> Result<(), CommandError> {
     let mut text = String::new();
     for definition in crd::definitions() {
-        match to_yaml(&definition) {
-            Ok(yaml) => text = format!("{text}---\n{}\n", yaml.trim_end()),
-            Err(error) => return print_error(&error),
-        }
+        let yaml = to_yaml(&definition).map_err(|error| CommandError::from_error(&error))?;
+        text = format!("{text}---\n{}\n", yaml.trim_end());
     }
     print!("{text}");
-    ExitCode::SUCCESS
+    Ok(())
 }

@@ -1,16 +1,15 @@
 //! `claviger dev`: runs the code of `serve` with an embedded configuration, sample secrets and a local issuer.
 
-use super::command_error::USAGE;
-use super::config_faults::print_config_faults;
+use super::command_error::CommandError;
+use super::config_file::config_error;
 use super::dev_issuer::Issuer;
 use super::dev_state::StateFolder;
-use super::serve::{print_error, serve};
+use super::serve::serve;
 use crate::app::Running;
 use crate::config;
 use serde_json::json;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 const SAMPLE_SECRETS: &str = include_str!("dev_secrets.yaml");
 const SAMPLE_POLICY: &str = include_str!("dev_policy.yaml");
@@ -41,18 +40,11 @@ pub struct DevArguments {
 }
 
 /// Serves until a signal ends the process.
-pub fn run(dev: &DevArguments) -> ExitCode {
-    let state = match prepare(dev) {
-        Ok(state) => state,
-        Err(error) => return print_error(&*error),
-    };
-    match config::load_embedded(&configuration(dev, &state)) {
-        Ok(config) => serve(config, |running| print_welcome(running, &state)),
-        Err(faults) => {
-            print_config_faults(Path::new("claviger dev"), &faults);
-            ExitCode::from(USAGE)
-        }
-    }
+pub fn run(dev: &DevArguments) -> Result<(), CommandError> {
+    let state = prepare(dev).map_err(|error| CommandError::from_error(&*error))?;
+    let config = config::load_embedded(&configuration(dev, &state));
+    let config = config.map_err(|faults| config_error(Path::new("claviger dev"), &faults))?;
+    serve(config, |running| print_welcome(running, &state))
 }
 
 /// Creates the folder, the issuer's keys and tokens, and the samples.

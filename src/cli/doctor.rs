@@ -1,12 +1,12 @@
 //! `claviger doctor`: diagnoses an installation, and prints one line of advice for each fault.
 
 use super::command_error::CommandError;
-use super::policy::output::{print_json, print_line, print_table};
+use super::policy::output::{JsonFormat, print_json, print_line, print_table};
+use super::runtime::multi_thread_runtime;
 use crate::app;
 use crate::config;
 use crate::wire::doctor::DoctorReport;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -24,28 +24,14 @@ pub struct DoctorArguments {
     namespaces: Vec<String>,
     /// json: one object (default: a table).
     #[arg(short, long)]
-    output: Option<Format>,
-}
-
-/// Output format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// One object: `{"ok", "checks": [{"name", "ok", "detail", "advice"}]}`.
-    Json,
+    output: Option<JsonFormat>,
 }
 
 /// Checks, and prints the result. Exit code 1: there is a fault.
-pub fn run(doctor: &DoctorArguments) -> ExitCode {
-    let report = match diagnose(doctor) {
-        Ok(report) => report,
-        Err(error) => return error.report(),
-    };
-    let printed = if doctor.output.is_some() { print_json(&report) } else { print_report(&report) };
-    match printed {
-        Ok(()) if report.ok => ExitCode::SUCCESS,
-        Ok(()) => ExitCode::FAILURE,
-        Err(error) => error.report(),
-    }
+pub fn run(doctor: &DoctorArguments) -> Result<(), CommandError> {
+    let report = diagnose(doctor)?;
+    if doctor.output.is_some() { print_json(&report) } else { print_report(&report) }?;
+    if report.ok { Ok(()) } else { Err(CommandError::Printed) }
 }
 
 /// The report. The faults of an invalid configuration are a report too.
@@ -60,8 +46,7 @@ fn diagnose(doctor: &DoctorArguments) -> Result<DoctorReport, CommandError> {
             return Ok(app::misconfiguration_report(faults.iter().map(line)));
         }
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| CommandError::Other(format!("cannot start: {}", error.kind())))?;
+    let runtime = multi_thread_runtime()?;
     // `timeout` must be called within the runtime.
     let report =
         runtime.block_on(async { timeout(TIME_LIMIT, Box::pin(app::diagnose(&config, &doctor.namespaces))).await });

@@ -3,10 +3,9 @@
 use super::audit::{parse_time, query_parameter};
 use super::command_error::CommandError;
 use super::connection::{Connection, with_connection};
-use super::policy::output::{print_json, print_line, print_table};
+use super::policy::output::{JsonFormat, print_json, print_line, print_table};
 use super::server::ServerArguments;
 use crate::wire::inventory::{Inventory, InventoryItem};
-use std::process::ExitCode;
 
 /// Maximum number of pages, more than any server has.
 const MAX_PAGES: usize = 10_000;
@@ -24,22 +23,12 @@ pub struct InventoryArguments {
     unused: bool,
     /// json: answer of the API, all pages as one (default: a table).
     #[arg(short, long)]
-    output: Option<Format>,
-}
-
-/// Output format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// Answer of the API.
-    Json,
+    output: Option<JsonFormat>,
 }
 
 /// Prints the inventory, unused items first.
-pub fn run(arguments: &InventoryArguments) -> ExitCode {
-    match with_connection(&arguments.server, async |server| print_inventory(arguments, &server).await) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => error.report(),
-    }
+pub fn run(arguments: &InventoryArguments) -> Result<(), CommandError> {
+    with_connection(&arguments.server, async |server| print_inventory(arguments, &server).await)
 }
 
 async fn print_inventory(arguments: &InventoryArguments, server: &Connection) -> Result<(), CommandError> {

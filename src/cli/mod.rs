@@ -6,7 +6,6 @@ mod bearer;
 mod bundle;
 mod check;
 mod command_error;
-mod config_faults;
 mod config_file;
 mod connection;
 mod crds;
@@ -26,6 +25,7 @@ mod openapi;
 mod policy;
 mod restore;
 mod retry_budget;
+mod runtime;
 mod scan;
 mod serve;
 mod server;
@@ -103,22 +103,23 @@ pub fn run() -> ExitCode {
         eprintln!("claviger: the memory of this process is not protected from other processes: {error}");
     }
     crate::app::install_crypto_provider();
-    match cli.command {
-        Command::Serve(arguments) => serve::run(&arguments.config),
+    let result = match cli.command {
+        Command::Serve(file) => serve::run(&file),
         Command::Check(check) => check::run(&check),
         Command::Dev(dev) => dev::run(&dev),
         Command::Doctor(doctor) => doctor::run(&doctor),
-        Command::Exec(exec) => exec::run(&exec),
+        Command::Exec(exec) => return exec::run(&exec),
         Command::Audit(audit) => audit::run(&audit),
         #[cfg(feature = "csi")]
         Command::Csi(csi) => csi::run(&csi),
-        Command::Fetch(fetch) => fetch::run(&fetch),
-        Command::Scan(scan) => scan::run(&scan),
+        Command::Fetch(fetch) => fetch.run(),
+        Command::Scan(scan) => return scan::run(&scan),
         Command::Inventory(arguments) => inventory::run(&arguments),
         Command::Openapi => openapi::run(),
         Command::Crds => crds::run(),
-        Command::Policy(policy) => policy::run(&policy),
+        Command::Policy(policy) => return policy::run(&policy),
         Command::Restore(restore) => restore::run(&restore),
         Command::VaultPolicy(arguments) => vault_policy::run(&arguments),
-    }
+    };
+    result.map_or_else(|error| error.report(), |()| ExitCode::SUCCESS)
 }

@@ -1,14 +1,8 @@
 //! `claviger openapi`: prints the `OpenAPI` document of the REST API, as in `openapi/claviger.json`.
 
-use super::serve::print_error;
-use std::process::ExitCode;
+use super::command_error::CommandError;
 
-pub fn run() -> ExitCode {
-    match crate::http::openapi::text() {
-        Ok(text) => {
-            print!("{text}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => print_error(&error),
-    }
+pub fn run() -> Result<(), CommandError> {
+    print!("{}", crate::http::openapi::text().map_err(|error| CommandError::from_error(&error))?);
+    Ok(())
 }

@@ -10,9 +10,9 @@ mod verify;
 
 pub use filters::{parse_time, query_parameter};
 
+use super::command_error::CommandError;
 use super::connection::with_connection;
 use clap::Subcommand;
-use std::process::ExitCode;
 
 /// The audit commands.
 #[derive(Debug, Subcommand)]
@@ -25,16 +25,12 @@ pub enum AuditCommand {
     Export(export::ExportArguments),
 }
 
-pub fn run(audit: &AuditCommand) -> ExitCode {
-    let result = match audit {
+pub fn run(audit: &AuditCommand) -> Result<(), CommandError> {
+    match audit {
         AuditCommand::Tail(tail) => with_connection(&tail.server, async |server| tail::run(tail, &server).await),
         AuditCommand::Verify(verify) => verify::run(verify),
         AuditCommand::Export(export) => {
             with_connection(&export.server, async |server| export::run(export, &server).await)
         }
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => error.report(),
     }
 }

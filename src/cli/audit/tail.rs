@@ -5,6 +5,7 @@ use super::filters::{FilterArguments, query_parameter};
 use super::printer::Printer;
 use crate::cli::command_error::CommandError;
 use crate::cli::connection::Connection;
+use crate::cli::policy::output::JsonFormat;
 use crate::cli::server::ServerArguments;
 use crate::wire::audit_list::{AuditEventList, AuditEventObject};
 use jiff::{SignedDuration, Timestamp};
@@ -34,14 +35,7 @@ pub struct TailArguments {
     lines: u16,
     /// json: events as in the API, one per line.
     #[arg(short, long)]
-    output: Option<Format>,
-}
-
-/// Output format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// Events as in the API.
-    Json,
+    output: Option<JsonFormat>,
 }
 
 /// Prints the last events, and with `--follow` also new ones.

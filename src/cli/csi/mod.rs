@@ -13,6 +13,7 @@ mod socket;
 mod token;
 
 use super::command_error::CommandError;
+use super::runtime::block_on;
 use super::server::ServerArguments;
 use crate::app;
 use crate::config::telemetry::{LogFormat, LogLevel, Telemetry};
@@ -21,7 +22,6 @@ use mount::{MAX_TIME_LIMIT, MIN_TIME_LIMIT, Provider};
 use serve::serve;
 use socket::Socket;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -59,9 +59,8 @@ fn parse_time_limit(text: &str) -> Result<Duration, String> {
 }
 
 /// Serves until a signal ends the process.
-pub fn run(csi: &CsiArguments) -> ExitCode {
-    let result = if csi.probe { probe::probe(&csi.socket) } else { csi.serve() };
-    result.map_or_else(|error| error.report(), |()| ExitCode::SUCCESS)
+pub fn run(csi: &CsiArguments) -> Result<(), CommandError> {
+    if csi.probe { probe::probe(&csi.socket) } else { csi.serve() }
 }
 
 impl CsiArguments {
@@ -70,9 +69,7 @@ impl CsiArguments {
         let arguments = ServerArguments::new(server, PathBuf::new(), self.ca_file.clone(), self.insecure);
         let provider = Arc::new(Provider::open(arguments, self.audience.clone(), self.timeout)?);
         let start_error = |why: &dyn std::fmt::Display| CommandError::Other(format!("cannot start: {why}"));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| start_error(&error.kind()))?;
-        runtime.block_on(async {
+        block_on(async {
             let telemetry = Telemetry { log_format: LogFormat::Json, log_level: LogLevel::Info, otlp_endpoint: None };
             app::start_logging(&telemetry).map_err(|error| start_error(&error))?;
             let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);

@@ -164,9 +164,3 @@ pub async fn redeem(
     let redemption = redeem::Redemption { client, link, bearer: None, format, keys: None };
     redemption.run(&mut RetryBudget::new(time_limit.timeout), &Progress::silent()).await
 }
-
-/// Runs a future on a new runtime.
-pub fn block_on<T>(future: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| CommandError::Other(format!("cannot start: {}", error.kind())))?.block_on(future)
-}

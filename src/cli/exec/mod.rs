@@ -13,7 +13,8 @@ pub use exit_code::FAILED;
 
 use super::bundle::{self, Values};
 use super::command_error::CommandError;
-use super::download::{DownloadArguments, DownloadedBundle, Progress, Sizes, TicketClient, block_on};
+use super::download::{DownloadArguments, DownloadedBundle, Progress, Sizes, TicketClient};
+use super::runtime::block_on;
 use super::workflow::RunnerStream;
 use crate::model::format::Format;
 use argument_space::ArgumentSpace;

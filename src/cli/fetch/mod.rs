@@ -3,12 +3,12 @@
 use super::atomic_file::{AtomicFile, Mode};
 use super::bundle;
 use super::command_error::CommandError;
-use super::download::{DownloadArguments, Progress, Sizes, TicketClient, block_on};
+use super::download::{DownloadArguments, Progress, Sizes, TicketClient};
+use super::runtime::block_on;
 use super::workflow::{EnvironmentFile, RunnerStream};
 use crate::model::format::Format;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use zeroize::Zeroizing;
 
 /// The options of `claviger fetch`.
@@ -39,15 +39,9 @@ pub struct FetchArguments {
     ttl: Option<String>,
 }
 
-pub fn run(fetch: &FetchArguments) -> ExitCode {
-    match fetch.run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => error.report(),
-    }
-}
-
 impl FetchArguments {
-    fn run(&self) -> Result<(), CommandError> {
+    /// Fetches, and writes or prints the bundle.
+    pub fn run(&self) -> Result<(), CommandError> {
         let format = match (self.format, &self.key) {
             (None | Some(Format::Raw), Some(_)) => Format::Raw,
             (Some(_), Some(_)) => return Err(CommandError::usage("--key: goes with --format raw")),

@@ -2,13 +2,14 @@
 
 use super::list::fetch_policies;
 use super::manifests::{self, Document, Manifests};
+use super::output::JsonFormat;
 use super::recorded_request::parse_request;
-use super::replay_report::{Format, ReplayReport};
+use super::replay_report::ReplayReport;
 use crate::cli::audit::{parse_time, query_parameter};
 use crate::cli::command_error::{CommandError, fault_line};
+use crate::cli::config_file::load_policy_bounds;
 use crate::cli::connection::{Connection, with_connection};
 use crate::cli::server::ServerArguments;
-use crate::config;
 use crate::policy::{Bounds, Policy, PolicySet, Replay};
 use crate::wire::audit_list::AuditEventObject;
 use crate::wire::policy::{Metadata, PolicyManifest};
@@ -52,7 +53,7 @@ pub struct DiffArguments {
     config: Option<PathBuf>,
     /// Output format (default: text).
     #[arg(short, long)]
-    output: Option<Format>,
+    output: Option<JsonFormat>,
 }
 
 /// The policies before and after the change, and the time at which each policy of the server was written.
@@ -152,11 +153,7 @@ fn compile_sets(
     let mut updated_at = BTreeMap::new();
     let mut before = Vec::with_capacity(current.len());
     for policy in current {
-        let compiled = match policy.name.split_once('/') {
-            Some((namespace, name)) => Policy::compile_resource(namespace, name, &policy.spec, &bounds),
-            None => Policy::compile_stored(&policy.name, &policy.spec, &bounds),
-        };
-        match compiled {
+        match Policy::compile_listed(&policy.name, &policy.spec, &bounds) {
             Ok(compiled) => before.push(Arc::new(compiled)),
             Err(_) => eprintln!("warning: the policy {} does not compile here and is left out", policy.name),
         }
@@ -172,9 +169,7 @@ fn compile_sets(
 /// The bounds of the configuration. Without one, bounds that allow whatever the policies name.
 fn load_bounds(diff: &DiffArguments, documents: &[Document], current: &[PolicyObject]) -> Result<Bounds, CommandError> {
     if let Some(file) = &diff.config {
-        let config =
-            config::load(file).map_err(|faults| CommandError::from_faults(&file.display().to_string(), &faults))?;
-        return Ok(crate::app::policy_bounds(&config));
+        return load_policy_bounds(file);
     }
     let current_manifests = current.iter().map(|policy| PolicyManifest {
         metadata: Some(Metadata::with_name(Some(policy.name.clone()))),

@@ -1,6 +1,6 @@
 //! `claviger policy explain`: explains why a caller is allowed or denied.
 
-use super::output::{print_json, print_line};
+use super::output::{JsonFormat, print_json, print_line};
 use crate::cli::command_error::CommandError;
 use crate::cli::connection::Connection;
 use crate::cli::input_file;
@@ -30,7 +30,7 @@ pub struct ExplainArguments {
     caller: CallerArguments,
     /// Output format.
     #[arg(short, long)]
-    output: Option<OutputFormat>,
+    output: Option<JsonFormat>,
 }
 
 /// The caller whose decision is explained.
@@ -43,13 +43,6 @@ struct CallerArguments {
     /// File with the caller's bearer token.
     #[arg(long, value_name = "FILE")]
     caller_token_file: Option<PathBuf>,
-}
-
-/// Output format.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum OutputFormat {
-    /// Answer of the API.
-    Json,
 }
 
 /// The request body. It may have a token, so there is no `Debug`.
@@ -70,7 +63,7 @@ pub async fn run(explain: &ExplainArguments, server: &Connection) -> Result<(), 
     let body = request_body(explain)?;
     let explained: DecisionExplained = server.send(&Method::POST, "/v1/decisions", None, body).await?.json()?;
     match explain.output {
-        Some(OutputFormat::Json) => print_json(&explained),
+        Some(JsonFormat::Json) => print_json(&explained),
         None => print_explanation(&explained),
     }
 }

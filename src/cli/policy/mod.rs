@@ -40,9 +40,6 @@ pub enum PolicyCommand {
 }
 
 pub fn run(policy: &PolicyCommand) -> ExitCode {
-    if let PolicyCommand::Diff(diff) = policy {
-        return diff::run(diff);
-    }
     let result = match policy {
         PolicyCommand::List(list) => with_connection(&list.server, async |server| list::run(list, &server).await),
         PolicyCommand::Get(get) => with_connection(&get.server, async |server| get::run(get, &server).await),
@@ -54,12 +51,9 @@ pub fn run(policy: &PolicyCommand) -> ExitCode {
             with_connection(&explain.server, async |server| explain::run(explain, &server).await)
         }
         PolicyCommand::Test(test) => test::run(test),
-        PolicyCommand::Diff(_) => Ok(()),
+        PolicyCommand::Diff(diff) => return diff::run(diff),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => error.report(),
-    }
+    result.map_or_else(|error| error.report(), |()| ExitCode::SUCCESS)
 }
 
 /// Fetches all policies of a server.

@@ -9,6 +9,13 @@ use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+/// The only output format other than text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum JsonFormat {
+    /// JSON.
+    Json,
+}
+
 /// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {

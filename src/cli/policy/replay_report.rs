@@ -1,6 +1,6 @@
 //! The report of a replay: who would gain or lose which secrets, and which requests could not be replayed.
 
-use super::output::{print_json, print_line};
+use super::output::{JsonFormat, print_json, print_line};
 use crate::cli::command_error::CommandError;
 use crate::policy::{DecisionDifference, RecordedRequest, ReplayResult};
 use serde::Serialize;
@@ -8,13 +8,6 @@ use std::collections::BTreeMap;
 
 /// Maximum number of lines. Further differences are only counted.
 const MAX_LINES: usize = 10_000;
-
-/// Output format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
-    /// One JSON object.
-    Json,
-}
 
 /// The result of a replay.
 #[derive(Default)]
@@ -111,7 +104,7 @@ impl ReplayReport {
         }
     }
 
-    pub fn print(&self, output: Option<Format>) -> Result<(), CommandError> {
+    pub fn print(&self, output: Option<JsonFormat>) -> Result<(), CommandError> {
         let lines = self.differences.iter().map(|(affected, occurrences)| DifferenceLine { affected, occurrences });
         if output.is_some() {
             return print_json(&ReplayReportJson {

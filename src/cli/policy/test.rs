@@ -3,7 +3,7 @@
 use super::output::print_line;
 use super::test_file::{TestFile, list_files};
 use crate::cli::command_error::CommandError;
-use crate::config;
+use crate::cli::config_file::load_policy_bounds;
 use crate::policy::FileKind;
 use std::path::PathBuf;
 
@@ -20,14 +20,7 @@ pub struct TestArguments {
 
 /// Reads all files, then runs all cases.
 pub fn run(test: &TestArguments) -> Result<(), CommandError> {
-    let bounds = match &test.config {
-        Some(file) => {
-            let config =
-                config::load(file).map_err(|faults| CommandError::from_faults(&file.display().to_string(), &faults))?;
-            Some(crate::app::policy_bounds(&config))
-        }
-        None => None,
-    };
+    let bounds = test.config.as_deref().map(load_policy_bounds).transpose()?;
     let mut test_files = Vec::new();
     let mut faults = Vec::new();
     for file in find_test_files(&test.paths)? {

@@ -57,10 +57,7 @@ struct TargetArguments {
 }
 
 pub fn run(scan: &ScanArguments) -> ExitCode {
-    match search(scan) {
-        Ok(code) => code,
-        Err(error) => error.report(),
-    }
+    search(scan).unwrap_or_else(|error| error.report())
 }
 
 fn search(scan: &ScanArguments) -> Result<ExitCode, CommandError> {

@@ -2,9 +2,10 @@
 
 use crate::cli::bundle::{self, Values};
 use crate::cli::command_error::CommandError;
-use crate::cli::download::{DownloadLink, TimeoutArgument, block_on, redeem};
+use crate::cli::download::{DownloadLink, TimeoutArgument, redeem};
 use crate::cli::http_client;
 use crate::cli::input_file;
+use crate::cli::runtime::block_on;
 use crate::model::format::Format;
 use std::path::PathBuf;
 use zeroize::Zeroizing;

@@ -5,17 +5,17 @@ mod hcl;
 use super::command_error::CommandError;
 use super::config_file::ConfigArgument;
 use super::policy;
+use super::runtime::block_on;
 use super::server::ServerArguments;
 use crate::app::{self, Engine};
+use crate::config::Config;
 use crate::config::stores::Kind;
-use crate::config::{self, Config};
 use crate::document::Fault;
 use crate::model::secret_ref::SecretRef;
 use crate::policy::{Access, GrantedPath, PathPart, Policy};
 use hcl::{AclInput, Mount};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -86,28 +86,19 @@ type PathsByStore = BTreeMap<Arc<str>, BTreeMap<Vec<PathPart>, BTreeSet<Access>>
 type MountsByPath = BTreeMap<(Arc<str>, Vec<PathPart>), Mount>;
 
 /// Prints the ACL.
-pub fn run(arguments: &VaultPolicyArguments) -> ExitCode {
-    match print_acl(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => error.report(),
-    }
-}
-
-fn print_acl(arguments: &VaultPolicyArguments) -> Result<(), CommandError> {
-    let config = config::load(&arguments.file.config).map_err(|faults| {
-        super::config_faults::print_config_faults(&arguments.file.config, &faults);
+pub fn run(arguments: &VaultPolicyArguments) -> Result<(), CommandError> {
+    let config = arguments.file.load().map_err(|error| {
+        error.report();
         CommandError::usage("the configuration is not good")
     })?;
     let stores = vault_stores(&config, arguments.store.as_deref())?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| CommandError::Other(format!("cannot start: {}", error.kind())))?;
     let policies = match arguments.server()? {
-        Some(server) => runtime.block_on(server_policies(&server, &config))?,
+        Some(server) => block_on(server_policies(&server, &config))?,
         None => directory_policies(&config)?,
     };
     let paths = granted_paths(&policies, &stores);
     let mounts = if arguments.online {
-        runtime.block_on(look_up_mounts(&config, &paths))?
+        block_on(look_up_mounts(&config, &paths))?
     } else {
         match_mounts(&arguments.mounts, &paths)?
     };
@@ -143,10 +134,7 @@ async fn server_policies(server: &ServerArguments, config: &Config) -> Result<Ve
             let first = faults.first().map(|fault| format!("{}: {}", fault.pointer, fault.detail)).unwrap_or_default();
             CommandError::usage(format!("policy {} does not fit this configuration: {first}", policy.name))
         };
-        let compiled_here = match policy.name.split_once('/') {
-            Some((namespace, name)) => Policy::compile_resource(namespace, name, &policy.spec, &bounds),
-            None => Policy::compile_stored(&policy.name, &policy.spec, &bounds),
-        };
+        let compiled_here = Policy::compile_listed(&policy.name, &policy.spec, &bounds);
         compiled.push(Arc::new(compiled_here.map_err(compile_error)?));
     }
     Ok(compiled)

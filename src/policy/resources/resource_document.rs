@@ -39,4 +39,15 @@ impl Policy {
         let spec = serde_json::to_value(spec).map_err(|_| vec![Fault::new("/spec", "cannot be written as JSON")])?;
         compile(&key, None, spec, &bounds.for_namespace(namespace))
     }
+
+    /// Compiles a policy from the list of a server. A name with a slash is that of a namespaced custom resource.
+    ///
+    /// # Errors
+    /// All faults with their JSON pointers.
+    pub fn compile_listed(name: &str, spec: &PolicySpec, bounds: &Bounds) -> Result<Self, Vec<Fault>> {
+        match name.split_once('/') {
+            Some((namespace, name)) => Self::compile_resource(namespace, name, spec, bounds),
+            None => Self::compile_stored(name, spec, bounds),
+        }
+    }
 }
