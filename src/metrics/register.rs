@@ -1,5 +1,6 @@
 //! Creation of metric families with the common prefix and buckets, and their registration.
 
+use prometheus::core::Collector;
 use prometheus::{
     Error, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
@@ -13,38 +14,31 @@ fn opts(name: &str, help: &str) -> Opts {
     Opts::new(name, help).namespace("claviger")
 }
 
-pub fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, Error> {
-    let family = IntCounterVec::new(opts(name, help), labels)?;
+fn register<F: Collector + Clone + 'static>(registry: &Registry, family: F) -> Result<F, Error> {
     registry.register(Box::new(family.clone()))?;
     Ok(family)
+}
+
+pub fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, Error> {
+    register(registry, IntCounterVec::new(opts(name, help), labels)?)
 }
 
 pub fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, Error> {
-    let family = IntGaugeVec::new(opts(name, help), labels)?;
-    registry.register(Box::new(family.clone()))?;
-    Ok(family)
+    register(registry, IntGaugeVec::new(opts(name, help), labels)?)
 }
 
 pub fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, Error> {
-    let family = IntGauge::with_opts(opts(name, help))?;
-    registry.register(Box::new(family.clone()))?;
-    Ok(family)
+    register(registry, IntGauge::with_opts(opts(name, help))?)
 }
 
 pub fn float_gauge(registry: &Registry, name: &str, help: &str) -> Result<Gauge, Error> {
-    let family = Gauge::with_opts(opts(name, help))?;
-    registry.register(Box::new(family.clone()))?;
-    Ok(family)
+    register(registry, Gauge::with_opts(opts(name, help))?)
 }
 
 pub fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, Error> {
-    let family = Histogram::with_opts(HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec()))?;
-    registry.register(Box::new(family.clone()))?;
-    Ok(family)
+    register(registry, Histogram::with_opts(HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec()))?)
 }
 
 pub fn histograms(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec, Error> {
-    let family = HistogramVec::new(HistogramOpts::from(opts(name, help)).buckets(SLOW_BUCKETS.to_vec()), labels)?;
-    registry.register(Box::new(family.clone()))?;
-    Ok(family)
+    register(registry, HistogramVec::new(HistogramOpts::from(opts(name, help)).buckets(SLOW_BUCKETS.to_vec()), labels)?)
 }
