@@ -26,7 +26,6 @@ use axum::body::Body;
 use axum::extract::{Extension, MatchedPath, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use http::Method;
 use refusal::Refusal;
 use target::Target;
 use vault_request::VaultRequest;
@@ -68,36 +67,16 @@ async fn handle(State(edge): State<Edge>, Extension(context): Extension<Context>
 
 async fn dispatch(request: VaultRequest<'_>, target: Target<'_>, body: Body) -> Result<Response, Refusal> {
     headers::refuse_unsupported(&request.parts.headers)?;
+    request.require_method(target.allowed_methods())?;
     match target {
-        Target::Login { mount } => {
-            request.require_method(&[Method::POST, Method::PUT], "POST, PUT")?;
-            login::log_in(request, mount, body).await
-        }
+        Target::Login { mount } => login::log_in(request, mount, body).await,
         Target::Data { names } => read::read_bundle(request, names).await,
-        Target::Mount => {
-            request.require_method(&[Method::GET], "GET")?;
-            system::mount(request).await
-        }
-        Target::LookupSelf => {
-            request.require_method(&[Method::GET], "GET")?;
-            token::look_up(request).await
-        }
-        Target::RevokeSelf => {
-            request.require_method(&[Method::POST, Method::PUT], "POST, PUT")?;
-            token::revoke(request).await
-        }
-        Target::RenewSelf => {
-            request.require_method(&[Method::POST, Method::PUT], "POST, PUT")?;
-            token::renew(request).await
-        }
-        Target::Health => {
-            request.require_method(&[Method::GET, Method::HEAD], "GET, HEAD")?;
-            system::health(&request)
-        }
-        Target::SealStatus => {
-            request.require_method(&[Method::GET], "GET")?;
-            system::seal_status()
-        }
+        Target::Mount => system::mount(request).await,
+        Target::LookupSelf => token::look_up(request).await,
+        Target::RevokeSelf => token::revoke(request).await,
+        Target::RenewSelf => token::renew(request).await,
+        Target::Health => system::health(&request),
+        Target::SealStatus => system::seal_status(),
         Target::OtherKvPath => Err(refusal::denied(refusal::READ_ONLY)),
         Target::KvVersion1 => Err(refusal::denied(refusal::VERSION_2)),
         Target::Other => Err(refusal::denied(refusal::NOT_SERVED)),

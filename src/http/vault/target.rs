@@ -102,6 +102,16 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// The allowed methods, as the value of the header `Allow`. `None` if the method decides what the target means.
+    pub const fn allowed_methods(self) -> Option<&'static str> {
+        match self {
+            Self::Login { .. } | Self::RevokeSelf | Self::RenewSelf => Some("POST, PUT"),
+            Self::LookupSelf | Self::Mount | Self::SealStatus => Some("GET"),
+            Self::Health => Some("GET, HEAD"),
+            Self::Data { .. } | Self::OtherKvPath | Self::KvVersion1 | Self::Other => None,
+        }
+    }
+
     /// The template of the path, for metrics and traces, which must not contain names that callers choose.
     pub const fn template(self) -> &'static str {
         match self {

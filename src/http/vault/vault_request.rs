@@ -5,7 +5,6 @@ use super::refusal::{self, Refusal};
 use crate::broker::{Context, Session};
 use crate::http::edge::Edge;
 use crate::model::secret::SecretValue;
-use http::Method;
 
 /// A request without its body.
 pub struct VaultRequest<'a> {
@@ -16,9 +15,10 @@ pub struct VaultRequest<'a> {
 }
 
 impl VaultRequest<'_> {
-    /// Refuses methods other than `allowed`. `allow` is the same list as the value of the header `Allow`.
-    pub fn require_method(&self, allowed: &[Method], allow: &'static str) -> Result<(), Refusal> {
-        if allowed.contains(&self.parts.method) { Ok(()) } else { Err(refusal::method_not_allowed(allow)) }
+    /// Refuses methods that are not in the list, which is a value of the header `Allow`. `None` allows all.
+    pub fn require_method(&self, allowed: Option<&'static str>) -> Result<(), Refusal> {
+        let is_allowed = |list: &str| list.split(", ").any(|method| method == self.parts.method.as_str());
+        allowed.filter(|list| !is_allowed(list)).map_or(Ok(()), |list| Err(refusal::method_not_allowed(list)))
     }
 
     /// Authenticates the token, and charges the request to the rate limit of its caller.
