@@ -39,55 +39,30 @@ pub struct PolicyBody {
     pub spec: Option<PolicySpec>,
 }
 
-/// A manifest's metadata.
-#[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub struct Metadata {
-    /// An RFC 1123 subdomain of at most 253 characters.
-    pub name: Option<String>,
-    // Other fields that Kubernetes and its tools write (`ObjectMeta`): accepted and ignored.
-    #[serde(skip_serializing)]
-    #[schema(value_type = Option<Value>)]
-    labels: Option<IgnoredAny>,
-    #[serde(skip_serializing)]
-    #[schema(value_type = Option<Value>)]
-    annotations: Option<IgnoredAny>,
-    /// The namespace of a custom resource. It has no meaning in files and bodies.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<Value>,
-    #[serde(skip_serializing)]
-    #[schema(value_type = Option<Value>)]
-    generate_name: Option<IgnoredAny>,
-    #[serde(skip_serializing)]
-    #[schema(value_type = Option<Value>)]
-    uid: Option<IgnoredAny>,
-    #[serde(skip_serializing)]
-    #[schema(value_type = Option<Value>)]
-    resource_version: Option<IgnoredAny>,
-    #[serde(skip_serializing)]
-    #[schema(value_type = Option<Value>)]
-    generation: Option<IgnoredAny>,
-    #[serde(skip_serializing)]
-    #[schema(value_type = Option<Value>)]
-    creation_timestamp: Option<IgnoredAny>,
-    #[serde(skip_serializing)]
-    #[schema(value_type = Option<Value>)]
-    deletion_timestamp: Option<IgnoredAny>,
-    #[serde(skip_serializing)]
-    #[schema(value_type = Option<Value>)]
-    deletion_grace_period_seconds: Option<IgnoredAny>,
-    #[serde(skip_serializing)]
-    #[schema(value_type = Option<Value>)]
-    finalizers: Option<IgnoredAny>,
-    #[serde(skip_serializing)]
-    #[schema(value_type = Option<Value>)]
-    owner_references: Option<IgnoredAny>,
-    #[serde(skip_serializing)]
-    #[schema(value_type = Option<Value>)]
-    managed_fields: Option<IgnoredAny>,
-    #[serde(skip_serializing)]
-    #[schema(value_type = Option<Value>)]
-    self_link: Option<IgnoredAny>,
+/// Declares [`Metadata`] with these other fields that Kubernetes and its tools write (`ObjectMeta`): accepted and ignored.
+macro_rules! metadata {
+    ($($ignored:ident)+) => {
+        /// A manifest's metadata.
+        #[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
+        #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+        pub struct Metadata {
+            /// An RFC 1123 subdomain of at most 253 characters.
+            pub name: Option<String>,
+            /// The namespace of a custom resource. It has no meaning in files and bodies.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub namespace: Option<Value>,
+            $(
+                #[serde(skip_serializing)]
+                #[schema(value_type = Option<Value>)]
+                $ignored: Option<IgnoredAny>,
+            )+
+        }
+    };
+}
+
+metadata! {
+    labels annotations generate_name uid resource_version generation creation_timestamp deletion_timestamp
+    deletion_grace_period_seconds finalizers owner_references managed_fields self_link
 }
 
 impl Metadata {
