@@ -1,5 +1,6 @@
 //! Decides one request by a set of policies.
 
+use super::cel::Inputs;
 use super::compiled_policy::{Effect, GrantTerms, Policy};
 use super::evaluation::Evaluation;
 use super::outcome::{Decision, Delivery, Denial, Grant, GrantedSecret};
@@ -14,8 +15,9 @@ impl PolicySet {
     /// once.
     #[must_use]
     pub fn decide(&self, caller: &Caller, facts: &Facts, unverified_request: &UnverifiedRequest) -> Decision {
-        let attestations = self.attestations(caller, facts, unverified_request);
-        let evaluation = Evaluation::new(caller, facts, unverified_request, &attestations);
+        let stated = Inputs::stated(caller, facts, unverified_request);
+        let attestations = self.attestations(&stated);
+        let evaluation = Evaluation::new(stated, &attestations);
         let request = match evaluation.request() {
             Ok(request) => request,
             Err(decision) => return decision,
@@ -46,7 +48,7 @@ impl Evaluation<'_> {
         for policy in matching {
             match &policy.effect {
                 Effect::Deny => denying.push(policy.policy_ref()),
-                Effect::Allow(terms) => match terms.expand(self.caller, &grant.request) {
+                Effect::Allow(terms) => match terms.expand(self.stated.caller, &grant.request) {
                     Some(secrets) => grant.add(policy, terms, secrets),
                     None => without_path.push(policy.policy_ref()),
                 },

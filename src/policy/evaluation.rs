@@ -7,17 +7,13 @@ use super::compiled_policy::{MismatchKind, Policy};
 use super::outcome::{Decision, Denial, RequestPart};
 use super::patterns::Patterns;
 use crate::model::branch::Branch;
-use crate::model::caller::Caller;
-use crate::model::facts::Facts;
 use crate::model::policy_ref::PolicyRef;
 use crate::model::repo::Repo;
 use crate::model::request::{Request, UnverifiedRequest};
 
 /// A request and its attestations.
 pub(super) struct Evaluation<'a> {
-    pub(super) caller: &'a Caller,
-    facts: &'a Facts,
-    unverified_request: &'a UnverifiedRequest,
+    pub(super) stated: Inputs<'a>,
     /// Ascending by position.
     attestations: &'a [Attestation<'a>],
     repo: Option<&'a Repo>,
@@ -59,21 +55,12 @@ impl<'p> Attestation<'p> {
 
 impl<'a> Evaluation<'a> {
     /// If the request omits repo or branch, the first attested value is used.
-    pub(super) fn new(
-        caller: &'a Caller,
-        facts: &'a Facts,
-        unverified_request: &'a UnverifiedRequest,
-        attestations: &'a [Attestation<'a>],
-    ) -> Self {
-        let repo = unverified_request
-            .repo
-            .as_ref()
-            .or_else(|| attestations.iter().find_map(|attestation| attestation.repo.value()));
-        let branch = unverified_request
-            .branch
-            .as_ref()
-            .or_else(|| attestations.iter().find_map(|attestation| attestation.branch.value()));
-        Self { caller, facts, unverified_request, attestations, repo, branch }
+    pub(super) fn new(stated: Inputs<'a>, attestations: &'a [Attestation<'a>]) -> Self {
+        let UnverifiedRequest { repo, branch, .. } = stated.unverified_request;
+        let attested_repo = || attestations.iter().find_map(|attestation| attestation.repo.value());
+        let attested_branch = || attestations.iter().find_map(|attestation| attestation.branch.value());
+        let (repo, branch) = (repo.as_ref().or_else(attested_repo), branch.as_ref().or_else(attested_branch));
+        Self { stated, attestations, repo, branch }
     }
 
     /// The request with attested values for omitted parts.
@@ -103,7 +90,7 @@ impl<'a> Evaluation<'a> {
 
     /// Whether facts about runs are missing because the cluster lacks the required admission policy.
     pub(super) const fn runs_are_withheld(&self) -> bool {
-        self.facts.runs_withheld
+        self.stated.facts.runs_withheld
     }
 
     /// The denial of a request for which the attestations of these policies yield no value.
@@ -126,7 +113,7 @@ impl<'a> Evaluation<'a> {
 
     /// Why the policy at this position does not match; `None` if it matches.
     pub(super) fn mismatch(&self, position: usize, policy: &Policy) -> Option<Mismatch> {
-        if !policy.has_subject(self.caller) {
+        if !policy.has_subject(self.stated.caller) {
             return Some(Mismatch::new(MismatchKind::Subjects, self.subject_mismatch(policy)));
         }
         let index = self.attestations.binary_search_by_key(&position, |attestation| attestation.position).ok();
@@ -150,7 +137,7 @@ impl<'a> Evaluation<'a> {
     }
 
     fn subject_mismatch(&self, policy: &Policy) -> &'static str {
-        match (policy.matches_service_account(self.caller), &self.caller.workload) {
+        match (policy.matches_service_account(self.stated.caller), &self.stated.caller.workload) {
             (true, None) => "a subject names the ServiceAccount but not tokens that are bound to no pod (bound)",
             (true, Some(_)) => "a subject names the ServiceAccount but not tokens that are bound to a pod (bound)",
             (false, _) => "no subject matches the caller",
@@ -188,13 +175,7 @@ impl<'a> Evaluation<'a> {
     }
 
     fn inputs(&self) -> Inputs<'a> {
-        Inputs {
-            caller: self.caller,
-            facts: self.facts,
-            unverified_request: self.unverified_request,
-            repo: self.repo.map(Repo::as_str),
-            branch: self.branch.map(Branch::as_str),
-        }
+        Inputs { repo: self.repo.map(Repo::as_str), branch: self.branch.map(Branch::as_str), ..self.stated }
     }
 }
 

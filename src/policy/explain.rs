@@ -1,5 +1,6 @@
 //! Explains a decision: the result, and whether and why each policy matches.
 
+use super::cel::Inputs;
 use super::compiled_policy::{Effect, MismatchKind, Policy};
 use super::evaluation::{Evaluation, Mismatch};
 use super::outcome::{Decision, Delivery, Grant, GrantedSecret};
@@ -59,12 +60,12 @@ impl PolicySet {
     /// Explains the decision of [`PolicySet::decide`]. Evaluates every policy.
     #[must_use]
     pub fn explain(&self, caller: &Caller, facts: &Facts, unverified_request: &UnverifiedRequest) -> Explanation {
-        let attestations = self.attestations(caller, facts, unverified_request);
-        let evaluation = Evaluation::new(caller, facts, unverified_request, &attestations);
+        let stated = Inputs::stated(caller, facts, unverified_request);
+        let attestations = self.attestations(&stated);
+        let evaluation = Evaluation::new(stated, &attestations);
         let request = evaluation.request();
         let is_deliverable = |delivery: Delivery| delivery.ticket || delivery.direct;
-        let mut baseline =
-            self.shadow_index().map(|_| Baseline::new(self, caller, facts, unverified_request, &is_deliverable));
+        let mut baseline = self.shadow_index().map(|_| Baseline::new(self, stated, &is_deliverable));
         let mut matching: Vec<&Policy> = Vec::new();
         let mut policies = Vec::with_capacity(self.policies().len());
         for (position, policy) in self.policies().iter().enumerate() {

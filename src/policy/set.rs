@@ -6,7 +6,7 @@ use super::evaluation::Attestation;
 use super::index::{EntryChange, Index, Slot};
 use super::slots::{SetDifference, SlotMap};
 use crate::model::caller::Caller;
-use crate::model::facts::{Facts, Needs};
+use crate::model::facts::Needs;
 use crate::model::request::{Request, UnverifiedRequest};
 use std::sync::Arc;
 
@@ -147,34 +147,11 @@ impl PolicySet {
     }
 
     /// The attestations of the enforced policies that have the caller as a subject, in order of the policies.
-    pub(super) fn attestations<'a>(
-        &'a self,
-        caller: &'a Caller,
-        facts: &'a Facts,
-        unverified_request: &'a UnverifiedRequest,
-    ) -> Vec<Attestation<'a>> {
-        let (repo, branch) = unverified_request.stated_parts();
-        let inputs = Inputs { caller, facts, unverified_request, repo, branch };
-        let positions = self.find_positions(&self.indices.attesting, caller, repo, |position| {
-            self.policies[position].has_subject(caller)
+    pub(super) fn attestations<'a>(&'a self, stated: &Inputs<'a>) -> Vec<Attestation<'a>> {
+        let positions = self.find_positions(&self.indices.attesting, stated.caller, stated.repo, |position| {
+            self.policies[position].has_subject(stated.caller)
         });
-        positions.into_iter().map(|position| Attestation::new(position, &self.policies[position], &inputs)).collect()
-    }
-
-    /// The attestation of the policy at this position.
-    pub(super) fn attestation<'a>(
-        &'a self,
-        position: usize,
-        caller: &'a Caller,
-        facts: &'a Facts,
-        unverified_request: &'a UnverifiedRequest,
-    ) -> Attestation<'a> {
-        let (repo, branch) = unverified_request.stated_parts();
-        Attestation::new(
-            position,
-            &self.policies[position],
-            &Inputs { caller, facts, unverified_request, repo, branch },
-        )
+        positions.into_iter().map(|position| Attestation::new(position, &self.policies[position], stated)).collect()
     }
 
     /// The enforced policies that could match, with their positions, in order.

@@ -3,6 +3,7 @@
 //! Each policy is evaluated alone: the decision with it is compared with the decision without it. Its attestation, which may
 //! refuse a request, and its `delivery` count as if it were enforced.
 
+use super::cel::Inputs;
 use super::compiled_policy::Policy;
 use super::evaluation::{Attestation, Evaluation, Mismatch};
 use super::outcome::{Decision, Delivery, Grant};
@@ -34,9 +35,7 @@ pub(super) struct ShadowEvaluation {
 /// The decision of the enforced policies, with its inputs.
 pub(super) struct Baseline<'a> {
     set: &'a PolicySet,
-    caller: &'a Caller,
-    facts: &'a Facts,
-    unverified_request: &'a UnverifiedRequest,
+    stated: Inputs<'a>,
     /// Whether the request can be answered by one of these deliveries.
     is_deliverable: &'a dyn Fn(Delivery) -> bool,
     attestations: Vec<Attestation<'a>>,
@@ -94,7 +93,7 @@ impl ShadowPolicies<'_> {
         unverified_request: &UnverifiedRequest,
         is_deliverable: &dyn Fn(Delivery) -> bool,
     ) -> Vec<ShadowVerdict> {
-        let mut baseline = Baseline::new(self.set, caller, facts, unverified_request, is_deliverable);
+        let mut baseline = Baseline::new(self.set, Inputs::stated(caller, facts, unverified_request), is_deliverable);
         let mut verdicts = Vec::new();
         for position in &self.positions {
             let ShadowEvaluation { mismatch, can_expand_secrets, outcome } = baseline.evaluate_as_enforced(*position);
@@ -109,16 +108,10 @@ impl ShadowPolicies<'_> {
 }
 
 impl<'a> Baseline<'a> {
-    pub(super) fn new(
-        set: &'a PolicySet,
-        caller: &'a Caller,
-        facts: &'a Facts,
-        unverified_request: &'a UnverifiedRequest,
-        is_deliverable: &'a dyn Fn(Delivery) -> bool,
-    ) -> Self {
-        let attestations = set.attestations(caller, facts, unverified_request);
+    pub(super) fn new(set: &'a PolicySet, stated: Inputs<'a>, is_deliverable: &'a dyn Fn(Delivery) -> bool) -> Self {
+        let attestations = set.attestations(&stated);
         let (matching, decision) = {
-            let evaluation = Evaluation::new(caller, facts, unverified_request, &attestations);
+            let evaluation = Evaluation::new(stated, &attestations);
             match evaluation.request() {
                 Ok(request) => {
                     let matching = matching_policies(set, &evaluation, &request);
@@ -128,18 +121,16 @@ impl<'a> Baseline<'a> {
                 Err(decision) => (None, decision),
             }
         };
-        Self { set, caller, facts, unverified_request, is_deliverable, attestations, matching, decision }
+        Self { set, stated, is_deliverable, attestations, matching, decision }
     }
 
     /// Evaluates the policy at this position as if it were enforced.
     pub(super) fn evaluate_as_enforced(&mut self, position: usize) -> ShadowEvaluation {
         let policy: &'a Policy = &self.set.policies()[position];
-        let attestation = (policy.attest.is_configured() && policy.has_subject(self.caller))
-            .then(|| self.set.attestation(position, self.caller, self.facts, self.unverified_request));
+        let attests = policy.attest.is_configured() && policy.has_subject(self.stated.caller);
         let index = self.attestations.partition_point(|other| other.position < position);
-        let attests = attestation.is_some();
-        if let Some(attestation) = attestation {
-            self.attestations.insert(index, attestation);
+        if attests {
+            self.attestations.insert(index, Attestation::new(position, policy, &self.stated));
         }
         let shadow = self.evaluate_with_attestations(position, policy);
         if attests {
@@ -149,7 +140,7 @@ impl<'a> Baseline<'a> {
     }
 
     fn evaluate_with_attestations(&self, position: usize, policy: &'a Policy) -> ShadowEvaluation {
-        let evaluation = Evaluation::new(self.caller, self.facts, self.unverified_request, &self.attestations);
+        let evaluation = Evaluation::new(self.stated, &self.attestations);
         let mismatch = evaluation.mismatch(position, policy);
         let request = match evaluation.request() {
             Ok(request) => request,
@@ -161,7 +152,7 @@ impl<'a> Baseline<'a> {
             Some((baseline_request, matching)) if *baseline_request == request => matching.clone(),
             _ => matching_policies(self.set, &evaluation, &request),
         };
-        let can_expand_secrets = policy.can_expand_secrets(self.caller, &request);
+        let can_expand_secrets = policy.can_expand_secrets(self.stated.caller, &request);
         if mismatch.is_none() {
             let index = matching.partition_point(|(other, _)| *other < position);
             matching.insert(index, (position, policy));
@@ -196,7 +187,7 @@ fn matching_policies<'s>(
     evaluation: &Evaluation<'_>,
     request: &Request,
 ) -> Vec<(usize, &'s Policy)> {
-    set.candidates(evaluation.caller, request)
+    set.candidates(evaluation.stated.caller, request)
         .filter(|(position, policy)| evaluation.mismatch(*position, policy).is_none())
         .collect()
 }

@@ -21,6 +21,16 @@ pub(in crate::policy) struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
+    /// The inputs with the repo and the branch that the caller states.
+    pub(in crate::policy) fn stated(
+        caller: &'a Caller,
+        facts: &'a Facts,
+        unverified_request: &'a UnverifiedRequest,
+    ) -> Self {
+        let (repo, branch) = unverified_request.stated_parts();
+        Self { caller, facts, unverified_request, repo, branch }
+    }
+
     /// The value of a field; `Absent` if it does not exist.
     pub(super) fn field_value(&self, field: Field) -> Result<Value<'a>, EvaluationError> {
         self.find_field(field).ok_or(EvaluationError::Absent)
