@@ -46,21 +46,13 @@ impl DataLossWatch {
             return;
         }
         match cause {
-            Some(cause) if self.allowed => {
-                let cause_label = label(cause).as_str();
-                tracing::warn!(
-                    cause = cause_label,
-                    "a database failover may lose acknowledged commits: {}",
-                    describe(cause)
-                );
-            }
             Some(cause) => {
-                let cause_label = label(cause).as_str();
-                tracing::error!(
-                    cause = cause_label,
-                    "a database failover may lose acknowledged commits: {}",
-                    describe(cause)
-                );
+                let (cause, description) = (label(cause).as_str(), describe(cause));
+                if self.allowed {
+                    tracing::warn!(cause, "a database failover may lose acknowledged commits: {description}");
+                } else {
+                    tracing::error!(cause, "a database failover may lose acknowledged commits: {description}");
+                }
             }
             None => tracing::info!("a database failover loses no acknowledged commits any more"),
         }

@@ -2,9 +2,8 @@
 
 use super::jwks::{self, KeySet, KeySetError};
 use super::strict_json;
-use crate::cluster::file_stamp::FileStamp;
 use crate::config::authenticators::Oidc;
-use crate::trust::{ConnectFailure, Trust, TrustError, TrustFiles};
+use crate::trust::{ConnectFailure, FileStamp, Trust, TrustError, TrustFiles};
 use reqwest::{Client, Proxy, Response, Url, redirect, retry};
 use serde_json::Value;
 use std::path::PathBuf;

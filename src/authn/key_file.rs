@@ -1,7 +1,7 @@
 //! An issuer's keys in a file, which is read at start, on SIGHUP and when it changes.
 
 use super::jwks::{KeySet, KeySetError};
-use crate::cluster::file_stamp::FileStamp;
+use crate::trust::FileStamp;
 use arc_swap::ArcSwap;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};

@@ -1,8 +1,8 @@
 //! The client of one API server. Each kind of call is in its own file, such as `token_review` and `pod`.
 
 use super::call_limit::CallLimit;
-use super::file_stamp::FileStamp;
 use crate::metrics::Metrics;
+use crate::trust::FileStamp;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 //! checks them before anything is sent.
 
 use super::connect_error::KubeconfigFault;
-use super::file_stamp::FileStamp;
+use crate::trust::FileStamp;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;

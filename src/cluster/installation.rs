@@ -1,7 +1,8 @@
-//! Calls that check an installation: the broker's own rights, the API versions that the API server serves, and its clock.
+//! Calls that check an installation: the broker's own rights, the API versions that the API server serves, the issuer of its tokens,
+//! and its clock.
 
 use super::client::Cluster;
-use super::error::ClusterError;
+use super::error::{CallFailure, ClusterError};
 use super::exchange::get;
 use super::review_request::{decode_review, review_request};
 use jiff::Timestamp;
@@ -14,6 +15,9 @@ use tokio::time::Instant;
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 /// Sufficient for the `OpenAPI` document of one API group version.
 const MAX_RESPONSE_BYTES: usize = 8 << 20;
+/// The OIDC discovery document.
+const DISCOVERY: &str = "/.well-known/openid-configuration";
+const MAX_DISCOVERY_BYTES: usize = 64 << 10;
 
 /// A right that the broker may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -61,6 +65,11 @@ struct Version {
     version: String,
 }
 
+#[derive(Deserialize)]
+struct Discovery {
+    issuer: String,
+}
+
 impl Cluster {
     /// Whether the broker itself has a right (`SelfSubjectAccessReview`).
     ///
@@ -101,5 +110,35 @@ impl Cluster {
         let started_at = Instant::now();
         let response = self.call(get("/version")?, MAX_RESPONSE_BYTES).await?;
         Ok(response.date.map(|time| ServedTime { time, within: started_at.elapsed() }))
+    }
+
+    /// The `iss` of new tokens of this cluster. By default, the role `system:service-account-issuer-discovery` allows every
+    /// ServiceAccount to read it.
+    ///
+    /// # Errors
+    /// The API server gives no usable response.
+    pub async fn issuer(&self) -> Result<String, ClusterError> {
+        let response = self.call(get(DISCOVERY)?, MAX_DISCOVERY_BYTES).await?;
+        let discovery: Option<Discovery> = response.decode_found()?;
+        Ok(discovery.ok_or(CallFailure::Status)?.issuer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::fake::FakeApiServer;
+
+    async fn issuer(status: u16, body: &str) -> Result<String, ClusterError> {
+        FakeApiServer::responding(status, body).await.cluster().await.issuer().await
+    }
+
+    #[tokio::test]
+    async fn the_issuer_is_read_only_from_a_valid_document() {
+        let document = r#"{"issuer":"https://own","jwks_uri":"https://own/keys"}"#;
+        assert_eq!(issuer(200, document).await.as_deref(), Ok("https://own"));
+        for (status, body) in [(403, document), (404, document), (200, "{}"), (200, "[]"), (200, r#"{"issuer":1}"#)] {
+            assert!(issuer(status, body).await.is_err(), "{status} {body}");
+        }
     }
 }

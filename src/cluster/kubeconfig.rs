@@ -5,8 +5,8 @@
 
 use super::connect_error::{ConnectError, KubeconfigFault};
 use super::credentials::{CredentialReader, bearer_header};
-use super::file_stamp::FileStamp;
 use super::name::is_object_name;
+use crate::trust::FileStamp;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, Uri};

@@ -15,11 +15,9 @@ mod error;
 mod exchange;
 #[cfg(test)]
 pub(crate) mod fake;
-pub mod file_stamp;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod installation;
-mod issuer;
 mod kubeconfig;
 mod leader_lease;
 pub mod name;
@@ -27,7 +25,6 @@ mod object;
 pub mod pod;
 mod policy_list;
 mod policy_object;
-mod policy_path;
 mod policy_status;
 mod policy_watch;
 mod reload;

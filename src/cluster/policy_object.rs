@@ -1,19 +1,35 @@
-//! A policy as an object of the API server: what is kept of it, and the read of one.
+//! A policy as an object of the API server: its path, what is kept of it, and the read of one.
 
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
 use super::exchange::get;
-use super::policy_path::{MAX_RESPONSE_BYTES, policy_path};
-use super::policy_status::READY;
+use super::name::is_object_name;
 use crate::model::may_deny::may_deny;
 use crate::model::policy_resource::{
-    MAX_SPEC_BYTES, ObservedStatus, PolicyResource, ResourceKey, ResourceSpec, ResourceStatus,
+    GROUP, MAX_SPEC_BYTES, ObservedStatus, PolicyResource, ResourceKey, ResourceSpec, ResourceStatus, VERSION,
 };
 use jiff::Timestamp;
 use kube::api::DynamicObject;
 use serde::Deserialize;
 use serde_json::Value;
 use std::io;
+
+/// Maximum size of a response with one policy, as in a watch.
+pub(super) const MAX_RESPONSE_BYTES: usize = 8 << 20;
+/// The type of the one condition.
+pub(super) const READY: &str = "Ready";
+
+/// The path of a policy.
+///
+/// # Errors
+/// `Malformed` if the name or the namespace cannot be a name of an object.
+pub(super) fn policy_path(key: &ResourceKey) -> Result<String, CallFailure> {
+    if ![Some(&key.name), key.namespace.as_ref()].into_iter().flatten().all(|name| is_object_name(name)) {
+        return Err(CallFailure::Malformed);
+    }
+    let namespace = key.namespace.as_ref().map(|namespace| format!("namespaces/{namespace}/")).unwrap_or_default();
+    Ok(format!("/apis/{GROUP}/{VERSION}/{namespace}{}/{}", key.kind().plural(), key.name))
+}
 
 impl Cluster {
     /// Reads the policy of a name. `None` if it does not exist.

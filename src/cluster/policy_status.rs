@@ -2,13 +2,11 @@
 
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
-use super::policy_path::{MAX_RESPONSE_BYTES, policy_path};
+use super::policy_object::{MAX_RESPONSE_BYTES, READY, policy_path};
 use crate::model::policy_resource::{GROUP, ObservedStatus, ResourceKey, VERSION};
 use http::{Method, Request, StatusCode, header};
 use serde_json::json;
 
-/// The type of the one condition.
-pub(super) const READY: &str = "Ready";
 /// The field manager of server-side apply.
 const FIELD_MANAGER: &str = "claviger";
 

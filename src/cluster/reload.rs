@@ -1,7 +1,7 @@
 //! Reloads the client when a kubeconfig, CA, token or client certificate file changes.
 
 use super::client::{Cluster, Connection};
-use super::file_stamp::FileStamp;
+use crate::trust::FileStamp;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 use tokio::time::sleep;

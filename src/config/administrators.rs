@@ -86,12 +86,11 @@ impl RawAdministrators {
     pub(super) fn validate(self, names: &AuthenticatorNames, faults: &mut FaultCollector) -> Option<Administrators> {
         let reviewed = faults.require(SUBJECT_ACCESS_REVIEW_POINTER, self.subject_access_review);
         let subject_access_review = reviewed.and_then(|reviewed| reviewed.validate(&names.kubernetes, faults));
-        let mut static_administrators = Vec::new();
-        for (index, raw) in self.static_administrators.into_iter().flatten().enumerate() {
-            let pointer = format!("/administrators/static/{index}");
-            static_administrators
-                .extend(faults.require(&pointer, raw).and_then(|raw| raw.validate(&pointer, &names.oidc, faults)));
-        }
+        let static_administrators = faults.validate_each(
+            "/administrators/static",
+            self.static_administrators,
+            |raw: RawStaticAdministrator, pointer, faults| raw.validate(pointer, &names.oidc, faults),
+        );
         Some(Administrators { subject_access_review: subject_access_review?, static_administrators })
     }
 }
@@ -105,19 +104,8 @@ impl SubjectAccessReviewSetting {
                      clusters could then administer Claviger. Write false, or a list of the authenticators whose users may: [name, ...]"),
             Self::All(true) => Some(clusters.iter().map(|name| name.as_str().into()).collect()),
             Self::Listed(listed) => {
-                let mut names: Vec<Arc<str>> = Vec::new();
-                for (index, name) in listed.into_iter().enumerate() {
-                    let pointer = format!("{SUBJECT_ACCESS_REVIEW_POINTER}/{index}");
-                    let Some(name) = faults.require(&pointer, name) else { continue };
-                    if !clusters.contains(&name) {
-                        faults.record(pointer, "must be the name of a kubernetes authenticator");
-                    } else if names.iter().any(|other| **other == *name) {
-                        faults.record(pointer, "is in the list twice");
-                    } else {
-                        names.push(name.into());
-                    }
-                }
-                Some(names)
+                let duplicate = "is in the list twice";
+                Some(faults.validate_clusters(SUBJECT_ACCESS_REVIEW_POINTER, Some(listed), clusters, duplicate))
             }
         }
     }

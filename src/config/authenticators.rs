@@ -243,24 +243,13 @@ impl RawOidc {
             faults.record(audience_pointer, AUDIENCE_OF_API_SERVER);
         }
         let jwks_file = faults.optional_file(&format!("{pointer}/jwksFile"), self.jwks_file);
-        let algorithms =
-            validate_algorithms(&format!("{pointer}/algorithms"), self.algorithms.unwrap_or_default(), faults);
+        let algorithms_pointer = format!("{pointer}/algorithms");
+        faults.require_entries(&algorithms_pointer, self.algorithms.as_ref(), "must have at least one entry");
+        let algorithms = faults.parse_each(&algorithms_pointer, self.algorithms, parse_algorithm);
         let ca_file = faults.optional_file(&format!("{pointer}/caFile"), self.ca_file);
         let proxy_url = address::validate_optional(&format!("{pointer}/proxyUrl"), self.proxy_url, faults);
         Some(Oidc { issuer: issuer?, audience: audience?, jwks_file, algorithms, ca_file, proxy_url })
     }
-}
-
-fn validate_algorithms(pointer: &str, raw: Vec<Option<String>>, faults: &mut FaultCollector) -> Vec<Algorithm> {
-    if raw.is_empty() {
-        faults.record(pointer, "must have at least one entry");
-    }
-    let mut checked = Vec::new();
-    for (index, name) in raw.into_iter().enumerate() {
-        let pointer = format!("{pointer}/{index}");
-        checked.extend(faults.require_parsed(&pointer, name, |name| parse_algorithm(&name)));
-    }
-    checked
 }
 
 fn parse_algorithm(name: &str) -> Result<Algorithm, &'static str> {

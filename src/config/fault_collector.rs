@@ -2,6 +2,7 @@
 
 use crate::document::Fault;
 use crate::model::duration;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -53,6 +54,59 @@ impl<'a> FaultCollector<'a> {
             self.record(pointer, "must be set");
         }
         value
+    }
+
+    /// Requires each entry of a list, and validates it. Returns the entries without faults.
+    pub(super) fn validate_each<R, T>(
+        &mut self,
+        pointer: &str,
+        entries: Option<Vec<Option<R>>>,
+        mut validate: impl FnMut(R, &str, &mut Self) -> Option<T>,
+    ) -> Vec<T> {
+        let mut valid = Vec::new();
+        for (index, entry) in entries.into_iter().flatten().enumerate() {
+            let pointer = format!("{pointer}/{index}");
+            valid.extend(self.require(&pointer, entry).and_then(|entry| validate(entry, &pointer, self)));
+        }
+        valid
+    }
+
+    /// Requires a list with at least one entry.
+    pub(super) fn require_entries<T>(&mut self, pointer: &str, entries: Option<&Vec<T>>, detail: &str) {
+        if entries.is_none_or(Vec::is_empty) {
+            self.record(pointer, detail);
+        }
+    }
+
+    /// Requires each entry of a list to be a text that `parse` accepts. Returns the entries without faults.
+    pub(super) fn parse_each<T>(
+        &mut self,
+        pointer: &str,
+        entries: Option<Vec<Option<String>>>,
+        parse: fn(&str) -> Result<T, &'static str>,
+    ) -> Vec<T> {
+        self.validate_each(pointer, entries, |text: String, pointer, faults| faults.ok_or_record(pointer, parse(&text)))
+    }
+
+    /// Requires each entry of a list to be the name of a kubernetes authenticator. `duplicate` is the fault of a second entry with
+    /// the same name.
+    pub(super) fn validate_clusters(
+        &mut self,
+        pointer: &str,
+        names: Option<Vec<Option<String>>>,
+        clusters: &[String],
+        duplicate: &str,
+    ) -> Vec<Arc<str>> {
+        let mut known = BTreeSet::new();
+        self.validate_each(pointer, names, |name, pointer, faults| {
+            if !clusters.contains(&name) {
+                faults.refuse(pointer, "must be the name of a kubernetes authenticator")
+            } else if known.insert(name.clone()) {
+                Some(name.into())
+            } else {
+                faults.refuse(pointer, duplicate)
+            }
+        })
     }
 
     /// Requires a text that is not blank and has no control characters.

@@ -172,17 +172,14 @@ impl RawFederation {
         });
         let token_file = faults.require_file(&format!("{pointer}/tokenFile"), self.token_file);
         let account_pointer = format!("{pointer}/serviceAccount");
-        let service_account = self.service_account.map(|text| validate_account(&account_pointer, text, faults));
+        let service_account = self.service_account.and_then(|text| validate_account(&account_pointer, text, faults));
         let sts_url = validate_endpoint(&format!("{pointer}/stsUrl"), self.sts_url, faults);
         let iam_credentials_url =
             validate_endpoint(&format!("{pointer}/iamCredentialsUrl"), self.iam_credentials_url, faults);
         Some(GcpAuth::WorkloadIdentityFederation {
             provider: provider?,
             token_file: token_file?,
-            service_account: match service_account {
-                Some(checked) => Some(checked?),
-                None => None,
-            },
+            service_account,
             sts_url: sts_url?,
             iam_credentials_url: iam_credentials_url?,
         })

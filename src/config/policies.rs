@@ -35,30 +35,15 @@ impl RawPolicies {
     /// faults.
     pub(super) fn validate(self, stores: &[String], clusters: &[String], faults: &mut FaultCollector) -> Policies {
         let directory = faults.optional_directory("/policies/directory", self.directory);
-        let mut custom_resources: Vec<Arc<str>> = Vec::new();
-        for (index, name) in self.custom_resources.into_iter().flatten().enumerate() {
-            let pointer = format!("/policies/customResources/{index}");
-            let Some(name) = faults.require(&pointer, name) else { continue };
-            if !clusters.contains(&name) {
-                faults.record(pointer, "must be the name of a kubernetes authenticator");
-            } else if custom_resources.iter().any(|other| **other == *name) {
-                faults.record(pointer, "is listed twice");
-            } else {
-                custom_resources.push(name.into());
-            }
-        }
-        let mut tenants = Vec::new();
-        for (index, raw) in self.tenants.into_iter().flatten().enumerate() {
-            let pointer = format!("/policies/tenants/{index}");
-            tenants.extend(faults.require(&pointer, raw).and_then(|raw| raw.validate(&pointer, stores, faults)));
-        }
-        let mut ceiling = Vec::new();
-        for (index, raw) in self.ceiling.into_iter().flatten().enumerate() {
-            let pointer = format!("/policies/ceiling/{index}");
-            let entry =
-                faults.require(&pointer, raw).and_then(|raw| raw.validate(&pointer, stores, parse_path_prefix, faults));
-            ceiling.extend(entry);
-        }
+        let custom_resources =
+            faults.validate_clusters("/policies/customResources", self.custom_resources, clusters, "is listed twice");
+        let tenants = faults.validate_each("/policies/tenants", self.tenants, |raw: RawTenant, pointer, faults| {
+            Some(raw.validate(pointer, stores, faults))
+        });
+        let ceiling =
+            faults.validate_each("/policies/ceiling", self.ceiling, |raw: RawCeilingEntry, pointer, faults| {
+                raw.validate(pointer, stores, parse_path_prefix, faults)
+            });
         Policies { directory, custom_resources, tenants, ceiling }
     }
 }

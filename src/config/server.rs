@@ -71,13 +71,7 @@ impl RawServer {
         }
         let public_url =
             self.public_url.and_then(|url| faults.ok_or_record("/server/publicUrl", address::validate_base(url)));
-        let trusted_proxies: Vec<IpNet> = self
-            .trusted_proxies
-            .into_iter()
-            .flatten()
-            .enumerate()
-            .filter_map(|(index, cidr)| require_network(faults, &format!("/server/trustedProxies/{index}"), cidr))
-            .collect();
+        let trusted_proxies = faults.parse_each("/server/trustedProxies", self.trusted_proxies, parse_network);
         if IpNet::aggregate(&trusted_proxies).iter().any(|network| network.prefix_len() == 0) {
             faults.record("/server/trustedProxies", ALL_ADDRESSES);
         }
@@ -105,12 +99,12 @@ fn require_socket_address(faults: &mut FaultCollector, pointer: &str, value: Opt
     faults.require_parsed(pointer, value, |text| text.parse().map_err(|_| DETAIL))
 }
 
-fn require_network(faults: &mut FaultCollector, pointer: &str, value: Option<String>) -> Option<IpNet> {
-    faults.require_parsed(pointer, value, |text| match text.parse::<IpNet>() {
+fn parse_network(text: &str) -> Result<IpNet, &'static str> {
+    match text.parse::<IpNet>() {
         Ok(network) if network.prefix_len() == 0 => Err(ALL_ADDRESSES),
         Ok(network) => Ok(network.trunc()),
         Err(_) => Err("must be a CIDR such as 10.0.0.0/8"),
-    })
+    }
 }
 
 const ALL_ADDRESSES: &str = "is everybody: anyone who can connect could write any address into X-Forwarded-For. Write the networks of \

@@ -24,26 +24,19 @@ pub(super) struct RawTenant {
 }
 
 impl RawTenant {
-    pub(super) fn validate(self, pointer: &str, stores: &[String], faults: &mut FaultCollector) -> Option<Tenant> {
+    pub(super) fn validate(self, pointer: &str, stores: &[String], faults: &mut FaultCollector) -> Tenant {
         let namespaces_pointer = format!("{pointer}/namespaces");
-        let mut namespaces = Vec::new();
-        for (index, pattern) in self.namespaces.unwrap_or_default().into_iter().enumerate() {
-            namespaces.push(faults.require_text(&format!("{namespaces_pointer}/{index}"), pattern)?);
-        }
-        if namespaces.is_empty() {
-            faults.record(namespaces_pointer, "must have at least one pattern");
-        }
+        faults.require_entries(&namespaces_pointer, self.namespaces.as_ref(), "must have at least one pattern");
+        let namespaces = faults.validate_each(&namespaces_pointer, self.namespaces, |pattern, pointer, faults| {
+            faults.require_text(pointer, Some(pattern))
+        });
         let ceiling_pointer = format!("{pointer}/ceiling");
-        let raw = self.ceiling.unwrap_or_default();
-        if raw.is_empty() {
-            faults.record(&*ceiling_pointer, "must have at least one entry");
-        }
-        let mut ceiling = Vec::new();
-        for (index, entry) in raw.into_iter().enumerate() {
-            let pointer = format!("{ceiling_pointer}/{index}");
-            ceiling.push(faults.require(&pointer, entry)?.validate(&pointer, stores, parse_path_prefix, faults)?);
-        }
-        Some(Tenant { namespaces, ceiling })
+        faults.require_entries(&ceiling_pointer, self.ceiling.as_ref(), "must have at least one entry");
+        let ceiling =
+            faults.validate_each(&ceiling_pointer, self.ceiling, |entry: RawCeilingEntry, pointer, faults| {
+                entry.validate(pointer, stores, parse_path_prefix, faults)
+            });
+        Tenant { namespaces, ceiling }
     }
 }
 

@@ -12,16 +12,3 @@ closed_enum! {
         Identity => "identity",
     }
 }
-
-impl std::str::FromStr for BindTo {
-    type Err = ParseBindToError;
-
-    fn from_str(text: &str) -> Result<Self, ParseBindToError> {
-        Self::from_name(text).ok_or(ParseBindToError)
-    }
-}
-
-/// The text is none of `none`, `ip`, `identity`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be one of none, ip, identity")]
-pub struct ParseBindToError;

@@ -32,16 +32,3 @@ closed_enum! {
         Shared => "shared",
     }
 }
-
-/// The text is neither `perPod` nor `shared`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be perPod or shared")]
-pub struct ParseLeaseModeError;
-
-impl std::str::FromStr for LeaseMode {
-    type Err = ParseLeaseModeError;
-
-    fn from_str(text: &str) -> Result<Self, ParseLeaseModeError> {
-        Self::from_name(text).ok_or(ParseLeaseModeError)
-    }
-}

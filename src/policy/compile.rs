@@ -17,7 +17,6 @@ use crate::model::duration;
 use crate::model::lease::{Encoding, LeaseMode};
 use crate::sealing::digest::{sha256, to_hex, truncate};
 use crate::wire::policy::{PolicySpec, Secret};
-use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -251,7 +250,8 @@ fn compile_secret(secret: &Secret, pointer: &str, bounds: &Bounds, faults: &mut 
         faults.push(Fault::new(format!("{pointer}/path"), BEYOND_CEILING));
     }
     let key_selection = KeySelection::compile(secret, pointer, faults);
-    let lease = compile_optional(secret.lease.as_deref(), LeaseMode::from_str, &format!("{pointer}/lease"), faults);
+    let parse_lease = |text: &str| LeaseMode::from_name(text).ok_or("must be perPod or shared");
+    let lease = compile_optional(secret.lease.as_deref(), parse_lease, &format!("{pointer}/lease"), faults);
     let write = match &secret.write {
         None => Some(None),
         Some(body) => WriteTemplate::compile(body, &format!("{pointer}/write"), faults).map(Some),
@@ -285,7 +285,8 @@ fn parse_ttl(spec: &PolicySpec, max_ttl: Duration, faults: &mut Vec<Fault>) -> O
 
 fn parse_bind_to(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<BindTo> {
     let text = spec.ticket.as_ref()?.bind_to.as_deref();
-    compile_optional(text, BindTo::from_str, "/spec/ticket/bindTo", faults).flatten()
+    let parse = |text: &str| BindTo::from_name(text).ok_or("must be one of none, ip, identity");
+    compile_optional(text, parse, "/spec/ticket/bindTo", faults).flatten()
 }
 
 fn check_max_per_caller(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<u32> {

@@ -1,35 +1,14 @@
 //! A value that is built from files, and rebuilt when one of them changes.
 
+use super::file_stamp::FileStamp;
 use arc_swap::ArcSwap;
 use std::fmt;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
-
-/// File attributes that reveal a change of the file. Symbolic links, such as `..data` of the kubelet, are followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FileStamp {
-    modified: SystemTime,
-    length: u64,
-    device: u64,
-    /// Needed because a replacement file may have the same time and length.
-    inode: u64,
-}
 
 /// The stamp of each file. `None` for a file whose attributes cannot be read.
 pub(super) fn file_stamps(files: &[PathBuf]) -> Vec<Option<FileStamp>> {
-    files.iter().map(|file| stamp(file)).collect()
-}
-
-fn stamp(file: &Path) -> Option<FileStamp> {
-    let metadata = std::fs::metadata(file).ok()?;
-    Some(FileStamp {
-        modified: metadata.modified().ok()?,
-        length: metadata.len(),
-        device: metadata.dev(),
-        inode: metadata.ino(),
-    })
+    files.iter().map(|file| FileStamp::read(file)).collect()
 }
 
 type Build<T> = fn(&[PathBuf]) -> Option<T>;

@@ -7,6 +7,7 @@
 mod client_certificate;
 mod connect_failure;
 mod error;
+mod file_stamp;
 mod file_value;
 mod provider;
 mod roots;
@@ -15,6 +16,7 @@ mod verifier;
 
 pub use connect_failure::ConnectFailure;
 pub use error::TrustError;
+pub use file_stamp::FileStamp;
 
 use client_certificate::ClientCertificate;
 use file_value::FileValue;

@@ -1,7 +1,8 @@
 //! The cache of resumable TLS sessions. It is emptied when a certificate file changes, because certificates are not verified when a
 //! session is resumed.
 
-use super::file_value::{FileStamp, file_stamps};
+use super::file_stamp::FileStamp;
+use super::file_value::file_stamps;
 use arc_swap::ArcSwap;
 use rustls::NamedGroup;
 use rustls::client::{ClientSessionMemoryCache, ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};

@@ -1,6 +1,6 @@
 //! Parses the lines of `dotenv` and `dotenv-expand`: `NAME="value"`, `NAME='value'`, `` NAME=`value` `` and `NAME=value`.
 
-use super::values::{Values, check_end_line};
+use super::values::{Values, check_end_line, check_name};
 use crate::model::secret::SecretValue;
 
 /// Parses the lines. `None` if they are not exactly as the server renders them.
@@ -9,23 +9,13 @@ pub fn parse(text: &str) -> Option<Values> {
     let mut rest = text;
     while !rest.is_empty() && !rest.starts_with('#') {
         let (name, tail) = rest.split_once('=')?;
-        let is_name = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-        if name.is_empty() || !name.bytes().all(is_name) {
-            return None;
-        }
-        let (value, tail) = if let Some(quoted) = tail.strip_prefix('"') {
-            let (value, tail) = quoted.split_once('"')?;
-            (value.replace("\\n", "\n").replace("\\r", "\r"), tail)
-        } else if let Some(quoted) = tail.strip_prefix('\'') {
-            let (value, tail) = quoted.split_once('\'')?;
-            (value.to_owned(), tail)
-        } else if let Some(quoted) = tail.strip_prefix('`') {
-            let (value, tail) = quoted.split_once('`')?;
-            (value.to_owned(), tail)
-        } else {
-            let end = tail.find('\n')?;
-            (tail[..end].to_owned(), &tail[end..])
+        check_name(name)?;
+        let quote = tail.chars().next().filter(|c| matches!(c, '"' | '\'' | '`'));
+        let (value, tail) = match quote {
+            Some(quote) => tail[1..].split_once(quote)?,
+            None => tail.split_at(tail.find('\n')?),
         };
+        let value = if quote == Some('"') { value.replace("\\n", "\n").replace("\\r", "\r") } else { value.to_owned() };
         // No value of `dotenv` has `\$`; `dotenv-expand` escapes every `$`.
         values.push((name.to_owned(), SecretValue::new(value.replace(r"\$", "$"))));
         rest = tail.strip_prefix('\n')?;

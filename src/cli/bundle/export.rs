@@ -1,6 +1,6 @@
 //! Parses the lines of `export`: `export NAME='value'`.
 
-use super::values::{Values, check_end_line};
+use super::values::{Values, check_end_line, check_name};
 use crate::model::secret::SecretValue;
 
 /// Parses the lines. `None` if they are not exactly as the server renders them.
@@ -9,10 +9,7 @@ pub fn parse(text: &str) -> Option<Values> {
     let mut rest = text;
     while let Some(line) = rest.strip_prefix("export ") {
         let (name, quoted) = line.split_once("='")?;
-        let is_name = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-        if name.is_empty() || !name.bytes().all(is_name) {
-            return None;
-        }
+        check_name(name)?;
         let (value, tail) = split_quoted(quoted)?;
         values.push((name.to_owned(), value));
         rest = tail.strip_prefix('\n')?;

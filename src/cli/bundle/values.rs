@@ -10,3 +10,9 @@ pub fn check_end_line(rest: &str, keys: usize) -> Option<()> {
     let is_end = if keys == 0 { rest.is_empty() } else { rest == format!("# claviger: {keys} keys\n") };
     is_end.then_some(())
 }
+
+/// `None` if this is not the name of a shell variable.
+pub fn check_name(name: &str) -> Option<()> {
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    (!name.is_empty() && name.bytes().all(is_name)).then_some(())
+}

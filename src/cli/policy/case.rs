@@ -68,17 +68,8 @@ impl RawCase {
         if name.is_empty() {
             fault("name", "is missing".into());
         }
-        let caller = match self.caller.map(caller_from_description) {
-            Some(Ok(caller)) => Some(caller),
-            Some(Err(detail)) => {
-                fault("caller", detail.into());
-                None
-            }
-            None => {
-                fault("caller", "is missing".into());
-                None
-            }
-        };
+        let caller = self.caller.ok_or("is missing").and_then(caller_from_description);
+        let caller = caller.map_err(|detail| fault("caller", detail.into())).ok();
         let repo = unwrap_parsed(self.repo.as_deref().map(Repo::try_from), |detail| fault("repo", detail));
         let branch = unwrap_parsed(self.branch.as_deref().map(Branch::try_from), |detail| fault("branch", detail));
         let source_ip = self.source_ip.map(|text| text.parse::<IpAddr>().map_err(|_| "must be an IP address"));
@@ -103,13 +94,7 @@ impl RawCase {
 
 /// Unwraps an optional value that was parsed. Passes the error to `fault`.
 fn unwrap_parsed<T, E: Display>(given: Option<Result<T, E>>, fault: impl FnOnce(String)) -> Option<T> {
-    match given? {
-        Ok(value) => Some(value),
-        Err(error) => {
-            fault(error.to_string());
-            None
-        }
-    }
+    given?.map_err(|error| fault(error.to_string())).ok()
 }
 
 fn parse_expectation(raw: Option<RawExpectation>, fault: &mut impl FnMut(&str, String)) -> Option<Expectation> {

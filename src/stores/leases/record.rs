@@ -104,7 +104,7 @@ impl RecordSealer {
                 // It is not issued again.
                 write: None,
             },
-            mode: record.mode.parse::<LeaseMode>().map_err(|_| OpenMessageError)?,
+            mode: LeaseMode::from_name(&record.mode).ok_or(OpenMessageError)?,
             holder,
             store_id: Arc::new(SecretValue::new(sealed.lease_id)),
             values: None,

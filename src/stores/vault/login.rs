@@ -3,7 +3,7 @@
 use super::call::{Call, CallOptions};
 use super::exchange::Exchange;
 use super::responses;
-use super::token::{FileStamp, header};
+use super::token::header;
 use crate::config::stores::VaultAuth;
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
@@ -12,9 +12,9 @@ use crate::stores::breaker::BreakerTarget;
 use crate::stores::credential_file;
 use crate::stores::dynamic::Lifetime;
 use crate::stores::port::ReadError;
+use crate::trust::FileStamp;
 use http::HeaderValue;
 use rustify::endpoint::Endpoint;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use vaultrs::api::auth::approle::requests::LoginWithApproleRequest;
 use vaultrs::api::auth::kubernetes::requests::LoginWithKubernetesRequest;
@@ -97,6 +97,5 @@ async fn exchange_for_token(
 
 /// The state of a file; `None` if it cannot be read.
 pub(super) async fn file_stamp(file: &Path) -> Option<FileStamp> {
-    let metadata = tokio::fs::metadata(file).await.ok()?;
-    Some(FileStamp { modified: metadata.modified().ok()?, length: metadata.len(), inode: metadata.ino() })
+    tokio::fs::metadata(file).await.ok().map(FileStamp::from)
 }

@@ -4,11 +4,11 @@ use crate::model::secret::SecretValue;
 use crate::stores::dynamic::Lifetime;
 use crate::stores::login::Credentials;
 use crate::stores::renewal::renew_after;
+use crate::trust::FileStamp;
 use bytes::Bytes;
 use http::HeaderValue;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::SystemTime;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
@@ -105,17 +105,6 @@ impl Token {
     pub(super) fn session(&self) -> u64 {
         if self.uses.is_some() { 0 } else { self.number }
     }
-}
-
-/// The state of a file, to detect changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FileStamp {
-    /// When it was written.
-    pub(super) modified: SystemTime,
-    /// Its length.
-    pub(super) length: u64,
-    /// Its inode: a replacing file may have an old time.
-    pub(super) inode: u64,
 }
 
 /// A token as a header; `None` if it is not a valid one.

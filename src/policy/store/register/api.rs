@@ -70,7 +70,7 @@ impl PolicyRegister {
         precondition: WritePrecondition,
     ) -> Result<(StoredPolicy, PutOutcome), PolicyStoreError> {
         let mut state = self.state.lock().await;
-        if self.is_file_policy(policy.policy.name()) || self.is_custom_resource(policy.policy.name()) {
+        if self.is_read_only(policy.policy.name()) {
             return Err(PolicyStoreError::ReadOnly);
         }
         let compiled = policy.policy.clone();
@@ -93,8 +93,7 @@ impl PolicyRegister {
         precondition: WritePrecondition,
     ) -> Result<StoredPolicy, PolicyStoreError> {
         let mut state = self.state.lock().await;
-        let is_file_policy = self.is_file_policy(name);
-        if is_file_policy && precondition != WritePrecondition::Any {
+        if self.is_file_policy(name) && precondition != WritePrecondition::Any {
             return Err(PolicyStoreError::ReadOnly);
         }
         match self.tables.delete(name, subject, &precondition).await {
@@ -103,9 +102,7 @@ impl PolicyRegister {
                 self.activate(&mut state);
                 Ok(deleted)
             }
-            Err(PolicyStoreError::NotFound) if is_file_policy || self.is_custom_resource(name) => {
-                Err(PolicyStoreError::ReadOnly)
-            }
+            Err(PolicyStoreError::NotFound) if self.is_read_only(name) => Err(PolicyStoreError::ReadOnly),
             Err(error) => Err(error),
         }
     }
@@ -122,9 +119,7 @@ impl PolicyRegister {
         limit: usize,
     ) -> Result<Vec<PolicyRevision>, PolicyStoreError> {
         match self.tables.revisions(name, before, limit).await {
-            Err(PolicyStoreError::NotFound) if self.is_file_policy(name) || self.is_custom_resource(name) => {
-                Ok(Vec::new())
-            }
+            Err(PolicyStoreError::NotFound) if self.is_read_only(name) => Ok(Vec::new()),
             result => result,
         }
     }
@@ -133,7 +128,8 @@ impl PolicyRegister {
         self.files.load().contains_key(name)
     }
 
-    fn is_custom_resource(&self, name: &str) -> bool {
-        self.active_resources.load().contains_key(name)
+    /// Whether a file or a custom resource has this name.
+    fn is_read_only(&self, name: &str) -> bool {
+        self.is_file_policy(name) || self.active_resources.load().contains_key(name)
     }
 }

@@ -9,11 +9,17 @@ use std::path::Path;
 pub struct FileStamp([i64; 5], u64, u64);
 
 impl FileStamp {
-    /// The stamp of the file at a path; symbolic links are followed. `None` if the file does not exist.
+    /// The stamp of the file at a path; symbolic links, such as `..data` of the kubelet, are followed. `None` if its attributes cannot
+    /// be read.
     #[must_use]
     pub fn read(path: &Path) -> Option<Self> {
-        let file = fs::metadata(path).ok()?;
+        fs::metadata(path).ok().map(Self::from)
+    }
+}
+
+impl From<fs::Metadata> for FileStamp {
+    fn from(file: fs::Metadata) -> Self {
         let size = i64::try_from(file.size()).unwrap_or(i64::MAX);
-        Some(Self([size, file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()], file.dev(), file.ino()))
+        Self([size, file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()], file.dev(), file.ino())
     }
 }
