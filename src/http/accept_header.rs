@@ -1,10 +1,7 @@
 //! Parses the `Accept` header. Only the media type that it lists first is considered.
 
-use axum::extract::FromRequestParts;
 use http::HeaderMap;
 use http::header::ACCEPT;
-use http::request::Parts;
-use std::convert::Infallible;
 
 /// The first media type, without parameters. Empty if the header is missing.
 pub fn first_media_type(headers: &HeaderMap) -> &str {
@@ -15,13 +12,7 @@ pub fn first_media_type(headers: &HeaderMap) -> &str {
 /// Whether the client asks for plain text instead of JSON.
 pub struct PlainText(pub bool);
 
-impl<S: Sync> FromRequestParts<S> for PlainText {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(first_media_type(&parts.headers).eq_ignore_ascii_case("text/plain")))
-    }
-}
+extract!(PlainText, |parts| Ok(Self(first_media_type(&parts.headers).eq_ignore_ascii_case("text/plain"))));
 
 /// Whether the client asks for JSON lines instead of a page.
 pub struct JsonLines(pub bool);
@@ -30,10 +21,4 @@ impl JsonLines {
     pub const MEDIA_TYPE: &str = "application/x-ndjson";
 }
 
-impl<S: Sync> FromRequestParts<S> for JsonLines {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(first_media_type(&parts.headers).eq_ignore_ascii_case(Self::MEDIA_TYPE)))
-    }
-}
+extract!(JsonLines, |parts| Ok(Self(first_media_type(&parts.headers).eq_ignore_ascii_case(Self::MEDIA_TYPE))));

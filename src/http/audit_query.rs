@@ -1,6 +1,5 @@
 //! The query of `GET /v1/audit`: a filter, and a page without a default limit. An error detail lists the allowed values.
 
-use super::edge::Edge;
 use super::paging::{parse_cursor, parse_limit};
 use super::percent;
 use super::query::{invalid, parameters};
@@ -8,11 +7,9 @@ use super::responses::ApiError;
 use crate::broker::{Cursor, EventType, Filter, Outcome};
 use crate::model::branch::Branch;
 use crate::model::repo::Repo;
-use axum::extract::FromRequestParts;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Uri;
-use http::request::Parts;
 use jiff::Timestamp;
 
 /// No subject is longer.
@@ -27,13 +24,7 @@ pub struct AuditQuery {
     pub limit: Option<usize>,
 }
 
-impl FromRequestParts<Edge> for AuditQuery {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, ApiError> {
-        parse(&parts.uri)
-    }
-}
+extract!(AuditQuery, |parts| parse(&parts.uri));
 
 fn parse(uri: &Uri) -> Result<AuditQuery, ApiError> {
     const NAMES: [&str; 10] =

@@ -6,14 +6,11 @@ use crate::model::format::Format;
 use crate::sealing::digest::sha256;
 use crate::wire::problem::Code;
 use axum::body::{Body, Bytes};
-use axum::extract::FromRequestParts;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use std::convert::Infallible;
 
 // Constants, because a name that is given as text is parsed and allocated for each response.
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
@@ -36,13 +33,7 @@ pub fn format_from_accept(headers: &HeaderMap) -> Format {
 /// The extractor of the format that `Accept` asks for.
 pub struct AcceptedFormat(pub Format);
 
-impl<S: Sync> FromRequestParts<S> for AcceptedFormat {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(format_from_accept(&parts.headers)))
-    }
-}
+extract!(AcceptedFormat, |parts| Ok(Self(format_from_accept(&parts.headers))));
 
 /// The response that carries a bundle.
 pub fn bundle_response(delivered: Delivered) -> Result<Response, Code> {

@@ -1,6 +1,5 @@
 //! `GET` or `POST /v1/downloads/{ticket}`: the one-time download.
 
-use super::edge::Edge;
 use super::query::{invalid, parameters};
 use super::responses::ApiError;
 use super::{bearer, bundle, observe, path, percent};
@@ -8,9 +7,8 @@ use crate::broker::{Broker, RedeemRequest};
 use crate::model::format::Rendering;
 use crate::model::idempotency_key::IdempotencyKey;
 use crate::wire::problem::Code;
-use axum::extract::{FromRequestParts, State};
+use axum::extract::State;
 use axum::response::Response;
-use http::request::Parts;
 use http::{HeaderMap, Uri};
 use std::sync::Arc;
 
@@ -42,24 +40,20 @@ pub(super) async fn redeem(State(broker): State<Arc<Broker>>, redeem: RedeemRequ
     Ok(bundle::bundle_response(broker.redeem(&redeem).await?)?)
 }
 
-impl FromRequestParts<Edge> for RedeemRequest {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, ApiError> {
-        let context = observe::context(parts)?;
-        let headers = &parts.headers;
-        if ["sec-purpose", "purpose", "x-moz"].iter().any(|name| headers.contains_key(*name)) {
-            return Err(Code::PrefetchRefused.into());
-        }
-        Ok(Self {
-            idempotency_key: parse_idempotency_key(headers)?,
-            rendering: parse_rendering(&parts.uri, headers)?,
-            token: path::parameter(&parts.uri).parse().ok(),
-            bearer: bearer::of(headers),
-            context,
-        })
+extract!(RedeemRequest, |parts| {
+    let context = observe::context(parts)?;
+    let headers = &parts.headers;
+    if ["sec-purpose", "purpose", "x-moz"].iter().any(|name| headers.contains_key(*name)) {
+        return Err(Code::PrefetchRefused.into());
     }
-}
+    Ok(Self {
+        idempotency_key: parse_idempotency_key(headers)?,
+        rendering: parse_rendering(&parts.uri, headers)?,
+        token: path::parameter(&parts.uri).parse().ok(),
+        bearer: bearer::of(headers),
+        context,
+    })
+});
 
 /// Parses the `Idempotency-Key`. A malformed or repeated header is refused before the ticket is consumed.
 fn parse_idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiError> {

@@ -1,15 +1,13 @@
 //! `GET /v1/inventory`: which policies and secrets are used, for administrators.
 
 use super::audit_query::{parse_decoded, parse_time};
-use super::edge::Edge;
 use super::paging::{self, DEFAULT_LIMIT, parse_cursor, parse_limit};
 use super::query::parameters;
 use super::responses::{ApiError, json};
 use crate::broker::{Administrator, Broker, InventoryCursor, Page};
 use crate::wire::inventory::Inventory;
-use axum::extract::{FromRequestParts, State};
+use axum::extract::State;
 use axum::response::Response;
-use http::request::Parts;
 use http::{StatusCode, Uri};
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -20,13 +18,7 @@ pub(super) struct InventoryQuery {
     page: Page<InventoryCursor>,
 }
 
-impl FromRequestParts<Edge> for InventoryQuery {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, ApiError> {
-        parse(&parts.uri)
-    }
-}
+extract!(InventoryQuery, |parts| parse(&parts.uri));
 
 fn parse(uri: &Uri) -> Result<InventoryQuery, ApiError> {
     let [since, size, after] = parameters(uri, ["since", "limit", "continue"])?;

@@ -2,6 +2,9 @@
 //!
 //! `serve` owns the connections, `head_scan` and `guard` refuse malformed requests, `routes` lists all routes.
 
+#[macro_use]
+mod extract;
+
 mod accept;
 mod accept_header;
 mod administrator;

@@ -1,9 +1,6 @@
 //! The extractors of the parameter in the path of a route. A route has at most one.
 
-use axum::extract::FromRequestParts;
 use http::Uri;
-use http::request::Parts;
-use std::convert::Infallible;
 use utoipa::IntoParams;
 
 /// The third segment of the raw path, not percent-decoded. Tokens and IDs need no encoding, so an encoded one is not found.
@@ -14,13 +11,7 @@ pub fn parameter(uri: &Uri) -> &str {
 /// The ID of a lease or ticket, not validated.
 pub struct PathId(pub String);
 
-impl<S: Sync> FromRequestParts<S> for PathId {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(parameter(&parts.uri).to_owned()))
-    }
-}
+extract!(PathId, |parts| Ok(Self(parameter(&parts.uri).to_owned())));
 
 /// The name of a policy, not validated. Only its slash is sent percent-encoded.
 #[derive(IntoParams)]
@@ -31,13 +22,9 @@ pub struct PolicyName {
     pub name: String,
 }
 
-impl<S: Sync> FromRequestParts<S> for PolicyName {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let raw = parameter(&parts.uri);
-        let split = raw.split_once("%2F").or_else(|| raw.split_once("%2f"));
-        let name = split.map_or_else(|| raw.to_owned(), |(namespace, name)| format!("{namespace}/{name}"));
-        Ok(Self { name })
-    }
-}
+extract!(PolicyName, |parts| {
+    let raw = parameter(&parts.uri);
+    let split = raw.split_once("%2F").or_else(|| raw.split_once("%2f"));
+    let name = split.map_or_else(|| raw.to_owned(), |(namespace, name)| format!("{namespace}/{name}"));
+    Ok(Self { name })
+});

@@ -1,14 +1,11 @@
 //! `ETag`, `If-Match` and `If-None-Match` (RFC 9110, sections 8.8.3 and 13). The entity tag of a policy is its revision, always
 //! strong.
 
-use super::edge::Edge;
 use super::query::invalid;
 use super::responses::ApiError;
 use crate::broker::Precondition;
 use crate::wire::problem::Code;
-use axum::extract::FromRequestParts;
 use http::header::{IF_MATCH, IF_NONE_MATCH};
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Maximum number of entity tags in one header.
@@ -24,13 +21,7 @@ struct EntityTag {
     value: String,
 }
 
-impl FromRequestParts<Edge> for Precondition {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, ApiError> {
-        parse_precondition(&parts.headers)
-    }
-}
+extract!(Precondition, |parts| parse_precondition(&parts.headers));
 
 /// Parses the precondition of a write.
 fn parse_precondition(headers: &HeaderMap) -> Result<Precondition, ApiError> {

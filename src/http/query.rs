@@ -1,13 +1,10 @@
 //! The extractors of query parameters. Unknown and repeated parameters are refused.
 
-use super::edge::Edge;
 use super::percent;
 use super::responses::ApiError;
 use crate::broker::TicketSelector;
 use crate::wire::problem::Code;
-use axum::extract::FromRequestParts;
 use http::Uri;
-use http::request::Parts;
 use utoipa::IntoParams;
 
 /// Maximum lengths in characters. The `OpenAPI` document has no maximum for a path, because a percent-encoded path of this length
@@ -38,13 +35,7 @@ pub fn parameters<'q, const N: usize>(uri: &'q Uri, names: [&str; N]) -> Result<
 /// Refuses all parameters.
 pub struct NoQuery;
 
-impl FromRequestParts<Edge> for NoQuery {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, ApiError> {
-        parameters(&parts.uri, []).map(|[]| Self)
-    }
-}
+extract!(NoQuery, |parts| parameters(&parts.uri, []).map(|[]| Self));
 
 /// The parameter `dryRun`: whether a write is only validated.
 #[derive(IntoParams)]
@@ -55,13 +46,7 @@ pub struct DryRun {
     pub dry_run: bool,
 }
 
-impl FromRequestParts<Edge> for DryRun {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, ApiError> {
-        parse_dry_run(&parts.uri)
-    }
-}
+extract!(DryRun, |parts| parse_dry_run(&parts.uri));
 
 fn parse_dry_run(uri: &Uri) -> Result<DryRun, ApiError> {
     let [value] = parameters(uri, ["dryRun"])?;
@@ -76,13 +61,7 @@ pub struct LeaseSelector {
     pub path: Option<String>,
 }
 
-impl FromRequestParts<Edge> for LeaseSelector {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, ApiError> {
-        parse_lease_selector(&parts.uri)
-    }
-}
+extract!(LeaseSelector, |parts| parse_lease_selector(&parts.uri));
 
 fn parse_lease_selector(uri: &Uri) -> Result<LeaseSelector, ApiError> {
     let [store, path] = parameters(uri, ["store", "path"])?;
@@ -90,13 +69,7 @@ fn parse_lease_selector(uri: &Uri) -> Result<LeaseSelector, ApiError> {
     Ok(LeaseSelector { store, path: decode_text(path, MAX_PATH_CHARS)? })
 }
 
-impl FromRequestParts<Edge> for TicketSelector {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, ApiError> {
-        parse_ticket_selector(&parts.uri)
-    }
-}
+extract!(TicketSelector, |parts| parse_ticket_selector(&parts.uri));
 
 fn parse_ticket_selector(uri: &Uri) -> Result<TicketSelector, ApiError> {
     let [policy, subject, repo] = parameters(uri, ["policy", "subject", "repo"])?;

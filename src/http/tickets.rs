@@ -10,12 +10,10 @@ use crate::wire::inert_json;
 use crate::wire::problem::Code;
 use crate::wire::ticket::{TicketIssued, TicketRequest};
 use axum::body::Body;
-use axum::extract::{FromRequestParts, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
-use http::request::Parts;
 use http::{HeaderValue, StatusCode};
-use std::convert::Infallible;
 use std::sync::Arc;
 
 /// Issues a ticket: a sealed bundle, and the URL that downloads it once.
@@ -87,15 +85,11 @@ fn created_response(issued: &IssuedTicket, as_text: bool) -> Result<Response, Ap
 /// Whether the client asks for the lengths of the values by `Prefer: sizes` (RFC 7240).
 pub(super) struct PreferSizes(bool);
 
-impl<S: Sync> FromRequestParts<S> for PreferSizes {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let values = parts.headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
-        let mut preferences = values.flat_map(|value| value.split(','));
-        Ok(Self(preferences.any(|preference| preference.trim().eq_ignore_ascii_case("sizes"))))
-    }
-}
+extract!(PreferSizes, |parts| {
+    let values = parts.headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    let mut preferences = values.flat_map(|value| value.split(','));
+    Ok(Self(preferences.any(|preference| preference.trim().eq_ignore_ascii_case("sizes"))))
+});
 
 fn outcome_of(code: Code) -> Outcome {
     match code.status() {

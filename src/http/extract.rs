@@ -1,0 +1,17 @@
+//! Declares extractors: values that handlers take from the head of a request.
+
+/// Implements the extraction of a type. The value is a `Result` with this type and `ApiError`.
+macro_rules! extract {
+    ($type:ty, |$parts:ident| $value:expr) => {
+        impl axum::extract::FromRequestParts<$crate::http::edge::Edge> for $type {
+            type Rejection = $crate::http::responses::ApiError;
+
+            async fn from_request_parts(
+                $parts: &mut http::request::Parts,
+                _: &$crate::http::edge::Edge,
+            ) -> Result<Self, Self::Rejection> {
+                $value
+            }
+        }
+    };
+}
