@@ -3,6 +3,7 @@
 //! The encoding is compact, because a store may hold a million tickets.
 
 use super::ticket::{Ticket, from_microseconds, to_microseconds};
+use crate::model::binding::BindTo;
 use crate::model::branch::Branch;
 use crate::model::caller::{Caller, Pod, Workload};
 use crate::model::policy_ref::PolicyRef;
@@ -81,7 +82,7 @@ pub fn decode(bytes: &[u8]) -> Result<Ticket, DecodeError> {
     let id = TicketId::from_bytes(input.take_array()?);
     let issued_at = from_microseconds(i64::from_le_bytes(input.take_array()?));
     let expires_at = from_microseconds(i64::from_le_bytes(input.take_array()?));
-    let bind_to = input.take_text()?.parse().map_err(|_| DecodeError)?;
+    let bind_to = BindTo::from_name(input.take_text()?).ok_or(DecodeError)?;
     let source_ip = input.take_text()?.parse().map_err(|_| DecodeError)?;
     let repo = Repo::try_from(input.take_text()?).map_err(|_| DecodeError)?;
     let branch = Branch::try_from(input.take_text()?).map_err(|_| DecodeError)?;
