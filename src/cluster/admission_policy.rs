@@ -166,6 +166,7 @@ fn matches_annotated_digest(policy: &ValidatingAdmissionPolicy, expression: &str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::CallFailure;
     use crate::cluster::fake::FakeApiServer;
     use serde_json::{Value, json};
 

@@ -4,8 +4,8 @@ use super::*;
 use crate::cluster::fake;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use std::fs;
 use std::path::PathBuf;
+use std::{fs, io};
 use tempfile::TempDir;
 
 const USER: &str = "/users/0/user";
