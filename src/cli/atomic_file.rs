@@ -1,5 +1,4 @@
-//! Writes a file atomically: to a temporary file in the same folder, which is synced and then renamed. Only the owner can read
-//! it, unless another mode is given.
+//! Writes a file atomically: to a temporary file in the same folder, which is synced and then renamed.
 
 use crate::cli::command_error::CommandError;
 use crate::model::request_id::RequestId;
@@ -10,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The path at which a file will be written.
+/// The path at which a file will be written, and the file's permissions.
 #[derive(Debug)]
 pub struct AtomicFile {
     path: PathBuf,
@@ -18,7 +17,7 @@ pub struct AtomicFile {
     mode: Mode,
 }
 
-/// The permissions of a file, in octal, independent of the umask.
+/// The permissions of a file, which are set whatever the umask is. Parsed from octal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mode(u32);
 
@@ -46,8 +45,8 @@ impl FromStr for Mode {
 }
 
 impl AtomicFile {
-    /// Accepts a path in an existing folder, if it does not exist or is a regular file. The rename would replace a link or a
-    /// device such as `/dev/stdout` by a file.
+    /// Accepts a path in an existing folder, if nothing or a regular file is at the path. A link or a device such as
+    /// `/dev/stdout` is refused, because the rename would replace it by a file. `option` is named in the error.
     pub fn new(option: &str, path: &Path, mode: Mode) -> Result<Self, CommandError> {
         let wrong = |why: &str| CommandError::usage(format!("{option}: {}: {why}", path.display()));
         if path == Path::new("-") {
@@ -73,7 +72,8 @@ impl AtomicFile {
         &self.path
     }
 
-    /// Writes the file. After an error the old file is unchanged, and there is no temporary file. Needs a runtime.
+    /// Writes the file. After an error the old file is unchanged, and there is no temporary file. Must be called in a tokio
+    /// runtime, which handles the signals.
     pub fn write(&self, bytes: &[u8]) -> Result<(), CommandError> {
         let failed = |error: io::Error| {
             CommandError::Other(format!("{} cannot be written: {}", self.path.display(), error.kind()))
@@ -100,7 +100,8 @@ fn write_synced(path: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Ignores these signals from now on. A signal before the rename would end the process, and leave the temporary file.
+/// Ignores these signals, of which one before the rename would end the process and leave the temporary file. They stay ignored
+/// after the write: tokio never restores the default action of a signal.
 fn ignore_signals() -> io::Result<Vec<Signal>> {
     let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
     kinds.into_iter().map(signal).collect()
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn links_and_devices_are_refused() {
+    fn path_of_anything_but_a_regular_or_new_file_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("file"), "x").expect("written");
         symlink(folder.path().join("file"), folder.path().join("link")).expect("a link");

@@ -13,7 +13,7 @@ pub fn parse_token(text: &str) -> Option<SecretValue> {
     (token.len() <= MAX_TOKEN_BYTES && is_token68(token)).then(|| SecretValue::new(token.to_owned()))
 }
 
-/// The value of the `Authorization` header, marked as sensitive. `None` if a header cannot have this token.
+/// The value of the `Authorization` header, marked as sensitive. `None` if the token has a character that no header may have.
 #[expect(clippy::disallowed_methods, reason = "the token goes into the header that it is for")]
 pub fn authorization_header(token: &SecretValue) -> Option<HeaderValue> {
     let text = Zeroizing::new(format!("Bearer {}", token.expose_secret()));

@@ -15,13 +15,14 @@ pub struct CheckArguments {
     online: bool,
 }
 
-/// Checks, and prints the faults.
+/// Checks the configuration, and prints its warnings and a summary. With `--online` also prints the state of each server. The
+/// faults are the error.
 pub fn run(check: &CheckArguments) -> Result<(), CommandError> {
     let config = check.file.load()?;
     let app::CheckedConfiguration { policies, warnings, secret_names } =
         app::check_offline(&config).map_err(CommandError::Usage)?;
     for warning in warnings {
-        // A warning without a key begins with a colon.
+        // A warning that concerns no single key begins with a colon.
         eprintln!("warning: {}", warning.trim_start_matches(": "));
     }
     println!("the configuration is good, with {policies} policies");

@@ -30,7 +30,7 @@ pub enum CommandError {
     },
     /// Faults that the server found in documents, one per line.
     InvalidDocuments(Vec<String>),
-    /// The server did not respond.
+    /// The server did not respond, for this reason.
     Unreachable(&'static str),
     /// The response to a download was lost, and the ticket can no longer be redeemed.
     TicketLost,
@@ -48,12 +48,12 @@ impl CommandError {
         Self::Usage(vec![line.into()])
     }
 
-    /// Faults of a document, one per line.
+    /// Faults of the document at this position, one per line; see [`fault_line`].
     pub fn from_faults(position: &str, faults: &[Fault]) -> Self {
         Self::Usage(faults.iter().map(|fault| fault_line(position, fault)).collect())
     }
 
-    /// An error with its causes. The texts of some errors include their cause.
+    /// An error with its causes. A cause is omitted if the text before it ends with it: some errors include their cause.
     pub fn from_error(error: &dyn Error) -> Self {
         let mut line = error.to_string();
         let mut cause = error.source();
@@ -133,7 +133,7 @@ impl From<StartError> for CommandError {
     }
 }
 
-/// A fault as a line: the position of the document, the key, and what is wrong.
+/// A fault as a line: the position of the document (its file, perhaps with more), the key, and what is wrong.
 pub fn fault_line(position: &str, fault: &Fault) -> String {
     match fault.dotted_path() {
         dotted if dotted.is_empty() => format!("{position}: {}", fault.detail),

@@ -21,14 +21,14 @@ impl ConfigArgument {
     }
 }
 
-/// Loads a configuration file for the bounds of policies.
+/// Loads a configuration file, and returns the bounds that it sets for policies.
 pub fn load_policy_bounds(file: &Path) -> Result<Bounds, CommandError> {
     let config = config::load(file);
     let config = config.map_err(|faults| CommandError::from_faults(&file.display().to_string(), &faults))?;
     Ok(app::policy_bounds(&config))
 }
 
-/// The error for a configuration with faults. It has one line for each: the file, the key, and what is wrong.
+/// The error for a configuration with faults. It has one line for each fault: the file, the key, and what is wrong.
 pub fn config_error(file: &Path, faults: &[Fault]) -> CommandError {
     let line = |fault: &Fault| {
         let key = fault.dotted_path();

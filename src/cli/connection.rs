@@ -79,9 +79,9 @@ impl Connection {
             .request(&Method::GET, path)
             .timeout(STREAM_TIMEOUT)
             .build()
-            .map_err(|e| http_client::unreachable(&e))?;
+            .map_err(|error| http_client::connection_error(&error))?;
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static(JSON_LINES));
-        let mut response = self.http.execute(request).await.map_err(|error| http_client::unreachable(&error))?;
+        let mut response = self.http.execute(request).await.map_err(|error| http_client::connection_error(&error))?;
         if !response.status().is_success() {
             return Err(read_refusal(&mut response).await?);
         }
@@ -90,7 +90,7 @@ impl Connection {
         while let Some(chunk) = timeout(LINE_TIMEOUT, response.chunk())
             .await
             .map_err(timed_out)?
-            .map_err(|error| http_client::unreachable(&error))?
+            .map_err(|error| http_client::connection_error(&error))?
         {
             buffer.extend_from_slice(&chunk);
             while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
@@ -104,7 +104,7 @@ impl Connection {
         if buffer.is_empty() { Ok(()) } else { Err(invalid_stream()) }
     }
 
-    /// Sends a request with a body, and with `If-Match` or `If-None-Match` if given.
+    /// Sends a request with a JSON body, unless that is empty. `condition` is an `If-Match` or `If-None-Match` header.
     pub async fn send(
         &self,
         method: &Method,
@@ -128,7 +128,7 @@ impl Connection {
     }
 
     async fn call(&self, request: RequestBuilder) -> Result<ApiResponse, CommandError> {
-        let mut response = request.send().await.map_err(|error| http_client::unreachable(&error))?;
+        let mut response = request.send().await.map_err(|error| http_client::connection_error(&error))?;
         let status = response.status();
         if !status.is_success() {
             return Err(read_refusal(&mut response).await?);

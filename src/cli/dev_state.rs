@@ -5,15 +5,15 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// A folder that only its owner can read.
+/// The folder. If [`StateFolder::open`] creates it, only its owner can read it.
 #[derive(Debug)]
 pub struct StateFolder(PathBuf);
 
 impl StateFolder {
-    /// Creates the folder unless it exists.
+    /// Creates the folder unless it exists, its subfolder for policies, and its `.gitignore`.
     ///
     /// # Errors
-    /// The folder can be neither created nor opened.
+    /// One of these cannot be created.
     pub fn open(path: &Path) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         let state = Self(fs::canonicalize(path)?);

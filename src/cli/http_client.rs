@@ -1,6 +1,6 @@
 //! Builds the HTTP clients of commands, and reads response bodies.
 //!
-//! The clients do not follow redirects, ignore proxy variables, and read bodies of bounded size.
+//! The clients ignore proxy variables and follow no redirects. A response body may have a maximum size only.
 
 use super::command_error::CommandError;
 use crate::trust::{ConnectFailure, Trust, TrustError, TrustFiles};
@@ -33,7 +33,7 @@ pub fn client(scheme: &str, ca_file: Option<&Path>) -> Result<Client, CommandErr
     builder.build().map_err(|_| no_root_certificates())
 }
 
-/// Reads a body of at most `max_bytes`, which is overwritten when dropped.
+/// Reads a body, which is overwritten when dropped. A body of more than `max_bytes` is an error.
 pub async fn read_body(response: &mut Response, max_bytes: usize) -> Result<Zeroizing<Vec<u8>>, CommandError> {
     let too_large = || CommandError::Other("the server's answer is too large".into());
     let announced = response.content_length().map_or(Ok(0), usize::try_from).map_err(|_| too_large())?;
@@ -41,7 +41,7 @@ pub async fn read_body(response: &mut Response, max_bytes: usize) -> Result<Zero
         return Err(too_large());
     }
     let mut body = Zeroizing::new(Vec::with_capacity(announced));
-    while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| connection_error(&error))? {
         if body.len() + chunk.len() > max_bytes {
             return Err(too_large());
         }
@@ -50,7 +50,7 @@ pub async fn read_body(response: &mut Response, max_bytes: usize) -> Result<Zero
     Ok(body)
 }
 
-/// Appends bytes. A vector that grows by itself leaves its old contents in memory; this one overwrites them.
+/// Appends bytes. A vector that grows by itself leaves a copy of its contents in memory; this function overwrites the copy.
 fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
     let length = body.len() + chunk.len();
     if length > body.capacity() {
@@ -68,14 +68,14 @@ pub fn request_id(headers: &HeaderMap) -> Option<String> {
     (!id.is_empty() && id.len() <= MAX_REQUEST_ID_BYTES && id.bytes().all(is_allowed)).then(|| id.to_owned())
 }
 
-/// Converts an error of reqwest. Its text is not used, because its URL may be a secret.
-pub fn unreachable(error: &reqwest::Error) -> CommandError {
+/// Converts an error of reqwest. Its text is not used, because the text includes the URL, which may be a secret.
+pub fn connection_error(error: &reqwest::Error) -> CommandError {
     match ConnectFailure::from_error(error) {
         Some(failure @ (ConnectFailure::UnknownIssuer | ConnectFailure::CaAsEndEntity)) => {
             CommandError::Other(format!("{} (see --ca-file)", failure.sentence()))
         }
         Some(failure) if failure.is_transient() => CommandError::Unreachable(failure.sentence()),
-        // A retry is useless.
+        // Not `Unreachable`, after which commands retry: a retry is useless.
         Some(failure) => CommandError::Other(failure.sentence().into()),
         None if error.is_timeout() => CommandError::Unreachable("no answer in time"),
         None if error.is_connect() => CommandError::Unreachable("no connection, or no TLS on it"),

@@ -5,15 +5,16 @@ use std::io::{self, Read as _};
 use std::path::Path;
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// Largest file of policies or cases; a server accepts no larger one either.
+/// Maximum size of a file of policies or of test cases. A server accepts no larger file of policies either.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// Reads a file of policies or cases; `-` is standard input, and a pipe is read too. The error is one line.
+/// Reads a file of policies or of test cases; `-` is standard input. The file may be a pipe. The error is one line.
 pub fn read_text(file: &Path) -> Result<Zeroizing<String>, String> {
     read_text_bounded(file, MAX_BYTES).map_err(|reason| format!("{}: {reason}", file.display()))
 }
 
-/// Reads a file of at most `max_bytes`. The text is overwritten when dropped. The error is one line.
+/// Reads a file; `-` is standard input. The text is overwritten when dropped. The error is one line, also for a file of more
+/// than `max_bytes`.
 pub fn read_text_bounded(file: &Path, max_bytes: usize) -> Result<Zeroizing<String>, String> {
     let unreadable = |error: io::Error| format!("cannot be read: {}", error.kind());
     let is_standard_input = file == Path::new("-");

@@ -29,13 +29,13 @@ impl RetryBudget {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// Limits the remaining time.
+    /// Reduces the remaining time to at most `max`.
     pub fn shorten(&mut self, max: Duration) {
         self.deadline = self.deadline.min(Instant::now() + max);
     }
 
-    /// Waits before the next attempt, at least for `retry_after` of the server. Returns false, without waiting, if the wait
-    /// exceeds the remaining time.
+    /// Waits before the next attempt, at least for the server's `Retry-After` if there is one. Returns false, without waiting,
+    /// if the wait would take all of the remaining time.
     pub async fn wait(&mut self, retry_after: Option<Duration>) -> bool {
         let wait = match retry_after {
             Some(asked) => asked.saturating_add(MAX_JITTER.mul_f64(jitter(0.0..1.0))),

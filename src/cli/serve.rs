@@ -13,8 +13,8 @@ pub fn run(file: &ConfigArgument) -> Result<(), CommandError> {
     serve(file.load()?, |_| {})
 }
 
-/// Builds the runtime. It leaves one processor to the thread that writes the database, which nearly every request waits
-/// for. If one other processor remains, a single-threaded runtime avoids switches between threads.
+/// Builds the runtime. It leaves one processor to the thread that writes the database, because nearly every request waits for
+/// that thread. If only one other processor remains, a single-threaded runtime avoids switches between threads.
 fn new_runtime() -> io::Result<Runtime> {
     let workers = available_parallelism().map_or(1, |processors| processors.get().saturating_sub(1));
     match workers {
@@ -23,7 +23,7 @@ fn new_runtime() -> io::Result<Runtime> {
     }
 }
 
-/// Serves a checked configuration until a signal ends the process. Calls `on_started` once it listens.
+/// Serves a checked configuration until a signal ends the process. Calls `on_started` once the listeners are open.
 pub fn serve(config: Config, on_started: impl FnOnce(&app::Running)) -> Result<(), CommandError> {
     let runtime = new_runtime().map_err(|error| CommandError::from_error(&error))?;
     let result = runtime.block_on(async {

@@ -27,12 +27,12 @@ pub struct ServerArguments {
 }
 
 impl ServerArguments {
-    /// Creates the options from those of a command that does not require a server.
+    /// For a command whose server is optional, and which therefore has options of its own for it.
     pub const fn new(server: String, token_file: PathBuf, ca_file: Option<PathBuf>, insecure: bool) -> Self {
         Self { server, insecure, token: TokenArguments::from_file(token_file), ca_file }
     }
 
-    /// Parses the URL of the server. Fails if tokens would be sent unencrypted without permission.
+    /// Parses the URL of the server. Fails if tokens would be sent unencrypted without `--insecure`.
     pub fn origin(&self) -> Result<Url, CommandError> {
         let url = parse_origin(&self.server).ok_or_else(|| {
             CommandError::usage("--server: must be http://HOST[:PORT] or https://HOST[:PORT], without a path")
@@ -66,7 +66,7 @@ impl ServerArguments {
     }
 }
 
-/// Parses an origin. `None` for a URL with other parts, which would be sent or silently ignored.
+/// Parses an origin. `None` for a URL with further parts (a path, a query, a user): these would be sent or silently ignored.
 fn parse_origin(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let is_origin = url.has_host()

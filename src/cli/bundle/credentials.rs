@@ -1,4 +1,5 @@
-//! Parses files of credentials: `docker-config`, `npmrc` and `netrc`. The name of a value is its registry or machine.
+//! Parses files of credentials: `docker-config`, `npmrc` and `netrc`. The name of a value is its registry, its setting in `npmrc`,
+//! or its machine. The functions return `None` if the text is not in the format.
 
 use super::values::Values;
 use crate::model::secret::SecretValue;
@@ -14,7 +15,8 @@ struct DockerConfig {
     auths: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-/// Parses all members of all `auths`, and adds the password in each `auth`. An empty text has no values.
+/// Returns all members of each registry in `auths`, and the password in each `auth` as one more value. An empty text has no
+/// values.
 pub fn parse_docker_config(text: &str) -> Option<Values> {
     let mut values = Values::new();
     if text.is_empty() {
@@ -31,7 +33,7 @@ pub fn parse_docker_config(text: &str) -> Option<Values> {
     Some(values)
 }
 
-/// Decodes the base64 of `user:password`, and returns the password.
+/// Decodes the base64 of `user:password`, and returns the password. `None` if the text is something else.
 fn decode_password(auth: &str) -> Option<SecretValue> {
     let pair = Zeroizing::new(STANDARD.decode(auth).ok()?);
     let (_, password) = std::str::from_utf8(&pair).ok()?.split_once(':')?;

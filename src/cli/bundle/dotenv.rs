@@ -16,7 +16,7 @@ pub fn parse(text: &str) -> Option<Values> {
             None => tail.split_at(tail.find('\n')?),
         };
         let value = if quote == Some('"') { value.replace("\\n", "\n").replace("\\r", "\r") } else { value.to_owned() };
-        // No value of `dotenv` has `\$`; `dotenv-expand` escapes every `$`.
+        // Right for both formats: no value of `dotenv` has `\$`, and `dotenv-expand` escapes every `$`.
         values.push((name.to_owned(), SecretValue::new(value.replace(r"\$", "$"))));
         rest = tail.strip_prefix('\n')?;
     }

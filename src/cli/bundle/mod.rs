@@ -39,7 +39,8 @@ pub fn parse(text: &str) -> Result<Values, InvalidBundleError> {
     .ok_or(InvalidBundleError)
 }
 
-/// Parses the secrets in a bundle of this format, in order to mask them. `keys` are the names of its keys.
+/// Parses the secrets in a bundle of this format, in order to mask them. `keys` are the names of the bundle's keys, of which
+/// the first is the name of a value in the format `raw`.
 pub fn parse_secrets(format: Format, bytes: &[u8], keys: &[String]) -> Result<Values, InvalidBundleError> {
     let text = || std::str::from_utf8(bytes).map_err(|_| InvalidBundleError);
     match format {
@@ -49,7 +50,7 @@ pub fn parse_secrets(format: Format, bytes: &[u8], keys: &[String]) -> Result<Va
             Ok(vec![(name, to_lossy_secret(bytes))])
         }
         Format::Tar => {
-            // Of a value that is not UTF-8, the valid parts are masked.
+            // Of a value that is not UTF-8, only the lines that are UTF-8 are masked.
             let value = |(name, contents): (String, Zeroizing<Vec<u8>>)| (name, to_lossy_secret(&contents));
             Ok(tar::unpack(bytes).ok_or(InvalidBundleError)?.into_iter().map(value).collect())
         }

@@ -5,13 +5,13 @@ use crate::model::secret::SecretValue;
 /// Names and values, in the order of the file.
 pub type Values = Vec<(String, SecretValue)>;
 
-/// Checks that the rest of a bundle is the line with the number of keys, or is empty if there are no keys.
+/// `None` unless the rest of a bundle is the line with the number of keys, or is empty if there are no keys.
 pub fn check_end_line(rest: &str, keys: usize) -> Option<()> {
     let is_end = if keys == 0 { rest.is_empty() } else { rest == format!("# claviger: {keys} keys\n") };
     is_end.then_some(())
 }
 
-/// `None` if this is not the name of a shell variable.
+/// `None` if the name is empty, or has a character that no shell variable has.
 pub fn check_name(name: &str) -> Option<()> {
     let is_name = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     (!name.is_empty() && name.bytes().all(is_name)).then_some(())

@@ -1,7 +1,7 @@
 //! Parses the attributes of a mount: the parameters of the `SecretProviderClass`, overwritten by the pod's `volumeAttributes`,
 //! and what kubelet and the driver add.
 //!
-//! The author of a pod controls all attributes, so server, CA and audience are not among the parameters.
+//! The author of a pod controls the parameters, so server, CA and audience are not among them.
 
 use super::mount_error::MountError;
 use crate::cli::atomic_file::Mode;
@@ -54,7 +54,7 @@ impl Layout {
 impl Attributes {
     /// Parses the attributes. Unknown names are ignored, because other software adds some, unless they look misspelt.
     pub fn parse(text: &str) -> Result<Self, MountError> {
-        let invalid = MountError::parameters;
+        let invalid = MountError::invalid_parameters;
         let mut given: BTreeMap<String, String> =
             serde_json::from_str(text).map_err(|_| invalid("The attributes must be a JSON object of strings."))?;
         let tokens = given.remove(TOKENS_ATTRIBUTE).map(SecretValue::new);
@@ -82,9 +82,9 @@ impl Attributes {
     }
 }
 
-/// Whether a name is similar to a parameter: at edit distance 2, or 1 for short names.
+/// Whether a name is similar to a parameter: at edit distance 2 at most, or 1 at most for a parameter of four letters. The
+/// names that kubelet and the driver add have a slash, and are not compared.
 fn is_misspelt(name: &str) -> bool {
-    // Names of the driver and of kubelet have a slash.
     let max_distance = |known: &str| if known.len() > 4 { 2 } else { 1 };
     !name.contains('/')
         && PARAMETERS.iter().any(|known| strsim::osa_distance(&name.to_lowercase(), known) <= max_distance(known))
@@ -94,7 +94,7 @@ fn is_misspelt(name: &str) -> bool {
 fn parse_keys(text: &str) -> Result<Vec<String>, MountError> {
     let keys: Vec<String> = text.split(',').map(|key| key.trim().to_owned()).collect();
     if keys.iter().any(String::is_empty) {
-        return Err(MountError::parameters(
+        return Err(MountError::invalid_parameters(
             "Correct the parameter \"keys\": it must be names with commas between them.",
         ));
     }
@@ -103,19 +103,19 @@ fn parse_keys(text: &str) -> Result<Vec<String>, MountError> {
 
 fn parse_layout(format: Option<&str>, file: Option<String>) -> Result<Layout, MountError> {
     let format = format.map(str::parse).transpose().map_err(|_| {
-        MountError::parameters(
+        MountError::invalid_parameters(
             "Correct the parameter \"format\": it must be export, dotenv, dotenv-expand, json, raw, tar, docker-config, npmrc or netrc.",
         )
     })?;
     match (format, file) {
         (None, None) => Ok(Layout::FilePerKey),
-        (Some(_), None) => {
-            Err(MountError::parameters("Add the parameter \"file\": \"format\" is allowed only together with it."))
-        }
+        (Some(_), None) => Err(MountError::invalid_parameters(
+            "Add the parameter \"file\": \"format\" is allowed only together with it.",
+        )),
         (format, Some(path)) if is_valid_path(&path) => {
             Ok(Layout::SingleFile { path, format: format.unwrap_or_default() })
         }
-        (_, Some(_)) => Err(MountError::parameters(
+        (_, Some(_)) => Err(MountError::invalid_parameters(
             "Correct the parameter \"file\": it must be a relative path. Its names must not begin with \"..\" or contain control characters.",
         )),
     }

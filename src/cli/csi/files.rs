@@ -1,4 +1,5 @@
-//! Converts a downloaded bundle to the files of a volume. There is always one, because for none the driver keeps the old files.
+//! Converts a downloaded bundle to the files of a volume. There is always at least one file, because a driver that gets none
+//! keeps the old files.
 
 use super::attributes::{Layout, is_valid_name};
 use super::mount_error::MountError;
@@ -7,10 +8,10 @@ use crate::cli::atomic_file::Mode;
 use crate::cli::bundle::tar;
 use zeroize::Zeroizing;
 
-/// Name of the file that an empty bundle becomes with a file for each key. `*` in a shell does not match it.
+/// Name of the only file for an empty bundle in the layout [`Layout::FilePerKey`]. In a shell, `*` does not match the name.
 pub const EMPTY_MARKER: &str = ".claviger-empty";
 
-/// Converts a bundle with this number of keys.
+/// Converts a bundle. Fails if an archive is damaged or has not `keys` files, or if a key cannot be the name of a file.
 pub fn from_bundle(layout: &Layout, mode: Mode, bundle: &[u8], keys: usize) -> Result<Vec<File>, MountError> {
     // The bits are at most 0o777, so the cast keeps them.
     let mode = mode.bits().cast_signed();

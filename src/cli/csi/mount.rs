@@ -18,17 +18,19 @@ use tokio::time::timeout;
 use tonic::Status;
 use zeroize::Zeroizing;
 
-/// Maximum time limit of a mount. Kubelet gives up after two minutes, and does not take its own timeout as final.
+/// Maximum time limit of a mount. Kubelet gives up after two minutes, and does not take its own timeout as final (see
+/// `mount_error`).
 pub const MAX_TIME_LIMIT: Duration = Duration::from_secs(30);
 /// Minimum time limit of a mount.
 pub const MIN_TIME_LIMIT: Duration = Duration::from_secs(1);
-/// The time limit of the download is shorter by this, so that its error is returned before the mount times out.
+/// The download ends this long before the time limit of the mount, so that the download's own error can still be returned.
 const ERROR_MARGIN: Duration = Duration::from_millis(500);
-/// Maximum number of concurrent mounts. Others wait within their time limit.
+/// Maximum number of concurrent mounts. Further mounts wait, until their time limit.
 const MAX_CONCURRENT_MOUNTS: usize = 64;
-/// The driver receives at most 4 MiB. Kubelet does not take the error for a larger response as final.
+/// Maximum size of a response. The driver receives at most 4 MiB, and kubelet does not take the driver's error for a larger
+/// response as final.
 const MAX_RESPONSE_BYTES: usize = 3 * 1024 * 1024;
-/// Larger than the two Kubernetes objects with the attributes.
+/// Maximum size of a request, larger than the Kubernetes objects that the attributes and secrets come from.
 const MAX_REQUEST_BYTES: usize = 3 * 1024 * 1024;
 /// Length of the uid of a pod.
 const UID_LENGTH: usize = 36;
@@ -70,6 +72,7 @@ impl Provider {
         }
     }
 
+    /// Sets `pod` to the uid of the pod once it is parsed, so that an error and a timeout are logged with it.
     async fn try_mount(
         &self,
         request: MountRequest,
@@ -78,7 +81,7 @@ impl Provider {
     ) -> Result<MountResponse, MountError> {
         let (attributes, secrets) = (Zeroizing::new(request.attributes), Zeroizing::new(request.secrets));
         if attributes.len() + secrets.len() > MAX_REQUEST_BYTES {
-            return Err(MountError::parameters("The attributes are too large."));
+            return Err(MountError::invalid_parameters("The attributes are too large."));
         }
         let attributes = Attributes::parse(&attributes)?;
         *pod = attributes.pod_uid.as_ref().filter(|uid| is_loggable_uid(uid)).cloned();

@@ -36,11 +36,11 @@ impl FinalCode {
     }
 }
 
-const WILL_RETRY: &str = "The mount is tried again until it succeeds.";
-const STORE_MISCONFIGURED: &str = "The administrators of Claviger must correct a store or a policy.";
-const WRONG_SERVER: &str = "The administrators must look at the address and the certificate of the server.";
-const WRONG_PARAMETERS: &str = "Correct repo, branch and keys in the SecretProviderClass or in the volumeAttributes.";
-const NOT_ALLOWED: &str = "No policy allows it. The reason is in the audit log of Claviger.";
+const RETRY_ADVICE: &str = "The mount is tried again until it succeeds.";
+const STORE_ADVICE: &str = "The administrators of Claviger must correct a store or a policy.";
+const SERVER_ADVICE: &str = "The administrators must look at the address and the certificate of the server.";
+const PARAMETERS_ADVICE: &str = "Correct repo, branch and keys in the SecretProviderClass or in the volumeAttributes.";
+const POLICY_ADVICE: &str = "No policy allows it. The reason is in the audit log of Claviger.";
 
 /// The error of a mount.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl MountError {
     }
 
     /// A parameter is invalid.
-    pub fn parameters(advice: &'static str) -> Self {
+    pub fn invalid_parameters(advice: &'static str) -> Self {
         Self::new(FinalCode::InvalidArgument, "invalid_parameters", advice)
     }
 
@@ -112,15 +112,15 @@ impl MountError {
 
     /// The response is not one of Claviger.
     pub fn unexpected_response() -> Self {
-        Self::new(FinalCode::FailedPrecondition, "unexpected_answer", WRONG_SERVER)
+        Self::new(FinalCode::FailedPrecondition, "unexpected_answer", SERVER_ADVICE)
     }
 
     /// The mount exceeded its time limit.
     pub fn timeout() -> Self {
-        Self::new(FinalCode::FailedPrecondition, "mount_timeout", WILL_RETRY)
+        Self::new(FinalCode::FailedPrecondition, "mount_timeout", RETRY_ADVICE)
     }
 
-    /// The task of the mount did not return a result.
+    /// A failure that no other error describes, for example a panic during the mount.
     pub fn internal() -> Self {
         Self::from_code_or_status(500, Some(Code::Internal))
     }
@@ -134,11 +134,11 @@ impl MountError {
                 Self { request_id, ..Self::from_code_or_status(status, code) }
             }
             CommandError::Unreachable(cause) => {
-                let error = Self::new(FinalCode::FailedPrecondition, "server_unreachable", WILL_RETRY);
+                let error = Self::new(FinalCode::FailedPrecondition, "server_unreachable", RETRY_ADVICE);
                 Self { cause: Some(cause.into()), ..error }
             }
             // The next attempt of kubelet requests a new ticket.
-            CommandError::TicketLost => Self::new(FinalCode::FailedPrecondition, "ticket_lost", WILL_RETRY),
+            CommandError::TicketLost => Self::new(FinalCode::FailedPrecondition, "ticket_lost", RETRY_ADVICE),
             CommandError::Other(cause) => Self { cause: Some(cause), ..Self::unexpected_response() },
             _ => Self::internal(),
         }
@@ -163,7 +163,7 @@ impl MountError {
             | Code::AttestationFailed
             | Code::DeliveryNotAllowed
             | Code::PrefetchRefused
-            | Code::TicketMisuse => (Final::PermissionDenied, NOT_ALLOWED),
+            | Code::TicketMisuse => (Final::PermissionDenied, POLICY_ADVICE),
             Code::TicketLimit => {
                 (Final::PermissionDenied, "The pod has as many tickets as a policy allows. Mount its bundle once.")
             }
@@ -172,13 +172,13 @@ impl MountError {
                 (Final::NotFound, "A required secret does not exist. Create it, or do not require it.")
             }
             Code::InvalidRequest | Code::InvalidRepo | Code::InvalidBranch | Code::PayloadTooLarge => {
-                (Final::InvalidArgument, WRONG_PARAMETERS)
+                (Final::InvalidArgument, PARAMETERS_ADVICE)
             }
             Code::Unrenderable => {
                 (Final::InvalidArgument, "A key or a value does not fit. Name other keys, or another format.")
             }
             Code::StoreMisconfigured | Code::StoreForbidden | Code::KeyAbsent => {
-                (Final::FailedPrecondition, STORE_MISCONFIGURED)
+                (Final::FailedPrecondition, STORE_ADVICE)
             }
             Code::RateLimited
             | Code::RequestTimeout
@@ -194,8 +194,8 @@ impl MountError {
             | Code::DatabaseUnavailable
             | Code::ClocksDiffer
             | Code::Draining
-            | Code::Timeout => (Final::FailedPrecondition, WILL_RETRY),
-            Code::Internal => (Final::Internal, WILL_RETRY),
+            | Code::Timeout => (Final::FailedPrecondition, RETRY_ADVICE),
+            Code::Internal => (Final::Internal, RETRY_ADVICE),
             Code::NotFound
             | Code::MethodNotAllowed
             | Code::AlreadyExists
@@ -204,7 +204,7 @@ impl MountError {
             | Code::PreconditionFailed
             | Code::UnsupportedMediaType
             | Code::InvalidPolicy
-            | Code::HttpVersionNotSupported => (Final::Internal, WRONG_SERVER),
+            | Code::HttpVersionNotSupported => (Final::Internal, SERVER_ADVICE),
         };
         Self::new(status, code.as_str(), advice)
     }
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn every_status_is_final_for_kubelet() {
         let mut all = vec![
-            MountError::parameters("Correct it."),
+            MountError::invalid_parameters("Correct it."),
             MountError::token_missing("claviger"),
             MountError::token_invalid(),
             MountError::not_pod_bound(),

@@ -36,7 +36,7 @@ pub struct MountRequest {
     pub secrets: String,
 }
 
-/// All files of the volume. The driver removes files of an earlier response that this one lacks.
+/// All files of the volume. The driver removes files of an earlier response that are missing in this response.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub struct MountResponse {

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-/// The driver keeps one connection, and each probe opens a short one.
+/// Maximum number of connections; further ones wait. The driver keeps one, and each probe opens a short one.
 const MAX_CONNECTIONS: usize = 32;
 /// Maximum number of concurrent calls on a connection, more than a node has pods.
 const MAX_CONCURRENT_CALLS: u32 = 256;
@@ -47,7 +47,7 @@ pub async fn serve(listener: UnixListener, provider: Arc<Provider>, stopped: imp
     let _ = timeout(MAX_TIME_LIMIT, async { while connections.join_next().await.is_some() {} }).await;
 }
 
-/// Serves one connection. When the sender of `shutdown` is dropped, it accepts no further calls.
+/// Serves one connection. After the sender of `shutdown` is dropped, the connection accepts no further calls.
 async fn serve_connection(stream: UnixStream, provider: Arc<Provider>, mut shutdown: watch::Receiver<()>) {
     let service = service_fn(move |request| handle_call(provider.clone(), request));
     let connection = http2::Builder::new(TokioExecutor::new())

@@ -44,13 +44,13 @@ fn version() -> VersionResponse {
     }
 }
 
-/// Mounts in a separate task. A panic here would reset the stream, which the driver reports as `CANCELLED`.
+/// Mounts in a separate task: a panic in the task of the call would reset the stream, which the driver reports as `CANCELLED`.
 async fn mount(provider: Arc<Provider>, request: MountRequest) -> Result<tonic::Response<MountResponse>, Status> {
     let result = tokio::spawn(async move { provider.mount(request).await }).await;
     result.unwrap_or_else(|_| Err(MountError::internal().into_status("none"))).map(tonic::Response::new)
 }
 
-/// Replaces a status that kubelet does not take as final. Only tonic returns one, for requests that it cannot decode.
+/// Replaces a status that kubelet does not take as final. Only tonic returns such a status, for requests that it cannot decode.
 fn with_final_status(mut response: Response<Body>) -> Response<Body> {
     let code = response.headers().get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
     if let Some(

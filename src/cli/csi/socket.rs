@@ -17,7 +17,7 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Listens on the path, and replaces the socket of an earlier process. Needs the runtime.
+    /// Listens on the path, and replaces the socket of an earlier process. Must be called in a tokio runtime.
     pub fn bind(path: &Path) -> Result<(Self, UnixListener), CommandError> {
         let usage_error = |why: &str| CommandError::usage(format!("--socket: {}: {why}", path.display()));
         match fs::symlink_metadata(path) {

@@ -38,7 +38,7 @@ struct Pod {
     uid: String,
 }
 
-/// Finds the token for the audience, in the attributes or else in the secrets of the request.
+/// Finds the token for the audience, in `tokens` (the attribute) or else in the secrets of the request.
 pub fn find_token(tokens: Option<&SecretValue>, secrets: &str, audience: &str) -> Result<SecretValue, MountError> {
     let for_audience = |tokens: &SecretValue| {
         #[expect(clippy::disallowed_methods, reason = "the tokens are parsed")]

@@ -13,11 +13,11 @@ const MAX_PROBLEM_BYTES: usize = 64 * 1024;
 /// The effect that a failed attempt had on the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerEffect {
-    /// No effect. A retry may succeed.
+    /// None. A retry may succeed.
     NoEffect,
-    /// Unknown, because the response was lost.
+    /// Unknown, because the response was lost. A retry may succeed.
     Unknown,
-    /// The server has decided, and a retry cannot change that.
+    /// A retry is useless, because the server has decided, or its response cannot be used.
     Final,
 }
 
@@ -44,7 +44,7 @@ impl AttemptError {
 
     /// The request could not be sent, or had no response.
     pub fn from_send_error(error: &reqwest::Error) -> Self {
-        let mut result = Self::from_read_error(http_client::unreachable(error));
+        let mut result = Self::from_read_error(http_client::connection_error(error));
         if error.is_connect() && result.effect == ServerEffect::Unknown {
             result.effect = ServerEffect::NoEffect;
         }
@@ -60,7 +60,7 @@ impl AttemptError {
         let body = http_client::read_body(&mut response, MAX_PROBLEM_BYTES).await.unwrap_or_default();
         let problem = if is_problem { serde_json::from_slice(&body).ok() } else { None };
         let effect = match (status, &problem) {
-            // Claviger responds so before it consumes a ticket, and a proxy does not forward a request that it refuses.
+            // Claviger sends these before it consumes a ticket, and a proxy that sends 429 has not forwarded the request.
             (429, _) | (503, Some(_)) => ServerEffect::NoEffect,
             // A proxy lost the response of the server.
             (502..=504, None) => ServerEffect::Unknown,

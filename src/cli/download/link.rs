@@ -10,7 +10,7 @@ use std::str::FromStr;
 pub struct DownloadLink(Url);
 
 impl DownloadLink {
-    /// Parses a URL. `None` unless each part is as in a download URL, because another part could send the token elsewhere.
+    /// Parses a URL. `None` unless it is scheme, host, path and ticket token of a download URL, and nothing else.
     pub fn parse(text: &str) -> Option<Self> {
         let url = Url::parse(text).ok()?;
         let token = url.path().strip_prefix("/v1/downloads/")?;

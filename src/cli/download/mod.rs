@@ -97,7 +97,7 @@ impl<'a> TicketClient<'a> {
         Ok(Self { arguments, origin, bearer, client, retry_budget, progress })
     }
 
-    /// Uses this bearer token, and an HTTP client that others share. Sends nothing.
+    /// Uses this bearer token, and an HTTP client that several tokens may share. Sends nothing.
     #[cfg(feature = "csi")]
     pub fn with_bearer(
         arguments: &'a ServerArguments,

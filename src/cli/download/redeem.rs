@@ -1,7 +1,7 @@
 //! Redeems a ticket, with retries.
 //!
-//! All attempts send the same random `Idempotency-Key`, by which the server recognizes a retry. It returns the same bytes
-//! for a limited time. A decision of the server is never retried.
+//! All attempts send the same random `Idempotency-Key`, by which the server recognizes a retry. For a limited time the server
+//! returns the same bytes again. After a decision of the server there is no retry.
 
 use super::attempt_error::{AttemptError, ServerEffect};
 use super::downloaded_bundle::DownloadedBundle;

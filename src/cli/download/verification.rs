@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 
-/// Maximum length of the digest in `X-Claviger-Versions`, longer than any digest.
+/// Maximum length of the digest in `X-Claviger-Versions`, longer than any digest. A longer text is ignored.
 const MAX_VERSIONS_BYTES: usize = 128;
 
 /// What the headers of a response state about its body.
@@ -22,7 +22,8 @@ pub struct DownloadHeaders {
 }
 
 impl DownloadHeaders {
-    /// Parses the headers. Fails if a header is missing, repeated or not as Claviger sends it.
+    /// Parses the headers. Fails if the media type, the length or the digest is missing, repeated or not as Claviger sends it, or
+    /// if the body is compressed. `stale` and `versions` are optional.
     pub fn parse(headers: &HeaderMap, format: Format) -> Result<Self, CommandError> {
         let single = |name: &str| {
             let mut values = headers.get_all(name).iter();

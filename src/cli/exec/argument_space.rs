@@ -1,7 +1,8 @@
 //! Checks that variables fit into the space that Linux has for arguments and environment (`fs/exec.c`).
 //!
-//! One string has at most 32 pages (`MAX_ARG_STRLEN`). All strings, with a pointer for each, have a quarter of the stack
-//! limit, at least 128 KiB and at most 6 MiB. Otherwise `execve` fails with `E2BIG`, which does not name the variable.
+//! One string may take 32 pages (`MAX_ARG_STRLEN`). All strings together, with a pointer for each, may take a quarter of the
+//! stack limit, but never less than 128 KiB or more than 6 MiB. If a limit is exceeded, `execve` fails with `E2BIG`, which does
+//! not name the variable.
 
 use crate::cli::command_error::CommandError;
 use rustix::param::page_size;
@@ -13,13 +14,14 @@ use std::os::unix::ffi::OsStrExt as _;
 const MIN_TOTAL_BYTES: usize = 128 * 1024;
 const MAX_TOTAL_BYTES: usize = 6 * 1024 * 1024;
 const POINTER_BYTES: usize = size_of::<usize>();
-/// Reserved for what the kernel adds: twice the path of the command (at most 4 KiB), and the line of an interpreter.
+/// Reserved for what the kernel adds: twice the path of the command (at most 4 KiB each), and the `#!` line of a script.
 const RESERVED_BYTES: usize = 3 * 4096;
 
 /// The space for the variables of a bundle.
 pub struct ArgumentSpace {
     max_string_bytes: usize,
     max_total_bytes: usize,
+    /// The names of the variables that the command inherits, with the space that each takes.
     inherited: BTreeMap<Vec<u8>, usize>,
 }
 
@@ -44,7 +46,8 @@ impl ArgumentSpace {
         }
     }
 
-    /// Checks names and lengths of variables. The error names a variable that is too long, or else the largest one.
+    /// Checks variables, given as name and length of the value, together with the inherited ones. The error names a variable
+    /// that is too long, or else the largest of the given ones. Without variables there is no error.
     pub fn check<'a>(&self, variables: impl Iterator<Item = (&'a str, usize)>) -> Result<(), CommandError> {
         let mut all = self.inherited.clone();
         let mut largest = ("", 0);

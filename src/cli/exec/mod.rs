@@ -1,13 +1,13 @@
 //! `claviger exec`: runs a command with the secrets of a repo and branch in its environment, without Claviger's own variables.
 //!
-//! It downloads the format `export`, although there is no shell, so that the server refuses names such as `LD_PRELOAD`, which
-//! change how a command runs, unless a policy lists them literally.
+//! It downloads the format `export`, although no shell reads the download: for this format the server refuses names such as
+//! `LD_PRELOAD`, which change how a command runs, unless a policy lists them literally.
 
 mod argument_space;
 mod exit_code;
-mod key_file;
 mod masked;
 mod signals;
+mod value_file;
 
 pub use exit_code::FAILED;
 
@@ -18,10 +18,10 @@ use super::runtime::block_on;
 use super::workflow::RunnerStream;
 use crate::model::format::Format;
 use argument_space::ArgumentSpace;
-use key_file::{KeyFile, KeyFiles};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
+use value_file::{FileOption, ValueFiles};
 
 /// Variables that are removed from the environment of the command, so that it cannot request other secrets.
 const CLAVIGER_VARIABLES: [&str; 7] = [
@@ -45,7 +45,7 @@ pub struct ExecArguments {
     /// This key in a file for its owner only, not in the environment; may be repeated. With --mask it is removed at
     /// the end.
     #[arg(long = "file", value_name = "NAME=PATH")]
-    files: Vec<KeyFile>,
+    files: Vec<FileOption>,
     /// Run the command as a child and replace secret values in its output by ***.
     #[arg(long)]
     mask: bool,
@@ -64,7 +64,7 @@ pub fn run(exec: &ExecArguments) -> ExitCode {
 
 impl ExecArguments {
     fn run(&self) -> Result<ExitCode, CommandError> {
-        let mut files = KeyFiles::new(&self.files)?;
+        let mut files = ValueFiles::new(&self.files)?;
         let DownloadArguments { server, time_limit, .. } = &self.download;
         let result = block_on(async {
             // Standard output belongs to the command.
@@ -91,7 +91,7 @@ impl ExecArguments {
         exit
     }
 
-    /// Fetches the variables. The server reports their lengths, so that they are checked before the ticket is redeemed.
+    /// Fetches the variables. Their lengths are checked before the ticket is redeemed, because the server reports them then.
     async fn fetch_environment(&self, client: &mut TicketClient<'_>) -> Result<Values, CommandError> {
         let is_in_file = |name: &str| self.files.iter().any(|file| file.name == name);
         let only = self.only.as_ref().map(|only| only.iter().filter(|name| !is_in_file(name)).cloned().collect());
@@ -107,12 +107,12 @@ impl ExecArguments {
         let (text, _) = client.fetch_if(&request, Format::Export, check_sizes).await?;
         let mut values = bundle::parse(as_text(&text)?)?;
         values.retain(|(name, _)| !is_in_file(name));
-        // An older server does not report lengths.
+        // Checked again, because an older server does not report the lengths before.
         space.check(values.iter().map(|(name, value)| (name.as_str(), value.len())))?;
         Ok(values)
     }
 
-    /// Fetches the values for files, as JSON, which can have values that a variable cannot.
+    /// Fetches the values for files, as JSON, which can represent values that a variable cannot have.
     async fn fetch_file_values(&self, client: &mut TicketClient<'_>) -> Result<Values, CommandError> {
         if self.files.is_empty() {
             return Ok(Values::new());

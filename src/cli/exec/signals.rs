@@ -24,7 +24,7 @@ fn forwarded_signals() -> [(SignalKind, Signal); 6] {
 pub struct SignalReceiver(Vec<(unix::Signal, Signal)>);
 
 impl SignalReceiver {
-    /// Installs the handlers. Needs a runtime.
+    /// Installs the handlers. Must be called in a tokio runtime.
     pub fn new() -> io::Result<Self> {
         forwarded_signals()
             .into_iter()

@@ -12,10 +12,10 @@ use serde::Deserialize;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-const REQUEST_URL: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
-const REQUEST_TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
+const URL_VARIABLE: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
+const TOKEN_VARIABLE: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
 /// The variables with which an id token can be requested.
-pub const REQUEST_VARIABLES: [&str; 2] = [REQUEST_URL, REQUEST_TOKEN];
+pub const REQUEST_VARIABLES: [&str; 2] = [URL_VARIABLE, TOKEN_VARIABLE];
 /// Maximum size of a response, larger than any id token.
 const MAX_RESPONSE_BYTES: usize = 128 * 1024;
 
@@ -64,13 +64,13 @@ impl IdTokenRequest {
                 )
             })
         };
-        let (url, token) = (required(REQUEST_URL)?, SecretValue::new(required(REQUEST_TOKEN)?));
-        let mut url = Url::parse(&url).map_err(|_| wrong(REQUEST_URL, "is not a URL"))?;
+        let (url, token) = (required(URL_VARIABLE)?, SecretValue::new(required(TOKEN_VARIABLE)?));
+        let mut url = Url::parse(&url).map_err(|_| wrong(URL_VARIABLE, "is not a URL"))?;
         if !(url.scheme() == "https" || url.scheme() == "http" && http_client::is_loopback(&url)) {
-            return Err(wrong(REQUEST_URL, "must be https"));
+            return Err(wrong(URL_VARIABLE, "must be https"));
         }
         url.query_pairs_mut().append_pair("audience", audience);
-        let bearer = bearer::authorization_header(&token).ok_or_else(|| wrong(REQUEST_TOKEN, "cannot be sent"))?;
+        let bearer = bearer::authorization_header(&token).ok_or_else(|| wrong(TOKEN_VARIABLE, "cannot be sent"))?;
         // The certificates of the system are trusted; --ca-file is for Claviger's server.
         let client = http_client::client(url.scheme(), None)?;
         Ok(Self { url, bearer, client })
@@ -79,8 +79,10 @@ impl IdTokenRequest {
     async fn send(&self, time_limit: Duration) -> Result<SecretValue, AttemptError> {
         let request = self.client.get(self.url.clone()).timeout(time_limit);
         let request = request.header(AUTHORIZATION, self.bearer.clone()).header(ACCEPT, "application/json");
-        let mut response =
-            request.send().await.map_err(|error| AttemptError::from_command_error(http_client::unreachable(&error)))?;
+        let mut response = request
+            .send()
+            .await
+            .map_err(|error| AttemptError::from_command_error(http_client::connection_error(&error)))?;
         let status = response.status().as_u16();
         if status != 200 {
             return Err(AttemptError::from_status(status));

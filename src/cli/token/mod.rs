@@ -43,7 +43,7 @@ enum TokenSource {
 }
 
 impl TokenArguments {
-    /// Names a file with the token.
+    /// The options for a token in this file.
     pub const fn from_file(file: PathBuf) -> Self {
         Self {
             token_from: TokenSource::File,

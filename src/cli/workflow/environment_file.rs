@@ -15,8 +15,8 @@ use zeroize::Zeroizing;
 /// Names and prefixes that are refused. The runner refuses `NODE_OPTIONS` and sets `RUNNER_` variables. `ACTIONS_` variables have
 /// the credentials for id tokens, `INPUT_` variables the inputs of actions.
 const REFUSED_NAMES: [&str; 4] = ["NODE_OPTIONS", "RUNNER_*", "ACTIONS_*", "INPUT_*"];
-/// Names after `GITHUB_` that the runner sets again for every step, so that a value would be lost. Others are allowed, such as
-/// `GITHUB_TOKEN`.
+/// Names after `GITHUB_` that the runner sets again for every step, so that a value would be lost. Other names with `GITHUB_`
+/// are allowed, such as `GITHUB_TOKEN`.
 const SET_FOR_EVERY_STEP: &str = "
     ACTION ACTIONS ACTION_PATH ACTION_REF ACTION_REPOSITORY ACTOR ACTOR_ID API_URL BASE_REF ENV EVENT_NAME EVENT_PATH GRAPHQL_URL
     HEAD_REF JOB OUTPUT PATH REF REF_NAME REF_PROTECTED REF_TYPE REPOSITORY REPOSITORY_ID REPOSITORY_OWNER REPOSITORY_OWNER_ID
@@ -39,7 +39,7 @@ impl EnvironmentFile {
         Ok(Self { environment, output: open_file("GITHUB_OUTPUT")? })
     }
 
-    /// Refuses names that the runner refuses or sets, or that other steps obey.
+    /// Refuses names that the runner refuses or sets, or that change what other steps do.
     pub fn check_names<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<(), CommandError> {
         match names.into_iter().find(|name| is_refused(name)) {
             None => Ok(()),
@@ -50,7 +50,7 @@ impl EnvironmentFile {
         }
     }
 
-    /// Appends the variables, and `keys=NAME,...` to the outputs.
+    /// Appends the variables to `GITHUB_ENV`, and `keys=NAME,...` to `GITHUB_OUTPUT`.
     pub fn append(&mut self, values: &Values) -> Result<(), CommandError> {
         Self::check_names(values.iter().map(|(name, _)| name.as_str()))?;
         append(&mut self.environment, &render_variables(values, || RequestId::random().to_string()))

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 pub enum RunnerStream {
     /// Standard output, where commands take effect before later output.
     Stdout,
-    /// Standard error, if standard output is the bundle or belongs to another command.
+    /// Standard error, if standard output is the bundle, or belongs to the command that `exec` runs.
     Stderr,
 }
 

@@ -1,4 +1,4 @@
-//! The option `--file`: keys that are written to files.
+//! The option `--file NAME=PATH`: writes the value of a key to a file.
 
 use crate::cli::atomic_file::{AtomicFile, Mode};
 use crate::cli::bundle::Values;
@@ -7,14 +7,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// The value of `--file`: a key and the path of its file, as `NAME=PATH`.
+/// One option `--file`: the name of a key, and the path of the file for its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyFile {
+pub struct FileOption {
     pub name: String,
     path: PathBuf,
 }
 
-impl FromStr for KeyFile {
+impl FromStr for FileOption {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -27,30 +27,32 @@ impl FromStr for KeyFile {
     }
 }
 
-/// The files of a command. The first `written` of them exist.
-pub struct KeyFiles {
+/// The files of one `claviger exec`.
+pub struct ValueFiles {
     targets: Vec<(String, AtomicFile)>,
+    /// How many of `targets`, from the first, this process has written.
     written: usize,
 }
 
-impl KeyFiles {
-    /// Checks that the files can be written, before any request is sent.
-    pub fn new(files: &[KeyFile]) -> Result<Self, CommandError> {
+impl ValueFiles {
+    /// Checks the paths. Called before any request is sent, so that a wrong path does not cost a ticket.
+    pub fn new(options: &[FileOption]) -> Result<Self, CommandError> {
         let mut targets: Vec<(String, AtomicFile)> = Vec::new();
-        for file in files {
-            let target = AtomicFile::new("--file", &file.path, Mode::OWNER)?;
-            if targets.iter().any(|(name, other)| *name == file.name || other.path() == target.path()) {
+        for option in options {
+            let target = AtomicFile::new("--file", &option.path, Mode::OWNER)?;
+            if targets.iter().any(|(name, other)| *name == option.name || other.path() == target.path()) {
                 return Err(CommandError::usage(format!(
                     "--file: {}: this file or its key is given twice",
-                    file.path.display()
+                    option.path.display()
                 )));
             }
-            targets.push((file.name.clone(), target));
+            targets.push((option.name.clone(), target));
         }
         Ok(Self { targets, written: 0 })
     }
 
-    /// Writes each file. A missing key becomes an empty file, which `[ -s file ]` detects. Needs a runtime.
+    /// Writes each file. A missing key becomes an empty file, which `[ -s file ]` detects. Must be called in a tokio runtime,
+    /// because [`AtomicFile::write`] handles signals.
     pub fn write(&mut self, values: &Values) -> Result<(), CommandError> {
         for (name, target) in &self.targets {
             let value = values.iter().find(|(other, _)| other == name);
@@ -62,7 +64,7 @@ impl KeyFiles {
         Ok(())
     }
 
-    /// Removes the written files.
+    /// Removes the files that this process has written.
     pub fn remove(&mut self) {
         for (_, target) in &self.targets[..self.written] {
             if let Err(error) = fs::remove_file(target.path()) {
