@@ -1,7 +1,7 @@
 //! # Claviger
 //!
-//! A secret broker for Kubernetes build pods. A pod presents its `ServiceAccount` token, and gets a one-time URL for the secrets that
-//! policies grant it. The modules ("rooms") follow one request, in this order:
+//! A secret broker for Kubernetes build pods. A pod presents its `ServiceAccount` token, and gets a one-time URL for the secrets
+//! that policies grant it. The modules ("rooms") follow one request, in this order:
 //!
 //! | room | contents |
 //! |---|---|
@@ -9,22 +9,24 @@
 //! | [`model`] | domain types: caller, repo, branch, secret, bundle, ticket, clock; no serde, no I/O |
 //! | [`wire`] | JSON bodies of the REST API, error codes, the stored form of audit events |
 //! | [`document`] | strict YAML and JSON parsers that report all faults at once |
-//! | [`config`] | the settings, one section a file |
+//! | [`config`] | the settings, one file per section |
 //! | [`metrics`], `traces` | Prometheus families; spans and W3C trace context |
 //! | [`database`] | `SQLite` or `PostgreSQL`: pool, migrations, unit of work |
 //! | `flights` | single flight: concurrent calls with the same key share one run |
+//! | `rates` | rate limits |
+//! | [`trust`] | TLS as a client: trusted certificates, client certificates, causes of failed connections |
 //! | [`cluster`] | Kubernetes clients: `TokenReview`, `SubjectAccessReview`, pods, Tekton runs, policies as custom resources |
 //! | [`authn`] | 1. a bearer token becomes a caller |
 //! | [`attest`] | 2. a caller becomes facts about its build |
 //! | [`policy`] | 3. policies, caller, request and facts become a decision |
 //! | [`stores`] | 4. a secret is read from Vault, AWS, Azure, Google or a file, through a cache |
-//! | [`tickets`] | 5. a bundle is sealed, and redeemed once |
+//! | [`tickets`] | 5. a bundle of secrets is sealed as a ticket, which is redeemed once |
 //! | [`render`] | 6. a bundle becomes bytes in a format |
 //! | [`audit`] | 7. an event becomes a durable link of a hash chain |
 //! | `admins` | authorisation of administrators |
-//! | `broker` | the verbs, which join the stages |
-//! | `http` | the HTTP edge |
-//! | `app` | composition: opens the rooms, reloads, drains |
+//! | `broker` | the verbs (issue, redeem, ...), which call the stages in order |
+//! | `http` | the HTTP server: routes, parsers, responses |
+//! | `app` | composition: opens all rooms, reloads files, drains at shutdown |
 //! | [`leaks`] | search for secret values in streams and images |
 //! | [`cli`] | the commands |
 //!

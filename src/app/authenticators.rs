@@ -3,8 +3,8 @@
 use super::policy_bounds::pattern_faults;
 use crate::authn;
 use crate::cluster::{self, ConnectError};
-use crate::config::authenticators::{AUDIENCE_OF_API_SERVER, Authenticator, Kind};
-use crate::config::{Config, ISSUER_OF_CLUSTER};
+use crate::config::authenticators::{API_SERVER_AUDIENCE_FAULT, Authenticator, Kind};
+use crate::config::{CLUSTER_ISSUER_FAULT, Config};
 use crate::document::Fault;
 
 /// What the check found.
@@ -35,10 +35,10 @@ pub fn check(config: &Config) -> FileFindings {
                     // The audience of the broker's own token is that of the API server. If it has several, the
                     // configured one may be another.
                     if own.audiences == [kubernetes.audience.as_str()] {
-                        found.faults.push(Fault::new(format!("{pointer}/audience"), AUDIENCE_OF_API_SERVER));
+                        found.faults.push(Fault::new(format!("{pointer}/audience"), API_SERVER_AUDIENCE_FAULT));
                     }
                     if kubernetes.unbound_audience.as_ref().is_some_and(|unbound| own.audiences == [unbound.as_str()]) {
-                        found.faults.push(Fault::new(format!("{pointer}/unboundAudience"), AUDIENCE_OF_API_SERVER));
+                        found.faults.push(Fault::new(format!("{pointer}/unboundAudience"), API_SERVER_AUDIENCE_FAULT));
                     }
                     issuers.push(own.issuer);
                 }
@@ -54,7 +54,7 @@ pub fn check(config: &Config) -> FileFindings {
         if let Kind::Oidc(oidc) = kind
             && issuers.contains(&oidc.issuer)
         {
-            found.faults.push(Fault::new(format!("/authenticators/{index}/oidc/issuer"), ISSUER_OF_CLUSTER));
+            found.faults.push(Fault::new(format!("/authenticators/{index}/oidc/issuer"), CLUSTER_ISSUER_FAULT));
         }
     }
     found.warnings.sort();

@@ -7,7 +7,7 @@ use super::{authenticators, keys, policies};
 use crate::attest::Attestors;
 use crate::cluster::Clusters;
 use crate::config::authenticators::Kind;
-use crate::config::{Config, ISSUER_OF_CLUSTER};
+use crate::config::{CLUSTER_ISSUER_FAULT, Config};
 use crate::document::Fault;
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::request_id::RequestId;
@@ -147,7 +147,7 @@ async fn check_oidc_issuers(config: &Config, clusters: &Clusters) -> Vec<(String
         let Some(cluster) = clusters.get(kubernetes.kubeconfig.as_deref()) else { continue };
         match cluster.issuer().await {
             Ok(issuer) => found.extend(oidc_issuers().filter(|(_, oidc)| **oidc == issuer).map(|(index, _)| {
-                let fault = Fault::new(format!("/authenticators/{index}/oidc/issuer"), ISSUER_OF_CLUSTER);
+                let fault = Fault::new(format!("/authenticators/{index}/oidc/issuer"), CLUSTER_ISSUER_FAULT);
                 (fault.dotted_path(), Err(fault.detail))
             })),
             Err(_) => found.push((

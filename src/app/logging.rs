@@ -61,9 +61,9 @@ fn log_targets(telemetry: &Telemetry) -> Targets {
         .with_target("typespec_client_core", LevelFilter::OFF)
         .with_target("claviger", level)
         // A log line needs only the root span, for its trace ID.
-        .with_target(traces::STAGE_TARGET, LevelFilter::OFF)
+        .with_target(traces::STAGE_SPAN_TARGET, LevelFilter::OFF)
         .with_target(
-            traces::REQUEST_TARGET,
+            traces::REQUEST_SPAN_TARGET,
             telemetry.otlp_endpoint.as_ref().map_or(LevelFilter::OFF, |_| LevelFilter::INFO),
         )
 }
@@ -71,8 +71,8 @@ fn log_targets(telemetry: &Telemetry) -> Targets {
 /// The targets whose spans are exported: not those of libraries, which have headers and paths in them.
 fn span_targets() -> Targets {
     Targets::new()
-        .with_target(traces::REQUEST_TARGET, LevelFilter::INFO)
-        .with_target(traces::STAGE_TARGET, LevelFilter::INFO)
+        .with_target(traces::REQUEST_SPAN_TARGET, LevelFilter::INFO)
+        .with_target(traces::STAGE_SPAN_TARGET, LevelFilter::INFO)
 }
 
 /// Exports spans with the attributes that the code sets, without code location and thread.
@@ -109,6 +109,6 @@ mod tests {
             assert!(targets.would_enable("claviger::stores", &Level::TRACE));
             assert!(targets.would_enable("hyper", &Level::WARN) && !targets.would_enable("hyper", &Level::INFO));
         }
-        assert!(span_targets().would_enable(traces::REQUEST_TARGET, &Level::INFO));
+        assert!(span_targets().would_enable(traces::REQUEST_SPAN_TARGET, &Level::INFO));
     }
 }

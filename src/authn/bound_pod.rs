@@ -28,7 +28,7 @@ pub fn service_account(username: &str) -> Option<ServiceAccount> {
     Some(ServiceAccount { namespace: namespace.to_owned(), name: name.to_owned() })
 }
 
-/// Whether the API server names a pod, even without its name or its UID.
+/// Whether the review of the token names a pod, completely or only by its name or UID.
 pub fn names_a_pod(user: &User) -> bool {
     user.extra.contains_key(POD_NAME) || user.extra.contains_key(POD_UID)
 }

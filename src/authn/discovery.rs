@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Time limit for both documents together, because a request may be waiting for the keys.
+/// Time limit for both documents together. It is short, because a request may be waiting for the keys.
 const DEADLINE: Duration = Duration::from_secs(5);
 const WELL_KNOWN: &str = "/.well-known/openid-configuration";
 
@@ -25,7 +25,7 @@ pub struct Discovery {
     /// `None` for plain HTTP on a machine without root certificates.
     trust: Option<Trust>,
     ca_file: Option<PathBuf>,
-    /// `FileStamp` of the CA file at the last fetch.
+    /// `FileStamp` of the CA file at the last fetch, or at creation if there was none.
     ca_stamp: Mutex<Option<FileStamp>>,
 }
 
@@ -49,7 +49,7 @@ pub enum KeyFetchError {
     /// No connection or no TLS session, with a known cause.
     #[error("cannot connect to the issuer: {}", .0.sentence())]
     Unconnected(ConnectFailure),
-    /// No connection for another reason.
+    /// No connection, with an unknown cause.
     #[error("cannot connect to the issuer")]
     Connect,
     /// No complete response before the deadline.
@@ -67,10 +67,10 @@ pub enum KeyFetchError {
     /// The document is not JSON, or lacks `issuer` or `jwks_uri`.
     #[error("the issuer's discovery document is malformed")]
     Malformed,
-    /// The document has another `issuer`.
+    /// The `issuer` in the document is not the configured one.
     #[error("the discovery document belongs to another issuer")]
     OtherIssuer,
-    /// The `jwks_uri` is not protected by TLS.
+    /// The `jwks_uri` is not a plain `https` URL; without TLS it is allowed only for an issuer without TLS.
     #[error("the issuer's jwks_uri is neither https nor, for an issuer without TLS, on the same server")]
     JwksUri,
     /// The key set cannot be used.
@@ -79,7 +79,7 @@ pub enum KeyFetchError {
 }
 
 impl Discovery {
-    /// Creates a client and reads the CA file. Sends nothing. `name` is the authenticator's.
+    /// Creates a client and reads the CA file. Sends nothing. `name` is the name of the authenticator.
     ///
     /// # Errors
     /// The client cannot be created.
@@ -125,7 +125,8 @@ impl Discovery {
         self.ca_file.as_deref().and_then(FileStamp::read)
     }
 
-    /// Whether the issuer is reached without TLS over the network, so that an attacker there can respond in its place.
+    /// Whether the issuer is reached without TLS over the network, so that an attacker on the path can respond in place of the
+    /// issuer.
     pub fn is_without_tls(&self) -> bool {
         self.url.scheme() == "http" && !is_loopback(&self.url)
     }
@@ -185,8 +186,8 @@ async fn read_body(response: &mut Response) -> Result<Vec<u8>, KeyFetchError> {
     Ok(body)
 }
 
-/// The address of the keys. `None` if it does not use TLS; only an issuer without TLS may have its keys on the same server or on
-/// this machine without TLS.
+/// The address of the keys: an `https` URL without user, password and fragment. An issuer without TLS may also name an `http` URL
+/// on its own server or on this machine. `None` for any other text.
 fn parse_jwks_uri(issuer: &Url, text: &str) -> Option<Url> {
     let address = Url::parse(text).ok()?;
     let has_no_extras = address.username().is_empty() && address.password().is_none() && address.fragment().is_none();
@@ -221,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_come_from_behind_tls_or_from_where_the_issuer_is() {
+    fn a_jwks_uri_without_tls_is_allowed_only_for_an_issuer_without_tls() {
         let (https, http) = ("https://issuer.example/path", "http://issuer.example:8080");
         for (issuer, keys, good) in [
             (https, "https://issuer.example/keys", true),

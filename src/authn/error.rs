@@ -12,10 +12,11 @@ pub enum AuthnError {
     /// The token is refused.
     #[error("the token was refused: {}", .0.as_str())]
     Refused(TokenRefusal),
-    /// The token of this caller is valid but not bound to a pod, and not admitted without one.
+    /// The caller's token is valid but bound to no pod, and the configuration does not admit such tokens for it.
     #[error("the token is not bound to a pod")]
     NotPodBound(Arc<Caller>),
-    /// The token was not reviewed: its address has sent refused tokens, and the limit of reviews is reached.
+    /// The token was not reviewed: the limit of reviews is reached, and the client's address has sent refused tokens or more than
+    /// its share of new ones.
     #[error("the token was not reviewed, because its address has sent refused tokens")]
     Limited,
     /// The token names an unknown key, and the issuer's keys were fetched too recently to fetch them again.
@@ -35,16 +36,16 @@ pub enum OnlineCheckError {
     /// The issuer's keys cannot be fetched.
     #[error(transparent)]
     Issuer(#[from] KeyFetchError),
-    /// The API server accepts the broker's own credentials for the configured audience.
-    #[error("kubernetes.audience {}", config::AUDIENCE_OF_API_SERVER)]
-    OwnAudience,
-    /// Like [`Self::OwnAudience`], for the audience of tokens that are bound to no pod.
-    #[error("kubernetes.unboundAudience {}", config::AUDIENCE_OF_API_SERVER)]
-    OwnUnboundAudience,
+    /// The configured audience is one of the API server's own: the API server accepts the broker's own credentials for it.
+    #[error("kubernetes.audience {}", config::API_SERVER_AUDIENCE_FAULT)]
+    ApiServerAudience,
+    /// Like [`Self::ApiServerAudience`], for the audience of tokens that are bound to no pod.
+    #[error("kubernetes.unboundAudience {}", config::API_SERVER_AUDIENCE_FAULT)]
+    ApiServerUnboundAudience,
 }
 
 closed_enum! {
-    /// Why a token is refused. Only the audit event has it; the client does not get it.
+    /// Why a token is refused. Only the audit event contains the reason; the client does not get it.
     pub enum TokenRefusal {
         /// The token is not a JWT, or its algorithm is not supported.
         Malformed => "malformed_token",
@@ -62,7 +63,8 @@ closed_enum! {
 }
 
 impl TokenRefusal {
-    /// Whether the token was refused by its form or claims, before any call and before the signature was checked.
+    /// Whether this reason lies in the form or the claims of a token, which are usually checked before the signature and before any
+    /// call.
     #[must_use]
     pub const fn is_before_signature_check(self) -> bool {
         match self {

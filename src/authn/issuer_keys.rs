@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// Interval of regular fetches, so that a withdrawn key is dropped.
+/// Interval of regular fetches, by which withdrawn keys are dropped.
 const REFRESH_INTERVAL: Duration = Duration::from_hours(1);
 /// Minimum interval between fetches. A token with an unknown key causes a fetch, and anyone can send such a token.
 const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(30);
@@ -44,8 +44,8 @@ struct Fetch {
 }
 
 impl IssuerKeys {
-    /// Fetches now and then periodically, in a task that ends when the last reference is dropped. Does not wait for the first
-    /// fetch: an unreachable issuer must not prevent the start.
+    /// Starts a task that fetches the keys at once and then periodically, until the last reference is dropped. Does not wait for
+    /// the first fetch: an unreachable issuer must not prevent the start.
     pub fn open(name: Arc<str>, discovery: Discovery) -> Arc<Self> {
         if discovery.is_without_tls() {
             tracing::warn!(
@@ -66,8 +66,8 @@ impl IssuerKeys {
         cached.as_ref().filter(|cached| cached.fetched_at.elapsed() < MAX_KEY_AGE).map(|cached| cached.keys.clone())
     }
 
-    /// Fetches the keys, unless the last fetch was very recent. Returns the keys of the last fetch, and whether it started after
-    /// this call.
+    /// Fetches the keys, unless the last fetch was very recent. Returns the keys of the last fetch, and whether that fetch started
+    /// after this call.
     ///
     /// # Errors
     /// The keys could not be fetched.
@@ -80,7 +80,7 @@ impl IssuerKeys {
         Ok((fetch.result?, fetch.started_at >= called_at))
     }
 
-    /// Fetches now, regardless of the last fetch.
+    /// Fetches the keys regardless of the last fetch, or joins a fetch in progress.
     ///
     /// # Errors
     /// The keys could not be fetched.
@@ -121,7 +121,8 @@ impl IssuerKeys {
         fetch
     }
 
-    /// The last fetch, if it is too early for another one. After a change of `caFile`, a failed fetch may be repeated at once.
+    /// The last fetch, if it is too early to fetch again. `None` otherwise; also if the last fetch failed and `caFile` has changed
+    /// since.
     fn recent_fetch(&self) -> Option<Fetch> {
         let interval = if self.current().is_some() { MIN_FETCH_INTERVAL } else { MIN_FETCH_INTERVAL_WITHOUT_KEYS };
         let last = self.last_fetch.lock().unwrap_or_else(PoisonError::into_inner).clone()?;

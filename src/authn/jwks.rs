@@ -9,10 +9,10 @@ use std::path::Path;
 
 /// Maximum size of a key set in bytes.
 pub const MAX_BYTES: usize = 1 << 20;
-/// Maximum number of keys; further keys are ignored.
+/// Maximum number of listed keys. A set with more is malformed.
 const MAX_KEYS: usize = 100;
 
-/// The supported keys; never empty.
+/// The supported keys of a set. Never empty.
 pub struct KeySet(Vec<Key>);
 
 struct Key {
@@ -37,7 +37,7 @@ pub enum KeySetError {
     /// The file cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(std::io::ErrorKind),
-    /// The document is too long, is not JSON, or has no list of keys.
+    /// The document is too long, is not JSON, or has no list of keys or too long a list.
     #[error("is not a JSON Web Key Set of at most 1 MiB and 100 keys")]
     Malformed,
     /// The set contains no public signature key of a supported type.
@@ -70,8 +70,7 @@ impl KeySet {
         if keys.is_empty() { Err(KeySetError::NoUsableKey) } else { Ok(Self(keys)) }
     }
 
-    /// The only key for this algorithm with this id or, without an id, the only key for this algorithm. `None` if there is no such
-    /// key, or more than one.
+    /// The one key that fits the algorithm and, if `id` is given, has that id. `None` if no key fits, or several do.
     pub fn select(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&DecodingKey> {
         let mut fitting = self.0.iter().filter(|key| {
             (id.is_none() || key.id.as_deref() == id)
@@ -84,7 +83,7 @@ impl KeySet {
         }
     }
 
-    /// Whether a key has this id. False for a token without a key id, because it may need a key that is not in the set.
+    /// Whether a key has this id, so that fetching the set again is useless. False without an id: the token may need a new key.
     pub fn contains_id(&self, id: Option<&str>) -> bool {
         id.is_some() && self.0.iter().any(|key| key.id.as_deref() == id)
     }

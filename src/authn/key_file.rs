@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
-/// Interval of the check for changes. It polls, because the kubelet replaces a mounted file by swapping a symbolic link.
+/// Interval of the checks for changes. The file is polled, not watched, because the kubelet replaces a mounted file by swapping a
+/// symbolic link.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The last valid keys of a file.
@@ -24,7 +25,7 @@ pub struct KeyFile {
 }
 
 impl KeyFile {
-    /// Reads the file, and checks it for changes until the last reference is dropped.
+    /// Reads the file, and starts a task that checks it for changes until the last reference is dropped.
     ///
     /// # Errors
     /// The file is not a key set.

@@ -9,7 +9,7 @@ use crate::document::Fault;
 use crate::trust::TrustError;
 use std::sync::Arc;
 
-/// The source of keys.
+/// Where the keys come from.
 pub enum KeySource {
     /// A file, for an issuer that cannot be reached.
     File(Arc<KeyFile>),
@@ -69,7 +69,7 @@ impl KeySource {
         Ok(())
     }
 
-    /// The keys in use. `None` if no keys were fetched yet, or only too long ago.
+    /// The keys in use. `None` if no fetch has succeeded within the last day. A file always has keys.
     pub fn current(&self) -> Option<Arc<KeySet>> {
         match self {
             Self::File(file) => Some(file.current()),
@@ -77,8 +77,9 @@ impl KeySource {
         }
     }
 
-    /// Reads the source again for a token with an unknown key. Returns the keys, and whether the source was read after this call.
-    /// If it was not, the issuer may have published a key that is not among them.
+    /// Reads the source again for a token with an unknown key. Returns the keys, and whether they are as new as this call. False if
+    /// a fetch returned them that had started before: the issuer may have published another key since. Always true for a file,
+    /// because an unchanged file need not be read.
     ///
     /// # Errors
     /// The keys could not be fetched.
@@ -92,7 +93,7 @@ impl KeySource {
         }
     }
 
-    /// Reads the file again, or starts a fetch and does not wait for it. Invalid keys do not replace valid ones.
+    /// Reads the file again, or starts a fetch from the issuer without waiting for it. Invalid keys do not replace valid ones.
     pub async fn reload(&self) {
         match self {
             Self::File(file) => file.reload().await,

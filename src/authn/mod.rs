@@ -47,7 +47,8 @@ pub fn check_files(configured: &[config::Authenticator]) -> Vec<Fault> {
     configured.iter().enumerate().filter_map(check).collect()
 }
 
-/// The intended use of a token. A build's token must be bound to a pod in a cluster, or be admitted without one.
+/// The intended use of a token. A build with a Kubernetes token needs one that is bound to a pod, or that the configuration admits
+/// without a pod.
 #[derive(Debug, Clone, Copy)]
 enum Purpose {
     Build,
@@ -55,7 +56,7 @@ enum Purpose {
 }
 
 impl Purpose {
-    /// Whether an authenticated applicant may use its token for this.
+    /// Whether a cached applicant may use its token for this. Only Kubernetes applicants are cached.
     fn accepts(self, applicant: &Applicant) -> bool {
         matches!(self, Self::Administer) || applicant.caller.service_account().is_some()
     }
@@ -69,7 +70,8 @@ pub struct Authenticators {
 }
 
 impl Authenticators {
-    /// Opens the authenticators. `reviews_per_second` limits, over all clusters, the reviews of tokens that were not accepted before.
+    /// Opens the authenticators. `reviews_per_second` is the limit, over all clusters together, for reviews of tokens that were not
+    /// accepted before.
     ///
     /// # Errors
     /// Every fault, with its JSON pointer in the configuration.
@@ -104,7 +106,7 @@ impl Authenticators {
         if faults.is_empty() { Ok(Self { all, clock: clock.clone(), metrics }) } else { Err(faults) }
     }
 
-    /// Authenticates a build. Its token must be bound to a pod, or be admitted without one.
+    /// Authenticates a build. A Kubernetes token must be bound to a pod, unless the configuration admits it without one.
     ///
     /// # Errors
     /// See [`AuthnError`].
@@ -128,7 +130,8 @@ impl Authenticators {
         self.authenticate_for(token, Purpose::Administer, history).await
     }
 
-    /// The cached caller of a build's token. Neither parses the token nor calls an API server.
+    /// The cached caller of a build's token. `None` if it is not cached, or may not build. Neither parses the token nor calls an
+    /// API server.
     pub async fn cached_caller(&self, token: BearerToken<'_>) -> Option<Arc<Caller>> {
         self.cached_for(token, Purpose::Build).await.map(|applicant| applicant.caller)
     }
@@ -217,7 +220,7 @@ impl Authenticators {
         (decided_by, Err(refusal))
     }
 
-    /// The authenticators with this issuer. If there are none, those without an issuer.
+    /// The authenticators that are configured with this issuer. If there are none, those that are configured without an issuer.
     fn authenticators_for<'a>(&'a self, issuer: Option<&str>) -> impl Iterator<Item = &'a dyn Authenticator> {
         let issuer =
             issuer.filter(|issuer| self.all.iter().any(|authenticator| authenticator.issuer() == Some(issuer)));
@@ -246,8 +249,8 @@ impl Authenticators {
     }
 }
 
-/// Of the errors of several authenticators, the one with the highest priority is returned: a failed call may hide an acceptance,
-/// and a checked signature says more than a checked audience.
+/// If no authenticator accepts the token, the error with the highest priority is returned. A failed call comes first, because the
+/// token may be valid. A refusal by signature comes before a refusal by audience, because more was checked.
 const fn priority(error: &AuthnError) -> u8 {
     match error {
         AuthnError::Refused(TokenRefusal::UnknownIssuer) => 0,

@@ -14,7 +14,7 @@ use jsonwebtoken::Algorithm;
 use jsonwebtoken::crypto::verify;
 use std::sync::Arc;
 
-/// Maximum length of `sub`, because it is in every audit event.
+/// Maximum length of `sub`, which every audit event of the caller contains. A longer one is malformed.
 const MAX_SUBJECT_BYTES: usize = 1024;
 
 /// Authenticates callers by the tokens of one issuer.
@@ -37,7 +37,7 @@ impl Oidc {
         Ok(Self { name, config, algorithms, keys, clock })
     }
 
-    /// Checks the claims but not the signature, and returns the algorithm of the signature.
+    /// Checks the claims and whether the algorithm is configured, but not the signature. Returns the algorithm.
     fn check_claims(&self, token: &UnverifiedToken<'_>) -> Result<Algorithm, TokenRefusal> {
         if token.string_claim("iss") != Some(&self.config.issuer) {
             return Err(TokenRefusal::UnknownIssuer);
@@ -50,7 +50,8 @@ impl Oidc {
         }
     }
 
-    /// The caller of a token whose signature was verified.
+    /// The caller of a token whose signature was verified. `Malformed` if `sub` is missing, empty, too long, or has control
+    /// characters.
     fn to_caller(&self, token: &UnverifiedToken<'_>) -> Result<Arc<Caller>, TokenRefusal> {
         match token.string_claim("sub") {
             Some(subject)
@@ -90,7 +91,8 @@ impl Authenticator for Oidc {
         let is_signed = match self.keys.current() {
             Some(keys) if is_signed(&keys, token, algorithm) => true,
             Some(keys) if keys.contains_id(token.key_id()) => false,
-            // The issuer may have published a new key. If its keys cannot be fetched now, nothing is known of the signature.
+            // The issuer may have published a new key. If the keys cannot be fetched now, it is unknown whether the signature is
+            // valid.
             _ => {
                 let (keys, is_fresh) = self.keys.refresh().await.map_err(|_| AuthnError::Unavailable)?;
                 let is_signed = is_signed(&keys, token, algorithm);
@@ -158,7 +160,7 @@ mod tests {
         }
     }
 
-    /// A key pair and its JWT algorithm. Its signatures are not made by the library that verifies them.
+    /// A key pair and its JWT algorithm. It signs without `jsonwebtoken`, which verifies the signatures.
     struct Signer {
         algorithm: &'static str,
         jwk: Value,
@@ -432,10 +434,11 @@ mod tests {
         rig.refuses(&a.token(&json!({}), &json!({})), TokenRefusal::NotAuthenticated).await;
 
         // Without an id, the only key of its type is used. If two keys have the same id, none is used.
-        let (lone, twin) = (eddsa().with_members(&json!({"kid": "a"})), es256().with_members(&json!({"kid": "a"})));
-        let rig = Rig::with_keys(&[&lone, &a, &twin], &ALL);
-        rig.allows(&lone.token(&json!({}), &json!({}))).await;
-        rig.allows(&lone.token(&json!({"kid": "a"}), &json!({}))).await;
+        let (only_eddsa, same_id) =
+            (eddsa().with_members(&json!({"kid": "a"})), es256().with_members(&json!({"kid": "a"})));
+        let rig = Rig::with_keys(&[&only_eddsa, &a, &same_id], &ALL);
+        rig.allows(&only_eddsa.token(&json!({}), &json!({}))).await;
+        rig.allows(&only_eddsa.token(&json!({"kid": "a"}), &json!({}))).await;
         rig.refuses(&a.token(&json!({"kid": "a"}), &json!({})), TokenRefusal::NotAuthenticated).await;
     }
 

@@ -14,7 +14,8 @@ pub trait Authenticator: Send + Sync {
     /// The configured name, which becomes the `issuer` of its callers.
     fn name(&self) -> &Arc<str>;
 
-    /// The `iss` of its tokens. An authenticator without one gets the tokens whose `iss` no other authenticator has.
+    /// The `iss` of the tokens of this authenticator. An authenticator without an issuer gets the tokens whose `iss` is configured
+    /// for no authenticator.
     fn issuer(&self) -> Option<&str> {
         None
     }
@@ -46,7 +47,7 @@ pub trait Authenticator: Send + Sync {
         self.authenticate(token, history).await.map(without_review)
     }
 
-    /// Reloads its files. An invalid file does not replace a valid one.
+    /// Reloads the files of this authenticator. An invalid file does not replace a valid one.
     async fn reload(&self) {}
 
     /// Checks that the API server or the issuer can be reached.
@@ -58,7 +59,8 @@ pub trait Authenticator: Send + Sync {
     }
 }
 
-/// An applicant whose administration only the static list can allow.
+/// An applicant without a reviewed user, so that no SubjectAccessReview is possible: only the configured list of administrators can
+/// allow its actions.
 pub(super) fn without_review(caller: Arc<Caller>) -> Applicant {
     Applicant { caller, user: None }
 }

@@ -8,16 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Maximum number of accepted tokens, and of refused tokens. They are cached apart, so that forged tokens displace no accepted ones.
+/// Maximum number of cached acceptances, and of cached refusals. They are in separate caches, so that forged tokens displace no
+/// accepted ones.
 const MAX_ENTRIES: u64 = 10_000;
 /// Maximum number of fingerprints of tokens that were accepted before.
 const MAX_ACCEPTED_BEFORE: u64 = 100_000;
-/// How long the fingerprints are cached: the lifetime of a pod's token.
+/// How long a fingerprint counts as accepted before: the lifetime of a pod's token.
 const ACCEPTED_BEFORE_TTL: Duration = Duration::from_hours(1);
 /// How long a refusal is cached.
 const REFUSAL_TTL: Duration = Duration::from_secs(1);
 
-/// Upper bound of the configured cache time.
+/// Upper bound of the configured cache time. A longer time is reduced to it.
 const MAX_CACHE_TTL: Duration = Duration::from_hours(24);
 
 /// The result of a review.
@@ -39,7 +40,7 @@ struct CachedResult<V> {
 }
 
 impl<V: Clone + Send + Sync + 'static> ReviewCache<V> {
-    /// `max_ttl` is the longest time for which an accepted token is cached.
+    /// An empty cache. `max_ttl` is the longest time for which an accepted token is cached.
     pub fn new(max_ttl: Duration) -> Self {
         let cache = |ttl: Duration| Cache::builder().max_capacity(MAX_ENTRIES).time_to_live(ttl).build();
         let accepted_before =
@@ -52,7 +53,7 @@ impl<V: Clone + Send + Sync + 'static> ReviewCache<V> {
         }
     }
 
-    /// Whether the token was accepted before and not refused since. Such a token is reviewed without waiting in the queue.
+    /// Whether the token was accepted before and not refused since. The caller lets such a token pass `ReviewGate` without waiting.
     pub async fn was_accepted_before(&self, token: &Fingerprint) -> bool {
         self.accepted_before.get(token).await.is_some()
     }
@@ -70,7 +71,7 @@ impl<V: Clone + Send + Sync + 'static> ReviewCache<V> {
         let flight = self.flights.join(token, || {
             let (cache, review) = (self.clone(), review());
             async move {
-                // Another review may have ended between the look-up and the start of this one.
+                // Another review may have ended between the look-up in the cache and the start of this one.
                 if let Some(result) = cache.cached(&token).await {
                     return result;
                 }
@@ -200,8 +201,8 @@ mod tests {
         assert!(!counting.cache.was_accepted_before(&TOKEN).await);
         assert!(counting.get(TTL, Ok(caller())).await.is_ok());
         advance(TTL).await;
-        for unknown in [AuthnError::Unavailable, AuthnError::Limited] {
-            assert_eq!(counting.get(TTL, Err(unknown.clone())).await, Err(unknown));
+        for failure in [AuthnError::Unavailable, AuthnError::Limited] {
+            assert_eq!(counting.get(TTL, Err(failure.clone())).await, Err(failure));
             assert!(counting.cache.was_accepted_before(&TOKEN).await);
         }
         assert_eq!(counting.get(TTL, Err(REFUSED)).await, Err(REFUSED));
@@ -251,7 +252,7 @@ mod tests {
                 })
             };
             let requests: Vec<_> = (0..1000).map(request).collect();
-            // All requests wait for the same review.
+            // All 1000 requests wait for the same review; the map has one more handle.
             while counting.cache.flights.handle_count(&TOKEN) < 1001 {
                 tokio::task::yield_now().await;
             }

@@ -1,9 +1,10 @@
 //! The rate limit of first reviews, which are those of tokens that were not accepted before.
 //!
-//! A review costs the API server a signature check, and anyone can forge a well-formed token. Tokens that were
-//! accepted before are never delayed. Of the others, tokens from addresses without recent failures take the next
-//! free slot. Tokens from addresses with failures take only spare slots, so that a flood of forged tokens leaves
-//! half of the slots to others.
+//! A review costs the API server a signature check, and anyone can forge a well-formed token. Tokens that were accepted before do
+//! not pass this gate. Each first review needs a slot, of which there is a fixed number per second. A token from an address without
+//! recent refusals ("failures") takes the next free slot, up to the share of its address. All other tokens take only spare slots: a
+//! slot is spare if less than half of the slots of the last second are used. So a flood of forged tokens leaves half of the slots
+//! to other addresses.
 
 use super::error::AuthnError;
 use super::unverified_token::Fingerprint;
@@ -17,20 +18,20 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// How long a first review waits for a slot. The review itself may take 5 s, and a request 15 s.
+/// How long a first review waits for a slot. The review itself may take 5 s, and the whole request 15 s.
 const MAX_WAIT: Duration = Duration::from_secs(4);
-/// Like [`MAX_WAIT`], for an address with failures.
-const MAX_WAIT_AFTER_FAILURES: Duration = Duration::from_secs(2);
+/// How long a first review waits for a spare slot.
+const MAX_WAIT_FOR_SPARE: Duration = Duration::from_secs(2);
 /// Polling interval for a spare slot.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// Maximum number of reviews that wait for a spare slot, over all addresses.
+/// Maximum number of reviews that wait for a spare slot, over all addresses. Further ones are refused as `Limited`.
 const MAX_WAITING: usize = 256;
 /// Maximum number of reviews of one address that wait for a spare slot, so that one address does not use up [`MAX_WAITING`].
 const MAX_WAITING_PER_ADDRESS: usize = 16;
 /// How long claims count as forged after a bad signature.
 const FORGED_CLAIMS_TTL: Duration = Duration::from_secs(10);
-/// Interval between the reviews of tokens with forged claims from an exhausted address. They are still reviewed, because the next
-/// token may be the genuine one.
+/// Interval between the reviews of tokens with forged claims from an exhausted address. Such tokens are still reviewed, because the
+/// genuine token may have the same claims.
 const FORGED_CLAIMS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The address that a token comes from, and the level of its recent refusals.
@@ -82,20 +83,20 @@ impl AddressHistory {
 /// The limit of first reviews, shared by all clusters.
 pub struct ReviewGate {
     window: SlidingWindow,
-    /// The limit of each address: a fair share of the total.
+    /// The share of each address in the total.
     shares: RateLimiter<IpAddr>,
     /// The reserved rate of each exhausted address.
     exhausted_rates: RateLimiter<IpAddr>,
     /// A separate reserved rate for forged claims, so that they do not use up the reserved rate of other tokens.
     forged_claims_rates: RateLimiter<IpAddr>,
-    /// The claims that count as forged. An exhausted entry is a forged one.
+    /// The claims that count as forged: those whose limit is exhausted.
     forged_claims: RateLimiter<(IpAddr, Fingerprint)>,
     waiting: Semaphore,
     /// Number of waiting reviews by address; at most [`MAX_WAITING`] entries.
     waiting_by_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// A review that counts as waiting until this is dropped.
+/// Counts a review as waiting until it is dropped.
 struct WaitingReview<'a> {
     gate: &'a ReviewGate,
     address: IpAddr,
@@ -115,8 +116,8 @@ impl Drop for WaitingReview<'_> {
 }
 
 impl ReviewGate {
-    /// Allows `per_second` first reviews in any second. An address gets at most two fifths of the slots before it must wait
-    /// for spare slots, and a tenth when it is exhausted.
+    /// Allows `per_second` first reviews in any second. The share of an address is two fifths of the slots. An exhausted address
+    /// gets at most a tenth of the slots, and only spare ones.
     pub fn new(per_second: NonZeroU32) -> Self {
         let part = |divisor: u32| NonZeroU32::new(per_second.get() / divisor).unwrap_or(NonZeroU32::MIN);
         Self {
@@ -133,7 +134,8 @@ impl ReviewGate {
     /// Waits for a slot for the first review of a token. `claims` is the fingerprint of its claims.
     ///
     /// # Errors
-    /// [`AuthnError::Limited`] if the address has failures, [`AuthnError::Unavailable`] otherwise.
+    /// No slot is free in time: [`AuthnError::Limited`] for an address with failures or above its share, otherwise
+    /// [`AuthnError::Unavailable`].
     pub async fn enter(&self, history: AddressHistory, claims: &Fingerprint) -> Result<(), AuthnError> {
         if history.failures == FailureLevel::Clean && self.shares.charge(history.address) {
             let slot = self.window.reserve(MAX_WAIT).ok_or(AuthnError::Unavailable)?;
@@ -146,9 +148,9 @@ impl ReviewGate {
             &self.exhausted_rates
         };
         let _waiting = self.register_waiting(history.address).ok_or(AuthnError::Limited)?;
-        let deadline = Instant::now() + MAX_WAIT_AFTER_FAILURES;
+        let deadline = Instant::now() + MAX_WAIT_FOR_SPARE;
         loop {
-            // The rate of the address is charged first. If no slot is spare then, only this address loses a unit.
+            // The rate of the address is charged first. If there is no spare slot then, only this address loses a unit.
             if (!history.is_exhausted() || exhausted_rates.charge(history.address)) && self.window.take_spare() {
                 return Ok(());
             }
@@ -248,8 +250,8 @@ mod tests {
         let before = Instant::now();
         assert_eq!(gate.enter(AddressHistory::clean(address(2)), &CLAIMS).await, Ok(()));
         assert_eq!(before.elapsed(), Duration::ZERO);
-        for one in all {
-            let _ = one.await;
+        for task in all {
+            let _ = task.await;
         }
     }
 
@@ -269,8 +271,8 @@ mod tests {
         assert_eq!(gate.waiting_by_address.lock().unwrap().len(), 16);
         drop(others);
         assert_eq!(gate.waiting_by_address.lock().unwrap().len(), 1);
-        for one in all {
-            let _ = one.await;
+        for task in all {
+            let _ = task.await;
         }
         assert!(gate.waiting_by_address.lock().unwrap().is_empty());
         assert_eq!(gate.waiting.available_permits(), MAX_WAITING);

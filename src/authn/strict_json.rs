@@ -1,4 +1,4 @@
-//! JSON objects with unique names. Of two claims with the same name, two parsers may use different ones.
+//! JSON objects without duplicate names. If a token had two claims with the same name, two parsers could use different ones.
 
 use crate::document::parse_json;
 use serde_json::{Map, Value};
@@ -24,7 +24,7 @@ mod tests {
     }
 
     #[test]
-    fn duplicate_names_and_other_json_values_are_refused() {
+    fn whatever_is_not_one_object_with_unique_names_is_refused() {
         for text in [
             r#"{"a":1,"a":1}"#,
             r#"{"a":1,"\u0061":2}"#,

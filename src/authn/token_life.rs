@@ -1,27 +1,27 @@
-//! The validity of a token by its own claims. Only meaningful for an authenticated token.
+//! The lifetime of a token by its own claims, which are to be trusted only for an authenticated token.
 
 use super::unverified_token::{BearerToken, UnverifiedToken, numeric_date};
 use jiff::Timestamp;
 
-/// Times in seconds since 1970.
+/// The lifetime of a token. Times are in seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenLife {
     /// `iat`; the current time if the token has none.
     pub issued_at: i64,
     /// `exp`.
     pub expires_at: i64,
-    /// Whole seconds until `exp`.
-    pub left: u64,
+    /// Whole seconds until `exp`. Zero for an expired token.
+    pub remaining_seconds: u64,
 }
 
 impl TokenLife {
-    /// `None` if it is not a JWT.
+    /// `None` if the token is not a JWT with an `exp`.
     pub(super) fn of(token: BearerToken<'_>, now: Timestamp) -> Option<Self> {
         let token = UnverifiedToken::parse(token).ok()?;
         let expires_at = token.expires_at();
-        let left = expires_at.saturating_mul(1000).saturating_sub(now.as_millisecond()).div_euclid(1000);
+        let remaining_seconds = expires_at.saturating_mul(1000).saturating_sub(now.as_millisecond()).div_euclid(1000);
         let issued_at = token.claims().get("iat").and_then(numeric_date).unwrap_or(now.as_second());
-        Some(Self { issued_at, expires_at, left: u64::try_from(left).unwrap_or(0) })
+        Some(Self { issued_at, expires_at, remaining_seconds: u64::try_from(remaining_seconds).unwrap_or(0) })
     }
 }
 
@@ -38,14 +38,17 @@ mod tests {
     }
 
     #[test]
-    fn a_second_that_has_begun_is_not_left() {
+    fn remaining_seconds_are_rounded_down() {
         let now = "1970-01-01T00:01:40.001Z";
-        assert_eq!(life(r#"{"iat":90,"exp":200}"#, now), Some(TokenLife { issued_at: 90, expires_at: 200, left: 99 }));
-        assert_eq!(life(r#"{"exp":200}"#, now).map(|life| life.issued_at), Some(100));
-        assert_eq!(life(r#"{"exp":200}"#, "1970-01-01T00:01:40Z").map(|life| life.left), Some(100));
-        assert_eq!(life(r#"{"exp":99}"#, now).map(|life| life.left), Some(0));
         assert_eq!(
-            life(r#"{"exp":1e300}"#, now).map(|life| life.left),
+            life(r#"{"iat":90,"exp":200}"#, now),
+            Some(TokenLife { issued_at: 90, expires_at: 200, remaining_seconds: 99 })
+        );
+        assert_eq!(life(r#"{"exp":200}"#, now).map(|life| life.issued_at), Some(100));
+        assert_eq!(life(r#"{"exp":200}"#, "1970-01-01T00:01:40Z").map(|life| life.remaining_seconds), Some(100));
+        assert_eq!(life(r#"{"exp":99}"#, now).map(|life| life.remaining_seconds), Some(0));
+        assert_eq!(
+            life(r#"{"exp":1e300}"#, now).map(|life| life.remaining_seconds),
             Some(u64::try_from(i64::MAX / 1000 - 100).unwrap())
         );
         assert_eq!(life("{}", now), None);

@@ -1,5 +1,5 @@
-//! The authenticator of one Kubernetes cluster: a TokenReview and, if the token is bound to a pod, a check of this pod. A user of the
-//! admin API may be any user that the API server authenticates.
+//! The authenticator of one Kubernetes cluster: a TokenReview and, if the token is bound to a pod, a check of this pod. A user of
+//! the admin API may be any user that the API server authenticates.
 
 use super::bound_pod::{names_a_pod, service_account, workload};
 use super::error::{AuthnError, OnlineCheckError, TokenRefusal};
@@ -32,7 +32,7 @@ pub struct TokenReview {
 struct Reviewer {
     name: Arc<str>,
     audience: String,
-    /// The audience with which tokens are admitted that are not bound to a pod.
+    /// The audience that a ServiceAccount token needs to be admitted without a pod. `None` if no such token is admitted.
     unbound_audience: Option<String>,
     /// The `iss` of the cluster's tokens. If it is not configured, `iss` is not checked.
     issuer: Option<String>,
@@ -88,7 +88,8 @@ impl Authenticator for TokenReview {
         let review = || {
             let (reviewer, bearer, cache) = (self.reviewer.clone(), token.bearer().clone(), self.cache.clone());
             let (gate, claims) = (self.gate.clone(), token.claims_fingerprint());
-            // With a refused token this read is useless and closes a connection, so it is not made for an address with refusals.
+            // If the token is refused, this read is cancelled, which closes a connection. So it is not made for an address with
+            // refusals.
             let claimed = if history.is_clean() { token.claimed_pod() } else { None };
             async move {
                 if !cache.was_accepted_before(&fingerprint).await {
@@ -118,18 +119,18 @@ impl Authenticator for TokenReview {
         self.reviewer.cluster.token_review(&invalid_token, &[&self.reviewer.audience]).await?;
         // The broker's own token has the audience of the API server, which must not be that of callers' tokens.
         if self.reviewer.cluster.accepts_own_token(&self.reviewer.audience).await? {
-            return Err(OnlineCheckError::OwnAudience);
+            return Err(OnlineCheckError::ApiServerAudience);
         }
         match &self.reviewer.unbound_audience {
             Some(audience) if self.reviewer.cluster.accepts_own_token(audience).await? => {
-                Err(OnlineCheckError::OwnUnboundAudience)
+                Err(OnlineCheckError::ApiServerUnboundAudience)
             }
             _ => Ok(()),
         }
     }
 }
 
-/// The caller, if its token is bound to a pod or admitted without one. Only such tokens may build.
+/// The caller, if its token is bound to a pod or admitted without a pod. Only such tokens may build; others are refused.
 fn require_bound_pod(applicant: Applicant) -> ReviewResult<Arc<Caller>> {
     let Applicant { caller, .. } = applicant;
     if caller.service_account().is_some() { Ok(caller) } else { Err(not_pod_bound(&caller)) }
@@ -146,8 +147,8 @@ impl Reviewer {
         audience == self.audience || self.unbound_audience.as_deref() == Some(audience)
     }
 
-    /// Reviews a token, and concurrently reads the pod that its claims name. This read is used only if the review names the same
-    /// pod.
+    /// Reviews a token, and concurrently reads the pod that its claims name (`claimed`). This read is used only if the review names
+    /// the same pod.
     async fn review(&self, bearer: &SecretValue, claimed: Option<&PodName>) -> ReviewResult<Applicant> {
         let audiences: Vec<&str> =
             iter::once(&self.audience).chain(&self.unbound_audience).map(String::as_str).collect();
@@ -171,7 +172,7 @@ impl Reviewer {
                 let read = pod.filter(|_| claimed.is_some_and(|claimed| claimed.matches(&workload)));
                 self.check_pod(user, workload, read).await
             }
-            // The claims of a pod are incomplete or ambiguous.
+            // The review names a pod, but not by exactly one name and one UID.
             None if names_a_pod(&user) => Err(not_pod_bound(&self.applicant(user, None, None).caller)),
             None => {
                 let is_admitted =
@@ -378,7 +379,14 @@ mod tests {
         assert_eq!(alice.caller.workload, None);
 
         let pod_bound = review(&json!({}));
-        assert!(authenticate_applicant(&pod_bound, (200, &pod("u"))).await.expect("at work").caller.workload.is_some());
+        assert!(
+            authenticate_applicant(&pod_bound, (200, &pod("u")))
+                .await
+                .expect("a running pod")
+                .caller
+                .workload
+                .is_some()
+        );
         let gone = Some(AuthnError::Refused(TokenRefusal::PodGone));
         assert_eq!(authenticate_applicant(&pod_bound, (200, &pod("other"))).await.err(), gone);
         let incomplete = json!({"username": "system:serviceaccount:ci:build-bot",
@@ -525,7 +533,7 @@ mod tests {
                 Rig::new(FakeApiServer::with_review_and_read(&result, (200, &pod("u"))).await, Duration::ZERO).await;
             let token = SecretValue::new(token_with_claims(&json!({"aud": audiences, "exp": NOW + 600})));
             let token = UnverifiedToken::parse(BearerToken::new(&token)).expect("a token");
-            let applicant = rig.authenticator.authenticate_applicant(&token, CLEAN).await.expect("at work");
+            let applicant = rig.authenticator.authenticate_applicant(&token, CLEAN).await.expect("a running pod");
             assert!(applicant.caller.workload.is_some() && applicant.caller.unbound.is_none(), "{audiences}");
             assert_eq!(applicant.user.is_some(), may_administer, "{audiences}");
         }

@@ -84,7 +84,7 @@ impl<'a> UnverifiedToken<'a> {
             Some(Value::String(id)) => Some(id),
             Some(_) => return None,
         };
-        // A token must be refused if an extension in `crit` is not supported (RFC 7515, section 4.1.11). None is.
+        // A token must be refused if an extension in `crit` is not supported (RFC 7515, section 4.1.11). No extension is supported.
         if header.contains_key("crit") {
             return None;
         }
@@ -166,7 +166,7 @@ impl<'a> UnverifiedToken<'a> {
         self.claims.get(name)?.as_str()
     }
 
-    /// The pod that a ServiceAccount token claims to be bound to. Any client can claim any pod. `None` if there is no such claim.
+    /// The pod that a ServiceAccount token claims to be bound to; not verified. `None` if there is no such claim.
     pub(super) fn claimed_pod(&self) -> Option<PodName> {
         let bound = self.claims.get("kubernetes.io")?;
         let namespace = bound.get("namespace")?.as_str()?.to_owned();

@@ -32,7 +32,11 @@ impl Broker {
             return Err(Code::Draining.into());
         }
         let session = self.session(bearer, context).await?;
-        if session.life.left < MIN_LIFETIME_SECONDS { Err(self.expires_soon(context)) } else { Ok(session) }
+        if session.life.remaining_seconds < MIN_LIFETIME_SECONDS {
+            Err(self.expires_soon(context))
+        } else {
+            Ok(session)
+        }
     }
 
     /// Reviews a token and returns its validity.
@@ -47,7 +51,7 @@ impl Broker {
         let life = bearer.and_then(|bearer| self.stages.authenticators.life_of(BearerToken::new(bearer)));
         let life = life.ok_or(Error::Plain(Code::Unauthenticated))?;
         // Reviews tolerate clock skew, and so accept a token for some seconds after its expiry.
-        if life.left > 0 { Ok(Session { caller, life }) } else { Err(self.expires_soon(context)) }
+        if life.remaining_seconds > 0 { Ok(Session { caller, life }) } else { Err(self.expires_soon(context)) }
     }
 
     fn expires_soon(&self, context: &Context) -> Error {

@@ -151,16 +151,16 @@ pub(super) fn validate(raw: Vec<Option<RawAuthenticator>>, faults: &mut FaultCol
     }
     for (pointer, issuer) in oidc_issuers {
         if reviewers.iter().any(|cluster| cluster.issuer.as_ref() == Some(&issuer)) {
-            faults.record(pointer, ISSUER_OF_CLUSTER);
+            faults.record(pointer, CLUSTER_ISSUER_FAULT);
         }
     }
     checked
 }
 
 /// The fault of an `oidc` entry whose issuer is that of a configured cluster.
-pub const ISSUER_OF_CLUSTER: &str = "is the issuer of a cluster that has a kubernetes entry: the tokens of its pods would be accepted by \
-     their signature alone, without TokenReview, attestation and deny policies. Remove this entry; for tokens that are not bound to a \
-     pod, set kubernetes.unboundAudience";
+pub const CLUSTER_ISSUER_FAULT: &str = "is the issuer of a cluster that has a kubernetes entry: the tokens of its pods would be \
+     accepted by their signature alone, without TokenReview, attestation and deny policies. Remove this entry; for tokens that are \
+     not bound to a pod, set kubernetes.unboundAudience";
 
 impl RawKubernetes {
     fn validate(self, pointer: &str, needs_issuer: bool, faults: &mut FaultCollector) -> Option<Kubernetes> {
@@ -181,7 +181,7 @@ impl RawKubernetes {
             .as_deref()
             .is_some_and(|audience| is_api_server_name(audience) || issuer.as_deref() == Some(audience))
         {
-            faults.record(audience_pointer, AUDIENCE_OF_API_SERVER);
+            faults.record(audience_pointer, API_SERVER_AUDIENCE_FAULT);
         }
         let unbound_pointer = format!("{pointer}/unboundAudience");
         let is_unbound_set = self.unbound_audience.is_some();
@@ -189,7 +189,7 @@ impl RawKubernetes {
             if is_unbound_set { faults.require_text(&unbound_pointer, self.unbound_audience) } else { None };
         if let Some(unbound) = &unbound_audience {
             if is_api_server_name(unbound) || issuer.as_ref() == Some(unbound) {
-                faults.record(unbound_pointer, AUDIENCE_OF_API_SERVER);
+                faults.record(unbound_pointer, API_SERVER_AUDIENCE_FAULT);
             } else if audience.as_ref() == Some(unbound) {
                 faults.record(
                     unbound_pointer,
@@ -222,8 +222,8 @@ impl Kubernetes {
 }
 
 /// The fault of an audience that is that of the API server.
-pub const AUDIENCE_OF_API_SERVER: &str = "is the API server's own audience: every pod has such a token, and anyone who receives one can use it \
-     at the API server. Write an audience that only Claviger has, such as claviger";
+pub const API_SERVER_AUDIENCE_FAULT: &str = "is the API server's own audience: every pod has such a token, and anyone who \
+     receives one can use it at the API server. Write an audience that only Claviger has, such as claviger";
 
 /// Whether an audience or an issuer is a default of API servers: the in-cluster name of the API server.
 pub(super) fn is_api_server_name(audience: &str) -> bool {
@@ -240,7 +240,7 @@ impl RawOidc {
         let audience_pointer = format!("{pointer}/audience");
         let audience = faults.require_text(&audience_pointer, self.audience);
         if audience.as_deref().is_some_and(is_api_server_name) {
-            faults.record(audience_pointer, AUDIENCE_OF_API_SERVER);
+            faults.record(audience_pointer, API_SERVER_AUDIENCE_FAULT);
         }
         let jwks_file = faults.optional_file(&format!("{pointer}/jwksFile"), self.jwks_file);
         let algorithms_pointer = format!("{pointer}/algorithms");

@@ -34,7 +34,7 @@ mod sections;
 mod size;
 mod warnings;
 
-pub use authenticators::ISSUER_OF_CLUSTER;
+pub use authenticators::CLUSTER_ISSUER_FAULT;
 pub use defaults::DEFAULT_YAML;
 pub use load::{MAX_BYTES, from_text, load, load_embedded};
 pub use sections::Config;

@@ -9,5 +9,5 @@ mod request;
 mod stage;
 
 pub use context::{trace_id, traceparent};
-pub use request::{REQUEST_TARGET, record_response, request_span};
-pub use stage::{STAGE_TARGET, Stage};
+pub use request::{REQUEST_SPAN_TARGET, record_response, request_span};
+pub use stage::{STAGE_SPAN_TARGET, Stage};

@@ -6,18 +6,18 @@ use tracing::{Level, Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 /// The `tracing` target of root spans.
-pub const REQUEST_TARGET: &str = "claviger::request";
+pub const REQUEST_SPAN_TARGET: &str = "claviger::request";
 
 /// Opens the root span. `route` is the route template, never the path. `traceparent` is the caller's header: it
 /// only correlates traces, and does not decide whether the request is traced.
 #[must_use]
 pub fn request_span(method: &'static str, route: &str, request_id: &str, traceparent: Option<&str>) -> Span {
-    if !tracing::span_enabled!(target: REQUEST_TARGET, Level::INFO) {
+    if !tracing::span_enabled!(target: REQUEST_SPAN_TARGET, Level::INFO) {
         return Span::none();
     }
     let name = format!("{method} {route}");
     let span = info_span!(
-        target: REQUEST_TARGET,
+        target: REQUEST_SPAN_TARGET,
         parent: None,
         "request",
         otel.name = name,

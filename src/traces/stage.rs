@@ -3,7 +3,7 @@
 use tracing::{Span, info_span};
 
 /// The `tracing` target of stage spans.
-pub const STAGE_TARGET: &str = "claviger::stage";
+pub const STAGE_SPAN_TARGET: &str = "claviger::stage";
 
 /// Declares the stages with their span names, which must be literals.
 macro_rules! stages {
@@ -19,7 +19,7 @@ macro_rules! stages {
                 if Span::current().is_disabled() {
                     return Span::none();
                 }
-                match self { $(Self::$stage => info_span!(target: STAGE_TARGET, $name)),+ }
+                match self { $(Self::$stage => info_span!(target: STAGE_SPAN_TARGET, $name)),+ }
             }
         }
     };

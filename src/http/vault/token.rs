@@ -42,7 +42,7 @@ pub(super) async fn look_up(request: VaultRequest<'_>) -> Result<Response, Refus
         path: format!("auth/{}/login", caller.issuer),
         policies: ["default"],
         renewable: false,
-        ttl: life.left,
+        ttl: life.remaining_seconds,
         kind: "batch",
     };
     let body = VaultAnswer::with_data(request.request_id(), token);
