@@ -45,7 +45,8 @@ fn decode_base64(text: &str) -> Zeroizing<Vec<u8>> {
     bytes
 }
 
-/// Returns the bundle with binary values decoded to text. `None` if it has no binary values.
+/// Returns a copy of the bundle with binary values decoded to text. `None` if the bundle has no binary values, so that no copy is
+/// needed. Fails if a binary value is not UTF-8.
 pub(super) fn decode_to_texts(bundle: &Bundle) -> Result<Option<Bundle>, UnrenderableKey> {
     if !bundle.entries.values().any(|entry| entry.is_base64) {
         return Ok(None);

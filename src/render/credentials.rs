@@ -40,11 +40,11 @@ impl<'a> CredentialPart<'a> {
     }
 }
 
-/// Returns the credentials of a bundle, sorted by prefix, each with its keys in the order of `suffixes`. The first suffix is that of
-/// the key with the address.
+/// Returns the credentials of a bundle, sorted by prefix, each with its keys in the order of `suffixes`. The key with the first
+/// suffix holds the address.
 ///
 /// # Errors
-/// A key belongs to no credential, a credential lacks a key, or two credentials have the same address.
+/// A key has none of the suffixes, a credential lacks a key, or two credentials have the same address.
 pub(super) fn group_credentials<'a, const N: usize>(
     bundle: &'a Bundle,
     suffixes: [&str; N],
@@ -80,7 +80,7 @@ pub(super) fn group_credentials<'a, const N: usize>(
     Ok(credentials)
 }
 
-/// The prefix of a name before the suffix, including its underscore. `None` if the name has another suffix.
+/// What precedes the suffix in a name: nothing, or a prefix that ends in an underscore (`GHCR_`). `None` for all other names.
 fn prefix<'a>(name: &'a str, suffix: &str) -> Option<&'a str> {
     let prefix = name.strip_suffix(suffix)?;
     (prefix.is_empty() || (prefix.ends_with('_') && prefix.len() > 1)).then_some(prefix)

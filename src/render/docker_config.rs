@@ -1,7 +1,7 @@
 //! `{"auths":{"REGISTRY":{"auth":"..."}}}`, the `config.json` of Docker, Buildah and Kaniko, from one of two
 //! sources:
 //!
-//! - `REGISTRY`, `REGISTRY_USERNAME` and `REGISTRY_PASSWORD`, and the same with prefixes for several registries.
+//! - `REGISTRY`, `REGISTRY_USERNAME` and `REGISTRY_PASSWORD`; with several registries, the same keys with prefixes.
 //!   The entry of a registry is named by its host, with the port if there is one (`r.example:5000`), or by host
 //!   and path for a part of the registry (`r.example/team`). A trailing slash is removed: skopeo and Buildah do
 //!   not find an entry with a trailing slash and no scheme. An address with a scheme is written unchanged; readers
@@ -10,14 +10,14 @@
 //!   returned unchanged. It may have only the member `auths`: `credHelpers`, `cliPluginsExtraDirs` or
 //!   `proxies` name programs to run and hosts to contact, and anyone who may write to the store could set them.
 //!
-//! Docker Hub has several names. Docker, BuildKit and Kaniko look for `https://index.docker.io/v1/`, skopeo and
-//! Buildah treat `docker.io` and `index.docker.io` as the same, and other readers know only one of the three.
-//! Therefore an entry for each of the three is written if `REGISTRY` is one of them.
+//! Readers look for Docker Hub under three keys: `https://index.docker.io/v1/` (Docker, BuildKit, Kaniko), `docker.io`
+//! and `index.docker.io` (skopeo and Buildah accept either, other readers only one of the two). If `REGISTRY` is any
+//! address of Docker Hub, all three entries are written; for a part of it (`docker.io/team`) the last two.
 //!
-//! An empty bundle is zero bytes. Check with `[ -s file ]` first: Buildah rejects an empty file.
+//! An empty bundle is rendered as zero bytes. Check with `[ -s file ]` first: Buildah rejects an empty file.
 //!
-//! A user name with a colon, a password with NUL, and an empty user name or password are refused, because readers cut, drop or refuse
-//! them.
+//! A user name with a colon, a password with NUL, and an empty user name or password are refused, because readers cut, drop or
+//! refuse them.
 
 use super::address::Address;
 use super::credentials::group_credentials;
@@ -30,6 +30,7 @@ use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
 use zeroize::Zeroizing;
 
+/// The keys that hold a complete file.
 const CONFIG_KEYS: [&str; 2] = ["DOCKER_AUTH_CONFIG", ".dockerconfigjson"];
 
 /// The content of the rendered file.
@@ -40,23 +41,25 @@ pub(super) enum Config<'a> {
     Auths(Vec<(Vec<AuthsKey<'a>>, Zeroizing<String>)>),
 }
 
-/// The key of an entry of `auths`: a host or a URL, with an optional path.
+/// The key of an entry of `auths`: a host with an optional path, or a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct AuthsKey<'a> {
-    host: &'a str,
+    /// A host, with the port if there is one, or a complete URL; then `path` is empty.
+    base: &'a str,
     path: &'a str,
 }
 
 const DOCKER_HUB_HOSTS: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
 
-/// Identifies the registry that readers find by an address: with a scheme they ignore the path, and all names of Docker Hub are equal.
+/// Returns an equal value for two addresses under which readers find the same registry: they ignore the path of an address with a
+/// scheme, and the hosts of Docker Hub are one registry. `text` is the address as it was written.
 fn registry_identity<'a>(text: &str, address: &Address<'a>) -> AuthsKey<'a> {
     let is_hub = DOCKER_HUB_HOSTS.contains(&address.authority);
-    let host = if is_hub { DOCKER_HUB_HOSTS[0] } else { address.authority };
-    AuthsKey { host, path: if has_scheme(text) || is_hub && is_api_path(address.path) { "" } else { address.path } }
+    let base = if is_hub { DOCKER_HUB_HOSTS[0] } else { address.authority };
+    AuthsKey { base, path: if has_scheme(text) || is_hub && is_api_path(address.path) { "" } else { address.path } }
 }
 
-/// Whether a path on Docker Hub is that of its API, as in `index.docker.io/v1/`, which means the whole registry.
+/// Whether a path on Docker Hub means the whole registry: it is empty or that of the API, as in `index.docker.io/v1/`.
 fn is_api_path(path: &str) -> bool {
     matches!(path.trim_matches('/'), "" | "v1" | "v2")
 }
@@ -70,14 +73,14 @@ fn auths_keys<'a>(text: &'a str, address: &Address<'a>) -> Vec<AuthsKey<'a>> {
     let is_hub = DOCKER_HUB_HOSTS.contains(&address.authority);
     if is_hub && (has_scheme(text) || is_api_path(address.path)) {
         [DOCKER_HUB_HOSTS[0], DOCKER_HUB_HOSTS[1], "https://index.docker.io/v1/"]
-            .map(|host| AuthsKey { host, path: "" })
+            .map(|base| AuthsKey { base, path: "" })
             .into()
     } else if is_hub {
-        [DOCKER_HUB_HOSTS[0], DOCKER_HUB_HOSTS[1]].map(|host| AuthsKey { host, path: address.path }).into()
+        [DOCKER_HUB_HOSTS[0], DOCKER_HUB_HOSTS[1]].map(|base| AuthsKey { base, path: address.path }).into()
     } else if has_scheme(text) {
-        vec![AuthsKey { host: text, path: "" }]
+        vec![AuthsKey { base: text, path: "" }]
     } else {
-        vec![AuthsKey { host: address.authority, path: address.path }]
+        vec![AuthsKey { base: address.authority, path: address.path }]
     }
 }
 
@@ -132,8 +135,8 @@ enum Member {
     Auths,
 }
 
-/// Maps instead of structs, because serde accepts lists for structs. The values of an entry are borrowed, so that no copy of a secret
-/// is left.
+/// Maps instead of structs, because serde accepts a JSON list for a struct. The values of an entry are borrowed, so that no copy of
+/// a secret is left.
 type Auths<'a> = BTreeMap<String, BTreeMap<String, &'a RawValue>>;
 
 fn has_only_auths(file: &str) -> bool {
@@ -145,14 +148,14 @@ fn has_only_auths(file: &str) -> bool {
 pub(super) fn write(config: &Config<'_>, emit: Emit<'_>) {
     match config {
         Config::Complete(file) => emit(file.as_bytes()),
-        // An empty bundle is zero bytes, so that `[ -s file ]` detects it.
+        // Nothing for an empty bundle, so that `[ -s file ]` detects it.
         Config::Auths(auths) if auths.is_empty() => {}
         Config::Auths(auths) => {
             let entries = auths.iter().flat_map(|(keys, auth)| keys.iter().map(move |key| (key, auth)));
             for (index, (key, auth)) in entries.enumerate() {
                 emit(if index == 0 { br#"{"auths":{""# } else { br#",""# });
                 // Addresses and base64 contain nothing that JSON escapes.
-                emit(key.host.as_bytes());
+                emit(key.base.as_bytes());
                 if !key.path.is_empty() {
                     emit(b"/");
                     emit(key.path.as_bytes());

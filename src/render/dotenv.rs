@@ -2,25 +2,25 @@
 //!
 //! Dotenv has no standard. The readers considered here are npm's `dotenv`, `node --env-file`, `python-dotenv`,
 //! docker compose, Next.js (`@next/env`), and `dotenv-expand` as in Vite and Astro. A value is quoted in the
-//! first of three ways with which all of them read the same value. If there is none, the bundle is refused: a
-//! build that fails with the name of the key is better than a build with a wrong secret. `json` can hold every
-//! value. docs/COMPATIBILITY.md shows how each reader treats difficult values.
+//! first of three ways with which all these readers read the same value. If no way has this property, the bundle is
+//! refused: a build that fails with the name of the key is better than a build with a wrong secret. `json` can hold
+//! every value. docs/COMPATIBILITY.md shows how each reader treats difficult values.
 //!
 //! | quoting | may contain | because |
 //! |---|---|---|
 //! | `"value"` | anything but `"`, `\` and `$`; newline is written `\n` | npm's `dotenv` unescapes nothing but `\n` and `\r`, and keeps the backslash of `\"`, `\\` and `\$`; compose expands `$` |
-//! | `'value'` | anything but `'`; a backslash only before a character that is neither `\` nor `'` | Python halves `\\` and unescapes `\'`, the others do not |
-//! | `value` | no whitespace but single-line inner spaces, no control characters, no `#`, no `$`, no quote at its beginning | npm's `dotenv` cuts at any `#`, others at a space before it; compose expands `$`; all trim |
+//! | `'value'` | anything but `'`; a backslash only before a character that is neither `\` nor `'` | Python halves `\\` and unescapes `\'`, the other readers do not |
+//! | `value` | no whitespace except inner spaces, no control characters, no `#`, no `$`, no quote at its beginning | npm's `dotenv` cuts at any `#`, the other readers at a `#` after a space; compose expands `$`; all readers trim |
 //!
 //! Values that no quoting can hold:
 //!
 //! | value | because |
 //! |---|---|
-//! | a carriage return | `node --env-file` keeps `\r` as two characters, and most read the character itself as a newline |
+//! | a carriage return | `node --env-file` keeps `\r` as two characters, and most readers read the character itself as a newline |
 //! | `$` before a letter, a digit, `_` or `{` | Next.js and `dotenv-expand` replace it by a variable, with any quoting; Python does it for `${` |
-//! | `\$` | they drop the backslash |
+//! | `\$` | Next.js and `dotenv-expand` drop the backslash |
 //!
-//! [`dotenv_expand`](super::dotenv_expand) supports `$` for readers that expand. `docker run --env-file` is
+//! [`dotenv_expand`](super::dotenv_expand) supports `$` for readers that expand variables. `docker run --env-file` is
 //! another format: it has no quotes.
 
 use super::line::{check_name, write_end_line};
@@ -128,7 +128,7 @@ fn is_kept_in_single_quotes(value: &str) -> bool {
     !value.contains(r"\\") && !value.ends_with('\\')
 }
 
-/// Whether all readers read an unquoted value unchanged, if they do not expand `$`.
+/// Whether all readers read the value unchanged without quotes, apart from an expansion of `$`.
 pub(super) fn can_be_unquoted(value: &str) -> bool {
     // U+FEFF is white space in JavaScript, but not in Rust.
     let is_unsafe = |c: char| matches!(c, '#' | '\u{feff}') || c.is_control() || (c.is_whitespace() && c != ' ');

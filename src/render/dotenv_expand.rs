@@ -1,14 +1,14 @@
 //! `NAME="value"` with `\$` for `$`: for dotenv readers that expand variables.
 //!
-//! These are Next.js (`@next/env`), and npm's `dotenv` followed by `dotenv-expand`, as in Vite and Astro. With any
-//! quoting they read `$NAME` as a variable, and `\$` as `$`. Readers that do not expand keep the backslash; use
-//! [`dotenv`](super::dotenv) for those.
+//! These readers are Next.js (`@next/env`), and npm's `dotenv` followed by `dotenv-expand`, as in Vite and Astro. With
+//! any quoting they read `$NAME` as a variable, and `\$` as `$`. Readers that do not expand variables keep the
+//! backslash; use [`dotenv`](super::dotenv) for them.
 //!
 //! | quoting | may contain | because |
 //! |---|---|---|
 //! | `"value"` | anything but `"`, `\n` and `\r` as two characters, and a backslash at the end; newline is written `\n` | `\n` and `\r` are unescaped there, and nothing else is |
 //! | `'value'`, then `` `value` `` | anything but that quote and a backslash at the end | nothing is unescaped there |
-//! | `value` | no whitespace but single-line inner spaces, no control characters, no `#`, no quote at its beginning | `#` begins a comment; all trim |
+//! | `value` | no whitespace except inner spaces, no control characters, no `#`, no quote at its beginning | `#` begins a comment; all readers trim |
 //!
 //! A carriage return is refused, because Vite reads `\r` as two characters. `\$` is refused, because `dotenv-expand` 11
 //! reads `\\$` as `$`, and later versions as `\$`.

@@ -1,7 +1,7 @@
 //! `export NAME='value'`, for the `.` command of any POSIX shell.
 //!
 //! Within single quotes only the single quote has a meaning. It is written `'\''`, and everything else unchanged:
-//! newlines are kept, nothing is expanded or executed, also under `set -eu`. No quoting can express NUL.
+//! newlines are kept, and nothing is expanded or executed. This holds under `set -eu` too. No quoting can express NUL.
 
 use super::line::{check_name, write_end_line};
 use super::port::{Emit, UnrenderableReason};

@@ -2,7 +2,7 @@
 //! `NETRC_PASSWORD`, for curl, git and Python.
 //!
 //! Netrc has no standard. Newer readers support quotes and escapes, each in its own way; older ones, among them Go
-//! and Python before 3.11, support none. Therefore words are neither quoted nor escaped. Those that would need it are refused:
+//! and Python before 3.11, support none. Therefore words are neither quoted nor escaped, and these are refused:
 //!
 //! | refused | because |
 //! |---|---|
@@ -12,7 +12,7 @@
 //! | `"` at the beginning | curl and Python read a quoted word there, Go does not |
 //! | `#` at the beginning | curl reads a comment there, Python a password |
 //! | a colon in the login | HTTP Basic authentication ends the user name there |
-//! | a line longer than 4,000 bytes | curl cuts at 4,096 |
+//! | machine, login and password of 4,000 bytes or more together | curl cuts a line at 4,096 bytes |
 //!
 //! The machine is a host in lower case without a port: readers compare it with the host of the URL.
 
@@ -21,8 +21,8 @@ use super::credentials::{CredentialPart, group_credentials};
 use super::port::{Emit, UnrenderableKey, UnrenderableReason};
 use crate::model::bundle::Bundle;
 
-/// Maximum length of machine, login and password together, in bytes.
-const MAX_LINE_BYTES: usize = 4000;
+/// Machine, login and password together must be shorter than this.
+const TOO_LONG_BYTES: usize = 4000;
 
 /// Returns the logins. Fails if a machine is not a host, or if readers would read a login or password differently.
 pub(super) fn prepare(bundle: &Bundle) -> Result<Vec<[CredentialPart<'_>; 3]>, UnrenderableKey> {
@@ -31,7 +31,7 @@ pub(super) fn prepare(bundle: &Bundle) -> Result<Vec<[CredentialPart<'_>; 3]>, U
         machine.require(is_host(machine.value()), UnrenderableReason::NotAnAddress)?;
         login.require(is_word(login.value()) && !login.value().contains(':'), UnrenderableReason::ReadersDisagree)?;
         let length = machine.value().len() + login.value().len() + password.value().len();
-        password.require(is_word(password.value()) && length < MAX_LINE_BYTES, UnrenderableReason::ReadersDisagree)?;
+        password.require(is_word(password.value()) && length < TOO_LONG_BYTES, UnrenderableReason::ReadersDisagree)?;
     }
     Ok(logins)
 }

@@ -1,12 +1,12 @@
 //! `//host/path/:_authToken=TOKEN`, one line for each `NPM_REGISTRY` with its `NPM_TOKEN`, for npm, pnpm and Yarn
 //! 1.
 //!
-//! The file only authenticates the build: `registry=` and `@scope:registry=` are in the `.npmrc` of the project. Pass
-//! this file as `--userconfig` or `NPM_CONFIG_USERCONFIG`.
+//! The file only authenticates the build: `registry=` and `@scope:registry=` belong in the `.npmrc` of the project. Pass
+//! the rendered file as `--userconfig` or `NPM_CONFIG_USERCONFIG`.
 //!
-//! A token has the characters that RFC 6750 allows in an `Authorization` header: letters, digits, `-._~+/` and
-//! trailing `=`. Every other character has a meaning in ini files or to npm (`${NAME}`), or cannot be sent. The
-//! four words that npm does not read as text are refused too. Use `raw` for a complete `.npmrc`.
+//! A token has the characters that RFC 6750 allows in an `Authorization` header: letters, digits, `-._~+/` and trailing `=`. Every
+//! other character has a meaning in ini files or to npm (`${NAME}`), or cannot be sent. The words `true`, `false`, `null` and
+//! `undefined`, which npm does not read as text, are refused too. Use `raw` for a complete `.npmrc`.
 
 use super::address::Address;
 use super::credentials::{CredentialPart, group_credentials};
@@ -20,7 +20,8 @@ pub(super) struct Line<'a> {
     token: CredentialPart<'a>,
 }
 
-/// Builds the lines. Fails if a registry is not an address or is there twice, or a token is not a bearer token.
+/// Builds the lines. Fails if a registry is not an address or occurs twice, if a token is not a bearer token, or as
+/// [`group_credentials`] does.
 pub(super) fn prepare(bundle: &Bundle) -> Result<Vec<Line<'_>>, UnrenderableKey> {
     let mut lines: Vec<Line<'_>> = Vec::new();
     for [registry, token] in group_credentials(bundle, ["NPM_REGISTRY", "NPM_TOKEN"])? {

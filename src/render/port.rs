@@ -26,7 +26,7 @@ pub enum RenderError {
     /// The requested key is not in the bundle.
     #[error("the bundle does not have the requested key")]
     NoSuchKey,
-    /// The format holds one key, and the bundle has several.
+    /// The format holds one key, the bundle has several, and the request names none.
     #[error("raw holds one key, and the bundle has several")]
     SeveralKeys,
 }

@@ -1,5 +1,5 @@
 //! The bytes of one value, without an added newline, for key files and complete configuration files. An empty bundle is
-//! zero bytes.
+//! rendered as zero bytes.
 
 use super::binary_values::value_bytes;
 use super::port::{Emit, RenderError};

@@ -2,7 +2,7 @@
 //! trust anchors from another place. Anyone who may write to the store chooses the names of secrets, so such a
 //! name is rendered for a shell only if a policy contains it literally.
 //!
-//! No such list is complete, since any program may have its own variables. This one has those of shells, those
+//! No such list is complete, since any program may have its own variables. This list has the variables of shells, those
 //! that the C library ignores in privileged programs, and those of the interpreters and tools that build images
 //! usually contain. If a family of names includes ordinary secrets (`NPM_TOKEN`, `CARGO_REGISTRY_TOKEN`,
 //! `RUBYGEMS_API_KEY`, `GIT_PASSWORD`, `PIP_INDEX_URL`), its dangerous members are listed one by one. All of `LD_`
@@ -16,15 +16,15 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-/// Names that are not ordinary variables in some shell: bash, dash, busybox or mksh refuses the assignment, drops the value, or evaluates
-/// it as an arithmetic expression, which executes code in it. `tests/it/render` checks the names with these shells.
+/// Names that are not ordinary variables in some shell: bash, dash, busybox or mksh refuses the assignment, drops the value, or
+/// evaluates it as an arithmetic expression, which executes code in it. `tests/it/render` checks the names with these shells.
 const RESERVED_BY_SHELLS: &str = "
     _ BASHOPTS BASHPID BASH_ARGC BASH_ARGV BASH_COMMAND BASH_LINENO BASH_MONOSECONDS BASH_SOURCE BASH_SUBSHELL
     BASH_VERSINFO DIRSTACK EPOCHREALTIME EPOCHSECONDS EUID FUNCNAME GROUPS HISTCMD LINENO OPTIND PGRP PIPESTATUS PPID
     RANDOM SECONDS SHELLOPTS SRANDOM UID USER_ID
 ";
 
-/// All dangerous names. A star stands for any ending.
+/// The lists of dangerous names. A star stands for any ending. [`can_run_code`] adds those of Python and npm.
 const DANGEROUS_NAMES: [&str; 6] =
     [READ_BY_SHELLS, READ_BY_LIBRARIES, READ_BY_INTERPRETERS, READ_BY_GIT, READ_BY_TOOLS, CHANGES_TLS_TRUST];
 
@@ -96,7 +96,7 @@ const CHANGES_TLS_TRUST: &str = "
     OPENSSL_CONF OPENSSL_ENGINES OPENSSL_MODULES SSLKEYLOGFILE
 ";
 
-/// Whether shells reserve the name. Then it is refused even if a policy contains it.
+/// Whether shells reserve the name. Such a name is never exported, even if a policy contains it.
 pub(super) fn is_reserved_by_shells(name: &str) -> bool {
     static RESERVED: LazyLock<NameSet> = LazyLock::new(|| NameSet::from_lists(&[RESERVED_BY_SHELLS]));
     RESERVED.contains(name)
@@ -113,7 +113,7 @@ pub(super) fn can_run_code(name: &str) -> bool {
     is_python || is_npm || is_reserved_by_shells(name) || DANGEROUS.contains(name)
 }
 
-/// The names of some lists, for fast look-ups: those of every key are looked up.
+/// The names of some lists, in a form for fast look-ups, because the name of every key is looked up.
 struct NameSet {
     names: HashSet<&'static str>,
     prefixes: Vec<&'static str>,

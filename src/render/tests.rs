@@ -1,4 +1,4 @@
-//! Rendered and refused bundles. `tests/it/render` reads them with the real shells and readers.
+//! Unit tests of rendered and refused bundles. In `tests/it/render`, the real shells and readers read rendered bundles.
 
 use super::*;
 use crate::model::secret::SecretValue;

@@ -39,7 +39,7 @@ const MAX_EXECUTIONS: usize = 10;
 const MANY_ENDED: i64 = 100_000;
 const MANY_ENDED_OF_CALLER: i64 = 1024;
 const SHORT_STATE_RETENTION: Duration = Duration::from_mins(5);
-/// Minimum time between two checks of the number of ended tickets.
+/// Minimum time between two checks of the number of ended tickets, which also delete old counts.
 const ENDED_CHECK_INTERVAL_SECONDS: u64 = 60;
 
 /// Stores tickets in the database.
@@ -104,7 +104,7 @@ impl TicketStore for DatabaseTicketStore {
         })
     }
 
-    /// Reads on behind rows that cannot be decoded, so fewer tickets than `limit` mean the end of the list.
+    /// Reads further rows in place of those that cannot be decoded, so fewer tickets than `limit` mean the end of the list.
     async fn list_waiting(
         &self,
         now: Timestamp,
@@ -164,7 +164,7 @@ impl TicketStore for DatabaseTicketStore {
             .await?;
         self.run_repeatedly(ROWS, &[time_before_now(STATE_RETENTION), MAX_ROWS.into()]).await?;
         if now.as_second().abs_diff(self.last_ended_check.load(Ordering::Relaxed)) >= ENDED_CHECK_INTERVAL_SECONDS {
-            self.tidy_callers_with_many(now).await?;
+            self.tidy_callers_with_many_ended(now).await?;
             let old_counts = [time_before_now(COUNT_RETENTION), MAX_ROWS.into()];
             self.run_repeatedly(caller_counts::DELETE_OLD_COUNTS, &old_counts).await?;
             self.last_ended_check.store(now.as_second(), Ordering::Relaxed);
@@ -198,8 +198,9 @@ impl DatabaseTicketStore {
         Ok(())
     }
 
-    /// Deletes ended tickets of callers with many after [`SHORT_STATE_RETENTION`], if the database has many in all.
-    async fn tidy_callers_with_many(&self, now: Timestamp) -> Result<(), TicketStoreError> {
+    /// If the database has [`MANY_ENDED`] ended tickets, deletes those of callers with more than [`MANY_ENDED_OF_CALLER`],
+    /// [`SHORT_STATE_RETENTION`] after their expiry.
+    async fn tidy_callers_with_many_ended(&self, now: Timestamp) -> Result<(), TicketStoreError> {
         const COUNT: &str = "SELECT count(*) FROM (SELECT 1 AS one FROM tickets WHERE state <> 0 LIMIT $1) AS few";
         const OWNERS: &str =
             "SELECT owner FROM tickets WHERE state <> 0 GROUP BY owner HAVING count(*) > $1 LIMIT 1000";

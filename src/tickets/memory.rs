@@ -60,7 +60,7 @@ struct TicketTable {
     ended: EndedTickets,
     /// A caller without an entry has no tickets.
     callers: HashMap<Owner, CallerUsage>,
-    /// The sealed bytes of each account, over all its tokens.
+    /// The sealed bytes of each account (a pod, or issuer and subject with all their tokens).
     account_bytes: HashMap<Owner, usize>,
     sealed_bytes: usize,
     /// Tickets by caller and policy, for policies with a limit.
@@ -88,7 +88,7 @@ struct TicketRecord {
     /// True from the beginning of a change until its event is durable or has failed.
     is_changing: bool,
     final_state: Option<FinalState>,
-    /// The number that [`EndedTickets`] gave it.
+    /// The number that [`EndedTickets`] gave the ticket when it ended. 0 before.
     end_number: u64,
 }
 
@@ -247,7 +247,7 @@ impl SharedTable {
     }
 }
 
-/// The second, since 1970, in which an ended ticket with this expiry is removed.
+/// The second, since 1970, in which an ended ticket is removed that expires at `expires_at` (microseconds since 1970).
 fn retention_end_second(expires_at: i64) -> i64 {
     let end = saturating_add(from_microseconds(expires_at), STATE_RETENTION);
     end.as_second() + i64::from(end.subsec_nanosecond() > 0)
@@ -304,6 +304,7 @@ impl TicketTable {
         true
     }
 
+    /// Makes a ticket visible, or removes it if its event did not become durable.
     fn finish_issuing(&mut self, id: TicketId, committed: bool) {
         let Some(record) = self.records.get_mut(&id) else { return };
         if committed {
@@ -330,7 +331,7 @@ impl TicketTable {
         }
     }
 
-    /// `None` if the event did not become durable: the ticket keeps its state.
+    /// Sets the final state. With `None`, because the event did not become durable, the ticket keeps its state.
     fn finish_ending(&mut self, id: TicketId, final_state: Option<&FinalState>) {
         let Some(record) = self.records.get_mut(&id) else { return };
         record.is_changing = false;

@@ -2,7 +2,7 @@
 //!
 //! Stored are a hash of the ID, a verifier of the key, and the bundle, encrypted under the key. The key is only in the URL, so
 //! Claviger itself cannot open a bundle without the URL. Every change of a ticket is a [`crate::database::Step`], which the
-//! audit log commits in the transaction that writes the event: neither exists without the other.
+//! audit log commits together with the event about it: neither the change nor the event exists without the other.
 
 mod bundle_codec;
 mod caller_limits;

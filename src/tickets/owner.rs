@@ -1,4 +1,4 @@
-//! A short digest of a caller's identity, under which its tickets are counted and locked.
+//! A short digest of a caller's identity, under which the tickets of the caller are counted and locked.
 
 use crate::model::caller::Identity;
 use crate::sealing::digest::{PartsHasher, truncate};
@@ -12,7 +12,7 @@ const DIGEST_BYTES: usize = 16;
 pub struct Owner([u8; DIGEST_BYTES]);
 
 impl Owner {
-    /// Digests the identity. Different identities have different inputs of the hash.
+    /// Digests the identity. Different identities give the hash function different inputs.
     pub fn from_identity(identity: &Identity) -> Self {
         let mut digest = PartsHasher::sha256();
         let mut part = |text: &str| digest.add(text.as_bytes());
@@ -39,7 +39,7 @@ impl Owner {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 
-    /// The key of the owner's advisory lock. Two owners with the same key only wait for each other.
+    /// The key of the owner's advisory lock. If two owners have the same key by chance, they only wait for each other.
     pub fn lock_key(self) -> i64 {
         let mut number = [0; 8];
         number.copy_from_slice(&self.0[..8]);

@@ -24,16 +24,16 @@ pub enum Rejection {
     /// There is no ticket with this ID, or the key of the token is wrong. Both give the same response.
     #[error("no such ticket")]
     Unknown,
-    /// It was redeemed before.
+    /// The ticket was redeemed before.
     #[error("redeemed before")]
     Redeemed {
         /// The time of redemption.
         at: Timestamp,
     },
-    /// It has expired.
+    /// The ticket has expired.
     #[error("expired")]
     Expired,
-    /// It was revoked or burned.
+    /// The ticket was revoked or burned.
     #[error("revoked")]
     Revoked,
 }
@@ -43,7 +43,7 @@ pub enum Rejection {
 pub struct StoredTicket {
     /// The ticket without its secrets.
     pub ticket: Ticket,
-    /// The verifier of the key and the bundle, which is empty after its deletion.
+    /// The sealed bundle and the verifier of its key. The ciphertext is empty after the bundle is deleted.
     pub sealed: SealedBundle,
     /// The state of the ticket.
     pub state: TicketState,
@@ -52,7 +52,7 @@ pub struct StoredTicket {
 /// The state of a ticket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TicketState {
-    /// It can be redeemed until it expires.
+    /// The ticket can be redeemed until it expires.
     Waiting,
     /// It was redeemed.
     Redeemed {
@@ -92,16 +92,17 @@ pub struct TicketStoreError;
 /// A store of tickets. Its steps are committed together with their audit events.
 #[async_trait]
 pub trait TicketStore: Send + Sync + 'static {
-    /// False if it is known without I/O that the caller has the maximum number of live tickets. A check before secrets are
-    /// read; the step of [`Self::issue_step`] checks again and decides.
+    /// False if it is known without I/O that the caller has the maximum number of live (waiting) tickets. A check before secrets
+    /// are read; the step of [`Self::issue_step`] checks again and decides.
     fn has_room_for(&self, caller: &Identity) -> bool;
 
     /// A step that stores a ticket. It is rejected if the caller has the maximum number of live tickets or of bytes, if the
-    /// bundles of all callers have their maximum size, or if one of the limits is reached; only in the last case
+    /// bundles of all callers have their maximum size, or if one of `limits` is reached; only in the last case
     /// [`CallerLimits::is_reached`] becomes true.
     fn issue_step(&self, ticket: &Ticket, sealed: SealedBundle, limits: Option<Arc<CallerLimits>>) -> Step;
 
-    /// Whether the caller has reached one of the limits. A check before secrets are read; the step checks again and decides.
+    /// Whether the caller has reached one of `limits`. A check before secrets are read; the step of [`Self::issue_step`] checks
+    /// again and decides.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -117,7 +118,8 @@ pub trait TicketStore: Send + Sync + 'static {
     /// When the store cannot be reached.
     async fn find(&self, id: TicketId) -> Result<Option<StoredTicket>, TicketStoreError>;
 
-    /// Lists tickets that are waiting and not expired at `now`, newest first, starting behind `after`.
+    /// Lists tickets that are waiting and not expired at `now`, newest first, starting behind `after`. Fewer than `limit` mean the
+    /// end of the list.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -128,13 +130,14 @@ pub trait TicketStore: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Ticket>, TicketStoreError>;
 
-    /// Lists waiting tickets that have expired at `now`, so that the caller ends them. At most 1000.
+    /// Lists waiting tickets that have expired at `now`, which must be ended by [`Self::end_step`]. At most 1000.
     ///
     /// # Errors
     /// When the store cannot be reached.
     async fn list_overdue(&self, now: Timestamp) -> Result<Vec<Ticket>, TicketStoreError>;
 
-    /// Deletes bundles whose download can no longer be repeated, ended tickets after [`Self::state_retention`], and old counts.
+    /// Deletes bundles whose download can no longer be repeated, ended tickets after [`Self::state_retention`], and counts
+    /// after `COUNT_RETENTION`.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -149,6 +152,6 @@ pub trait TicketStore: Send + Sync + 'static {
     /// Number of waiting tickets that would be lost if this process exited now.
     fn lost_on_exit(&self) -> usize;
 
-    /// How long after the expiry of a ticket its final state is kept, unless there are too many ended tickets.
+    /// How long after the expiry of a ticket its final state is kept. If too many tickets have ended, old ones are deleted earlier.
     fn state_retention(&self) -> Duration;
 }

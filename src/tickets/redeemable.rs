@@ -11,7 +11,7 @@ use crate::sealing::digest;
 use jiff::Timestamp;
 use std::sync::Arc;
 
-/// The ticket store, with the sealer and the IDs of its tickets.
+/// The ticket store, with what seals its tickets and generates their IDs.
 pub struct Tickets {
     /// Stores sealed tickets.
     pub store: Arc<dyn TicketStore>,

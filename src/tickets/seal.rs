@@ -1,7 +1,7 @@
-//! Seals and opens bundles with AES-256-GCM, under a key that is only in the ticket's URL.
+//! Seals and opens bundles with AES-256-GCM. The key comes from the ticket's URL and is stored nowhere.
 //!
-//! Two keys are derived from the key in the URL: one encrypts the bundle, the other is stored as the verifier, which checks the
-//! key of a token without decryption. The associated data binds the ciphertext to the whole ticket, so a row whose columns were
+//! Two keys are derived from the random key in the URL: one encrypts the bundle, the other is stored as the verifier, which checks
+//! the key of a token without decryption. The associated data binds the ciphertext to the whole ticket, so a row whose columns were
 //! edited, or replaced by those of another row, does not open.
 
 use super::sealed_bundle::{SealedBundle, verifier};
@@ -84,7 +84,7 @@ impl TicketSealer {
         Ok(bundle_codec::decode(&bytes)?)
     }
 
-    /// Everything before the ticket has a fixed length, so different tickets have different associated data.
+    /// Everything before the encoded ticket has a fixed length, so different tickets have different associated data.
     fn associated_data(&self, encoded_ticket: &[u8]) -> Vec<u8> {
         [b"claviger ticket v2".as_slice(), &self.epoch, encoded_ticket].concat()
     }

@@ -23,7 +23,7 @@ pub struct Ticket {
     pub repo: Repo,
     /// The branch that is built.
     pub branch: Branch,
-    /// The policies that allowed it, and their revisions.
+    /// The policies that allowed the ticket, and their revisions.
     pub policies: Vec<PolicyRef>,
     /// The names of the keys in the bundle.
     pub keys: Vec<String>,
@@ -35,7 +35,7 @@ pub struct Ticket {
     pub expires_at: Timestamp,
     /// What the redeeming client must have in common with the caller.
     pub bind_to: BindTo,
-    /// The client address of the request.
+    /// The client address of the request that issued the ticket.
     pub source_ip: IpAddr,
 }
 
@@ -53,6 +53,7 @@ pub(super) fn to_microseconds(time: Timestamp) -> i64 {
     time.as_microsecond()
 }
 
+/// The time of microseconds since 1970. `Timestamp::MAX` if they exceed its range.
 pub(super) fn from_microseconds(time: i64) -> Timestamp {
     Timestamp::from_microsecond(time).unwrap_or(Timestamp::MAX)
 }

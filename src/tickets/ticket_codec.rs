@@ -15,7 +15,8 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 
 const ENCODING_VERSION: u8 = 1;
-/// Number of leading bytes that no two tickets share: version, ID, time of issue, time of expiry.
+/// Number of leading bytes that each ticket needs for itself: version, ID, time of issue, time of expiry. Tickets of a caller often
+/// agree in all other bytes.
 pub const OWN_PART_BYTES: usize = 1 + 16 + 8 + 8;
 
 /// Decodes the times of issue and expiry, in microseconds since 1970, from the leading bytes.

@@ -1,6 +1,7 @@
 //! Ticket IDs that end in a message authentication code (MAC): a truncated HMAC of the random bytes before it.
 //!
-//! Claviger detects invented IDs by it without a database query. The MAC does not authorise a download; the ticket's key does.
+//! By the MAC, Claviger detects invented IDs without a database query. The MAC does not authorise a download; the ticket's key
+//! does.
 
 use crate::model::ticket::{ID_BYTES, TicketToken};
 use crate::sealing::digest::{self, MacKey};

@@ -1,5 +1,5 @@
-//! The JSON form of an audit event, which is hashed and stored. No field can hold a secret value. `audit_text`
-//! writes it; in tests, `serde` does too.
+//! The JSON form of an audit event, which is hashed and stored. No field can hold a secret value. `audit_text` writes
+//! the JSON; the tests compare it with what `serde` writes.
 
 use std::net::IpAddr;
 
@@ -55,8 +55,8 @@ pub struct AuditEvent<'a> {
     /// Number of similar events that this one stands for, if they are aggregated.
     #[cfg_attr(test, serde(skip_serializing_if = "Option::is_none"))]
     pub count: Option<u64>,
-    /// What policies in shadow mode would have changed. Left out if there are none, as in events that were written before shadow mode
-    /// existed.
+    /// What policies in shadow mode would have changed. Left out if there are none, as in events that were written before shadow
+    /// mode existed.
     #[cfg_attr(test, serde(skip_serializing_if = "Vec::is_empty"))]
     pub shadow: Vec<ShadowView<'a>>,
 }

@@ -172,8 +172,8 @@ fn spec_schema(namespaced: bool) -> Value {
     spec
 }
 
-/// Adapts the schema to `Policy`. Fields that it must leave out stay in the schema: so their faults are reported in the status, where
-/// authors look, and the API server neither prunes nor refuses them.
+/// Adapts the schema to `Policy`. Fields that a `Policy` must leave out stay in the schema, so that the API server neither prunes
+/// nor refuses them. Claviger then reports them in the status, where authors look.
 fn restrict_to_namespace(spec: &mut Value) {
     if let Some(pods) = subschema_mut(spec, &["subjects", "*", "kubernetes"]) {
         if let Some(Value::Array(required)) = pods.get_mut("required") {
@@ -190,6 +190,7 @@ fn restrict_to_namespace(spec: &mut Value) {
     }
 }
 
+/// The schema at a path, which is written as in [`RULES`].
 fn subschema_mut<'a>(schema: &'a mut Value, path: &[&str]) -> Option<&'a mut Value> {
     path.iter().try_fold(schema, |schema, step| match *step {
         "*" => schema.get_mut("items"),
@@ -202,8 +203,8 @@ fn to_json(schema: &RefOr<Schema>) -> Value {
     serde_json::to_value(schema).unwrap_or_default()
 }
 
-/// Converts a schema of `OpenAPI` 3.1 to a structural schema, which the API server requires: without references, `oneOf`, lists of types,
-/// and other keywords that it refuses.
+/// Converts a schema of `OpenAPI` 3.1 to a structural schema, which the API server requires: without references, `oneOf`, lists of
+/// types, and other keywords that it refuses.
 fn to_structural(schema: &Value, schemas: &Map<String, Value>, field: &str) -> Value {
     if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
         let name = reference.rsplit('/').next().unwrap_or_default();
@@ -266,6 +267,7 @@ fn to_structural(schema: &Value, schemas: &Map<String, Value>, field: &str) -> V
     Value::Object(result)
 }
 
+/// Maximum number of characters of a text in this field.
 fn max_length(field: &str) -> u64 {
     match field {
         "path" => MAX_PATH,

@@ -1,8 +1,8 @@
 //! JSON that a shell or a terminal does not interpret: one line of printable ASCII.
 //!
 //! `curl` without `-f` saves an error body as the secret file, which a shell then sources, and log pipelines print audit events to
-//! terminals. Therefore every character outside printable ASCII (control characters, bidirectional marks, look-alikes), and `$`, `` ` ``
-//! and `!`, are written as `\uXXXX`. JSON parsers decode the same text.
+//! terminals. Therefore every character outside printable ASCII (control characters, bidirectional marks, look-alikes), and `$`,
+//! `!` and `` ` ``, are written as `\uXXXX`. JSON parsers decode the same text.
 
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
@@ -14,7 +14,7 @@ const INITIAL_CAPACITY: usize = 1536;
 /// Serialises a value as one line.
 ///
 /// # Errors
-/// If the value has no JSON form, which for the bodies of this room is a programming error.
+/// If the value has no JSON form, which for the bodies of `wire` is a programming error.
 pub fn to_string<T: Serialize>(value: &T) -> Result<String, serde_json::Error> {
     let mut bytes = Vec::with_capacity(INITIAL_CAPACITY);
     value.serialize(&mut Serializer::with_formatter(&mut bytes, InertFormatter(CompactFormatter)))?;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A page of the inventory: items that were never used first, then by time of last use, the oldest first.
+/// A page of the inventory: first the items that were never used, then the others by time of last use, the oldest first.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Inventory {
     /// The items.

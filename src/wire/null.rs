@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
-/// Decodes an optional field and refuses an explicit `null`. With `default`, an absent field is `None`.
+/// Decodes an optional field and refuses an explicit `null`. With `#[serde(default)]`, an absent field is `None`.
 pub(super) fn refuse_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {

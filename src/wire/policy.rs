@@ -1,6 +1,6 @@
 //! A policy as its author writes it: a REST body or a YAML manifest.
 //!
-//! All fields are optional here, so that `policy` can report missing fields together with all other faults.
+//! All fields are optional here, so that `src/policy` can report missing fields together with all other faults.
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, IgnoredAny, MapAccess, Visitor};
@@ -39,7 +39,8 @@ pub struct PolicyBody {
     pub spec: Option<PolicySpec>,
 }
 
-/// Declares [`Metadata`] with these other fields that Kubernetes and its tools write (`ObjectMeta`): accepted and ignored.
+/// Declares [`Metadata`] with additional fields, which Kubernetes and its tools write (`ObjectMeta`). They are accepted and
+/// ignored.
 macro_rules! metadata {
     ($($ignored:ident)+) => {
         /// A manifest's metadata.

@@ -1,4 +1,4 @@
-//! `docker-config`, `npmrc` and `netrc`.
+//! Tests of the formats `docker-config`, `npmrc` and `netrc`.
 
 use super::{bundle, refusal, refused, text};
 use crate::model::format::Format;

@@ -1,4 +1,4 @@
-//! `raw` and `tar`.
+//! Tests of the formats `raw` and `tar`.
 
 use super::{bundle, refused, text};
 use crate::model::format::{Format, Rendering};

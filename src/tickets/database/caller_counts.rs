@@ -1,7 +1,7 @@
 //! The table `ticket_counts`: the number of tickets that each caller got from each policy with a limit.
 //!
 //! The statements run in the transaction that stores the tickets, after the callers are locked, so that replicas count one
-//! after the other. If no policy of a group has a limit, no statement runs.
+//! after the other. If no ticket of the transaction has a limit, no statement runs.
 
 use super::row_values::IssueRow;
 use crate::database::{DatabaseError, Param, Row, Sql, UnitOfWork};
@@ -21,7 +21,7 @@ pub const DELETE_OLD_COUNTS: Sql = Sql {
          WHERE last_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING owner",
 };
 
-/// Counts by caller and policy.
+/// Numbers of tickets, by caller (the text of an [`Owner`](crate::tickets::owner::Owner)) and policy.
 pub type Counts = BTreeMap<(String, String), i64>;
 
 /// Reads the rows of [`SELECT_COUNTS`].
@@ -29,7 +29,8 @@ pub fn read_counts(rows: &[Row]) -> Result<Counts, DatabaseError> {
     rows.iter().map(|row| Ok(((row.text(0)?, row.text(1)?), row.number(2)?))).collect()
 }
 
-/// Removes the tickets whose caller has reached a limit, and marks their limits as reached. Earlier tickets of the group count.
+/// Removes from `issues` the tickets whose caller has reached a limit, and marks these limits as reached. Tickets that are earlier
+/// in `issues` are counted too.
 pub async fn retain_within_limits(work: &mut UnitOfWork, issues: &mut Vec<IssueRow<'_>>) -> Result<(), DatabaseError> {
     let limited = issues.iter().filter(|issue| issue.limits.is_some());
     let owners: BTreeSet<String> = limited.map(|issue| issue.owner.to_text()).collect();

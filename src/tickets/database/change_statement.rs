@@ -1,8 +1,8 @@
-//! Changes all tickets of a group in one statement on PostgreSQL, because each statement costs a round trip.
+//! Changes all tickets of a transaction in one statement on PostgreSQL, because each statement costs a round trip.
 //!
 //! The callers are locked before the statement, so that it sees the changes of the previous lock holders. The statement waits
-//! for concurrent transactions that end the same tickets. No group issues and ends the same ticket, because clients get its ID
-//! only when the group is durable.
+//! for concurrent transactions that end the same tickets. No transaction issues and ends the same ticket, because clients get its
+//! ID only when the transaction is durable.
 
 use super::row_values::{EndRow, IssueRow, bundle_bytes_column, ended_at_column, replay_column, state_column};
 use crate::database::{DatabaseError, Param, UnitOfWork};
@@ -10,7 +10,7 @@ use crate::sealing::digest::to_hex;
 use crate::tickets::port::MAX_BYTES_PER_CALLER;
 use std::collections::HashSet;
 
-/// A ticket is issued if the caller stays within the limits with it and all its earlier tickets in the group. The update finds
+/// A ticket is issued if the caller stays within its limits with this ticket and those before it in the statement. The update finds
 /// tickets by primary key: `state + 0` prevents the planner from using the index of all unredeemed tickets.
 const CHANGE: &str = "WITH wanted AS ( \
          SELECT *, row_number() OVER mine AS nth, sum(size) OVER mine AS sizes \

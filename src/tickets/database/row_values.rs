@@ -1,4 +1,4 @@
-//! The columns of the table `tickets` as the steps of a group insert and update them.
+//! What the columns of the table `tickets` receive when a ticket is issued or ended.
 
 use crate::model::ticket::TicketId;
 use crate::tickets::caller_limits::CallerLimits;
@@ -31,10 +31,12 @@ pub struct EndRow<'a> {
     pub final_state: &'a FinalState,
 }
 
+/// The column `bundle_bytes`: the size of the ciphertext.
 pub fn bundle_bytes_column(sealed: &SealedBundle) -> i64 {
     i64::try_from(sealed.size()).unwrap_or(i64::MAX)
 }
 
+/// The column `state`.
 pub const fn state_column(final_state: &FinalState) -> i64 {
     match final_state {
         FinalState::Redeemed { .. } => REDEEMED,
@@ -43,7 +45,8 @@ pub const fn state_column(final_state: &FinalState) -> i64 {
     }
 }
 
-/// The time of redemption in microseconds since 1970. 0 for the other states.
+/// The column `ended_at`, which only redeemed tickets use: the time of redemption in microseconds since 1970. 0 for the other
+/// states.
 pub fn ended_at_column(final_state: &FinalState) -> i64 {
     match final_state {
         FinalState::Redeemed { at, .. } => to_microseconds(*at),
@@ -51,6 +54,7 @@ pub fn ended_at_column(final_state: &FinalState) -> i64 {
     }
 }
 
+/// The column `replay`: the digest of the `Idempotency-Key` with which the download may be repeated. `None` if it may not.
 pub fn replay_column(final_state: &FinalState) -> Option<&[u8; 32]> {
     match final_state {
         FinalState::Redeemed { replay_digest, .. } => replay_digest.as_deref(),

@@ -1,8 +1,8 @@
 //! The limit of the total size of unredeemed bundles in the database, over all callers and replicas.
 //!
-//! A count for each new ticket would read all unredeemed tickets each time. Therefore they are counted once a second, and this
-//! replica adds the bundles that it issues in between. The limit can be exceeded by the bundles that other replicas issue
-//! between two counts.
+//! Counting for each new ticket would read all unredeemed tickets each time. Therefore they are counted once a second, and this
+//! replica adds the sizes of the bundles that it issues in between. The limit can be exceeded by the bundles that other replicas
+//! issue between two counts.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -12,17 +12,17 @@ pub struct SealedBytesLimit {
     last_count: AtomicUsize,
     /// Bytes issued by this replica that the last count may not include.
     issued_since_count: AtomicUsize,
-    is_full: AtomicBool,
+    is_almost_full: AtomicBool,
 }
 
 impl SealedBytesLimit {
     /// With a limit in bytes and a count of 0.
     pub const fn new(limit: usize) -> Self {
         let (last_count, issued_since_count) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { limit, last_count, issued_since_count, is_full: AtomicBool::new(false) }
+        Self { limit, last_count, issued_since_count, is_almost_full: AtomicBool::new(false) }
     }
 
-    /// Adds a bundle, and returns true, if the total stays within the limit.
+    /// Adds the size of a bundle if the total stays within the limit. Otherwise returns false and adds nothing.
     pub fn try_add(&self, bytes: usize) -> bool {
         let fits = |issued: usize| {
             let sum = self.last_count.load(Ordering::Relaxed).saturating_add(issued).saturating_add(bytes);
@@ -36,14 +36,14 @@ impl SealedBytesLimit {
         self.issued_since_count.load(Ordering::Relaxed)
     }
 
-    /// Sets the result of a count. `issued_before` is the value of [`Self::issued_since_count`] before the count, which
-    /// includes these bytes unless they are deleted already.
+    /// Sets the result of a count. `issued_before` is the value of [`Self::issued_since_count`] before the count. The count
+    /// includes these bytes, or their bundles are deleted already.
     pub fn set_count(&self, bytes: usize, issued_before: usize) {
         self.last_count.store(bytes, Ordering::Relaxed);
         self.issued_since_count.fetch_sub(issued_before, Ordering::Relaxed);
-        let is_full = bytes >= self.limit / 10 * 9;
-        if is_full != self.is_full.swap(is_full, Ordering::Relaxed) {
-            if is_full {
+        let is_almost_full = bytes >= self.limit / 10 * 9;
+        if is_almost_full != self.is_almost_full.swap(is_almost_full, Ordering::Relaxed) {
+            if is_almost_full {
                 tracing::error!(bytes, at_most = self.limit, "waiting tickets are close to the database size limit");
             } else {
                 tracing::info!(bytes, "waiting tickets are below the database size limit again");

@@ -1,5 +1,5 @@
-//! Runs the steps that change tickets, in the transaction of the audit log: all changes of a group in a few statements.
-//! `change_statement` has the single statement for PostgreSQL.
+//! Runs the steps that change tickets in a transaction of the audit log, which commits many steps as a group: all changes of a
+//! group in a few statements. `change_statement` has the single statement for PostgreSQL.
 //!
 //! Replicas change tickets concurrently. Every group locks in the same order (callers by lock key, then tickets by ID), so two
 //! groups never deadlock.
@@ -35,7 +35,7 @@ impl StepRunner for TicketStepRunner {
         let (mut issues, mut ends) = (Vec::new(), Vec::new());
         for (step_index, step) in steps.iter().enumerate() {
             match step.payload() {
-                // Rejected, because it is not added.
+                // Above the limit over all callers. The step is rejected, because it is not added to `issues`.
                 Some(TicketChange::Issue { sealed, .. }) if !self.sealed_bytes.try_add(sealed.size()) => {}
                 Some(TicketChange::Issue { id, owner, issued_at, expires_at, sealed, limits, .. }) => {
                     issues.push(IssueRow {

@@ -10,7 +10,7 @@ pub struct EncodedTicket {
 }
 
 impl EncodedTicket {
-    /// Splits the bytes. If `candidate` equals the shareable part, it is shared instead of copied.
+    /// Splits the bytes. If `candidate` equals the shareable part, the bytes of `candidate` are used instead of a copy.
     pub fn new(bytes: &[u8], candidate: Option<&Arc<[u8]>>) -> Self {
         let (own_part, shared) =
             bytes.split_first_chunk().map_or(([0; OWN_PART_BYTES], bytes), |(own_part, shared)| (*own_part, shared));

@@ -4,9 +4,9 @@ use crate::model::ticket::TicketId;
 use crate::tickets::owner::Owner;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-/// Maximum number for one caller. Beyond it, the oldest of this caller is removed.
+/// Maximum number for one caller. Beyond it, the ticket of this caller that ended first is removed.
 const MAX_PER_CALLER: usize = 1024;
-/// Maximum number for all callers. Beyond it, the oldest of all is removed.
+/// Maximum number for all callers. Beyond it, the ticket that ended first is removed.
 const MAX_TOTAL: usize = 100_000;
 
 /// Ended tickets, numbered in the order in which they ended.
@@ -18,7 +18,7 @@ pub struct EndedTickets {
 }
 
 impl EndedTickets {
-    /// Adds an ended ticket. Returns its number and, if a maximum is exceeded, the ticket that the caller must remove.
+    /// Adds an ended ticket. Returns its number and, if a maximum is exceeded, the older ticket that the store must remove.
     pub fn push(&mut self, id: TicketId, owner: Owner) -> (u64, Option<TicketId>) {
         let number = self.next_number;
         self.next_number += 1;

@@ -178,7 +178,7 @@ async fn all_tables_are_empty_after_the_retention() {
 #[tokio::test]
 async fn total_size_of_bundles_is_bounded() {
     let test = TestStore::new().await;
-    // Two bundles fit into a caller's limit, and a little more than a dozen into the total.
+    // Two bundles fit into a caller's limit, and 17 into the total.
     let mut tokens = Vec::new();
     for caller in 0..8 {
         for _ in 0..2 {
@@ -246,8 +246,8 @@ async fn ended_tickets_are_bounded_for_each_caller() {
     assert_eq!(test.store.0.lock().records.len(), 1 + 1024);
     assert_eq!(test.store.0.lock().by_removal_second.len(), 1 + 1024);
     assert_eq!(test.state(&flood[0]).await, None);
-    for told in [&honest, &flood[2999], &flood[3000 - 1024]] {
-        assert!(matches!(test.state(told).await, Some(TicketState::Redeemed { .. })));
+    for token in [&honest, &flood[2999], &flood[3000 - 1024]] {
+        assert!(matches!(test.state(token).await, Some(TicketState::Redeemed { .. })));
     }
     test.store.tidy(start() + SignedDuration::from_hours(1)).await.expect("in memory");
     let table = test.store.0.lock();
