@@ -1,5 +1,5 @@
-//! THE ADMINISTRATORS: authorisation by the API server's `SubjectAccessReview` or by the static list. Every other
-//! user is refused.
+//! THE ADMINISTRATORS: authorisation by the API server's `SubjectAccessReview` or by the static list. A user whom neither
+//! allows is refused.
 
 mod permission_cache;
 mod port;
@@ -48,10 +48,11 @@ impl Administrators {
         }
     }
 
-    /// Allows an action only with an explicit permission.
+    /// Allows an action only with an explicit permission: of the API server for a user of its cluster, of the static list for any
+    /// other caller.
     ///
     /// # Errors
-    /// `Refused` if the user may not perform the action, `Unavailable` if the API server does not tell.
+    /// `Refused` if the user may not perform the action, `Unavailable` if the API server gives no usable response.
     pub async fn authorise(&self, applicant: &Applicant, action: AdminAction<'_>) -> Result<(), AdminsError> {
         match &applicant.user {
             Some(user) => self.review(&applicant.caller.issuer, user, action).await,
@@ -92,6 +93,7 @@ impl Administrators {
     }
 }
 
+/// Logs why a review failed, and returns the error for the caller.
 fn log_unavailable(authenticator: &str, error: ClusterError) -> AdminsError {
     let ClusterError::Unavailable(failure) = error;
     if failure == CallFailure::Credentials {

@@ -38,7 +38,8 @@ impl Default for PermissionCache {
 }
 
 impl PermissionCache {
-    /// Uses tokio's clock, which tests can advance. moka's own expiry only frees the memory.
+    /// Whether a permission is cached and not expired, by tokio's clock, which tests can advance. moka's own expiry only frees the
+    /// memory.
     pub async fn contains(&self, permission: &Permission) -> bool {
         self.0.get(permission).await.is_some_and(|expires_at| Instant::now() < expires_at)
     }

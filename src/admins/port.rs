@@ -31,7 +31,7 @@ closed_enum! {
         Policies => "policies",
         /// Outstanding tickets.
         Tickets => "tickets",
-        /// Leases.
+        /// Leases of dynamic secrets.
         Leases => "leases",
         /// The audit log.
         Audit => "audit",

@@ -77,7 +77,7 @@ pub fn prune<T: DeserializeOwned>(tree: &mut Value) -> (Option<T>, Vec<Fault>) {
     }
 }
 
-/// Describes an error without the value. Serde quotes it before "expected" (`invalid type: string "hunter2", expected ...`), so only
+/// Describes an error without the value. Serde quotes the value before "expected" (`invalid type: string "hunter2", expected ...`), so only
 /// the text after the last "expected" is used.
 fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
@@ -106,6 +106,7 @@ fn to_pointer<'a>(segments: impl Iterator<Item = &'a Segment>) -> String {
     pointer
 }
 
+/// Removes the value at a pointer. Returns false if there is none to remove, or if it is the whole tree.
 fn remove_at(tree: &mut Value, pointer: &str) -> bool {
     let Some((parent, last)) = pointer.rsplit_once('/') else { return false };
     match tree.pointer_mut(parent) {

@@ -39,7 +39,7 @@ impl SourceScalar {
         self.is_null
     }
 
-    /// The source text. `None` if it begins with a tag, or is in another document (an alias).
+    /// The source text. `None` if it is empty, as for a null without a text, or begins with a tag or another indicator of YAML.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         let is_plain = !self.text.is_empty() && !self.text.starts_with(['!', '"', '\'', '&', '*', '|', '>']);

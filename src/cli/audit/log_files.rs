@@ -6,7 +6,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-/// Reads checkpoints, pruning records and events. Other lines are ignored.
+/// Reads the checkpoints, pruning records and events in the standard output of a server. Other lines are ignored. Fails if there
+/// are none of these.
 pub fn read_checkpoints(file: &Path) -> Result<KnownEvents, CommandError> {
     let mut known = KnownEvents::default();
     let mut records = 0_u64;
@@ -24,7 +25,7 @@ pub fn read_checkpoints(file: &Path) -> Result<KnownEvents, CommandError> {
     Ok(known)
 }
 
-/// Passes a line of an export to the checker.
+/// Passes a line of an export to the checker, as an event or as unreadable.
 pub fn check_export_line(checker: &mut ChainChecker<'_>, line: &str) {
     match StoredEvent::split_export_line(line) {
         Some((text, hash)) => checker.check(&StoredEvent { text: &text, hash, columns: None }),
@@ -32,7 +33,8 @@ pub fn check_export_line(checker: &mut ChainChecker<'_>, line: &str) {
     }
 }
 
-/// Calls `visit` for each line of a file (`-`: standard input). Invalid UTF-8 is replaced, so that the hash does not match.
+/// Calls `visit` for each line of a file (`-`: standard input). Invalid UTF-8 is replaced, so that the hash of such an
+/// event does not match.
 pub fn for_each_line(option: &str, file: &Path, mut visit: impl FnMut(&str)) -> Result<(), CommandError> {
     let unreadable = |error: io::Error| CommandError::usage(format!("{option}: {}: {}", file.display(), error.kind()));
     let mut reader: Box<dyn BufRead> = if file == Path::new("-") {

@@ -15,7 +15,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// Maximum delay until an event becomes visible, because the clocks of replicas and the times of their writes differ.
+/// An event may become visible up to this long after events with a later time, because the clocks of replicas and the times of
+/// their writes differ.
 const MAX_DELAY: SignedDuration = SignedDuration::from_secs(10);
 /// Maximum number of events in a page.
 const PAGE_SIZE: usize = 1000;
@@ -52,7 +53,7 @@ pub async fn run(tail: &TailArguments, server: &Connection) -> Result<(), Comman
     loop {
         sleep(POLL_INTERVAL).await;
         match print_new_events(tail, server, &mut printed).await {
-            // The next poll also reads the events of a failed one.
+            // The next poll also reads the events that a failed poll missed.
             Err(CommandError::Unreachable(_) | CommandError::Refused { status: 429 | 502..=504, .. }) | Ok(()) => {}
             Err(error) => return Err(error),
         }
@@ -71,7 +72,7 @@ async fn print_new_events(
     }
     let path = filters.request_path()? + &query_parameter("limit", &PAGE_SIZE.to_string());
     let mut list: AuditEventList = server.get(&path).await?.json()?;
-    // Without a printed event there is no lower bound, and one page is enough.
+    // If no event was printed before, there is no lower bound of time, and one page is enough.
     while let Some(next) = list.continue_token.take().filter(|_| printed.last.is_some()) {
         let page: AuditEventList = server.get(&(path.clone() + &query_parameter("continue", &next))).await?.json()?;
         list.items.extend(page.items);
@@ -86,6 +87,7 @@ struct PrintedEvents {
     json: bool,
     /// Times and ids of the events that the next poll may return again.
     ids: BTreeSet<(Timestamp, String)>,
+    /// Time of the newest event.
     last: Option<Timestamp>,
     /// Events up to this time are older than the first page, and are not printed.
     oldest: Option<Timestamp>,

@@ -60,7 +60,7 @@ struct Expectation {
 }
 
 impl RawCase {
-    /// Validates the case. Adds its faults to `faults`, and returns `None` if there are any.
+    /// Validates the case. If it has faults, adds them to `faults` and returns `None`.
     pub fn check(self, pointer: &str, faults: &mut Vec<Fault>) -> Option<Case> {
         let before = faults.len();
         let mut fault = |key: &str, detail: String| faults.push(Fault::new(format!("{pointer}/{key}"), detail));
@@ -85,7 +85,7 @@ impl RawCase {
             repo,
             branch,
             source_ip: source_ip.unwrap_or(SOURCE_IP),
-            // Without a time it is a fixed one, so that a test always has the same result.
+            // A case that states no time has a fixed one (1970), so that the test always has the same result.
             time: time.unwrap_or_default(),
         };
         Some(Case { name, caller, facts, request, expected: expected? })

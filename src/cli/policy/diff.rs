@@ -166,7 +166,7 @@ fn compile_sets(
     Ok(PolicySets { after, before: PolicySet::new(before), updated_at })
 }
 
-/// The bounds of the configuration. Without one, bounds that allow whatever the policies name.
+/// The bounds that the configuration sets. Without `--config`, bounds that allow whatever the policies name.
 fn load_bounds(diff: &DiffArguments, documents: &[Document], current: &[PolicyObject]) -> Result<Bounds, CommandError> {
     if let Some(file) = &diff.config {
         return load_policy_bounds(file);

@@ -25,7 +25,7 @@ closed_enum! {
     }
 }
 
-/// The request of an event, or why it cannot be replayed. `None` if policies did not decide the event.
+/// The request of an event, or why it cannot be replayed. `None` if policies did not decide the request.
 pub fn parse_request(event: &AuditEventObject) -> Option<Result<RecordedRequest, ReplayObstacle>> {
     let has_policies = !event.policies.is_empty();
     let decision = match (event.kind.as_str(), event.reason.as_deref()) {
@@ -35,7 +35,7 @@ pub fn parse_request(event: &AuditEventObject) -> Option<Result<RecordedRequest,
         ("ticket.denied", Some("attestation_failed" | "admission_policy_missing")) => {
             return Some(Err(ReplayObstacle::Attested));
         }
-        // The policies allowed the request, and another check refused it.
+        // The policies allowed the request, and then another check refused it, or it failed.
         ("ticket.denied", Some("ticket_limit" | "delivery_not_allowed")) | ("ticket.failed", _) if has_policies => {
             RecordedDecision::Allowed
         }

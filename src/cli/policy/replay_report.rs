@@ -6,7 +6,7 @@ use crate::policy::{DecisionDifference, RecordedRequest, ReplayResult};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Maximum number of lines. Further differences are only counted.
+/// Maximum number of listed differences. Further ones are only counted.
 const MAX_LINES: usize = 10_000;
 
 /// The result of a replay.
@@ -20,7 +20,7 @@ pub struct ReplayReport {
     unreplayed: BTreeMap<String, u64>,
 }
 
-/// Who would gain or lose secrets.
+/// A caller, repo and branch for which the decision differs, and the secrets that would be gained or lost.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct AffectedRequest {

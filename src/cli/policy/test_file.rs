@@ -60,7 +60,7 @@ impl TestFile {
     }
 }
 
-/// The valid cases. The faults of the others are collected.
+/// Returns the valid cases, and adds the faults of the other cases to `faults`.
 fn check_cases(cases: Vec<Option<RawCase>>, faults: &mut Vec<Fault>) -> Vec<Case> {
     // A field that could not be decoded looks missing here, but its fault is reported already.
     let reported: Vec<String> = faults.iter().map(|fault| fault.pointer.clone()).collect();

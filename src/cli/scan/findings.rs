@@ -12,7 +12,7 @@ const MAX_PRINTED: usize = 1000;
 /// The location of a finding: the part of the image or folder, the file in it, and the part of that file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Location {
-    /// A layer's digest, or a file of the image.
+    /// A layer's digest, a file of the image, or a path in the folder.
     pub part: String,
     /// The file in the part, if the part is an archive.
     pub file: Option<String>,
@@ -36,7 +36,7 @@ pub enum FilePart {
 #[derive(Debug, Default)]
 pub struct Findings {
     offsets: BTreeMap<(Location, String, Form), u64>,
-    /// Files in compression formats that are not supported.
+    /// Number of files in compression formats that are not supported.
     pub unsupported: usize,
 }
 

@@ -1,4 +1,5 @@
-//! Searches all parts of an image, also those without a reference, and checks that every referenced part is present.
+//! Searches all parts of an image, also those that no manifest names, and checks that the configuration and the layers of each
+//! manifest are present.
 
 use super::content_kind::ContentKind;
 use super::folder;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use tar::Archive;
 
-/// Maximum size of an index, manifest or configuration.
+/// Maximum size of an index, manifest or configuration. A larger part is searched, but not parsed.
 const MAX_JSON_BYTES: u64 = 16 * 1024 * 1024;
 
 /// An image on disk.
@@ -130,8 +131,8 @@ impl ImageParts {
         Ok(())
     }
 
-    /// Checks that every part that an OCI index references is present, and that every layer is an archive. Manifests of an
-    /// index may be absent, as in an image that was copied for one platform.
+    /// Checks that the configuration and the layers of each manifest are present, and that every layer is an archive. The index
+    /// may list manifests that are absent, as in an image that was copied for one platform.
     fn check_oci(&self) -> Result<(), String> {
         let index = self.documents.get("index.json").ok_or("has no index.json, so it is not an OCI layout")?;
         let (mut pending, mut manifests) = (vec![index], 0);

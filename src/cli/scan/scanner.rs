@@ -18,7 +18,7 @@ pub struct Scanner<'n> {
 }
 
 impl<'n> Scanner<'n> {
-    /// A search of at most `budget` bytes.
+    /// `budget` is the number of bytes that may still be searched. It is counted down; at 0 the search fails.
     pub fn new(needles: &'n Needles, budget: &'n Cell<u64>) -> Self {
         Self { needles, budget, findings: Findings::default() }
     }
@@ -81,7 +81,7 @@ impl<'n> Scanner<'n> {
             }
             let start = entry.raw_file_position();
             let result = self.search_file_contents(&mut entry, part, Some(&path)).and_then(|()| drain(&mut entry));
-            // Since the previous file, the headers of this file were read before its contents.
+            // Read since the previous file: the headers of this file, and then its contents.
             let (headers, contents): (Vec<_>, Vec<_>) = hits.take().into_iter().partition(|hit| hit.start < start);
             self.add_findings(headers, part, Some(&path), FilePart::Header, 0);
             self.add_findings(contents, part, Some(&path), FilePart::Content, start);
@@ -112,6 +112,7 @@ impl<'n> Scanner<'n> {
             }
             ContentKind::Tar | ContentKind::Plain => Ok(()),
         };
+        // Unless the budget is used up, an error means a corrupt file.
         if self.budget.get() == 0 { result } else { Ok(()) }
     }
 

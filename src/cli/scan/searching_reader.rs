@@ -12,7 +12,7 @@ pub struct SearchingReader<'a> {
 }
 
 impl<'a> SearchingReader<'a> {
-    /// Reads from `inner`, adds findings to `hits`, and subtracts the bytes from `budget`.
+    /// Reads from `inner`, adds findings to `hits`, and subtracts the bytes from `budget`. A read that uses up the budget fails.
     pub fn new(
         inner: &'a mut dyn Read,
         needles: &'a Needles,

@@ -14,7 +14,7 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// Whether a path lies below the mount for all values of its placeholders.
+    /// Whether a path lies below the mount, whatever values the placeholders of the path have.
     pub fn contains(&self, path: &[PathPart]) -> bool {
         let matches =
             |part: &PathPart, segment: &str| matches!(part, PathPart::Literal(literal) if **literal == *segment);
@@ -27,6 +27,7 @@ impl Mount {
 pub struct AclInput<'a> {
     /// The granted paths, with the access to each. `None` if the policies grant no path of the store.
     pub paths: Option<&'a BTreeMap<Vec<PathPart>, BTreeSet<Access>>>,
+    /// The mount of each granted path, by store and path.
     pub mounts: &'a BTreeMap<(Arc<str>, Vec<PathPart>), Mount>,
 }
 
@@ -34,7 +35,7 @@ impl AclInput<'_> {
     /// Renders the ACL policy for a store.
     ///
     /// # Errors
-    /// A sentence about a path for which there is no rule.
+    /// A sentence about a path for which no rule can be rendered.
     pub fn render(&self, store: &Arc<str>) -> Result<String, String> {
         let mut rules: BTreeMap<String, BTreeSet<Access>> = BTreeMap::new();
         let mut leases: BTreeSet<String> = BTreeSet::new();
@@ -93,7 +94,8 @@ fn push_lease_rule(text: &mut String, operation: &str, parameter: &str, leases: 
     );
 }
 
-/// A pattern for the lease ids of a path. Vault allows `*` only at the beginning and the end of the value of a parameter.
+/// A pattern for the lease ids of a path. It ends at the first placeholder, because Vault allows `*` only at the beginning and
+/// the end of the value of a parameter.
 fn lease_pattern(path: &[PathPart]) -> String {
     let mut pattern = String::new();
     for part in path {
@@ -118,7 +120,7 @@ fn is_literal(segment: &str) -> bool {
     segment != "+" && !["*", "${", "{{", "}}"].iter().any(|special| segment.contains(special))
 }
 
-/// The path of the rule for a granted path. `None` if an ACL would take a name in it for a pattern.
+/// The path of the rule for a granted path. `None` if an ACL would take a literal segment of the path for a pattern.
 fn rule_path(mount: &Mount, path: &[PathPart]) -> Option<String> {
     if path.iter().any(|part| matches!(part, PathPart::Literal(literal) if !is_literal(literal))) {
         return None;

@@ -82,7 +82,7 @@ impl FromStr for MountArgument {
 /// The granted paths of each store, and the accesses to each path.
 type PathsByStore = BTreeMap<Arc<str>, BTreeMap<Vec<PathPart>, BTreeSet<Access>>>;
 
-/// The mount of each path.
+/// The mount of each granted path, by store and path.
 type MountsByPath = BTreeMap<(Arc<str>, Vec<PathPart>), Mount>;
 
 /// Prints the ACL.
@@ -150,7 +150,7 @@ fn granted_paths(policies: &[Arc<Policy>], stores: &[Arc<str>]) -> PathsByStore 
     paths
 }
 
-/// An example of a granted path, with `x` for each placeholder. The store can look up its mount.
+/// An example of a granted path, with `x` for each placeholder, by which the store can look up the mount of the path.
 fn example_path(path: &[PathPart]) -> String {
     let text = |part: &PathPart| match part {
         PathPart::Literal(literal) => literal.to_string(),
