@@ -25,7 +25,7 @@ struct PolicyMetrics {
 }
 
 impl PolicyObserver for PolicyMetrics {
-    fn set_activated(&self, set: &PolicySet, difference: &SetDifference) {
+    fn policies_activated(&self, set: &PolicySet, difference: &SetDifference) {
         // Tenants choose the names of their policies, so series of deleted policies would accumulate.
         let removed = difference.removed().filter(|policy| policy.name().contains('/'));
         removed

@@ -59,7 +59,7 @@ impl<T> AttestedValue<T> {
 }
 
 impl<T: PartialEq> AttestedValue<T> {
-    /// Whether there is an attested value and it differs from this one.
+    /// Whether the attested value differs from `value`; false if there is no attested value.
     pub(super) fn differs_from(&self, value: &T) -> bool {
         self.value().is_some_and(|attested| attested != value)
     }

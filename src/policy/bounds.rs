@@ -32,12 +32,13 @@ pub enum AuthenticatorKind {
 }
 
 impl Bounds {
-    /// The bounds of the policies of a namespace: the ceiling is that of the namespace.
+    /// These bounds for the policies of a namespace: the ceiling is limited further, to what `tenants` permits the namespace.
     pub(super) fn for_namespace(&self, namespace: &str) -> Self {
         Self { ceiling: self.tenants.namespace_ceiling(namespace, &self.ceiling), ..self.clone() }
     }
 
-    /// Bounds for checking policies without a server: all stores and issuers that they name exist, and there are no limits.
+    /// Bounds for checking policies without a server: all stores and issuers that `manifests` name count as configured, and there
+    /// are no limits.
     #[must_use]
     pub fn permissive(manifests: &[PolicyManifest]) -> Self {
         let specs = || manifests.iter().filter_map(|manifest| manifest.spec.as_ref());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Default)]
 pub struct Ceiling(Arc<[Limit]>);
 
-/// Pairs of a store and a path prefix. A path is within the limit if one pair contains it; without pairs no path is.
+/// Pairs of a store and a path prefix. A path is within the limit if one pair contains it. A limit without pairs contains no path.
 type Limit = Arc<[(Arc<str>, String)]>;
 
 impl Ceiling {
@@ -56,7 +56,7 @@ fn can_start_with(template: &Template, prefix: &str) -> bool {
         match segments.next() {
             Some(Segment::Literal(literal)) if **literal == *wanted => {}
             Some(Segment::Placeholder(Placeholder::Segment(_))) => {}
-            // Any number of segments may follow.
+            // Its value may have any number of segments, so it can be all that is left of the prefix.
             Some(Segment::Placeholder(Placeholder::Path(_))) => return true,
             Some(Segment::Literal(_)) | None => return false,
         }

@@ -10,7 +10,7 @@ const MAX_LITERAL_BYTES: usize = 1024;
 
 /// What to do with a pattern that was probably meant literally.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AmbiguousPattern {
+pub(super) enum AmbiguousPatternAction {
     /// Record a fault. The author can then write the literal form.
     Refuse,
     /// Match as a pattern.
@@ -22,7 +22,7 @@ pub(super) enum AmbiguousPattern {
 /// Compiles a value. If it is invalid, records a fault and returns `None`.
 pub(super) fn compile(
     value: Option<&ClaimValue>,
-    ambiguous: AmbiguousPattern,
+    on_ambiguous: AmbiguousPatternAction,
     pointer: impl Fn() -> String,
     faults: &mut Vec<Fault>,
 ) -> Option<Glob> {
@@ -34,10 +34,10 @@ pub(super) fn compile(
                 fault.detail.push_str("; a text that is meant to the letter is written {is: \"...\"}");
             }
             match glob {
-                Some(glob) if has_word_like_class(text) => match ambiguous {
-                    AmbiguousPattern::MatchAsPattern => Some(glob),
-                    AmbiguousPattern::MatchAlsoLiterally => Some(glob.or_literal(text)),
-                    AmbiguousPattern::Refuse => Fault::refuse(
+                Some(glob) if has_word_like_class(text) => match on_ambiguous {
+                    AmbiguousPatternAction::MatchAsPattern => Some(glob),
+                    AmbiguousPatternAction::MatchAlsoLiterally => Some(glob.or_literal(text)),
+                    AmbiguousPatternAction::Refuse => Fault::refuse(
                         faults,
                         pointer(),
                         "has a class that looks like a part of a name, as in dependabot[bot], and would match one \

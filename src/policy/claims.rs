@@ -14,7 +14,7 @@ pub(super) fn claim_to_text(value: &Value) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The texts that a pattern is matched against: the text of the claim or, if it is a list, of each element.
+/// The texts that a pattern is matched against: the text of the claim or, if it is a list, of each element that has one.
 pub(super) fn claim_to_texts(value: &Value) -> impl Iterator<Item = Cow<'_, str>> {
     let values = match value {
         Value::Array(elements) => elements.as_slice(),

@@ -3,7 +3,7 @@
 use super::attestation::AttestSection;
 use super::bounds::Bounds;
 use super::cel::{Expression, InvalidExpression};
-use super::claim_value::{AmbiguousPattern, is_ambiguous};
+use super::claim_value::{AmbiguousPatternAction, is_ambiguous};
 use super::compiled_policy::{Effect, GrantTerms, Mode, Policy, SecretTemplate};
 use super::key_selection::KeySelection;
 use super::outcome::Delivery;
@@ -23,10 +23,10 @@ use std::time::Duration;
 /// Number of leading bytes of the spec's SHA-256 that form the revision.
 const REVISION_BYTES: usize = 16;
 
-/// Detail of the fault of a store that is not configured.
-pub(super) const UNKNOWN_STORE: &str = "must be the name of a configured store";
-/// Detail of the fault of a path that is outside the ceiling for all values of its placeholders.
-pub(super) const BEYOND_CEILING: &str = "lies outside the ceiling of this server";
+/// Detail of the fault for a store that is not configured.
+pub(super) const UNKNOWN_STORE_DETAIL: &str = "must be the name of a configured store";
+/// Detail of the fault for a path that is outside the ceiling for all values of its placeholders.
+pub(super) const BEYOND_CEILING_DETAIL: &str = "lies outside the ceiling of this server";
 /// Maximum of `ticket.maxPerCaller`.
 const MAX_PER_CALLER: u32 = 1_000_000;
 
@@ -67,13 +67,14 @@ impl Policy {
 /// Where a spec comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SpecOrigin {
-    /// A request or a file, whose author can correct it.
+    /// A request, a file or a custom resource, whose author can correct it.
     New,
     /// The database, where an older version of the server may have stored it.
     Stored,
 }
 
-/// Compiles the spec of a policy whose name is valid. If faults were recorded, the returned policy must not be used.
+/// Compiles the spec of a policy, and records its faults; the caller checks the name. If there is any fault, the returned policy
+/// must not be used. `None` if a part of the spec could not be compiled.
 pub(super) fn compile_spec(
     name: &str,
     spec: &PolicySpec,
@@ -90,12 +91,12 @@ pub(super) fn compile_spec(
             spec.secrets.is_empty()
         }
     };
-    let ambiguous = match origin {
-        SpecOrigin::New => AmbiguousPattern::Refuse,
-        SpecOrigin::Stored if denies => AmbiguousPattern::MatchAlsoLiterally,
-        SpecOrigin::Stored => AmbiguousPattern::MatchAsPattern,
+    let on_ambiguous = match origin {
+        SpecOrigin::New => AmbiguousPatternAction::Refuse,
+        SpecOrigin::Stored if denies => AmbiguousPatternAction::MatchAlsoLiterally,
+        SpecOrigin::Stored => AmbiguousPatternAction::MatchAsPattern,
     };
-    let subjects = compile_subjects(spec, bounds, denies, ambiguous, faults);
+    let subjects = compile_subjects(spec, bounds, denies, on_ambiguous, faults);
     let repos = Patterns::compile(&spec.repos, "/spec/repos", faults);
     let branches = Patterns::compile(&spec.branches, "/spec/branches", faults);
     let attest = compile_attest(spec, faults);
@@ -147,7 +148,7 @@ fn compile_subjects(
     spec: &PolicySpec,
     bounds: &Bounds,
     denies: bool,
-    ambiguous: AmbiguousPattern,
+    on_ambiguous: AmbiguousPatternAction,
     faults: &mut Vec<Fault>,
 ) -> Option<Box<[Subject]>> {
     if spec.subjects.is_empty() {
@@ -157,7 +158,7 @@ fn compile_subjects(
         return Fault::refuse(faults, "/spec/subjects", "must have at most 1000 subjects");
     }
     compile_each(&spec.subjects, "/spec/subjects", faults, |subject, pointer, faults| {
-        Subject::compile(subject, pointer, bounds, denies, ambiguous, faults)
+        Subject::compile(subject, pointer, bounds, denies, on_ambiguous, faults)
     })
 }
 
@@ -171,7 +172,7 @@ fn compile_attest(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<AttestSe
     Some(AttestSection { repo: repo?, branch: branch? })
 }
 
-/// Compiles an attestation. It must not use the repo or branch of the request: the caller would attest its own request.
+/// Compiles an expression of `attest`. It must not use the repo or branch of the request: the caller would attest its own request.
 fn compile_attestation(source: &str) -> Result<Expression, InvalidExpression> {
     let expression = Expression::compile_text(source)?;
     if expression.reads_request() {
@@ -213,6 +214,7 @@ fn compile_deny(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Effect> {
 
 fn compile_allow(spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<Effect> {
     let secrets = compile_secrets(spec, bounds, faults);
+    // The fields of `ticket` are optional: `None` if the field is unset, or if it is invalid and a fault was recorded.
     let ttl = parse_ttl(spec, bounds.max_ttl, faults);
     let bind_to = parse_bind_to(spec, faults);
     let max_per_caller = check_max_per_caller(spec, faults);
@@ -236,7 +238,7 @@ fn compile_secrets(spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) 
 fn compile_secret(secret: &Secret, pointer: &str, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<SecretTemplate> {
     let store = secret.store.as_deref().and_then(|name| bounds.stores.get(name));
     if store.is_none() {
-        let detail = if secret.store.is_none() { "is missing" } else { UNKNOWN_STORE };
+        let detail = if secret.store.is_none() { "is missing" } else { UNKNOWN_STORE_DETAIL };
         faults.push(Fault::new(format!("{pointer}/store"), detail));
     }
     let path = match secret.path.as_deref().map(Template::parse) {
@@ -247,7 +249,7 @@ fn compile_secret(secret: &Secret, pointer: &str, bounds: &Bounds, faults: &mut 
     if let (Some(store), Some(path)) = (store, &path)
         && !bounds.ceiling.may_allow(store, path)
     {
-        faults.push(Fault::new(format!("{pointer}/path"), BEYOND_CEILING));
+        faults.push(Fault::new(format!("{pointer}/path"), BEYOND_CEILING_DETAIL));
     }
     let key_selection = KeySelection::compile(secret, pointer, faults);
     let parse_lease = |text: &str| LeaseMode::from_name(text).ok_or("must be perPod or shared");

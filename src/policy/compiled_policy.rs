@@ -20,8 +20,8 @@ use crate::wire::policy::PolicySpec;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A valid policy: which callers get which secrets for which repos and branches. Only [`Policy::compile`] and the
-/// functions based on it create one.
+/// A valid policy: which callers get which secrets for which repos and branches. Created only by compiling a spec, as in
+/// [`Policy::compile`].
 #[derive(Debug)]
 pub struct Policy {
     pub(super) name: Arc<str>,
@@ -63,9 +63,9 @@ pub(super) struct GrantTerms {
     pub(super) ttl: Option<Duration>,
     pub(super) bind_to: Option<BindTo>,
     pub(super) delivery: Delivery,
-    /// Maximum number of tickets of one caller.
+    /// Maximum number of tickets per pod, or per OIDC token.
     pub(super) max_per_caller: Option<u32>,
-    /// Checked for every expanded path, because the value of a placeholder can lead outside of it.
+    /// Every expanded path is checked against it, because the value of a placeholder can lead outside of it.
     pub(super) ceiling: Ceiling,
 }
 
@@ -128,17 +128,17 @@ impl Policy {
         self.subjects.iter().any(|subject| subject.matches(caller))
     }
 
-    /// Whether a subject matches the caller's namespace and ServiceAccount, regardless of `bound`.
+    /// Whether a subject matches the caller's cluster, namespace and ServiceAccount, regardless of the subject's `bound`.
     pub(super) fn matches_service_account(&self, caller: &Caller) -> bool {
         self.subjects.iter().any(|subject| subject.matches_service_account(caller))
     }
 
-    /// The facts that its condition needs.
-    /// Whether the patterns match the repo and the branch, as far as these are known.
+    /// Whether the patterns match the repo and the branch; `None`, if one is not known yet, counts as matching.
     pub(super) fn may_match(&self, repo: Option<&str>, branch: Option<&str>) -> bool {
         repo.is_none_or(|repo| self.repos.matches(repo)) && branch.is_none_or(|branch| self.branches.matches(branch))
     }
 
+    /// The facts that its condition needs.
     pub(super) fn condition_needs(&self) -> Needs {
         self.condition.as_ref().map_or_else(Needs::default, Expression::needs)
     }
@@ -150,8 +150,8 @@ impl Policy {
 }
 
 impl GrantTerms {
-    /// Expands the paths and write bodies of the secrets; returns the secrets in the order listed. `None` if one cannot be
-    /// expanded or a path is outside the ceiling: a policy grants all its secrets or none.
+    /// Expands the paths and write bodies of the secrets; returns the secrets in the order listed. `None` if a path or body cannot
+    /// be expanded, or a path is outside the ceiling: a policy grants all its secrets or none.
     pub(super) fn expand(&self, caller: &Caller, request: &Request) -> Option<Vec<GrantedSecret>> {
         let expand = |template: &SecretTemplate| {
             let path =

@@ -11,8 +11,8 @@ use crate::model::request::{Request, UnverifiedRequest};
 use crate::model::ticket_limit::TicketLimit;
 
 impl PolicySet {
-    /// Decides a request. Policies for other callers or repos are not evaluated, and each expression is evaluated at most
-    /// once.
+    /// Decides a request. Evaluates `attest` of the policies for this caller, and `condition` of those that also fit the repo and
+    /// the branch; each expression at most once.
     #[must_use]
     pub fn decide(&self, caller: &Caller, facts: &Facts, unverified_request: &UnverifiedRequest) -> Decision {
         let stated = Inputs::stated(caller, facts, unverified_request);
@@ -44,13 +44,13 @@ impl Evaluation<'_> {
             limits: Vec::new(),
         };
         let mut denying = Vec::new();
-        let mut without_path = Vec::new();
+        let mut not_expandable = Vec::new();
         for policy in matching {
             match &policy.effect {
                 Effect::Deny => denying.push(policy.policy_ref()),
                 Effect::Allow(terms) => match terms.expand(self.stated.caller, &grant.request) {
                     Some(secrets) => grant.add(policy, terms, secrets),
-                    None => without_path.push(policy.policy_ref()),
+                    None => not_expandable.push(policy.policy_ref()),
                 },
             }
         }
@@ -65,8 +65,8 @@ impl Evaluation<'_> {
         if !grant.policies.is_empty() {
             return Decision::Granted(grant);
         }
-        Decision::Denied(if !without_path.is_empty() {
-            Denial::NoPathFits(without_path)
+        Decision::Denied(if !not_expandable.is_empty() {
+            Denial::NoPathFits(not_expandable)
         } else if self.runs_are_withheld() {
             Denial::AdmissionPolicyMissing(Vec::new())
         } else {

@@ -16,7 +16,7 @@ pub struct Draft {
     pub policy: Arc<Policy>,
 }
 
-/// The syntax of a body.
+/// The syntax of a request body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Syntax {
     /// JSON.
@@ -54,7 +54,7 @@ pub fn is_policy_or_resource_name(name: &str) -> bool {
 }
 
 impl Draft {
-    /// Parses a body. It may omit the policy name if the URL has one.
+    /// Parses a request body. It may omit the policy name if the URL has one (`url_name`).
     ///
     /// # Errors
     /// See [`DraftError`].

@@ -13,9 +13,11 @@ use crate::model::request::{Request, UnverifiedRequest};
 
 /// A request and its attestations.
 pub(super) struct Evaluation<'a> {
+    /// The inputs with the repo and branch that the caller states.
     pub(super) stated: Inputs<'a>,
     /// Ascending by position.
     attestations: &'a [Attestation<'a>],
+    /// The stated repo or else the first attested one; the same for `branch`.
     repo: Option<&'a Repo>,
     branch: Option<&'a Branch>,
 }
@@ -66,8 +68,8 @@ impl<'a> Evaluation<'a> {
     /// The request with attested values for omitted parts.
     ///
     /// # Errors
-    /// The decision, which then does not depend on other policies: an attestation contradicts the request or another
-    /// attestation, or a part is omitted and not attested.
+    /// The decision, if it is certain whichever policies match: an attestation contradicts the request or another attestation, or
+    /// a part is omitted and not attested.
     #[expect(clippy::result_large_err, reason = "the error is the decision, which the caller returns")]
     pub(super) fn request(&self) -> Result<Request, Decision> {
         let contradicts = |attestation: &&Attestation| {
@@ -119,8 +121,8 @@ impl<'a> Evaluation<'a> {
         let index = self.attestations.binary_search_by_key(&position, |attestation| attestation.position).ok();
         let attestation = index.and_then(|index| self.attestations.get(index));
         let denies = policy.denies();
-        // The patterns of a deny policy are also matched against the attested values. An allow policy requires them to equal
-        // the request anyway.
+        // The patterns of a deny policy are also matched against the attested values. In an allow policy the attested values must
+        // equal those of the request anyway.
         let matched_attestation = attestation.filter(|_| denies);
         let attested = matched_attestation.and_then(|attestation| attestation.repo.value()).map(Repo::as_str);
         if let Some(detail) = pattern_mismatch(&policy.repos, self.repo.map(Repo::as_str), attested) {

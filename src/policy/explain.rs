@@ -1,4 +1,4 @@
-//! Explains a decision: the result, and whether and why each policy matches.
+//! Explains a decision: the result, and for each policy whether it matches or why not.
 
 use super::cel::Inputs;
 use super::compiled_policy::{Effect, MismatchKind, Policy};
@@ -132,7 +132,8 @@ impl ExplainedPolicy {
 }
 
 impl Policy {
-    /// Whether the path and write body of every secret can be expanded.
+    /// Whether the path and write body of every secret can be expanded, and every path is within the ceiling. True for a deny
+    /// policy.
     pub(super) fn can_expand_secrets(&self, caller: &Caller, request: &Request) -> bool {
         match &self.effect {
             Effect::Allow(terms) => terms.expand(caller, request).is_some(),

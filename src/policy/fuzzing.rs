@@ -19,14 +19,14 @@ pub fn reference_glob(pattern: &str, text: &str) -> bool {
     reference::matches(pattern, text)
 }
 
-/// The path that a template expands to. The outer `None` if the template is invalid, the inner one if it has no value.
+/// The path that a template expands to. `None` if the template is invalid, `Some(None)` if it cannot be expanded.
 #[must_use]
 #[expect(clippy::option_option, reason = "the outer option is the template, the inner one the path")]
 pub fn expand_template(template: &str, caller: &Caller, request: &Request) -> Option<Option<String>> {
     Template::parse(template).ok().map(|template| template.expand(caller, request))
 }
 
-/// The facts that an expression needs, and its string or boolean result; `None` if the expression is invalid.
+/// The facts that an expression needs, and its result or error as text; `None` if the expression is invalid.
 #[must_use]
 pub fn cel(
     source: &str,

@@ -77,7 +77,8 @@ impl Index {
         policy.subjects.iter().for_each(|subject| self.change_subject(subject, None, slot, change));
     }
 
-    /// Visits the slots of the policies that could match, for this repo or for any. A slot may be visited several times.
+    /// Visits the slots of the policies that could match this caller and repo; with `None`, those for any repo. A slot may be
+    /// visited several times.
     pub(super) fn visit(&self, caller: &Caller, repo: Option<&str>, visit: &mut dyn FnMut(&[Slot])) {
         if let Some((namespace, service_account)) = caller.service_account() {
             self.by_service_account.visit(namespace, &mut |level| {
@@ -149,7 +150,7 @@ impl<T> Level<T> {
 }
 
 impl<T: IndexPart> Level<T> {
-    /// Changes the entries for these starts, or the entry `any` for `None`.
+    /// Changes the entries for these starts, or the entry `any` if `starts` is `None`.
     fn change(&mut self, starts: Option<&[CommonStart]>, change: EntryChange, update: &mut dyn FnMut(&mut T)) {
         let Some(starts) = starts else {
             if change == EntryChange::Add || self.any.is_some() {
@@ -233,7 +234,7 @@ impl IndexPart for SlotList {
 
 fn change_slots(slots: &mut SlotList, slot: Slot, change: EntryChange) {
     match change {
-        // A policy with several subjects adds its slot several times, one after the other.
+        // A policy with several subjects adds its slot several times in a row, so only the last slot can be a duplicate.
         EntryChange::Add if slots.last() != Some(&slot) => slots.push(slot),
         EntryChange::Add => {}
         EntryChange::Remove => slots.retain(|other| *other != slot),

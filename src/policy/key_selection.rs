@@ -56,7 +56,7 @@ impl KeySelection {
         self.keys.as_ref().is_none_or(|keys| keys.matches(key))
     }
 
-    /// The final name of a key.
+    /// The name of a key after `rename` and `prefix`.
     pub(super) fn final_name<'a>(&'a self, key: &'a str) -> Cow<'a, str> {
         let name = self.rename.get(key).map_or(key, String::as_str);
         if self.prefix.is_empty() { Cow::Borrowed(name) } else { Cow::Owned(format!("{}{name}", self.prefix)) }

@@ -23,8 +23,8 @@ impl Policy {
             .filter_map(|secret| Some(ListedSecret { store: secret.store.as_deref()?, path: secret.path.as_deref()? }))
     }
 
-    /// The secret whose template expanded to this path; `None` if none can have. If a template cannot be expanded because `caller`
-    /// lacks a claim, its literal segments are compared with those of the path.
+    /// The secret whose template expanded to this path; `None` if no template can give it. If a template cannot be expanded because
+    /// `caller` lacks a claim, its literal segments are compared with those of the path.
     #[must_use]
     pub fn find_listed_secret(
         &self,

@@ -73,8 +73,8 @@ fn check_value(given: Option<&str>, wanted: &str, pointer: &str, faults: &mut Ve
     }
 }
 
-/// Adds the faults of the compiler to those of the decoder. A field that could not be decoded looks missing to the compiler. Its
-/// fault is already in the list.
+/// Adds the faults of the compiler to those of the decoder. A field that could not be decoded looks missing to the compiler; this
+/// second fault is left out, because the list already has that of the decoder.
 pub(super) fn add_compile_faults(faults: &mut Vec<Fault>, compile_faults: Vec<Fault>) {
     let decode_faults = faults.len();
     for fault in compile_faults {
@@ -84,7 +84,7 @@ pub(super) fn add_compile_faults(faults: &mut Vec<Fault>, compile_faults: Vec<Fa
     }
 }
 
-/// Whether a JSON pointer is equal to another one or points into its value.
+/// Whether a JSON pointer is equal to `outer` or points into the value at `outer`.
 pub(super) fn is_pointer_within(pointer: &str, outer: &str) -> bool {
     pointer.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

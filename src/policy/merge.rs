@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// A granted secret and the result of its read.
 pub type SecretRead = (GrantedSecret, Result<Arc<Secret>, Absence>);
 
-/// How a secret does not exist. Policies treat both cases the same.
+/// In which way a secret does not exist. Policies treat both cases the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Absence {
     /// It never existed.
@@ -28,7 +28,7 @@ pub struct MergedSecrets {
     pub entries: BTreeMap<String, Entry>,
     /// Number of distinct granted secrets that do not exist.
     pub missing: usize,
-    /// Whether a value comes from an expired cache entry of an unreachable store.
+    /// Whether a secret comes from an expired cache entry of an unreachable store.
     pub stale: bool,
 }
 
@@ -56,12 +56,12 @@ pub enum MergeError {
     },
 }
 
-/// Merges the secrets in the order granted. If two keys have the same final name, that of the later secret is used or,
-/// within a secret, the later key in bytewise order. With `requested_names`, only these final names are returned.
+/// Merges the secrets in the order granted. Of several keys with the same final name the last is used; the keys of one secret are
+/// in bytewise order. With `requested_names`, only these final names are returned.
 ///
 /// # Errors
-/// The first [`MergeError`] in the order granted. Keys that a policy requires must exist even if they are not in
-/// `requested_names`.
+/// The first required secret or key, in the order granted, that does not exist; keys must exist even if they are not in
+/// `requested_names`. If all exist, the first value, by final name, that is not base64.
 pub fn merge(reads: &[SecretRead], requested_names: Option<&[String]>) -> Result<MergedSecrets, MergeError> {
     let requested_names: Option<BTreeSet<&str>> =
         requested_names.map(|names| names.iter().map(String::as_str).collect());

@@ -1,13 +1,14 @@
-//! Stage 3, policy: policies, a caller and a request become a decision. Pure: no async, no clock, no I/O.
+//! Stage 3, policy: decides by the policies which secrets a caller gets for a request. Pure: no async, no clock, no I/O.
 //!
-//! The exceptions are [`Directory`], which reads policies from files, and [`PolicyRegister`], which also keeps them in the database.
+//! The exceptions are [`Directory`], which reads policies from files, and [`PolicyRegister`], which stores policies in the database
+//! and combines the policies of all sources.
 //!
 //! In reading order: a spec is compiled (`manifest`, `compile`) with its parts (`subject`, `patterns`, `glob`, `cel`,
 //! `template` and `write_template` with their `placeholder`s, `ceiling`, `key_selection`) into a `Policy` (`compiled_policy`).
-//! A `set` has the policies (by `slots`), and its `index` finds those that could match. A request is evaluated (`evaluation`)
-//! with the attested values (`attestation`). `decide` makes the decision (`outcome`), `explain` explains it, `shadow`
-//! says what policies in shadow mode would change, and `replay` compares the decisions of two sets on recorded requests. After
-//! other rooms have read the granted secrets, `merge` merges their values.
+//! A `set` holds the active policies, numbered by `slots`, and its `index` finds those that could match. A request is
+//! evaluated (`evaluation`) with the attested values (`attestation`). `decide` makes the decision (`outcome`), `explain` explains
+//! it, `shadow` says what policies in shadow mode would change, and `replay` compares the decisions of two sets on recorded
+//! requests. When the granted secrets have been read from their stores, `merge` merges their values.
 
 mod attestation;
 mod base64_value;

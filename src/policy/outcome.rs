@@ -23,7 +23,7 @@ pub enum Decision {
 }
 
 closed_enum! {
-    /// An optional part of a request.
+    /// A part of a request that may be omitted if a policy attests it. The text is the reason code of a missing part.
     pub enum RequestPart {
         /// The repo.
         Repo => "repo_missing",
@@ -33,7 +33,7 @@ closed_enum! {
 }
 
 impl RequestPart {
-    /// The message for a caller that omitted it.
+    /// The message for a caller that omitted this part.
     #[must_use]
     pub const fn missing_message(self) -> &'static str {
         match self {
@@ -95,7 +95,8 @@ pub enum Denial {
     /// The values that these policies attest differ from the request or from each other. Or they attest no value, and no
     /// other policy allows the request.
     AttestationFailed(Vec<PolicyRef>),
-    /// These policies attest by facts about runs, but the cluster lacks the admission policy that protects these facts.
+    /// The decision needs facts about runs, but the cluster lacks the admission policy that protects these facts. The attestations
+    /// of these policies (possibly none) yield no value.
     AdmissionPolicyMissing(Vec<PolicyRef>),
     /// These deny policies match.
     DeniedByPolicy(Vec<PolicyRef>),

@@ -43,7 +43,7 @@ impl Patterns {
     }
 }
 
-/// Compiles one pattern. If it is invalid, records the fault and returns `None`.
+/// Compiles one pattern. If it is invalid or null, records the fault and returns `None`.
 pub(super) fn compile_pattern(
     text: Option<&str>,
     pointer: impl FnOnce() -> String,

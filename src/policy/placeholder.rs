@@ -36,7 +36,7 @@ impl Placeholder {
     /// Parses the text between the braces.
     ///
     /// # Errors
-    /// The expected syntax.
+    /// A text that lists the valid placeholders.
     pub(super) fn parse(inner: &str) -> Result<Self, &'static str> {
         Ok(match inner {
             "repo" => Self::Segment(Variable::Repo),
@@ -54,7 +54,8 @@ impl Placeholder {
         })
     }
 
-    /// Appends the encoded value. `None` if the caller does not have it, or if it has no encoding, as `..`.
+    /// Appends the encoded value. `None` if the caller has no such value, or if the value has no encoding (such as `..`); a part of
+    /// it may have been appended then.
     pub(super) fn append_value(&self, text: &mut String, caller: &Caller, request: &Request) -> Option<()> {
         match self {
             Self::Segment(variable) => path_encoding::append(text, &variable.value(caller, request)?),
@@ -71,7 +72,8 @@ impl Placeholder {
     }
 }
 
-/// The byte index of the brace that closes the one at the beginning of the text. A quoted claim name may contain braces.
+/// The byte index of the brace that closes the one at the beginning of the text; `None` if it is not closed. Braces in a quoted
+/// claim name are skipped.
 pub(super) fn closing_brace(text: &str) -> Option<usize> {
     let mut quoted = false;
     text.char_indices().skip(1).find_map(|(index, c)| {
@@ -81,7 +83,8 @@ pub(super) fn closing_brace(text: &str) -> Option<usize> {
 }
 
 impl Variable {
-    /// The value; `None` if the caller does not have it.
+    /// The value. `None` if the caller does not have it, or a claim is inexact, is not a scalar, or is longer than
+    /// [`MAX_CLAIM_BYTES`].
     fn value<'a>(&self, caller: &'a Caller, request: &'a Request) -> Option<Cow<'a, str>> {
         match self {
             Self::Repo => Some(Cow::Borrowed(request.repo.as_str())),
@@ -96,7 +99,7 @@ impl Variable {
     }
 }
 
-/// Whether a claim was parsed as `f64`. It is not used: two different numbers may become the same `f64`, so two callers
+/// Whether a claim was parsed as `f64`. Such a claim is not used: two different numbers may become the same `f64`, so two callers
 /// would get the same path.
 fn is_inexact(claim: &Value) -> bool {
     matches!(claim, Value::Number(number) if number.is_f64())

@@ -1,8 +1,9 @@
 //! Replay: compares the decisions of two sets of policies on a request from the audit log.
 //!
 //! The log has the caller, repo and branch, and the policies that decided, but no claims, groups, labels or params. If a part of a
-//! policy uses these, it is known whether the part matches only if the recorded decision shows it and the part is the same in
-//! both sets. If this is unknown for a policy that differs between the sets, the result is `Unknown`; nothing is guessed.
+//! policy (such as its condition) uses these, only the recorded decision can show whether the part matches: in the old set, and in
+//! the new set if the part is the same in both. If it stays unknown for a policy that differs between the sets, the result is
+//! `Unknown`; nothing is guessed.
 
 use super::cel::Inputs;
 use super::compiled_policy::{Effect, GrantTerms, Policy};
@@ -23,7 +24,7 @@ pub struct RecordedRequest {
     pub caller: Caller,
     /// Repo and branch.
     pub request: Request,
-    /// The request for expressions.
+    /// The request as expressions see it, with the client address and the time.
     pub unverified_request: UnverifiedRequest,
     /// The recorded decision.
     pub decision: RecordedDecision,
@@ -46,7 +47,7 @@ pub enum RecordedDecision {
 pub struct Replay<'s> {
     before: &'s PolicySet,
     after: &'s PolicySet,
-    /// Whether a policy of the active set has not changed since the event. Only then the recorded decision shows whether it
+    /// Whether a policy of the active set has not changed since the event. Only then does the recorded decision show whether it
     /// matched.
     unchanged_since: &'s (dyn Fn(&str) -> bool + 's),
 }
@@ -81,14 +82,16 @@ enum PartMatch {
     Unknown,
 }
 
-/// The match of each part for which it may be unknown: subjects, attestation, condition, values of placeholders.
+/// Whether the parts match for which this may be unknown. In this order: subjects, attestation, condition, values of placeholders.
 type PartMatches = [PartMatch; 4];
 
 /// The decision of one set, as far as it is known.
 #[derive(Default)]
 struct SetDecision {
     denied: bool,
+    /// The names of the allow policies that match.
     granting: BTreeSet<Arc<str>>,
+    /// In the form of [`DecisionDifference::gained`].
     secrets: BTreeSet<String>,
     /// A policy that is the same in both sets and for which it is unknown whether it matches.
     undecided: Option<Arc<str>>,
@@ -141,7 +144,7 @@ impl<'s> Replay<'s> {
         let matched = match (recorded.decision, policy.denies()) {
             (RecordedDecision::Allowed, false) | (RecordedDecision::DeniedByPolicy, true) => named,
             (RecordedDecision::Allowed | RecordedDecision::NoPolicyMatched, _) => false,
-            // The event names only the deny policies.
+            // The event names only the deny policies, so it does not show whether this allow policy matched.
             (RecordedDecision::DeniedByPolicy, false) => return parts,
         };
         if matched {
@@ -159,7 +162,7 @@ impl<'s> Replay<'s> {
 }
 
 impl SetDecision {
-    /// Adds a policy. Returns its name if it is unknown whether it matches and it is not the same in both sets.
+    /// Adds a policy. Returns its name if it is not the same in both sets and its effect on the request is unknown.
     fn add(
         &mut self,
         policy: &Policy,
@@ -270,7 +273,7 @@ fn match_subjects(policy: &Policy, caller: &Caller) -> PartMatch {
     if policy.subjects.iter().any(may_match) { PartMatch::Unknown } else { PartMatch::No }
 }
 
-/// Whether an expansion may need claims. A write body is not examined and counts as needing them.
+/// Whether expanding the secrets may need claims. A write body is not examined and counts as needing claims.
 fn uses_claims(terms: &GrantTerms) -> bool {
     let is_claim = |segment: &Segment| match segment {
         Segment::Placeholder(Placeholder::Segment(variable) | Placeholder::Path(variable)) => {

@@ -15,14 +15,14 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub struct PolicySet {
     policies: Vec<Arc<Policy>>,
-    /// The positions of the slots in the indices.
+    /// Maps the slots that the indices store to positions in `policies`, and back.
     slots: SlotMap,
     indices: Indices,
     /// The clusters whose policies were not read yet.
     unread_clusters: Box<[Arc<str>]>,
 }
 
-/// The indices of a set. Enforced policies are in the first three, those in shadow mode only in the last.
+/// The indices of a set. Enforced policies are in the first three fields, policies in shadow mode only in the last.
 #[derive(Debug, Clone, Default)]
 struct Indices {
     /// All enforced policies, by caller and repo.
@@ -61,7 +61,7 @@ impl PolicySet {
     }
 
     /// A set of these policies, and its difference to this set. If only a few policies differ, the indices are copied and
-    /// changed instead of built anew. The names must be distinct.
+    /// changed instead of built anew. The names must be distinct. No cluster is marked as unread.
     #[must_use]
     pub fn with_policies(&self, mut policies: Vec<Arc<Policy>>) -> (Self, SetDifference) {
         policies.sort_by(|one, other| one.name.cmp(&other.name));
@@ -125,8 +125,8 @@ impl PolicySet {
         &self.policies
     }
 
-    /// The facts that a decision needs. Of the enforced policies that have the caller as a subject, these are the facts of all
-    /// attestations, and of the conditions of policies whose patterns could match.
+    /// The facts that a decision needs. They are used by the enforced policies that have the caller as a subject: in `attest`, and
+    /// in `condition` if the patterns of the policy could match.
     #[must_use]
     pub fn needs(&self, caller: &Caller, unverified_request: &UnverifiedRequest) -> Needs {
         let mut needs = Needs::default();
@@ -162,8 +162,8 @@ impl PolicySet {
         positions.into_iter().map(|position| (position, &*self.policies[position]))
     }
 
-    /// The enforced policies that could match or attest a request. For an OIDC caller, whose claims are unknown here, these are
-    /// all.
+    /// The enforced policies that could match or attest a recorded request. For an OIDC caller, whose claims are not recorded,
+    /// these are all enforced policies.
     pub(super) fn possibly_relevant(&self, caller: &Caller, request: &Request) -> Vec<&Policy> {
         let enforced = || self.policies.iter().map(|policy| &**policy).filter(|policy| !policy.is_shadow());
         if caller.service_account().is_none() {

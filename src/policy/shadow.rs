@@ -13,9 +13,9 @@ use crate::model::facts::{Facts, Needs};
 use crate::model::request::{Request, UnverifiedRequest};
 use crate::model::shadow::{ShadowOutcome, ShadowVerdict};
 
-/// Maximum number of policies in shadow mode that are evaluated for one request. Policies of namespaces come last, otherwise the
-/// order is by name.
-const MAX_SHADOWS: usize = 100;
+/// Maximum number of policies in shadow mode that are evaluated for one request; further ones are skipped. The order is by name,
+/// but policies of namespaces (`namespace/name`) come last.
+const MAX_SHADOW_POLICIES: usize = 100;
 
 /// The policies in shadow mode that could match a request, or attest it.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(super) struct ShadowEvaluation {
 pub(super) struct Baseline<'a> {
     set: &'a PolicySet,
     stated: Inputs<'a>,
-    /// Whether the request can be answered by one of these deliveries.
+    /// Whether the request can be answered by one of the deliveries that a grant allows.
     is_deliverable: &'a dyn Fn(Delivery) -> bool,
     attestations: Vec<Attestation<'a>>,
     /// The request and the enforced policies that match it, with their positions. `None` if the request is refused before
@@ -66,10 +66,10 @@ impl PolicySet {
         );
         positions.sort_unstable();
         positions.dedup();
-        if positions.len() > MAX_SHADOWS {
-            // Tenants choose the names of their policies, and must not displace other policies by them.
+        if positions.len() > MAX_SHADOW_POLICIES {
+            // Tenants choose the names of their policies, and must not displace other policies by a name that sorts first.
             positions.sort_by_key(|position| self.policies()[*position].name().contains('/'));
-            positions.truncate(MAX_SHADOWS);
+            positions.truncate(MAX_SHADOW_POLICIES);
             positions.sort_unstable();
         }
         (!positions.is_empty()).then_some(ShadowPolicies { set: self, positions })

@@ -19,12 +19,12 @@ pub(super) struct SlotMap {
     position_by_slot: Box<[u32]>,
 }
 
-/// The difference between an old set of policies and a new one. A changed policy is in both lists.
+/// The difference between an old set of policies and a new one. A policy that was changed, or compiled again, is in both lists.
 #[derive(Debug, Default)]
 pub struct SetDifference {
     /// The policies that only the old set has, with their slots.
     pub(super) removed: Vec<(Arc<Policy>, Slot)>,
-    /// The policies that only the new set has, with their slots.
+    /// The policies that only the new set has, with their slots; [`FREE`] if the indices have to be built anew.
     pub(super) added: Vec<(Arc<Policy>, Slot)>,
 }
 
@@ -58,8 +58,8 @@ impl SlotMap {
         self.position_by_slot[slot as usize] as usize
     }
 
-    /// Compares the policies of this map with new ones; both are in order of name. Returns the map of the new policies, in
-    /// which those that stay keep their slots, or `None` if too many differ.
+    /// Compares the policies of this map with new ones; both are in order of name. Returns the difference, and the map of the new
+    /// policies, in which those that stay keep their slots. There is no map if too many differ.
     pub(super) fn update(&self, before: &[Arc<Policy>], after: &[Arc<Policy>]) -> (Option<Self>, SetDifference) {
         let mut difference = SetDifference::default();
         let mut slots = Vec::with_capacity(after.len());

@@ -1,7 +1,7 @@
 //! Subjects: the callers that a policy applies to.
 
 use super::bounds::{AuthenticatorKind, Bounds};
-use super::claim_value::{self, AmbiguousPattern};
+use super::claim_value::{self, AmbiguousPatternAction};
 use super::claims::claim_to_texts;
 use super::glob::Glob;
 use super::patterns::{MAX_ENTRIES, Patterns};
@@ -15,7 +15,8 @@ use std::sync::Arc;
 pub(super) enum Subject {
     /// `ServiceAccounts`. `cluster` is the name of a `kubernetes` authenticator; `None` stands for all of them.
     Kubernetes { cluster: Option<Arc<str>>, namespaces: Patterns, service_accounts: Patterns, bound: TokenBinding },
-    /// Callers with tokens of one issuer. All claims must match; there is at least one.
+    /// Callers with tokens of one issuer. All claims must match. Without claims, which only the broadest deny policy of an invalid
+    /// spec has, all callers of the issuer match.
     Oidc { issuer: Arc<str>, claims: Box<[(Box<str>, Glob)]> },
 }
 
@@ -59,12 +60,12 @@ impl Subject {
         pointer: &str,
         bounds: &Bounds,
         denies: bool,
-        ambiguous: AmbiguousPattern,
+        on_ambiguous: AmbiguousPatternAction,
         faults: &mut Vec<Fault>,
     ) -> Option<Self> {
         match (&subject.kubernetes, &subject.oidc) {
             (Some(subject), None) => compile_kubernetes(subject, &format!("{pointer}/kubernetes"), denies, faults),
-            (None, Some(subject)) => compile_oidc(subject, &format!("{pointer}/oidc"), bounds, ambiguous, faults),
+            (None, Some(subject)) => compile_oidc(subject, &format!("{pointer}/oidc"), bounds, on_ambiguous, faults),
             _ => Fault::refuse(faults, pointer, "must have exactly one of kubernetes and oidc"),
         }
     }
@@ -119,7 +120,7 @@ fn compile_oidc(
     subject: &raw::OidcSubject,
     pointer: &str,
     bounds: &Bounds,
-    ambiguous: AmbiguousPattern,
+    on_ambiguous: AmbiguousPatternAction,
     faults: &mut Vec<Fault>,
 ) -> Option<Subject> {
     let before = faults.len();
@@ -141,7 +142,7 @@ fn compile_oidc(
     let mut claims = Vec::with_capacity(subject.claims.len());
     for (name, value) in &subject.claims {
         let pointer = || format!("{pointer}/claims/{}", escape_pointer_token(name));
-        if let Some(glob) = claim_value::compile(value.as_ref(), ambiguous, pointer, faults) {
+        if let Some(glob) = claim_value::compile(value.as_ref(), on_ambiguous, pointer, faults) {
             claims.push((name.as_str().into(), glob));
         }
     }

@@ -12,7 +12,7 @@ use crate::model::request::Request;
 /// Maximum length of a template in bytes.
 const MAX_BYTES: usize = 1024;
 
-/// Vault's system mounts, which can also return the broker's own token.
+/// Vault's system mounts. A policy must not grant their paths: one of them returns the broker's own token.
 const SYSTEM_MOUNTS: [&str; 4] = ["sys", "auth", "identity", "cubbyhole"];
 
 const NOT_WHOLE_SEGMENT: InvalidTemplate = InvalidTemplate("a placeholder must be a whole segment");
@@ -24,7 +24,7 @@ pub(super) struct Template(Box<[Segment]>);
 /// One segment of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Segment {
-    /// Exactly this name, decoded.
+    /// Exactly this name, without percent-encoding.
     Literal(Box<str>),
     /// The value of a placeholder.
     Placeholder(Placeholder),

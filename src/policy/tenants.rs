@@ -5,10 +5,10 @@ use super::patterns::{Patterns, compile_pattern};
 use crate::document::Fault;
 use std::sync::Arc;
 
-/// The placeholder for the namespace of the policy: a whole segment of a prefix. The same as in the room `config`.
+/// The placeholder for the namespace of the policy: a whole segment of a prefix. The same as in `crate::config`.
 const NAMESPACE_PLACEHOLDER: &str = "{namespace}";
 
-/// The configured tenants. Without entries no policy of a namespace can grant secrets. Cheap to clone.
+/// The configured tenants, or `None` for no limit. With an empty list no policy of a namespace can grant secrets. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Tenants(Option<Arc<[Tenant]>>);
 
@@ -34,7 +34,7 @@ impl Tenants {
     /// Each entry has patterns of namespaces, and pairs of a store and a path prefix that their policies may grant.
     ///
     /// # Errors
-    /// A fault for each invalid pattern, with the pointer `/ENTRY/namespaces/PATTERN` of the two indices.
+    /// A fault for each invalid pattern, with the JSON pointer `/ENTRY/namespaces/PATTERN`, in which both are indices.
     pub fn new(entries: impl IntoIterator<Item = (Vec<String>, Vec<(Arc<str>, String)>)>) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
         let mut tenants = Vec::new();

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 /// Maximum length of a body in the policy, as JSON in bytes.
 const MAX_BYTES: usize = 16 << 10;
-/// Maximum number of placeholders in a body. An encoded value can be three times as long as a branch.
+/// Maximum number of placeholders in a body. Limits its size after expansion: an encoded branch can be three times as long.
 const MAX_PLACEHOLDERS: usize = 64;
 /// Maximum nesting of maps and lists, including the body itself.
 const MAX_DEPTH: usize = 4;
@@ -132,12 +132,12 @@ impl Compiler<'_> {
 }
 
 fn parse_pieces(text: &str) -> Result<Vec<Piece>, &'static str> {
-    const UNCLOSED: &str = "braces hold a placeholder, such as {repo}";
+    const STRAY_BRACE_DETAIL: &str = "braces hold a placeholder, such as {repo}";
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some(brace) = rest.find(['{', '}']) {
         let (literal, braced) = rest.split_at(brace);
-        let end = braced.starts_with('{').then(|| closing_brace(braced)).flatten().ok_or(UNCLOSED)?;
+        let end = braced.starts_with('{').then(|| closing_brace(braced)).flatten().ok_or(STRAY_BRACE_DETAIL)?;
         if !literal.is_empty() {
             pieces.push(Piece::Literal(literal.into()));
         }

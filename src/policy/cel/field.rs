@@ -4,7 +4,7 @@ use super::InvalidExpression;
 use super::kind::Kind;
 use crate::model::facts::Needs;
 
-/// A group of fields. An expression can use its fields, but not the record as a value.
+/// A group of fields. An expression can use the fields, but not the record as a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Record {
     Caller,
@@ -69,7 +69,7 @@ impl Record {
         })
     }
 
-    /// The facts from which its existence is known.
+    /// The facts that are needed to know whether the record exists. A token says whether there is a pod.
     pub(super) const fn needs(self) -> Needs {
         match self {
             Self::TaskRun => Needs::TASK_RUN,
@@ -143,7 +143,7 @@ impl Field {
         }
     }
 
-    /// The facts that have its value. A pod's name and uid are in the token.
+    /// The facts that contain its value. A pod's name and uid are in the token.
     pub(super) const fn needs(self) -> Needs {
         match self {
             Self::PodIp | Self::PodIps | Self::PodNode | Self::PodLabels | Self::PodAnnotations => Needs::POD,

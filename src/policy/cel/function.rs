@@ -25,11 +25,11 @@ pub(super) enum CalendarComponent {
     Year,
     /// From 0.
     Month,
-    /// From 1.
+    /// The day of the month, from 1.
     Date,
-    /// From 0.
+    /// The day of the month, from 0.
     DayOfMonth,
-    /// Counted from 0 for Sunday.
+    /// From 0 for Sunday.
     DayOfWeek,
     Hours,
     Minutes,
@@ -45,6 +45,7 @@ pub(super) fn resolve(
     arguments: &[Kind],
 ) -> Result<(Function, Kind), InvalidExpression> {
     use Kind::{Bool, Int, String, Strings, Timestamp};
+    // `size`, `string` and `int` accept several types; `fits` checks these below.
     let (function, parameters, kind): (_, &[Kind], _) = match (name, has_receiver) {
         ("size", _) => (Function::Size, &[], Int),
         ("startsWith", true) => (Function::StartsWith, &[String, String], Bool),

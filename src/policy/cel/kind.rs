@@ -38,7 +38,7 @@ impl Kind {
         matches!(self, Self::Int | Self::Double | Self::Dyn)
     }
 
-    /// The type of the values of a list or map.
+    /// The type of the values of a list or map; `None` if this type is neither.
     pub(super) const fn element(self) -> Option<Self> {
         match self {
             Self::Strings | Self::StringMap => Some(Self::String),
@@ -47,7 +47,8 @@ impl Kind {
         }
     }
 
-    /// The type of the variable of a macro over this type: an element of a list, or a key of a map. `None` if this type is neither a list nor a map.
+    /// The type of the variable of a macro over this type: an element of a list, or a key of a map. `None` if this type is neither
+    /// a list nor a map.
     pub(super) const fn macro_variable(self) -> Option<Self> {
         match self {
             Self::Strings | Self::StringMap | Self::Map => Some(Self::String),

@@ -12,7 +12,7 @@ use cel::common::ast::{CallExpr, Expr, LiteralValue, SelectExpr, operators};
 /// Maximum depth of the tree, and thereby of the recursion in evaluation.
 const MAX_DEPTH: usize = 64;
 
-/// Maximum nesting of macros.
+/// Maximum nesting of macros, each of which has one variable.
 const MAX_VARIABLES: usize = 4;
 
 /// A converted subtree.
@@ -25,7 +25,7 @@ struct Lowering {
     variables: Vec<(String, Kind)>,
     needs: Needs,
     reads_request: bool,
-    reads_identity: bool,
+    reads_groups_or_claims: bool,
     depth: usize,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct UsedNames {
     /// Whether it uses the repo or branch of the request.
     pub(super) reads_request: bool,
     /// Whether it uses groups or claims of the caller.
-    pub(super) reads_identity: bool,
+    pub(super) reads_groups_or_claims: bool,
 }
 
 /// Converts a tree. Returns the converted tree, its static type, and which names it uses.
@@ -49,12 +49,12 @@ pub(super) fn lower(tree: &IdedExpr) -> Result<(Node, Kind, UsedNames), InvalidE
         variables: Vec::new(),
         needs: Needs::default(),
         reads_request: false,
-        reads_identity: false,
+        reads_groups_or_claims: false,
         depth: 0,
     };
     let (node, kind) = lowering.lower_value(tree)?;
-    let Lowering { needs, reads_request, reads_identity, .. } = lowering;
-    Ok((node, kind, UsedNames { needs, reads_request, reads_identity }))
+    let Lowering { needs, reads_request, reads_groups_or_claims, .. } = lowering;
+    Ok((node, kind, UsedNames { needs, reads_request, reads_groups_or_claims }))
 }
 
 fn refuse<T>(reason: &'static str) -> Result<T, InvalidExpression> {
@@ -131,7 +131,7 @@ impl Lowering {
     fn add_use(&mut self, field: Field) {
         self.add_needs(field.needs());
         self.reads_request |= matches!(field, Field::Repo | Field::Branch);
-        self.reads_identity |= matches!(field, Field::Groups | Field::Claims);
+        self.reads_groups_or_claims |= matches!(field, Field::Groups | Field::Claims);
     }
 
     fn add_needs(&mut self, needs: Needs) {
@@ -175,7 +175,7 @@ impl Lowering {
         Ok(Lowered::Value(node, kind))
     }
 
-    /// `caller["namespace"]` is `caller.namespace`.
+    /// Converts `container[key]`. `caller["namespace"]` is the same as `caller.namespace`.
     fn lower_index(&mut self, container: &IdedExpr, key: &IdedExpr) -> Result<Lowered, InvalidExpression> {
         let (container, kind) = match self.lower_any(container)? {
             Lowered::Record(record) => {
@@ -221,7 +221,7 @@ impl Lowering {
                     Node::HasRecord(record)
                 }
                 Member::Field(field) => {
-                    self.reads_identity |= matches!(field, Field::Groups | Field::Claims);
+                    self.reads_groups_or_claims |= matches!(field, Field::Groups | Field::Claims);
                     self.add_needs(field.needs());
                     Node::HasField(field)
                 }
@@ -334,7 +334,8 @@ fn lower_literal(literal: &LiteralValue) -> Result<Lowered, InvalidExpression> {
     Ok(Lowered::Value(node, kind))
 }
 
-/// Only values of one type, or numbers, can be compared: a comparison that is always false is a compile error.
+/// Whether `==` and `!=` support these types: both are one type, or both are numbers, and neither is a map. A comparison that is
+/// always false is thereby a compile error.
 fn can_compare(one: Kind, other: Kind) -> bool {
     let is_map = |kind| matches!(kind, Kind::StringMap | Kind::Map);
     !is_map(one) && !is_map(other) && (one.fits(other) || (one.may_be_number() && other.may_be_number()))

@@ -88,7 +88,7 @@ impl Expression {
 
     /// Whether it uses only what the audit log records of a request: no facts, groups or claims.
     pub(super) fn uses_only_logged_values(&self) -> bool {
-        self.used_names.needs == Needs::NOTHING && !self.used_names.reads_identity
+        self.used_names.needs == Needs::NOTHING && !self.used_names.reads_groups_or_claims
     }
 
     /// Evaluates it to a string.

@@ -15,7 +15,7 @@ pub(super) enum Node {
     Null,
     /// `caller.namespace`.
     Field(Field),
-    /// The variable of a macro, by its nesting level; the outermost macro has 0.
+    /// The variable of a macro, by the nesting level of the macro; the outermost macro has 0.
     Variable(usize),
     /// `[a, b]`.
     List(Box<[Node]>),

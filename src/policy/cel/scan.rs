@@ -1,5 +1,5 @@
 //! Limits brackets and operators before parsing. The parser recurses for each bracket, and a chain of operators gives
-//! a tree as deep as the chain is long; both must fit the stack.
+//! a tree as deep as the chain is long; both depths must fit on the stack.
 //!
 //! The scan skips strings. So that it agrees with the parser on where a string ends, it refuses raw, bytes and
 //! triple-quoted strings, comments, and unusual escapes.
@@ -12,7 +12,7 @@ const MAX_BYTES: usize = 4096;
 /// Maximum nesting of brackets.
 const MAX_NESTING: usize = 16;
 
-/// Maximum number of operator characters, of which `&&` has two, and dots.
+/// Maximum number of operators, dots included. An operator counts once per character (`&&` twice), and `in` counts once.
 const MAX_OPERATORS: usize = 256;
 
 /// Checks an expression, and returns the maximum nesting of its brackets.

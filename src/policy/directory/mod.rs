@@ -118,9 +118,9 @@ impl Directory {
         policies.collect()
     }
 
-    /// Reverts every file that has a policy name of another file to its active version, or removes it if it has none. The
-    /// active version may conflict with a third file, so this is repeated until all names are distinct. The loop ends, because
-    /// each round reverts a file, and the names of the active versions are distinct.
+    /// If files have policies of the same name, reverts each of these files to its active version, or leaves it out if no version
+    /// is active. An active version may conflict with a third file, so this is repeated until all names are distinct. The loop
+    /// ends, because each round reverts a file, and the names of the active versions are distinct.
     fn revert_conflicts(&self, next: &mut Files, faults: &mut Vec<FileFault>) {
         loop {
             let mut reverted = false;

@@ -1,8 +1,7 @@
 //! Anchored globs over Unicode characters: the pattern language of policies.
 //!
-//! `parse` converts the text into steps, `program` matches them. The `regex` crate would need 10 to 20 KiB and
-//! tens of microseconds for a pattern; a broker holds tens of thousands of patterns, most of which have at most
-//! one wildcard.
+//! `parse` converts the text into steps, `program` matches them. The `regex` crate would need 10 to 20 KiB for a pattern, and
+//! tens of microseconds to compile it; a broker holds tens of thousands of patterns, most of which have at most one wildcard.
 
 mod parse;
 mod program;

@@ -6,7 +6,7 @@ use std::fmt;
 /// Maximum number of steps of a program, and maximum length of a pattern in bytes.
 pub(super) const MAX_STEPS: usize = 1024;
 
-/// Number of words with one bit for each step and one for the end.
+/// Number of 64-bit words that hold one bit for each step and one for the end.
 const WORDS: usize = MAX_STEPS / 64 + 1;
 
 /// One step of a pattern.
@@ -86,8 +86,8 @@ impl Program {
         current.contains(self.0.len())
     }
 
-    /// Adds a step to the set, and every step that can be reached from it without reading a character. Such steps have
-    /// higher indices, so no step is visited twice. Only alternatives recurse, and their number is limited.
+    /// Adds a step to the set, and every step that can be reached from it without reading a character. Stops at a step that the set
+    /// already has, so no step is visited twice. Only alternatives recurse, and their number is limited.
     fn add<const WORDS: usize>(&self, mut index: usize, steps: &mut StepSet<WORDS>) {
         while steps.insert(index) {
             match self.0.get(index) {

@@ -1,6 +1,6 @@
 //! The broadest deny policy that an invalid spec can mean: each field with a fault matches everything.
 //!
-//! It is active if no valid version of the policy is known. Otherwise a replica that starts would allow requests that replicas
+//! It is active if no valid version of the policy is known. Without it, a replica that starts would allow requests that replicas
 //! with a valid version deny.
 
 use super::compile::compile;
@@ -16,8 +16,8 @@ use std::sync::Arc;
 /// The fields of a spec that determine which requests it denies.
 const MATCHING_FIELDS: [&str; 5] = ["subjects", "repos", "branches", "attest", "condition"];
 
-/// Compiles the broadest deny policy of a spec. A namespaced policy still denies only callers of its namespace. `None` if the
-/// object has no spec, because it then does not say that it denies.
+/// Compiles the broadest deny policy of a spec, which is `None` if it was too large to keep. A namespaced policy still denies only
+/// callers of its namespace. Returns `None` if the object has no spec (null), because it then does not say that it denies.
 pub fn broadest_deny(
     key: &ResourceKey,
     cluster: &Arc<str>,

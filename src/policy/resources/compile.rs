@@ -11,8 +11,8 @@ use crate::wire::policy::PolicySpec;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// Compiles the spec of an object. Its subjects match only callers of `cluster`, or of any cluster if that is `None`. The
-/// bounds must have the ceiling of the object's namespace.
+/// Compiles the spec of an object. A namespaced policy matches only callers of `cluster`, or of any cluster if that is `None`; a
+/// `ClusterPolicy` matches callers of any cluster. The bounds must have the ceiling of the object's namespace.
 ///
 /// # Errors
 /// All faults with their JSON pointers, at or below `/spec`.
@@ -67,7 +67,7 @@ fn compile_namespaced(
             let detail = "must be left out: the namespace of the policy is implied";
             faults.push(Fault::new(format!("/spec/subjects/{index}/kubernetes/namespaces"), detail));
         }
-        // As a pattern, the name of a namespace is a literal.
+        // The name of a namespace has no wildcard, so as a pattern it matches only itself.
         kubernetes.namespaces = vec![Some(namespace.to_owned())];
     }
     let mut policy = compile_spec(name, &namespaced, bounds, SpecOrigin::New, faults)?;

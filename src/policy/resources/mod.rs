@@ -1,4 +1,4 @@
-//! Policies that are custom resources of a cluster. Each is compiled on its own, so an invalid one does not affect others.
+//! Policies that are custom resources of a cluster. Each is compiled on its own, so an invalid one does not affect the others.
 
 mod broadest_deny;
 mod compile;
@@ -21,14 +21,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Message of the status of a policy beyond the limit of its namespace.
-const EXCESS_OF_NAMESPACE: &str = "The namespace has more than 1000 policies; the oldest 1000 are in force.";
+const NAMESPACE_EXCESS_MESSAGE: &str = "The namespace has more than 1000 policies; the oldest 1000 are in force.";
 /// Message of the status of a policy beyond the limit of the cluster.
-const EXCESS_OF_CLUSTER: &str = "The cluster has more than 50000 policies; the oldest 50000 are in force.";
+const CLUSTER_EXCESS_MESSAGE: &str = "The cluster has more than 50000 policies; the oldest 50000 are in force.";
 
 /// The custom resources of one cluster.
 #[derive(Debug)]
 pub struct ClusterResources {
-    /// The name of the authenticator.
+    /// The name of the cluster's authenticator.
     cluster: Arc<str>,
     bounds: Bounds,
     /// A cache of the bounds of namespaces.
@@ -47,7 +47,7 @@ pub struct PendingStatus {
     pub uid: Box<str>,
     /// The status.
     pub status: ResourceStatus,
-    /// The time since which the condition has its value; `None` if this status changes the value.
+    /// The time since which the condition `Ready` has its value; `None` if this status changes the value.
     pub since: Option<Timestamp>,
 }
 
@@ -64,7 +64,7 @@ impl ClusterResources {
         }
     }
 
-    /// The name of the authenticator.
+    /// The name of the cluster's authenticator.
     #[must_use]
     pub const fn cluster(&self) -> &Arc<str> {
         &self.cluster
@@ -127,8 +127,8 @@ impl ClusterResources {
         bounds
     }
 
-    /// Decides which policies are active, and returns them. `owner` gives the source with precedence that has a policy with this
-    /// name.
+    /// Decides which policies are active, and returns them. For a policy name, `owner` returns the source with higher precedence
+    /// that has a policy of this name, if any.
     pub fn resolve_names(&mut self, owner: impl Fn(&str) -> Option<NameOwner>) -> Vec<Arc<Policy>> {
         let excess = self.excess();
         let mut active = Vec::with_capacity(self.policies.len());
@@ -159,14 +159,16 @@ impl ClusterResources {
         for policies in namespaces.values_mut().filter(|policies| policies.len() > MAX_PER_NAMESPACE) {
             // Creation times are in seconds. Between equal times the key decides, so that all replicas agree.
             policies.sort_by_key(|(key, created_at)| (*created_at, *key));
-            excess.extend(policies[MAX_PER_NAMESPACE..].iter().map(|(key, _)| ((*key).clone(), EXCESS_OF_NAMESPACE)));
+            excess.extend(
+                policies[MAX_PER_NAMESPACE..].iter().map(|(key, _)| ((*key).clone(), NAMESPACE_EXCESS_MESSAGE)),
+            );
         }
         if self.policies.len() - excess.len() > MAX_PER_CLUSTER {
             let counted = self.policies.iter().filter(|(key, _)| !excess.contains_key(key));
             let mut all: Vec<_> = counted.map(|(key, policy)| (key.kind(), policy.created_at, key)).collect();
             all.sort();
             let beyond: Vec<_> = all[MAX_PER_CLUSTER..].iter().map(|(_, _, key)| (*key).clone()).collect();
-            excess.extend(beyond.into_iter().map(|key| (key, EXCESS_OF_CLUSTER)));
+            excess.extend(beyond.into_iter().map(|key| (key, CLUSTER_EXCESS_MESSAGE)));
         }
         excess
     }
@@ -188,10 +190,10 @@ impl ClusterResources {
         self.policies.len() > MAX_PER_CLUSTER
     }
 
-    /// At most `limit` objects of a kind whose specs have to be read again, because they were dropped and are within the limits
-    /// now.
+    /// At most `limit` objects of a kind whose specs have to be read again, because the specs were dropped and the objects are now
+    /// within the limits.
     #[must_use]
-    pub fn to_read_again(&self, kind: ResourceKind, limit: usize) -> Vec<ResourceKey> {
+    pub fn keys_to_read_again(&self, kind: ResourceKind, limit: usize) -> Vec<ResourceKey> {
         let of_kind = self.policies.iter().filter(|(key, policy)| key.kind() == kind && policy.has_to_be_read_again());
         of_kind.map(|(key, _)| key.clone()).take(limit).collect()
     }
@@ -227,7 +229,7 @@ impl ClusterResources {
         pending
     }
 
-    /// Records a status that was written.
+    /// Records a status that was written, unless the object has since been replaced by one with another uid.
     pub fn record_status(&mut self, key: &ResourceKey, uid: &str, status: ObservedStatus) {
         if let Some(policy) = self.policies.get_mut(key).filter(|policy| policy.uid() == uid) {
             policy.status = Some(status);

@@ -24,12 +24,12 @@ pub(super) struct ObservedPolicy {
     pub(super) created_at: Timestamp,
     updated_at: Timestamp,
     updated_by: Arc<str>,
-    /// The policy that is active if `precedence` permits it.
+    /// The policy that is active if `precedence` permits it; `None` if the object has none.
     policy: Option<UsablePolicy>,
     result: CompileResult,
     /// Whether other policies permit it to be active.
     pub(super) precedence: Precedence,
-    /// The status of the object.
+    /// The status that the object has, as last read or written.
     pub(super) status: Option<ObservedStatus>,
 }
 
@@ -70,7 +70,8 @@ pub(super) enum Precedence {
 }
 
 impl ObservedPolicy {
-    /// Compiles an object. If its spec is invalid or dropped, the deny policy of its previous version stays active.
+    /// Compiles an object. A valid deny policy of its previous version stays active if the new spec was dropped, or is invalid and
+    /// may deny.
     pub(super) fn new(resource: PolicyResource, previous: Option<Self>, cluster: &Arc<str>, bounds: &Bounds) -> Self {
         let PolicyResource { key, uid, generation, created_at, updated_at, updated_by, spec, status } = resource;
         let previous = previous.filter(|previous| previous.uid == uid).and_then(|previous| previous.policy);
@@ -212,7 +213,7 @@ impl ObservedPolicy {
 struct InvalidResource<'a> {
     key: &'a ResourceKey,
     cluster: &'a Arc<str>,
-    /// Its spec, if it was not dropped and may deny.
+    /// Its spec, if it may deny and was not too large to keep.
     spec: Option<&'a Value>,
     faults: &'a [Fault],
     bounds: &'a Bounds,

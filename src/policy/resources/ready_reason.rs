@@ -1,12 +1,12 @@
 //! The reasons and messages of the condition `Ready` in the status of a custom resource.
 
 use crate::document::Fault;
-use crate::policy::compile::{BEYOND_CEILING, UNKNOWN_STORE};
+use crate::policy::compile::{BEYOND_CEILING_DETAIL, UNKNOWN_STORE_DETAIL};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-/// Maximum length of a message in bytes. The API server accepts 32,768 characters.
+/// Length of a message in bytes beyond which further faults are only counted. The API server accepts 32,768 characters.
 const MAX_MESSAGE_BYTES: usize = 8 << 10;
 /// Maximum length in bytes of the pointer, and of the detail, of a fault in a message.
 const MAX_PART_BYTES: usize = 512;
@@ -16,7 +16,7 @@ closed_enum! {
     pub enum ReadyReason {
         /// The policy is active.
         Accepted => "Accepted",
-        /// It breaks the rules of the policy language.
+        /// It breaks the rules of the policy language, or is beyond the limit of its namespace or cluster.
         Invalid => "Invalid",
         /// It grants secrets outside of the ceiling of the server or of its namespace.
         BeyondCeiling => "BeyondCeiling",
@@ -32,9 +32,9 @@ impl ReadyReason {
     /// over the ceiling.
     pub(super) fn from_faults(faults: &[Fault]) -> Self {
         let all_are = |details: &[&str]| faults.iter().all(|fault| details.contains(&&*fault.detail));
-        if all_are(&[BEYOND_CEILING]) {
+        if all_are(&[BEYOND_CEILING_DETAIL]) {
             Self::BeyondCeiling
-        } else if all_are(&[BEYOND_CEILING, UNKNOWN_STORE]) {
+        } else if all_are(&[BEYOND_CEILING_DETAIL, UNKNOWN_STORE_DETAIL]) {
             Self::UnknownStore
         } else {
             Self::Invalid
@@ -97,14 +97,14 @@ mod tests {
         let reason = |details: &[&str]| {
             ReadyReason::from_faults(&details.iter().map(|detail| Fault::new("/spec", *detail)).collect::<Vec<_>>())
         };
-        assert_eq!(reason(&[BEYOND_CEILING]), ReadyReason::BeyondCeiling);
-        assert_eq!(reason(&[BEYOND_CEILING, UNKNOWN_STORE]), ReadyReason::UnknownStore);
-        assert_eq!(reason(&[BEYOND_CEILING, "is missing"]), ReadyReason::Invalid);
-        assert_eq!(reason(&[UNKNOWN_STORE, "is missing"]), ReadyReason::Invalid);
+        assert_eq!(reason(&[BEYOND_CEILING_DETAIL]), ReadyReason::BeyondCeiling);
+        assert_eq!(reason(&[BEYOND_CEILING_DETAIL, UNKNOWN_STORE_DETAIL]), ReadyReason::UnknownStore);
+        assert_eq!(reason(&[BEYOND_CEILING_DETAIL, "is missing"]), ReadyReason::Invalid);
+        assert_eq!(reason(&[UNKNOWN_STORE_DETAIL, "is missing"]), ReadyReason::Invalid);
     }
 
     #[test]
-    fn a_message_has_all_faults_up_to_a_limit() {
+    fn a_message_lists_faults_up_to_a_limit_and_counts_the_rest() {
         let faults = [Fault::new("/spec/repos/0", "must be a string"), Fault::new("/spec/branches", "is missing")];
         assert_eq!(faults_message(&faults), "/spec/repos/0: must be a string; /spec/branches: is missing");
         let many: Vec<Fault> = (0..10_000).map(|index| Fault::new(format!("/spec/repos/{index}"), "is bad")).collect();

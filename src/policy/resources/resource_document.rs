@@ -1,4 +1,4 @@
-//! Compiles custom resources without a cluster, for tests of policies and commands.
+//! Compiles custom resources without a cluster, for the commands that test and compare policies.
 
 use super::compile::compile;
 use crate::document::{Fault, prune};
@@ -10,8 +10,8 @@ use crate::wire::policy::{PolicyManifest, PolicySpec};
 use serde_json::Value;
 
 impl Policy {
-    /// Compiles a document: as a namespaced custom resource of any cluster if [`resource_namespace`] gives a namespace,
-    /// otherwise as other manifests.
+    /// Compiles a manifest. If [`resource_namespace`] finds a namespace, it is compiled as a custom resource of that namespace that
+    /// belongs to no particular cluster, otherwise as a policy of a file.
     ///
     /// # Errors
     /// All faults with their JSON pointers.
@@ -25,7 +25,7 @@ impl Policy {
         compile(&key, None, tree.get("spec").cloned().unwrap_or_default(), &bounds.for_namespace(namespace))
     }
 
-    /// Compiles a namespaced custom resource of any cluster.
+    /// Compiles a namespaced custom resource that belongs to no particular cluster.
     ///
     /// # Errors
     /// All faults with their JSON pointers.
@@ -40,7 +40,7 @@ impl Policy {
         compile(&key, None, spec, &bounds.for_namespace(namespace))
     }
 
-    /// Compiles a policy from the list of a server. A name with a slash is that of a namespaced custom resource.
+    /// Compiles a policy that the API of a server lists. A name with a slash is that of a namespaced custom resource.
     ///
     /// # Errors
     /// All faults with their JSON pointers.

@@ -270,18 +270,18 @@ fn only_the_oldest_policies_up_to_the_limit_are_active() {
     assert!(!active.contains(&"team-a/p-0000".to_owned()), "the youngest is not active");
     assert!(active.contains(&"team-b/p".to_owned()));
     assert_eq!(reason(&resources, "team-a/p-0000"), "Invalid");
-    assert!(resources.to_read_again(ResourceKind::Policy, 10).is_empty());
+    assert!(resources.keys_to_read_again(ResourceKind::Policy, 10).is_empty());
     resources.apply_changes(vec![ResourceChange::Deleted(key("team-a/p-0007"))]);
     // Its spec was dropped, and has to be read again.
     assert_eq!(resources.resolve_names(no_owner).len(), MAX_PER_NAMESPACE);
-    assert_eq!(resources.to_read_again(ResourceKind::Policy, 10), [key("team-a/p-0000")]);
-    assert!(resources.to_read_again(ResourceKind::ClusterPolicy, 10).is_empty());
+    assert_eq!(resources.keys_to_read_again(ResourceKind::Policy, 10), [key("team-a/p-0000")]);
+    assert!(resources.keys_to_read_again(ResourceKind::ClusterPolicy, 10).is_empty());
     let youngest = PolicyResource { created_at: created(0), ..object("team-a/p-0000", 1, deny()) };
     resources.apply_changes(applied(PolicyResource { spec: ResourceSpec::Discarded, ..youngest.clone() }));
-    assert_eq!(resources.to_read_again(ResourceKind::Policy, 10).len(), 1, "the spec is still missing");
+    assert_eq!(resources.keys_to_read_again(ResourceKind::Policy, 10).len(), 1, "the spec is still missing");
     resources.apply_changes(applied(youngest));
     assert_eq!(resources.resolve_names(no_owner).len(), MAX_PER_NAMESPACE + 1);
-    assert!(resources.to_read_again(ResourceKind::Policy, 10).is_empty());
+    assert!(resources.keys_to_read_again(ResourceKind::Policy, 10).is_empty());
     assert_eq!(reason(&resources, "team-a/p-0000"), "Accepted");
 }
 
@@ -292,7 +292,7 @@ fn a_deny_with_a_dropped_spec_denies_until_the_spec_is_read() {
     let dropped = PolicyResource { spec: ResourceSpec::Discarded, ..object("team-a/p", 2, Value::Null) };
     resources.apply_changes(applied(dropped));
     assert_eq!(denied(&mut resources), [true, false, false]);
-    assert_eq!(resources.to_read_again(ResourceKind::Policy, 10), [key("team-a/p")]);
+    assert_eq!(resources.keys_to_read_again(ResourceKind::Policy, 10), [key("team-a/p")]);
     resources.apply_changes(applied(object("team-a/p", 2, allow("teams/team-a", None))));
     assert_eq!(denied(&mut resources), [false, false, false]);
 }

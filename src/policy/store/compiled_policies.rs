@@ -1,8 +1,8 @@
 //! The compiled policies of the database.
 //!
 //! A stored policy may not compile on a server with other stores, other limits or another version. An allow policy
-//! then becomes inactive. A deny policy must not disappear: a running server keeps its last valid version, and a server that
-//! starts refuses to.
+//! then becomes inactive. A deny policy must not disappear: a running server keeps its last valid version, and a server
+//! refuses to start with it.
 
 use super::records::{PolicyChanges, PolicyRow};
 use crate::document::Fault;
@@ -27,7 +27,7 @@ pub struct CompiledPolicies {
 #[derive(Debug)]
 struct CompiledRevision {
     revision: i64,
-    /// `None` if it does not compile. For a deny policy that does not compile, its last valid version.
+    /// If this revision does not compile: for a deny policy its last valid version, otherwise `None`.
     policy: Option<Arc<Policy>>,
 }
 
@@ -36,7 +36,7 @@ struct CompiledRevision {
 pub struct InvalidPolicy {
     name: String,
     faults: Vec<Fault>,
-    /// Whether it denies, or its effect is unknown.
+    /// Whether it denies, or its effect is unknown; false in shadow mode.
     pub may_deny: bool,
 }
 
@@ -86,7 +86,7 @@ impl CompiledPolicies {
         invalid
     }
 
-    /// Applies a write of this replica. Earlier writes of other replicas may be missing still.
+    /// Applies a write of this replica. Earlier writes of other replicas may still be missing.
     pub fn insert(&mut self, policy: Arc<Policy>, revision: i64) {
         self.by_name.insert(policy.name().to_string(), CompiledRevision { revision, policy: Some(policy) });
     }

@@ -8,7 +8,7 @@ use crate::database::{Database, DatabaseError, Row};
 pub struct PolicyChanges {
     /// The last revision of any policy, up to which the list is complete.
     pub last_revision: i64,
-    /// Whether the list has all policies of the database, so that others were deleted.
+    /// Whether the list has all policies of the database, so that a policy that is not in it was deleted.
     pub is_complete: bool,
     /// The changed policies by name; `None` for a deleted policy.
     pub policies: Vec<(String, Option<PolicyRow>)>,
@@ -22,8 +22,8 @@ pub(super) async fn read_all(database: &Database) -> Result<PolicyChanges, Datab
     parse_changes(&rows, true)
 }
 
-/// Reads the changes after a revision. If the last revision is lower, the database was restored to an earlier state; then
-/// all policies are returned.
+/// Reads the changes after a revision. If the last revision in the database is lower, the database was restored to an
+/// earlier state; then all policies are returned.
 pub(super) async fn read_since(database: &Database, revision: i64) -> Result<PolicyChanges, DatabaseError> {
     const SINCE: &str = "SELECT head.revision, changed.name, p.name, p.revision, p.created_at, p.updated_at, \
              p.updated_by, p.spec FROM policy_head head \

@@ -73,8 +73,8 @@ fn parse_time(text: &str) -> Result<Timestamp, PolicyStoreError> {
     })
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 /// Logs the error, and converts it.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 pub(super) fn unavailable(error: DatabaseError) -> PolicyStoreError {
     tracing::error!(kind = error.kind(), "stored policies are unavailable");
     PolicyStoreError::Unavailable

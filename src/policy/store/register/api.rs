@@ -80,12 +80,13 @@ impl PolicyRegister {
         Ok((stored, outcome))
     }
 
-    /// A stored policy that is inactive because a file has its name can be deleted, which resolves the conflict. The deletion
-    /// must not have a precondition, because the API does not show the revision of the stored policy.
-    /// Deletes a policy for the administrator `subject`, and returns its last state.
+    /// Deletes a stored policy for the administrator `subject`, and returns its last state. If a file has a policy of this name,
+    /// the deletion resolves the conflict, but must not have a precondition: the API does not show the revision of the stored
+    /// policy.
     ///
     /// # Errors
-    /// [`PolicyStoreError::NotFound`] if it does not exist, whatever the precondition, and other errors.
+    /// [`PolicyStoreError::NotFound`] if there is none, whatever the precondition, [`PolicyStoreError::ReadOnly`] if only a file or
+    /// a cluster has it, and other errors.
     pub async fn delete(
         &self,
         name: &str,

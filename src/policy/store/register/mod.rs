@@ -1,4 +1,4 @@
-//! Combines the policies of files, database and clusters into one active set. `api` implements the trait for the API,
+//! Combines the policies of files, database and clusters into one active set. `api` has the operations of the API,
 //! `resources` applies changes of custom resources.
 //!
 //! Names are unique. A file takes precedence over the database, and the database over custom resources, regardless of which was
@@ -25,7 +25,7 @@ use tokio::sync::{Mutex, watch};
 /// Receives the state of the policies, for metrics.
 pub trait PolicyObserver: Send + Sync {
     /// A new set was activated; `difference` compares it with the previous set.
-    fn set_activated(&self, set: &PolicySet, difference: &SetDifference);
+    fn policies_activated(&self, set: &PolicySet, difference: &SetDifference);
 
     /// The files were read, and have this many faults.
     fn files_read(&self, fault_count: usize);
@@ -35,7 +35,7 @@ pub trait PolicyObserver: Send + Sync {
 }
 
 impl PolicyObserver for () {
-    fn set_activated(&self, _set: &PolicySet, _difference: &SetDifference) {}
+    fn policies_activated(&self, _set: &PolicySet, _difference: &SetDifference) {}
 
     fn files_read(&self, _fault_count: usize) {}
 
@@ -227,10 +227,10 @@ impl PolicyRegister {
         state.name_conflicts = conflicting.into_iter().map(|(name, _)| name.to_owned()).collect();
         policies.extend(self.resolve_resource_names(&files, &state.compiled, &mut state.clusters));
         let unread = state.clusters.iter().filter(|resources| !resources.is_complete());
-        // Only this function stores a set, and it holds the lock: so the set that it replaces is the one that it compares with.
+        // Only this function stores a set, and its caller holds the lock, so the set that is compared is the set that is replaced.
         let (set, difference) = self.active_set.load().with_policies(policies);
         let set = set.with_unread_clusters(unread.map(|resources| resources.cluster().clone()));
-        self.observer.set_activated(&set, &difference);
+        self.observer.policies_activated(&set, &difference);
         self.active_set.store(Arc::new(set));
     }
 }

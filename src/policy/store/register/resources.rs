@@ -60,7 +60,7 @@ impl PolicyRegister {
     pub async fn resources_to_read_again(&self, cluster: &str, kind: ResourceKind, limit: usize) -> Vec<ResourceKey> {
         let state = self.state.lock().await;
         let resources = state.clusters.iter().find(|resources| **resources.cluster() == *cluster);
-        resources.map(|resources| resources.to_read_again(kind, limit)).unwrap_or_default()
+        resources.map(|resources| resources.keys_to_read_again(kind, limit)).unwrap_or_default()
     }
 
     /// A receiver that is notified when the status of a custom resource may have changed.
