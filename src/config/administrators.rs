@@ -39,7 +39,9 @@ pub(super) struct RawAdministrators {
 
 /// The value of `subjectAccessReview`.
 enum SubjectAccessReviewSetting {
+    /// `true`: all kubernetes authenticators. `false`: none.
     All(bool),
+    /// The names of kubernetes authenticators.
     Listed(Vec<Option<String>>),
 }
 
@@ -69,7 +71,7 @@ impl<'de> Deserialize<'de> for SubjectAccessReviewSetting {
     }
 }
 
-/// The names of the authenticators by kind. Includes those of entries with faults.
+/// The names of the authenticators by kind, including the names of entries with faults.
 pub(super) struct AuthenticatorNames {
     pub(super) kubernetes: Vec<String>,
     pub(super) oidc: Vec<String>,

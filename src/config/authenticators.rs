@@ -200,6 +200,7 @@ impl RawKubernetes {
         }
         let kubeconfig = faults.optional_file(&format!("{pointer}/kubeconfig"), self.kubeconfig);
         let cache_ttl = faults.require_duration(&format!("{pointer}/cacheTtl"), self.cache_ttl, ZERO..=MINUTE * 5);
+        // A value that is set but invalid.
         if is_set != issuer.is_some() || is_unbound_set != unbound_audience.is_some() {
             return None;
         }
@@ -221,7 +222,7 @@ impl Kubernetes {
     }
 }
 
-/// The fault of an audience that is that of the API server.
+/// The fault of an audience that the API server itself accepts.
 pub const API_SERVER_AUDIENCE_FAULT: &str = "is the API server's own audience: every pod has such a token, and anyone who \
      receives one can use it at the API server. Write an audience that only Claviger has, such as claviger";
 

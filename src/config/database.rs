@@ -17,8 +17,8 @@ const DATA_LOSS_POINTER: &str = "/database/allowDataLoss";
 pub struct Database {
     /// The kind and address of the database.
     pub url: Url,
-    /// The file with the 32-byte root key in base64. `None`: the key is created beside an SQLite file at start, or only in memory.
-    /// Required with PostgreSQL, because all replicas need the same key.
+    /// The file with the 32-byte root key in base64. `None`: the key is created at start, beside an SQLite file or, with
+    /// `sqlite::memory:`, only in memory. Required with PostgreSQL, because all replicas need the same key.
     pub key_file: Option<PathBuf>,
 }
 
@@ -88,7 +88,7 @@ impl RawDatabase {
     }
 }
 
-/// Adds the direct URL and the password file, which only PostgreSQL has.
+/// Adds the direct URL (of the server behind a pooler) and the password file, which only PostgreSQL has.
 fn add_postgres_settings(
     faults: &mut FaultCollector,
     url: Option<Url>,

@@ -15,7 +15,7 @@ pub struct Limits {
     pub requests_per_second_per_caller: NonZeroU32,
     /// Maximum number of refused requests per second of one source address.
     pub failures_per_second_per_address: NonZeroU32,
-    /// Maximum number of `TokenReview`s per second, for tokens that are not cached, in total.
+    /// Maximum number of `TokenReview`s per second of tokens that were not accepted before, over all addresses and API servers.
     pub reviews_per_second: NonZeroU32,
     /// The time limit of a whole request.
     pub request_timeout: Duration,

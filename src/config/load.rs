@@ -68,7 +68,8 @@ pub fn from_text(yaml: &str, environment: impl Iterator<Item = (String, String)>
     parse_and_validate(yaml, environment, Path::new(""))
 }
 
-/// Loads a configuration that is embedded in the program, with overrides from the environment of the process.
+/// Loads a configuration that is embedded in the program, with overrides from the environment of the process. Relative paths start
+/// at the working directory.
 ///
 /// # Errors
 /// All faults, ordered by place.
@@ -164,8 +165,8 @@ impl ConfigFile {
     }
 }
 
-/// Whether a fault is only a consequence of a removed value. The fault then has the place of the value, a place below it, or that of
-/// the entry that contains it.
+/// Whether a fault is only a consequence of the removal of a value; `cause` is the fault of that value. The place of such a fault
+/// is that of the value, a place below it, or that of the entry that contains it.
 fn is_consequence(fault: &Fault, cause: &Fault) -> bool {
     let is_below =
         fault.pointer.strip_prefix(&cause.pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));

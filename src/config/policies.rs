@@ -17,7 +17,7 @@ pub struct Policies {
     pub custom_resources: Vec<Arc<str>>,
     /// The secrets that the policies of namespaces may grant.
     pub tenants: Vec<Tenant>,
-    /// The only secrets that policies may grant, unless it is empty.
+    /// The only secrets that policies may grant. An empty list is no bound.
     pub ceiling: Vec<CeilingEntry>,
 }
 

@@ -43,10 +43,10 @@ const REFUSED_OPTIONS: [(&str, &str); 21] = [
     ("replication", "must not have the option replication"),
 ];
 
-const UNKNOWN_OPTION: &str = "has an option other than sslmode, sslrootcert, sslcert, sslkey, target_session_attrs, connect_timeout, host, \
-     port, application_name. Remove it, or percent-encode the ? of a password as %3F";
+const UNKNOWN_OPTION_FAULT: &str = "has an option other than sslmode, sslrootcert, sslcert, sslkey, target_session_attrs, \
+     connect_timeout, host, port, application_name. Remove it, or percent-encode the ? of a password as %3F";
 
-/// Which server is used.
+/// Which of the hosts is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionTarget {
     /// The first that accepts the connection.
@@ -100,7 +100,7 @@ impl Options {
                 "port" => ports = Some(value.into_owned()),
                 other => {
                     let refused = REFUSED_OPTIONS.iter().find(|(name, _)| *name == other);
-                    return Err(refused.map_or(UNKNOWN_OPTION, |(_, detail)| detail));
+                    return Err(refused.map_or(UNKNOWN_OPTION_FAULT, |(_, detail)| detail));
                 }
             }
         }

@@ -16,7 +16,7 @@ const SINGLE_HOST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Default of `connect_timeout` for each of several hosts.
 const EACH_HOST_TIMEOUT: Duration = Duration::from_secs(3);
 
-const INVALID_URL: &str = "must be a URL such as postgres://user:password@host:5432/database?sslmode=verify-full";
+const INVALID_URL_FAULT: &str = "must be a URL such as postgres://user:password@host:5432/database?sslmode=verify-full";
 
 /// A validated URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,7 @@ pub struct PostgresUrl {
     has_password: bool,
     options: Options,
     password_file: Option<PathBuf>,
+    /// The URL of the server itself, if this URL is that of a pooler.
     direct: Option<Box<PostgresUrl>>,
     allows_data_loss: bool,
 }
@@ -44,15 +45,15 @@ impl PostgresUrl {
         // The hosts may be in an option instead. The database is required.
         let (authority, database) = rest
             .split_once('/')
-            // An `@` in it means that the password contains a slash.
+            // An `@` after the first slash means that the password contains that slash.
             .filter(|(_, database)| !database.is_empty() && !database.contains('@'))
             .ok_or("must name a database: postgres://user:password@host:5432/database")?;
         let (user, hosts) = authority
             .rsplit_once('@')
             .map_or(("", authority), |(_, hosts)| (&authority[..authority.len() - hosts.len()], hosts));
-        let (options, named) = Options::parse(query)?;
-        let hosts = match named {
-            Some(named) if hosts.is_empty() => named,
+        let (options, option_hosts) = Options::parse(query)?;
+        let hosts = match option_hosts {
+            Some(option_hosts) if hosts.is_empty() => option_hosts,
             Some(_) => return Err("names its hosts twice: before the database and as an option. Remove one of them"),
             None => hosts.split(',').map(ToOwned::to_owned).collect(),
         };
@@ -60,7 +61,7 @@ impl PostgresUrl {
             return Err("has more than 8 hosts");
         }
         if hosts.iter().any(|host| host.contains(['@', '?', '#', '\\'])) {
-            return Err(INVALID_URL);
+            return Err(INVALID_URL_FAULT);
         }
         // A host may be the folder of a socket.
         let host_url = |host: &String| format!("postgres://{user}{}/{database}", host.replace('/', "%2F"));
@@ -68,7 +69,7 @@ impl PostgresUrl {
         let has_password = user.trim_end_matches('@').split_once(':').is_some_and(|(_, password)| !password.is_empty());
         let checked =
             Self { host_urls, has_password, options, password_file: None, direct: None, allows_data_loss: false };
-        checked.options().map_err(|_| INVALID_URL)?;
+        checked.options().map_err(|_| INVALID_URL_FAULT)?;
         Ok(checked)
     }
 

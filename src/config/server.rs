@@ -73,7 +73,7 @@ impl RawServer {
             self.public_url.and_then(|url| faults.ok_or_record("/server/publicUrl", address::validate_base(url)));
         let trusted_proxies = faults.parse_each("/server/trustedProxies", self.trusted_proxies, parse_network);
         if IpNet::aggregate(&trusted_proxies).iter().any(|network| network.prefix_len() == 0) {
-            faults.record("/server/trustedProxies", ALL_ADDRESSES);
+            faults.record("/server/trustedProxies", ALL_ADDRESSES_FAULT);
         }
         Some(Server { listen: listen?, ops_listen: ops_listen?, public_url, tls, trusted_proxies })
     }
@@ -101,14 +101,14 @@ fn require_socket_address(faults: &mut FaultCollector, pointer: &str, value: Opt
 
 fn parse_network(text: &str) -> Result<IpNet, &'static str> {
     match text.parse::<IpNet>() {
-        Ok(network) if network.prefix_len() == 0 => Err(ALL_ADDRESSES),
+        Ok(network) if network.prefix_len() == 0 => Err(ALL_ADDRESSES_FAULT),
         Ok(network) => Ok(network.trunc()),
         Err(_) => Err("must be a CIDR such as 10.0.0.0/8"),
     }
 }
 
-const ALL_ADDRESSES: &str = "is everybody: anyone who can connect could write any address into X-Forwarded-For. Write the networks of \
-     the proxies that you run, such as 10.0.0.0/8";
+const ALL_ADDRESSES_FAULT: &str = "is everybody: anyone who can connect could write any address into X-Forwarded-For. Write the networks \
+     of the proxies that you run, such as 10.0.0.0/8";
 
 fn is_wildcard(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_unspecified()

@@ -17,7 +17,7 @@ pub struct Tickets {
     pub bind_to: BindTo,
     /// Where tickets are stored.
     pub store: TicketStorage,
-    /// Maximum number of live tickets for one caller.
+    /// Maximum number of unredeemed tickets of one caller.
     pub max_live_per_pod: usize,
 }
 

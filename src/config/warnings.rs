@@ -53,14 +53,14 @@ fn network_warning(network: &IpNet) -> Option<String> {
             let prefix = v6.prefix_len() - 96;
             Some(format!("never matches, because IPv4 addresses are compared in their IPv4 form: write {v4}/{prefix}"))
         }
-        IpNet::V4(v4) if v4.prefix_len() < MIN_PREFIX_V4 => Some(TOO_WIDE.to_owned()),
-        IpNet::V6(v6) if v6.prefix_len() < MIN_PREFIX_V6 => Some(TOO_WIDE.to_owned()),
+        IpNet::V4(v4) if v4.prefix_len() < MIN_PREFIX_V4 => Some(TOO_WIDE_WARNING.to_owned()),
+        IpNet::V6(v6) if v6.prefix_len() < MIN_PREFIX_V6 => Some(TOO_WIDE_WARNING.to_owned()),
         _ => None,
     }
 }
 
-const TOO_WIDE: &str = "is very wide: anyone who connects from there can write any address into X-Forwarded-For. Write the networks \
-     of the proxies that you run, such as 10.0.0.0/8";
+const TOO_WIDE_WARNING: &str = "is very wide: anyone who connects from there can write any address into X-Forwarded-For. Write the \
+     networks of the proxies that you run, such as 10.0.0.0/8";
 
 fn issuer_warnings(config: &Config) -> Vec<Fault> {
     let mut found = Vec::new();
