@@ -146,7 +146,7 @@ fn an_invalid_deny_keeps_its_last_version_and_an_invalid_allow_does_not() {
 fn denied(resources: &mut ClusterResources) -> [bool; 3] {
     let set = PolicySet::new(resources.resolve_names(no_owner));
     [("a", "team-a"), ("a", "team-b"), ("b", "team-a")].map(|(cluster, namespace)| {
-        let decision = set.decide(&pod(cluster, namespace), &Facts::default(), &site());
+        let decision = set.decide(&pod(cluster, namespace), &Facts::default(), &site_request());
         matches!(decision, Decision::Denied(Denial::DeniedByPolicy(_)))
     })
 }
@@ -338,7 +338,7 @@ fn pod(cluster: &str, namespace: &str) -> Caller {
     }
 }
 
-fn site() -> UnverifiedRequest {
+fn site_request() -> UnverifiedRequest {
     UnverifiedRequest {
         repo: Some("site".try_into().expect("a repo")),
         branch: Some("main".try_into().expect("a branch")),

@@ -18,6 +18,7 @@ fn allow(name: &str, lines: &str) -> Policy {
     policy(name, &format!("{ANY_POD}{patterns}{lines}\nsecrets: [{{store: vault, path: {name}}}]"))
 }
 
+/// A deny policy for all pods, with `lines` added to its spec.
 fn deny(name: &str, lines: &str) -> Policy {
     let patterns = if lines.contains("repos:") { "" } else { "repos: ['**']\nbranches: ['**']\n" };
     policy(name, &format!("{ANY_POD}effect: deny\n{patterns}{lines}"))
@@ -38,7 +39,8 @@ fn outcome(policies: Vec<Policy>, caller: &Caller, facts: &Facts, unverified_req
 const BY_LABEL: &str = "attest: {repo: 'caller.pod.labels.repo', branch: 'caller.pod.labels.branch'}";
 const REPO_BY_LABEL: &str = "attest: {repo: 'caller.pod.labels.repo'}";
 
-fn site() -> Facts {
+/// Facts that attest the repo `site` and the branch `main`.
+fn site_facts() -> Facts {
     facts_with_labels(&[("repo", "site"), ("branch", "main")])
 }
 
@@ -53,7 +55,10 @@ fn a_request_must_equal_the_attested_values() {
         ("site", "m\u{430}in", "attestation_failed: a"),
     ] {
         let unverified_request = request_for(repo, branch);
-        assert_eq!(outcome(vec![allow("a", BY_LABEL)], &pod("ci", "bot"), &site(), &unverified_request), expected);
+        assert_eq!(
+            outcome(vec![allow("a", BY_LABEL)], &pod("ci", "bot"), &site_facts(), &unverified_request),
+            expected
+        );
     }
 }
 
@@ -89,7 +94,7 @@ fn a_contradicting_attestation_denies_regardless_of_other_policies() {
     let lax = || allow("lax", "");
     let strict = || allow("strict", REPO_BY_LABEL);
     let caller = pod("ci", "bot");
-    let ask = |policies, repo| outcome(policies, &caller, &site(), &request_for(repo, "main"));
+    let ask = |policies, repo| outcome(policies, &caller, &site_facts(), &request_for(repo, "main"));
     assert_eq!(ask(vec![lax()], "shop"), "shop@main: lax");
     assert_eq!(ask(vec![lax(), strict()], "shop"), "attestation_failed: strict");
     assert_eq!(ask(vec![lax(), strict()], "site"), "site@main: lax strict");
@@ -119,7 +124,7 @@ fn attestations_for_other_callers_are_ignored() {
         ),
     );
     let policies = vec![allow("lax", ""), elsewhere];
-    assert_eq!(outcome(policies, &pod("ci", "bot"), &site(), &request_for("shop", "main")), "shop@main: lax");
+    assert_eq!(outcome(policies, &pod("ci", "bot"), &site_facts(), &request_for("shop", "main")), "shop@main: lax");
 }
 
 #[test]
@@ -144,21 +149,21 @@ fn omitted_parts_get_the_attested_values() {
         outcome(policies, &caller, facts, &partial_request(repo, branch))
     };
     let both = || vec![allow("a", BY_LABEL)];
-    assert_eq!(ask(both(), &site(), None, None), "site@main: a");
-    assert_eq!(ask(both(), &site(), Some("site"), None), "site@main: a");
-    assert_eq!(ask(both(), &site(), None, Some("main")), "site@main: a");
-    assert_eq!(ask(both(), &site(), None, Some("dev")), "attestation_failed: a");
-    assert_eq!(ask(both(), &site(), Some("shop"), None), "attestation_failed: a");
+    assert_eq!(ask(both(), &site_facts(), None, None), "site@main: a");
+    assert_eq!(ask(both(), &site_facts(), Some("site"), None), "site@main: a");
+    assert_eq!(ask(both(), &site_facts(), None, Some("main")), "site@main: a");
+    assert_eq!(ask(both(), &site_facts(), None, Some("dev")), "attestation_failed: a");
+    assert_eq!(ask(both(), &site_facts(), Some("shop"), None), "attestation_failed: a");
     // All policies are evaluated with the attested value, including those that attest nothing.
     let one = allow("one", "repos: [site]\nbranches: [main]");
     let other = allow("other", "repos: [shop]\nbranches: [main]");
-    assert_eq!(ask(vec![one, other, allow("z", BY_LABEL)], &site(), None, None), "site@main: one z");
+    assert_eq!(ask(vec![one, other, allow("z", BY_LABEL)], &site_facts(), None, None), "site@main: one z");
     // The attesting policy itself does not have to match.
     let only_attests = allow("x", &format!("repos: [none]\nbranches: [none]\n{BY_LABEL}"));
-    assert_eq!(ask(vec![allow("lax", ""), only_attests], &site(), None, None), "site@main: lax");
-    // It does not have to be an allow policy.
+    assert_eq!(ask(vec![allow("lax", ""), only_attests], &site_facts(), None, None), "site@main: lax");
+    // The attesting policy does not have to be an allow policy.
     let denies = deny("d", &format!("repos: [none]\nbranches: [none]\n{BY_LABEL}"));
-    assert_eq!(ask(vec![allow("lax", ""), denies], &site(), None, None), "site@main: lax");
+    assert_eq!(ask(vec![allow("lax", ""), denies], &site_facts(), None, None), "site@main: lax");
 }
 
 #[test]
@@ -168,36 +173,36 @@ fn omitted_parts_without_attestation_are_missing() {
         outcome(policies, &caller, facts, &partial_request(repo, branch))
     };
     assert_eq!(
-        ask(vec![], &site(), None, Some("main")),
+        ask(vec![], &site_facts(), None, Some("main")),
         "repo is missing, and no policy that names this caller attests it"
     );
     assert_eq!(
-        ask(vec![allow("lax", "")], &site(), None, Some("main")),
+        ask(vec![allow("lax", "")], &site_facts(), None, Some("main")),
         "repo is missing, and no policy that names this caller attests it"
     );
     assert_eq!(
-        ask(vec![allow("lax", "")], &site(), Some("site"), None),
+        ask(vec![allow("lax", "")], &site_facts(), Some("site"), None),
         "branch is missing, and no policy that names this caller attests it"
     );
     assert_eq!(
-        ask(vec![allow("a", REPO_BY_LABEL)], &site(), None, None),
+        ask(vec![allow("a", REPO_BY_LABEL)], &site_facts(), None, None),
         "branch is missing, and no policy that names this caller attests it"
     );
-    assert_eq!(ask(vec![allow("a", REPO_BY_LABEL)], &site(), None, Some("main")), "site@main: a");
+    assert_eq!(ask(vec![allow("a", REPO_BY_LABEL)], &site_facts(), None, Some("main")), "site@main: a");
     assert_eq!(
         ask(vec![allow("a", BY_LABEL)], &facts_with_labels(&[]), None, None),
         "repo is missing, and no policy that names this caller attests it"
     );
     assert_eq!(
-        ask(vec![deny("d", "")], &site(), None, None),
+        ask(vec![deny("d", "")], &site_facts(), None, None),
         "repo is missing, and no policy that names this caller attests it"
     );
-    let decision = decide(vec![], &caller, &site(), &partial_request(Some("site"), None));
+    let decision = decide(vec![], &caller, &site_facts(), &partial_request(Some("site"), None));
     assert!(matches!(decision, Decision::PartMissing(RequestPart::Branch)));
 }
 
 #[test]
-fn contradicting_attestations_deny() {
+fn attestations_that_contradict_each_other_deny() {
     let caller = pod("ci", "bot");
     let facts = facts_with_labels(&[("repo", "site"), ("other", "shop")]);
     let one = || allow("one", REPO_BY_LABEL);
@@ -223,7 +228,7 @@ fn a_deny_policy_matches_if_its_attestation_fails() {
     };
     let narrow = "repos: [site]\nbranches: [main]\n";
     // The deny policy matches if its patterns match: with an attested value, and without a valid one.
-    for facts in [site(), facts_with_labels(&[]), Facts::default(), facts_with_labels(&[("repo", "a:b")])] {
+    for facts in [site_facts(), facts_with_labels(&[]), Facts::default(), facts_with_labels(&[("repo", "a:b")])] {
         assert_eq!(ask(&format!("{narrow}{REPO_BY_LABEL}"), &facts), "denied_by_policy: d", "{facts:?}");
         assert_eq!(
             ask(&format!("repos: [shop]\nbranches: [main]\n{REPO_BY_LABEL}"), &facts),
@@ -233,7 +238,7 @@ fn a_deny_policy_matches_if_its_attestation_fails() {
     }
     // A deny policy applies to an attested value that the request omits.
     let policies = vec![allow("lax", ""), deny("d", &format!("{narrow}{BY_LABEL}"))];
-    assert_eq!(outcome(policies, &caller, &site(), &partial_request(None, None)), "denied_by_policy: d");
+    assert_eq!(outcome(policies, &caller, &site_facts(), &partial_request(None, None)), "denied_by_policy: d");
 }
 
 #[test]
@@ -269,7 +274,7 @@ secrets: [{store: vault, path: a}]";
     );
     let attested_by_namespace = text.replace("caller.claims.repository'", "caller.namespace'");
     assert_eq!(
-        outcome(vec![policy("p", &attested_by_namespace)], &main, &site(), &request_for("acme/site", "main")),
+        outcome(vec![policy("p", &attested_by_namespace)], &main, &site_facts(), &request_for("acme/site", "main")),
         "attestation_failed: p"
     );
 }
@@ -277,7 +282,8 @@ secrets: [{store: vault, path: a}]";
 #[test]
 fn the_denial_names_the_contradicting_policies() {
     let policies = vec![allow("b", REPO_BY_LABEL), allow("a", REPO_BY_LABEL), allow("c", "")];
-    let Decision::Denied(denial) = decide(policies, &pod("ci", "bot"), &site(), &request_for("shop", "main")) else {
+    let Decision::Denied(denial) = decide(policies, &pod("ci", "bot"), &site_facts(), &request_for("shop", "main"))
+    else {
         panic!("granted")
     };
     assert!(matches!(&denial, Denial::AttestationFailed(policies) if names(policies) == ["a", "b"]), "{denial:?}");

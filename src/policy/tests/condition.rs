@@ -1,4 +1,4 @@
-//! Conditions: both allow and deny policies fail closed.
+//! Conditions. If the evaluation fails, an allow policy does not match, and a deny policy does.
 
 use super::{decide, facts_with_labels, partial_request, paths, pod, policy, request_for};
 use crate::model::facts::Facts;
@@ -54,7 +54,7 @@ const CONDITIONS: &[(&str, bool, bool)] = &[
 ];
 
 #[test]
-fn conditions_that_fail_deny_in_allow_and_deny_policies() {
+fn a_failing_condition_is_false_in_an_allow_policy_and_true_in_a_deny_policy() {
     let facts = facts_with_labels(&[("tier", "gold")]);
     for (condition, allows, denies) in CONDITIONS {
         let expected = if *allows { "a" } else { "no_policy_matches" };

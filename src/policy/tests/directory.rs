@@ -185,7 +185,7 @@ fn a_name_conflict_while_running_keeps_the_active_versions() {
     assert!(!directory.reload().changed);
     assert_eq!(active_names(&directory), ["p", "q"]);
 
-    // So does the version to which a file is reverted: `b` does not get `p`, and keeps `q`, so `c` does not get `q`.
+    // The version to which a file is reverted has precedence too: `b` cannot use `p` and keeps `q`, so `c` cannot use `q`.
     write(files.path(), "a.yaml", &manifest("p", "x"));
     write(files.path(), "c.yaml", &manifest("q", "mine"));
     let reloaded = directory.reload();

@@ -31,7 +31,12 @@ fn outcome(examples: &[&str], caller: &Caller, facts: &Facts, unverified_request
     }
 }
 
-fn of_pod(examples: &[&str], namespace: &str, account: &str, unverified_request: &UnverifiedRequest) -> String {
+fn outcome_for_pod(
+    examples: &[&str],
+    namespace: &str,
+    account: &str,
+    unverified_request: &UnverifiedRequest,
+) -> String {
     outcome(examples, &pod(namespace, account), &Facts::default(), unverified_request)
 }
 
@@ -45,7 +50,8 @@ fn the_document_has_ten_examples_and_at_most_500_lines() {
 
 #[test]
 fn web_sites() {
-    let ask = |namespace, account, repo| of_pod(&["web-sites"], namespace, account, &request_for(repo, "feature/x"));
+    let ask =
+        |namespace, account, repo| outcome_for_pod(&["web-sites"], namespace, account, &request_for(repo, "feature/x"));
     let all = "homelab/shared homelab/moreira.dev/default homelab/moreira.dev/feature~x";
     assert_eq!(ask("tekton-web", "build-bot", "moreira.dev"), all);
     assert_eq!(ask("tekton-web", "default", "moreira.dev"), "no_policy_matches: ");
@@ -55,10 +61,11 @@ fn web_sites() {
 
 #[test]
 fn registry_and_no_bots() {
-    let ask = |branch| of_pod(&["registry", "no-bots"], "tekton-web", "any", &request_for("apps/shop", branch));
+    let ask =
+        |branch| outcome_for_pod(&["registry", "no-bots"], "tekton-web", "any", &request_for("apps/shop", branch));
     assert_eq!(ask("main"), "homelab/registry");
     assert_eq!(ask("dependabot/npm/x"), "denied_by_policy: no-bots");
-    assert_eq!(of_pod(&["registry"], "web", "any", &request_for("apps/shop", "main")), "no_policy_matches: ");
+    assert_eq!(outcome_for_pod(&["registry"], "web", "any", &request_for("apps/shop", "main")), "no_policy_matches: ");
 }
 
 #[test]
@@ -76,9 +83,13 @@ fn tekton_params() {
 #[test]
 fn pipelines_as_code() {
     let run = |event: &str, branch: &str| {
-        let of = |name: &str, value: &str| (format!("pipelinesascode.tekton.dev/{name}"), value.to_owned());
-        let annotations =
-            [of("url-org", "acme"), of("url-repository", "site"), of("source-branch", branch), of("event-type", event)];
+        let annotation = |name: &str, value: &str| (format!("pipelinesascode.tekton.dev/{name}"), value.to_owned());
+        let annotations = [
+            annotation("url-org", "acme"),
+            annotation("url-repository", "site"),
+            annotation("source-branch", branch),
+            annotation("event-type", event),
+        ];
         let run = PipelineRunFacts { annotations: annotations.into(), ..PipelineRunFacts::default() };
         Facts { pipeline_run: Some(run), ..Facts::default() }
     };
@@ -106,7 +117,8 @@ fn labelled_pods() {
     assert_eq!(ask(&Facts::default(), "site"), "attestation_failed: labelled-pods");
 }
 
-fn of_bearer(example: &str, issuer: &str, claims: &Value, change: (&str, Value)) -> String {
+/// The outcome for a caller with these claims, of which one is changed or added.
+fn outcome_for_claims(example: &str, issuer: &str, claims: &Value, change: (&str, Value)) -> String {
     let mut claims = claims.clone();
     claims[change.0] = change.1;
     outcome(&[example], &oidc_caller(issuer, claims), &Facts::default(), &partial_request(None, None))
@@ -118,7 +130,7 @@ fn github_actions() {
         "repository_owner_id": "4711", "repository_id": "815", "repository": "acme/site", "event_name": "push",
         "ref": "refs/heads/main", "ref_type": "branch", "environment": "production",
     });
-    let ask = |name, value| of_bearer("github-push", "github", &claims, (name, value));
+    let ask = |name, value| outcome_for_claims("github-push", "github", &claims, (name, value));
     assert_eq!(ask("x", json!(1)), "homelab/github/815/main");
     assert_eq!(
         ask("repository_owner_id", json!("666")),
@@ -145,7 +157,7 @@ fn gitlab() {
         "namespace_id": "42", "project_id": "7", "job_project_id": "7", "project_path": "acme/web/site", "ref": "main",
         "ref_type": "branch", "ref_protected": "true",
     });
-    let ask = |name, value| of_bearer("gitlab-protected", "gitlab", &claims, (name, value));
+    let ask = |name, value| outcome_for_claims("gitlab-protected", "gitlab", &claims, (name, value));
     assert_eq!(ask("x", json!(1)), "homelab/gitlab/7/main");
     assert_eq!(ask("job_project_id", json!("8")), "no_policy_matches: ");
     assert_eq!(
@@ -164,7 +176,7 @@ fn gitlab() {
 fn release_hours() {
     let at = |time: &str, branch: &str| {
         let unverified_request = UnverifiedRequest { time: time.parse().expect("a time"), ..request_for("a", branch) };
-        of_pod(&["registry", "release-hours"], "tekton-web", "bot", &unverified_request)
+        outcome_for_pod(&["registry", "release-hours"], "tekton-web", "bot", &unverified_request)
     };
     assert_eq!(at("2026-11-20T16:59:59Z", "production"), "homelab/registry");
     assert_eq!(at("2026-11-20T17:00:00Z", "production"), "denied_by_policy: release-hours");

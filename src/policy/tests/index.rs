@@ -81,6 +81,7 @@ proptest! {
             let name = format!("p-{name}");
             // Removing a name that does not exist is tried too.
             match specs.get(at) {
+                // The number says which kind of policy is inserted: in shadow mode, with expressions, or plain.
                 Some((text, 0)) => now.insert(name.clone(), Arc::new(policy(&name, &format!("{text}\nmode: audit")))),
                 Some((text, 1)) => {
                     let text = format!("{text}\nattest: {{repo: '\"a\"'}}\ncondition: 'size(caller.pod.name) == 0'");
@@ -117,6 +118,7 @@ const UNCHANGED: &str = "subjects: [{kubernetes: {namespaces: [z], serviceAccoun
 
 #[test]
 fn policies_with_long_lists_are_found() {
+    // The lengths are at and beyond the maximum number of index entries of a subject, which is 64.
     let list = |count: usize| {
         let mut text = String::from("[");
         for index in 0..count {

@@ -22,14 +22,14 @@ fn reads(secrets: &str, results: Vec<Result<Arc<Secret>, Absence>>) -> Vec<Secre
     grant.secrets.into_iter().zip(results).collect()
 }
 
+/// The values by name. They are found by comparison, because a secret value cannot be read; `?` stands for any other value.
 fn texts(merged: &MergedSecrets) -> BTreeMap<&str, &str> {
-    let text = |value: &'static str| value;
     merged
         .entries
         .iter()
         .map(|(name, entry)| {
             let known = ["1", "2", "3", "4"].into_iter().find(|one| entry.value == SecretValue::new((*one).into()));
-            (name.as_str(), known.map_or("?", text))
+            (name.as_str(), known.unwrap_or("?"))
         })
         .collect()
 }
@@ -65,7 +65,7 @@ fn keys_select_then_rename_then_prefix() {
 #[test]
 fn the_later_key_of_a_secret_replaces_the_earlier() {
     let data = [("a", Some("1")), ("b", Some("2")), ("c", Some("3"))];
-    // `c` is renamed to `a` or `b`, or they are renamed to it.
+    // Both `a` and `c` get the name `a`, or the name `c`: the value of `c` is used.
     assert_eq!(
         texts(&merge_one("{store: vault, path: a, rename: {c: a}}", &data)),
         BTreeMap::from([("a", "3"), ("b", "2")])

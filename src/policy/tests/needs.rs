@@ -11,6 +11,7 @@ fn policy_with(lines: &str) -> Policy {
     policy("p", &format!("{subjects}{patterns}{lines}{secrets}"))
 }
 
+/// Whether a decision needs facts about the pod, and about the `PipelineRun`.
 fn needs(lines: &str, namespace: &str, repo: Option<&str>, branch: Option<&str>) -> (bool, bool) {
     let needs = PolicySet::new(vec![policy_with(lines)]).needs(&pod(namespace, "bot"), &partial_request(repo, branch));
     (needs.pod, needs.pipeline_run)

@@ -6,7 +6,7 @@ use crate::policy::{Decision, Policy, PolicySet};
 use proptest::prelude::*;
 use std::fmt::Write as _;
 
-/// The result of an attestation.
+/// The result of an attestation: the value `l` or `r`, or why there is none.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum AttestationResult {
     Left,
@@ -36,8 +36,8 @@ struct PolicyModel {
     condition: Option<ConditionResult>,
 }
 
-fn expression(word: AttestationResult) -> &'static str {
-    match word {
+fn expression(result: AttestationResult) -> &'static str {
+    match result {
         AttestationResult::Left => "caller.pod.labels.left",
         AttestationResult::Right => "'' + caller.pod.labels['right']",
         AttestationResult::Error => "caller.pod.labels.missing",
@@ -52,7 +52,7 @@ impl PolicyModel {
         let attestations = [("repo", self.attested_repo), ("branch", self.attested_branch)];
         let attest: Vec<_> = attestations
             .iter()
-            .filter_map(|(part, word)| Some(format!("{part}: {:?}", expression((*word)?))))
+            .filter_map(|(part, result)| Some(format!("{part}: {:?}", expression((*result)?))))
             .collect();
         let mut text = format!(
             "subjects: [{{kubernetes: {{namespaces: [{}], serviceAccounts: ['**']}}}}]\nrepos: [{}]\nbranches: [{}]\n",
@@ -76,8 +76,8 @@ impl PolicyModel {
 }
 
 /// The attested value.
-fn attested(word: Option<AttestationResult>) -> Option<char> {
-    match word {
+fn attested(result: Option<AttestationResult>) -> Option<char> {
+    match result {
         Some(AttestationResult::Left) => Some('l'),
         Some(AttestationResult::Right) => Some('r'),
         Some(AttestationResult::Error | AttestationResult::InvalidName | AttestationResult::OtherType) | None => None,
@@ -85,8 +85,8 @@ fn attested(word: Option<AttestationResult>) -> Option<char> {
 }
 
 /// Whether an attestation yields no value.
-fn is_absent(word: Option<AttestationResult>) -> bool {
-    word.is_some() && attested(word).is_none()
+fn is_absent(result: Option<AttestationResult>) -> bool {
+    result.is_some() && attested(result).is_none()
 }
 
 /// The values of one part that the policies for this caller attest.
@@ -145,15 +145,15 @@ fn decision_as_text(decision: &Decision) -> String {
     }
 }
 
-fn some_of() -> impl Strategy<Value = Vec<char>> {
+fn left_right_or_both() -> impl Strategy<Value = Vec<char>> {
     prop::sample::subsequence(vec!['l', 'r'], 1..=2)
 }
 
-fn word() -> impl Strategy<Value = Option<AttestationResult>> {
-    let word = prop_oneof![
+fn attestation_result() -> impl Strategy<Value = Option<AttestationResult>> {
+    let result = prop_oneof![
         6 => Just(AttestationResult::Left), 1 => Just(AttestationResult::Right), 1 => Just(AttestationResult::Error), 1 => Just(AttestationResult::InvalidName), 1 => Just(AttestationResult::OtherType),
     ];
-    prop::option::weighted(0.3, word)
+    prop::option::weighted(0.3, result)
 }
 
 fn model() -> impl Strategy<Value = PolicyModel> {
@@ -161,8 +161,16 @@ fn model() -> impl Strategy<Value = PolicyModel> {
         0.4,
         prop_oneof![3 => Just(ConditionResult::True), 1 => Just(ConditionResult::False), 1 => Just(ConditionResult::Error)],
     );
-    (prop::bool::weighted(0.2), some_of(), some_of(), some_of(), word(), word(), condition).prop_map(
-        |(denies, namespaces, repos, branches, attested_repo, attested_branch, condition)| PolicyModel {
+    (
+        prop::bool::weighted(0.2),
+        left_right_or_both(),
+        left_right_or_both(),
+        left_right_or_both(),
+        attestation_result(),
+        attestation_result(),
+        condition,
+    )
+        .prop_map(|(denies, namespaces, repos, branches, attested_repo, attested_branch, condition)| PolicyModel {
             denies,
             namespaces,
             repos,
@@ -170,8 +178,7 @@ fn model() -> impl Strategy<Value = PolicyModel> {
             attested_repo,
             attested_branch,
             condition,
-        },
-    )
+        })
 }
 
 fn facts() -> Facts {

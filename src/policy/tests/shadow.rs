@@ -34,37 +34,40 @@ fn evaluate_shadows(policies: Vec<Policy>, facts: &Facts, unverified_request: &U
     shown.collect::<Vec<_>>().join(", ")
 }
 
-fn site(policies: Vec<Policy>) -> String {
+fn evaluate_for_site(policies: Vec<Policy>) -> String {
     evaluate_shadows(policies, &Facts::default(), &request_for("site", "main"))
 }
 
 #[test]
 fn a_shadow_deny_would_deny_only_allowed_requests() {
-    assert_eq!(site(vec![allow("a", ""), deny("d", "mode: audit")]), "d deny would_deny");
-    assert_eq!(site(vec![deny("d", "mode: audit")]), "d deny no_change");
-    assert_eq!(site(vec![allow("a", ""), deny("b", ""), deny("d", "mode: audit")]), "d deny no_change");
+    assert_eq!(evaluate_for_site(vec![allow("a", ""), deny("d", "mode: audit")]), "d deny would_deny");
+    assert_eq!(evaluate_for_site(vec![deny("d", "mode: audit")]), "d deny no_change");
+    assert_eq!(evaluate_for_site(vec![allow("a", ""), deny("b", ""), deny("d", "mode: audit")]), "d deny no_change");
     // Policies that do not match are omitted, and so are enforced ones.
-    assert_eq!(site(vec![allow("a", ""), deny("d", "mode: audit\nrepos: [shop]")]), "nothing");
-    assert_eq!(site(vec![allow("a", ""), deny("d", "mode: audit\ncondition: 'false'")]), "");
-    assert_eq!(site(vec![allow("a", ""), deny("d", "mode: enforce")]), "nothing");
+    assert_eq!(evaluate_for_site(vec![allow("a", ""), deny("d", "mode: audit\nrepos: [shop]")]), "nothing");
+    assert_eq!(evaluate_for_site(vec![allow("a", ""), deny("d", "mode: audit\ncondition: 'false'")]), "");
+    assert_eq!(evaluate_for_site(vec![allow("a", ""), deny("d", "mode: enforce")]), "nothing");
 }
 
 #[test]
 fn a_shadow_allow_would_allow_or_add_secrets() {
-    assert_eq!(site(vec![allow("a", "mode: audit")]), "a allow would_allow");
-    assert_eq!(site(vec![allow("a", "mode: audit"), deny("d", "")]), "a allow no_change");
-    assert_eq!(site(vec![allow("a", ""), allow("b", "mode: audit")]), "b allow would_allow");
-    // It grants the same secret with a shorter ticket lifetime: the bundle does not change.
+    assert_eq!(evaluate_for_site(vec![allow("a", "mode: audit")]), "a allow would_allow");
+    assert_eq!(evaluate_for_site(vec![allow("a", "mode: audit"), deny("d", "")]), "a allow no_change");
+    assert_eq!(evaluate_for_site(vec![allow("a", ""), allow("b", "mode: audit")]), "b allow would_allow");
+    // `b` grants the same secret with a shorter ticket lifetime: the bundle does not change.
     let same = |name: &str, lines: &str| {
         policy(name, &format!("{ANYONE}repos: ['**']\n{lines}\nsecrets: [{{store: vault, path: a/b}}]"))
     };
-    assert_eq!(site(vec![same("a", ""), same("b", "mode: audit\nticket: {ttl: 1m}")]), "b allow no_change");
+    assert_eq!(
+        evaluate_for_site(vec![same("a", ""), same("b", "mode: audit\nticket: {ttl: 1m}")]),
+        "b allow no_change"
+    );
     // Two policies are evaluated independently.
     let two = vec![allow("a", "mode: audit"), deny("d", "mode: audit")];
-    assert_eq!(site(two), "a allow would_allow, d deny no_change");
-    // Its deliveries are intersected with those of the other policies.
+    assert_eq!(evaluate_for_site(two), "a allow would_allow, d deny no_change");
+    // Only deliveries that all matching policies allow are possible: here none.
     let direct = vec![allow("a", ""), allow("b", "mode: audit\ndelivery: [direct]")];
-    assert_eq!(site(direct), "b allow would_deny");
+    assert_eq!(evaluate_for_site(direct), "b allow would_deny");
 }
 
 #[test]
@@ -83,7 +86,7 @@ fn a_shadow_attestation_has_no_effect_but_is_evaluated() {
         evaluate_shadows(shadow(), &facts_with_labels(&[("repo", "site")]), &request_for("site", "main")),
         "b allow would_allow"
     );
-    // It does not attest omitted parts either.
+    // A policy in shadow mode does not attest omitted parts either.
     let unverified_request = partial_request(None, Some("main"));
     let alone = || vec![allow("b", &format!("mode: audit\n{by_label}"))];
     assert!(matches!(PolicySet::new(alone()).decide(&caller, &shop, &unverified_request), Decision::PartMissing(_)));
@@ -137,5 +140,5 @@ fn an_explanation_marks_shadow_policies() {
 fn at_most_100_shadow_policies_are_evaluated() {
     let mut policies: Vec<Policy> = (0..150).map(|n| deny(&format!("d{n:03}"), "mode: audit")).collect();
     policies.push(allow("a", ""));
-    assert_eq!(site(policies).split(", ").count(), 100);
+    assert_eq!(evaluate_for_site(policies).split(", ").count(), 100);
 }

@@ -212,7 +212,7 @@ fn branch() -> impl Strategy<Value = String> {
     "[ab.=%é{}](/?[a.=2Fé-]){0,3}".prop_filter("a branch", |text| Branch::try_from(text.as_str()).is_ok())
 }
 
-/// Valid repos and branches.
+/// Names that are valid as a repo and as a branch.
 fn either() -> impl Strategy<Value = String> {
     "[ab]([/.-]?[ab]){0,3}"
 }

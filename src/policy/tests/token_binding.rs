@@ -1,4 +1,4 @@
-//! Subjects with `bound`: tokens that are bound to a pod, to nothing, or to either.
+//! Subjects with `bound`: tokens that are bound to a pod, tokens that are not, or both.
 
 use super::{
     decide, expect_denial, expect_grant, facts_with_labels, faults, names, oidc_caller, paths, pod, policy, request_for,
@@ -23,6 +23,7 @@ fn allow(bound: &str) -> Policy {
     )
 }
 
+/// A deny policy. `rest` may add fields to its only subject, and closes the subject.
 fn deny(rest: &str) -> Policy {
     policy(
         "deny",

@@ -64,7 +64,7 @@ fn placeholders_in_a_body_are_expanded() {
 }
 
 #[test]
-fn equal_bodies_compare_equal() {
+fn bodies_with_the_same_members_are_equal() {
     let write_and_encoding = |rest: &str| {
         let grant = expect_grant(vec![policy("p", &secret(rest))], &pod("ci", "bot"), &request_for("shop", "main"));
         (grant.secrets[0].write.clone(), grant.secrets[0].encoding)

@@ -20,7 +20,7 @@ fn context(env: &Arc<Env>, fixture: &Fixture) -> Context<'static, 'static> {
     let (pod, run) = (facts.pod.as_ref().expect("a pod"), facts.pipeline_run.as_ref().expect("a run"));
     let task = facts.task_run.as_ref().expect("a task run");
     let mut claims = fixture.caller.claims.clone();
-    // The crate has a type for integers beyond i64; here they are an error.
+    // The crate has a type for integers beyond i64; in our evaluator they are an error.
     claims.remove("big");
     let caller = json!({
         "issuer": &*fixture.caller.issuer, "subject": fixture.caller.subject, "groups": fixture.caller.groups,
@@ -194,7 +194,7 @@ proptest! {
 }
 
 #[test]
-fn most_generated_conditions_compile() {
+fn generated_conditions_yield_both_values_and_errors() {
     use proptest::strategy::ValueTree as _;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let fixture = Fixture::pod();
