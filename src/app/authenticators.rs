@@ -1,6 +1,6 @@
-//! Checks the files of the authenticators, without network access.
+//! Checks the files of the authenticators and the tenants of the configuration, without network access.
 
-use super::policy_bounds::pattern_faults;
+use super::policy_bounds::tenant_pattern_faults;
 use crate::authn;
 use crate::cluster::{self, ConnectError};
 use crate::config::authenticators::{API_SERVER_AUDIENCE_FAULT, Authenticator, Kind};
@@ -16,12 +16,13 @@ pub struct FileFindings {
     pub warnings: Vec<Fault>,
 }
 
-/// Checks all authenticators. The in-cluster files are checked only if the process runs in a cluster.
+/// Checks all authenticators, and the namespace patterns of `policies.tenants`. The in-cluster files are checked only if the
+/// process runs in a cluster.
 #[must_use]
 pub fn check(config: &Config) -> FileFindings {
     let mut found =
         FileFindings { faults: authn::check_files(&config.authenticators), warnings: config.warnings.clone() };
-    found.faults.extend(pattern_faults(config));
+    found.faults.extend(tenant_pattern_faults(config));
     let mut issuers = Vec::new();
     for (index, Authenticator { kind, .. }) in config.authenticators.iter().enumerate() {
         let Kind::Kubernetes(kubernetes) = kind else { continue };
@@ -32,8 +33,9 @@ pub fn check(config: &Config) -> FileFindings {
                 let warnings = checked.warnings.iter().map(|warning| Fault::new(&kubeconfig, warning.to_string()));
                 found.warnings.extend(warnings);
                 if let Some(own) = checked.own_token {
-                    // The audience of the broker's own token is that of the API server. If it has several, the
-                    // configured one may be another.
+                    // If the broker's own token has one audience, it is that of the API server, so a configured audience that
+                    // equals it is a fault. If the token has several, it is unknown which of them is the API server's, so nothing
+                    // is reported.
                     if own.audiences == [kubernetes.audience.as_str()] {
                         found.faults.push(Fault::new(format!("{pointer}/audience"), API_SERVER_AUDIENCE_FAULT));
                     }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 pub use crate::stores::Engine;
 
-/// What is known of a configuration without faults.
+/// The result of the check of a configuration without faults.
 pub struct CheckedConfiguration {
     /// The number of policies in files.
     pub policies: usize,
@@ -102,7 +102,7 @@ fn key_faults(config: &Config) -> Vec<String> {
     files.into_iter().chain(retired).filter_map(fault).collect()
 }
 
-/// Contacts every API server and every store. Returns for each whether it can be used, or its fault as text.
+/// Contacts every API server, issuer and store. Returns the name of each check, with its result or the fault as text.
 ///
 /// # Errors
 /// A client cannot be created.
@@ -130,7 +130,7 @@ pub async fn check_online(config: Config) -> Result<Vec<(String, Result<&'static
     Ok(results)
 }
 
-/// Reports each `oidc` entry whose issuer is the issuer of a configured cluster, as the API server states it.
+/// Reports each `oidc` entry whose issuer is that of a configured cluster. The issuer of a cluster is what its API server states.
 async fn check_oidc_issuers(config: &Config, clusters: &Clusters) -> Vec<(String, Result<&'static str, String>)> {
     let oidc_issuers = || {
         config.authenticators.iter().enumerate().filter_map(|(index, authenticator)| match &authenticator.kind {
@@ -159,7 +159,7 @@ async fn check_oidc_issuers(config: &Config, clusters: &Clusters) -> Vec<(String
     found
 }
 
-/// Asks the stores for the mount of each path. Returns its path, with a trailing slash, and its engine.
+/// Asks the stores for the mount of each path. Returns the path of the mount, with a trailing slash, and the engine of the mount.
 ///
 /// # Errors
 /// The stores cannot be opened.

@@ -5,7 +5,7 @@ use crate::database::DataLossCause;
 use crate::metrics::Metrics;
 use crate::metrics::labels;
 
-/// What the loss means for tickets and for the audit log.
+/// What the loss of commits means for tickets and for the audit log.
 const CONSEQUENCE: &str =
     "tickets redeemed just before a failover can be redeemed again, and their audit events are missing";
 
@@ -38,8 +38,8 @@ impl DataLossWatch {
         Ok(Self { allowed, last: cause })
     }
 
-    /// Takes a newly read cause. Logs a change and sets the metric. This process continues to serve: a failover changes the
-    /// standbys, and must not end the service.
+    /// Takes a newly read cause. Logs a change and sets the metric. The process continues to serve, whatever the cause is: a
+    /// failover changes the standbys, and must not end the service.
     pub fn observe(&mut self, cause: Option<DataLossCause>, metrics: &Metrics) {
         metrics.set_database_data_loss(cause.map(label));
         if std::mem::replace(&mut self.last, cause) == cause {

@@ -10,7 +10,7 @@ use arc_swap::ArcSwapOption;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 
-/// Number of queries for one measurement, of which the fastest counts.
+/// Number of queries for one measurement. Only the result of the most exact query is used.
 const SAMPLES: usize = 4;
 /// The tolerated offset of this machine's clock, which decides whether callers' tokens have expired.
 const MAX_OFFSET: SignedDuration = SignedDuration::from_secs(5);
@@ -42,7 +42,7 @@ impl DatabaseClock {
         let database_time = best.time.saturating_add(best.measured_at.elapsed()).unwrap_or(Timestamp::MAX);
         self.0.store(Some(Arc::new(best)));
         let offset = local_time.duration_since(database_time);
-        // An offset below the duration of the query counts as zero.
+        // An offset within the error of the measurement counts as zero.
         Ok(Some(if offset.abs() <= best.max_error { SignedDuration::ZERO } else { offset }))
     }
 }

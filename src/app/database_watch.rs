@@ -31,7 +31,7 @@ impl DatabaseWatch {
         }
     }
 
-    /// Measures in a loop. If a measurement fails, the last values stay in force; the database room logs the failure.
+    /// Measures in a loop. If a measurement fails, the last values stay in force; `crate::database` logs the failure.
     async fn measure(&mut self) {
         let mut ticks = interval(MEASUREMENT_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// Why the process cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Files named in the configuration have faults; each as a line for people.
+    /// The configuration, or a file that it names, has these faults, each as a line for people.
     #[error("the configuration is not good: {}", .0.join("; "))]
     Configuration(Vec<String>),
     /// An address cannot be bound.

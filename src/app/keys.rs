@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 /// Why a key is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The file holds no key.
+    /// The file cannot be read, or holds no key.
     #[error("{path}: {detail}")]
     File {
         path: String,
@@ -29,7 +29,7 @@ pub enum KeyError {
         /// The cause.
         source: io::Error,
     },
-    /// PostgreSQL has no data file beside which a key file could be created.
+    /// No key file is configured for PostgreSQL. Only for SQLite, a key file is created beside the data file.
     #[error("database.keyFile must be set where the database is PostgreSQL")]
     Missing,
     /// The operating system gave no random bytes.

@@ -15,8 +15,8 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Starts logging and, with an OTLP endpoint, tracing. Returns the exporter, which must be shut down at the end. Needs the
-/// runtime. A second call changes nothing.
+/// Starts logging and, with an OTLP endpoint, tracing. Returns the exporter, if there is an endpoint; it must be shut down at the
+/// end. Must run in a tokio runtime, which the exporter uses. A second call does not change the logging.
 ///
 /// # Errors
 /// The client for the OTLP receiver cannot be created.
@@ -54,7 +54,7 @@ fn log_targets(telemetry: &Telemetry) -> Targets {
         // Spans and errors of calls to Vault, which this process logs itself.
         .with_target("rustify", LevelFilter::OFF)
         .with_target("vaultrs", LevelFilter::OFF)
-        // Debug lines with URLs, and so with the names of secrets.
+        // These log URLs, which contain the names of secrets.
         .with_target("azure_core", LevelFilter::OFF)
         .with_target("azure_identity", LevelFilter::OFF)
         .with_target("azure_security_keyvault_secrets", LevelFilter::OFF)

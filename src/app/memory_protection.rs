@@ -7,7 +7,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior,
 /// can be traced as usual, but write no core files either.
 ///
 /// # Errors
-/// The kernel or a system call filter refuses.
+/// The kernel or a system call filter refuses the protection.
 pub fn protect_memory() -> io::Result<()> {
     // A resource limit alone prevents neither core dumps to a pipe nor debuggers.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;

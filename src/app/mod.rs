@@ -1,4 +1,4 @@
-//! COMPOSITION: a configuration becomes a running process. Only this room opens the others.
+//! Composition: a configuration becomes a running process. Only this module opens the other modules of the crate.
 
 mod authenticators;
 mod check;

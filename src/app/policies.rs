@@ -26,7 +26,8 @@ struct PolicyMetrics {
 
 impl PolicyObserver for PolicyMetrics {
     fn policies_activated(&self, set: &PolicySet, difference: &SetDifference) {
-        // Tenants choose the names of their policies, so series of deleted policies would accumulate.
+        // The name of a tenant's policy contains a slash (namespace/name). Only series of such policies are removed: tenants can
+        // make any number of names, so the series of deleted policies would accumulate.
         let removed = difference.removed().filter(|policy| policy.name().contains('/'));
         removed
             .filter(|policy| set.get(policy.name()).is_none())
@@ -57,7 +58,7 @@ impl PolicyObserver for PolicyMetrics {
 /// Combines the policies of the directory with those of the database.
 ///
 /// # Errors
-/// The database cannot be read, or a stored policy that may deny is invalid.
+/// The database cannot be read, or a stored policy is invalid and could be a deny policy.
 pub async fn open_register(
     config: &Config,
     directory: Option<Directory>,
@@ -94,7 +95,7 @@ pub async fn load_remote_changes(register: Arc<PolicyRegister>, mut stopped: wat
     }
 }
 
-/// The policies of the configured directory. Empty if none is configured.
+/// The policies of the configured directory. Empty if no directory is configured.
 ///
 /// # Errors
 /// Every fault, as a line for people.
@@ -102,7 +103,7 @@ pub fn directory_policies(config: &Config) -> Result<Vec<Arc<Policy>>, Vec<Strin
     Ok(open_directory(config)?.map(|directory| directory.policies()).unwrap_or_default())
 }
 
-/// Opens the configured directory and reads its policies. `None` if none is configured.
+/// Opens the configured directory and reads its policies. `None` if no directory is configured.
 ///
 /// # Errors
 /// Every fault, as a line for people.

@@ -20,14 +20,14 @@ pub fn policy_bounds(config: &Config) -> Bounds {
         authenticators: config.authenticators.iter().map(|entry| (entry.name.clone(), kind(&entry.kind))).collect(),
         max_ttl: config.tickets.max_ttl,
         ceiling: Ceiling::new(ceiling_entries(&config.policies.ceiling)),
-        // Invalid patterns are reported by `pattern_faults`. The default gives no rights to any tenant.
+        // Invalid patterns are reported by `tenant_pattern_faults`. The default gives no rights to any tenant.
         tenants: tenants(config).unwrap_or_default(),
     }
 }
 
 /// The faults of the namespace patterns in `policies.tenants`.
 #[must_use]
-pub fn pattern_faults(config: &Config) -> Vec<Fault> {
+pub fn tenant_pattern_faults(config: &Config) -> Vec<Fault> {
     let faults = tenants(config).err().unwrap_or_default();
     faults.into_iter().map(|fault| Fault::new(format!("/policies/tenants{}", fault.pointer), fault.detail)).collect()
 }

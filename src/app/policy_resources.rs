@@ -11,16 +11,16 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
-/// The delay after a failure. It doubles with each further failure, to at most [`MAX_RETRY_DELAY`].
+/// The delay after the first failure. It doubles with each further failure in a row, to at most [`MAX_RETRY_DELAY`].
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(500);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
-/// How long changes are collected, because each batch makes a new set of all policies.
+/// How long changes are collected into a batch. Each batch compiles a new set of all policies, so many small batches would be slow.
 const BATCH_WINDOW: Duration = Duration::from_millis(50);
-/// Maximum number of changes in a batch.
+/// Maximum number of changes in a batch. Further changes are in the next batch.
 const MAX_BATCH: usize = 1_000;
-/// How often objects that exceeded a maximum number are read again, once others have been deleted.
+/// How often the register is asked for objects whose specs were dropped while the cluster had too many, and which now fit.
 const REREAD_INTERVAL: Duration = Duration::from_secs(5);
-/// Maximum number of objects that are read again each time.
+/// Maximum number of objects that are read again each time. The rest follows the next time.
 const MAX_REREADS: usize = 100;
 
 /// Watches the policies of one cluster.
@@ -63,14 +63,14 @@ impl PolicyResourceWatcher {
     }
 
     async fn watch(&self, kind: ResourceKind) {
-        let mut objects = self.cluster.watch_policies(kind);
+        let mut policy_watch = self.cluster.watch_policies(kind);
         let mut retry_delay = MIN_RETRY_DELAY;
         let mut last_error: Option<PolicyWatchError> = None;
         let mut ticks = interval(REREAD_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let next = tokio::select! {
-                next = objects.next() => next,
+                next = policy_watch.next() => next,
                 _ = ticks.tick() => {
                     self.reread(kind).await;
                     continue;
@@ -79,11 +79,15 @@ impl PolicyResourceWatcher {
             match next {
                 Ok(change) => {
                     if last_error.take().is_some() {
-                        tracing::info!(cluster = &*self.name, kind = kind.as_str(), "custom resources are read again");
+                        tracing::info!(
+                            cluster = &*self.name,
+                            kind = kind.as_str(),
+                            "custom resources can be read again"
+                        );
                     }
                     retry_delay = MIN_RETRY_DELAY;
                     self.metrics.set_policy_watch(&self.name, kind.as_str(), true);
-                    let (changes, error) = collect_batch(change, &mut objects).await;
+                    let (changes, error) = collect_batch(change, &mut policy_watch).await;
                     self.register.apply_resource_changes(&self.name, changes).await;
                     if let Some(error) = error {
                         self.report_failure(kind, error, &mut last_error);
@@ -99,8 +103,7 @@ impl PolicyResourceWatcher {
         }
     }
 
-    /// Reads objects that exceeded a maximum number before and no longer do. After a failure the rest is read at the next
-    /// tick.
+    /// Reads the objects whose specs the register dropped and which now fit. After a failure, the rest is read at the next tick.
     async fn reread(&self, kind: ResourceKind) {
         let mut changes = Vec::new();
         for key in self.register.resources_to_read_again(&self.name, kind, MAX_REREADS).await {
@@ -130,15 +133,15 @@ impl PolicyResourceWatcher {
     }
 }
 
-/// The change, the changes that follow within [`BATCH_WINDOW`], and the error that ended the watch, if any.
+/// The first change, the changes that follow within [`BATCH_WINDOW`], and the error that ended the batch, if any.
 async fn collect_batch(
     first: ResourceChange,
-    objects: &mut PolicyWatch,
+    policy_watch: &mut PolicyWatch,
 ) -> (Vec<ResourceChange>, Option<PolicyWatchError>) {
     let mut changes = vec![first];
     let deadline = Instant::now() + BATCH_WINDOW;
     while changes.len() < MAX_BATCH {
-        match timeout_at(deadline, objects.next()).await {
+        match timeout_at(deadline, policy_watch.next()).await {
             Ok(Ok(change)) => changes.push(change),
             Ok(Err(error)) => return (changes, Some(error)),
             Err(_) => break,

@@ -21,8 +21,8 @@ const POLL_INTERVAL: Duration = Duration::from_secs(2);
 const BATCH_WINDOW: Duration = Duration::from_millis(100);
 /// Maximum number of statuses that are written at once.
 const MAX_CONCURRENT_WRITES: usize = 8;
-/// How long a status is not written again after something else has overwritten it. Two installations that watch the same
-/// objects would otherwise overwrite each other at once.
+/// Minimum interval between two writes of the same status to one object, if something else overwrites it. Two installations that
+/// watch the same objects would otherwise overwrite each other without a pause.
 const REWRITE_AFTER: Duration = Duration::from_secs(10);
 
 /// Writes statuses until the process stops, then releases the lease.
@@ -55,9 +55,9 @@ struct StatusWriter {
     watcher: PolicyResourceWatcher,
     clock: Arc<dyn Clock>,
     lease: LeaderLease,
-    /// The statuses of the last [`REWRITE_AFTER`], and when they were written.
+    /// The statuses that were written in the last [`REWRITE_AFTER`], and when.
     recent_writes: HashMap<ResourceKey, (Instant, PendingStatus)>,
-    /// Whether writing fails at present, and that was logged.
+    /// Whether writes fail at present, which was logged then.
     is_failure_logged: bool,
 }
 
@@ -104,7 +104,7 @@ impl StatusWriter {
         match failed {
             Some(error) => self.log_failure(&error.to_string()),
             None if std::mem::take(&mut self.is_failure_logged) => {
-                tracing::info!(cluster = &*self.watcher.name, "statuses of custom resources are written again");
+                tracing::info!(cluster = &*self.watcher.name, "statuses of custom resources can be written again");
             }
             None => {}
         }

@@ -1,4 +1,5 @@
-//! `claviger restore`: revokes tickets that a restored database wrongly has as unredeemed.
+//! `claviger restore`: revokes tickets that count as unredeemed in a restored database, but may have been redeemed since the
+//! backup.
 
 use super::database_clock::DatabaseClock;
 use super::error::StartError;

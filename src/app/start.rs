@@ -41,7 +41,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 /// Time limit for the last audit events at shutdown.
 const FINAL_EVENTS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Added to the time limit of a drain, after the longest ticket lifetime or request.
+/// Added to the longest ticket lifetime or request, for the time limit of a drain.
 const DRAIN_MARGIN: Duration = Duration::from_secs(5);
 
 /// A running process.
@@ -60,11 +60,11 @@ pub struct Running {
     audit_writer: JoinHandle<()>,
 }
 
-/// Opens every room and starts to serve.
+/// Opens every module and starts to serve.
 ///
 /// # Errors
 /// See [`StartError`].
-#[expect(clippy::too_many_lines, reason = "the order in which the rooms are opened, as one list")]
+#[expect(clippy::too_many_lines, reason = "the order in which the modules are opened, as one list")]
 pub async fn start(config: Config) -> Result<Running, StartError> {
     // All fields are named, so that a new setting does not compile until it is used.
     let Config {
@@ -85,7 +85,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let Server { listen: api_listen, ops_listen, public_url: _, tls, trusted_proxies } = server;
     let Audit { stdout, retention, max_size, key_file: chain_key, retired_key_files } = audit_settings;
     let signals = SignalHandlers::new().map_err(StartError::Signals)?;
-    // Tokens are checked by this machine's clock, everything that replicas share by the database's.
+    // The expiry of tokens is checked by this machine's clock. All times that replicas share come from the database's clock.
     let system_clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(new_metrics(&config)?);
     let found = authenticators::check(&config);
@@ -139,11 +139,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let tickets = Tickets::open(ticket_settings, &database, &database_key)?;
     let drain_limit = drain_limit(&config);
     let versions_key = VersionsKey::new(&database_key);
-    let witness = Arc::new(LeaseRecorder::new(audit.clone()));
+    let lease_recorder = Arc::new(LeaseRecorder::new(audit.clone()));
     let stores = stores.keep_leases(LeaseSettings {
         database: database.clone(),
         key: database_key,
-        event_recorder: witness,
+        event_recorder: lease_recorder,
         clock: clock.clone(),
         clusters: attestors.names().cloned().collect(),
     })?;
@@ -240,7 +240,8 @@ impl Running {
         loop {
             tokio::select! {
                 asked = self.signals.next() => match asked {
-                    // A separate task reloads: it waits for locks and for the database, and a drain must not.
+                    // A separate task reloads, because a reload waits for locks and for the database, and a drain must not wait for
+                    // them.
                     SignalRequest::Reload => self.reload.notify_one(),
                     SignalRequest::Drain if !draining => draining = true,
                     SignalRequest::Drain | SignalRequest::Stop => break,
@@ -252,7 +253,7 @@ impl Running {
         drop(draining_broker);
         let Self { broker, reloading, stop, servers, audit_writer, .. } = self;
         let _ = stop.send(true);
-        // It may wait for the database; aborting it loses nothing.
+        // A reload may be waiting for the database; aborting it loses nothing.
         reloading.abort();
         let _ = reloading.await;
         for server in servers {
@@ -306,7 +307,7 @@ async fn follow_admission_policies(broker: Arc<Broker>, mut stopped: watch::Rece
     }
 }
 
-/// Counts uses of policies.
+/// Counts the uses of policies continually.
 async fn follow_usage(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
     tokio::select! {
         () = broker.follow_usage() => {}
@@ -324,7 +325,7 @@ fn drain_limit(config: &Config) -> Duration {
     longest + DRAIN_MARGIN
 }
 
-/// Label values that are known at start begin at zero.
+/// The metrics. Series whose label values are known at start begin at zero.
 pub(super) fn new_metrics(config: &Config) -> Result<Metrics, prometheus::Error> {
     let authenticators: Vec<&str> = config.authenticators.iter().map(|one| &*one.name).collect();
     let stores: Vec<&str> = config.stores.iter().map(|one| &*one.name).collect();
@@ -338,7 +339,7 @@ pub(super) fn new_metrics(config: &Config) -> Result<Metrics, prometheus::Error>
     Ok(metrics)
 }
 
-/// One client for each cluster, shared by all rooms.
+/// Creates one client for each cluster, which all modules share.
 pub(super) async fn connect_clusters(config: &Config, metrics: &Arc<Metrics>) -> Result<Clusters, StartError> {
     let mut clusters = Clusters::default();
     for authenticator in &config.authenticators {

@@ -31,8 +31,9 @@ pub enum TlsError {
 pub struct Certificate {
     files: Tls,
     current: Arc<ArcSwap<ServerConfig>>,
-    /// Has the expiry time; `None` if it is not reported.
+    /// Where the expiry time is reported. `None` if it is not reported.
     metrics: Option<Arc<Metrics>>,
+    /// Modification times of both files before the last read. `None` if one of them was not available.
     modified: Mutex<Option<[SystemTime; 2]>>,
 }
 
@@ -49,7 +50,7 @@ impl Certificate {
         Ok(certificate)
     }
 
-    /// Gives the accept loop the settings in use.
+    /// A function by which the accept loop gets the settings in use.
     #[must_use]
     pub fn tls_source(&self) -> TlsSource {
         let current = self.current.clone();

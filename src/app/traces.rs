@@ -58,7 +58,7 @@ impl TraceExporter {
     }
 }
 
-/// Sends batches. The exporter calls it on a thread of its own, which has no runtime.
+/// Sends batches. The exporter calls this client on a separate thread, which has no runtime.
 #[derive(Debug)]
 struct OtlpClient {
     http: reqwest::Client,

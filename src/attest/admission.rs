@@ -1,5 +1,5 @@
-//! Whether a cluster enforces the admission policy that protects the owner references of pods and runs, and whether runs attest
-//! anything without it.
+//! Whether a cluster enforces the admission policy that protects the owner references of pods and runs, and whether Tekton runs may
+//! attest facts without that policy.
 
 use super::error::AttestError;
 use crate::cluster::{AdmissionPolicyState, AdmissionPolicyStatus, CallFailure, Cluster, ClusterError};
@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 /// Interval between reads of the policy and its binding.
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
-/// Interval until the first successful read.
+/// Interval until the state is known for the first time.
 const FIRST_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 const UNKNOWN: u8 = 0;
@@ -33,12 +33,12 @@ impl Admission {
         Self { mode, state: AtomicU8::new(UNKNOWN), logged: Mutex::new(None) }
     }
 
-    /// Whether the policy is not checked.
+    /// Whether the configuration switches the check of the policy off.
     pub fn is_disabled(&self) -> bool {
         self.mode == AdmissionPolicy::Off
     }
 
-    /// Whether runs attest in this cluster.
+    /// Whether the Tekton runs of this cluster may attest facts. False only if the policy is required and missing.
     ///
     /// # Errors
     /// The policy is required and its state is not known yet.

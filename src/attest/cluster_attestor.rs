@@ -29,7 +29,7 @@ pub struct ClusterAttestor {
     cluster: Arc<Cluster>,
     pods: Arc<FactCache<Pod>>,
     task_runs: Arc<FactCache<TaskRun>>,
-    /// The verified runs, by the uid of the pod.
+    /// The verified runs, by the uid of the pod that belongs to the run.
     pipeline_runs: Arc<FactCache<PipelineRunFacts>>,
     shared_runs: SharedRuns,
     admission: Arc<Admission>,
@@ -62,7 +62,7 @@ impl ClusterAttestor {
         Ok(facts)
     }
 
-    /// Reads the admission policy periodically. Never returns unless the policy is off.
+    /// Reads the admission policy periodically. Returns only if the check of the policy is off.
     pub async fn poll_admission_policy(&self) {
         self.admission.poll(&self.cluster, &self.name).await;
     }
@@ -80,7 +80,7 @@ impl ClusterAttestor {
         }
     }
 
-    /// Whether this pod is gone, finished, or being deleted.
+    /// Whether this pod is gone, replaced, finished, or being deleted.
     pub async fn has_ended(&self, workload: &Workload) -> Result<bool, AttestError> {
         Ok(!self.pod(workload).await?.fact().is_some_and(|pod| pod.is_running_as(workload)))
     }
@@ -92,7 +92,7 @@ impl ClusterAttestor {
         Ok(ips.filter_map(|ip| ip.parse().ok()).map(|ip: IpAddr| ip.to_canonical()).collect())
     }
 
-    /// The pod that the token is bound to, by uid.
+    /// The pod that the token is bound to. Absent if a pod with another uid has its name.
     async fn pod(&self, workload: &Workload) -> LookupResult<Pod> {
         let lookup = || {
             let (attestor, workload) = (self.clone(), workload.clone());
@@ -137,7 +137,7 @@ impl ClusterAttestor {
 
     async fn look_up_pipeline_run(&self, workload: &Workload) -> LookupResult<PipelineRunFacts> {
         let started_at = Instant::now();
-        // The labels of the pod are only a hint. If they are wrong, the run that is read ahead is not used.
+        // The labels of the pod are only a hint to read a run early. If they are wrong, that run is not used.
         let pod = self.pod(workload).await?;
         let hint = pod.fact().and_then(|pod| pipeline_run::labelled_run(pod));
         let read_ahead = async {
@@ -169,7 +169,8 @@ impl ClusterAttestor {
         found.unwrap_or_else(|_| Err(self.unavailable("chain", CallFailure::Timeout.into())))
     }
 
-    /// The result of verifying a chain. It expires at `max_expiry` at the latest, with the cached object that it is based on.
+    /// The result of verifying a chain. It expires at `max_expiry` at the latest, which is the expiry of the cached object that it
+    /// is based on.
     fn cached_fact<V>(
         &self,
         workload: &Workload,

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// How long a fact is cached. A build requests several tickets in a row, and a change must take effect soon.
 pub const FACT_TTL: Duration = Duration::from_secs(5);
-/// How long an absence is cached, also one that Tekton is expected to end.
+/// How long it is cached that a fact does not exist, or does not exist yet.
 pub const ABSENCE_TTL: Duration = Duration::from_secs(1);
 /// Maximum size of one cache. Annotations and params can be long.
 const MAX_BYTES: u64 = 64 << 20;
@@ -104,7 +104,7 @@ impl<V: Send + Sync + 'static> FactCache<V> {
         self.find_not_before(key, None, lookup).await
     }
 
-    /// Like [`Self::find`], but does not use a cached fact whose look-up started before `not_before`.
+    /// Like [`Self::find`], but does not use a cached fact whose look-up started before `not_before`. `None` means any time.
     pub async fn find_not_before<F, R>(
         self: &Arc<Self>,
         key: &str,
@@ -121,7 +121,7 @@ impl<V: Send + Sync + 'static> FactCache<V> {
         let flight = self.flights.join(key.to_owned(), || {
             let (cache, key, lookup) = (self.clone(), key.to_owned(), lookup());
             async move {
-                // Another look-up may have ended between the check and the start of this one.
+                // Another look-up may have ended between the check of the cache and the start of this one.
                 if let Some(cached) = cache.get(&key, not_before).await {
                     return Ok(cached);
                 }
@@ -149,7 +149,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::time::advance;
 
-    /// Counts look-ups. The fact that a look-up finds is its number.
+    /// Counts look-ups. Each look-up finds its own number as the fact.
     #[derive(Default)]
     struct LookupCounter(Arc<AtomicUsize>);
 

@@ -50,7 +50,7 @@ impl Attestors {
         self.0.keys()
     }
 
-    /// Reads the admission policies of all clusters periodically. Never returns unless all of them are off.
+    /// Reads the admission policies of all clusters periodically. Returns only if the check of the policy is off.
     pub async fn poll_admission_policies(&self) {
         join_all(self.0.values().map(ClusterAttestor::poll_admission_policy)).await;
     }

@@ -18,7 +18,8 @@ pub fn controlling_run(task_run: &TaskRun) -> Option<(Version, &Owner)> {
     tekton_controller(task_run.controller.as_ref(), PIPELINE_RUN)
 }
 
-/// The `PipelineRun` that a pod's labels name. Labels prove nothing, so the run may only be read ahead while the `TaskRun` is verified.
+/// The `PipelineRun` that a pod's labels name. Labels prove nothing, so this run may only be read early, while the `TaskRun` is
+/// being verified.
 pub fn labelled_run(pod: &Pod) -> Option<(Version, Owner)> {
     let (version, task_run) = tekton_controller(pod.controller.as_ref(), TASK_RUN)?;
     let label = |name| pod.facts.labels.get(name).cloned();
@@ -35,8 +36,9 @@ fn find_child<'a>(run: &'a PipelineRun, task_run: &TaskRun) -> Option<&'a Child>
     run.children.iter().find(|child| child.kind == TASK_RUN && child.name == task_run.facts.name)
 }
 
-/// Verifies that a `PipelineRun` created a `TaskRun`, and returns the facts of the run. `found` is the run that the `TaskRun` claims
-/// as its controller. `NotYet` if it does not list the `TaskRun`: Tekton writes the status of a run after it has created the `TaskRun`.
+/// Verifies that a `PipelineRun` created a `TaskRun`, and returns the facts of the run. `found` is the run that the `TaskRun`
+/// claims as its controller. `NotYet` if the status of that run does not list the `TaskRun`: Tekton writes the status after it has
+/// created the `TaskRun`.
 ///
 /// # Errors
 /// The API server gives no usable response.

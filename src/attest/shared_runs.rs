@@ -1,4 +1,4 @@
-//! The cache of unverified `PipelineRun`s, so that a run is read once for all its pods.
+//! The cache of unverified `PipelineRun`s, by which a run is read once for all its pods.
 
 use super::error::AttestError;
 use super::fact_cache::{CachedFact, FactCache, FactState, LookupResult};
@@ -38,7 +38,7 @@ impl SharedRuns {
         claimed: &Owner,
         not_before: Option<Instant>,
     ) -> LookupResult<PipelineRun> {
-        // Name and uid are only claims. The key has both, so that a false claim does not affect the entry of a true one.
+        // Name and uid are only claims. The key contains both, so that a false claim does not affect the entry of a true one.
         let key = format!("{version:?}/{namespace}/{}/{}", claimed.name, claimed.uid);
         let lookup = || {
             let (shared, namespace, claimed) = (self.clone(), namespace.to_owned(), claimed.clone());

@@ -1,4 +1,4 @@
-//! The approximate sizes of cached objects.
+//! The approximate sizes of cached objects, in bytes.
 
 use crate::cluster::pod::Pod;
 use crate::cluster::tekton::TaskRun;

@@ -1,8 +1,8 @@
 //! Whether a `TaskRun` is the only one of its pipeline task, and was created after the preceding tasks had ended.
 //!
-//! Tekton adopts a `TaskRun` that has the labels of a run and names the run as its owner, so the run's status may
-//! list `TaskRun`s created by others. This check refuses those `TaskRun`s that Tekton would not have created at that time. It cannot
-//! recognise all of them; only the admission policy prevents them.
+//! Tekton adopts a `TaskRun` that has the labels of a run and names the run as its owner, so the run's status may list `TaskRun`s
+//! created by others. This check refuses those `TaskRun`s that Tekton would not have created at that time. It cannot recognise
+//! every foreign `TaskRun`; only the admission policy prevents them.
 
 use super::task_run::{MAX_SKEW, TASK_RUN, version};
 use crate::cluster::tekton::{Child, PipelineRun, TaskRun};
@@ -10,18 +10,18 @@ use crate::cluster::{Cluster, ClusterError, Time};
 use futures_util::future::try_join_all;
 use std::collections::BTreeSet;
 
-/// Maximum number of predecessors that are checked; further ones are not.
+/// Maximum number of preceding `TaskRun`s that are checked. Further ones are not checked.
 const MAX_PREDECESSORS: usize = 16;
 
-/// Whether the run lists no other child of the same task, or the task has a matrix. A task with retries has one `TaskRun` for all
-/// attempts.
+/// Whether the run lists no other child of the same task, or the task has a matrix and so several children. A task with retries has
+/// one `TaskRun` for all attempts.
 pub fn is_only_child_of_task(run: &PipelineRun, child: &Child) -> bool {
     let task = &child.pipeline_task_name;
     run.tasks.get(task).is_some_and(|task| task.has_matrix)
         || run.children.iter().filter(|other| other.pipeline_task_name == *task).count() == 1
 }
 
-/// Whether all preceding tasks had ended when the `TaskRun` was created.
+/// Whether all preceding tasks had ended when the `TaskRun` was created. False also if a preceding `TaskRun` does not exist.
 ///
 /// # Errors
 /// The API server gives no usable response.
@@ -46,7 +46,8 @@ fn was_created_after(task_run: &TaskRun, completed: Time) -> bool {
     task_run.created.is_some_and(|created| !created.is_before(completed, MAX_SKEW))
 }
 
-/// The names of the `TaskRun`s of the preceding tasks. In place of a skipped task stand the tasks that precede it.
+/// The names of the `TaskRun`s of the preceding tasks. A skipped task has no `TaskRun`; it is replaced by the tasks that precede
+/// it.
 fn predecessors<'a>(run: &'a PipelineRun, task: &str) -> Vec<&'a str> {
     let (mut names, mut visited) = (Vec::new(), BTreeSet::new());
     let mut pending: Vec<&str> = preceding_tasks(run, task).collect();

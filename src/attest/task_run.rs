@@ -27,13 +27,13 @@ pub enum Chain<T> {
 closed_enum! {
     /// The link of a chain that is not verified, for the log.
     pub enum Link {
-        /// The pod is gone, has ended, or is another one than the token says.
+        /// The pod is gone, has ended, or is not the pod that the token is bound to.
         Pod => "pod",
         /// The pod's controller is not a Tekton `TaskRun`.
         PodOwner => "pod_owner",
         /// The `TaskRun` is gone, replaced or completed, or it created another pod.
         TaskRun => "task_run",
-        /// The pod was created after its containers started, or before its `TaskRun`.
+        /// The pod was created after its containers started, before its `TaskRun`, or before the previous attempt had ended.
         PodAge => "pod_age",
         /// The `TaskRun` was created after its start time.
         TaskRunAge => "task_run_age",
@@ -79,8 +79,8 @@ pub async fn verify(cluster: &Cluster, workload: &Workload, pod: &Pod) -> Result
     })
 }
 
-/// Whether an object was created after it had started, so that it replaced the object that started. The times have a resolution of
-/// one second, so equal times do not count.
+/// Whether an object was created after the start that is recorded for it. Then it has replaced the object that started. The times
+/// have a resolution of one second, so equal times do not count.
 fn is_younger(created: Option<Time>, started: Option<Time>) -> bool {
     match (created, started) {
         (_, None) => false,
@@ -89,17 +89,17 @@ fn is_younger(created: Option<Time>, started: Option<Time>) -> bool {
     }
 }
 
-/// Whether an object was created before `earliest`, by more than the clock skew. False without `earliest`.
+/// Whether an object was created before `earliest`, by more than `skew`. False without `earliest`.
 fn is_older(created: Option<Time>, earliest: Option<Time>, skew: Duration) -> bool {
     earliest.is_some_and(|earliest| created.is_none_or(|created| created.is_before(earliest, skew)))
 }
 
-/// Tekton's API version in an owner reference. `None` if it is not a supported one.
+/// Tekton's API version in an owner reference. `None` if the version is not supported.
 pub fn version(owner: &Owner) -> Option<Version> {
     Version::from_name(&owner.api_version)
 }
 
-/// The controller with its version, if it is named as a Tekton object of this kind.
+/// The controller with its version. `None` if it is not a Tekton object of this kind and of a supported version.
 pub fn tekton_controller<'a>(controller: Option<&'a Owner>, kind: &str) -> Option<(Version, &'a Owner)> {
     let owner = controller.filter(|owner| owner.kind == kind)?;
     Some((version(owner)?, owner))

@@ -1,5 +1,5 @@
-//! Calls that check an installation: the broker's own rights, the API versions that the API server serves, the issuer of its tokens,
-//! and its clock.
+//! Calls that check an installation: the broker's own rights, the API versions that the API server serves, the issuer of its
+//! tokens, and its clock.
 
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
@@ -45,7 +45,7 @@ pub struct ServedTime {
     /// The time, with a resolution of one second.
     pub time: Timestamp,
     /// The duration of the call, which limits the precision of the time.
-    pub within: Duration,
+    pub round_trip: Duration,
 }
 
 #[derive(Serialize)]
@@ -97,7 +97,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The API server gives no usable response.
-    pub async fn description(&self, group_version: &str) -> Result<Option<Value>, ClusterError> {
+    pub async fn openapi_document(&self, group_version: &str) -> Result<Option<Value>, ClusterError> {
         let request = get(format!("/openapi/v3/apis/{group_version}"))?;
         Ok(self.call(request, MAX_RESPONSE_BYTES).await?.decode_found()?)
     }
@@ -109,7 +109,7 @@ impl Cluster {
     pub async fn served_time(&self) -> Result<Option<ServedTime>, ClusterError> {
         let started_at = Instant::now();
         let response = self.call(get("/version")?, MAX_RESPONSE_BYTES).await?;
-        Ok(response.date.map(|time| ServedTime { time, within: started_at.elapsed() }))
+        Ok(response.date.map(|time| ServedTime { time, round_trip: started_at.elapsed() }))
     }
 
     /// The `iss` of new tokens of this cluster. By default, the role `system:service-account-issuer-discovery` allows every

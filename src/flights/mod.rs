@@ -10,7 +10,8 @@ use tracing::Instrument as _;
 /// The runs in progress, by key. Results are not cached.
 pub struct SingleFlight<K, V>(Mutex<HashMap<K, Flight<V>>>);
 
-/// A handle to a run in progress. Dropping it does not stop the run. Its output is `None` if the work panicked.
+/// A handle to a run in progress. Dropping it does not stop the run. Awaiting it returns the result of the run, or `None` if the
+/// work panicked.
 pub type Flight<V> = Shared<BoxFuture<'static, Option<V>>>;
 
 impl<K, V> SingleFlight<K, V>
@@ -18,7 +19,7 @@ where
     K: Eq + Hash + Clone + Send + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// A group without runs.
+    /// Runs nothing yet.
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::default()))
@@ -66,7 +67,7 @@ where
 }
 
 impl<K, V> SingleFlight<K, V> {
-    /// Ignores poisoning: every change of the map is a single call, so a panic leaves it consistent.
+    /// The map. Poisoning is ignored: every change of the map is a single call, so a panic leaves the map consistent.
     fn in_flight(&self) -> MutexGuard<'_, HashMap<K, Flight<V>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

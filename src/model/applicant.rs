@@ -4,13 +4,13 @@ use super::caller::Caller;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// An authenticated user who requests an administrative action. The token may be bound to no pod, so no code that releases secrets
-/// accepts an applicant.
+/// An authenticated user who requests an administrative action. The token need not be bound to a pod, so no code that releases
+/// secrets accepts an applicant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applicant {
     /// The authenticated identity.
     pub caller: Arc<Caller>,
-    /// The user of the TokenReview. `None` for OIDC tokens, and for tokens that are only for callers without a pod.
+    /// The user of the TokenReview. `None` for OIDC tokens, and for tokens that have only the audience for callers without a pod.
     pub user: Option<Arc<ReviewedUser>>,
 }
 

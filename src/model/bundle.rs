@@ -19,8 +19,8 @@ pub struct Bundle {
 pub struct Entry {
     /// The value, or its base64 text if `is_base64` is set.
     pub value: SecretValue,
-    /// Whether a policy contains exactly this name, in `keys` or as a `rename` target. Without that, names that
-    /// control a shell (`PATH`, `LD_PRELOAD`, ...) are not rendered for a shell.
+    /// Whether a policy contains exactly this name, in `keys` or as a `rename` target. If not, a name that controls a shell
+    /// (`PATH`, `LD_PRELOAD`, ...) is not rendered for a shell.
     pub named_by_policy: bool,
     /// Whether `value` is the base64 text of arbitrary bytes (RFC 4648, padded, without line breaks).
     pub is_base64: bool,

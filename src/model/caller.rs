@@ -7,7 +7,7 @@ use std::sync::Arc;
 pub struct Caller {
     /// The configured name of the authenticator.
     pub issuer: Arc<str>,
-    /// `system:serviceaccount:NAMESPACE:NAME`, or the token's `sub`.
+    /// The Kubernetes username, for a ServiceAccount `system:serviceaccount:NAMESPACE:NAME`. For OIDC callers the token's `sub`.
     pub subject: String,
     /// The groups from the TokenReview. Empty for OIDC callers.
     pub groups: Vec<String>,
@@ -71,7 +71,8 @@ pub enum Identity {
 }
 
 impl Caller {
-    /// The caller that an audit event names, with namespace and name of its ServiceAccount. An event has neither groups nor claims.
+    /// The caller that an audit event names. `account` is the namespace and name of its ServiceAccount. Groups and claims are
+    /// empty, because events do not contain them.
     #[must_use]
     pub fn from_event(issuer: &str, subject: &str, account: Option<(String, String)>, pod: Option<Pod>) -> Self {
         let (workload, unbound) = match (account, pod) {
@@ -85,7 +86,8 @@ impl Caller {
         Self { issuer, subject, groups: Vec::new(), workload, unbound, claims: serde_json::Map::new() }
     }
 
-    /// Namespace and name of the ServiceAccount, with or without a pod. `None` for OIDC callers.
+    /// Namespace and name of the ServiceAccount, with or without a pod. `None` for OIDC callers, and for Kubernetes users that may
+    /// not build.
     #[must_use]
     pub fn service_account(&self) -> Option<(&str, &str)> {
         match (&self.workload, &self.unbound) {
@@ -95,8 +97,8 @@ impl Caller {
         }
     }
 
-    /// The identity to which limits apply: [`Self::identity`] without `jti`, because a client can obtain any number of tokens for a
-    /// subject, each with another `jti`.
+    /// The identity to which rate limits and the size limit of tickets in memory apply: [`Self::identity`] without `jti`, because a
+    /// client can obtain any number of tokens for a subject, each with another `jti`.
     #[must_use]
     pub fn quota_identity(&self) -> Identity {
         match self.identity() {
@@ -105,7 +107,7 @@ impl Caller {
         }
     }
 
-    /// The identity that recognises later requests of this caller.
+    /// The identity by which later requests of this caller are recognised.
     #[must_use]
     pub fn identity(&self) -> Identity {
         match &self.workload {

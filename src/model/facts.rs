@@ -36,7 +36,7 @@ impl Needs {
     /// The `PipelineRun` alone.
     pub const PIPELINE_RUN: Self = Self { pipeline_run: true, ..Self::NOTHING };
 
-    /// The union.
+    /// The facts that one of both values needs.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self {

@@ -15,7 +15,7 @@ closed_enum! {
         Json => "json",
         /// The bytes of one value.
         Raw => "raw",
-        /// An archive with one file for each key.
+        /// A tar archive with one file for each key.
         Tar => "tar",
         /// Registry credentials as the `config.json` of Docker, Buildah and Kaniko.
         DockerConfig => "docker-config",

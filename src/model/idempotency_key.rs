@@ -1,4 +1,4 @@
-//! The `Idempotency-Key` of a download, by which the same redeemer may repeat it.
+//! The `Idempotency-Key` of a download. With the same key, the redeemer of a ticket may repeat its download.
 
 use super::ticket::TicketId;
 use crate::sealing::digest::{Digest, sha256};

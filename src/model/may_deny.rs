@@ -1,4 +1,4 @@
-//! Whether an unusable policy may be a deny policy.
+//! Whether a policy that cannot be used, such as an invalid one, could be a deny policy.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! The domain types that every other room uses. No serde, no I/O.
+//! The domain types that all stages share. No serde, no I/O.
 
 pub mod applicant;
 pub mod binding;

@@ -1,4 +1,5 @@
-//! The percent-encoding of literal path segments in policies and in the configuration.
+//! The percent-encoding of literal path segments in policies and in the configuration. Values of placeholders have the encoding of
+//! `path_encoding`.
 
 use super::hex_escape;
 use std::borrow::Cow;

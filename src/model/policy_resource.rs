@@ -6,9 +6,10 @@ use std::fmt;
 
 /// Maximum size of a spec as JSON text, the same as in the admin API.
 pub const MAX_SPEC_BYTES: usize = 64 << 10;
-/// Maximum number of active policies per namespace. The oldest ones are active.
+/// Maximum number of active policies per namespace. If there are more, only the oldest ones are active.
 pub const MAX_PER_NAMESPACE: usize = 1_000;
-/// Maximum number of active policies per cluster. Cluster policies come first, then the oldest ones.
+/// Maximum number of active policies per cluster. If there are more, only the first ones are active: cluster policies, then the
+/// oldest ones.
 pub const MAX_PER_CLUSTER: usize = 50_000;
 
 /// The API group of the custom resources.
@@ -95,7 +96,7 @@ pub enum ResourceSpec {
         /// The result of [`may_deny`](super::may_deny::may_deny) for the spec.
         may_deny: bool,
     },
-    /// Not kept, because there are too many objects. It can be read again when there are fewer.
+    /// Not kept, because there are too many objects. The spec can be read again when there are fewer.
     Discarded,
 }
 

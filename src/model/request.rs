@@ -14,7 +14,7 @@ pub struct Request {
     pub branch: Branch,
 }
 
-/// A request before its verification. If the caller does not state the repo or the branch, it must be attested.
+/// A request before its verification. A repo or branch that the caller does not state must be attested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnverifiedRequest {
     /// The repo that the caller states.

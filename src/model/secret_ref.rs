@@ -1,4 +1,4 @@
-//! References to a secret and to a version of it.
+//! References to a secret, and to a version of a secret.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How a policy in shadow mode would have changed the result of a request.
+//! How a policy in shadow mode (`mode: audit`) would have changed the result of a request.
 
 use std::sync::Arc;
 

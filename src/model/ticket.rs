@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// Bytes of the public id and of the id in the URL.
+/// Length in bytes of the public id, and also of the secret id in the URL.
 pub const ID_BYTES: usize = 16;
 /// URL-safe base64 of the id (22 characters) and of the key (43), with a dot between them.
 const TOKEN_CHARS: usize = 22 + 1 + 43;
@@ -119,8 +119,8 @@ impl TicketToken {
 impl std::str::FromStr for TicketToken {
     type Err = ParseTicketError;
 
-    /// Accepts only the canonical form, which [`TicketToken::to_url_segment`] writes. So caches and logs between the pod and Claviger
-    /// cannot see one ticket under several URLs.
+    /// Accepts only the canonical form, which [`TicketToken::to_url_segment`] writes. So caches and logs between the pod and
+    /// Claviger cannot see one ticket under several URLs.
     fn from_str(text: &str) -> Result<Self, ParseTicketError> {
         if text.len() != TOKEN_CHARS {
             return Err(ParseTicketError);

@@ -7,6 +7,6 @@ use std::sync::Arc;
 pub struct TicketLimit {
     /// The name of the policy.
     pub policy: Arc<str>,
-    /// The maximum number of tickets per pod, or per OIDC token.
+    /// The maximum number of tickets per pod, or per OIDC token (`jti`).
     pub max: u32,
 }

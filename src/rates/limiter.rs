@@ -18,11 +18,11 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 /// A separate limit for each key.
 pub struct RateLimiter<K> {
     interval: Duration,
-    /// How far in the future `full_at` may be.
+    /// How far in the future `full_at` of a key may be. A charge that would exceed this is refused.
     burst: Duration,
     /// For each key, the time when its allowance is full again.
     full_at: Mutex<HashMap<K, Instant>>,
-    /// When keys with a full allowance are removed next. Removing them at every charge would make a flood expensive.
+    /// When keys with a full allowance may be removed again. Removing them at every charge would make a flood expensive.
     next_sweep: Mutex<Instant>,
 }
 
@@ -43,7 +43,7 @@ impl<K: Hash + Eq> RateLimiter<K> {
         Self { interval, burst, full_at: Mutex::default(), next_sweep: Mutex::new(Instant::now()) }
     }
 
-    /// Charges one unit. Returns false, and charges nothing, if none is left.
+    /// Charges one unit. Returns false, and charges nothing, if no unit is left.
     pub fn charge(&self, key: K) -> bool {
         let now = Instant::now();
         let mut full_at = self.lock();

@@ -37,7 +37,8 @@ impl SlidingWindow {
         Some(free)
     }
 
-    /// Admits now if fewer than half of the admissions of the last second are used. Returns whether it did.
+    /// Admits now if less than half of the limit was used in the last second, counting reserved admissions. Returns whether it
+    /// admitted.
     pub fn take_spare(&self) -> bool {
         let now = Instant::now();
         let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);

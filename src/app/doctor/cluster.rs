@@ -30,7 +30,7 @@ pub async fn check(config: &Config, clusters: &Clusters, namespaces: &[String]) 
                 checks.extend(served.map(|served| {
                     let offset = served.time.duration_since(SystemClock.now());
                     // The time is in whole seconds.
-                    let uncertainty = served.within.saturating_add(Duration::from_secs(1));
+                    let uncertainty = served.round_trip.saturating_add(Duration::from_secs(1));
                     clocks::check(format!("cluster {name}: clock"), offset, uncertainty)
                 }));
             }
@@ -134,7 +134,7 @@ async fn check_tekton(cluster: &Cluster, name: &str) -> DoctorCheck {
 async fn check_custom_resources(config: &Config, cluster: &Cluster, name: &str) -> DoctorCheck {
     let check = format!("cluster {name}: custom resources");
     let (group, version) = POLICY_API;
-    let openapi = match cluster.description(&format!("{group}/{version}")).await {
+    let openapi = match cluster.openapi_document(&format!("{group}/{version}")).await {
         Ok(openapi) => openapi,
         Err(error) => return failed_call(check, error),
     };
@@ -158,7 +158,7 @@ async fn check_custom_resources(config: &Config, cluster: &Cluster, name: &str) 
     DoctorCheck::failed(check, detail, advice)
 }
 
-/// The fields of a policy that a kind lacks in the `OpenAPI` document of the API server. If the kind is not served, its name.
+/// The fields of a policy that a kind lacks in the `OpenAPI` document of the API server. If the kind is not served, only its name.
 fn missing_fields(openapi: &Value, kind: &str) -> Vec<String> {
     let schemas = openapi.pointer("/components/schemas").and_then(Value::as_object);
     let is_kind = |schema: &&Value| {

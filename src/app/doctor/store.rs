@@ -1,4 +1,5 @@
-//! Checks stores: whether they serve and accept the broker's credentials, what their ACLs allow, and their clocks.
+//! Checks stores: whether they are in service, whether they accept the broker's credentials, what their ACLs allow, and their
+//! clocks.
 
 use super::clocks;
 use crate::model::clock::{Clock as _, SystemClock};
@@ -9,7 +10,7 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Maximum number of paths that are checked in one store.
+/// Maximum number of paths that are checked in one store. The number of further paths is reported.
 const MAX_PATHS: usize = 1000;
 
 pub async fn check(stores: &Stores, policies: &[Arc<Policy>]) -> Vec<DoctorCheck> {
@@ -23,11 +24,11 @@ pub async fn check(stores: &Stores, policies: &[Arc<Policy>]) -> Vec<DoctorCheck
                 continue;
             }
         }
-        if let Some(served) = stores.time_of(&store).await {
-            let store_time = Timestamp::from_second(served.seconds).unwrap_or_default();
+        if let Some(reading) = stores.time_of(&store).await {
+            let store_time = Timestamp::from_second(reading.seconds).unwrap_or_default();
             let offset = store_time.duration_since(SystemClock.now());
             // The time is in whole seconds.
-            let uncertainty = served.round_trip.saturating_add(std::time::Duration::from_secs(1));
+            let uncertainty = reading.round_trip.saturating_add(std::time::Duration::from_secs(1));
             checks.push(clocks::check(format!("store {store}: clock"), offset, uncertainty));
         }
         checks.extend(check_rights(stores, &store, policies).await);
@@ -63,8 +64,9 @@ async fn check_rights(stores: &Stores, store: &str, policies: &[Arc<Policy>]) ->
                 checks.push(DoctorCheck::failed(name, format!("the ACL does not allow it (policy {policies})"), acl));
             }
             Err(ReadError::Forbidden) => {
-                let detail =
-                    format!("the ACL gives no right on the mount, or not sys/capabilities-self (policy {policies})");
+                let detail = format!(
+                    "the ACL gives no right on the mount, or does not allow sys/capabilities-self (policy {policies})"
+                );
                 checks.push(DoctorCheck::failed(name, detail, acl));
             }
             Err(ReadError::Misconfigured) => {
@@ -83,13 +85,14 @@ async fn check_rights(stores: &Stores, store: &str, policies: &[Arc<Policy>]) ->
     if allowed > 0 {
         checks.insert(
             0,
-            DoctorCheck::passed(format!("store {store}: ACL"), count_allowed(allowed, paths.len(), granted.len())),
+            DoctorCheck::passed(format!("store {store}: ACL"), describe_allowed(allowed, paths.len(), granted.len())),
         );
     }
     checks
 }
 
-fn count_allowed(allowed: usize, checked: usize, all: usize) -> String {
+/// The result of the checks for people: how many of the checked paths are allowed, and how many paths were not checked.
+fn describe_allowed(allowed: usize, checked: usize, all: usize) -> String {
     let unchecked = if all > checked { format!("; {} more were not checked", all - checked) } else { String::new() };
     format!("allows {allowed} of {checked} paths{unchecked}")
 }
