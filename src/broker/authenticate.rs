@@ -20,7 +20,7 @@ impl Broker {
     ///
     /// # Errors
     /// `unauthenticated`, `not_pod_bound`, `token_review_unavailable`, and `rate_limited` if the address has sent too many bad
-    /// tokens. Of such an address, few new tokens are reviewed, so that a flood does not reach the API server.
+    /// tokens. Few new tokens from such an address are reviewed, so that a flood does not reach the API server.
     pub async fn authenticate(&self, bearer: Option<&SecretValue>, context: &Context) -> Result<Arc<Caller>, Error> {
         let Some(bearer) = bearer else {
             return Err(self.refuse_malformed("no_token", context.source_ip));
@@ -85,7 +85,7 @@ impl Broker {
                 self.refuse(Code::RateLimited, "rate_limited", context.source_ip)
             }
             AuthnError::Refused(refusal) => self.refuse(Code::Unauthenticated, refusal.as_str(), context.source_ip),
-            // The address is not charged for a token that was not reviewed: it would stay exhausted for ever.
+            // A token that was not reviewed is not charged: an address that goes on sending tokens would stay exhausted for ever.
             AuthnError::Limited => {
                 self.aggregated.add(EventType::AuthnFailed, Outcome::Denied, "rate_limited", context.source_ip);
                 Code::RateLimited.into()

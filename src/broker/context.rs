@@ -13,9 +13,9 @@ pub struct Context {
     pub request_id: RequestId,
     /// The valid `X-Request-Id` of the client, if any.
     pub client_request_id: Option<String>,
-    /// The client's address, behind the trusted proxies.
+    /// The client's address: of the peer, or as trusted proxies report it.
     pub source_ip: IpAddr,
-    /// False if a trusted proxy sent an invalid address. `source_ip` is then the proxy's.
+    /// False if a trusted proxy sent an invalid address. `source_ip` is then the address of the proxy.
     pub source_is_known: bool,
     /// The trace id, if the request is traced.
     pub trace_id: Option<Arc<str>>,

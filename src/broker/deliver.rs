@@ -13,7 +13,8 @@ use crate::traces::Stage;
 use crate::wire::problem::Code;
 
 impl Broker {
-    /// Delivers secrets if the policies allow direct delivery. With `version`, only if the bundle has this version number.
+    /// Delivers secrets if the policies allow direct delivery. With `version`, only if the bundle has this version
+    /// number; otherwise the error is `secret_not_found`.
     ///
     /// # Errors
     /// Those that openapi/claviger.json lists for `POST /v1/secrets`.

@@ -21,7 +21,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 impl Broker {
-    /// Explains the decision for a described caller or for the caller of a token. If the token is refused, returns that as the reason.
+    /// Explains the decision for a described caller or for the caller of a token. If the token is refused,
+    /// the reason in the explanation is that of the refusal, and no policies are listed.
     ///
     /// # Errors
     /// `denied`, `invalid_request`, `invalid_repo`, `invalid_branch`, `token_review_unavailable`,

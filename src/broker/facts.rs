@@ -1,4 +1,4 @@
-//! Attestation as a step of verbs: the facts about a caller's pod and its Tekton runs.
+//! Attestation, as the verbs call it: the facts about a caller's pod and its Tekton runs.
 
 use super::error::Error;
 use super::pipeline::Broker;
@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use tracing::Instrument as _;
 
 impl Broker {
-    /// The needed facts about a caller. A fact that does not exist is absent.
+    /// The needed facts about a caller. A pod or run that does not exist gives no facts, and no error.
     ///
     /// # Errors
     /// `token_review_unavailable` if the API server gives no usable response, `attestation_pending` if Tekton has not yet written
@@ -21,7 +21,7 @@ impl Broker {
         facts.map_err(Error::from)
     }
 
-    /// Reads the admission policies of the clusters periodically.
+    /// Reads the admission policies of the clusters periodically. Never returns unless all of them are off.
     pub async fn follow_admission_policies(&self) {
         self.stages.attestors.poll_admission_policies().await;
     }

@@ -32,7 +32,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 
-/// Number of secrets of one request that are read concurrently.
+/// Maximum number of secrets of one request that are read concurrently.
 const CONCURRENT_READS: usize = 16;
 
 /// The granted secrets of a request, read and merged.
@@ -186,7 +186,7 @@ impl Broker {
         Ok(DecidedRequest { policies, facts, needs, grant })
     }
 
-    /// Parses repo and branch. If one is omitted, it must be attested.
+    /// Parses repo and branch. One that is omitted remains `None`; attestation must provide it.
     fn parse_request(&self, request: &IssueRequest) -> Result<UnverifiedRequest, Refusal> {
         let repo = request.body.repo.as_deref().map(Repo::try_from).transpose()?;
         match request.body.branch.as_deref().map(Branch::try_from).transpose() {
@@ -200,8 +200,8 @@ impl Broker {
         }
     }
 
-    /// Reads all secrets of the grant. They must be valid for at least `delivery_time`. Also returns the shortest remaining lifetime
-    /// of these secrets; `None` if they do not expire.
+    /// Reads all secrets of the grant, which must be valid for at least `delivery_time` from now. Also returns the shortest
+    /// remaining lifetime of these secrets; `None` if no secret expires.
     async fn read(
         &self,
         grant: &Grant,
@@ -215,7 +215,7 @@ impl Broker {
                 caller: &request.caller,
                 min_lifetime: delivery_time,
                 write: granted.write.as_ref(),
-                // Vault's clients read repeatedly, possibly with a new token each time.
+                // Vault's clients read repeatedly, and without a pod each new token would get a lease of its own.
                 pods_only: request.context.via == Some(CompatibleApi::Vault),
                 request: &request.context.request_id,
             };

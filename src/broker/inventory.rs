@@ -22,9 +22,9 @@ use tokio::time::sleep;
 pub const DEFAULT_PERIOD: SignedDuration = SignedDuration::from_hours(24 * 30);
 /// Maximum number of repos that one item names.
 const MAX_REPOS: i64 = 50;
-/// Maximum number of pages of events that a request counts before its response.
+/// Maximum number of pages (of a thousand events) that a request counts before its response.
 const MAX_PAGES_PER_REQUEST: usize = 10;
-/// Maximum number of pages of events that one call counts in the background.
+/// Maximum number of such pages that one call counts in the background.
 const MAX_PAGES_PER_CALL: usize = 50;
 /// Interval between rounds of counting in the background.
 const COUNT_INTERVAL: Duration = Duration::from_secs(30);

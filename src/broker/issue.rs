@@ -43,7 +43,7 @@ struct PreparedTicket {
 }
 
 impl Broker {
-    /// Issues a ticket. After an error, no ticket can be redeemed.
+    /// Issues a ticket. After an error, no ticket of this request can be redeemed.
     ///
     /// # Errors
     /// Those that openapi/claviger.json lists for `POST /v1/tickets`.

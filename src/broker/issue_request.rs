@@ -38,7 +38,7 @@ impl DeliveryMode {
         }
     }
 
-    /// Whether this caller may get its secrets in this mode, if a decision allows these deliveries. A ServiceAccount whose token is
+    /// Whether this caller may get its secrets in this mode, if the decision allows `delivery`. A ServiceAccount whose token is
     /// not bound to a pod gets its secrets only in the response; an OIDC caller may get a ticket.
     pub(super) const fn is_allowed(self, delivery: Delivery, caller: &Caller) -> bool {
         match self {

@@ -75,7 +75,7 @@ impl Broker {
         }
     }
 
-    /// Revokes every lease of a store, or those at one path.
+    /// Revokes every lease of a store, or those at one path. Cached static secrets are evicted.
     ///
     /// # Errors
     /// `denied`, `token_review_unavailable`, `database_unavailable`, `audit_unavailable`.

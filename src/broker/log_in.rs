@@ -1,4 +1,4 @@
-//! Login, as Vault's clients do before a read: the token is reviewed and the caller's rate is charged.
+//! Login, which Vault's clients do before a read: reviews the token and charges the caller's rate limit.
 
 use super::context::Context;
 use super::error::Error;
@@ -11,7 +11,8 @@ use crate::wire::problem::Code;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Minimum lifetime in seconds. An agent logs in again after two thirds of it; a shorter one would cause a busy loop.
+/// Minimum remaining lifetime of a token at login. A Vault agent logs in again after two thirds of the lifetime, so a shorter one
+/// would cause a busy loop.
 const MIN_LIFETIME_SECONDS: u64 = 30;
 
 /// The caller of a token, and the token's validity.

@@ -1,8 +1,9 @@
-//! THE PIPELINE: the only room that joins the stages. Each verb has its own file and is a sequence of calls to stages.
+//! THE PIPELINE: the only folder of `src/` that joins the stages (`authn`, `attest`, `policy`, `stores`, `tickets`, `render` and
+//! `audit`). Each verb has its own file and is a sequence of calls to stages.
 //!
-//! The verbs are methods of [`Broker`]: `authenticate`, `issue`, `deliver`, `redeem`, `explain`; for administrators `policies`,
-//! `write_policy`, `tickets`, `leases`, `audit`, `inventory`. `upkeep` and `holders` run in the background. A command calls
-//! `restore`, without a broker.
+//! The verbs are methods of [`Broker`]: `authenticate`, `log_in`, `issue`, `deliver`, `redeem`, `explain`; for administrators
+//! `policies`, `write_policy`, `tickets`, `leases`, `audit`, `inventory`. `upkeep` and `holders` run in the background. The command
+//! `claviger restore` calls `restore`, without a broker.
 
 mod administer;
 mod audit;

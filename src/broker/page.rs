@@ -15,7 +15,7 @@ impl<T> Page<T> {
         self.limit + 1
     }
 
-    /// Truncates the items to the limit. Returns the last item of this page if there is another page.
+    /// Truncates the items to the limit. Returns the last item of this page, or `None` if this is the last page.
     pub(super) fn truncate<'i, I>(&self, items: &'i mut Vec<I>) -> Option<&'i I> {
         if items.len() <= self.limit {
             return None;

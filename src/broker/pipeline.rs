@@ -26,8 +26,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Factor between the limits of malformed tokens and of other failures. A malformed token costs no call, and clients that share
-/// an address must not be blocked by the malformed tokens of one of them.
+/// An address may send so many times more malformed tokens than it may have other failures. A malformed token costs no call, and
+/// clients that share an address must not be blocked by the malformed tokens of one of them.
 const MALFORMED_TOKEN_FACTOR: NonZeroU32 = NonZeroU32::new(10).unwrap();
 /// How long an address counts as failing after a failure.
 const FAILING_TTL: Duration = Duration::from_mins(1);
@@ -37,15 +37,15 @@ pub struct Broker {
     pub(super) stages: Stages,
     pub(super) aggregated: AggregatedEvents,
     pub(super) refusals: Refusals,
-    /// Requests, by caller.
+    /// Limits requests, by caller.
     pub(super) callers: RateLimiter<Identity>,
-    /// Refused tokens and tickets, by address.
+    /// Limits refused tokens and tickets, by address.
     pub(super) failures: RateLimiter<IpAddr>,
-    /// Refused tokens that are valid but not bound to a pod, by subject.
+    /// Limits refused tokens that are valid but not bound to a pod, by subject.
     pub(super) unbound_failures: RateLimiter<Identity>,
-    /// Malformed tokens, by address.
+    /// Limits malformed tokens, by address.
     pub(super) malformed_tokens: RateLimiter<IpAddr>,
-    /// The addresses with a recent failure. An exhausted entry is a failing address.
+    /// Addresses that had a failure within [`FAILING_TTL`]: their entries are exhausted.
     pub(super) failing_addresses: RateLimiter<IpAddr>,
     pub(super) recent_refusals: RecentRefusals,
     pub(super) draining: AtomicBool,
@@ -155,8 +155,8 @@ impl Broker {
         }
     }
 
-    /// Whether metrics may count this policy. The metric series of a namespaced policy are removed with the policy, and a request that
-    /// was decided before must not create them again.
+    /// Whether metrics may count this policy (`namespace/name` for a namespaced one). The metric series of a namespaced policy are
+    /// removed with the policy, and a request that was decided before must not create them again.
     pub(super) fn has_series(&self, policy: &str) -> bool {
         !policy.contains('/') || self.stages.policies.load().get(policy).is_some()
     }
@@ -178,7 +178,7 @@ impl Broker {
         self.clocks_differ.store(differ, Ordering::Relaxed);
     }
 
-    /// Records a refusal. If its caller was often refused for the same reason, only counts it.
+    /// Records a refusal. If the caller was often refused for the same reason, the refusal is only counted.
     pub(super) async fn record_refused(&self, event: OpenEvent) -> Result<(), AuditUnavailable> {
         if self.refusals.admit(&event) {
             return event.close().await;

@@ -21,7 +21,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use tracing::Instrument as _;
 
-/// Maximum number of attempts if the ticket changes between the checks and the commit.
+/// Maximum number of attempts if the ticket changes between the checks and the commit. Then the error is `audit_unavailable`.
 const MAX_ATTEMPTS: usize = 5;
 
 /// Kind, outcome and reason of the event for an unknown ticket or a wrong key.
@@ -42,7 +42,7 @@ pub struct RedeemRequest {
 /// A token that may be looked up.
 struct AdmittedToken<'r> {
     token: &'r TicketToken,
-    /// Whether the address was charged for the token. That is refunded if the ticket can be redeemed.
+    /// Whether the address was charged for the token. The charge is refunded if the ticket can be redeemed.
     is_charged: bool,
 }
 
@@ -50,6 +50,7 @@ struct AdmittedToken<'r> {
 struct CheckedRedemption {
     ticket: Arc<Ticket>,
     delivered: Delivered,
+    /// The time of the checks, which becomes the time of redemption.
     at: Timestamp,
     /// Whether the same redeemer has consumed the ticket before.
     is_replay: bool,
@@ -73,7 +74,7 @@ enum Attempt {
 }
 
 impl Broker {
-    /// Redeems a ticket: consumes it and records that atomically.
+    /// Redeems a ticket: consumes the ticket and records the redemption atomically.
     ///
     /// # Errors
     /// `ticket_*`, `rate_limited`, `audit_unavailable`, `unauthenticated`, `not_pod_bound`, `token_review_unavailable`,
@@ -152,7 +153,7 @@ impl Broker {
         }
     }
 
-    /// Consumes the ticket and records that atomically.
+    /// Consumes the ticket and records the redemption atomically.
     async fn consume(&self, checked: CheckedRedemption, mut event: OpenEvent, redeem: &RedeemRequest) -> Attempt {
         let CheckedRedemption { ticket, delivered, at, is_replay } = checked;
         if is_replay {
@@ -173,7 +174,7 @@ impl Broker {
         }
     }
 
-    /// Delivers a consumed ticket again to the same redeemer, whose download was lost. Records only an event. The request is charged
+    /// Delivers a consumed ticket again to the same redeemer, whose download was lost. Only writes an event. The request is charged
     /// to the caller who requested the ticket.
     async fn replay(
         &self,
@@ -220,12 +221,12 @@ impl Broker {
         Ok(self.pod_addresses(&ticket.caller).await?.contains(&context.source_ip))
     }
 
-    /// Refuses some requests before the ticket is looked up, and returns the token of the others. An ID that no replica created is
-    /// charged to the address first. A genuine ID is refused only if it was refused within the last second and the address has
-    /// reached its failure limit.
+    /// Refuses some requests before the ticket is looked up, and returns the token of all other requests. A token whose ID no
+    /// replica created is charged to the address first. A genuine ID is refused only if it was refused within the last second and
+    /// the address has reached its failure limit.
     fn admit<'r>(&self, redeem: &'r RedeemRequest) -> Result<AdmittedToken<'r>, Error> {
         let source_ip = redeem.context.source_ip;
-        let Some(token) = &redeem.token else { return Err(self.unknown(None, source_ip)) };
+        let Some(token) = &redeem.token else { return Err(self.refuse_unknown(None, source_ip)) };
         let address = ipv6_prefix(source_ip);
         let event_labels = if !self.stages.tickets.ids.verify(token) {
             if self.failures.charge(address) {
@@ -249,15 +250,15 @@ impl Broker {
         match error {
             RedeemError::Refused { rejection, ticket: Some(ticket) } => self.rejected(&rejection, ticket),
             RedeemError::Refused { ticket: None, .. } => {
-                RedeemRefusal::Unrecorded(self.unknown(Some(token), source_ip))
+                RedeemRefusal::Unrecorded(self.refuse_unknown(Some(token), source_ip))
             }
             RedeemError::Unavailable => RedeemRefusal::Unrecorded(Code::AuditUnavailable.into()),
         }
     }
 
-    /// The error for a malformed token, an unknown ID or a wrong key, which a client cannot distinguish. Counts the refusal and charges
-    /// the address.
-    fn unknown(&self, token: Option<&TicketToken>, source_ip: IpAddr) -> Error {
+    /// Refuses a malformed token (`None`), an unknown ID or a wrong key, which a client cannot distinguish. Counts the refusal and
+    /// charges the address.
+    fn refuse_unknown(&self, token: Option<&TicketToken>, source_ip: IpAddr) -> Error {
         let (kind, outcome, reason) = UNKNOWN;
         self.stages.metrics.count_redemption(RedemptionOutcome::Unknown);
         self.aggregated.add(kind, outcome, reason, source_ip);

@@ -12,8 +12,8 @@ use jiff::Timestamp;
 /// The reason in the events.
 const REASON: &str = "restored";
 
-/// Revokes every waiting ticket that had not expired at the time of the backup, records that, and returns the number of revoked
-/// tickets. A ticket that was redeemed after the backup is waiting again in the restored database.
+/// Revokes every waiting ticket that had not expired at the time of the backup, with an event for each, and returns the number of
+/// revoked tickets. A ticket that was redeemed after the backup is waiting again in the restored database.
 ///
 /// # Errors
 /// `database_unavailable`, `audit_unavailable`. Some tickets may be revoked then; a repeated call revokes the others.

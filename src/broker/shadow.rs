@@ -15,8 +15,8 @@ use tokio::time::timeout;
 const MAX_FACTS_WAIT: Duration = Duration::from_secs(1);
 
 impl Broker {
-    /// What the policies in shadow mode would change about a decision that is based on these facts. Empty if they need other facts
-    /// that are not available in time.
+    /// What the policies in shadow mode would change about a decision that is based on these facts. Empty if they need further
+    /// facts that are not available in time.
     pub(super) async fn shadow_verdicts(
         &self,
         policies: &PolicySet,
@@ -34,7 +34,7 @@ impl Broker {
         verdicts
     }
 
-    /// The known facts together with those that the policies in shadow mode need. `None` if these are not available in time.
+    /// The known facts together with those that the policies in shadow mode need. `None` if the latter are not available in time.
     pub(super) async fn facts_of_shadows(
         &self,
         caller: &Caller,

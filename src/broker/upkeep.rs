@@ -1,4 +1,4 @@
-//! Periodic work: writes aggregated events, expires tickets and deletes old ones.
+//! Periodic work: writes aggregated events, expires tickets and deletes old tickets.
 
 use super::pipeline::Broker;
 use super::redeem::describe_ticket;
@@ -11,7 +11,7 @@ use futures_util::{StreamExt as _, stream};
 const MAX_CONCURRENT: usize = 256;
 
 impl Broker {
-    /// Writes aggregated events, expires tickets, and deletes old ones. Call it once a second and at shutdown.
+    /// Writes aggregated events, expires tickets, and deletes old tickets. Call it once a second and at shutdown.
     pub async fn upkeep(&self) {
         self.aggregated.flush(&self.stages.audit);
         self.refusals.flush(&self.stages.audit);

@@ -17,7 +17,8 @@ use bytes::Bytes;
 pub use crate::policy::PutOutcome;
 pub use crate::policy::Syntax;
 
-/// Maximum number of attempts of a write without a precondition, if concurrent writes change the policy.
+/// Maximum number of attempts of a write without a precondition, if concurrent writes change the policy. Then the error is
+/// `database_unavailable`.
 const MAX_ATTEMPTS: usize = 5;
 /// The revision in the response to a dry run.
 const DRY_RUN: &str = "dry-run";
@@ -45,7 +46,7 @@ pub enum Precondition {
 
 /// Why a policy is not written.
 enum WriteError {
-    /// The administrator was refused. That has its own event.
+    /// The administrator was refused. The refusal has its own event.
     Recorded(Error),
     /// The write failed. Its event names the policy, if the name is valid.
     Failed { error: Error, policy: Option<String> },
@@ -85,7 +86,7 @@ impl Broker {
         self.authorise(administrator, policies_action(verb, Some(name))).await?;
         let event = self.open_write_event(administrator, EventType::PolicyUpdated);
         let put = self.put(administrator, name, write, precondition).await;
-        let closing = put.as_ref().map(|(_, change)| match change {
+        let closing = put.as_ref().map(|(_, outcome)| match outcome {
             PutOutcome::Created => (name.to_owned(), EventType::PolicyCreated),
             PutOutcome::Updated => (name.to_owned(), EventType::PolicyUpdated),
         });
@@ -177,12 +178,12 @@ impl Broker {
                 }
             }
             if write.dry_run {
-                let change = if current.is_some() { PutOutcome::Updated } else { PutOutcome::Created };
-                return Ok((self.dry_run_object(administrator, &draft, current), change));
+                let outcome = if current.is_some() { PutOutcome::Updated } else { PutOutcome::Created };
+                return Ok((self.dry_run_object(administrator, &draft, current), outcome));
             }
             self.require_writable_audit().map_err(failed)?;
             match self.stages.policy_store.put(new_policy(administrator, draft.clone()), expected).await {
-                Ok((policy, change)) => return Ok((policy_object(policy), change)),
+                Ok((policy, outcome)) => return Ok((policy_object(policy), outcome)),
                 Err(PolicyStoreError::PreconditionFailed) if *precondition == Precondition::None => {}
                 Err(error) => return Err(failed(error.into())),
             }

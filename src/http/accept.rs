@@ -66,13 +66,14 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// Accepts at most `connections` connections. The limit per address does not apply to `proxies`.
+    /// At most `connections` connections are open at a time; more wait in the kernel's queue. The limit per address does not apply
+    /// to `proxies`.
     pub fn new(listener: TcpListener, connections: usize, proxies: Arc<[IpNet]>) -> Self {
         let (out_of_descriptors, address_at_limit) = Default::default();
         Self { listener, limit: ConnectionLimit::new(connections), proxies, out_of_descriptors, address_at_limit }
     }
 
-    /// Waits for the next connection. `None` if it failed or was refused, so that the caller must call again.
+    /// Waits for the next connection. `None` if accepting it failed or it was refused; then call again.
     pub async fn accept(&mut self) -> Option<(TcpStream, SocketAddr, ConnectionSlot)> {
         let permit = self.limit.acquire().await?;
         let (stream, peer) = match self.listener.accept().await {
@@ -123,6 +124,7 @@ struct LoggedCondition {
 }
 
 impl LoggedCondition {
+    /// Whether to log the condition now: true at most once per [`LOG_INTERVAL`].
     fn should_log(&mut self) -> bool {
         if self.logged_at.is_some_and(|logged_at| logged_at.elapsed() < LOG_INTERVAL) {
             return false;

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Uri;
 use jiff::Timestamp;
 
-/// No subject is longer.
+/// Maximum length of a subject; a longer one is refused.
 const MAX_SUBJECT_BYTES: usize = 4096;
 const TICKET_ID_BYTES: usize = 16;
 
@@ -29,7 +29,7 @@ extract!(AuditQuery, |parts| parse(&parts.uri));
 fn parse(uri: &Uri) -> Result<AuditQuery, ApiError> {
     const NAMES: [&str; 10] =
         ["since", "until", "type", "subject", "repo", "branch", "ticketId", "outcome", "limit", "continue"];
-    let [since, until, kind, subject, repo, branch, ticket_id, outcome, size, after] = parameters(uri, NAMES)?;
+    let [since, until, kind, subject, repo, branch, ticket_id, outcome, limit, after] = parameters(uri, NAMES)?;
     let filter = Filter {
         since: parse_decoded(since, |value| parse_time("since", value))?,
         until: parse_decoded(until, |value| parse_time("until", value))?,
@@ -45,7 +45,7 @@ fn parse(uri: &Uri) -> Result<AuditQuery, ApiError> {
     {
         return Err(invalid("since must be before until"));
     }
-    Ok(AuditQuery { filter, after: after.map(parse_cursor).transpose()?, limit: size.map(parse_limit).transpose()? })
+    Ok(AuditQuery { filter, after: after.map(parse_cursor).transpose()?, limit: limit.map(parse_limit).transpose()? })
 }
 
 /// Percent-decodes a value, if there is one, and parses it.

@@ -10,7 +10,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http_body_util::{BodyExt as _, Limited};
 
-/// Reads a body of at most `body_bytes` of [`Edge`] within its `body_timeout`.
+/// Reads a body of at most `edge.body_bytes` within `edge.body_timeout`.
 ///
 /// # Errors
 /// `payload_too_large`, `request_timeout`; `invalid_request` if the client disconnects.

@@ -19,7 +19,7 @@ pub struct BundleRequest<B> {
     pub caller: Arc<Caller>,
     pub context: Context,
     pub request: TicketRequest,
-    /// Only a body of `POST /v1/secrets` may have one.
+    /// The format in the body, which only `POST /v1/secrets` may have.
     pub format: Option<Format>,
     body: PhantomData<fn() -> B>,
 }
@@ -38,7 +38,7 @@ impl<B: RequestBody> FromRequest<Edge> for BundleRequest<B> {
     }
 }
 
-/// Reads a body within `body_bytes` and `body_timeout` of [`Edge`], and parses it.
+/// Reads a body within the limits of [`body::read`], and parses it.
 async fn read_body<B: RequestBody>(
     edge: &Edge,
     headers: &HeaderMap,
@@ -76,7 +76,7 @@ impl RequestBody for TicketRequest {
     fn from_form(bytes: &[u8]) -> ParseResult {
         match ticket_body::parse_form(bytes)?.into_parts() {
             (request, None) => Ok((request, None)),
-            _ => Err(ticket_body::UNKNOWN_FIELD),
+            _ => Err(ticket_body::UNKNOWN_FIELD_DETAIL),
         }
     }
 }

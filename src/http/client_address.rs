@@ -14,8 +14,9 @@ pub struct ClientAddress {
     pub is_known: bool,
 }
 
-/// Returns the peer. If the peer is a trusted proxy, returns the right-most address in `X-Forwarded-For` that is not a trusted
-/// proxy. An invalid entry ends the search at the proxy that added it, because entries to its left may be forged.
+/// Returns the address of the peer. If the peer is a trusted proxy, returns the right-most address in `X-Forwarded-For` that is not
+/// a trusted proxy, or the left-most address if all are trusted. An invalid entry ends the search at the proxy that added it,
+/// because entries to its left may be forged.
 pub fn determine(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet]) -> ClientAddress {
     let is_trusted = |ip: &IpAddr| trusted_proxies.iter().any(|net| net.contains(ip));
     let mut ip = peer.to_canonical();

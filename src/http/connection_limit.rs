@@ -35,12 +35,12 @@ impl ConnectionLimit {
         Arc::new(Self { max_connections, free, by_address: Mutex::default() })
     }
 
-    /// Waits until another connection may be accepted.
+    /// Waits until another connection may be accepted. `None` does not occur, because the semaphore is never closed.
     pub async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
         self.free.clone().acquire_owned().await.ok()
     }
 
-    /// Counts an accepted connection. `None` if the limit for its address is reached, which does not apply to proxies.
+    /// Counts an accepted connection. `None` if the limit for its address is reached. A proxy has no such limit.
     pub fn admit(
         self: &Arc<Self>,
         permit: OwnedSemaphorePermit,

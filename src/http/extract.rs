@@ -1,6 +1,6 @@
 //! Declares extractors: values that handlers take from the head of a request.
 
-/// Implements the extraction of a type. The value is a `Result` with this type and `ApiError`.
+/// Implements the extraction of a type. `$value` is a `Result` of this type or `ApiError`.
 macro_rules! extract {
     ($type:ty, |$parts:ident| $value:expr) => {
         impl axum::extract::FromRequestParts<$crate::http::edge::Edge> for $type {

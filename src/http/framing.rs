@@ -13,7 +13,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Moves `Content-Length` or `Transfer-Encoding` to the front. hyper writes headers in the order in which they were added.
+/// Adds `Content-Length` or `Transfer-Encoding` as the first header. hyper writes headers in the order in which they were added.
 pub fn length_first(mut response: Response) -> Response {
     if response.status().is_informational()
         || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)

@@ -21,7 +21,8 @@ pub fn form(body: &[u8]) -> Option<SecretsRequest> {
     ticket_body::parse_form(body).ok()
 }
 
-/// The bytes that the HTTP parser receives if the bytes of a connection arrive in pieces of `size`.
+/// What `head_scan` passes to the HTTP parser, with a disallowed byte overwritten, if a connection delivers `bytes` in pieces of
+/// `size`.
 #[must_use]
 pub fn scanned(bytes: &[u8], size: usize) -> Vec<u8> {
     let mut bytes = bytes.to_vec();

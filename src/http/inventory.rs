@@ -21,9 +21,9 @@ pub(super) struct InventoryQuery {
 extract!(InventoryQuery, |parts| parse(&parts.uri));
 
 fn parse(uri: &Uri) -> Result<InventoryQuery, ApiError> {
-    let [since, size, after] = parameters(uri, ["since", "limit", "continue"])?;
+    let [since, limit, after] = parameters(uri, ["since", "limit", "continue"])?;
     let since = parse_decoded(since, |value| parse_time("since", value))?;
-    let limit = size.map(parse_limit).transpose()?.unwrap_or(DEFAULT_LIMIT);
+    let limit = limit.map(parse_limit).transpose()?.unwrap_or(DEFAULT_LIMIT);
     Ok(InventoryQuery { since, page: Page { after: after.map(parse_cursor).transpose()?, limit } })
 }
 

@@ -1,6 +1,7 @@
 //! THE EDGE: the HTTP/1.1 server. A handler has extractors, calls the broker once, and builds one response.
 //!
-//! `serve` owns the connections, `head_scan` and `guard` refuse malformed requests, `routes` lists all routes.
+//! `serve` owns the connections, `head_scan` and `guard` refuse malformed requests, `observe` is the layer around all handlers, and
+//! `routes` lists all routes.
 
 #[macro_use]
 mod extract;

@@ -5,7 +5,7 @@ use axum::response::IntoResponse;
 use http::header::CONTENT_TYPE;
 use std::sync::LazyLock;
 
-/// The contract as JSON, as it is committed and served.
+/// The contract as JSON, as it is committed (`openapi/claviger.json`) and served.
 ///
 /// # Errors
 /// When the document cannot be serialized, a programming error.

@@ -36,10 +36,10 @@ impl<T: FromStr> FromRequestParts<Edge> for Page<T> {
 }
 
 fn parse_page<T: FromStr>(uri: &Uri) -> Result<Page<T>, ApiError> {
-    let [size, after] = parameters(uri, ["limit", "continue"])?;
+    let [limit, after] = parameters(uri, ["limit", "continue"])?;
     Ok(Page {
         after: after.map(parse_cursor).transpose()?,
-        limit: size.map(parse_limit).transpose()?.unwrap_or(DEFAULT_LIMIT),
+        limit: limit.map(parse_limit).transpose()?.unwrap_or(DEFAULT_LIMIT),
     })
 }
 

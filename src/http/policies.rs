@@ -108,8 +108,8 @@ pub(super) async fn put(
     PolicyName { name }: PolicyName,
     write: WritePolicy,
 ) -> Result<Response, ApiError> {
-    let (policy, change) = broker.put_policy(&administrator, &name, &write, &precondition).await?;
-    let status = match change {
+    let (policy, outcome) = broker.put_policy(&administrator, &name, &write, &precondition).await?;
+    let status = match outcome {
         PutOutcome::Created => StatusCode::CREATED,
         PutOutcome::Updated => StatusCode::OK,
     };

@@ -14,7 +14,8 @@ const MAX_PATH_CHARS: usize = 8192;
 const MAX_POLICY_CHARS: usize = 253;
 const MAX_SUBJECT_CHARS: usize = 1024;
 
-/// Returns the values of these parameters, in this order, not decoded. The value of a parameter without `=` is empty.
+/// Returns the values of these parameters, in this order, not decoded. `None` for a parameter that is not in the query; a parameter
+/// without `=` has an empty value.
 pub fn parameters<'q, const N: usize>(uri: &'q Uri, names: [&str; N]) -> Result<[Option<&'q str>; N], ApiError> {
     let mut values = [None; N];
     for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
@@ -32,7 +33,7 @@ pub fn parameters<'q, const N: usize>(uri: &'q Uri, names: [&str; N]) -> Result<
     Ok(values)
 }
 
-/// Refuses all parameters.
+/// The extractor that refuses all parameters.
 pub struct NoQuery;
 
 extract!(NoQuery, |parts| parameters(&parts.uri, []).map(|[]| Self));
@@ -95,6 +96,7 @@ fn decode_text(value: Option<&str>, max_chars: usize) -> Result<Option<String>, 
     }
 }
 
+/// `invalid_request` with this detail.
 pub fn invalid(detail: &str) -> ApiError {
     ApiError::new(Code::InvalidRequest, Some(detail))
 }
@@ -128,7 +130,7 @@ mod tests {
         ] {
             assert_eq!(selected(query), None, "{query}");
         }
-        let long = |store: usize| selected(&format!("store={}", "%C3%A9".repeat(store)));
+        let long = |chars: usize| selected(&format!("store={}", "%C3%A9".repeat(chars)));
         assert!(long(MAX_STORE_CHARS).is_some() && long(MAX_STORE_CHARS + 1).is_none(), "characters, not bytes");
     }
 

@@ -66,7 +66,8 @@ impl IntoResponse for ApiError {
             Code::Unauthenticated => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            // The body of the request is unread, so the connection cannot be used for another request.
+            // The body of the request may be unread, so the connection cannot be used for another request. While draining, a new
+            // connection reaches another replica.
             Code::Draining
             | Code::LengthRequired
             | Code::PayloadTooLarge

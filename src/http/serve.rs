@@ -1,6 +1,6 @@
 //! Serves HTTP/1.1 on plain or TLS connections, with a time limit at each stage of a connection.
 //!
-//! It replaces `axum::serve`, which has no limits: in tests it kept every slow connection open indefinitely.
+//! Replaces `axum::serve`, which has no time limits and, in tests, kept every slow connection open indefinitely.
 
 use super::accept::Acceptor;
 use super::head_scan::Scanned;
@@ -29,7 +29,7 @@ const MAX_HEAD_BYTES: usize = 32 * 1024;
 const MAX_HEADERS: usize = 64;
 /// Time limit for requests in progress once shutdown has begun.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time limit for the first request of a connection that is new when shutdown begins.
+/// How long, once shutdown has begun, a connection without a request so far waits for its first one.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// Once shutdown has begun, the listener closes after this time without a new connection: clients that were routed here before
 /// may still connect.
@@ -44,7 +44,7 @@ pub struct ServeLimits {
     pub header_timeout: Duration,
     /// Time limit for a write without progress: the budget of `slow_client`.
     pub write_timeout: Duration,
-    /// Maximum number of connections; more wait in the kernel's queue.
+    /// Maximum number of open connections; more wait in the kernel's queue.
     pub max_connections: usize,
     /// Proxies, to which the limit of connections per address does not apply.
     pub proxies: Arc<[IpNet]>,
@@ -125,7 +125,7 @@ impl From<Infallible> for NoResponseError {
 }
 
 /// Turns a response with the extension [`CloseWithoutResponse`] into an error, on which hyper closes the connection.
-fn refuse_unsent(result: Result<Response, Infallible>) -> Result<Response, NoResponseError> {
+fn close_without_response(result: Result<Response, Infallible>) -> Result<Response, NoResponseError> {
     let Ok(response) = result;
     let is_unsent = response.extensions().get::<CloseWithoutResponse>().is_some();
     if is_unsent { Err(NoResponseError) } else { Ok(response) }
@@ -147,7 +147,7 @@ async fn serve_http<S: AsyncRead + AsyncWrite + 'static>(
             request.extensions_mut().insert(peer);
             request
         })
-        .map_result(refuse_unsent);
+        .map_result(close_without_response);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
@@ -166,7 +166,7 @@ async fn serve_http<S: AsyncRead + AsyncWrite + 'static>(
     if is_shutting_down {
         // Waits for a first request, because `graceful_shutdown` closes a connection without one, even if it is about to arrive.
         tokio::select! {
-            // First, so that the response to this request has `Connection: close`.
+            // Polled before the connection, so that the response to this request already has `Connection: close`.
             biased;
             () = first_request.notified() => {}
             _ = connection.as_mut() => return,

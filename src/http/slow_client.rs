@@ -1,7 +1,7 @@
 //! Closes a connection whose peer reads too slowly, such as a peer that reads a byte now and then to hold the connection.
 //!
-//! A stream has a time budget. A write that waits uses it up, and each byte sent adds to it. A peer that reads nothing is
-//! disconnected when the budget is used up; a peer that reads less than [`MIN_BYTES_PER_SECOND`], some time later.
+//! A stream has a time budget. A waiting write consumes the budget, and each byte sent adds to it. A peer that reads nothing is
+//! disconnected when the budget is consumed; a peer that reads less than [`MIN_BYTES_PER_SECOND`], some time later.
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Slower than the network of any build, and fast enough that 10,000 such peers are disconnected within hours.
+/// Slower than the network of any build, and so high that even 10,000 slower peers are disconnected within hours.
 const MIN_BYTES_PER_SECOND: u32 = 16 * 1024;
 
 /// A stream whose writes have a time budget.

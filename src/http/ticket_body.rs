@@ -4,7 +4,7 @@ use super::percent::{self, DecodeError};
 use crate::wire::ticket::SecretsRequest;
 use serde::de::DeserializeOwned;
 
-pub(super) const UNKNOWN_FIELD: &str = "the form has an unknown field";
+pub(super) const UNKNOWN_FIELD_DETAIL: &str = "the form has an unknown field";
 
 /// Parses a JSON object. The error is a fixed text, because Serde's message could quote the body.
 pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, &'static str> {
@@ -20,7 +20,7 @@ pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, &'static
     })
 }
 
-/// Parses a form. It may have a `format`, which the caller must refuse in a ticket request.
+/// Parses a form. It may have a `format`, which `bundle_request` refuses in a request for a ticket.
 pub(super) fn parse_form(body: &[u8]) -> Result<SecretsRequest, &'static str> {
     let decode = |text| {
         percent::decode(text).map_err(|DecodeError| "the form is not percent-encoded UTF-8 (curl: --data-urlencode)")
@@ -40,7 +40,7 @@ pub(super) fn parse_form(body: &[u8]) -> Result<SecretsRequest, &'static str> {
                 request.required.replace(required).is_some()
             }
             "format" => request.format.replace(value).is_some(),
-            _ => return Err(UNKNOWN_FIELD),
+            _ => return Err(UNKNOWN_FIELD_DETAIL),
         };
         if is_repeated {
             return Err("the form repeats a field");

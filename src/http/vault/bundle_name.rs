@@ -12,7 +12,7 @@ pub const PATH_FORMAT: &str = "a bundle is read at data/{repo}/{branch} of the m
      digits and . _ - stay, / is written ~ and any other byte = and two upper-case hex digits: apps/site on feature/x is \
      data/apps~site/feature~x";
 
-/// Parses and validates the repo and the branch.
+/// Parses and validates the repo and the branch in the path after `data/`.
 ///
 /// # Errors
 /// `invalid_request`, `invalid_repo`, `invalid_branch`.
@@ -25,7 +25,7 @@ pub fn parse(names: Option<&str>) -> Result<(String, String), Error> {
     Ok((repo, branch))
 }
 
-/// Decodes a segment. `None` if it is malformed; so is one with an encoded slash, or encoded twice.
+/// Decodes a segment. `None` if it is malformed, has an encoded slash or is encoded twice.
 fn decode_segment(raw: &str) -> Option<String> {
     let mut escapes = raw.split('%');
     escapes.next();

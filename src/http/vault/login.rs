@@ -61,8 +61,8 @@ fn check_mount(mount: &str) -> Result<(), Refusal> {
     if segments.all(|segment| segment.is_ok_and(|name| is_name(&name))) { Ok(()) } else { Err(invalid(INVALID_MOUNT)) }
 }
 
-/// Parses the body as JSON for any `Content-Type`, because clients send none or that of a form. The error is a fixed text,
-/// because Serde's message could quote the token.
+/// Parses the body as JSON whatever its `Content-Type`, because clients send no header or that of a form. The error is a fixed
+/// text, because Serde's message could quote the token.
 fn parse_body(bytes: &[u8]) -> Result<VaultLogin, Refusal> {
     const NOT_AN_OBJECT: &str = "the body must be one JSON object with jwt and role, both strings";
     if bytes.trim_ascii_start().first() != Some(&b'{') {

@@ -77,8 +77,8 @@ async fn dispatch(request: VaultRequest<'_>, target: Target<'_>, body: Body) -> 
         Target::RenewSelf => token::renew(request).await,
         Target::Health => system::health(&request),
         Target::SealStatus => system::seal_status(),
-        Target::OtherKvPath => Err(refusal::denied(refusal::READ_ONLY)),
-        Target::KvVersion1 => Err(refusal::denied(refusal::VERSION_2)),
-        Target::Other => Err(refusal::denied(refusal::NOT_SERVED)),
+        Target::OtherKvPath => Err(refusal::denied(refusal::READ_ONLY_DETAIL)),
+        Target::KvVersion1 => Err(refusal::denied(refusal::KV_VERSION_2_DETAIL)),
+        Target::Other => Err(refusal::denied(refusal::NOT_SERVED_DETAIL)),
     }
 }

@@ -39,7 +39,7 @@ pub(super) async fn read_bundle(request: VaultRequest<'_>, names: Option<&str>) 
     match request.parts.method {
         Method::GET if !is_list(query) => {}
         Method::HEAD => return Err(refusal::method_not_allowed("GET")),
-        _ => return Err(refusal::denied(refusal::READ_ONLY)),
+        _ => return Err(refusal::denied(refusal::READ_ONLY_DETAIL)),
     }
     let bearer = headers::token(&request.parts.headers);
     let broker = &request.edge.broker;

@@ -13,9 +13,10 @@ use http::{HeaderValue, StatusCode};
 use std::borrow::Cow;
 
 /// Details of refused requests.
-pub const READ_ONLY: &str = "this API is read-only; of the mount only the bundles below data/ are served, by GET";
-pub const VERSION_2: &str = "the mount is KV version 2: bundles are read below data/";
-pub const NOT_SERVED: &str = "Claviger does not serve this path of Vault's API";
+pub const READ_ONLY_DETAIL: &str =
+    "this API is read-only; of the mount only the bundles below data/ are served, by GET";
+pub const KV_VERSION_2_DETAIL: &str = "the mount is KV version 2: bundles are read below data/";
+pub const NOT_SERVED_DETAIL: &str = "Claviger does not serve this path of Vault's API";
 
 /// A refused request.
 #[derive(Debug)]
@@ -74,7 +75,8 @@ impl IntoResponse for Refusal {
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
-        // The body of the request is unread, so the connection cannot be used for another request.
+        // The body of the request may be unread, so the connection cannot be used for another request. While draining, a new
+        // connection reaches another replica.
         if matches!(self.code, Code::Draining | Code::PayloadTooLarge | Code::RequestTimeout) {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -82,7 +84,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Translates an error response of the layers, which are those of the native API, into Vault's form.
+/// Translates an error response of the native API's layers or routes into Vault's form. Returns any other response unchanged.
 pub fn into_vault_error(response: Response) -> Response {
     let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
     let Some(code) = response.extensions().get::<Code>().copied().filter(|_| is_problem) else { return response };

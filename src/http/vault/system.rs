@@ -1,4 +1,4 @@
-//! The paths below `sys/`: the mount, which clients look up before a read, health, and seal status.
+//! The paths below `sys/`: the mount (clients look it up before a read), health, and seal status.
 
 use super::headers;
 use super::refusal::Refusal;

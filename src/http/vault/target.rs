@@ -1,4 +1,4 @@
-//! Parses the raw path of a request. It is not normalised; later, the names in it are percent-decoded once.
+//! Parses the raw path of a request. The path is not normalised. The names in it are percent-decoded later, once.
 
 use percent_encoding::percent_decode_str;
 
@@ -50,7 +50,7 @@ pub enum Target<'a> {
     RenewSelf,
     /// A bundle.
     Data {
-        /// The raw path after `data/`. `None` without the slash.
+        /// The raw path after `data/`. `None` if there is no slash after `data`.
         names: Option<&'a str>,
     },
     /// Another path of KV version 2.
@@ -128,7 +128,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Whether the mount is `token`, that of Vault's own tokens, which has no login.
+/// Whether the mount is `token`, the mount of Vault's own tokens, which has no login.
 fn is_token_mount(mount: &str) -> bool {
     mount.split('/').next().is_some_and(|first| percent_decode_str(first).eq(b"token".iter().copied()))
 }

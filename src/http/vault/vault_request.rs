@@ -15,7 +15,7 @@ pub struct VaultRequest<'a> {
 }
 
 impl VaultRequest<'_> {
-    /// Refuses methods that are not in the list, which is a value of the header `Allow`. `None` allows all.
+    /// Refuses methods that are not in `allowed`, a list in the form of the header `Allow`. `None` allows all.
     pub fn require_method(&self, allowed: Option<&'static str>) -> Result<(), Refusal> {
         let is_allowed = |list: &str| list.split(", ").any(|method| method == self.parts.method.as_str());
         allowed.filter(|list| !is_allowed(list)).map_or(Ok(()), |list| Err(refusal::method_not_allowed(list)))
