@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 const SAMPLE_SECRETS: &str = include_str!("dev_secrets.yaml");
 const SAMPLE_POLICY: &str = include_str!("dev_policy.yaml");
 
-/// Name of the local issuer.
+/// Name of the authenticator for the local issuer.
 const AUTHENTICATOR: &str = "dev";
 /// `iss` of the local issuer, with a host name that cannot exist (RFC 2606).
 const ISSUER: &str = "https://dev.claviger.invalid";

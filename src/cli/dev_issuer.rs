@@ -15,6 +15,7 @@ const KEY_ID: &str = "dev";
 
 /// An issuer with its P-256 key.
 pub struct Issuer {
+    /// The claim `iss` of its tokens.
     name: &'static str,
     key: EncodingKey,
     public_key: Vec<u8>,

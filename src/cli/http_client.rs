@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 const MAX_REQUEST_ID_BYTES: usize = 64;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Slightly longer than the time limit of the server.
+/// Time limit of a response, slightly longer than the default time limit of a server (`limits.requestTimeout`).
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A client for URLs of this scheme. With `https`, the server's certificate must be valid.

@@ -107,7 +107,7 @@ impl SubjectAccessReviewSetting {
             Self::All(true) => Some(clusters.iter().map(|name| name.as_str().into()).collect()),
             Self::Listed(listed) => {
                 let duplicate = "is in the list twice";
-                Some(faults.validate_clusters(SUBJECT_ACCESS_REVIEW_POINTER, Some(listed), clusters, duplicate))
+                Some(faults.validate_cluster_names(SUBJECT_ACCESS_REVIEW_POINTER, Some(listed), clusters, duplicate))
             }
         }
     }

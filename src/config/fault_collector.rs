@@ -90,7 +90,7 @@ impl<'a> FaultCollector<'a> {
 
     /// Requires each entry of a list to be the name of a kubernetes authenticator. `duplicate` is the fault of a second entry with
     /// the same name.
-    pub(super) fn validate_clusters(
+    pub(super) fn validate_cluster_names(
         &mut self,
         pointer: &str,
         names: Option<Vec<Option<String>>>,

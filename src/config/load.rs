@@ -100,8 +100,8 @@ fn parse_and_validate(
     if document.is_object() {
         faults.extend(document::prune::<ConfigFile>(&mut document).1);
         // The values of claims may have any type.
-        let is_free = |pointer: &[&str]| matches!(pointer, ["administrators", "static", _, "claims", ..]);
-        faults.extend(document::check_altered_scalars(yaml, is_free).map_err(|fault| vec![fault])?);
+        let is_untyped = |path: &[&str]| matches!(path, ["administrators", "static", _, "claims", ..]);
+        faults.extend(document::check_altered_scalars(yaml, is_untyped).map_err(|fault| vec![fault])?);
     }
     let file: ConfigFile = document::decode(defaults.merge_with(document))?;
     let mut collector = FaultCollector::new(folder);
@@ -140,7 +140,7 @@ impl ConfigFile {
         let stores = stores::validate(stores, faults);
         let database = self.database.unwrap_or_default().validate(faults);
         let policies = self.policies.unwrap_or_default().validate(&store_names, &names.kubernetes, faults);
-        policies::validate_clusters(&policies, &authenticators, faults);
+        policies::require_distinct_clusters(&policies, &authenticators, faults);
         let tickets =
             self.tickets.unwrap_or_default().validate(database.as_ref().map(|database| &database.url), faults);
         let limits = self.limits.unwrap_or_default().validate(faults);

@@ -35,8 +35,12 @@ impl RawPolicies {
     /// faults.
     pub(super) fn validate(self, stores: &[String], clusters: &[String], faults: &mut FaultCollector) -> Policies {
         let directory = faults.optional_directory("/policies/directory", self.directory);
-        let custom_resources =
-            faults.validate_clusters("/policies/customResources", self.custom_resources, clusters, "is listed twice");
+        let custom_resources = faults.validate_cluster_names(
+            "/policies/customResources",
+            self.custom_resources,
+            clusters,
+            "is listed twice",
+        );
         let tenants = faults.validate_each("/policies/tenants", self.tenants, |raw: RawTenant, pointer, faults| {
             Some(raw.validate(pointer, stores, faults))
         });
@@ -49,7 +53,11 @@ impl RawPolicies {
 }
 
 /// Refuses two authenticators of the same cluster, whose policies would have the same names.
-pub(super) fn validate_clusters(policies: &Policies, authenticators: &[Authenticator], faults: &mut FaultCollector) {
+pub(super) fn require_distinct_clusters(
+    policies: &Policies,
+    authenticators: &[Authenticator],
+    faults: &mut FaultCollector,
+) {
     let kubeconfig_of = |name: &Arc<str>| {
         authenticators.iter().find(|one| one.name == *name).and_then(|one| match &one.kind {
             Kind::Kubernetes(kubernetes) => Some(kubernetes.kubeconfig.as_ref()),

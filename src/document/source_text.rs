@@ -82,15 +82,15 @@ pub fn altered_scalars(text: &str) -> Result<Vec<String>, Fault> {
     Ok(found)
 }
 
-/// Returns a fault for each unquoted scalar whose source text [`super::parse`] does not keep, at the places that `is_free` selects:
-/// those where a value may have any type. Its parameter is the path of keys.
+/// Returns a fault for each unquoted scalar whose source text [`super::parse`] does not keep, where a value may have any type.
+/// `is_untyped` selects these places by the path of keys.
 ///
 /// # Errors
 /// The text is not one well-formed document.
-pub fn check_altered_scalars(text: &str, is_free: impl Fn(&[&str]) -> bool) -> Result<Vec<Fault>, Fault> {
+pub fn check_altered_scalars(text: &str, is_untyped: impl Fn(&[&str]) -> bool) -> Result<Vec<Fault>, Fault> {
     const DETAIL: &str = "must be put in quotes: without them YAML takes it for a number, a boolean or null and writes it in another way";
-    let free = |pointer: &String| is_free(&pointer.split('/').skip(1).collect::<Vec<_>>());
-    Ok(altered_scalars(text)?.into_iter().filter(free).map(|pointer| Fault::new(pointer, DETAIL)).collect())
+    let is_checked = |pointer: &String| is_untyped(&pointer.split('/').skip(1).collect::<Vec<_>>());
+    Ok(altered_scalars(text)?.into_iter().filter(is_checked).map(|pointer| Fault::new(pointer, DETAIL)).collect())
 }
 
 fn collect_altered(node: &SourceValue, pointer: &mut String, found: &mut Vec<String>) {

@@ -1,5 +1,5 @@
-//! A deserializer that refuses a list in place of a struct. Serde's derive would accept `[a, b]` for a struct whose first two fields
-//! are `a` and `b`.
+//! A deserializer that refuses a list in place of a struct. Serde's derive would accept the list `[x, y]` as the values of the
+//! first two fields of a struct.
 
 use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};

@@ -6,8 +6,8 @@ use crate::model::secret::SecretValue;
 pub type Values = Vec<(String, SecretValue)>;
 
 /// `None` unless the rest of a bundle is the line with the number of keys, or is empty if there are no keys.
-pub fn check_end_line(rest: &str, keys: usize) -> Option<()> {
-    let is_end = if keys == 0 { rest.is_empty() } else { rest == format!("# claviger: {keys} keys\n") };
+pub fn check_end_line(rest: &str, key_count: usize) -> Option<()> {
+    let is_end = if key_count == 0 { rest.is_empty() } else { rest == format!("# claviger: {key_count} keys\n") };
     is_end.then_some(())
 }
 

@@ -11,16 +11,20 @@ use zeroize::Zeroizing;
 /// Name of the only file for an empty bundle in the layout [`Layout::FilePerKey`]. In a shell, `*` does not match the name.
 pub const EMPTY_MARKER: &str = ".claviger-empty";
 
-/// Converts a bundle. Fails if an archive is damaged or has not `keys` files, or if a key cannot be the name of a file.
-pub fn from_bundle(layout: &Layout, mode: Mode, bundle: &[u8], keys: usize) -> Result<Vec<File>, MountError> {
+/// Converts a bundle. Fails if an archive is damaged or does not have `key_count` files, or if a key cannot be the name
+/// of a file.
+pub fn from_bundle(layout: &Layout, mode: Mode, bundle: &[u8], key_count: usize) -> Result<Vec<File>, MountError> {
     // The bits are at most 0o777, so the cast keeps them.
     let mode = mode.bits().cast_signed();
     match layout {
         Layout::SingleFile { path, .. } => Ok(vec![File { path: path.clone(), mode, contents: bundle.to_vec() }]),
-        Layout::FilePerKey if keys == 0 => Ok(vec![File { path: EMPTY_MARKER.into(), mode, contents: Vec::new() }]),
+        Layout::FilePerKey if key_count == 0 => {
+            Ok(vec![File { path: EMPTY_MARKER.into(), mode, contents: Vec::new() }])
+        }
         Layout::FilePerKey => {
-            let files =
-                tar::unpack(bundle).filter(|files| files.len() == keys).ok_or_else(MountError::unexpected_response)?;
+            let files = tar::unpack(bundle)
+                .filter(|files| files.len() == key_count)
+                .ok_or_else(MountError::unexpected_response)?;
             if !files.iter().all(|(name, _)| is_valid_name(name)) {
                 return Err(MountError::unrenderable());
             }
@@ -54,9 +58,9 @@ mod tests {
         files.into_iter().map(|file| (file.path, file.mode, file.contents)).collect()
     }
 
-    fn convert(layout: &Layout, bundle: &[u8], keys: usize) -> Result<Vec<(String, i32, Vec<u8>)>, String> {
+    fn convert(layout: &Layout, bundle: &[u8], key_count: usize) -> Result<Vec<(String, i32, Vec<u8>)>, String> {
         let mode = "0440".parse().expect("a mode");
-        from_bundle(layout, mode, bundle, keys).map(to_tuples).map_err(|error| error.text("r"))
+        from_bundle(layout, mode, bundle, key_count).map(to_tuples).map_err(|error| error.text("r"))
     }
 
     #[test]

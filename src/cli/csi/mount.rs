@@ -108,7 +108,8 @@ impl Provider {
     }
 }
 
-/// Downloads the bundle. Returns it with its keys. A ticket whose values exceed the driver's maximum is not redeemed.
+/// Downloads the bundle, and returns it with the names of its keys. A ticket whose values exceed the driver's maximum is not
+/// redeemed.
 async fn fetch_bundle(
     client: &mut TicketClient<'_>,
     request: &TicketRequest,

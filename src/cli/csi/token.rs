@@ -13,7 +13,7 @@ use http::header::HeaderValue;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// Maximum length of a token, longer than any that a server accepts.
+/// Maximum length of a token, the same as on a server.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// One token in the attribute.

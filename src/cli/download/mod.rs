@@ -146,7 +146,7 @@ impl<'a> TicketClient<'a> {
             // The bearer token is sent to the configured server only, not to another host in the ticket's URL.
             bearer: is_same_origin.then_some(&self.bearer),
             format,
-            keys: Some(keys.len()),
+            key_count: Some(keys.len()),
         };
         let downloaded = redemption.run(&mut self.retry_budget, &self.progress).await?;
         self.progress.clear();
@@ -161,6 +161,6 @@ pub async fn redeem(
     format: Format,
     time_limit: TimeoutArgument,
 ) -> Result<DownloadedBundle, CommandError> {
-    let redemption = redeem::Redemption { client, link, bearer: None, format, keys: None };
+    let redemption = redeem::Redemption { client, link, bearer: None, format, key_count: None };
     redemption.run(&mut RetryBudget::new(time_limit.timeout), &Progress::silent()).await
 }

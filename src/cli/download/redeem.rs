@@ -30,7 +30,7 @@ pub struct Redemption<'a> {
     pub bearer: Option<&'a HeaderValue>,
     pub format: Format,
     /// Number of keys of the ticket, if known.
-    pub keys: Option<usize>,
+    pub key_count: Option<usize>,
 }
 
 impl Redemption<'_> {
@@ -73,7 +73,7 @@ impl Redemption<'_> {
         let headers = DownloadHeaders::parse(response.headers(), self.format).map_err(AttemptError::not_retryable)?;
         let bytes =
             http_client::read_body(&mut response, MAX_BUNDLE_BYTES).await.map_err(AttemptError::from_read_error)?;
-        verify(&bytes, &headers, self.format, self.keys).map_err(AttemptError::not_retryable)?;
+        verify(&bytes, &headers, self.format, self.key_count).map_err(AttemptError::not_retryable)?;
         Ok(DownloadedBundle { bytes, stale: headers.stale, versions: headers.versions })
     }
 }

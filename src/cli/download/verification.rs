@@ -52,8 +52,14 @@ fn parse_sha256(header: &str) -> Option<Vec<u8>> {
     STANDARD.decode(member.strip_prefix(':')?.strip_suffix(':')?).ok()
 }
 
-/// Checks that the body matches its headers, and ends as its format requires. `keys` is the number of keys, if known.
-pub fn verify(body: &[u8], headers: &DownloadHeaders, format: Format, keys: Option<usize>) -> Result<(), CommandError> {
+/// Checks that the body matches its headers, and ends as its format requires. `key_count` is the number of keys of the ticket,
+/// if known.
+pub fn verify(
+    body: &[u8],
+    headers: &DownloadHeaders,
+    format: Format,
+    key_count: Option<usize>,
+) -> Result<(), CommandError> {
     if body.len() != headers.length {
         return Err(unexpected_response("its length differs from Content-Length"));
     }
@@ -61,20 +67,22 @@ pub fn verify(body: &[u8], headers: &DownloadHeaders, format: Format, keys: Opti
         return Err(unexpected_response("it does not have its digest"));
     }
     let needs_end_line = matches!(format, Format::Export | Format::Dotenv | Format::DotenvExpand)
-        && !(body.is_empty() && keys.unwrap_or(0) == 0);
-    if needs_end_line && !has_end_line(body, keys) {
+        && !(body.is_empty() && key_count.unwrap_or(0) == 0);
+    if needs_end_line && !has_end_line(body, key_count) {
         return Err(unexpected_response("it does not end with the count of its keys"));
     }
     Ok(())
 }
 
-/// Whether the last line is `# claviger: N keys` with the expected number, or any number if none is known.
-fn has_end_line(body: &[u8], keys: Option<usize>) -> bool {
+/// Whether the last line is `# claviger: N keys` with the expected number, or with any number if the expected one is not known.
+fn has_end_line(body: &[u8], key_count: Option<usize>) -> bool {
     let Some(lines) = body.strip_suffix(b"\n") else { return false };
     let last = lines.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
     let count =
         std::str::from_utf8(last).ok().and_then(|line| line.strip_prefix("# claviger: ")?.strip_suffix(" keys"));
-    count.and_then(|count| count.parse().ok()).is_some_and(|count: usize| keys.is_none_or(|keys| keys == count))
+    count
+        .and_then(|count| count.parse().ok())
+        .is_some_and(|count: usize| key_count.is_none_or(|expected| expected == count))
 }
 
 fn unexpected_response(why: &str) -> CommandError {

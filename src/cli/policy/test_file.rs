@@ -40,8 +40,8 @@ impl TestFile {
         let ill_formed = |fault| CommandError::from_faults(&file_name, &[fault]);
         let mut tree = parse(&text).map_err(ill_formed)?;
         let (raw, mut faults) = prune::<RawTestFile>(&mut tree);
-        let is_free = |path: &[&str]| matches!(path, ["cases", _, "caller", below @ ..] if may_have_any_type(below));
-        faults.extend(check_altered_scalars(&text, is_free).map_err(ill_formed)?);
+        let is_untyped = |path: &[&str]| matches!(path, ["cases", _, "caller", below @ ..] if may_have_any_type(below));
+        faults.extend(check_altered_scalars(&text, is_untyped).map_err(ill_formed)?);
         let RawTestFile { policies, cases } = raw.unwrap_or_default();
         let cases = check_cases(cases, &mut faults);
         let folder = file.parent().unwrap_or(Path::new(""));
