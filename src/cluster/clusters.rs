@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub struct Clusters(BTreeMap<Option<PathBuf>, Arc<Cluster>>);
 
 impl Clusters {
-    /// Creates a client for this cluster unless one exists.
+    /// Creates a client for this cluster unless one exists, and starts a task that reloads its files when they change.
     ///
     /// # Errors
     /// See [`Cluster::connect`].

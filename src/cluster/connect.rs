@@ -21,16 +21,16 @@ use std::sync::{Arc, Mutex};
 pub struct CheckedCredentials {
     /// Settings that work but should be changed.
     pub warnings: Vec<KubeconfigFault>,
-    /// The claims of the broker's own token, if it is a `ServiceAccount` token.
+    /// The claims of the broker's own token. `None` if the token is not a JWT with an issuer, or `kube` sends it.
     pub own_token: Option<OwnToken>,
 }
 
-/// Unverified claims of the broker's own token. The API server accepts this token, so its issuer and audiences are
+/// Unverified claims of the broker's own token. The API server accepts this token, so the issuer and the audiences of the token are
 /// those of the API server.
 pub struct OwnToken {
     /// The cluster's issuer.
     pub issuer: String,
-    /// Includes the API server's own audience.
+    /// The audiences of the token. One of them is the API server's own.
     pub audiences: Vec<String>,
 }
 

@@ -15,7 +15,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// Maximum file size in bytes.
+/// Maximum file size in bytes. A longer file is a fault.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Reads credentials, and collects faults, warnings and the stamps of the files that were read.
@@ -25,7 +25,7 @@ pub(super) struct CredentialReader {
     /// Settings that work but should be changed.
     pub(super) warnings: Vec<KubeconfigFault>,
     pub(super) files: Vec<(PathBuf, Option<FileStamp>)>,
-    /// The path that `kube` makes of an empty path in a kubeconfig: it prepends the kubeconfig's folder.
+    /// The path that `kube` makes of an empty path in a kubeconfig, to which it prepends the kubeconfig's folder.
     pub(super) empty_path: PathBuf,
 }
 
@@ -48,7 +48,7 @@ impl CredentialReader {
         self.faults.push(KubeconfigFault { field: field.into(), detail });
     }
 
-    /// Records an error as a fault of this field.
+    /// The value. Records an error as a fault of this field, and returns `None` then.
     pub(super) fn ok_or_record<T>(&mut self, field: &str, result: Result<T, &'static str>) -> Option<T> {
         result.map_err(|detail| self.record_fault(field, detail)).ok()
     }
@@ -78,7 +78,7 @@ impl CredentialReader {
     }
 
     /// The decoded base64 data or, without data, the content of the file. Both parameters are a field and its value; returns the
-    /// field that was used, and its bytes.
+    /// field that was used, and its bytes. `None` if neither is set, or after recording a fault.
     pub(super) fn read_data_or_file(
         &mut self,
         (data_field, data): (&str, Option<&str>),
@@ -95,8 +95,8 @@ impl CredentialReader {
         self.ok_or_record(field, bytes).map(|bytes| (field.to_owned(), bytes))
     }
 
-    /// The header for the token in a file. If the file has no usable text, uses the inline token, which comes with its field, and
-    /// records a warning.
+    /// The header for the token in a file. If the file has no usable text, records a warning and uses the token of `inline`, which
+    /// is a field and its value. `None` after recording a fault.
     pub(super) fn read_token_file(
         &mut self,
         field: &str,
@@ -118,7 +118,7 @@ impl CredentialReader {
         }
     }
 
-    /// The root certificates, in DER, for verifying the API server's certificate.
+    /// The root certificates, in DER, for verifying the API server's certificate. `None` after recording a fault.
     pub(super) fn parse_roots(&mut self, field: &str, pem: &[u8]) -> Option<Vec<Vec<u8>>> {
         const NO_PEM: &str = "must hold PEM certificates (-----BEGIN CERTIFICATE-----)";
         let certificates: Result<Vec<CertificateDer>, _> = CertificateDer::pem_slice_iter(pem).collect();
@@ -133,7 +133,7 @@ impl CredentialReader {
         Some(certificates.iter().map(|certificate| certificate.to_vec()).collect())
     }
 
-    /// Checks that a client certificate and a key belong together.
+    /// Checks that a client certificate and a key belong together. Records a fault if they do not.
     pub(super) fn check_pair(&mut self, field: &str, certificate: &[u8], key: &[u8]) {
         let chain: Result<Vec<CertificateDer>, _> = CertificateDer::pem_slice_iter(certificate).collect();
         let (Ok(chain), Ok(key)) = (chain, PrivateKeyDer::from_pem_slice(key)) else {

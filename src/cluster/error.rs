@@ -19,7 +19,7 @@ pub enum CallFailure {
     Timeout,
     /// No connection or no TLS session, with a known cause.
     Unconnected(ConnectFailure),
-    /// No connection for another reason, or the connection broke.
+    /// No connection, with an unknown cause, or the connection broke.
     Connection,
     /// The broker's own credentials are invalid, or its RBAC permissions are too narrow (401, 403).
     Credentials,

@@ -41,7 +41,7 @@ impl FakeApiServer {
         Self::listening([Some(response(201, review)), None]).await
     }
 
-    /// The requests that this server receives, also later.
+    /// The log of the requests. Later requests are added to it.
     pub fn requests(&self) -> RequestLog {
         self.requests.clone()
     }

@@ -113,7 +113,7 @@ impl Cluster {
     }
 
     /// The `iss` of new tokens of this cluster. By default, the role `system:service-account-issuer-discovery` allows every
-    /// ServiceAccount to read it.
+    /// ServiceAccount to read the issuer.
     ///
     /// # Errors
     /// The API server gives no usable response.

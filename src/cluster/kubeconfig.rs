@@ -77,7 +77,7 @@ pub(super) fn read(path: &Path) -> Result<ClientInputs, ConnectError> {
     let CredentialReader { faults, warnings, files, .. } = reader;
     let (Some(server), true) = (server, faults.is_empty()) else { return Err(ConnectError::Faults(faults)) };
     let is_without_tls = server.scheme_str() == Some("http");
-    // Not the kubeconfig loader of `kube`, because it uses proxies from the environment.
+    // The kubeconfig loader of `kube` is not used, because it takes proxies from the environment.
     let mut config = Config::new(server);
     // Plain HTTP must also work on a machine without a CA bundle.
     config.root_cert = if is_without_tls { Some(Vec::new()) } else { roots };
@@ -91,8 +91,8 @@ pub(super) fn read(path: &Path) -> Result<ClientInputs, ConnectError> {
     Ok(ClientInputs { config, authorization, files, warnings })
 }
 
-/// Moves the credentials of the user at `field` out of the configuration for `kube`, and checks those that remain there. Returns the
-/// `Authorization` header, if `kube` is not to add it.
+/// Moves the credentials of the user at `field` out of the configuration for `kube`, and checks those that remain there. Returns
+/// the `Authorization` header. `None` if `kube` adds the header, or if there are no credentials for one.
 fn take_authorization(field: &str, auth_info: &mut AuthInfo, reader: &mut CredentialReader) -> Option<HeaderValue> {
     // Serialisation is the only access to the values of the type in which `kube` keeps secrets.
     let user = serde_json::to_value(&*auth_info).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Leader election among replicas, by a `Lease` of `coordination.k8s.io` in the namespace of the broker.
 //!
-//! As in `client-go`, the clocks of replicas are not compared: a lease counts as expired after this replica has observed it unchanged
-//! for the lease duration.
+//! As in `client-go`, the clocks of replicas are not compared: a lease counts as expired after this replica has observed it
+//! unchanged for the lease duration.
 
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
@@ -98,7 +98,7 @@ impl LeaderLease {
         }
     }
 
-    /// Whether this process may write the lease: it has no holder, this process holds it, or it has expired.
+    /// Whether this process may write the lease: the lease has no holder, this process holds it, or it has expired.
     fn is_available(&mut self, found: &LeaseObject) -> bool {
         if holder(found).is_none_or(|holder| holder.is_empty() || *holder == self.identity) {
             return true;
@@ -147,7 +147,7 @@ impl LeaderLease {
         Ok(self.cluster.call(request, MAX_RESPONSE_BYTES).await?.decode_found()?)
     }
 
-    /// Creates or replaces the object. False if another replica has written it before.
+    /// Creates or replaces the object. False if another replica has written the object since it was read.
     async fn write(&self, method: Method, object: &LeaseObject) -> Result<bool, ClusterError> {
         let mut path = self.path()?;
         if method == Method::PUT {

@@ -1,4 +1,5 @@
-//! Reads of one object of a namespace: the fields that all kinds share, and which 404 responses mean that it does not exist.
+//! Reads of one object of a namespace: the fields that all kinds share, and which 404 responses mean that the object does not
+//! exist.
 
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
@@ -75,7 +76,7 @@ struct OwnerReference {
     owner: Owner,
 }
 
-/// An owner that an object names. It is in the same namespace. Anyone who may write the object can set it.
+/// An owner that an object names, in the same namespace. Anyone who may write the object can name any owner.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Owner {
@@ -140,7 +141,7 @@ impl Cluster {
     }
 }
 
-/// Parses the response to a read of this group and kind.
+/// Parses the response to a read of this group and kind. `None` if the object does not exist.
 pub(super) fn parse_object<Spec, Status>(
     response: &ApiResponse,
     group: &str,

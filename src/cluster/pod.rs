@@ -8,7 +8,7 @@ use crate::model::facts::PodFacts;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-/// Path of the group, resource and kind.
+/// The path of the API group, the resource in the plural, and the kind.
 const POD: (&str, &str, &str) = ("/api/v1", "pods", "Pod");
 
 /// The fields of a pod that the broker uses.
@@ -24,7 +24,7 @@ pub struct Pod {
     pub being_deleted: bool,
     /// `spec.serviceAccountName`.
     pub service_account: String,
-    /// The owner that the pod names as its controller. Anyone who may create pods can set it.
+    /// The owner that the pod names as its controller. Anyone who may create pods can name any owner.
     pub controller: Option<Owner>,
     /// The attributes that policies can use.
     pub facts: PodFacts,

@@ -1,25 +1,27 @@
-//! A list of policies while it is read: of objects beyond the limits, only what identifies them is kept.
+//! A list of policies while it is received. Objects beyond the limits stay in the list, but lose their specs.
 
 use crate::model::policy_resource::{MAX_PER_CLUSTER, MAX_PER_NAMESPACE, PolicyResource, ResourceSpec};
 use jiff::Timestamp;
 use std::collections::{BinaryHeap, HashMap};
 
-/// The objects of a kind that were listed so far.
+/// The objects of one kind that were received so far.
 #[derive(Default)]
 pub(super) struct PolicyList {
     resources: Vec<PolicyResource>,
-    /// Those that count for the limit of the cluster, and `surplus` others, the youngest first.
+    /// The objects that count towards [`MAX_PER_CLUSTER`], and `surplus` objects that do not. The youngest is on top.
     of_cluster: BinaryHeap<Listed>,
+    /// For each namespace, the objects that count towards [`MAX_PER_NAMESPACE`].
     of_namespaces: HashMap<Box<str>, BinaryHeap<Listed>>,
-    /// How many in `of_cluster` are beyond the limit of their namespace: they take no other namespace's room.
+    /// How many objects in `of_cluster` have lost their specs by the limit of their namespace. They do not count towards the limit
+    /// of the cluster, so that they displace no object of another namespace.
     surplus: usize,
 }
 
-/// Time of creation, name (as in the limits of `policy/resources`), and where it is.
+/// Time of creation and name, by which objects are ordered as in `policy/resources`, and the index in `resources`.
 type Listed = (Timestamp, Box<str>, usize);
 
 impl PolicyList {
-    /// Adds an object. The specs of the youngest are dropped when there are too many.
+    /// Adds an object. If there are too many then, drops the spec of the youngest.
     pub(super) fn push(&mut self, resource: PolicyResource) {
         let listed = (resource.created_at, resource.key.to_string().into(), self.resources.len());
         let namespace = resource.key.namespace.clone();
@@ -44,9 +46,9 @@ impl PolicyList {
     }
 }
 
-/// Takes the youngest out. Whether it had a spec, which is dropped.
+/// Removes the youngest object from the heap, and drops its spec. Returns whether it still had one.
 fn drop_youngest(resources: &mut [PolicyResource], listed: &mut BinaryHeap<Listed>) -> bool {
-    let youngest = listed.pop().and_then(|(_, _, at)| resources.get_mut(at));
+    let youngest = listed.pop().and_then(|(_, _, index)| resources.get_mut(index));
     youngest.is_some_and(|youngest| {
         std::mem::replace(&mut youngest.spec, ResourceSpec::Discarded) != ResourceSpec::Discarded
     })
@@ -87,11 +89,11 @@ mod tests {
         assert_eq!(dropped(list), ["team-a/p-000000", "team-a/p-000001"]);
         let mut list = PolicyList::default();
         (0..=MAX_PER_CLUSTER).for_each(|at| list.push(listed(None, at, 1)));
-        assert_eq!(dropped(list), ["p-050000"], "of those of one second the last name");
+        assert_eq!(dropped(list), ["p-050000"], "of objects with the same creation time, the last name loses its spec");
     }
 
     #[test]
-    fn a_crowded_namespace_takes_no_room_of_others() {
+    fn objects_beyond_the_limit_of_their_namespace_do_not_count_for_the_cluster() {
         for of_cluster in [MAX_PER_CLUSTER - MAX_PER_NAMESPACE - 1, MAX_PER_CLUSTER - MAX_PER_NAMESPACE] {
             let mut list = PolicyList::default();
             (0..of_cluster).for_each(|at| list.push(listed(None, at, 2)));
@@ -99,7 +101,7 @@ mod tests {
             list.push(listed(Some("team-b"), 0, 10));
             (0..MAX_PER_NAMESPACE).for_each(|at| list.push(listed(Some("team-a"), MAX_PER_NAMESPACE * 2 + at, 1)));
             let dropped = dropped(list);
-            // The one that is too many for the cluster is the youngest of all.
+            // If there is one object too many for the cluster, it is the youngest of all, which is that of team-b.
             let too_many = usize::from(of_cluster + MAX_PER_NAMESPACE == MAX_PER_CLUSTER);
             assert_eq!(dropped.iter().filter(|name| !name.starts_with("team-a/")).count(), too_many);
             assert_eq!(dropped.len(), MAX_PER_NAMESPACE * 2 + too_many);

@@ -1,4 +1,4 @@
-//! A policy as an object of the API server: its path, what is kept of it, and the read of one.
+//! A policy as an object of the API server: its path, its conversion to a `PolicyResource`, and the read of a single one.
 
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
@@ -16,7 +16,7 @@ use std::io;
 
 /// Maximum size of a response with one policy, as in a watch.
 pub(super) const MAX_RESPONSE_BYTES: usize = 8 << 20;
-/// The type of the one condition.
+/// The type of the only condition that Claviger writes.
 pub(super) const READY: &str = "Ready";
 
 /// The path of a policy.
@@ -32,7 +32,7 @@ pub(super) fn policy_path(key: &ResourceKey) -> Result<String, CallFailure> {
 }
 
 impl Cluster {
-    /// Reads the policy of a name. `None` if it does not exist.
+    /// Reads the policy with this key. `None` if it does not exist.
     ///
     /// # Errors
     /// The API server gives no usable response.
@@ -44,7 +44,7 @@ impl Cluster {
     }
 }
 
-/// `None` if the object has no name or no uid, which the API server gives to each object.
+/// Converts an object. `None` if it has no name or no uid, which cannot happen with an object of the API server.
 pub(super) fn resource(object: DynamicObject) -> Option<PolicyResource> {
     let DynamicObject { metadata, mut data, .. } = object;
     let created_at = metadata.creation_timestamp.map(|time| time.0).unwrap_or_default();
@@ -65,7 +65,7 @@ pub(super) fn resource(object: DynamicObject) -> Option<PolicyResource> {
     })
 }
 
-/// Discards a spec that is too large.
+/// The spec, unless it is too large: then it is discarded.
 fn spec(spec: Value) -> ResourceSpec {
     if serde_json::to_writer(RemainingBytes(MAX_SPEC_BYTES), &spec).is_err() {
         return ResourceSpec::TooLarge { may_deny: may_deny(&spec) };
@@ -106,7 +106,7 @@ struct Condition {
     last_transition_time: Timestamp,
 }
 
-/// `None` if Claviger did not write the status in this form; then it is written again.
+/// Parses a status. `None` if Claviger did not write the status in this form; the status is written again then.
 fn observed(status: Value) -> Option<ObservedStatus> {
     let Status { observed_generation, conditions } = serde_json::from_value(status).ok()?;
     let condition = conditions.into_iter().find(|condition| condition.kind == READY)?;

@@ -1,4 +1,4 @@
-//! The status of a custom resource, by server-side apply.
+//! Writes the status of a custom resource, by server-side apply.
 
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
@@ -15,7 +15,7 @@ const FIELD_MANAGER: &str = "claviger";
 pub enum StatusWritten {
     /// The status is written.
     Written,
-    /// The object does not exist, or another one has its name.
+    /// The object does not exist any more, or another object has its name.
     Gone,
 }
 
@@ -23,7 +23,7 @@ impl Cluster {
     /// Writes the status of the object with this uid.
     ///
     /// # Errors
-    /// The status may not be written.
+    /// The API server refuses the write, or gives no usable response.
     pub async fn apply_policy_status(
         &self,
         key: &ResourceKey,

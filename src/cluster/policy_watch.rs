@@ -67,10 +67,11 @@ fn watch_stream(
 }
 
 impl PolicyWatch {
-    /// Waits for the next change. The first change is a complete list, and so is the first one after the watch had to start again.
+    /// Waits for the next change. The first change is a complete list. If the watch has to start again, the next change is a
+    /// complete list too.
     ///
     /// # Errors
-    /// See [`PolicyWatchError`]. After an error it can be called again.
+    /// See [`PolicyWatchError`]. After an error, the method can be called again.
     pub async fn next(&mut self) -> Result<ResourceChange, PolicyWatchError> {
         loop {
             match self.stream.next().await {
@@ -148,7 +149,7 @@ fn is_too_large(error: &kube::Error) -> bool {
         if io.is_some_and(|error| error.kind() == std::io::ErrorKind::FileTooLarge) {
             return true;
         }
-        // The `source` of an I/O error skips the error that it wraps, so that one is looked at first.
+        // The `source` of an I/O error skips the error that it wraps, so the wrapped error is looked at first.
         let wrapped = io.and_then(std::io::Error::get_ref).map(|inner| inner as &(dyn std::error::Error + 'static));
         cause = wrapped.or_else(|| error.source());
     }

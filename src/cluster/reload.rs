@@ -6,7 +6,8 @@ use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// Interval of the check for changed files. It polls, because the kubelet replaces a mounted file by swapping a symbolic link.
+/// Interval of the checks for changed files. Files are polled, not watched, because the kubelet replaces a mounted file by swapping
+/// a symbolic link.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Connection {

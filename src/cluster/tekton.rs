@@ -36,7 +36,7 @@ pub struct TaskRun {
     pub created: Option<Time>,
     /// The owner that the `TaskRun` names as its controller.
     pub controller: Option<Owner>,
-    /// `status.podName`, the pod that Tekton created for it. `None` if it is empty.
+    /// `status.podName`, the pod that Tekton created for the `TaskRun`. `None` if there is no name yet.
     pub pod_name: Option<String>,
     /// `status.startTime`, by Tekton's clock. Tekton never sets it before the creation time of the `TaskRun`.
     pub started: Option<Time>,
@@ -45,7 +45,7 @@ pub struct TaskRun {
     pub first_container_started: Option<Time>,
     /// `status.completionTime`, by Tekton's clock.
     pub completed: Option<Time>,
-    /// The end of the previous attempt, by Tekton's clock.
+    /// The end of the previous attempt, by Tekton's clock. `None` in the first attempt.
     pub last_attempt_ended: Option<Time>,
     /// The attributes that policies can use.
     pub facts: TaskRunFacts,
@@ -56,7 +56,7 @@ pub struct TaskRun {
 pub struct PipelineRun {
     /// `metadata.uid`.
     pub uid: String,
-    /// `status.childReferences`: the objects that Tekton created for it.
+    /// `status.childReferences`: the objects that Tekton created for the run, or adopted.
     pub children: Vec<Child>,
     /// The tasks of the resolved pipeline, by name.
     pub tasks: BTreeMap<String, PipelineTask>,
@@ -69,10 +69,10 @@ pub struct PipelineRun {
 /// A task of a pipeline.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PipelineTask {
-    /// Whether the task runs once for each combination of params.
+    /// Whether the task has a matrix, so that it runs once for each combination of params.
     pub has_matrix: bool,
-    /// The tasks that must end before this one: those that `runAfter` names and those whose results it uses. For a task under
-    /// `finally`, all other tasks.
+    /// The tasks that must end before this one: those that `runAfter` names and those whose results this task uses. For a task
+    /// under `finally`, all tasks that are not under `finally`.
     pub after: BTreeSet<String>,
 }
 
@@ -84,7 +84,7 @@ pub struct Child {
     pub kind: String,
     /// `metadata.name` of the child.
     pub name: String,
-    /// The name of its task in the pipeline.
+    /// The name of the child's task in the pipeline.
     pub pipeline_task_name: String,
 }
 
@@ -274,8 +274,8 @@ fn effective_params(given: Value, declared: Value) -> BTreeMap<String, Value> {
     params.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-/// The params of a list by name, each with the value of one member. `None` in place of a value that Tekton would reject: one that is
-/// not a string, a list of strings or an object of strings. Also `None` for a duplicate name, because two readers could use
+/// The params of a list by name, each with the value of one member. `None` in place of a value that Tekton would reject: one that
+/// is not a string, a list of strings or an object of strings. Also `None` for a duplicate name, because two readers could use
 /// different values.
 fn params_by_name(list: Value, member: &str) -> BTreeMap<String, Option<Value>> {
     let Value::Array(list) = list else { return BTreeMap::new() };

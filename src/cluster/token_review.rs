@@ -90,9 +90,9 @@ impl Cluster {
         self.review_in_slot(request, deadline).await
     }
 
-    /// Like [`Self::token_review`], and reads a pod concurrently. Both use the slot of the review, so that forged tokens cannot block
-    /// reads of pods. If the review refuses the token, the read is cancelled, so that neither the result nor its time depends on the
-    /// pod.
+    /// Like [`Self::token_review`], and reads a pod concurrently. Both use the slot of the review, so that forged tokens cannot
+    /// block reads of pods. If the review refuses the token, the read is cancelled, so that neither the result nor its time depends
+    /// on the pod.
     ///
     /// # Errors
     /// The API server gives no usable response to the review.
@@ -122,8 +122,8 @@ impl Cluster {
         parse_review(&response?)
     }
 
-    /// Whether the broker's own token, which is for the API server, is also valid for this audience. False if
-    /// `kube` sends the token itself, because it is then not known here.
+    /// Whether the broker's own token, which is for the API server, is also valid for this audience. False if `kube` sends the
+    /// token itself, because the token is not known here then.
     ///
     /// # Errors
     /// The API server gives no usable response.

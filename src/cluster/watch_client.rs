@@ -23,7 +23,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// The requested duration of one watch. It is short, so that a dead connection is detected soon.
 pub(super) const WATCH_SECONDS: u32 = 60;
-/// Maximum length of a line of a watch, which is one object. By default, etcd stores at most 1.5 MiB of an object.
+/// Maximum length of a line of a watch, which is one object. By default, etcd stores objects of at most 1.5 MiB.
 const MAX_EVENT_BYTES: usize = 8 << 20;
 /// Maximum length of the response to a list.
 const MAX_PAGE_BYTES: usize = 96 << 20;
@@ -64,7 +64,7 @@ impl Service<Request<Body>> for WatchService {
     }
 }
 
-/// A body that ends with an error after [`IDLE_TIMEOUT`] without data, or when a line is too long.
+/// A body that ends with an error after [`IDLE_TIMEOUT`] without data, or when a line is longer than `max_line_bytes`.
 pub(super) struct BoundedBody<B> {
     body: B,
     max_line_bytes: usize,

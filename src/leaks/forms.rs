@@ -5,7 +5,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use std::fmt::Write as _;
 use zeroize::Zeroizing;
 
-/// Minimum length of an encoded form in bytes. Shorter texts match by chance.
+/// Minimum length of an encoded form in bytes. Shorter ones are not searched for, because they would match by chance.
 const MIN_ENCODED_BYTES: usize = 6;
 /// Line widths of `base64` and `openssl base64`.
 const LINE_WIDTHS: [usize; 2] = [76, 64];
@@ -17,7 +17,8 @@ closed_enum! {
         Raw => "raw",
         /// One line of a multi-line value.
         Line => "line",
-        /// Base64 in either alphabet, at any offset in the encoded data. With line breaks only at the start of the data.
+        /// Base64 in either alphabet, at any offset in the encoded data. Base64 with line breaks is found only if the value is at
+        /// the start of the data.
         Base64 => "base64",
         /// Hexadecimal.
         Hex => "hex",
@@ -33,8 +34,8 @@ closed_enum! {
 /// An encoding of a value, and its kind.
 pub(super) type EncodedForm = (Form, Zeroizing<Vec<u8>>);
 
-/// Returns all encodings of a value, which must have no surrounding white space. They include its lines of at least `min_line_bytes`
-/// bytes.
+/// Returns all encodings of a value, which must have no surrounding white space, and all lines of the value of at least
+/// `min_line_bytes` bytes.
 pub(super) fn encode_all(value: &str, min_line_bytes: usize) -> Vec<EncodedForm> {
     let mut forms = FormList(vec![(Form::Raw, Zeroizing::new(value.as_bytes().to_vec()))]);
     for line in value.lines().map(str::trim) {
@@ -69,7 +70,7 @@ pub(super) fn encode_all(value: &str, min_line_bytes: usize) -> Vec<EncodedForm>
     forms.0
 }
 
-/// A list of forms without duplicates.
+/// A list of forms. Duplicates and forms that are too short are not added.
 struct FormList(Vec<EncodedForm>);
 
 impl FormList {

@@ -1,4 +1,4 @@
-//! Masks values in a stream: `***` replaces each occurrence, or several adjacent occurrences.
+//! Masks values in a stream: `***` replaces each occurrence. Adjacent or overlapping occurrences get one `***`.
 //!
 //! Bytes are held back only while they may be the start of a value, so that a prompt appears at once.
 
@@ -17,7 +17,7 @@ pub struct Mask<'n> {
     pending_start: u64,
     /// Start and end of occurrences that are not masked yet.
     spans: Vec<(u64, u64)>,
-    /// The end of the last `***`, as a position in the input.
+    /// The position in the input where the last text ends that `***` replaces.
     end_of_last: u64,
 }
 
@@ -47,7 +47,7 @@ impl<'n> Mask<'n> {
         self.release(self.search.position(), out);
     }
 
-    /// Appends everything before a position, before which no unreported value starts.
+    /// Appends everything before position `to`. Every value that starts before `to` must have been reported.
     fn release(&mut self, to: u64, out: &mut Vec<u8>) {
         self.spans.sort_unstable();
         let mut written = self.pending_start.max(self.end_of_last.min(to));

@@ -1,5 +1,5 @@
-//! The search for secret values in streams, in all encodings in which programs write them. Pure: the input comes in pieces of any
-//! size. `exec --mask` and `scan` use it.
+//! The search for secret values in streams, in all encodings in which programs write values. No I/O: the caller passes the input in
+//! pieces of any size. `exec --mask` and `scan` use this search.
 
 mod forms;
 mod mask;

@@ -8,10 +8,10 @@ use aho_corasick::{Anchored, BuildError, dfa};
 use std::collections::HashMap;
 use zeroize::Zeroizing;
 
-/// How many leading bytes of each needle are in the automaton. The rest is compared after a match. This bounds the size of the
-/// automaton.
+/// How many leading bytes of each needle are in the automaton, which bounds its size. The rest of a needle is compared after a
+/// match.
 const ANCHOR_BYTES: usize = 16;
-/// Maximum number of needles for a DFA, which is faster than an NFA but grows too large.
+/// Maximum number of needles for a DFA, which is faster than an NFA. For more needles it would be too large, so an NFA is used.
 const MAX_DFA_NEEDLES: usize = 4000;
 
 /// The needles, and the automaton that finds their first bytes.
@@ -31,7 +31,7 @@ pub(super) struct Needle {
     pub bytes: Zeroizing<Vec<u8>>,
 }
 
-/// The automaton.
+/// The automaton that finds the first bytes of all needles.
 pub(super) enum NeedleAutomaton {
     /// One step per byte.
     Dfa(dfa::DFA),
@@ -40,8 +40,8 @@ pub(super) enum NeedleAutomaton {
 }
 
 impl Needles {
-    /// Compiles named values. Values of fewer than `min_bytes` bytes are not searched for, because they match by chance; their names
-    /// are returned too.
+    /// Compiles named values. Values of fewer than `min_bytes` bytes are not searched for, because they would match by chance. The
+    /// names of those values are the second result.
     ///
     /// # Errors
     /// There are more needles than the automaton can number, which no bundle reaches.
@@ -90,7 +90,7 @@ impl Needles {
         self.names.is_empty()
     }
 
-    /// How many of the last bytes may be the start of a needle.
+    /// How many of the last bytes of the input may be the start of a needle.
     pub(super) fn match_length(&self, state: StateID) -> usize {
         self.match_lengths.get(&state).copied().unwrap_or(0)
     }

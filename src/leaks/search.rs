@@ -1,17 +1,17 @@
-//! The search for needles in input of several pieces. Every occurrence of every needle is reported, also across pieces.
+//! The search for needles in input that comes in pieces. Every occurrence of every needle is reported, also across pieces.
 
 use super::needles::{Needle, NeedleAutomaton, Needles};
 use aho_corasick::Anchored;
 use aho_corasick::automaton::{Automaton, StateID};
 
-/// An occurrence.
+/// An occurrence of a needle in the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hit {
     /// The position of its first byte, from the start of the input.
     pub start: u64,
     /// The position after its last byte.
     pub end: u64,
-    /// The needle, for [`Needles::describe`].
+    /// The index of the needle, for [`Needles::describe`].
     pub needle: usize,
 }
 

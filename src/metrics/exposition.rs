@@ -15,7 +15,7 @@ impl Metrics {
     pub fn encode(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
-        // The library leaves out families without series. These two have none while there is no policy.
+        // The library leaves out families without series. These two families have none while there is no policy.
         let by_policy = [self.tickets_issued.collect(), self.policy_shadow.collect()];
         for family in by_policy.iter().flatten().filter(|family| family.get_metric().is_empty()) {
             let (name, help) = (family.name(), family.help());

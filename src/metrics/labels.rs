@@ -5,7 +5,7 @@ closed_enum! {
     pub enum AuthenticationOutcome {
         /// A caller was authenticated.
         Ok => "ok",
-        /// The token was refused.
+        /// The token was refused, or not examined because a limit was reached.
         Denied => "denied",
         /// The API server or issuer could not be reached.
         Failed => "failed",

@@ -1,7 +1,8 @@
 //! Prometheus metrics: one registry, one struct with all families, and closed enums of label values. Dashboards depend on the names
 //! and labels.
 //!
-//! No caller can choose the value of a label, so the number of series depends on the configuration and not on the traffic.
+//! Requests cannot choose the value of a label, so the number of series depends on the configuration and the policies, not on the
+//! traffic.
 
 mod exposition;
 mod families;

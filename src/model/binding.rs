@@ -1,8 +1,8 @@
 //! Which client may redeem a ticket.
 
 closed_enum! {
-    /// What the redeeming client must have in common with the caller of the ticket. Ordered from least to most strict, so the maximum
-    /// of several values is the strictest.
+    /// What the redeeming client must have in common with the caller of the ticket. Ordered from least to most strict, so the
+    /// maximum of several values is the strictest.
     pub enum BindTo {
         /// Nothing: any client with the URL may redeem.
         None => "none",

@@ -6,8 +6,8 @@ use std::fmt;
 pub const MAX_BRANCH_BYTES: usize = 1024;
 
 /// A branch: valid UTF-8 that obeys git's rules for `refs/heads/NAME`
-/// ([git-check-ref-format](https://git-scm.com/docs/git-check-ref-format)), does not begin with `-` and is not `HEAD`. `@` is valid:
-/// git refuses it as a whole ref, which `refs/heads/@` is not.
+/// ([git-check-ref-format](https://git-scm.com/docs/git-check-ref-format)), does not begin with `-` and is not `HEAD`. `@` is
+/// valid: git refuses it as a whole ref, which `refs/heads/@` is not.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Branch(String);
 

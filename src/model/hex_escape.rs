@@ -9,8 +9,8 @@ pub(super) fn append(text: &mut String, marker: char, byte: u8) {
     text.push(char::from(HEX[usize::from(byte & 0xf)]));
 }
 
-/// Decodes a text byte by byte. `escaped` gets the two bytes after a marker, or fewer at the end of the text. `unescaped` gets every
-/// other byte.
+/// Decodes a text byte by byte. `escaped` gets the two bytes after a marker, or fewer at the end of the text. `unescaped` gets
+/// every other byte.
 ///
 /// # Errors
 /// The first error of `escaped` or `unescaped`.

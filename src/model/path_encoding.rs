@@ -1,8 +1,8 @@
-//! The encoding of a name as one path segment: `[A-Za-z0-9._-]` unchanged, `/` as `~`, and every other byte as `=` and two upper-case
-//! hexadecimal digits.
+//! The encoding of a name as one path segment: `[A-Za-z0-9._-]` unchanged, `/` as `~`, and every other byte as `=` and two
+//! upper-case hexadecimal digits.
 //!
-//! Path templates of policies and paths of the Vault-compatible API use it. Different names have different encodings. Every name has
-//! exactly one, except the empty name, `.` and `..`, which have none.
+//! Path templates of policies and paths of the Vault-compatible API use it. Different names have different encodings. Every name
+//! has exactly one, except the empty name, `.` and `..`, which have none.
 
 use super::hex_escape;
 

@@ -1,7 +1,7 @@
 //! The characters of a bearer token.
 
-/// Whether a text has only characters of a `token68` (RFC 9110), as every bearer token must (RFC 6750). The position of padding (`=`)
-/// is not checked, because a token with padding inside is refused later.
+/// Whether a text has only characters of a `token68` (RFC 9110), as every bearer token must (RFC 6750). The position of padding
+/// (`=`) is not checked, because a token with padding inside is refused later.
 #[must_use]
 pub fn is_token68(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| IS_TOKEN68_BYTE[usize::from(byte)])

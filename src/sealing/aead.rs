@@ -25,7 +25,7 @@ enum NonceSource {
     Random,
 }
 
-/// A plaintext that is sealed in place. Its buffer has room for the nonce and the tag, and is overwritten on drop.
+/// A plaintext that is sealed in place. Its buffer has space for the nonce and the tag, and is overwritten on drop.
 pub struct Message(Zeroizing<Vec<u8>>);
 
 /// The operating system gave no random bytes, or the key with a fixed nonce has already sealed its only message.
@@ -39,7 +39,7 @@ pub struct SealMessageError;
 pub struct OpenMessageError;
 
 impl SealingKey {
-    /// A key that seals one message, with a fixed nonce. Its root must be a random key that is used for this message only.
+    /// A key that seals one message, with a fixed nonce. The root key of `key` must be random, and used for this message only.
     #[must_use]
     pub fn with_fixed_nonce(key: &SubKey) -> Self {
         Self { key: aes_256_key(key.as_bytes()), nonces: NonceSource::Fixed(AtomicBool::new(false)) }
@@ -55,13 +55,13 @@ impl SealingKey {
         Ok(Self { key: aes_256_key(&key), nonces: NonceSource::Counter(AtomicU64::new(0)) })
     }
 
-    /// A key with random nonces of 96 bits, which several processes may share. NIST SP 800-38D (8.3) allows 2^32 messages.
+    /// A key with random nonces of 96 bits. Several processes may share the key. NIST SP 800-38D (8.3) allows 2^32 messages.
     #[must_use]
     pub fn with_random_nonces(key: &SubKey) -> Self {
         Self { key: aes_256_key(key.as_bytes()), nonces: NonceSource::Random }
     }
 
-    /// An empty message with room for `size` bytes. Do not append more: growing would leave plaintext in freed memory.
+    /// An empty message with space for `size` bytes. Do not append more: growing would leave plaintext in freed memory.
     #[must_use]
     pub fn message(&self, size: usize) -> Message {
         let nonce_bytes = self.nonce_bytes();
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(
             (sealed.capacity(), sealed.len()),
             (capacity, key.nonce_bytes() + TEXT.len() + TAG_BYTES),
-            "it grew"
+            "the buffer must not grow"
         );
         Ok(sealed)
     }

@@ -39,7 +39,7 @@ impl<'a> Encoder<'a> {
         self.out.extend(bytes);
     }
 
-    /// Appends a length or count. A decoder refuses one over 2^28 - 1.
+    /// Appends a length or count. A decoder refuses a length over 2^28 - 1.
     pub fn push_length(&mut self, mut length: usize) {
         match self.lengths {
             LengthEncoding::U32 => self.out.extend(u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes()),

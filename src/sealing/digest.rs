@@ -47,7 +47,8 @@ pub fn constant_time_eq(left: &[u8], right: &[u8]) -> bool {
 pub struct MacKey(hmac::Key);
 
 impl MacKey {
-    /// Uses the bytes as the key. They must be those of a derived key, except for audit chains, whose key 0.1.0 did not derive.
+    /// Uses the bytes as the key. They must be those of a derived key, except for audit chains: version 0.1.0 used their root key
+    /// directly.
     #[must_use]
     pub fn new(key: &[u8; 32]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, key))

@@ -1,7 +1,7 @@
 //! All cryptography of this crate: random bytes, digests, key derivation, authenticated encryption and length-prefixed encoding.
 //!
-//! It handles bytes only. `tests/tidy.rs` checks that no other room names a primitive of `aws-lc-rs`. There are two exceptions: the
-//! development issuer signs its tokens, and libraries compute TLS and verify token signatures.
+//! This module handles bytes only. `tests/tidy.rs` checks that no other module names a primitive of `aws-lc-rs`. There are two
+//! exceptions: the development issuer signs its tokens, and libraries compute TLS and verify token signatures.
 //!
 //! | key | source | lifetime | purpose and nonce rule |
 //! |---|---|---|---|

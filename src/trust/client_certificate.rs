@@ -24,7 +24,7 @@ impl ClientCertificate {
         Self { key, was_missing: AtomicBool::new(false) }
     }
 
-    /// Reads the files, if a certificate is configured. Fails if they are invalid.
+    /// Reads the files, if a client certificate is configured. Fails if the files are invalid.
     pub(super) fn reload(&self) -> Result<(), ()> {
         self.key.as_ref().map_or(Ok(()), FileValue::reload)
     }

@@ -64,7 +64,7 @@ impl ConnectFailure {
         matches!(self, Self::Refused | Self::UnknownHost)
     }
 
-    /// Finds the cause in an error or its sources. `None` if they are not about the connection.
+    /// Finds the cause in an error or its sources. `None` if none of them is a known failure of a connection.
     #[must_use]
     pub fn from_error(error: &(dyn Error + 'static)) -> Option<Self> {
         source_chain(error).find_map(|cause| {

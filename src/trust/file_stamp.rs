@@ -9,8 +9,8 @@ use std::path::Path;
 pub struct FileStamp([i64; 5], u64, u64);
 
 impl FileStamp {
-    /// The stamp of the file at a path; symbolic links, such as `..data` of the kubelet, are followed. `None` if its attributes cannot
-    /// be read.
+    /// The stamp of the file at a path; symbolic links, such as `..data` of the kubelet, are followed. `None` if its attributes
+    /// cannot be read.
     #[must_use]
     pub fn read(path: &Path) -> Option<Self> {
         fs::metadata(path).ok().map(Self::from)

@@ -41,8 +41,8 @@ impl<T> FileValue<T> {
         Ok(Self { owner: owner.into(), setting, files, build, current })
     }
 
-    /// The current value. Reads the files only if a stamp has changed. That blocks, but takes less time than the TLS handshake that
-    /// needs it.
+    /// The current value. Reads the files only if a stamp has changed. Reading blocks, but takes less time than the TLS handshake
+    /// that needs the value.
     pub(super) fn current(&self) -> Arc<T> {
         let last = self.current.load_full();
         let stamps = file_stamps(&self.files);

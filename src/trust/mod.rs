@@ -1,8 +1,8 @@
 //! Outgoing TLS: the verification of server certificates, the client certificate, and the cause of a failed connection.
 //!
-//! A server certificate is accepted if a CA in the CA file signed it, or if the CA file contains it byte for byte. Its names and dates
-//! are checked in both cases. Changed files are read again at the next handshake; an invalid file never replaces a valid one. Nothing
-//! of a certificate is logged.
+//! A server certificate is accepted if a CA in the CA file signed it, or if the CA file contains it byte for byte. Its names and
+//! dates are checked in both cases. Changed files are read again at the next handshake; an invalid file never replaces a valid one.
+//! Nothing of a certificate is logged.
 
 mod client_certificate;
 mod connect_failure;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// Maximum size of a CA file in bytes.
 const MAX_CA_BYTES: u64 = 1024 * 1024;
 
-/// Root certificates: as trust anchors, and for comparison byte for byte.
+/// Root certificates. They are trust anchors, and each is also accepted as the certificate of a server itself.
 #[derive(Debug)]
 pub(super) struct Roots {
     certificates: HashSet<CertificateDer<'static>>,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// Maximum number of sessions: the default of rustls.
 const MAX_SESSIONS: usize = 256;
 
-/// Sessions that began with the current content of the files.
+/// Sessions that began with the current content of `files`.
 #[derive(Debug)]
 pub(super) struct SessionCache {
     files: Vec<PathBuf>,

@@ -32,12 +32,12 @@ impl Verifier {
         Ok(Self::System(Arc::new(system)))
     }
 
-    /// Reads the file again, if there is one. Fails if it is invalid.
+    /// Reads the file again, if the certificates come from a file. Fails if the file is invalid.
     pub(super) fn reload(&self) -> Result<(), ()> {
         if let Self::File(file) = self { file.reload() } else { Ok(()) }
     }
 
-    /// Calls a function with the verifier of the library. Signatures are verified with it, which does not depend on the roots.
+    /// Calls a function with the verifier of the library, for the verification of signatures, which does not depend on the roots.
     fn with_library_verifier<T>(&self, act: impl FnOnce(&dyn ServerCertVerifier) -> T) -> T {
         match self {
             Self::File(file) => act(&*file.current().chain_verifier),
