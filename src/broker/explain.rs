@@ -60,8 +60,8 @@ impl Broker {
                         .unwrap_or(facts);
                         (caller, facts)
                     }
-                    Err(AuthnError::Refused(refusal)) => return Ok(token_refused(refusal.as_str())),
-                    Err(AuthnError::NotPodBound(_)) => return Ok(token_refused(Code::NotPodBound.as_str())),
+                    Err(AuthnError::Refused(refusal)) => return Ok(explain_refused_token(refusal.as_str())),
+                    Err(AuthnError::NotPodBound(_)) => return Ok(explain_refused_token(Code::NotPodBound.as_str())),
                     Err(AuthnError::Limited | AuthnError::UnknownKey | AuthnError::Unavailable) => {
                         return Err(Code::TokenReviewUnavailable.into());
                     }
@@ -100,7 +100,7 @@ fn parse_request(
 }
 
 /// The explanation for a refused token. No policy is evaluated.
-fn token_refused(reason: &str) -> DecisionExplained {
+fn explain_refused_token(reason: &str) -> DecisionExplained {
     DecisionExplained { reason: reason.into(), ..DecisionExplained::default() }
 }
 

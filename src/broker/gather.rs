@@ -129,14 +129,14 @@ impl Broker {
         })?;
         // A ticket expires no later than its secrets.
         let requested_ttl = [requested_ttl, remaining_lifetime].into_iter().flatten().min();
-        let secrets = read_versions(&reads);
+        let secrets = secret_versions(&reads);
         let merged = match self.merge(&reads, request) {
             Ok(merged) => merged,
             Err(error) => return Err(Refusal::new(error, EventData { secrets, ..EventData::from_grant(&grant) })),
         };
-        let versions = self.stages.versions_key.digest(present(&reads));
+        let versions = self.stages.versions_key.digest(existing_secrets(&reads));
         let bundle = Bundle { entries: merged.entries, stale: merged.stale, versions };
-        let created_at = present(&reads).filter_map(|(_, lease)| lease.created_at).max();
+        let created_at = existing_secrets(&reads).filter_map(|(_, lease)| lease.created_at).max();
         let missing = merged.missing;
         Ok(GatheredSecrets { grant, bundle, secrets, created_at, missing, requested_ttl, shadow: Vec::new() })
     }
@@ -297,12 +297,12 @@ fn requested_event_data(unverified: &UnverifiedRequest) -> EventData {
 type Reads = Vec<(GrantedSecret, Result<Arc<Secret>, Absence>)>;
 
 /// The secrets that exist.
-fn present(reads: &Reads) -> impl Iterator<Item = (&SecretRef, &Arc<Secret>)> {
+fn existing_secrets(reads: &Reads) -> impl Iterator<Item = (&SecretRef, &Arc<Secret>)> {
     reads.iter().filter_map(|(granted, read)| Some((&granted.secret, read.as_ref().ok()?)))
 }
 
-fn read_versions(reads: &Reads) -> Vec<SecretVersion> {
-    present(reads)
+fn secret_versions(reads: &Reads) -> Vec<SecretVersion> {
+    existing_secrets(reads)
         .map(|(secret, read)| SecretVersion { secret: secret.clone(), version: read.version.clone() })
         .collect()
 }

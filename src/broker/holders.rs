@@ -1,4 +1,4 @@
-//! Revokes the leases of ended pods: polls the pods that hold leases, one after the other.
+//! Revokes the leases of ended pods: polls the pods that hold leases, one after the other. Also records lease events.
 
 use super::pipeline::Broker;
 use crate::attest::AttestError;

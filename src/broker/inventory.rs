@@ -68,10 +68,10 @@ impl Broker {
             return Err(Code::PoliciesUnavailable.into());
         }
         let usage = self.stages.audit.reader().usage();
-        let uses = |event: &UsageEvent<'_>| uses(event, &policies);
+        let uses = |event: &UsageEvent<'_>| uses_in(event, &policies);
         let counted = usage.add_new_events(now, MAX_PAGES_PER_REQUEST, &uses).await.map_err(unavailable)?;
         let active: Vec<&str> = policies.names().collect();
-        let mut items = items(&policies, usage.last_uses(&active).await.map_err(unavailable)?, since);
+        let mut items = list_items(&policies, usage.last_uses(&active).await.map_err(unavailable)?, since);
         if let Some(InventoryCursor(after)) = &page.after {
             items.retain(|item| position(item) > *after);
         }
@@ -104,7 +104,7 @@ impl Broker {
                 continue;
             }
             let usage = self.stages.audit.reader().usage();
-            let uses = |event: &UsageEvent<'_>| uses(event, &policies);
+            let uses = |event: &UsageEvent<'_>| uses_in(event, &policies);
             let now = self.stages.clock.now();
             let counted = async {
                 while usage.add_new_events(now, MAX_PAGES_PER_CALL, &uses).await? == UsageProgress::Partial {}
@@ -121,8 +121,8 @@ impl Broker {
             };
             let counted: Result<_, UsageError> = counted.await;
             match counted {
-                Ok(Some(times)) => {
-                    let items = items(&policies, times, now.checked_sub(DEFAULT_PERIOD).unwrap_or(now));
+                Ok(Some(last_uses)) => {
+                    let items = list_items(&policies, last_uses, now.checked_sub(DEFAULT_PERIOD).unwrap_or(now));
                     let unused = items.iter().filter(|item| item.unused).count();
                     self.stages.metrics.set_inventory(items.len() - unused, unused);
                 }
@@ -135,17 +135,17 @@ impl Broker {
 }
 
 /// All items in the order of the inventory, still without callers and repos.
-fn items(policies: &PolicySet, times: Vec<LastUse>, since: Timestamp) -> Vec<InventoryItem> {
+fn list_items(policies: &PolicySet, last_uses: Vec<LastUse>, since: Timestamp) -> Vec<InventoryItem> {
     let since = format!("{since:.6}");
     let times: BTreeMap<(String, String, String), String> =
-        times.into_iter().map(|used| ((used.policy, used.store, used.path), used.last_at)).collect();
-    let time = |policy: &str, store: &str, path: &str| {
+        last_uses.into_iter().map(|used| ((used.policy, used.store, used.path), used.last_at)).collect();
+    let last_use = |policy: &str, store: &str, path: &str| {
         times.get(&(policy.to_owned(), store.to_owned(), path.to_owned())).cloned()
     };
     let mut items = Vec::new();
     for policy in policies.policies() {
         let name = policy.name();
-        let last_matched = time(name, "", "");
+        let last_matched = last_use(name, "", "");
         let mode = if policy.is_shadow() { "audit" } else { "enforce" };
         let item = |store: Option<&str>, path: Option<&str>, last_read: Option<String>| {
             let used = if path.is_some() && !policy.is_shadow() { &last_read } else { &last_matched };
@@ -170,7 +170,8 @@ fn items(policies: &PolicySet, times: Vec<LastUse>, since: Timestamp) -> Vec<Inv
         }
         let secrets = secrets.into_iter();
         items.extend(
-            secrets.map(|secret| item(Some(secret.store), Some(secret.path), time(name, secret.store, secret.path))),
+            secrets
+                .map(|secret| item(Some(secret.store), Some(secret.path), last_use(name, secret.store, secret.path))),
         );
     }
     items.sort_by_cached_key(position);
@@ -184,15 +185,15 @@ fn position(item: &InventoryItem) -> InventoryPosition {
 }
 
 /// The uses of active policies and their secrets that an event shows.
-fn uses(event: &UsageEvent<'_>, policies: &PolicySet) -> Vec<PolicyUse> {
+fn uses_in(event: &UsageEvent<'_>, policies: &PolicySet) -> Vec<PolicyUse> {
     // The policies in these events did not match, because attestation failed.
     if matches!(event.reason.as_deref(), Some("attestation_failed" | "admission_policy_missing")) {
         return Vec::new();
     }
     let mut uses = Vec::new();
     let caller_name = event.caller.as_ref().map(|caller| format!("{} {}", caller.issuer, caller.subject));
-    let request = request(event);
-    let caller = caller(event);
+    let request = request_in(event);
+    let caller = caller_in(event);
     let shadow = event.shadow.iter().map(|shadow| &shadow.policy);
     for name in event.policies.iter().chain(shadow) {
         let Some(policy) = policies.get(name) else { continue };
@@ -225,13 +226,13 @@ fn uses(event: &UsageEvent<'_>, policies: &PolicySet) -> Vec<PolicyUse> {
     uses
 }
 
-fn request(event: &UsageEvent<'_>) -> Option<Request> {
+fn request_in(event: &UsageEvent<'_>) -> Option<Request> {
     let repo = Repo::try_from(event.repo.as_deref()?).ok()?;
     Some(Request { repo, branch: Branch::try_from(event.branch.as_deref()?).ok()? })
 }
 
 /// The caller in an event, which has neither groups nor claims.
-fn caller(event: &UsageEvent<'_>) -> Option<Caller> {
+fn caller_in(event: &UsageEvent<'_>) -> Option<Caller> {
     let caller = event.caller.as_ref()?;
     let account = caller.namespace.clone().zip(caller.service_account.clone());
     let pod = caller.pod.as_ref().map(|pod| Pod { name: pod.name.clone(), uid: pod.uid.clone() });

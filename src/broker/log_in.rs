@@ -34,7 +34,7 @@ impl Broker {
         }
         let session = self.session(bearer, context).await?;
         if session.life.remaining_seconds < MIN_LIFETIME_SECONDS {
-            Err(self.expires_soon(context))
+            Err(self.refuse_expiring(context))
         } else {
             Ok(session)
         }
@@ -52,10 +52,10 @@ impl Broker {
         let life = bearer.and_then(|bearer| self.stages.authenticators.life_of(BearerToken::new(bearer)));
         let life = life.ok_or(Error::Plain(Code::Unauthenticated))?;
         // Reviews tolerate clock skew, and so accept a token for some seconds after its expiry.
-        if life.remaining_seconds > 0 { Ok(Session { caller, life }) } else { Err(self.expires_soon(context)) }
+        if life.remaining_seconds > 0 { Ok(Session { caller, life }) } else { Err(self.refuse_expiring(context)) }
     }
 
-    fn expires_soon(&self, context: &Context) -> Error {
+    fn refuse_expiring(&self, context: &Context) -> Error {
         self.aggregated.add(EventType::AuthnFailed, Outcome::Denied, "token_expires_soon", context.source_ip);
         Error::ExpiresSoon
     }

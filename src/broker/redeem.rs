@@ -124,7 +124,7 @@ impl Broker {
         let found = found.instrument(Stage::Tickets.span()).await;
         let RedeemableTicket { ticket, sealed, redeemed_at } = match found {
             Ok(found) => found,
-            Err(error) => return Err(self.refusal(error, token, redeem.context.source_ip)),
+            Err(error) => return Err(self.refuse_unredeemable(error, token, redeem.context.source_ip)),
         };
         if std::mem::take(&mut admitted.is_charged) {
             self.failures.refund(&ipv6_prefix(redeem.context.source_ip));
@@ -134,7 +134,7 @@ impl Broker {
             Ok(false) => {
                 return Err(match redeemed_at {
                     // The ticket is already consumed, so it cannot be revoked.
-                    Some(at) => self.rejected(&Rejection::Redeemed { at }, ticket),
+                    Some(at) => self.refuse_rejected(&Rejection::Redeemed { at }, ticket),
                     None => RedeemRefusal::Misuse(ticket),
                 });
             }
@@ -246,9 +246,10 @@ impl Broker {
         Err(Code::RateLimited.into())
     }
 
-    fn refusal(&self, error: RedeemError, token: &TicketToken, source_ip: IpAddr) -> RedeemRefusal {
+    /// Turns the error of the look-up into a refusal. A rejection is counted.
+    fn refuse_unredeemable(&self, error: RedeemError, token: &TicketToken, source_ip: IpAddr) -> RedeemRefusal {
         match error {
-            RedeemError::Refused { rejection, ticket: Some(ticket) } => self.rejected(&rejection, ticket),
+            RedeemError::Refused { rejection, ticket: Some(ticket) } => self.refuse_rejected(&rejection, ticket),
             RedeemError::Refused { ticket: None, .. } => {
                 RedeemRefusal::Unrecorded(self.refuse_unknown(Some(token), source_ip))
             }
@@ -288,8 +289,8 @@ impl Broker {
         }
     }
 
-    /// The refusal of a client that has the key of the ticket, and so may learn the ticket's state.
-    fn rejected(&self, rejection: &Rejection, ticket: Arc<Ticket>) -> RedeemRefusal {
+    /// Counts a rejection and turns it into a refusal. The client has the key of the ticket, and so may learn the ticket's state.
+    fn refuse_rejected(&self, rejection: &Rejection, ticket: Arc<Ticket>) -> RedeemRefusal {
         let (outcome, error) = match rejection {
             Rejection::Unknown => (RedemptionOutcome::Unknown, Code::TicketUnknown.into()),
             Rejection::Redeemed { at } => (RedemptionOutcome::AlreadyRedeemed, Error::TicketRedeemed { at: *at }),

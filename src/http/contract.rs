@@ -29,6 +29,7 @@ use utoipa::openapi::{Content, OpenApi as Document, Ref, ResponseBuilder};
 )]
 struct Header;
 
+/// Errors of every operation.
 const COMMON_CODES: &[Code] = &[
     Code::InvalidRequest,
     Code::NotFound,
@@ -37,6 +38,7 @@ const COMMON_CODES: &[Code] = &[
     Code::Internal,
     Code::HttpVersionNotSupported,
 ];
+// Errors that several operations have in common, for `PROBLEMS`.
 const BEARER: &[Code] = &[Code::Unauthenticated, Code::Denied, Code::RateLimited, Code::TokenReviewUnavailable];
 const BODY: &[Code] = &[Code::RequestTimeout, Code::PayloadTooLarge, Code::UnsupportedMediaType];
 const ISSUE: &[Code] = &[
@@ -75,7 +77,7 @@ const PUT: &[Code] = &[Code::ReadOnly, Code::PreconditionFailed, Code::InvalidPo
 const DELETE: &[Code] = &[Code::ReadOnly, Code::PreconditionFailed];
 const EXPLAIN: &[Code] = &[Code::InvalidRepo, Code::InvalidBranch, Code::AuditUnavailable, Code::PoliciesUnavailable];
 
-/// The error codes of each operation, in groups.
+/// The error codes of each operation (by operation ID), in groups.
 const PROBLEMS: &[(&str, &[&[Code]])] = &[
     ("issueTicket", &[BEARER, BODY, ISSUE, &[Code::TicketLimit]]),
     ("readSecrets", &[BEARER, BODY, ISSUE, &[Code::Unrenderable]]),

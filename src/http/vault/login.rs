@@ -12,7 +12,7 @@ use crate::wire::vault::{VaultAnswer, VaultAuth, VaultLoggedIn, VaultLogin, Vaul
 use axum::body::Body;
 use axum::response::Response;
 
-const INVALID_MOUNT: &str = "name the mount of the auth method: auth/{mount}/login, any name but token";
+const INVALID_MOUNT_DETAIL: &str = "name the mount of the auth method: auth/{mount}/login, any name but token";
 
 /// Authenticates the caller's own token and returns it as the client token. Nothing is stored: the token keeps its own expiry.
 #[utoipa::path(
@@ -58,17 +58,21 @@ fn check_mount(mount: &str) -> Result<(), Refusal> {
     let mut segments = mount.split('/').map(percent::decode);
     let is_name =
         |name: &str| !matches!(name, "" | "." | "..") && !name.contains('/') && !name.contains(char::is_control);
-    if segments.all(|segment| segment.is_ok_and(|name| is_name(&name))) { Ok(()) } else { Err(invalid(INVALID_MOUNT)) }
+    if segments.all(|segment| segment.is_ok_and(|name| is_name(&name))) {
+        Ok(())
+    } else {
+        Err(invalid(INVALID_MOUNT_DETAIL))
+    }
 }
 
 /// Parses the body as JSON whatever its `Content-Type`, because clients send no header or that of a form. The error is a fixed
 /// text, because Serde's message could quote the token.
 fn parse_body(bytes: &[u8]) -> Result<VaultLogin, Refusal> {
-    const NOT_AN_OBJECT: &str = "the body must be one JSON object with jwt and role, both strings";
+    const NOT_AN_OBJECT_DETAIL: &str = "the body must be one JSON object with jwt and role, both strings";
     if bytes.trim_ascii_start().first() != Some(&b'{') {
-        return Err(invalid(NOT_AN_OBJECT));
+        return Err(invalid(NOT_AN_OBJECT_DETAIL));
     }
-    serde_json::from_slice(bytes).map_err(|_| invalid(NOT_AN_OBJECT))
+    serde_json::from_slice(bytes).map_err(|_| invalid(NOT_AN_OBJECT_DETAIL))
 }
 
 /// Removes whitespace around a token, and overwrites the original.
@@ -96,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_one_object_with_any_other_members() {
+    fn a_body_is_one_object_and_may_have_other_members() {
         let parse = |body: &str| parse_body(body.as_bytes()).ok().map(|login| (login.jwt, login.role));
         assert_eq!(parse(r#"{"jwt":"a","role":"b","x":[{}],"nonce":1}"#), Some((Some("a".into()), Some("b".into()))));
         assert_eq!(parse(r#" {"jwt":"a","role":null}"#), Some((Some("a".into()), None)));

@@ -64,20 +64,20 @@ mod tests {
     }
 
     #[test]
-    fn beyond_its_maximum_a_caller_loses_only_its_own_oldest() {
+    fn beyond_its_maximum_only_the_oldest_of_the_same_caller_is_removed() {
         let mut ended = EndedTickets::default();
         let (honest, _) = ended.push(id(1_000_000), owner(1));
-        let mut forgotten = Vec::new();
+        let mut removed = Vec::new();
         let mut numbers = HashMap::new();
         for n in 0..5000 {
             let (number, oldest) = ended.push(id(n), owner(0));
             numbers.insert(id(n), number);
             if let Some(oldest) = oldest {
                 ended.remove(numbers[&oldest]);
-                forgotten.push(oldest);
+                removed.push(oldest);
             }
         }
-        assert_eq!(forgotten, (0..5000 - MAX_PER_CALLER).map(id).collect::<Vec<_>>());
+        assert_eq!(removed, (0..5000 - MAX_PER_CALLER).map(id).collect::<Vec<_>>());
         assert!(ended.by_number.contains_key(&honest));
         assert_eq!(ended.by_caller[&owner(0)].len(), MAX_PER_CALLER);
     }
