@@ -49,9 +49,8 @@ impl PolicyList {
 /// Removes the youngest object from the heap, and drops its spec. Returns whether it still had one.
 fn drop_youngest(resources: &mut [PolicyResource], listed: &mut BinaryHeap<Listed>) -> bool {
     let youngest = listed.pop().and_then(|(_, _, index)| resources.get_mut(index));
-    youngest.is_some_and(|youngest| {
-        std::mem::replace(&mut youngest.spec, ResourceSpec::Discarded) != ResourceSpec::Discarded
-    })
+    youngest
+        .is_some_and(|youngest| std::mem::replace(&mut youngest.spec, ResourceSpec::Dropped) != ResourceSpec::Dropped)
 }
 
 #[cfg(test)]
@@ -75,7 +74,7 @@ mod tests {
 
     fn dropped(list: PolicyList) -> Vec<String> {
         let resources = list.into_resources().into_iter();
-        resources.filter(|one| one.spec == ResourceSpec::Discarded).map(|one| one.key.to_string()).collect()
+        resources.filter(|one| one.spec == ResourceSpec::Dropped).map(|one| one.key.to_string()).collect()
     }
 
     #[test]

@@ -97,7 +97,7 @@ pub enum ResourceSpec {
         may_deny: bool,
     },
     /// Not kept, because there are too many objects. The spec can be read again when there are fewer.
-    Discarded,
+    Dropped,
 }
 
 /// The status of an object.

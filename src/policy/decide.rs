@@ -15,10 +15,10 @@ impl PolicySet {
     /// the branch; each expression at most once.
     #[must_use]
     pub fn decide(&self, caller: &Caller, facts: &Facts, unverified_request: &UnverifiedRequest) -> Decision {
-        let stated = Inputs::stated(caller, facts, unverified_request);
-        let attestations = self.attestations(&stated);
-        let evaluation = Evaluation::new(stated, &attestations);
-        let request = match evaluation.request() {
+        let stated_inputs = Inputs::from_stated_request(caller, facts, unverified_request);
+        let attestations = self.evaluate_attestations(&stated_inputs);
+        let evaluation = Evaluation::new(stated_inputs, &attestations);
+        let request = match evaluation.verify_request() {
             Ok(request) => request,
             Err(decision) => return decision,
         };
@@ -48,7 +48,7 @@ impl Evaluation<'_> {
         for policy in matching {
             match &policy.effect {
                 Effect::Deny => denying.push(policy.policy_ref()),
-                Effect::Allow(terms) => match terms.expand(self.stated.caller, &grant.request) {
+                Effect::Allow(terms) => match terms.expand(self.stated_inputs.caller, &grant.request) {
                     Some(secrets) => grant.add(policy, terms, secrets),
                     None => not_expandable.push(policy.policy_ref()),
                 },

@@ -14,7 +14,7 @@ use crate::model::request::{Request, UnverifiedRequest};
 /// A request and its attestations.
 pub(super) struct Evaluation<'a> {
     /// The inputs with the repo and branch that the caller states.
-    pub(super) stated: Inputs<'a>,
+    pub(super) stated_inputs: Inputs<'a>,
     /// Ascending by position.
     attestations: &'a [Attestation<'a>],
     /// The stated repo or else the first attested one; the same for `branch`.
@@ -57,12 +57,12 @@ impl<'p> Attestation<'p> {
 
 impl<'a> Evaluation<'a> {
     /// If the request omits repo or branch, the first attested value is used.
-    pub(super) fn new(stated: Inputs<'a>, attestations: &'a [Attestation<'a>]) -> Self {
-        let UnverifiedRequest { repo, branch, .. } = stated.unverified_request;
+    pub(super) fn new(stated_inputs: Inputs<'a>, attestations: &'a [Attestation<'a>]) -> Self {
+        let UnverifiedRequest { repo, branch, .. } = stated_inputs.unverified_request;
         let attested_repo = || attestations.iter().find_map(|attestation| attestation.repo.value());
         let attested_branch = || attestations.iter().find_map(|attestation| attestation.branch.value());
         let (repo, branch) = (repo.as_ref().or_else(attested_repo), branch.as_ref().or_else(attested_branch));
-        Self { stated, attestations, repo, branch }
+        Self { stated_inputs, attestations, repo, branch }
     }
 
     /// The request with attested values for omitted parts.
@@ -71,7 +71,7 @@ impl<'a> Evaluation<'a> {
     /// The decision, if it is certain whichever policies match: an attestation contradicts the request or another attestation, or
     /// a part is omitted and not attested.
     #[expect(clippy::result_large_err, reason = "the error is the decision, which the caller returns")]
-    pub(super) fn request(&self) -> Result<Request, Decision> {
+    pub(super) fn verify_request(&self) -> Result<Request, Decision> {
         let contradicts = |attestation: &&Attestation| {
             self.repo.is_some_and(|repo| attestation.repo.differs_from(repo))
                 || self.branch.is_some_and(|branch| attestation.branch.differs_from(branch))
@@ -92,7 +92,7 @@ impl<'a> Evaluation<'a> {
 
     /// Whether facts about runs are missing because the cluster lacks the required admission policy.
     pub(super) const fn runs_are_withheld(&self) -> bool {
-        self.stated.facts.runs_withheld
+        self.stated_inputs.facts.runs_withheld
     }
 
     /// The denial of a request for which the attestations of these policies yield no value.
@@ -115,7 +115,7 @@ impl<'a> Evaluation<'a> {
 
     /// Why the policy at this position does not match; `None` if it matches.
     pub(super) fn mismatch(&self, position: usize, policy: &Policy) -> Option<Mismatch> {
-        if !policy.has_subject(self.stated.caller) {
+        if !policy.has_subject(self.stated_inputs.caller) {
             return Some(Mismatch::new(MismatchKind::Subjects, self.subject_mismatch(policy)));
         }
         let index = self.attestations.binary_search_by_key(&position, |attestation| attestation.position).ok();
@@ -139,7 +139,7 @@ impl<'a> Evaluation<'a> {
     }
 
     fn subject_mismatch(&self, policy: &Policy) -> &'static str {
-        match (policy.matches_service_account(self.stated.caller), &self.stated.caller.workload) {
+        match (policy.matches_service_account(self.stated_inputs.caller), &self.stated_inputs.caller.workload) {
             (true, None) => "a subject names the ServiceAccount but not tokens that are bound to no pod (bound)",
             (true, Some(_)) => "a subject names the ServiceAccount but not tokens that are bound to a pod (bound)",
             (false, _) => "no subject matches the caller",
@@ -177,7 +177,7 @@ impl<'a> Evaluation<'a> {
     }
 
     fn inputs(&self) -> Inputs<'a> {
-        Inputs { repo: self.repo.map(Repo::as_str), branch: self.branch.map(Branch::as_str), ..self.stated }
+        Inputs { repo: self.repo.map(Repo::as_str), branch: self.branch.map(Branch::as_str), ..self.stated_inputs }
     }
 }
 

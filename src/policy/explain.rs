@@ -60,12 +60,12 @@ impl PolicySet {
     /// Explains the decision of [`PolicySet::decide`]. Evaluates every policy.
     #[must_use]
     pub fn explain(&self, caller: &Caller, facts: &Facts, unverified_request: &UnverifiedRequest) -> Explanation {
-        let stated = Inputs::stated(caller, facts, unverified_request);
-        let attestations = self.attestations(&stated);
-        let evaluation = Evaluation::new(stated, &attestations);
-        let request = evaluation.request();
+        let stated_inputs = Inputs::from_stated_request(caller, facts, unverified_request);
+        let attestations = self.evaluate_attestations(&stated_inputs);
+        let evaluation = Evaluation::new(stated_inputs, &attestations);
+        let request = evaluation.verify_request();
         let is_deliverable = |delivery: Delivery| delivery.ticket || delivery.direct;
-        let mut baseline = self.shadow_index().map(|_| Baseline::new(self, stated, &is_deliverable));
+        let mut baseline = self.shadow_index().map(|_| Baseline::new(self, stated_inputs, &is_deliverable));
         let mut matching: Vec<&Policy> = Vec::new();
         let mut policies = Vec::with_capacity(self.policies().len());
         for (position, policy) in self.policies().iter().enumerate() {

@@ -10,7 +10,8 @@ use std::borrow::Cow;
 /// Maximum length of the value of a claim in bytes. The types of the other values have their own limits.
 const MAX_CLAIM_BYTES: usize = 1024;
 
-const EXPECTED_SYNTAX: &str = "a placeholder is one of {repo}, {branch}, {namespace}, {serviceAccount}, {claims.NAME}, \
+/// Detail of the fault for an unknown placeholder.
+const UNKNOWN_PLACEHOLDER_DETAIL: &str = "a placeholder is one of {repo}, {branch}, {namespace}, {serviceAccount}, {claims.NAME}, \
                      {claims[\"NAME\"]}, {repo|path}, {branch|path}";
 
 /// The value that a placeholder stands for.
@@ -48,7 +49,8 @@ impl Placeholder {
             other => {
                 let plain = other.strip_prefix("claims.").filter(|name| is_plain_claim(name));
                 let quoted = other.strip_prefix("claims[\"").and_then(|rest| rest.strip_suffix("\"]"));
-                let name = plain.or_else(|| quoted.filter(|name| is_quoted_claim(name))).ok_or(EXPECTED_SYNTAX)?;
+                let name =
+                    plain.or_else(|| quoted.filter(|name| is_quoted_claim(name))).ok_or(UNKNOWN_PLACEHOLDER_DETAIL)?;
                 Self::Segment(Variable::Claim(name.into()))
             }
         })

@@ -108,7 +108,7 @@ impl<'s> Replay<'s> {
     pub fn compare(&self, recorded: &RecordedRequest) -> ReplayResult {
         let mut parts_before: BTreeMap<&str, PartMatches> = BTreeMap::new();
         let (mut before, mut after) = (SetDecision::default(), SetDecision::default());
-        for policy in self.before.possibly_relevant(&recorded.caller, &recorded.request) {
+        for policy in self.before.possibly_relevant_policies(&recorded.caller, &recorded.request) {
             let parts = self.match_old_parts(policy, recorded);
             parts_before.insert(&policy.name, parts);
             let is_same = self.after.get(&policy.name).is_some_and(|other| other.revision == policy.revision);
@@ -116,7 +116,7 @@ impl<'s> Replay<'s> {
                 return ReplayResult::Unknown(unknown);
             }
         }
-        for policy in self.after.possibly_relevant(&recorded.caller, &recorded.request) {
+        for policy in self.after.possibly_relevant_policies(&recorded.caller, &recorded.request) {
             let known = self.before.get(&policy.name).filter(|other| !other.is_shadow());
             let mut parts = match_parts(policy, recorded);
             if let (Some(known), Some(resolved)) = (known, parts_before.get(&*policy.name)) {

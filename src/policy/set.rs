@@ -147,11 +147,15 @@ impl PolicySet {
     }
 
     /// The attestations of the enforced policies that have the caller as a subject, in order of the policies.
-    pub(super) fn attestations<'a>(&'a self, stated: &Inputs<'a>) -> Vec<Attestation<'a>> {
-        let positions = self.find_positions(&self.indices.attesting, stated.caller, stated.repo, |position| {
-            self.policies[position].has_subject(stated.caller)
-        });
-        positions.into_iter().map(|position| Attestation::new(position, &self.policies[position], stated)).collect()
+    pub(super) fn evaluate_attestations<'a>(&'a self, stated_inputs: &Inputs<'a>) -> Vec<Attestation<'a>> {
+        let positions =
+            self.find_positions(&self.indices.attesting, stated_inputs.caller, stated_inputs.repo, |position| {
+                self.policies[position].has_subject(stated_inputs.caller)
+            });
+        positions
+            .into_iter()
+            .map(|position| Attestation::new(position, &self.policies[position], stated_inputs))
+            .collect()
     }
 
     /// The enforced policies that could match, with their positions, in order.
@@ -164,7 +168,7 @@ impl PolicySet {
 
     /// The enforced policies that could match or attest a recorded request. For an OIDC caller, whose claims are not recorded,
     /// these are all enforced policies.
-    pub(super) fn possibly_relevant(&self, caller: &Caller, request: &Request) -> Vec<&Policy> {
+    pub(super) fn possibly_relevant_policies(&self, caller: &Caller, request: &Request) -> Vec<&Policy> {
         let enforced = || self.policies.iter().map(|policy| &**policy).filter(|policy| !policy.is_shadow());
         if caller.service_account().is_none() {
             return enforced().collect();

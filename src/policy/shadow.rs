@@ -35,7 +35,7 @@ pub(super) struct ShadowEvaluation {
 /// The decision of the enforced policies, with its inputs.
 pub(super) struct Baseline<'a> {
     set: &'a PolicySet,
-    stated: Inputs<'a>,
+    stated_inputs: Inputs<'a>,
     /// Whether the request can be answered by one of the deliveries that a grant allows.
     is_deliverable: &'a dyn Fn(Delivery) -> bool,
     attestations: Vec<Attestation<'a>>,
@@ -93,7 +93,8 @@ impl ShadowPolicies<'_> {
         unverified_request: &UnverifiedRequest,
         is_deliverable: &dyn Fn(Delivery) -> bool,
     ) -> Vec<ShadowVerdict> {
-        let mut baseline = Baseline::new(self.set, Inputs::stated(caller, facts, unverified_request), is_deliverable);
+        let mut baseline =
+            Baseline::new(self.set, Inputs::from_stated_request(caller, facts, unverified_request), is_deliverable);
         let mut verdicts = Vec::new();
         for position in &self.positions {
             let ShadowEvaluation { mismatch, can_expand_secrets, outcome } = baseline.evaluate_as_enforced(*position);
@@ -108,11 +109,15 @@ impl ShadowPolicies<'_> {
 }
 
 impl<'a> Baseline<'a> {
-    pub(super) fn new(set: &'a PolicySet, stated: Inputs<'a>, is_deliverable: &'a dyn Fn(Delivery) -> bool) -> Self {
-        let attestations = set.attestations(&stated);
+    pub(super) fn new(
+        set: &'a PolicySet,
+        stated_inputs: Inputs<'a>,
+        is_deliverable: &'a dyn Fn(Delivery) -> bool,
+    ) -> Self {
+        let attestations = set.evaluate_attestations(&stated_inputs);
         let (matching, decision) = {
-            let evaluation = Evaluation::new(stated, &attestations);
-            match evaluation.request() {
+            let evaluation = Evaluation::new(stated_inputs, &attestations);
+            match evaluation.verify_request() {
                 Ok(request) => {
                     let matching = matching_policies(set, &evaluation, &request);
                     let decision = evaluation.combine(request.clone(), &without_positions(&matching));
@@ -121,16 +126,16 @@ impl<'a> Baseline<'a> {
                 Err(decision) => (None, decision),
             }
         };
-        Self { set, stated, is_deliverable, attestations, matching, decision }
+        Self { set, stated_inputs, is_deliverable, attestations, matching, decision }
     }
 
     /// Evaluates the policy at this position as if it were enforced.
     pub(super) fn evaluate_as_enforced(&mut self, position: usize) -> ShadowEvaluation {
         let policy: &'a Policy = &self.set.policies()[position];
-        let attests = policy.attest.is_configured() && policy.has_subject(self.stated.caller);
+        let attests = policy.attest.is_configured() && policy.has_subject(self.stated_inputs.caller);
         let index = self.attestations.partition_point(|other| other.position < position);
         if attests {
-            self.attestations.insert(index, Attestation::new(position, policy, &self.stated));
+            self.attestations.insert(index, Attestation::new(position, policy, &self.stated_inputs));
         }
         let shadow = self.evaluate_with_attestations(position, policy);
         if attests {
@@ -140,9 +145,9 @@ impl<'a> Baseline<'a> {
     }
 
     fn evaluate_with_attestations(&self, position: usize, policy: &'a Policy) -> ShadowEvaluation {
-        let evaluation = Evaluation::new(self.stated, &self.attestations);
+        let evaluation = Evaluation::new(self.stated_inputs, &self.attestations);
         let mismatch = evaluation.mismatch(position, policy);
-        let request = match evaluation.request() {
+        let request = match evaluation.verify_request() {
             Ok(request) => request,
             Err(decision) => {
                 return ShadowEvaluation { mismatch, can_expand_secrets: true, outcome: self.compare(&decision) };
@@ -152,7 +157,7 @@ impl<'a> Baseline<'a> {
             Some((baseline_request, matching)) if *baseline_request == request => matching.clone(),
             _ => matching_policies(self.set, &evaluation, &request),
         };
-        let can_expand_secrets = policy.can_expand_secrets(self.stated.caller, &request);
+        let can_expand_secrets = policy.can_expand_secrets(self.stated_inputs.caller, &request);
         if mismatch.is_none() {
             let index = matching.partition_point(|(other, _)| *other < position);
             matching.insert(index, (position, policy));
@@ -187,7 +192,7 @@ fn matching_policies<'s>(
     evaluation: &Evaluation<'_>,
     request: &Request,
 ) -> Vec<(usize, &'s Policy)> {
-    set.candidates(evaluation.stated.caller, request)
+    set.candidates(evaluation.stated_inputs.caller, request)
         .filter(|(position, policy)| evaluation.mismatch(*position, policy).is_none())
         .collect()
 }

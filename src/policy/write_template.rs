@@ -47,9 +47,9 @@ impl WriteTemplate {
         if serde_json::to_vec(raw).map_or(true, |text| text.len() > MAX_BYTES) {
             return Fault::refuse(faults, pointer, "must have at most 16384 bytes");
         }
-        let mut compiler = Compiler { placeholders: 0, faults };
+        let mut compiler = Compiler { placeholder_count: 0, faults };
         let members = compiler.compile_members(raw.iter(), pointer, 1);
-        if compiler.placeholders > MAX_PLACEHOLDERS {
+        if compiler.placeholder_count > MAX_PLACEHOLDERS {
             faults.push(Fault::new(pointer, "must have at most 64 placeholders"));
         }
         (faults.len() == before).then_some(Self(members))
@@ -88,7 +88,7 @@ fn expand_members(nodes: &[(Box<str>, Node)], caller: &Caller, request: &Request
 }
 
 struct Compiler<'f> {
-    placeholders: usize,
+    placeholder_count: usize,
     faults: &'f mut Vec<Fault>,
 }
 
@@ -115,7 +115,8 @@ impl Compiler<'_> {
             Value::Bool(_) | Value::Number(_) => Some(Node::Scalar(value.clone())),
             Value::String(text) => match parse_pieces(text) {
                 Ok(pieces) => {
-                    self.placeholders += pieces.iter().filter(|piece| matches!(piece, Piece::Placeholder(_))).count();
+                    self.placeholder_count +=
+                        pieces.iter().filter(|piece| matches!(piece, Piece::Placeholder(_))).count();
                     Some(Node::Text(pieces.into()))
                 }
                 Err(reason) => Fault::refuse(self.faults, pointer, reason),

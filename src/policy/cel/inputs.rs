@@ -22,7 +22,7 @@ pub(in crate::policy) struct Inputs<'a> {
 
 impl<'a> Inputs<'a> {
     /// The inputs with the repo and the branch that the caller states.
-    pub(in crate::policy) fn stated(
+    pub(in crate::policy) fn from_stated_request(
         caller: &'a Caller,
         facts: &'a Facts,
         unverified_request: &'a UnverifiedRequest,

@@ -26,7 +26,7 @@ pub(super) fn max_nesting(source: &str) -> Result<usize, InvalidExpression> {
     if source.len() > MAX_BYTES {
         return Err(InvalidExpression::new("has more than 4096 bytes"));
     }
-    let mut scan = Scan { nesting: 0, max_nesting: 0, operators: 0 };
+    let mut scan = Scan { nesting: 0, max_nesting: 0, operator_count: 0 };
     let mut rest = source.as_bytes();
     let mut word_length = 0;
     while let [byte, after @ ..] = rest {
@@ -37,7 +37,7 @@ pub(super) fn max_nesting(source: &str) -> Result<usize, InvalidExpression> {
         }
         let before = &source.as_bytes()[..source.len() - rest.len()];
         if before.ends_with(b"in") && word_length == 2 {
-            scan.operators += 1;
+            scan.operator_count += 1;
         }
         rest = match byte {
             b'\'' | b'"' if word_length > 0 => return Err(InvalidExpression::new("has a quote right after a word")),
@@ -55,7 +55,7 @@ pub(super) fn max_nesting(source: &str) -> Result<usize, InvalidExpression> {
 struct Scan {
     nesting: usize,
     max_nesting: usize,
-    operators: usize,
+    operator_count: usize,
 }
 
 impl Scan {
@@ -68,7 +68,7 @@ impl Scan {
             b')' | b']' | b'}' => self.nesting = self.nesting.saturating_sub(1),
             b'/' if after.first() == Some(&b'/') => return Err(InvalidExpression::new("has a comment")),
             b'.' | b'+' | b'-' | b'*' | b'/' | b'%' | b'<' | b'=' | b'>' | b'!' | b'&' | b'|' | b'?' => {
-                self.operators += 1;
+                self.operator_count += 1;
             }
             b':' | b',' | b' ' | b'\t' | b'\n' | b'\r' => {}
             _ => return Err(InvalidExpression::new("has a character that is allowed only in strings")),
@@ -80,7 +80,7 @@ impl Scan {
         if self.max_nesting > MAX_NESTING {
             return Err(InvalidExpression::new("has more than 16 nested brackets"));
         }
-        if self.operators > MAX_OPERATORS {
+        if self.operator_count > MAX_OPERATORS {
             return Err(InvalidExpression::new("has more than 256 operators"));
         }
         Ok(self.max_nesting)

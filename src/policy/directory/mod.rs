@@ -77,14 +77,14 @@ impl Directory {
         let mut faults = Vec::new();
         let mut next = Files::new();
         for name in names {
-            let known = self.files.get(&name);
-            match read::read_file(&self.path, &name, known, &self.bounds) {
+            let active = self.files.get(&name);
+            match read::read_file(&self.path, &name, active, &self.bounds) {
                 Ok(file) => {
                     next.insert(name, file);
                 }
                 Err(found) => {
                     faults.extend(found);
-                    next.extend(known.map(|file| (name, file.clone())));
+                    next.extend(active.map(|file| (name, file.clone())));
                 }
             }
         }

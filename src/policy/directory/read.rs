@@ -47,18 +47,18 @@ pub(super) fn list_files(directory: &Path) -> Result<Vec<OsString>, Fault> {
     Ok(names)
 }
 
-/// Reads one file. If its text equals that of `known`, returns `known` without compiling.
+/// Reads one file. If its text equals that of its active version, returns the active version without compiling.
 pub(super) fn read_file(
     directory: &Path,
     name: &OsStr,
-    known: Option<&ValidFile>,
+    active: Option<&ValidFile>,
     bounds: &Bounds,
 ) -> Result<ValidFile, Vec<FileFault>> {
     let in_file = |document, fault| FileFault { file: name.to_string_lossy().into_owned(), document, fault };
     let (text, modified_at) = read_text(&directory.join(name)).map_err(|fault| vec![in_file(None, fault)])?;
     let digest = sha256(text.as_bytes());
-    if let Some(known) = known.filter(|known| known.digest == digest) {
-        return Ok(known.clone());
+    if let Some(active) = active.filter(|active| active.digest == digest) {
+        return Ok(active.clone());
     }
     let documents = parse_all(&text).map_err(|fault| vec![in_file(None, fault)])?;
     if documents.is_empty() {

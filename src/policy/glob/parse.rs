@@ -20,7 +20,8 @@ pub(super) fn parse(text: &str) -> Result<Vec<Step>, InvalidPattern> {
     if text.len() > MAX_STEPS {
         return Err(InvalidPattern("a pattern has at most 1024 bytes"));
     }
-    let mut parser = Parser { rest: text.chars().peekable(), steps: Vec::with_capacity(text.len()), alternatives: 0 };
+    let mut parser =
+        Parser { rest: text.chars().peekable(), steps: Vec::with_capacity(text.len()), alternative_count: 0 };
     parser.parse_pattern()?;
     Ok(parser.steps)
 }
@@ -28,7 +29,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Step>, InvalidPattern> {
 struct Parser<'a> {
     rest: Peekable<Chars<'a>>,
     steps: Vec<Step>,
-    alternatives: usize,
+    alternative_count: usize,
 }
 
 impl Parser<'_> {
@@ -98,8 +99,8 @@ impl Parser<'_> {
             // The author of `{repo}` probably mistakes the pattern for a path template.
             return Err(InvalidPattern("braces need at least two alternatives"));
         }
-        self.alternatives += starts.len();
-        if self.alternatives > MAX_ALTERNATIVES {
+        self.alternative_count += starts.len();
+        if self.alternative_count > MAX_ALTERNATIVES {
             return Err(InvalidPattern("a pattern has at most 64 alternatives"));
         }
         let end = self.steps.len();

@@ -18,7 +18,7 @@ const MATCHING_FIELDS: [&str; 5] = ["subjects", "repos", "branches", "attest", "
 
 /// Compiles the broadest deny policy of a spec, which is `None` if it was too large to keep. A namespaced policy still denies only
 /// callers of its namespace. Returns `None` if the object has no spec (null), because it then does not say that it denies.
-pub fn broadest_deny(
+pub fn compile_broadest_deny(
     key: &ResourceKey,
     cluster: &Arc<str>,
     spec: Option<&Value>,

@@ -26,7 +26,7 @@ pub fn compile(
         return Err(vec![Fault::new("/spec", "is missing")]);
     }
     if serde_json::to_vec(&spec).map_or(true, |text| text.len() > MAX_SPEC_BYTES) {
-        return Err(too_large());
+        return Err(too_large_faults());
     }
     let (decoded, decode_faults) = prune::<PolicySpec>(&mut spec);
     let mut faults: Vec<Fault> =
@@ -42,7 +42,7 @@ pub fn compile(
 }
 
 /// The fault of a spec that is too large.
-pub fn too_large() -> Vec<Fault> {
+pub fn too_large_faults() -> Vec<Fault> {
     vec![Fault::new("/spec", "must have at most 65536 bytes")]
 }
 

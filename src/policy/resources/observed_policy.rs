@@ -1,7 +1,7 @@
 //! One custom resource of a cluster, with its compiled policy and its status.
 
-use super::broadest_deny::broadest_deny;
-use super::compile::{compile, too_large};
+use super::broadest_deny::compile_broadest_deny;
+use super::compile::{compile, too_large_faults};
 use super::ready_reason::{NameOwner, ReadyReason, faults_message};
 use crate::document::Fault;
 use crate::model::may_deny::may_deny;
@@ -77,9 +77,9 @@ impl ObservedPolicy {
         let previous = previous.filter(|previous| previous.uid == uid).and_then(|previous| previous.policy);
         let last_valid = previous.filter(UsablePolicy::is_valid_deny);
         let (policy, result) = match spec {
-            ResourceSpec::Discarded => (last_valid, CompileResult::SpecDropped),
+            ResourceSpec::Dropped => (last_valid, CompileResult::SpecDropped),
             ResourceSpec::TooLarge { may_deny } => {
-                let invalid = InvalidResource { key: &key, cluster, spec: None, faults: &too_large(), bounds };
+                let invalid = InvalidResource { key: &key, cluster, spec: None, faults: &too_large_faults(), bounds };
                 invalid.resolve(may_deny, last_valid)
             }
             ResourceSpec::Complete(spec) => {
@@ -119,8 +119,7 @@ impl ObservedPolicy {
 
     /// Updates everything except the spec. Returns false, and changes nothing, if the spec has to be compiled.
     pub(super) fn update_metadata(&mut self, resource: &PolicyResource) -> bool {
-        let has_new_spec =
-            matches!(self.result, CompileResult::SpecDropped) && resource.spec != ResourceSpec::Discarded;
+        let has_new_spec = matches!(self.result, CompileResult::SpecDropped) && resource.spec != ResourceSpec::Dropped;
         if has_new_spec || *self.uid != *resource.uid || self.generation != resource.generation {
             return false;
         }
@@ -230,7 +229,7 @@ impl InvalidResource<'_> {
             text.insert_str(0, "No entry of policies.tenants matches the namespace: ");
         }
         let broadest = || {
-            let policy = broadest_deny(key, cluster, spec, faults, bounds)?;
+            let policy = compile_broadest_deny(key, cluster, spec, faults, bounds)?;
             Some(UsablePolicy { policy: Arc::new(policy), generation: None })
         };
         let usable = if may_deny { last_valid.or_else(broadest) } else { None };

@@ -277,7 +277,7 @@ fn only_the_oldest_policies_up_to_the_limit_are_active() {
     assert_eq!(resources.keys_to_read_again(ResourceKind::Policy, 10), [key("team-a/p-0000")]);
     assert!(resources.keys_to_read_again(ResourceKind::ClusterPolicy, 10).is_empty());
     let youngest = PolicyResource { created_at: created(0), ..object("team-a/p-0000", 1, deny()) };
-    resources.apply_changes(applied(PolicyResource { spec: ResourceSpec::Discarded, ..youngest.clone() }));
+    resources.apply_changes(applied(PolicyResource { spec: ResourceSpec::Dropped, ..youngest.clone() }));
     assert_eq!(resources.keys_to_read_again(ResourceKind::Policy, 10).len(), 1, "the spec is still missing");
     resources.apply_changes(applied(youngest));
     assert_eq!(resources.resolve_names(no_owner).len(), MAX_PER_NAMESPACE + 1);
@@ -289,7 +289,7 @@ fn only_the_oldest_policies_up_to_the_limit_are_active() {
 fn a_deny_with_a_dropped_spec_denies_until_the_spec_is_read() {
     let mut resources = ClusterResources::new("a".into(), bounds());
     resources.apply_changes(applied(object("team-a/p", 1, deny())));
-    let dropped = PolicyResource { spec: ResourceSpec::Discarded, ..object("team-a/p", 2, Value::Null) };
+    let dropped = PolicyResource { spec: ResourceSpec::Dropped, ..object("team-a/p", 2, Value::Null) };
     resources.apply_changes(applied(dropped));
     assert_eq!(denied(&mut resources), [true, false, false]);
     assert_eq!(resources.keys_to_read_again(ResourceKind::Policy, 10), [key("team-a/p")]);

@@ -49,7 +49,7 @@ impl PolicyTables {
     }
 
     pub async fn get(&self, name: &str) -> Result<Option<StoredPolicy>, PolicyStoreError> {
-        let rows = self.database.run(write::FIND, &[name.into()]).await.map_err(unavailable)?;
+        let rows = self.database.run(write::SELECT_POLICY, &[name.into()]).await.map_err(unavailable)?;
         rows.first().map(|row| PolicyRow::parse(row, 0).map_err(unavailable)?.into_policy()).transpose()
     }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 /// The notification channel for writes.
 pub(super) const CHANNEL: &str = "claviger_policies";
 
-pub(super) const FIND: &str =
+pub(super) const SELECT_POLICY: &str =
     "SELECT name, revision, created_at, updated_at, updated_by, spec FROM policies WHERE name = $1";
 
 /// A write of a policy.
@@ -45,7 +45,7 @@ pub(super) async fn write(
     let mut work = database.begin().await.map_err(unavailable)?;
     // Taken first, because its row lock serializes the writers: no other writer can change what is read afterwards.
     let revision = next_revision(&mut work).await.map_err(unavailable)?;
-    let rows = work.run(FIND, &[write.name.into()]).await.map_err(unavailable)?;
+    let rows = work.run(SELECT_POLICY, &[write.name.into()]).await.map_err(unavailable)?;
     let previous = rows.first().map(|row| PolicyRow::parse(row, 0)).transpose().map_err(unavailable)?;
     if previous.is_none() && write.new_spec.is_none() {
         return Err(PolicyStoreError::NotFound);

@@ -45,7 +45,7 @@ impl PolicyRegister {
         {
             return Ok(Some(policy));
         }
-        Ok(self.resource(name))
+        Ok(self.find_resource(name))
     }
 
     /// Stores a new policy.
@@ -75,7 +75,7 @@ impl PolicyRegister {
         }
         let compiled = policy.policy.clone();
         let (stored, revision, outcome) = self.tables.put(policy, &precondition).await?;
-        state.compiled.insert(compiled, revision);
+        state.compiled_policies.insert(compiled, revision);
         self.activate(&mut state);
         Ok((stored, outcome))
     }
@@ -99,7 +99,7 @@ impl PolicyRegister {
         }
         match self.tables.delete(name, subject, &precondition).await {
             Ok(deleted) => {
-                state.compiled.remove(name);
+                state.compiled_policies.remove(name);
                 self.activate(&mut state);
                 Ok(deleted)
             }

@@ -52,7 +52,7 @@ pub struct PolicyRegister {
     /// The active policies of clusters, by name.
     active_resources: ArcSwap<BTreeMap<Arc<str>, ActiveResource>>,
     /// Notified when the status of a custom resource may have changed.
-    statuses: watch::Sender<()>,
+    status_changes: watch::Sender<()>,
     state: Mutex<RegisterState>,
     observer: Box<dyn PolicyObserver>,
 }
@@ -60,7 +60,7 @@ pub struct PolicyRegister {
 /// The state behind the lock.
 struct RegisterState {
     directory: Option<Directory>,
-    compiled: CompiledPolicies,
+    compiled_policies: CompiledPolicies,
     /// One per cluster; earlier clusters take precedence for names.
     clusters: Vec<ClusterResources>,
     file_faults: Vec<FileFault>,
@@ -95,8 +95,8 @@ impl PolicyRegister {
         observer: Box<dyn PolicyObserver>,
     ) -> Result<Self, RegisterError> {
         let tables = PolicyTables::new(database, clock);
-        let mut compiled = CompiledPolicies::default();
-        let invalid = compiled.apply(tables.read_all().await?, &bounds);
+        let mut compiled_policies = CompiledPolicies::default();
+        let invalid = compiled_policies.apply(tables.read_all().await?, &bounds);
         if invalid.iter().any(|policy| policy.may_deny) {
             let denying = invalid.iter().filter(|policy| policy.may_deny);
             return Err(RegisterError::InvalidDenyPolicies(denying.map(ToString::to_string).collect()));
@@ -104,7 +104,7 @@ impl PolicyRegister {
         log_invalid(&invalid);
         let state = RegisterState {
             directory,
-            compiled,
+            compiled_policies,
             clusters: Vec::new(),
             file_faults: Vec::new(),
             name_conflicts: BTreeSet::new(),
@@ -116,7 +116,7 @@ impl PolicyRegister {
             active_set: Arc::default(),
             files: ArcSwap::default(),
             active_resources: ArcSwap::default(),
-            statuses: watch::Sender::new(()),
+            status_changes: watch::Sender::new(()),
             state: Mutex::new(state),
             observer,
         };
@@ -143,13 +143,13 @@ impl PolicyRegister {
     /// Applies the writes of all replicas since the last call. If the database cannot be read, nothing changes.
     pub async fn catch_up(&self) {
         let mut state = self.state.lock().await;
-        match self.tables.read_since(state.compiled.last_revision()).await {
+        match self.tables.read_since(state.compiled_policies.last_revision()).await {
             Ok(changes) => {
                 if std::mem::take(&mut state.database_unavailable) {
                     tracing::info!("stored policies are available again");
                 }
                 if changes.is_complete || !changes.policies.is_empty() {
-                    log_invalid(&state.compiled.apply(changes, &self.bounds));
+                    log_invalid(&state.compiled_policies.apply(changes, &self.bounds));
                     self.activate(&mut state);
                     tracing::info!(policies = self.active_set.load().len(), "policies changed");
                 }
@@ -216,7 +216,7 @@ impl PolicyRegister {
     fn activate(&self, state: &mut RegisterState) {
         let files = self.files.load();
         let (conflicting, free): (Vec<_>, Vec<_>) =
-            state.compiled.policies().partition(|(name, _)| files.contains_key(*name));
+            state.compiled_policies.policies().partition(|(name, _)| files.contains_key(*name));
         for (name, policy) in conflicting.iter().filter(|(name, _)| !state.name_conflicts.contains(*name)) {
             let effect = if policy.denies() { "deny" } else { "allow" };
             tracing::error!(policy = name, effect, "a stored policy is not in force; a policy file has the same name");
@@ -225,7 +225,7 @@ impl PolicyRegister {
         let stored = free.into_iter().map(|(_, policy)| policy.clone());
         let mut policies: Vec<_> = file_policies.into_iter().chain(stored).collect();
         state.name_conflicts = conflicting.into_iter().map(|(name, _)| name.to_owned()).collect();
-        policies.extend(self.resolve_resource_names(&files, &state.compiled, &mut state.clusters));
+        policies.extend(self.resolve_resource_names(&files, &state.compiled_policies, &mut state.clusters));
         let unread = state.clusters.iter().filter(|resources| !resources.is_complete());
         // Only this function stores a set, and its caller holds the lock, so the set that is compared is the set that is replaced.
         let (set, difference) = self.active_set.load().with_policies(policies);

@@ -48,7 +48,7 @@ impl PolicyRegister {
             self.activate(&mut state);
             tracing::info!(cluster, policies = self.active_set.load().len(), "policies changed");
         } else {
-            self.statuses.send_replace(());
+            self.status_changes.send_replace(());
         }
         if is_complete && !was_complete {
             tracing::info!(cluster, "all custom resources of the cluster have been read");
@@ -66,7 +66,7 @@ impl PolicyRegister {
     /// A receiver that is notified when the status of a custom resource may have changed.
     #[must_use]
     pub fn status_changes(&self) -> watch::Receiver<()> {
-        self.statuses.subscribe()
+        self.status_changes.subscribe()
     }
 
     /// The statuses of a cluster that have to be written; none before all its objects were read.
@@ -117,12 +117,12 @@ impl PolicyRegister {
         }
         // Collecting all at once is several times as fast as inserting one by one. Names are distinct.
         self.active_resources.store(Arc::new(resources_by_name.into_iter().collect()));
-        self.statuses.send_replace(());
+        self.status_changes.send_replace(());
         active
     }
 
     /// The active policy with this name, if it comes from a custom resource.
-    pub(super) fn resource(&self, name: &str) -> Option<StoredPolicy> {
+    pub(super) fn find_resource(&self, name: &str) -> Option<StoredPolicy> {
         self.active_resources.load().get(name).map(ActiveResource::to_stored_policy)
     }
 }
