@@ -32,17 +32,17 @@ impl Administrators {
     /// Creates the rules of a configuration. A cluster without a client in `clusters` allows nothing.
     #[must_use]
     pub fn open(config: &Config, clusters: &Clusters) -> Self {
-        let mut reviewing = BTreeMap::new();
+        let mut reviewing_clusters = BTreeMap::new();
         for authenticator in &config.authenticators {
             if config.administrators.subject_access_review.contains(&authenticator.name)
                 && let Kind::Kubernetes(kubernetes) = &authenticator.kind
                 && let Some(cluster) = clusters.get(kubernetes.kubeconfig.as_deref())
             {
-                reviewing.insert(authenticator.name.clone(), cluster);
+                reviewing_clusters.insert(authenticator.name.clone(), cluster);
             }
         }
         Self {
-            clusters: reviewing,
+            clusters: reviewing_clusters,
             static_entries: config.administrators.static_administrators.clone(),
             permissions: PermissionCache::default(),
         }

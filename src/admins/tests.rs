@@ -47,7 +47,7 @@ fn with_static_entry(claims: &Value) -> Administrators {
     Administrators { clusters: BTreeMap::new(), static_entries, permissions: PermissionCache::default() }
 }
 
-async fn reviewing(status: &str) -> FakeApiServer {
+async fn api_server_with_status(status: &str) -> FakeApiServer {
     FakeApiServer::responding(201, &format!(r#"{{"kind":"SubjectAccessReview","status":{status}}}"#)).await
 }
 
@@ -55,10 +55,10 @@ async fn reviewing(status: &str) -> FakeApiServer {
 async fn only_an_explicit_permission_of_the_api_server_allows_an_action() {
     let refused = |refusal| Err(AdminsError::Refused(refusal));
     for (fake, expected) in [
-        (reviewing(r#"{"allowed":true}"#).await, Ok(())),
-        (reviewing(r#"{"allowed":false}"#).await, refused(AdminRefusal::NoOpinion)),
-        (reviewing(r#"{"allowed":false,"denied":true}"#).await, refused(AdminRefusal::Denied)),
-        (reviewing(r#"{"allowed":false,"evaluationError":"x"}"#).await, refused(AdminRefusal::NoOpinion)),
+        (api_server_with_status(r#"{"allowed":true}"#).await, Ok(())),
+        (api_server_with_status(r#"{"allowed":false}"#).await, refused(AdminRefusal::NoOpinion)),
+        (api_server_with_status(r#"{"allowed":false,"denied":true}"#).await, refused(AdminRefusal::Denied)),
+        (api_server_with_status(r#"{"allowed":false,"evaluationError":"x"}"#).await, refused(AdminRefusal::NoOpinion)),
         (FakeApiServer::responding(403, "{}").await, Err(AdminsError::Unavailable)),
         (FakeApiServer::responding(500, "{}").await, Err(AdminsError::Unavailable)),
         (FakeApiServer::unreachable().await, Err(AdminsError::Unavailable)),
@@ -98,7 +98,7 @@ async fn an_oidc_caller_is_not_reviewed_and_must_have_every_claim_of_an_entry() 
             "{issuer} {claims}"
         );
     }
-    let allowing = with_cluster(&reviewing(r#"{"allowed":true}"#).await).await;
+    let allowing = with_cluster(&api_server_with_status(r#"{"allowed":true}"#).await).await;
     assert_eq!(allowing.authorise(&oidc_applicant("cluster", &listed), action(Verb::Get)).await, refused);
     assert_eq!(
         with_static_entry(&json!({})).authorise(&oidc_applicant("dev", &listed), action(Verb::Get)).await,
@@ -108,7 +108,7 @@ async fn an_oidc_caller_is_not_reviewed_and_must_have_every_claim_of_an_entry() 
 
 #[tokio::test]
 async fn a_permission_to_read_is_cached_for_five_seconds_and_one_to_write_is_not() {
-    let mut admins = with_cluster(&reviewing(r#"{"allowed":true}"#).await).await;
+    let mut admins = with_cluster(&api_server_with_status(r#"{"allowed":true}"#).await).await;
     let (alice, list) = (user("alice"), action(Verb::List));
     for verb in VERBS {
         assert_eq!(admins.authorise(&alice, action(verb)).await, Ok(()));

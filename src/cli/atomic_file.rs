@@ -48,22 +48,22 @@ impl AtomicFile {
     /// Accepts a path in an existing folder, if nothing or a regular file is at the path. A link or a device such as
     /// `/dev/stdout` is refused, because the rename would replace it by a file. `option` is named in the error.
     pub fn new(option: &str, path: &Path, mode: Mode) -> Result<Self, CommandError> {
-        let wrong = |why: &str| CommandError::usage(format!("{option}: {}: {why}", path.display()));
+        let usage_error = |why: &str| CommandError::usage(format!("{option}: {}: {why}", path.display()));
         if path == Path::new("-") {
-            return Err(wrong("is not a file name here; use ./-"));
+            return Err(usage_error("is not a file name here; use ./-"));
         }
         match fs::symlink_metadata(path) {
             Ok(metadata) if metadata.is_file() => {}
-            Ok(_) => return Err(wrong("exists, and is not a regular file")),
+            Ok(_) => return Err(usage_error("exists, and is not a regular file")),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(wrong(&format!("cannot be read: {}", error.kind()))),
+            Err(error) => return Err(usage_error(&format!("cannot be read: {}", error.kind()))),
         }
         if path.file_name().is_none() {
-            return Err(wrong("is not a file name"));
+            return Err(usage_error("is not a file name"));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !folder.is_dir() {
-            return Err(wrong("its folder does not exist"));
+            return Err(usage_error("its folder does not exist"));
         }
         Ok(Self { path: path.to_owned(), folder: folder.to_owned(), mode })
     }
@@ -75,15 +75,15 @@ impl AtomicFile {
     /// Writes the file. After an error the old file is unchanged, and there is no temporary file. Must be called in a tokio
     /// runtime, which handles the signals.
     pub fn write(&self, bytes: &[u8]) -> Result<(), CommandError> {
-        let failed = |error: io::Error| {
+        let write_error = |error: io::Error| {
             CommandError::Other(format!("{} cannot be written: {}", self.path.display(), error.kind()))
         };
-        let _handlers = ignore_signals().map_err(failed)?;
+        let _handlers = ignore_signals().map_err(write_error)?;
         let temporary = self.folder.join(format!(".claviger-{}", RequestId::random()));
         let written = write_synced(&temporary, bytes, self.mode).and_then(|()| fs::rename(&temporary, &self.path));
         if let Err(error) = written {
             let _ = fs::remove_file(&temporary);
-            return Err(failed(error));
+            return Err(write_error(error));
         }
         // Syncs the name. An error is ignored, because some file systems cannot sync a folder.
         let _ = File::open(&self.folder).and_then(|folder| folder.sync_all());

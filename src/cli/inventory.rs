@@ -73,7 +73,7 @@ fn format_row(item: &InventoryItem) -> [String; 7] {
         _ => "-".to_owned(),
     };
     // Fractions of a second are omitted.
-    let seconds = |time: &Option<String>| match time {
+    let format_time = |time: &Option<String>| match time {
         Some(time) => time.split_once('.').map_or_else(|| time.clone(), |(whole, _)| format!("{whole}Z")),
         None => "never".to_owned(),
     };
@@ -90,8 +90,8 @@ fn format_row(item: &InventoryItem) -> [String; 7] {
     [
         item.policy.clone(),
         secret,
-        seconds(&item.last_matched),
-        seconds(&item.last_read),
+        format_time(&item.last_matched),
+        format_time(&item.last_read),
         item.callers.to_string(),
         repos,
         notes.join(","),

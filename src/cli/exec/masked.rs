@@ -43,8 +43,9 @@ pub fn run<'v>(
 }
 
 async fn run_child(command: Command, program: &OsStr, needles: &Arc<Needles>) -> Result<ExitCode, CommandError> {
-    let failed = |error: io::Error| CommandError::Other(format!("the command cannot be watched: {}", error.kind()));
-    let mut signals = SignalReceiver::new().map_err(failed)?;
+    let watch_error =
+        |error: io::Error| CommandError::Other(format!("the command cannot be watched: {}", error.kind()));
+    let mut signals = SignalReceiver::new().map_err(watch_error)?;
     let mut command = tokio::process::Command::from(command);
     let mut child = match command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn() {
         Ok(child) => child,
@@ -54,15 +55,25 @@ async fn run_child(command: Command, program: &OsStr, needles: &Arc<Needles>) ->
     let mut copies = Vec::new();
     if let Some(out) = child.stdout.take() {
         let to = io::stdout().as_fd().try_clone_to_owned();
-        copies.push(spawn_copy(out.into_owned_fd().map_err(failed)?, to.map_err(failed)?, needles, &bytes_read));
+        copies.push(spawn_copy(
+            out.into_owned_fd().map_err(watch_error)?,
+            to.map_err(watch_error)?,
+            needles,
+            &bytes_read,
+        ));
     }
     if let Some(out) = child.stderr.take() {
         let to = io::stderr().as_fd().try_clone_to_owned();
-        copies.push(spawn_copy(out.into_owned_fd().map_err(failed)?, to.map_err(failed)?, needles, &bytes_read));
+        copies.push(spawn_copy(
+            out.into_owned_fd().map_err(watch_error)?,
+            to.map_err(watch_error)?,
+            needles,
+            &bytes_read,
+        ));
     }
     let status = loop {
         tokio::select! {
-            status = child.wait() => break status.map_err(failed)?,
+            status = child.wait() => break status.map_err(watch_error)?,
             signal = signals.next() => {
                 if let Some(id) = child.id() {
                     forward(signal, id);

@@ -6,7 +6,7 @@ use std::io::{self, Chain, Cursor, Read};
 const HEAD_BYTES: usize = 512;
 
 /// A reader of the bytes that detection has read, followed by the rest.
-pub type Peeked<R> = Chain<Cursor<Vec<u8>>, R>;
+pub type PeekedReader<R> = Chain<Cursor<Vec<u8>>, R>;
 
 /// The kind of the contents of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum ContentKind {
 
 impl ContentKind {
     /// Detects the kind of a reader's contents. Returns it with a reader of all contents.
-    pub fn peek<R: Read>(mut reader: R) -> io::Result<(Self, Peeked<R>)> {
+    pub fn peek<R: Read>(mut reader: R) -> io::Result<(Self, PeekedReader<R>)> {
         let mut head = Vec::with_capacity(HEAD_BYTES);
         reader.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head)?;
         Ok((Self::detect(&head), Cursor::new(head).chain(reader)))

@@ -49,7 +49,7 @@ impl FromStr for Image {
 }
 
 impl Image {
-    /// Searches the image. The error names the part that could not be read or is missing.
+    /// Searches the image. The error names the file that cannot be read, or the part that is missing.
     pub fn search(&self, scanner: &mut Scanner<'_>) -> Result<(), String> {
         let mut parts = ImageParts::default();
         if self.format == ImageFormat::Folder {
@@ -100,13 +100,14 @@ impl ImageParts {
                 let size = entry.size();
                 self.search_part(scanner, name, size, &mut entry)?;
             } else if kind.is_symlink() || kind.is_hard_link() {
-                // An older `docker save` writes each layer once, and uses links for its other places.
+                // An older `docker save` writes each layer once, and links at the other places where the layer is named.
                 self.kinds.insert(name.to_owned(), ContentKind::Tar);
             }
         }
         Ok(())
     }
 
+    /// Searches a part, and keeps its kind and, if it is a JSON document, its contents.
     fn search_part(
         &mut self,
         scanner: &mut Scanner<'_>,

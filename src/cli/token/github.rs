@@ -54,23 +54,24 @@ pub async fn id_token(audience: &str, retry_budget: &mut RetryBudget) -> Result<
 
 impl IdTokenRequest {
     fn from_environment(audience: &str) -> Result<Self, CommandError> {
-        let wrong =
+        let usage_error =
             |name: &str, reason: &str| CommandError::usage(format!("--token-from github-actions: {name} {reason}"));
         let required = |name: &str| {
             ci_variable(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty()).ok_or_else(|| {
-                wrong(
+                usage_error(
                     name,
                     "is not set: the job needs `permissions: id-token: write`. Pull requests from forks cannot have that permission",
                 )
             })
         };
         let (url, token) = (required(URL_VARIABLE)?, SecretValue::new(required(TOKEN_VARIABLE)?));
-        let mut url = Url::parse(&url).map_err(|_| wrong(URL_VARIABLE, "is not a URL"))?;
+        let mut url = Url::parse(&url).map_err(|_| usage_error(URL_VARIABLE, "is not a URL"))?;
         if !(url.scheme() == "https" || url.scheme() == "http" && http_client::is_loopback(&url)) {
-            return Err(wrong(URL_VARIABLE, "must be https"));
+            return Err(usage_error(URL_VARIABLE, "must be https"));
         }
         url.query_pairs_mut().append_pair("audience", audience);
-        let bearer = bearer::authorization_header(&token).ok_or_else(|| wrong(TOKEN_VARIABLE, "cannot be sent"))?;
+        let bearer =
+            bearer::authorization_header(&token).ok_or_else(|| usage_error(TOKEN_VARIABLE, "cannot be sent"))?;
         // The certificates of the system are trusted; --ca-file is for Claviger's server.
         let client = http_client::client(url.scheme(), None)?;
         Ok(Self { url, bearer, client })

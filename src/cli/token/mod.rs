@@ -94,17 +94,17 @@ impl TokenArguments {
 
 /// Reads the token in a file.
 pub fn read_token_file(file: &Path, option: &str) -> Result<SecretValue, CommandError> {
-    let wrong = |reason: &str| CommandError::usage(format!("{option}: {}: {reason}", file.display()));
-    let text = input_file::read_text_bounded(file, MAX_TOKEN_BYTES).map_err(|reason| wrong(&reason))?;
-    parse_token(&text).ok_or_else(|| wrong("contains no bearer token"))
+    let usage_error = |reason: &str| CommandError::usage(format!("{option}: {}: {reason}", file.display()));
+    let text = input_file::read_text_bounded(file, MAX_TOKEN_BYTES).map_err(|reason| usage_error(&reason))?;
+    parse_token(&text).ok_or_else(|| usage_error("contains no bearer token"))
 }
 
 fn read_token_variable(name: &str) -> Result<SecretValue, CommandError> {
-    let wrong = |reason: &str| CommandError::usage(format!("--token-from gitlab: {name} {reason}"));
+    let usage_error = |reason: &str| CommandError::usage(format!("--token-from gitlab: {name} {reason}"));
     let text = ci_variable(name).ok_or_else(|| {
-        wrong(&format!(
+        usage_error(&format!(
             "is not set; the job needs `id_tokens: {{{name}: {{aud: claviger}}}}`, or --token-variable names another"
         ))
     })?;
-    text.to_str().and_then(parse_token).ok_or_else(|| wrong("contains no bearer token"))
+    text.to_str().and_then(parse_token).ok_or_else(|| usage_error("contains no bearer token"))
 }
