@@ -22,7 +22,7 @@ pub struct Bounds {
     pub tenants: Tenants,
 }
 
-/// The kind of an authenticator, by its callers.
+/// The kind of callers that an authenticator authenticates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthenticatorKind {
     /// Pods and `ServiceAccounts`.

@@ -31,7 +31,7 @@ pub(super) fn compile(
             let before = faults.len();
             let glob = compile_pattern(Some(text), &pointer, faults);
             if let Some(fault) = faults.get_mut(before) {
-                fault.detail.push_str("; a text that is meant to the letter is written {is: \"...\"}");
+                fault.detail.push_str("; a literal text is written {is: \"...\"}");
             }
             match glob {
                 Some(glob) if has_word_like_class(text) => match on_ambiguous {

@@ -38,9 +38,9 @@ struct Indices {
 /// The indices of the policies in shadow mode.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ShadowIndex {
-    /// All of them, by caller and repo.
+    /// All policies in shadow mode, by caller and repo.
     pub(super) index: Index,
-    /// Policies with an `attest` section, by caller only.
+    /// Those with an `attest` section, by caller only.
     pub(super) attesting: Index,
     policy_count: usize,
 }

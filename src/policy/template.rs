@@ -1,8 +1,8 @@
 //! Path templates: `homelab/{repo}/{branch}`. Different values of the placeholders always give different paths.
 //!
 //! A placeholder is exactly one segment, and the encoding of its value is injective. Therefore a path has as many segments as
-//! its template, and each segment determines its value. One `|path` placeholder may be several segments; as all others are
-//! one segment each, its segments are known too.
+//! its template, and each segment determines its value. One `|path` placeholder may be several segments; as
+//! everything else in the template is one segment each, the segments of its value are known too.
 
 use super::placeholder::{Placeholder, closing_brace};
 use crate::model::caller::Caller;

@@ -1,7 +1,7 @@
 //! The subset of CEL that policies use: types are checked at compile time, steps and memory are limited at evaluation.
 //!
-//! The `cel` crate parses the text. Its interpreter has neither static types nor a limit of steps or memory, so its
-//! tree is converted (`lower`) into nodes of this module (`node`), which `evaluate` evaluates. The tests compare the
+//! The `cel` crate parses the text. Its interpreter has neither static types nor a limit of steps or memory, so the
+//! parser's tree is converted (`lower`) into nodes of this module (`node`), which `evaluate` evaluates. The tests compare the
 //! results with those of the crate's interpreter.
 //!
 //! In reading order: `scan` refuses texts that could overflow the stack of the parser, `parse` parses the text, `lower`

@@ -10,7 +10,7 @@ const MAX_NESTING_ON_CALLER_STACK: usize = 3;
 /// Stack size of the thread that parses deeper nesting.
 const STACK_BYTES: usize = 16 << 20;
 
-/// Maximum depth of the parser. `scan` has lower limits, but does not count `?:`.
+/// Maximum depth of the parser. `scan` has a lower limit for nested brackets, but none for nested `?:`.
 const MAX_DEPTH: u16 = 32;
 
 /// Parses an expression.

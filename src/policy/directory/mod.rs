@@ -17,10 +17,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The active files. The names of their policies are distinct.
+/// The active version of each file, which is its last valid one. The names of the policies are distinct.
 type Files = BTreeMap<OsString, ValidFile>;
 
-/// A directory of policies, with its active files.
+/// A directory of policies, with the active versions of its files.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,

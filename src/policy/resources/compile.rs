@@ -59,7 +59,7 @@ fn compile_namespaced(
         let Some(subject) = subject else { continue };
         if subject.oidc.is_some() {
             let detail =
-                "the policy of a namespace speaks of its own pods only: write a ClusterPolicy for this subject";
+                "a namespaced policy applies only to pods of its namespace: write a ClusterPolicy for this subject";
             faults.push(Fault::new(format!("/spec/subjects/{index}/oidc"), detail));
         }
         let Some(kubernetes) = &mut subject.kubernetes else { continue };

@@ -43,7 +43,7 @@ pub(super) async fn write(
     write: &PolicyWrite<'_>,
 ) -> Result<WriteResult, PolicyStoreError> {
     let mut work = database.begin().await.map_err(unavailable)?;
-    // Taken first, because its row lock serializes the writers: no other writer can change what is read afterwards.
+    // The revision is taken first, because its row lock serializes the writers: no other writer can change what is read afterwards.
     let revision = next_revision(&mut work).await.map_err(unavailable)?;
     let rows = work.run(SELECT_POLICY, &[write.name.into()]).await.map_err(unavailable)?;
     let previous = rows.first().map(|row| PolicyRow::parse(row, 0)).transpose().map_err(unavailable)?;

@@ -63,6 +63,7 @@ struct RegisterState {
     compiled_policies: CompiledPolicies,
     /// One per cluster; earlier clusters take precedence for names.
     clusters: Vec<ClusterResources>,
+    /// The faults at the last reload; logged when they change.
     file_faults: Vec<FileFault>,
     /// Names that both the database and a file have.
     name_conflicts: BTreeSet<String>,
@@ -237,7 +238,11 @@ impl PolicyRegister {
 
 fn log_invalid(invalid: &[InvalidPolicy]) {
     for policy in invalid {
-        let consequence = if policy.may_deny { "its last valid version stays in force" } else { "it is out of force" };
+        let consequence = if policy.may_deny {
+            "its last valid version stays in force if that is an enforced deny policy"
+        } else {
+            "it is not in force"
+        };
         tracing::error!(broken = %policy, consequence, "a stored policy is invalid on this server");
     }
 }
