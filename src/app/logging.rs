@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_of_libraries_that_name_paths_are_off() {
+    fn log_targets_of_libraries_that_log_paths_are_off() {
         let address = Some("http://127.0.0.1:4318".into());
         for otlp_endpoint in [None, address] {
             let targets =

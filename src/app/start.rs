@@ -56,7 +56,7 @@ pub struct Running {
     reload: Arc<Notify>,
     reloading: JoinHandle<()>,
     stop: watch::Sender<bool>,
-    servers: Vec<JoinHandle<()>>,
+    tasks: Vec<JoinHandle<()>>,
     audit_writer: JoinHandle<()>,
 }
 
@@ -193,7 +193,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         ServeLimits { max_connections: descriptors::OPS_CONNECTIONS.min(limits.max_connections), ..limits.clone() };
     let (stop, stopped) = watch::channel(false);
     let tls = certificate.as_ref().map(|certificate| certificate.tls_source());
-    let mut servers = vec![
+    let mut tasks = vec![
         tokio::spawn(serve(api_listener, tls, api(edge.clone()), limits, Some(metrics), stopped.clone())),
         tokio::spawn(serve(ops_listener, None, ops(edge), ops_limits, None, stopped.clone())),
         tokio::spawn(upkeep(broker.clone(), stopped.clone())),
@@ -205,8 +205,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tokio::spawn(policies::load_remote_changes(policies.clone(), stopped.clone())),
     ];
     for watcher in watchers {
-        servers.push(tokio::spawn(policy_status::write_statuses(watcher.clone(), clock.clone(), stopped.clone())));
-        servers.push(tokio::spawn(watcher.run(stopped.clone())));
+        tasks.push(tokio::spawn(policy_status::write_statuses(watcher.clone(), clock.clone(), stopped.clone())));
+        tasks.push(tokio::spawn(watcher.run(stopped.clone())));
     }
     tracing::info!(api = %api_address, ops = %ops_address, tls = certificate.is_some(), "listening");
     let reload = Reload { broker: broker.clone(), policies, certificate };
@@ -220,7 +220,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         reload,
         reloading,
         stop,
-        servers,
+        tasks,
         audit_writer,
     })
 }
@@ -251,15 +251,15 @@ impl Running {
         }
         drop(drained);
         drop(draining_broker);
-        let Self { broker, reloading, stop, servers, audit_writer, .. } = self;
+        let Self { broker, reloading, stop, tasks, audit_writer, .. } = self;
         let _ = stop.send(true);
         // A reload may be waiting for the database; aborting it loses nothing.
         reloading.abort();
         let _ = reloading.await;
-        for server in servers {
-            let _ = server.await;
+        for task in tasks {
+            let _ = task.await;
         }
-        // Bounded, in case the database does not answer.
+        // The time is bounded, in case the database does not answer.
         let _ = timeout(FINAL_EVENTS_TIMEOUT, broker.upkeep()).await;
         broker.flush_counts();
         broker.stop_leases().await;
@@ -276,6 +276,7 @@ fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     http::listen(address).map_err(|error| StartError::Listen(address, error))
 }
 
+/// Does the regular work of the broker every second.
 async fn upkeep(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);

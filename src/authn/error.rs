@@ -17,7 +17,7 @@ pub enum AuthnError {
     NotPodBound(Arc<Caller>),
     /// The token was not reviewed: the limit of reviews is reached, and the client's address has sent refused tokens or more than
     /// its share of new ones.
-    #[error("the token was not reviewed, because its address has sent refused tokens")]
+    #[error("the token was not reviewed, because the limit of reviews is reached")]
     Limited,
     /// The token names an unknown key, and the issuer's keys were fetched too recently to fetch them again.
     #[error("the token names an unknown key, and the issuer's keys were fetched too recently to fetch them again")]
@@ -47,7 +47,7 @@ pub enum OnlineCheckError {
 closed_enum! {
     /// Why a token is refused. Only the audit event contains the reason; the client does not get it.
     pub enum TokenRefusal {
-        /// The token is not a JWT, or its algorithm is not supported.
+        /// The token is not a JWT with the required claims, or its algorithm is not supported.
         Malformed => "malformed_token",
         /// The token has another audience.
         WrongAudience => "wrong_audience",

@@ -66,8 +66,8 @@ impl IssuerKeys {
         cached.as_ref().filter(|cached| cached.fetched_at.elapsed() < MAX_KEY_AGE).map(|cached| cached.keys.clone())
     }
 
-    /// Fetches the keys, unless the last fetch was very recent. Returns the keys of the last fetch, and whether that fetch started
-    /// after this call.
+    /// Fetches the keys, unless the last fetch is within the minimum interval. Returns the keys of the last fetch, and whether that
+    /// fetch started after this call.
     ///
     /// # Errors
     /// The keys could not be fetched.
@@ -88,7 +88,8 @@ impl IssuerKeys {
         self.start_fetch(true).await.map_or(Err(KeyFetchError::Broken), |fetch| fetch.result)
     }
 
-    /// Fetches in a separate task, or joins a fetch in progress. Without `forced`, a very recent fetch is returned instead.
+    /// Fetches in a separate task, or joins a fetch in progress. Without `forced`, a last fetch within the minimum interval is
+    /// returned instead.
     fn start_fetch(self: &Arc<Self>, forced: bool) -> Flight<Fetch> {
         self.flights.join((), || {
             let keys = self.clone();

@@ -17,7 +17,7 @@ pub struct KeySet(Vec<Key>);
 
 struct Key {
     id: Option<String>,
-    kty: KeyType,
+    key_type: KeyType,
     /// The only allowed algorithm, if the key set names one.
     algorithm: Option<KeyAlgorithm>,
     decoding: DecodingKey,
@@ -46,7 +46,7 @@ pub enum KeySetError {
 }
 
 impl KeySet {
-    /// Reads a file. Blocks.
+    /// Reads a file, with blocking I/O.
     pub fn read(path: &Path) -> Result<Self, KeySetError> {
         let unreadable = |error: std::io::Error| KeySetError::Unreadable(error.kind());
         let mut text = Vec::new();
@@ -74,7 +74,7 @@ impl KeySet {
     pub fn select(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&DecodingKey> {
         let mut fitting = self.0.iter().filter(|key| {
             (id.is_none() || key.id.as_deref() == id)
-                && Some(key.kty) == key_type(algorithm)
+                && Some(key.key_type) == required_key_type(algorithm)
                 && key.algorithm.is_none_or(|allowed| allowed == algorithm.into())
         });
         match (fitting.next(), fitting.next()) {
@@ -121,11 +121,11 @@ fn parse_key(value: Value) -> Option<Key> {
         // Includes symmetric keys: everyone who can read the set could sign with them.
         _ => return None,
     };
-    Some(Key { id: jwk.common.key_id, kty: key_type, algorithm: jwk.common.key_algorithm, decoding })
+    Some(Key { id: jwk.common.key_id, key_type, algorithm: jwk.common.key_algorithm, decoding })
 }
 
 /// The type of key that an algorithm needs. `None` for symmetric algorithms.
-const fn key_type(algorithm: Algorithm) -> Option<KeyType> {
+const fn required_key_type(algorithm: Algorithm) -> Option<KeyType> {
     match algorithm {
         Algorithm::RS256
         | Algorithm::RS384

@@ -57,7 +57,7 @@ impl KeySource {
         }
     }
 
-    /// Checks the files without contacting the issuer. Blocks.
+    /// Checks the files without contacting the issuer. Does blocking I/O.
     ///
     /// # Errors
     /// The file is not a key set, or the client cannot be created.

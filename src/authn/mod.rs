@@ -12,7 +12,7 @@ mod port;
 mod review_cache;
 mod review_gate;
 mod strict_json;
-mod token_life;
+mod token_lifetime;
 mod token_review;
 mod unverified_token;
 
@@ -21,7 +21,7 @@ pub use error::{AuthnError, OnlineCheckError, TokenRefusal};
 pub use port::Authenticator;
 use port::without_review;
 pub use review_gate::AddressHistory;
-pub use token_life::TokenLife;
+pub use token_lifetime::TokenLifetime;
 pub use unverified_token::{BearerToken, UnverifiedToken};
 
 use crate::cluster::Clusters;
@@ -37,7 +37,7 @@ use review_gate::ReviewGate;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-/// Checks the files of the OIDC authenticators, without a call to an issuer. Blocks.
+/// Checks the files of the OIDC authenticators, without a call to an issuer. Does blocking I/O.
 #[must_use]
 pub fn check_files(configured: &[config::Authenticator]) -> Vec<Fault> {
     let check = |(index, config::Authenticator { name, kind }): (usize, &config::Authenticator)| match kind {
@@ -56,7 +56,7 @@ enum Purpose {
 }
 
 impl Purpose {
-    /// Whether a cached applicant may use its token for this. Only Kubernetes applicants are cached.
+    /// Whether a cached applicant may use its token for this purpose. Only Kubernetes applicants are cached.
     fn accepts(self, applicant: &Applicant) -> bool {
         matches!(self, Self::Administer) || applicant.caller.service_account().is_some()
     }
@@ -143,8 +143,8 @@ impl Authenticators {
 
     /// The lifetime of an authenticated token. `None` if it is not a JWT with an `exp`.
     #[must_use]
-    pub fn life_of(&self, token: BearerToken<'_>) -> Option<TokenLife> {
-        TokenLife::of(token, self.clock.now())
+    pub fn lifetime_of(&self, token: BearerToken<'_>) -> Option<TokenLifetime> {
+        TokenLifetime::of(token, self.clock.now())
     }
 
     /// The cached identity of a token, counted as an authentication.
@@ -154,7 +154,7 @@ impl Authenticators {
         Some(applicant)
     }
 
-    /// The cached identity of a token, with the authenticator's name. Most builds send one token several times.
+    /// The cached identity of a token, with the name of the authenticator that has cached it.
     async fn find_cached(&self, token: BearerToken<'_>, purpose: Purpose) -> Option<(&str, Applicant)> {
         for authenticator in &self.all {
             if let Some(applicant) = authenticator.cached(token.fingerprint()).await

@@ -81,7 +81,7 @@ impl Authenticator for Oidc {
         Some(&self.config.issuer)
     }
 
-    /// Not cached: a signature check takes tens of microseconds, and a cache needs memory and can be stale.
+    /// The result is not cached: a signature check takes tens of microseconds, and a cache needs memory and can be stale.
     async fn authenticate(
         &self,
         token: &UnverifiedToken<'_>,

@@ -53,7 +53,7 @@ impl<V: Clone + Send + Sync + 'static> ReviewCache<V> {
         }
     }
 
-    /// Whether the token was accepted before and not refused since. The caller lets such a token pass `ReviewGate` without waiting.
+    /// Whether the token was accepted before and not refused since. The caller reviews such a token without entering `ReviewGate`.
     pub async fn was_accepted_before(&self, token: &Fingerprint) -> bool {
         self.accepted_before.get(token).await.is_some()
     }

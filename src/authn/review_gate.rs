@@ -1,10 +1,10 @@
 //! The rate limit of first reviews, which are those of tokens that were not accepted before.
 //!
-//! A review costs the API server a signature check, and anyone can forge a well-formed token. Tokens that were accepted before do
-//! not pass this gate. Each first review needs a slot, of which there is a fixed number per second. A token from an address without
-//! recent refusals ("failures") takes the next free slot, up to the share of its address. All other tokens take only spare slots: a
-//! slot is spare if less than half of the slots of the last second are used. So a flood of forged tokens leaves half of the slots
-//! to other addresses.
+//! A review costs the API server a signature check, and anyone can forge a well-formed token. Tokens that were accepted before need
+//! not enter this gate. Each first review needs a slot, of which there is a fixed number per second. A token from an address
+//! without recent refusals ("failures") takes the next free slot, up to the share of its address. All other tokens take only spare
+//! slots: a slot is spare if less than half of the slots of the last second are used. So a flood of forged tokens leaves half of
+//! the slots to other addresses.
 
 use super::error::AuthnError;
 use super::unverified_token::Fingerprint;
@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// How long a first review waits for a slot. The review itself may take 5 s, and the whole request 15 s.
+/// How long a first review waits for a free slot. The review itself may take 5 s, and the whole request 15 s.
 const MAX_WAIT: Duration = Duration::from_secs(4);
 /// How long a first review waits for a spare slot.
 const MAX_WAIT_FOR_SPARE: Duration = Duration::from_secs(2);
@@ -85,9 +85,9 @@ pub struct ReviewGate {
     window: SlidingWindow,
     /// The share of each address in the total.
     shares: RateLimiter<IpAddr>,
-    /// The reserved rate of each exhausted address.
+    /// The rate of each exhausted address, for tokens whose claims do not count as forged.
     exhausted_rates: RateLimiter<IpAddr>,
-    /// A separate reserved rate for forged claims, so that they do not use up the reserved rate of other tokens.
+    /// The rate of each exhausted address for tokens with forged claims, so that they do not use up the rate of other tokens.
     forged_claims_rates: RateLimiter<IpAddr>,
     /// The claims that count as forged: those whose limit is exhausted.
     forged_claims: RateLimiter<(IpAddr, Fingerprint)>,
@@ -96,7 +96,7 @@ pub struct ReviewGate {
     waiting_by_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// Counts a review as waiting until it is dropped.
+/// Counts a review as waiting until this guard is dropped.
 struct WaitingReview<'a> {
     gate: &'a ReviewGate,
     address: IpAddr,
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_exhausted_address_has_a_small_reserved_rate() {
+    async fn an_exhausted_address_gets_a_tenth_of_the_slots() {
         let gate = gate(50);
         let mut admitted = 0;
         let start = Instant::now();
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn forged_claims_do_not_use_up_the_reserved_rate_of_other_tokens() {
+    async fn forged_claims_do_not_use_up_the_rate_of_other_tokens() {
         let (gate, suspect) = (gate(50), AddressHistory::exhausted(address(1)));
         gate.record_forged(suspect, &CLAIMS);
         assert_eq!(gate.enter(suspect, &CLAIMS).await, Ok(()), "the genuine token may have the same claims");

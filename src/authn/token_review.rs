@@ -183,6 +183,7 @@ impl Reviewer {
         }
     }
 
+    /// The applicant, if the token's pod is running. `read` is the result of an earlier read of this pod, if there was one.
     async fn check_pod(&self, user: User, workload: Workload, read: Option<PodResult>) -> ReviewResult<Applicant> {
         let pod = match read {
             Some(pod) => pod,

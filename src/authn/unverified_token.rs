@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+/// Maximum length of a token. A longer one is malformed.
 pub const MAX_TOKEN_BYTES: usize = 16 << 10;
 /// Tolerated clock skew.
 const LEEWAY_SECONDS: i64 = 60;

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::error::Error;
 use super::pipeline::Broker;
-use crate::authn::{BearerToken, TokenLife};
+use crate::authn::{BearerToken, TokenLifetime};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::caller::Caller;
 use crate::model::secret::SecretValue;
@@ -20,7 +20,7 @@ pub struct Session {
     /// The caller.
     pub caller: Arc<Caller>,
     /// The validity of the token.
-    pub life: TokenLife,
+    pub lifetime: TokenLifetime,
 }
 
 impl Broker {
@@ -33,7 +33,7 @@ impl Broker {
             return Err(Code::Draining.into());
         }
         let session = self.session(bearer, context).await?;
-        if session.life.remaining_seconds < MIN_LIFETIME_SECONDS {
+        if session.lifetime.remaining_seconds < MIN_LIFETIME_SECONDS {
             Err(self.refuse_expiring(context))
         } else {
             Ok(session)
@@ -49,10 +49,14 @@ impl Broker {
         if !self.callers.charge(caller.quota_identity()) {
             return Err(Code::RateLimited.into());
         }
-        let life = bearer.and_then(|bearer| self.stages.authenticators.life_of(BearerToken::new(bearer)));
-        let life = life.ok_or(Error::Plain(Code::Unauthenticated))?;
+        let lifetime = bearer.and_then(|bearer| self.stages.authenticators.lifetime_of(BearerToken::new(bearer)));
+        let lifetime = lifetime.ok_or(Error::Plain(Code::Unauthenticated))?;
         // Reviews tolerate clock skew, and so accept a token for some seconds after its expiry.
-        if life.remaining_seconds > 0 { Ok(Session { caller, life }) } else { Err(self.refuse_expiring(context)) }
+        if lifetime.remaining_seconds > 0 {
+            Ok(Session { caller, lifetime })
+        } else {
+            Err(self.refuse_expiring(context))
+        }
     }
 
     fn refuse_expiring(&self, context: &Context) -> Error {

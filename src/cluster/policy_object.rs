@@ -133,7 +133,7 @@ mod tests {
     use serde_json::json;
 
     #[tokio::test]
-    async fn one_object_is_read_or_absent_or_a_failure() {
+    async fn read_policy_returns_the_object_or_none_or_the_failure() {
         let key = ResourceKey { namespace: Some("team-a".into()), name: "p".into() };
         let object = |name: &str| {
             json!({"apiVersion": "claviger.dev/v1alpha1", "kind": "Policy", "spec": {"effect": "deny"},

@@ -41,7 +41,7 @@ pub(super) async fn log_in(request: VaultRequest<'_>, mount: &str, body: Body) -
         policies: ["default"],
         token_policies: ["default"],
         metadata: VaultRole { role: role.unwrap_or_default() },
-        lease_duration: session.life.remaining_seconds.min(request.api.max_token_ttl.as_secs()),
+        lease_duration: session.lifetime.remaining_seconds.min(request.api.max_token_ttl.as_secs()),
         renewable: false,
         entity_id: "",
         token_type: "batch",

@@ -23,26 +23,26 @@ pub(super) async fn look_up(request: VaultRequest<'_>) -> Result<Response, Refus
     let bearer = headers::token(&request.parts.headers);
     let session = request.authenticate(bearer.as_ref()).await?;
     let bearer = bearer.ok_or(Code::Unauthenticated)?;
-    let (caller, life) = (&session.caller, session.life);
+    let (caller, lifetime) = (&session.caller, session.lifetime);
     let time = |seconds| Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX).to_string();
     #[expect(clippy::disallowed_methods, reason = "the token goes back to its bearer")]
     let token = VaultToken {
         accessor: "",
-        creation_time: life.issued_at,
-        creation_ttl: life.expires_at.saturating_sub(life.issued_at).max(0),
+        creation_time: lifetime.issued_at,
+        creation_ttl: lifetime.expires_at.saturating_sub(lifetime.issued_at).max(0),
         display_name: format!("{}-{}", caller.issuer, caller.subject),
         entity_id: "",
-        expire_time: time(life.expires_at),
+        expire_time: time(lifetime.expires_at),
         explicit_max_ttl: 0,
         id: bearer.expose_secret(),
-        issue_time: time(life.issued_at),
+        issue_time: time(lifetime.issued_at),
         meta: (),
         num_uses: 0,
         orphan: true,
         path: format!("auth/{}/login", caller.issuer),
         policies: ["default"],
         renewable: false,
-        ttl: life.remaining_seconds,
+        ttl: lifetime.remaining_seconds,
         kind: "batch",
     };
     let body = VaultAnswer::with_data(request.request_id(), token);

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 /// The lifetime of a token. Times are in seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TokenLife {
+pub struct TokenLifetime {
     /// `iat`; the current time if the token has none.
     pub issued_at: i64,
     /// `exp`.
@@ -14,7 +14,7 @@ pub struct TokenLife {
     pub remaining_seconds: u64,
 }
 
-impl TokenLife {
+impl TokenLifetime {
     /// `None` if the token is not a JWT with an `exp`.
     pub(super) fn of(token: BearerToken<'_>, now: Timestamp) -> Option<Self> {
         let token = UnverifiedToken::parse(token).ok()?;
@@ -32,25 +32,28 @@ mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-    fn life(claims: &str, now: &str) -> Option<TokenLife> {
+    fn lifetime(claims: &str, now: &str) -> Option<TokenLifetime> {
         let [header, claims] = [r#"{"alg":"RS256"}"#, claims].map(|part| URL_SAFE_NO_PAD.encode(part));
-        TokenLife::of(BearerToken::new(&SecretValue::new(format!("{header}.{claims}.c2ln"))), now.parse().unwrap())
+        TokenLifetime::of(BearerToken::new(&SecretValue::new(format!("{header}.{claims}.c2ln"))), now.parse().unwrap())
     }
 
     #[test]
     fn remaining_seconds_are_rounded_down() {
         let now = "1970-01-01T00:01:40.001Z";
         assert_eq!(
-            life(r#"{"iat":90,"exp":200}"#, now),
-            Some(TokenLife { issued_at: 90, expires_at: 200, remaining_seconds: 99 })
+            lifetime(r#"{"iat":90,"exp":200}"#, now),
+            Some(TokenLifetime { issued_at: 90, expires_at: 200, remaining_seconds: 99 })
         );
-        assert_eq!(life(r#"{"exp":200}"#, now).map(|life| life.issued_at), Some(100));
-        assert_eq!(life(r#"{"exp":200}"#, "1970-01-01T00:01:40Z").map(|life| life.remaining_seconds), Some(100));
-        assert_eq!(life(r#"{"exp":99}"#, now).map(|life| life.remaining_seconds), Some(0));
+        assert_eq!(lifetime(r#"{"exp":200}"#, now).map(|lifetime| lifetime.issued_at), Some(100));
         assert_eq!(
-            life(r#"{"exp":1e300}"#, now).map(|life| life.remaining_seconds),
+            lifetime(r#"{"exp":200}"#, "1970-01-01T00:01:40Z").map(|lifetime| lifetime.remaining_seconds),
+            Some(100)
+        );
+        assert_eq!(lifetime(r#"{"exp":99}"#, now).map(|lifetime| lifetime.remaining_seconds), Some(0));
+        assert_eq!(
+            lifetime(r#"{"exp":1e300}"#, now).map(|lifetime| lifetime.remaining_seconds),
             Some(u64::try_from(i64::MAX / 1000 - 100).unwrap())
         );
-        assert_eq!(life("{}", now), None);
+        assert_eq!(lifetime("{}", now), None);
     }
 }
