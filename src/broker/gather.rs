@@ -45,8 +45,8 @@ pub(super) struct GatheredSecrets {
     pub(super) created_at: Option<Timestamp>,
     /// Number of granted secrets that do not exist.
     pub(super) missing: usize,
-    /// The requested lifetime of a ticket, or less if a secret expires earlier. `None` if neither limits it.
-    pub(super) requested_ttl: Option<Duration>,
+    /// The requested lifetime of the ticket, or less if a secret expires earlier. `None` if neither limits it.
+    pub(super) ttl_limit: Option<Duration>,
     /// The verdicts of policies in shadow mode.
     pub(super) shadow: Vec<ShadowVerdict>,
 }
@@ -128,7 +128,7 @@ impl Broker {
             Refusal { outcome, ..Refusal::new(error, EventData::from_grant(&grant)) }
         })?;
         // A ticket expires no later than its secrets.
-        let requested_ttl = [requested_ttl, remaining_lifetime].into_iter().flatten().min();
+        let ttl_limit = [requested_ttl, remaining_lifetime].into_iter().flatten().min();
         let secrets = secret_versions(&reads);
         let merged = match self.merge(&reads, request) {
             Ok(merged) => merged,
@@ -136,9 +136,9 @@ impl Broker {
         };
         let versions = self.stages.versions_key.digest(existing_secrets(&reads));
         let bundle = Bundle { entries: merged.entries, stale: merged.stale, versions };
-        let created_at = existing_secrets(&reads).filter_map(|(_, lease)| lease.created_at).max();
+        let created_at = existing_secrets(&reads).filter_map(|(_, secret)| secret.created_at).max();
         let missing = merged.missing;
-        Ok(GatheredSecrets { grant, bundle, secrets, created_at, missing, requested_ttl, shadow: Vec::new() })
+        Ok(GatheredSecrets { grant, bundle, secrets, created_at, missing, ttl_limit, shadow: Vec::new() })
     }
 
     /// The binding of a ticket for this grant.
@@ -146,10 +146,10 @@ impl Broker {
         grant.bind_to.unwrap_or(self.stages.ticket_settings.bind_to)
     }
 
-    /// The lifetime of a ticket for this grant, before the lifetimes of its secrets limit it.
-    pub(super) fn ticket_ttl(&self, grant: &Grant, requested: Option<Duration>) -> Duration {
+    /// The lifetime of a ticket for this grant: at most `limit`, and at most what policies and settings allow.
+    pub(super) fn ticket_ttl(&self, grant: &Grant, limit: Option<Duration>) -> Duration {
         let allowed = grant.ttl.unwrap_or(self.stages.ticket_settings.ttl).min(self.stages.ticket_settings.max_ttl);
-        requested.map_or(allowed, |requested| requested.min(allowed))
+        limit.map_or(allowed, |limit| limit.min(allowed))
     }
 
     fn parse_ttl(&self, text: &str) -> Result<Duration, Error> {

@@ -79,11 +79,11 @@ impl Broker {
         let names: BTreeSet<&str> = items.iter().map(|item| item.policy.as_str()).collect();
         let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let mut used = usage.summarise(&names, since, MAX_REPOS).await.map_err(unavailable)?;
+        let mut summaries = usage.summarise(&names, since, MAX_REPOS).await.map_err(unavailable)?;
         for item in &mut items {
             let text = |text: &Option<String>| text.clone().unwrap_or_default();
-            if let Some(users) = used.remove(&(item.policy.clone(), text(&item.store), text(&item.path))) {
-                (item.callers, item.repos, item.repos_total) = (users.callers, users.repo_names, users.repos);
+            if let Some(summary) = summaries.remove(&(item.policy.clone(), text(&item.store), text(&item.path))) {
+                (item.callers, item.repos, item.repos_total) = (summary.callers, summary.repo_names, summary.repos);
             }
         }
         Ok(Inventory {
@@ -148,8 +148,8 @@ fn list_items(policies: &PolicySet, last_uses: Vec<LastUse>, since: Timestamp) -
         let last_matched = last_use(name, "", "");
         let mode = if policy.is_shadow() { "audit" } else { "enforce" };
         let item = |store: Option<&str>, path: Option<&str>, last_read: Option<String>| {
-            let used = if path.is_some() && !policy.is_shadow() { &last_read } else { &last_matched };
-            let unused = used.as_ref().is_none_or(|used| *used < since);
+            let last_used = if path.is_some() && !policy.is_shadow() { &last_read } else { &last_matched };
+            let unused = last_used.as_ref().is_none_or(|last_used| *last_used < since);
             InventoryItem {
                 policy: name.to_string(),
                 store: store.map(str::to_owned),
@@ -179,9 +179,9 @@ fn list_items(policies: &PolicySet, last_uses: Vec<LastUse>, since: Timestamp) -
 }
 
 fn position(item: &InventoryItem) -> InventoryPosition {
-    let used = if item.path.is_some() { &item.last_read } else { &item.last_matched };
+    let last_use = if item.path.is_some() { &item.last_read } else { &item.last_matched };
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    (text(used), item.policy.clone(), text(&item.store), text(&item.path))
+    (text(last_use), item.policy.clone(), text(&item.store), text(&item.path))
 }
 
 /// The uses of active policies and their secrets that an event shows.
@@ -216,8 +216,8 @@ fn uses_in(event: &UsageEvent<'_>, policies: &PolicySet) -> Vec<PolicyUse> {
         // A policy in shadow mode grants nothing, so its secrets were read by the grant of another policy.
         if let (Some(caller), Some(request), false) = (&caller, &request, policy.is_shadow()) {
             for secret in &event.secrets {
-                if let Some(written) = policy.find_listed_secret(&secret.store, &secret.path, caller, request) {
-                    add(written.store, written.path, UseKind::Read);
+                if let Some(listed) = policy.find_listed_secret(&secret.store, &secret.path, caller, request) {
+                    add(listed.store, listed.path, UseKind::Read);
                 }
             }
         }

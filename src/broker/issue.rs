@@ -101,9 +101,9 @@ impl Broker {
         let Ok(token) = self.stages.tickets.ids.generate_token() else {
             return Err(Refusal::new(Code::Internal, gathered.event_data()));
         };
-        let GatheredSecrets { grant, bundle, secrets, missing, requested_ttl, shadow, .. } = gathered;
+        let GatheredSecrets { grant, bundle, secrets, missing, ttl_limit, shadow, .. } = gathered;
         let issued_at = truncate_to_microseconds(self.stages.clock.now());
-        let expires_at = self.expiry(issued_at, &grant, requested_ttl);
+        let expires_at = self.expiry(issued_at, &grant, ttl_limit);
         let bind_to = self.bind_to(&grant);
         let limits = CallerLimits::from_limits(grant.limits);
         let ticket = Arc::new(Ticket {
@@ -143,8 +143,8 @@ impl Broker {
         self.stages.tickets.store.has_reached_limit(&request.caller.identity(), &grant.limits).await.unwrap_or(false)
     }
 
-    fn expiry(&self, issued_at: Timestamp, grant: &Grant, requested_ttl: Option<Duration>) -> Timestamp {
-        let ttl = SignedDuration::try_from(self.ticket_ttl(grant, requested_ttl)).unwrap_or(SignedDuration::ZERO);
+    fn expiry(&self, issued_at: Timestamp, grant: &Grant, ttl_limit: Option<Duration>) -> Timestamp {
+        let ttl = SignedDuration::try_from(self.ticket_ttl(grant, ttl_limit)).unwrap_or(SignedDuration::ZERO);
         truncate_to_microseconds(issued_at.checked_add(ttl).unwrap_or(issued_at))
     }
 }

@@ -35,7 +35,9 @@ const FAILING_TTL: Duration = Duration::from_mins(1);
 /// The stages, and the shared state of the verbs.
 pub struct Broker {
     pub(super) stages: Stages,
+    /// Counts of events that are not recorded one by one.
     pub(super) aggregated: AggregatedEvents,
+    /// Refusals of the last minute, of which repeated ones are only counted.
     pub(super) refusals: Refusals,
     /// Limits requests, by caller.
     pub(super) callers: RateLimiter<Identity>,

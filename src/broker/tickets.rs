@@ -133,9 +133,9 @@ pub(super) async fn end_waiting<F: Future<Output = Result<bool, Error>>>(
         after = page.last().map(|last| ListPosition { issued_at: last.issued_at.as_microsecond(), id: last.id });
         let is_last = page.len() < PAGE_SIZE;
         let selected: Vec<Ticket> = page.into_iter().filter(&selects).collect();
-        let ends: Vec<bool> =
+        let ended: Vec<bool> =
             stream::iter(selected.into_iter().map(&end)).buffer_unordered(MAX_CONCURRENT).try_collect().await?;
-        count += ends.into_iter().filter(|ended| *ended).count();
+        count += ended.into_iter().filter(|has_ended| *has_ended).count();
         if is_last {
             return Ok(count);
         }

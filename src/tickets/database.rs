@@ -111,18 +111,18 @@ impl TicketStore for DatabaseTicketStore {
         after: Option<ListPosition>,
         limit: usize,
     ) -> Result<Vec<Ticket>, TicketStoreError> {
-        const LIST: &str = "SELECT details, issued_at, id FROM tickets WHERE state = 0 AND expires_at > $1 \
+        const FIRST_PAGE: &str = "SELECT details, issued_at, id FROM tickets WHERE state = 0 AND expires_at > $1 \
              ORDER BY issued_at DESC, id DESC LIMIT $2";
-        const OLDER: &str = "SELECT details, issued_at, id FROM tickets WHERE state = 0 AND expires_at > $1 \
+        const NEXT_PAGE: &str = "SELECT details, issued_at, id FROM tickets WHERE state = 0 AND expires_at > $1 \
              AND (issued_at, id) < ($3, $4) ORDER BY issued_at DESC, id DESC LIMIT $2";
         let (now, max_rows) = (to_microseconds(now), i64::try_from(limit).unwrap_or(i64::MAX));
         let mut after = after.map(|position| (position.issued_at, position.id.to_string()));
         let mut tickets = Vec::new();
         loop {
             let rows = match &after {
-                None => self.query(LIST, &[now.into(), max_rows.into()]).await?,
+                None => self.query(FIRST_PAGE, &[now.into(), max_rows.into()]).await?,
                 Some((issued_at, id)) => {
-                    self.query(OLDER, &[now.into(), max_rows.into(), (*issued_at).into(), id.into()]).await?
+                    self.query(NEXT_PAGE, &[now.into(), max_rows.into(), (*issued_at).into(), id.into()]).await?
                 }
             };
             for row in &rows {
@@ -143,14 +143,14 @@ impl TicketStore for DatabaseTicketStore {
 
     async fn tidy(&self, now: Timestamp) -> Result<(), TicketStoreError> {
         // `SKIP LOCKED`, so that concurrent replicas do not wait for each other.
-        const BUNDLES: Sql = Sql {
+        const DELETE_BUNDLES: Sql = Sql {
             sqlite: "UPDATE tickets SET bundle = NULL, bundle_bytes = 0, replay = NULL WHERE id IN (SELECT id FROM tickets \
                  WHERE state = 1 AND bundle_bytes > 0 AND (ended_at <= $1 OR expires_at <= $2) LIMIT $3) RETURNING id",
             postgres: "UPDATE tickets SET bundle = NULL, bundle_bytes = 0, replay = NULL WHERE id IN (SELECT id FROM tickets \
                  WHERE state = 1 AND bundle_bytes > 0 AND (ended_at <= $1 OR expires_at <= $2) LIMIT $3 \
                  FOR UPDATE SKIP LOCKED) RETURNING id",
         };
-        const ROWS: Sql = Sql {
+        const DELETE_ROWS: Sql = Sql {
             sqlite: "DELETE FROM tickets WHERE id IN (SELECT id FROM tickets WHERE state <> 0 AND expires_at <= $1 \
                  LIMIT $2) RETURNING id",
             postgres: "DELETE FROM tickets WHERE id IN (SELECT id FROM tickets WHERE state <> 0 AND expires_at <= $1 \
@@ -160,9 +160,12 @@ impl TicketStore for DatabaseTicketStore {
         let counted = self.count_sealed_bytes().await;
         let time_before_now =
             |duration: Duration| to_microseconds(now.saturating_sub(duration).unwrap_or(Timestamp::MIN)).into();
-        self.run_repeatedly(BUNDLES, &[time_before_now(REPLAY_WINDOW), to_microseconds(now).into(), MAX_ROWS.into()])
-            .await?;
-        self.run_repeatedly(ROWS, &[time_before_now(STATE_RETENTION), MAX_ROWS.into()]).await?;
+        self.run_repeatedly(
+            DELETE_BUNDLES,
+            &[time_before_now(REPLAY_WINDOW), to_microseconds(now).into(), MAX_ROWS.into()],
+        )
+        .await?;
+        self.run_repeatedly(DELETE_ROWS, &[time_before_now(STATE_RETENTION), MAX_ROWS.into()]).await?;
         if now.as_second().abs_diff(self.last_ended_check.load(Ordering::Relaxed)) >= ENDED_CHECK_INTERVAL_SECONDS {
             self.tidy_callers_with_many_ended(now).await?;
             let old_counts = [time_before_now(COUNT_RETENTION), MAX_ROWS.into()];
@@ -202,9 +205,9 @@ impl DatabaseTicketStore {
     /// [`SHORT_STATE_RETENTION`] after their expiry.
     async fn tidy_callers_with_many_ended(&self, now: Timestamp) -> Result<(), TicketStoreError> {
         const COUNT: &str = "SELECT count(*) FROM (SELECT 1 AS one FROM tickets WHERE state <> 0 LIMIT $1) AS few";
-        const OWNERS: &str =
+        const SELECT_OWNERS: &str =
             "SELECT owner FROM tickets WHERE state <> 0 GROUP BY owner HAVING count(*) > $1 LIMIT 1000";
-        const ROWS: Sql = Sql {
+        const DELETE_ROWS: Sql = Sql {
             sqlite: "DELETE FROM tickets WHERE id IN (SELECT id FROM tickets WHERE state <> 0 AND expires_at <= $1 \
                  AND owner IN (SELECT value FROM json_each($3)) LIMIT $2) RETURNING id",
             postgres: "DELETE FROM tickets WHERE id IN (SELECT id FROM tickets WHERE state <> 0 AND expires_at <= $1 \
@@ -214,10 +217,11 @@ impl DatabaseTicketStore {
         if counted.first().ok_or(TicketStoreError)?.number(0).map_err(unavailable)? < MANY_ENDED {
             return Ok(());
         }
-        let owners = self.database.look_up(OWNERS, &[MANY_ENDED_OF_CALLER.into()]).await.map_err(unavailable)?;
+        let owners = self.database.look_up(SELECT_OWNERS, &[MANY_ENDED_OF_CALLER.into()]).await.map_err(unavailable)?;
         let owners = owners.iter().map(|row| row.str(0)).collect::<Result<Vec<_>, _>>().map_err(unavailable)?;
         let before = now.saturating_sub(SHORT_STATE_RETENTION).unwrap_or(Timestamp::MIN);
-        self.run_repeatedly(ROWS, &[to_microseconds(before).into(), MAX_ROWS.into(), Param::Texts(&owners)]).await
+        self.run_repeatedly(DELETE_ROWS, &[to_microseconds(before).into(), MAX_ROWS.into(), Param::Texts(&owners)])
+            .await
     }
 
     /// Repeats a statement until it changes fewer than [`MAX_ROWS`] rows, at most [`MAX_EXECUTIONS`] times.
