@@ -125,13 +125,16 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("build-env");
         for text in ["first", "", "second"] {
-            AtomicFile::new("--output", &path, Mode::OWNER).expect("a place").write(text.as_bytes()).expect("written");
+            AtomicFile::new("--output", &path, Mode::OWNER)
+                .expect("a valid path")
+                .write(text.as_bytes())
+                .expect("written");
             assert_eq!(fs::read_to_string(&path).expect("a file"), text);
             assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o7777, 0o600);
         }
         // The mode is also set if the previous file was readable by all.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("permissions");
-        AtomicFile::new("--output", &path, Mode::OWNER).expect("a place").write(b"third").expect("written");
+        AtomicFile::new("--output", &path, Mode::OWNER).expect("a valid path").write(b"third").expect("written");
         assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o7777, 0o600);
         assert_eq!(names(folder.path()), ["build-env"]);
     }
@@ -141,7 +144,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("build-env");
         fs::write(&path, "old").expect("written");
-        let target = AtomicFile::new("--output", &path, Mode::OWNER).expect("a place");
+        let target = AtomicFile::new("--output", &path, Mode::OWNER).expect("a valid path");
         // A rename does not replace a folder by a file.
         fs::remove_file(&path).expect("removed");
         fs::create_dir(&path).expect("a folder");
@@ -155,13 +158,13 @@ mod tests {
         let path = folder.path().join("build-env");
         for (text, mode) in [("0640", 0o640), ("440", 0o440), ("0644", 0o644), ("0600", 0o600), ("777", 0o777)] {
             let mode_argument = text.parse().expect("a mode");
-            AtomicFile::new("--output", &path, mode_argument).expect("a place").write(b"x").expect("written");
+            AtomicFile::new("--output", &path, mode_argument).expect("a valid path").write(b"x").expect("written");
             assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o7777, mode, "{text}");
         }
         for bad in
             ["", "0", "64", "0800", "888", "04640", "1640", "0240", "000", "+640", "-640", "0o640", "u=rw", " 640"]
         {
-            assert!(bad.parse::<Mode>().is_err(), "{bad} was taken");
+            assert!(bad.parse::<Mode>().is_err(), "{bad} was accepted");
         }
     }
 
@@ -171,7 +174,7 @@ mod tests {
         fs::write(folder.path().join("file"), "x").expect("written");
         symlink(folder.path().join("file"), folder.path().join("link")).expect("a link");
         for bad in ["link", "", "no/such", "file/x", ".."] {
-            assert!(AtomicFile::new("--output", &folder.path().join(bad), Mode::OWNER).is_err(), "{bad} was taken");
+            assert!(AtomicFile::new("--output", &folder.path().join(bad), Mode::OWNER).is_err(), "{bad} was accepted");
         }
         assert!(AtomicFile::new("--output", Path::new("-"), Mode::OWNER).is_err());
         assert!(AtomicFile::new("--output", Path::new("./-"), Mode::OWNER).is_ok());

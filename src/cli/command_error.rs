@@ -53,7 +53,8 @@ impl CommandError {
         Self::Usage(faults.iter().map(|fault| fault_line(position, fault)).collect())
     }
 
-    /// An error with its causes. A cause is omitted if the text before it ends with it: some errors include their cause.
+    /// An error with its causes. A cause is omitted if the line already ends with its text, because some errors include their
+    /// cause.
     pub fn from_error(error: &dyn Error) -> Self {
         let mut line = error.to_string();
         let mut cause = error.source();

@@ -29,7 +29,7 @@ impl StateFolder {
         self.0.join(name)
     }
 
-    /// Replaces a file, readable by its owner only. A link is replaced, not followed.
+    /// Replaces a file by one that only its owner can read. A link is replaced, not followed.
     ///
     /// # Errors
     /// The file cannot be written.

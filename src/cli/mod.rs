@@ -92,7 +92,7 @@ pub fn run() -> ExitCode {
         Err(error) => {
             // Help and version are not errors; clap prints each to the right stream.
             let _ = error.print();
-            // `exec` returns the exit code of the command that it runs, which may be 2; so its own usage errors have another.
+            // `exec` returns the exit code of the command that it runs, which may be 2, so its usage errors have another code.
             let is_exec = std::env::args_os().nth(1).is_some_and(|command| command == "exec");
             let usage_code = if is_exec { exec::FAILED } else { USAGE };
             return if error.use_stderr() { ExitCode::from(usage_code) } else { ExitCode::SUCCESS };

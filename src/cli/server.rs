@@ -27,7 +27,7 @@ pub struct ServerArguments {
 }
 
 impl ServerArguments {
-    /// For a command whose server is optional, and which therefore has options of its own for it.
+    /// For a command that declares these options itself, because it does not always need a server.
     pub const fn new(server: String, token_file: PathBuf, ca_file: Option<PathBuf>, insecure: bool) -> Self {
         Self { server, insecure, token: TokenArguments::from_file(token_file), ca_file }
     }

@@ -28,7 +28,7 @@ pub struct AzureKeyVault {
     pub auth: AzureAuth,
     /// How the text of a secret becomes keys and values.
     pub values: SecretValues,
-    /// What happens with a secret outside its dates.
+    /// What happens with a secret that has expired or is not yet active.
     pub expired: ExpiredSecrets,
     /// The timeout of one call.
     pub timeout: Duration,

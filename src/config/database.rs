@@ -151,7 +151,7 @@ fn validate_url(faults: &mut FaultCollector, value: Option<String>) -> Option<Ur
             "must be sqlite::memory:, sqlite:///absolute/path, sqlite://relative/path or postgres://...",
         );
     };
-    // In SQLite's URI filenames these have a meaning; here the path is used byte by byte.
+    // In SQLite's URI filenames these characters have a meaning; here the path is used byte by byte.
     if path.contains(['?', '#', '%']) {
         return faults.refuse(URL_POINTER, "must be a path without ?, # and %");
     }

@@ -57,7 +57,7 @@ pub enum SessionTarget {
     Primary,
 }
 
-/// The trusted root certificates. Those of a file are added to the public ones.
+/// The trusted root certificates. The certificates of a file are added to the public ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Roots {
     Public,
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn refused_options_have_a_message_with_what_to_write_instead() {
-        for (query, told) in [
+        for (query, expected) in [
             ("target_session_attrs=standby", "write read-write"),
             ("target_session_attrs=hunter2", "write read-write"),
             ("connect_timeout=0", "from 1 to 60"),
@@ -241,7 +241,7 @@ mod tests {
             ("hunter2", "%3F"),
         ] {
             let fault = Options::parse(query).expect_err(query);
-            assert!(fault.contains(told) && !fault.contains("hunter2"), "{query}: {fault}");
+            assert!(fault.contains(expected) && !fault.contains("hunter2"), "{query}: {fault}");
         }
         for query in [
             "",

@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn ipv4_mapped_and_wide_networks_cause_warnings() {
-        for (network, told) in [
+        for (network, expected) in [
             ("10.0.0.0/8", ""),
             ("192.0.2.1/32", ""),
             ("fd00::/8", ""),
@@ -100,7 +100,10 @@ mod tests {
             ("2000::/3", "very wide"),
         ] {
             let warning = network_warning(&network.parse().expect("a network")).unwrap_or_default();
-            assert!(if told.is_empty() { warning.is_empty() } else { warning.contains(told) }, "{network}: {warning}");
+            assert!(
+                if expected.is_empty() { warning.is_empty() } else { warning.contains(expected) },
+                "{network}: {warning}"
+            );
         }
     }
 }

@@ -42,7 +42,7 @@ pub struct TailArguments {
 /// Prints the last events, and with `--follow` also new ones.
 pub async fn run(tail: &TailArguments, server: &Connection) -> Result<(), CommandError> {
     let mut printed = PrintedEvents::new(tail.output.is_some());
-    // With --follow a full page is read, so that its older events are not taken for new ones later.
+    // With --follow a full page is read, so that the older events of the page are not taken for new ones at the next poll.
     let limit = if tail.follow { PAGE_SIZE } else { tail.lines.into() };
     let path = tail.filters.request_path()? + &query_parameter("limit", &limit.to_string());
     let page: AuditEventList = server.get(&path).await?.json()?;

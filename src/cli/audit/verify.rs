@@ -70,7 +70,7 @@ fn read_keys(option: &str, files: &[PathBuf]) -> Result<Vec<RootKey>, CommandErr
     keys.map_err(|fault| CommandError::usage(format!("{option}: {}", fault.detail)))
 }
 
-/// Has the server verify its chains, and compares its events with the checkpoints, if given.
+/// Has the server verify its chains. Then compares the server's events with the checkpoints, if there are any.
 async fn verify_on_server(server: &Connection, known: Option<KnownEvents>) -> Result<(), CommandError> {
     let verified: AuditVerified = server.get_slow("/v1/audit/verify").await?.json()?;
     let Some(known) = known.filter(|_| verified.ok) else { return print_result(&verified) };

@@ -1,4 +1,4 @@
-//! Parses the names and values of a downloaded bundle.
+//! Parses the names and values of a downloaded bundle: the secrets of one ticket in one format.
 //!
 //! The parsers accept only what the server renders, so that a truncated or foreign file is refused.
 

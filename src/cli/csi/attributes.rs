@@ -42,7 +42,7 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// The format to download. For `FilePerKey` it is `tar`, because it holds arbitrary bytes.
+    /// The format to download. For `FilePerKey` it is `tar`, which can hold arbitrary bytes.
     pub const fn format(&self) -> Format {
         match self {
             Self::FilePerKey => Format::Tar,

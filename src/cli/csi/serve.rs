@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-/// Maximum number of connections; further ones wait. The driver keeps one, and each probe opens a short one.
+/// Maximum number of connections; further ones wait. The driver keeps one connection, and each probe opens one for a moment.
 const MAX_CONNECTIONS: usize = 32;
 /// Maximum number of concurrent calls on a connection, more than a node has pods.
 const MAX_CONCURRENT_CALLS: u32 = 256;

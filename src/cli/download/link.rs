@@ -56,8 +56,8 @@ mod tests {
     #[test]
     fn only_download_urls_are_accepted_and_not_http_after_https() {
         let token = format!("{}.{}", "A".repeat(22), "A".repeat(43));
-        let good = DownloadLink::parse(&format!("https://a:8443/v1/downloads/{token}")).expect("one of ours");
-        let plain = DownloadLink::parse(&format!("http://a/v1/downloads/{token}")).expect("one of ours");
+        let good = DownloadLink::parse(&format!("https://a:8443/v1/downloads/{token}")).expect("a download URL");
+        let plain = DownloadLink::parse(&format!("http://a/v1/downloads/{token}")).expect("a download URL");
         for bad in [
             String::new(),
             format!("/v1/downloads/{token}"),
@@ -71,7 +71,7 @@ mod tests {
             "https://a/v1/downloads/".into(),
             "https://a/v1/downloads/hunter2".into(),
         ] {
-            assert!(DownloadLink::parse(&bad).is_none(), "{bad} was taken");
+            assert!(DownloadLink::parse(&bad).is_none(), "{bad} was accepted");
         }
         let origin = |text| Url::parse(text).expect("a URL");
         assert!(good.is_allowed_after(&origin("https://b")) && good.is_allowed_after(&origin("http://a")));

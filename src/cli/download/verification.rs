@@ -130,7 +130,7 @@ mod tests {
         );
         for (digest, word) in [("0aF9", Some("0aF9")), ("a b", None), ("a:b", None)] {
             let head = DownloadHeaders::parse(&headers(&[("x-claviger-versions", Some(digest))]), Format::Export);
-            assert_eq!(head.expect("one of ours").versions.as_deref(), word);
+            assert_eq!(head.expect("valid headers").versions.as_deref(), word);
         }
     }
 
@@ -151,7 +151,7 @@ mod tests {
             ("repr-digest", Some("sha-512=:AA==:")),
             ("repr-digest", Some(&other_digest)),
         ] {
-            assert!(verify_with(&[changes], BODY, Some(1)).is_err(), "{changes:?} was taken");
+            assert!(verify_with(&[changes], BODY, Some(1)).is_err(), "{changes:?} was accepted");
         }
         assert!(verify_with(&[], BODY, Some(2)).is_err(), "a key is missing");
         let mut twice = headers(&[]);

@@ -23,7 +23,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 use value_file::{FileOption, ValueFiles};
 
-/// Variables that are removed from the environment of the command, so that it cannot request other secrets.
+/// Variables that are removed from the environment of the command, so that the command cannot request other secrets.
 const CLAVIGER_VARIABLES: [&str; 7] = [
     "CLAVIGER_URL",
     "CLAVIGER_TOKEN_FROM",

@@ -20,7 +20,7 @@ fn forwarded_signals() -> [(SignalKind, Signal); 6] {
     ]
 }
 
-/// Receives the forwarded signals. From its creation on they do not end this process.
+/// Receives the forwarded signals. Once a receiver has been created, these signals do not end this process.
 pub struct SignalReceiver(Vec<(unix::Signal, Signal)>);
 
 impl SignalReceiver {
@@ -63,7 +63,8 @@ pub fn forward(signal: Signal, child: u32) {
     }
 }
 
-/// Whether this process is in the foreground group of its controlling terminal. Standard input may be another file.
+/// Whether this process is in the foreground group of its controlling terminal, which `/dev/tty` is even if standard input is
+/// another file.
 fn is_in_foreground() -> bool {
     File::open("/dev/tty").is_ok_and(|terminal| tcgetpgrp(terminal).is_ok_and(|foreground| foreground == getpgrp()))
 }

@@ -35,7 +35,7 @@ pub fn parse_request(event: &AuditEventObject) -> Option<Result<RecordedRequest,
         ("ticket.denied", Some("attestation_failed" | "admission_policy_missing")) => {
             return Some(Err(ReplayObstacle::Attested));
         }
-        // The policies allowed the request, and then another check refused it, or it failed.
+        // The policies allowed the request, and then another check refused the request, or the request failed.
         ("ticket.denied", Some("ticket_limit" | "delivery_not_allowed")) | ("ticket.failed", _) if has_policies => {
             RecordedDecision::Allowed
         }

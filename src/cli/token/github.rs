@@ -19,7 +19,7 @@ pub const REQUEST_VARIABLES: [&str; 2] = [URL_VARIABLE, TOKEN_VARIABLE];
 /// Maximum size of a response, larger than any id token.
 const MAX_RESPONSE_BYTES: usize = 128 * 1024;
 
-/// The response. It has the token, so there is no `Debug`.
+/// The response. It contains the token, so there is no `Debug`.
 #[derive(Deserialize)]
 struct IdTokenResponse {
     value: String,

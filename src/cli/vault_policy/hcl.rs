@@ -1,4 +1,4 @@
-//! Renders a Vault ACL policy in HCL. In its paths `+` matches one segment, and a trailing `*` any rest. No I/O.
+//! Renders a Vault ACL policy in HCL. In a path of an ACL `+` matches one segment, and a trailing `*` any rest. No I/O.
 
 use crate::app::Engine;
 use crate::policy::{Access, PathPart};
@@ -230,15 +230,18 @@ mod tests {
             let mounts = [((store.clone(), path(granted)), mount)].into_iter().collect();
             AclInput { paths: Some(&paths), mounts: &mounts }.render(&store)
         };
-        let kept = hcl("homelab/+", mount("homelab", Engine::KvV2)).unwrap();
-        assert!(kept.contains("path \"homelab/data/+\" { capabilities = [\"read\"] }\n") && !kept.contains("sys/"));
-        let made = hcl("db/creds/+", mount("db", Engine::Dynamic)).unwrap();
-        for (act, parameter) in [("renew", "increment"), ("revoke", "sync")] {
+        let kv_policy = hcl("homelab/+", mount("homelab", Engine::KvV2)).unwrap();
+        assert!(
+            kv_policy.contains("path \"homelab/data/+\" { capabilities = [\"read\"] }\n")
+                && !kv_policy.contains("sys/")
+        );
+        let dynamic_policy = hcl("db/creds/+", mount("db", Engine::Dynamic)).unwrap();
+        for (operation, parameter) in [("renew", "increment"), ("revoke", "sync")] {
             let rule = format!(
-                "path \"sys/leases/{act}\" {{\n  capabilities = [\"update\"]\n  allowed_parameters = {{ \"lease_id\" = \
+                "path \"sys/leases/{operation}\" {{\n  capabilities = [\"update\"]\n  allowed_parameters = {{ \"lease_id\" = \
                  [\"db/creds/*\"], \"{parameter}\" = [] }}\n}}\n"
             );
-            assert!(made.contains(&rule), "{made}");
+            assert!(dynamic_policy.contains(&rule), "{dynamic_policy}");
         }
         assert!(hcl("db", mount("db", Engine::Dynamic)).is_err());
     }

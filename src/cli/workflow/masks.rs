@@ -1,5 +1,5 @@
 //! Selects the lines of a value that a runner can mask. The runner replaces every occurrence of a mask, so that a short line such as
-//! `{` or `1` would hide much of the log, and the gaps would reveal it.
+//! `{` or `1` would hide much of the log, and the gaps would reveal the line.
 
 /// Minimum number of characters of a masked line.
 pub(super) const MIN_MASKED_CHARS: usize = 4;

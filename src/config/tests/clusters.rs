@@ -46,7 +46,7 @@ fn several_clusters_need_issuers_and_a_choice_of_administrators() {
         "{fault_lines:?}"
     );
     assert_eq!(fault_lines.len(), 1);
-    assert!(with(&folder, &[without], &json!(true)).is_ok(), "one alone needs none");
+    assert!(with(&folder, &[without], &json!(true)).is_ok(), "a single cluster needs no issuer");
 }
 
 #[test]
