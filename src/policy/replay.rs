@@ -82,7 +82,8 @@ enum PartMatch {
     Unknown,
 }
 
-/// Whether the parts match for which this may be unknown. In this order: subjects, attestation, condition, values of placeholders.
+/// Whether four parts match, in this order: subjects, attestation, condition, values of placeholders. Whether the other parts (repos
+/// and branches) match is always known.
 type PartMatches = [PartMatch; 4];
 
 /// The decision of one set, as far as it is known.
@@ -117,16 +118,16 @@ impl<'s> Replay<'s> {
             }
         }
         for policy in self.after.possibly_relevant_policies(&recorded.caller, &recorded.request) {
-            let known = self.before.get(&policy.name).filter(|other| !other.is_shadow());
+            let old_version = self.before.get(&policy.name).filter(|other| !other.is_shadow());
             let mut parts = match_parts(policy, recorded);
-            if let (Some(known), Some(resolved)) = (known, parts_before.get(&*policy.name)) {
+            if let (Some(old_version), Some(old_parts)) = (old_version, parts_before.get(&*policy.name)) {
                 for (index, part) in parts.iter_mut().enumerate() {
-                    if *part == PartMatch::Unknown && is_same_part(index, known, policy) {
-                        *part = resolved[index];
+                    if *part == PartMatch::Unknown && is_same_part(index, old_version, policy) {
+                        *part = old_parts[index];
                     }
                 }
             }
-            let is_same = known.is_some_and(|other| other.revision == policy.revision);
+            let is_same = old_version.is_some_and(|other| other.revision == policy.revision);
             if let Some(unknown) = after.add(policy, parts, recorded, is_same) {
                 return ReplayResult::Unknown(unknown);
             }

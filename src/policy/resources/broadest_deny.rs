@@ -16,8 +16,8 @@ use std::sync::Arc;
 /// The fields of a spec that determine which requests it denies.
 const MATCHING_FIELDS: [&str; 5] = ["subjects", "repos", "branches", "attest", "condition"];
 
-/// Compiles the broadest deny policy of a spec, which is `None` if it was too large to keep. A namespaced policy still denies only
-/// callers of its namespace. Returns `None` if the object has no spec (null), because it then does not say that it denies.
+/// Compiles the broadest deny policy of a spec. `spec` is `None` if it was too large to keep. A namespaced policy still denies only
+/// callers of its namespace. Returns `None` if the spec is null: an object without a spec does not say that it denies.
 pub fn compile_broadest_deny(
     key: &ResourceKey,
     cluster: &Arc<str>,

@@ -98,7 +98,8 @@ fn a_contradicting_attestation_denies_regardless_of_other_policies() {
     assert_eq!(ask(vec![lax()], "shop"), "shop@main: lax");
     assert_eq!(ask(vec![lax(), strict()], "shop"), "attestation_failed: strict");
     assert_eq!(ask(vec![lax(), strict()], "site"), "site@main: lax strict");
-    // A contradiction denies even if the attesting policy does not match by its patterns, is a deny policy, or has a false condition.
+    // A contradiction denies even if the patterns of the attesting policy do not match, if it is a deny policy, or if its condition
+    // is false.
     let elsewhere = || allow("elsewhere", &format!("repos: [other]\nbranches: [other]\n{REPO_BY_LABEL}"));
     assert_eq!(ask(vec![lax(), elsewhere()], "shop"), "attestation_failed: elsewhere");
     assert_eq!(ask(vec![lax(), elsewhere()], "site"), "site@main: lax");
