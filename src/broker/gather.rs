@@ -60,7 +60,8 @@ impl GatheredSecrets {
     }
 }
 
-/// Sets the reason of the event if the bundle has a stale value, which is served because its store is unreachable.
+/// Sets the reason of the event to `stale` if the bundle has a stale value, which is served because its store is unreachable.
+/// Otherwise removes the reason.
 pub(super) fn set_stale_reason(event: &mut Event, is_stale: bool) {
     event.reason = is_stale.then_some("stale");
 }
@@ -117,11 +118,11 @@ impl Broker {
             );
             return Err(Refusal { reason: "source_unknown", ..Refusal::new(error, EventData::from_grant(&grant)) });
         }
-        let delivery_time = match mode {
+        let min_lifetime = match mode {
             DeliveryMode::Direct => Duration::ZERO,
             DeliveryMode::Ticket => self.ticket_ttl(&grant, requested_ttl),
         };
-        let reading = self.read(&grant, request, delivery_time).instrument(Stage::Stores.span());
+        let reading = self.read(&grant, request, min_lifetime).instrument(Stage::Stores.span());
         let result = timeout_at(deadline, reading).await.unwrap_or(Err(Error::Plain(Code::Timeout)));
         let (reads, remaining_lifetime) = result.map_err(|error| {
             let outcome = if error.code() == Code::NotPodBound { Outcome::Denied } else { Outcome::Failed };
@@ -200,20 +201,20 @@ impl Broker {
         }
     }
 
-    /// Reads all secrets of the grant, which must be valid for at least `delivery_time` from now. Also returns the shortest
+    /// Reads all secrets of the grant, which must be valid for at least `min_lifetime` from now. Also returns the shortest
     /// remaining lifetime of these secrets; `None` if no secret expires.
     async fn read(
         &self,
         grant: &Grant,
         request: &IssueRequest,
-        delivery_time: Duration,
+        min_lifetime: Duration,
     ) -> Result<(Reads, Option<Duration>), Error> {
         let read = |granted: GrantedSecret| async move {
             let query = ReadRequest {
                 secret: &granted.secret,
                 mode: granted.lease,
                 caller: &request.caller,
-                min_lifetime: delivery_time,
+                min_lifetime,
                 write: granted.write.as_ref(),
                 // Vault's clients read repeatedly, and without a pod each new token would get a lease of its own.
                 pods_only: request.context.via == Some(CompatibleApi::Vault),

@@ -52,6 +52,7 @@ pub fn etag(revision: &str) -> Result<HeaderValue, Code> {
     HeaderValue::from_str(&format!("\"{revision}\"")).map_err(|_| Code::Internal)
 }
 
+/// Parses the entity tags in all lines of a header. `None` without the header.
 fn parse_tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<EntityTags>, ApiError> {
     let malformed = || invalid("If-Match and If-None-Match must be * or a list of quoted revisions");
     let mut found = Vec::new();

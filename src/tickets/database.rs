@@ -62,6 +62,7 @@ impl DatabaseTicketStore {
         self.database.run(sql, params).await.map_err(unavailable)
     }
 
+    /// Returns the tickets in the first column, without those that cannot be decoded.
     async fn query_tickets(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Ticket>, TicketStoreError> {
         let mut tickets = Vec::new();
         for row in self.query(sql, params).await? {
@@ -191,6 +192,7 @@ impl TicketStore for DatabaseTicketStore {
 }
 
 impl DatabaseTicketStore {
+    /// Counts the bytes of all unredeemed bundles for the [`SealedBytesLimit`].
     async fn count_sealed_bytes(&self) -> Result<(), TicketStoreError> {
         const COUNT: &str = "SELECT CAST(coalesce(sum(bundle_bytes), 0) AS BIGINT) FROM tickets WHERE bundle_bytes > 0";
         let sealed_bytes = &self.step_runner.sealed_bytes;

@@ -51,6 +51,7 @@ pub fn definitions() -> [Value; 2] {
     [custom_resource_definition(true), custom_resource_definition(false)]
 }
 
+/// The definition of `Policy` if `namespaced`, otherwise of `ClusterPolicy`.
 fn custom_resource_definition(namespaced: bool) -> Value {
     let (kind, plural, singular, short, scope) = if namespaced {
         ("Policy", "policies", "policy", "cpol", "Namespaced")
