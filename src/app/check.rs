@@ -23,7 +23,7 @@ pub use crate::stores::Engine;
 /// The result of the check of a configuration without faults.
 pub struct CheckedConfiguration {
     /// The number of policies in files.
-    pub policies: usize,
+    pub policy_count: usize,
     /// Settings that work but should be changed, as lines for people.
     pub warnings: Vec<String>,
     /// One line for each path that the policies grant in a cloud store, with the name of the secret there. `*` is any one
@@ -46,7 +46,7 @@ pub fn check_offline(config: &Config) -> Result<CheckedConfiguration, Vec<String
         Ok(policies) if faults.is_empty() => {
             let secret_names = secret_name_lines(config, &policies);
             Ok(CheckedConfiguration {
-                policies: policies.len(),
+                policy_count: policies.len(),
                 warnings: found.warnings.iter().map(fault_line).collect(),
                 secret_names,
             })

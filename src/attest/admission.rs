@@ -50,7 +50,8 @@ impl Admission {
         }
     }
 
-    /// Reads the policy periodically, as long as this future is polled. Returns at once if the policy is not checked.
+    /// Reads the policy periodically, as long as this future is polled. Returns at once if the check is off. `name` is the name of
+    /// the authenticator.
     pub async fn poll(&self, cluster: &Cluster, name: &str) {
         if self.is_disabled() {
             return;

@@ -1,4 +1,4 @@
-//! Attestation by one cluster: looks up the caller's pod, its `TaskRun` and its `PipelineRun`.
+//! Attestation by one cluster: looks up the caller's pod, and the `TaskRun` and `PipelineRun` that the pod belongs to.
 
 use super::admission::Admission;
 use super::error::AttestError;

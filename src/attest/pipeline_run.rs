@@ -13,13 +13,13 @@ const PIPELINE_RUN: &str = "PipelineRun";
 const NAME_LABEL: &str = "tekton.dev/pipelineRun";
 const UID_LABEL: &str = "tekton.dev/pipelineRunUID";
 
-/// Version and owner reference of the `PipelineRun` that a `TaskRun` names as its controller.
+/// Version and owner reference of the `PipelineRun` that a `TaskRun` names as its controller. `None` if it names no supported one.
 pub fn controlling_run(task_run: &TaskRun) -> Option<(Version, &Owner)> {
     tekton_controller(task_run.controller.as_ref(), PIPELINE_RUN)
 }
 
 /// The `PipelineRun` that a pod's labels name. Labels prove nothing, so this run may only be read early, while the `TaskRun` is
-/// being verified.
+/// being verified. `None` if a label is missing, or the pod names no `TaskRun` as its controller.
 pub fn labelled_run(pod: &Pod) -> Option<(Version, Owner)> {
     let (version, task_run) = tekton_controller(pod.controller.as_ref(), TASK_RUN)?;
     let label = |name| pod.facts.labels.get(name).cloned();

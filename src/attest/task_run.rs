@@ -11,7 +11,7 @@ use crate::model::caller::Workload;
 use std::time::Duration;
 
 pub const TASK_RUN: &str = "TaskRun";
-/// Maximum difference between the clocks of Tekton's controller and of the API server.
+/// Tolerated difference between the clocks of Tekton's controller and of the API server.
 pub const MAX_SKEW: Duration = Duration::from_secs(2);
 
 /// The result of verifying a chain of owners: from a pod to its `TaskRun`, or from a `TaskRun` to its `PipelineRun`.
@@ -63,8 +63,8 @@ pub async fn verify(cluster: &Cluster, workload: &Workload, pod: &Pod) -> Result
     let Some(run) = found.filter(|run| run.uid == claimed.uid && run.completed.is_none()) else {
         return Ok(Chain::Broken(Link::TaskRun));
     };
-    // If Tekton's clock is behind, Tekton sets the start time to the creation time (`Status.StartTime`, reconciler
-    // of TaskRuns).
+    // No clock skew is allowed: if Tekton's clock is behind, Tekton sets the start time to the creation time (`Status.StartTime`,
+    // reconciler of TaskRuns).
     if is_younger(run.created, run.started) {
         return Ok(Chain::Broken(Link::TaskRunAge));
     }

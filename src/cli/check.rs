@@ -19,13 +19,13 @@ pub struct CheckArguments {
 /// faults are the error.
 pub fn run(check: &CheckArguments) -> Result<(), CommandError> {
     let config = check.file.load()?;
-    let app::CheckedConfiguration { policies, warnings, secret_names } =
+    let app::CheckedConfiguration { policy_count, warnings, secret_names } =
         app::check_offline(&config).map_err(CommandError::Usage)?;
     for warning in warnings {
         // A warning that concerns no single key begins with a colon.
         eprintln!("warning: {}", warning.trim_start_matches(": "));
     }
-    println!("the configuration is good, with {policies} policies");
+    println!("the configuration is good, with {policy_count} policies");
     for line in secret_names {
         println!("{line}");
     }

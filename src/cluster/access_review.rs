@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 const PATH: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
-/// The response repeats the request with the user's groups and extra fields, and adds a reason.
+/// Maximum size of a response, which repeats the request with the user's groups and extra fields, and adds a reason.
 const MAX_RESPONSE_BYTES: usize = 1 << 20;
 
 /// The action that is reviewed: `resourceAttributes` of the request.

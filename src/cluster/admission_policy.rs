@@ -27,7 +27,7 @@ const VERSION_LABEL: &str = "app.kubernetes.io/version";
 /// The CEL variable that lists the users who may set a run as an owner.
 const ALLOWED_USERS_VARIABLE: &str = "makers";
 const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
-/// Above etcd's limit for one object.
+/// Maximum size of a response. It is above etcd's limit for one object.
 const MAX_RESPONSE_BYTES: usize = 4 << 20;
 /// API group and resource of every object between a pod and its run.
 const PROTECTED_RESOURCES: [(&str, &str); 3] =

@@ -30,7 +30,8 @@ pub fn token_review(status: u16, body: &[u8]) -> Result<Review, ClusterError> {
 /// # Errors
 /// See [`ClusterError`].
 pub fn task_run(status: u16, body: &[u8]) -> Result<Option<TaskRun>, ClusterError> {
-    Ok(object::parse_object(&response(status, body), TEKTON, "TaskRun")?.map(|object| tekton::task_run("run", object)))
+    Ok(object::parse_object(&response(status, body), TEKTON, "TaskRun")?
+        .map(|object| tekton::to_task_run("run", object)))
 }
 
 /// Parses the response to the GET of a `PipelineRun`.
@@ -39,5 +40,5 @@ pub fn task_run(status: u16, body: &[u8]) -> Result<Option<TaskRun>, ClusterErro
 /// See [`ClusterError`].
 pub fn pipeline_run(status: u16, body: &[u8]) -> Result<Option<PipelineRun>, ClusterError> {
     Ok(object::parse_object(&response(status, body), TEKTON, "PipelineRun")?
-        .map(|object| tekton::pipeline_run("run", object)))
+        .map(|object| tekton::to_pipeline_run("run", object)))
 }

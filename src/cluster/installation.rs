@@ -13,9 +13,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-/// Sufficient for the `OpenAPI` document of one API group version.
+/// Maximum size of a response. It is sufficient for the `OpenAPI` document of one API group version.
 const MAX_RESPONSE_BYTES: usize = 8 << 20;
-/// The OIDC discovery document.
+/// The path of the OIDC discovery document.
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 const MAX_DISCOVERY_BYTES: usize = 64 << 10;
 

@@ -1,7 +1,7 @@
 //! Reads and checks a kubeconfig: the API server's address, its CA and the client's credentials.
 //!
-//! `kube` reads credentials only when it sends a request, and an invalid one fails every call or panics. Therefore credentials are
-//! read here, where each fault names its field, and `kube` gets the rest.
+//! `kube` reads credentials only when it sends a request. Invalid credentials then fail every call or cause a panic. Therefore
+//! credentials are read here, where each fault names its field, and `kube` gets only the other settings.
 
 use super::connect_error::{ConnectError, KubeconfigFault};
 use super::credentials::{CredentialReader, bearer_header};

@@ -76,7 +76,7 @@ impl LeaderLease {
         Ok(is_held)
     }
 
-    /// Whether this process certainly still holds the lease, and will for [`DEADLINE`].
+    /// Whether this process certainly still holds the lease, and will hold it for at least [`DEADLINE`].
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.renewed_at.is_some_and(|renewed_at| renewed_at.elapsed() + DEADLINE < LEASE_DURATION)

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Above etcd's limit for one object.
+/// Maximum size of a response. It is above etcd's limit for one object.
 const MAX_RESPONSE_BYTES: usize = 4 << 20;
 /// The API server's response for an unknown group, version or resource. Go's default mux and proxies without a
 /// backend send the same body, so it is accepted only for kinds that a cluster may lack.
@@ -123,7 +123,7 @@ impl Cluster {
         self.object_in_slot(group_resource_kind, namespace_and_name, deadline).await
     }
 
-    /// Like [`Self::object`], for a caller that holds a slot.
+    /// Like [`Self::object`], for a caller that holds a slot of a `CallLimit`.
     pub(super) async fn object_in_slot<Spec, Status>(
         &self,
         (group, resource, kind): (&str, &str, &str),

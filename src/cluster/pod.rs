@@ -91,7 +91,7 @@ impl Cluster {
         Ok(self.object(POD, (namespace, name)).await?.map(to_pod))
     }
 
-    /// Like [`Self::pod`], for a caller that holds a slot.
+    /// Like [`Self::pod`], for a caller that holds a slot of a `CallLimit`.
     pub(super) async fn pod_in_slot(
         &self,
         namespace: &str,

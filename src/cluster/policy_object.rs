@@ -39,13 +39,13 @@ impl Cluster {
     pub async fn read_policy(&self, key: &ResourceKey) -> Result<Option<PolicyResource>, ClusterError> {
         let response = self.call(get(policy_path(key)?)?, MAX_RESPONSE_BYTES).await?;
         let Some(object) = response.decode_found::<DynamicObject>()? else { return Ok(None) };
-        let resource = resource(object).filter(|resource| resource.key == *key);
+        let resource = to_resource(object).filter(|resource| resource.key == *key);
         resource.map(Some).ok_or_else(|| CallFailure::Malformed.into())
     }
 }
 
 /// Converts an object. `None` if it has no name or no uid, which cannot happen with an object of the API server.
-pub(super) fn resource(object: DynamicObject) -> Option<PolicyResource> {
+pub(super) fn to_resource(object: DynamicObject) -> Option<PolicyResource> {
     let DynamicObject { metadata, mut data, .. } = object;
     let created_at = metadata.creation_timestamp.map(|time| time.0).unwrap_or_default();
     let entries = metadata.managed_fields.unwrap_or_default();
@@ -60,13 +60,13 @@ pub(super) fn resource(object: DynamicObject) -> Option<PolicyResource> {
         created_at,
         updated_at: updated_at.map_or(created_at, |time| time.0),
         updated_by: manager.unwrap_or_default().into(),
-        spec: spec(data.get_mut("spec").map(Value::take).unwrap_or_default()),
-        status: data.get_mut("status").map(Value::take).and_then(observed),
+        spec: to_spec(data.get_mut("spec").map(Value::take).unwrap_or_default()),
+        status: data.get_mut("status").map(Value::take).and_then(parse_status),
     })
 }
 
 /// The spec, unless it is too large: then it is discarded.
-fn spec(spec: Value) -> ResourceSpec {
+fn to_spec(spec: Value) -> ResourceSpec {
     if serde_json::to_writer(RemainingBytes(MAX_SPEC_BYTES), &spec).is_err() {
         return ResourceSpec::TooLarge { may_deny: may_deny(&spec) };
     }
@@ -107,7 +107,7 @@ struct Condition {
 }
 
 /// Parses a status. `None` if Claviger did not write the status in this form; the status is written again then.
-fn observed(status: Value) -> Option<ObservedStatus> {
+fn parse_status(status: Value) -> Option<ObservedStatus> {
     let Status { observed_generation, conditions } = serde_json::from_value(status).ok()?;
     let condition = conditions.into_iter().find(|condition| condition.kind == READY)?;
     let ready = match &*condition.status {
@@ -163,7 +163,7 @@ mod tests {
                 "apiVersion": "claviger.dev/v1alpha1", "kind": "ClusterPolicy", "metadata": {"name": "p", "uid": "u"},
                 "spec": {"effect": effect, "description": "x".repeat(length)},
             });
-            resource(serde_json::from_value(object).expect("an object")).expect("a policy").spec
+            to_resource(serde_json::from_value(object).expect("an object")).expect("a policy").spec
         };
         let around = r#"{"description":"","effect":"deny"}"#.len();
         assert!(matches!(object("deny", MAX_SPEC_BYTES - around), ResourceSpec::Complete(_)));

@@ -4,7 +4,7 @@
 use super::client::Cluster;
 use super::error::CallFailure;
 use super::policy_list::PolicyList;
-use super::policy_object::resource;
+use super::policy_object::to_resource;
 use super::watch_client::{PAGE_SIZE, WATCH_SECONDS};
 use crate::model::policy_resource::{GROUP, ResourceChange, ResourceKind, VERSION};
 use crate::trust::ConnectFailure;
@@ -82,7 +82,7 @@ impl PolicyWatch {
                     }
                 }
                 Some(Ok(Event::InitApply(object))) => {
-                    if let Some(resource) = resource(object) {
+                    if let Some(resource) = to_resource(object) {
                         self.list.get_or_insert_default().push(resource);
                     }
                 }
@@ -91,12 +91,12 @@ impl PolicyWatch {
                     return Ok(ResourceChange::Listed(self.kind, list.into_resources()));
                 }
                 Some(Ok(Event::Apply(object))) => {
-                    if let Some(resource) = resource(object) {
+                    if let Some(resource) = to_resource(object) {
                         return Ok(ResourceChange::Applied(Box::new(resource)));
                     }
                 }
                 Some(Ok(Event::Delete(object))) => {
-                    if let Some(resource) = resource(object) {
+                    if let Some(resource) = to_resource(object) {
                         return Ok(ResourceChange::Deleted(resource.key));
                     }
                 }

@@ -40,7 +40,7 @@ pub struct TaskRun {
     pub pod_name: Option<String>,
     /// `status.startTime`, by Tekton's clock. Tekton never sets it before the creation time of the `TaskRun`.
     pub started: Option<Time>,
-    /// The earliest `startedAt` of its steps and sidecars, by the node's clock. Tekton copies these from the pod's
+    /// The earliest `startedAt` of the steps and sidecars of this attempt, by the node's clock. Tekton copies these from the pod's
     /// status (`MakeTaskRunStatus`) in the same write that sets the pod's name.
     pub first_container_started: Option<Time>,
     /// `status.completionTime`, by Tekton's clock.
@@ -159,7 +159,7 @@ impl Cluster {
         name: &str,
     ) -> Result<Option<TaskRun>, ClusterError> {
         let found = self.object((&version.path(), "taskruns", "TaskRun"), (namespace, name)).await?;
-        Ok(found.map(|object| task_run(name, object)))
+        Ok(found.map(|object| to_task_run(name, object)))
     }
 
     /// Reads a `PipelineRun`. `None` if it does not exist.
@@ -173,11 +173,11 @@ impl Cluster {
         name: &str,
     ) -> Result<Option<PipelineRun>, ClusterError> {
         let found = self.object((&version.path(), "pipelineruns", "PipelineRun"), (namespace, name)).await?;
-        Ok(found.map(|object| pipeline_run(name, object)))
+        Ok(found.map(|object| to_pipeline_run(name, object)))
     }
 }
 
-pub(super) fn task_run(name: &str, object: Object<RunSpec, TaskRunStatus>) -> TaskRun {
+pub(super) fn to_task_run(name: &str, object: Object<RunSpec, TaskRunStatus>) -> TaskRun {
     let status = object.status;
     // Until the new pod has steps, Tekton leaves those of the previous attempt in the status (`retryTaskRun`).
     let earlier_starts: Vec<Time> =
@@ -206,7 +206,7 @@ fn start_times<'a>(steps: &'a [Container], sidecars: &'a [Container]) -> impl It
     states.filter_map(|state| state.as_ref()?.started_at)
 }
 
-pub(super) fn pipeline_run(name: &str, object: Object<RunSpec, PipelineRunStatus>) -> PipelineRun {
+pub(super) fn to_pipeline_run(name: &str, object: Object<RunSpec, PipelineRunStatus>) -> PipelineRun {
     let status = object.status;
     let ResolvedSpec { params: declared, tasks, finally } = status.pipeline_spec.unwrap_or_default();
     PipelineRun {

@@ -16,7 +16,7 @@ use std::pin::pin;
 use tokio::time::Instant;
 
 const PATH: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
-/// The response repeats the request with the token, and has the user's groups and extra fields.
+/// Maximum size of a response, which repeats the request with the token, and has the user's groups and extra fields.
 const MAX_RESPONSE_BYTES: usize = 1 << 20;
 
 /// The result of a review.
@@ -140,7 +140,7 @@ impl Cluster {
 
 /// Parses the response to a `TokenReview`.
 pub(super) fn parse_review(response: &ApiResponse) -> Result<Review, ClusterError> {
-    Ok(review(decode_review(response, "TokenReview")?))
+    Ok(to_review(decode_review(response, "TokenReview")?))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the API server is asked about the token itself")]
@@ -149,7 +149,7 @@ fn request(token: &SecretValue, audiences: &[&str]) -> Result<Request<Vec<u8>>, 
     review_request(PATH, "authentication.k8s.io/v1", "TokenReview", spec)
 }
 
-fn review(status: TokenReviewStatus) -> Review {
+fn to_review(status: TokenReviewStatus) -> Review {
     // The field is omitted if it is false. `status.error` is not used, because it is also set for ordinary invalid tokens.
     if status.authenticated != Some(true) {
         return Review::NotAuthenticated;

@@ -66,7 +66,7 @@ async fn with_time_limit(name: &str, checks: impl Future<Output = Vec<DoctorChec
 fn check_files(config: &Config) -> Vec<DoctorCheck> {
     match check_offline(config) {
         Ok(checked) => {
-            let detail = format!("good, with {} policies in files", checked.policies);
+            let detail = format!("good, with {} policies in files", checked.policy_count);
             let mut checks = vec![DoctorCheck::passed("configuration", detail)];
             // A warning has the form `KEY: TEXT`, and without a configuration key `: TEXT`.
             let warning = |text: &String| DoctorCheck::passed("configuration", text.trim_start_matches(": "));
