@@ -1,6 +1,6 @@
 //! Builds the HTTP clients of commands, and reads response bodies.
 //!
-//! The clients ignore proxy variables and follow no redirects. A response body may have a maximum size only.
+//! The clients ignore proxy variables and follow no redirects. A response body beyond a maximum size is an error.
 
 use super::command_error::CommandError;
 use crate::trust::{ConnectFailure, Trust, TrustError, TrustFiles};

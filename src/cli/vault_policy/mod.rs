@@ -1,4 +1,4 @@
-//! `claviger vault-policy`: prints the minimal ACL policy that the token of a Vault or OpenBao store needs.
+//! `claviger vault-policy`: prints the narrowest ACL policy that suffices for the token of a Vault or OpenBao store.
 
 mod hcl;
 
