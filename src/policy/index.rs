@@ -1,8 +1,8 @@
 //! An index that finds the policies that could match, so that a decision does not evaluate all policies.
 //!
 //! A policy is stored under the beginnings of its patterns: by namespace, ServiceAccount and repo, or by issuer,
-//! one claim and repo. A literal is stored under itself, `team-a-*` under the prefix `team-a-`, and a pattern that
-//! begins with a wildcard under `any`. The index only reduces the candidates; each candidate is then matched.
+//! one claim and repo. A literal is stored under itself, `team-a-*` under the prefix `team-a-`. A pattern that begins with
+//! a wildcard, or a list with too many patterns, is stored under `any`. The index only reduces the candidates; each candidate is then matched.
 //!
 //! Adding or removing a policy copies the levels that lead to it, and shares the others with the previous index (`Arc`).
 //! This costs a fraction of building a new index.
@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// Maximum number of index entries for one subject. A level that would exceed it stores the subject under `any`.
 const MAX_ENTRIES_OF_SUBJECT: usize = 64;
 
-/// The number of a policy in the indices of a set. It stays the same as long as the policy is in the set.
+/// The number of a policy in the indices of a set. A set whose indices were copied from another set keeps its slots.
 pub(super) type Slot = u32;
 
 /// The slots of policies, without duplicates.
@@ -32,7 +32,7 @@ struct Level<T> {
     by_prefix: HashMap<Arc<str>, Arc<T>>,
     /// The distinct lengths of the prefixes, ascending.
     prefix_lengths: Vec<usize>,
-    /// For patterns that begin with a wildcard.
+    /// For patterns that begin with a wildcard, and for lists with too many patterns.
     any: Option<Arc<T>>,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Index {
 struct IssuerIndex {
     /// By claim name, claim value and repo.
     by_claim: HashMap<Box<str>, Level<Level<SlotList>>>,
-    /// By repo: policies whose claim patterns all begin with a wildcard.
+    /// By repo: policies with a subject whose claim patterns all begin with a wildcard.
     by_repo: Level<SlotList>,
 }
 

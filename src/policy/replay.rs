@@ -82,8 +82,8 @@ enum PartMatch {
     Unknown,
 }
 
-/// Whether four parts match, in this order: subjects, attestation, condition, values of placeholders. Whether the other parts (repos
-/// and branches) match is always known.
+/// Whether four parts match, in this order: subjects, attestation, condition, values of placeholders. Whether the other parts
+/// (repos and branches) match is always known.
 type PartMatches = [PartMatch; 4];
 
 /// The decision of one set, as far as it is known.
