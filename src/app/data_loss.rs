@@ -1,4 +1,4 @@
-//! Reports whether a failover of the database may lose acknowledged commits. The start fails then, unless
+//! Reports whether a failover of the database may lose acknowledged commits. If so, the start fails, unless
 //! `database.allowDataLoss` is set.
 
 use crate::database::DataLossCause;

@@ -2,9 +2,9 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Maximum number of connections of the ops listener, which only has probes and scrapes.
+/// Maximum number of connections of the ops listener, which serves only probes and scrapes.
 pub const OPS_CONNECTIONS: usize = 512;
-/// Descriptors reserved for the ops listener, the database and the stores, if the limit is high enough.
+/// Descriptors reserved for the ops listener, the database and the stores. Of a low limit, only a quarter is reserved.
 const RESERVED_DESCRIPTORS: u64 = 768;
 
 /// Raises the soft descriptor limit to the hard limit, and returns the wanted number of connections, or fewer if the

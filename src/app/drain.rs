@@ -1,4 +1,4 @@
-//! Shutdown of a replica: it stops issuing, and serves redemptions until no tickets are left.
+//! Shutdown of a replica: it stops issuing, and serves redemptions until it can stop without losing tickets.
 
 use crate::broker::Broker;
 use std::time::Duration;

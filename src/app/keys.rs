@@ -19,7 +19,7 @@ pub enum KeyError {
     #[error("{path}: {detail}")]
     File {
         path: String,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         detail: String,
     },
     /// The file cannot be created.

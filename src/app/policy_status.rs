@@ -39,7 +39,7 @@ pub async fn write_statuses(watcher: PolicyResourceWatcher, clock: Arc<dyn Clock
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            // The sender lives as long as this task, which holds the register.
+            // Does not fail: the sender lives as long as the register, which this task holds.
             _ = changes.changed() => sleep(BATCH_WINDOW).await,
             () = &mut stop => break,
         }
@@ -72,7 +72,7 @@ impl StatusWriter {
         let mut pending = self.watcher.register.pending_statuses(&self.watcher.name).await;
         pending
             .retain(|status| self.recent_writes.get(&status.key).is_none_or(|(_, last)| !is_same_status(last, status)));
-        let mut failed = None;
+        let mut last_error = None;
         let now = self.clock.now();
         for chunk in pending.chunks(MAX_CONCURRENT_WRITES) {
             // The lease is renewed here when that is due.
@@ -94,14 +94,14 @@ impl StatusWriter {
                         self.log_failure(&error.to_string());
                         self.recent_writes.insert(status.key.clone(), (Instant::now(), status.clone()));
                     }
-                    Err(error) => failed = Some(error),
+                    Err(error) => last_error = Some(error),
                 }
             }
-            if failed.is_some() {
+            if last_error.is_some() {
                 break;
             }
         }
-        match failed {
+        match last_error {
             Some(error) => self.log_failure(&error.to_string()),
             None if std::mem::take(&mut self.is_failure_logged) => {
                 tracing::info!(cluster = &*self.watcher.name, "statuses of custom resources can be written again");

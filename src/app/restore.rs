@@ -33,13 +33,13 @@ pub enum RestoreError {
 ///
 /// # Errors
 /// See [`RestoreError`].
-pub async fn restore(config: &Config, backup: Timestamp) -> Result<usize, RestoreError> {
+pub async fn restore(config: &Config, backup_time: Timestamp) -> Result<usize, RestoreError> {
     let url = &config.database.url;
     let opened = Database::open(url).await;
     let database = opened.map_err(|error| StartError::Database(Box::new(url.clone()), error))?;
     let clock = Arc::new(DatabaseClock::default());
     clock.measure(&database).await.map_err(StartError::Clock)?;
-    if backup > clock.now() {
+    if backup_time > clock.now() {
         return Err(RestoreError::BackupInFuture);
     }
     let chain_key = config.audit.key_file.as_deref().map(keys::read_key_file).transpose().map_err(StartError::from)?;
@@ -48,15 +48,15 @@ pub async fn restore(config: &Config, backup: Timestamp) -> Result<usize, Restor
     let hasher = ChainHasher::new(chain_key.as_ref(), &retired.map_err(StartError::from)?);
     let metrics = Arc::new(Metrics::new(&[], &[]).map_err(StartError::Metrics)?);
     let opened = AuditLog::open(&database, config.audit.stdout, hasher, clock, metrics).await;
-    let (audit, written) = opened.map_err(StartError::Audit)?;
+    let (audit, audit_writer) = opened.map_err(StartError::Audit)?;
     let key = keys::database_key(&config.database).map_err(StartError::from)?;
     // Tickets in memory ended with their process. The database may have tickets even if it is no longer configured for them.
     let settings = Settings { store: TicketStorage::Database, ..config.tickets };
     let tickets = Tickets::open(&settings, &database, &key).map_err(StartError::from)?;
-    let revoked = revoke_after_restore(&*tickets.store, &audit, backup).await;
+    let revoked = revoke_after_restore(&*tickets.store, &audit, backup_time).await;
     drop(audit);
     // The writer ends when it has written the last event.
-    let _ = written.await;
+    let _ = audit_writer.await;
     database.close().await;
     revoked.map_err(RestoreError::Unavailable)
 }

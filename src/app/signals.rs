@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// What a signal asks the process to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignalRequest {
-    /// `SIGTERM`: stop issuing, serve redemptions until no tickets are left, then stop.
+    /// `SIGTERM`: stop issuing, serve redemptions until no ticket can be lost, then stop.
     Drain,
     /// `SIGINT`: stop at once.
     Stop,

@@ -53,7 +53,9 @@ pub struct Running {
     broker: Arc<Broker>,
     drain_limit: Duration,
     signals: SignalHandlers,
+    /// Requests a reload of all files.
     reload: Arc<Notify>,
+    /// The task that reloads.
     reloading: JoinHandle<()>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
@@ -66,7 +68,7 @@ pub struct Running {
 /// See [`StartError`].
 #[expect(clippy::too_many_lines, reason = "the order in which the modules are opened, as one list")]
 pub async fn start(config: Config) -> Result<Running, StartError> {
-    // All fields are named, so that a new setting does not compile until it is used.
+    // All fields are named, so that the code does not compile with a new setting until it is used or ignored here.
     let Config {
         server,
         authenticators: _,
@@ -99,8 +101,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let database = Database::open(&database_settings.url)
         .await
         .map_err(|error| StartError::Database(Box::new(database_settings.url.clone()), error))?;
-    let found = database.data_loss_cause().await.map_err(StartError::Replication)?;
-    let data_loss = DataLossWatch::start(found, database_settings.url.allows_data_loss(), &metrics)
+    let cause = database.data_loss_cause().await.map_err(StartError::Replication)?;
+    let data_loss = DataLossWatch::start(cause, database_settings.url.allows_data_loss(), &metrics)
         .map_err(StartError::DataLoss)?;
     let database_clock = Arc::new(DatabaseClock::default());
     let ahead = database_clock.measure(&database).await.map_err(StartError::Clock)?;
@@ -132,8 +134,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     )
     .await
     .map_err(StartError::Audit)?;
-    let keep = audit::RetentionLimits { max_age: *retention, max_size: *max_size };
-    let retention = Retention::new(&audit, keep, clock.clone(), metrics.clone());
+    let retention_limits = audit::RetentionLimits { max_age: *retention, max_size: *max_size };
+    let retention = Retention::new(&audit, retention_limits, clock.clone(), metrics.clone());
 
     let database_key = keys::database_key(database_settings)?;
     let tickets = Tickets::open(ticket_settings, &database, &database_key)?;
