@@ -2,7 +2,8 @@
 //!
 //! A policy is stored under the beginnings of its patterns: by namespace, ServiceAccount and repo, or by issuer,
 //! one claim and repo. A literal is stored under itself, `team-a-*` under the prefix `team-a-`. A pattern that begins with
-//! a wildcard, or a list with too many patterns, is stored under `any`. The index only reduces the candidates; each candidate is then matched.
+//! a wildcard, or a list with too many patterns, is stored under `any`. The index only reduces the candidates; each candidate
+//! is then matched.
 //!
 //! Adding or removing a policy copies the levels that lead to it, and shares the others with the previous index (`Arc`).
 //! This costs a fraction of building a new index.

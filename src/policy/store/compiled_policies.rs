@@ -1,8 +1,8 @@
 //! The compiled policies of the database.
 //!
-//! A stored policy may not compile on a server with other stores, other limits or another version. An allow policy
-//! then becomes inactive. A deny policy must not disappear: a running server keeps its last valid version, and a server
-//! refuses to start with it.
+//! A stored policy may fail to compile on a server with other stores, other limits or another version. An allow policy
+//! then becomes inactive. A deny policy must not disappear: a running server keeps its last valid version, and no server
+//! starts while a stored deny policy is invalid.
 
 use super::records::{PolicyChanges, PolicyRow};
 use crate::document::Fault;
