@@ -51,8 +51,8 @@ impl PolicyRegister {
     /// Stores a new policy.
     ///
     /// # Errors
-    /// [`PolicyStoreError::AlreadyExists`] if a stored policy has the name, [`PolicyStoreError::ReadOnly`] if a file or a cluster has
-    /// it, and other errors.
+    /// [`PolicyStoreError::AlreadyExists`] if a stored policy has the name, [`PolicyStoreError::ReadOnly`] if a file or a cluster
+    /// has it, and other errors.
     pub async fn create(&self, policy: NewPolicy) -> Result<StoredPolicy, PolicyStoreError> {
         match self.put(policy, WritePrecondition::Absent).await {
             Ok((policy, _)) => Ok(policy),
