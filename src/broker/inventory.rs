@@ -49,7 +49,7 @@ impl std::str::FromStr for InventoryCursor {
 }
 
 impl Broker {
-    /// A page of the inventory, unused items first. The callers and repos of an item are those since `since`.
+    /// A page of the inventory, unused items first. The callers and repos of an item are counted from `since` on.
     ///
     /// # Errors
     /// `denied`, `token_review_unavailable`, `policies_unavailable`, `database_unavailable`.

@@ -347,8 +347,8 @@ impl From<CommitError<Box<OpenEvent>>> for Attempt {
     }
 }
 
-/// Writes the fields of a ticket into an event. `caller` becomes the caller who requested the ticket; `source_ip` remains that of the
-/// request.
+/// Writes the fields of a ticket into an event. `caller` becomes the caller who requested the ticket; `source_ip`
+/// remains the address of the current request.
 pub(super) fn describe_ticket(event: &mut Event, ticket: &Ticket) {
     event.caller = Some(ticket.caller.clone());
     event.repo = Some(ticket.repo.clone());

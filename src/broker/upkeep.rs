@@ -29,7 +29,8 @@ impl Broker {
         self.refusals.flush_all(&self.stages.audit);
     }
 
-    /// Expires each overdue ticket together with its event. If another replica has already done so, it has written the event.
+    /// Expires each overdue ticket together with its event. Skips a ticket that another replica has expired meanwhile, because that
+    /// replica has written the event.
     async fn expire(&self) -> Result<(), TicketStoreError> {
         let store = &self.stages.tickets.store;
         let overdue = store.list_overdue(self.stages.clock.now()).await?;

@@ -1,4 +1,5 @@
-//! The keyed digest of the served secret versions. Builds use it as a cache key, because it changes when a secret is rotated.
+//! The keyed digest of the served secret versions. Builds use the digest as a cache key, because it changes when a secret is
+//! rotated.
 
 use crate::model::secret::Secret;
 use crate::model::secret_ref::SecretRef;

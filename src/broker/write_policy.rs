@@ -157,7 +157,7 @@ impl Broker {
         precondition: &Precondition,
     ) -> Result<(PolicyObject, PutOutcome), WriteError> {
         let failed = |error| WriteError::failed(name, error);
-        // A policy of a namespace is read-only. This is checked before the body, which cannot have such a name.
+        // A policy of a namespace is read-only. This is checked before the body is parsed, because no body can have such a name.
         if name.contains('/') && is_policy_or_resource_name(name) {
             let current = self.stages.policy_store.get(name).await.map_err(|error| failed(error.into()))?;
             if current.is_some() {

@@ -59,7 +59,7 @@ fn registry_identity<'a>(text: &str, address: &Address<'a>) -> AuthsKey<'a> {
     AuthsKey { base, path: if has_scheme(text) || is_hub && is_api_path(address.path) { "" } else { address.path } }
 }
 
-/// Whether a path on Docker Hub means the whole registry: it is empty or that of the API, as in `index.docker.io/v1/`.
+/// Whether a path on Docker Hub means the whole registry: it is empty or the path of the API, as in `index.docker.io/v1/`.
 fn is_api_path(path: &str) -> bool {
     matches!(path.trim_matches('/'), "" | "v1" | "v2")
 }

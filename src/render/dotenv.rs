@@ -17,7 +17,7 @@
 //! | value | because |
 //! |---|---|
 //! | a carriage return | `node --env-file` keeps `\r` as two characters, and most readers read the character itself as a newline |
-//! | `$` before a letter, a digit, `_` or `{` | Next.js and `dotenv-expand` replace it by a variable, with any quoting; Python does it for `${` |
+//! | `$` before a letter, a digit, `_` or `{` | Next.js and `dotenv-expand` expand a variable there, with any quoting; Python does so for `${` |
 //! | `\$` | Next.js and `dotenv-expand` drop the backslash |
 //!
 //! [`dotenv_expand`](super::dotenv_expand) supports `$` for readers that expand variables. `docker run --env-file` is

@@ -2,7 +2,7 @@
 //! bundles give equal bytes. The format is ustar, which every tar reads. An empty bundle is an empty archive: two blocks of zeros.
 //!
 //! A name must be one safe path component, so that extraction writes only into the target folder and the names can
-//! be passed to a command. It does not begin with a dash (`cat *` would take it for an option), has no control
+//! be passed to a command. A name does not begin with a dash (`cat *` would take it for an option), has no control
 //! characters, and has at most 100 bytes, the limit of ustar. Names with a leading dot are ordinary
 //! (`.dockerconfigjson`, `.npmrc`): extract into a separate folder, not into a home directory.
 //!

@@ -34,8 +34,8 @@ const MAX_ROWS: i64 = 1000;
 /// Maximum number of executions of one statement in one call of `tidy`.
 const MAX_EXECUTIONS: usize = 10;
 
-/// While the database has this many ended tickets, those of callers with more than [`MANY_ENDED_OF_CALLER`] are kept only for
-/// [`SHORT_STATE_RETENTION`].
+/// While the database has this many ended tickets, the ended tickets of callers with more than [`MANY_ENDED_OF_CALLER`] are kept
+/// only for [`SHORT_STATE_RETENTION`].
 const MANY_ENDED: i64 = 100_000;
 const MANY_ENDED_OF_CALLER: i64 = 1024;
 const SHORT_STATE_RETENTION: Duration = Duration::from_mins(5);
@@ -238,7 +238,7 @@ impl DatabaseTicketStore {
     }
 }
 
-/// Reads the ticket of a row. `None` if its columns cannot be decoded or are those of another ticket.
+/// Reads the ticket of a row. `None` if a column cannot be decoded or belongs to another ticket.
 fn read_ticket(id: TicketId, row: &Row) -> Result<Option<StoredTicket>, DatabaseError> {
     let encoded_ticket = row.optional_bytes(0)?.unwrap_or_default();
     let verifier = row.optional_bytes(1)?.unwrap_or_default();

@@ -319,7 +319,7 @@ impl TicketTable {
         }
     }
 
-    /// Marks a waiting ticket as changing. False if it is not waiting or already changing, so that of concurrent endings only
+    /// Marks a waiting ticket as changing. False if the ticket is not waiting, or is changing already: of concurrent endings only
     /// one begins.
     fn begin_ending(&mut self, id: TicketId) -> bool {
         match self.records.get_mut(&id) {

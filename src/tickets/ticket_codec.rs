@@ -1,4 +1,5 @@
-//! The binary encoding of a ticket without its secrets. It is stored beside the ciphertext, as its associated data.
+//! The binary encoding of a ticket without its secrets. The encoded ticket is stored beside the ciphertext, as part of its
+//! associated data.
 //!
 //! The encoding is compact, because a store may hold a million tickets.
 

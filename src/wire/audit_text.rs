@@ -141,7 +141,7 @@ impl Text {
 }
 
 /// Whether a text is written as it is: printable ASCII without quotes, backslashes and what a shell expands. Most texts are short,
-/// and for those a table is faster than comparing many bytes at once.
+/// and for them a table is faster than comparing many bytes at once.
 fn is_plain(text: &str) -> bool {
     text.bytes().fold(true, |plain, byte| plain & PLAIN[usize::from(byte)])
 }

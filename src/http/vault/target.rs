@@ -28,7 +28,8 @@ const HEALTH: &str = "/v1/sys/health";
 const SEAL_STATUS: &str = "/v1/sys/seal-status";
 const OTHER: &str = "/v1/{path}";
 
-/// First segments of the paths of the native API. An unknown path below one of them is not part of this API.
+/// First segments of the paths of the native API. An unknown path below one of them is not part of the
+/// Vault-compatible API.
 const NATIVE_ROOTS: [&str; 8] =
     ["tickets", "downloads", "secrets", "policies", "leases", "decisions", "audit", "inventory"];
 /// First segments of the paths of KV version 2, except `data`.

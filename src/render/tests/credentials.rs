@@ -12,7 +12,7 @@ const NETRC: [(&str, &str); 3] =
 const ALL: [(Format, &[(&str, &str)]); 3] =
     [(Format::DockerConfig, &REGISTRY), (Format::Npmrc, &NPM), (Format::Netrc, &NETRC)];
 
-/// The entries with the value of one of them replaced.
+/// The entries, with this value for the key `name`.
 fn with<'a>(entries: &[(&'a str, &'a str)], name: &str, value: &'a str) -> Vec<(&'a str, &'a str)> {
     entries.iter().map(|(n, v)| (*n, if *n == name { value } else { *v })).collect()
 }

@@ -31,7 +31,7 @@ impl SealedBytesLimit {
         self.issued_since_count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
     }
 
-    /// Bytes issued since the last count. Read it before the next count and pass it to [`Self::set_count`].
+    /// Bytes issued since the last count. To be read before the next count, and passed to [`Self::set_count`] after it.
     pub fn issued_since_count(&self) -> usize {
         self.issued_since_count.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! An encoded ticket, split so that the tickets of one caller can share the bytes that are equal in them.
+//! An encoded ticket, split so that the tickets of one caller can share the bytes in which they agree.
 
 use crate::tickets::ticket_codec::{self, OWN_PART_BYTES};
 use std::sync::Arc;
