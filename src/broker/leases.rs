@@ -24,15 +24,15 @@ pub struct LeasePosition(PageStart);
 
 /// The error of a text that is not a position in a list of leases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InvalidPosition;
+pub struct ParsePositionError;
 
 impl FromStr for LeasePosition {
-    type Err = InvalidPosition;
+    type Err = ParsePositionError;
 
-    fn from_str(text: &str) -> Result<Self, InvalidPosition> {
-        let (time, id) = text.split_once(' ').ok_or(InvalidPosition)?;
+    fn from_str(text: &str) -> Result<Self, ParsePositionError> {
+        let (time, id) = text.split_once(' ').ok_or(ParsePositionError)?;
         let is_time = time.parse::<jiff::Timestamp>().is_ok();
-        if is_time && is_lease_id(id) { Ok(Self((time.to_owned(), id.to_owned()))) } else { Err(InvalidPosition) }
+        if is_time && is_lease_id(id) { Ok(Self((time.to_owned(), id.to_owned()))) } else { Err(ParsePositionError) }
     }
 }
 
@@ -160,7 +160,7 @@ mod tests {
         for other in
             ["", " ", id, "2026-01-01T00:00:00Z", "x 0123456789abcdef0123456789abcdef", "2026-01-01T00:00:00Z x"]
         {
-            assert_eq!(other.parse::<LeasePosition>(), Err(InvalidPosition), "{other:?}");
+            assert_eq!(other.parse::<LeasePosition>(), Err(ParsePositionError), "{other:?}");
         }
         for id in ["", "x", "0123456789ABCDEF0123456789ABCDEF", "0123456789abcdef0123456789abcde%"] {
             assert!(!is_lease_id(id), "{id}");

@@ -89,7 +89,7 @@ pub enum FinalState {
 #[error("tickets are unavailable")]
 pub struct TicketStoreError;
 
-/// A store of tickets. Its steps are committed together with their audit events.
+/// A store of tickets. A [`Step`] changes a ticket; the audit log commits it together with its event.
 #[async_trait]
 pub trait TicketStore: Send + Sync + 'static {
     /// False if it is known without I/O that the caller has the maximum number of live (waiting) tickets. A check before secrets

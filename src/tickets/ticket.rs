@@ -17,7 +17,7 @@ use std::time::Duration;
 pub struct Ticket {
     /// The public id.
     pub id: TicketId,
-    /// The caller who requested it, without groups, and with only the claim `jti`, which distinguishes callers.
+    /// The caller who requested the ticket, without groups, and with only the claim `jti`, which distinguishes callers.
     pub caller: Arc<Caller>,
     /// The repo that is built.
     pub repo: Repo,
