@@ -37,8 +37,8 @@ fn find_child<'a>(run: &'a PipelineRun, task_run: &TaskRun) -> Option<&'a Child>
 }
 
 /// Verifies that a `PipelineRun` created a `TaskRun`, and returns the facts of the run. `found` is the run that the `TaskRun`
-/// claims as its controller. `NotYet` if the status of that run does not list the `TaskRun`: Tekton writes the status after it has
-/// created the `TaskRun`.
+/// claims as its controller, if it exists. `NotYet` if the status of that run does not list the `TaskRun`: Tekton writes the status
+/// after it has created the `TaskRun`.
 ///
 /// # Errors
 /// The API server gives no usable response.

@@ -122,8 +122,8 @@ impl IssuerKeys {
         fetch
     }
 
-    /// The last fetch, if it is too early to fetch again. `None` otherwise; also if the last fetch failed and `caFile` has changed
-    /// since.
+    /// The last fetch, if it is too early to fetch again. `None` otherwise. If the last fetch failed and `caFile` has changed
+    /// since, it is not too early.
     fn recent_fetch(&self) -> Option<Fetch> {
         let interval = if self.current().is_some() { MIN_FETCH_INTERVAL } else { MIN_FETCH_INTERVAL_WITHOUT_KEYS };
         let last = self.last_fetch.lock().unwrap_or_else(PoisonError::into_inner).clone()?;

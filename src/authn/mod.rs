@@ -47,8 +47,8 @@ pub fn check_files(configured: &[config::Authenticator]) -> Vec<Fault> {
     configured.iter().enumerate().filter_map(check).collect()
 }
 
-/// The intended use of a token. A build with a Kubernetes token needs one that is bound to a pod, or that the configuration admits
-/// without a pod.
+/// The intended use of a token. A Kubernetes token for a build must be bound to a pod, unless the configuration admits it without
+/// one.
 #[derive(Debug, Clone, Copy)]
 enum Purpose {
     Build,
@@ -393,7 +393,11 @@ mod tests {
         assert_eq!(authenticate(&all, "https://github/").await.as_deref(), Ok("cluster"));
 
         let refused = [("cluster", None, Ok(())), ("github", Some("https://github"), Err(NOT_AUTHENTICATED))];
-        assert_eq!(authenticate(&refused, "https://github").await, Err(NOT_AUTHENTICATED), "no second opinion");
+        assert_eq!(
+            authenticate(&refused, "https://github").await,
+            Err(NOT_AUTHENTICATED),
+            "no other authenticator is asked"
+        );
         let unknown = || AuthnError::Refused(TokenRefusal::UnknownIssuer);
         assert_eq!(authenticate(&all[1..], "https://other").await, Err(unknown()));
         assert_eq!(authenticate(&[], "https://other").await, Err(unknown()));

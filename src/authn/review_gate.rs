@@ -1,4 +1,4 @@
-//! The rate limit of first reviews, which are those of tokens that were not accepted before.
+//! The rate limit of first reviews. A first review is a review of a token that was not accepted before.
 //!
 //! A review costs the API server a signature check, and anyone can forge a well-formed token. Tokens that were accepted before need
 //! not enter this gate. Each first review needs a slot, of which there is a fixed number per second. A token from an address

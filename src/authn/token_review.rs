@@ -130,13 +130,14 @@ impl Authenticator for TokenReview {
     }
 }
 
-/// The caller, if its token is bound to a pod or admitted without a pod. Only such tokens may build; others are refused.
+/// The caller, if its token is bound to a pod or admitted without a pod. `NotPodBound` for any other token, which may not build.
 fn require_bound_pod(applicant: Applicant) -> ReviewResult<Arc<Caller>> {
     let Applicant { caller, .. } = applicant;
     if caller.service_account().is_some() { Ok(caller) } else { Err(not_pod_bound(&caller)) }
 }
 
-/// The refusal of a valid token. The caller in it is only for the audit event, which names the ServiceAccount.
+/// The refusal of a valid token that may not build. It contains the caller only for the audit event, which names the
+/// ServiceAccount.
 fn not_pod_bound(caller: &Caller) -> AuthnError {
     let unbound = service_account(&caller.subject);
     AuthnError::NotPodBound(Arc::new(Caller { unbound, ..Caller::clone(caller) }))

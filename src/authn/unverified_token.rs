@@ -59,7 +59,7 @@ impl<'a> UnverifiedToken<'a> {
     /// Parses a token.
     ///
     /// # Errors
-    /// [`TokenRefusal::Malformed`] if it is not a supported JWT with an `exp`.
+    /// [`TokenRefusal::Malformed`] if the token is not a supported JWT with an `exp`.
     pub(super) fn parse(token: BearerToken<'a>) -> Result<Self, TokenRefusal> {
         Self::try_parse(token).ok_or(TokenRefusal::Malformed)
     }

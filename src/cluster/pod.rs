@@ -47,8 +47,8 @@ closed_enum! {
 }
 
 impl Pod {
-    /// Whether this is the pod that the workload's token is bound to, and it has not ended. A `TokenReview` accepts the
-    /// token of an ended pod until the pod is deleted, so the broker has to check this.
+    /// Whether this is the pod that the workload's token is bound to, and the pod has not ended. A `TokenReview` accepts the token
+    /// of an ended pod until the pod is deleted, so the broker has to check this.
     #[must_use]
     pub fn is_running_as(&self, workload: &Workload) -> bool {
         self.uid == workload.pod.uid

@@ -21,7 +21,7 @@ pub(super) struct PolicyList {
 type Listed = (Timestamp, Box<str>, usize);
 
 impl PolicyList {
-    /// Adds an object. If there are too many then, drops the spec of the youngest.
+    /// Adds an object. If there are too many objects now, drops the spec of the youngest.
     pub(super) fn push(&mut self, resource: PolicyResource) {
         let listed = (resource.created_at, resource.key.to_string().into(), self.resources.len());
         let namespace = resource.key.namespace.clone();

@@ -274,9 +274,9 @@ fn effective_params(given: Value, declared: Value) -> BTreeMap<String, Value> {
     params.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-/// The params of a list by name, each with the value of one member. `None` in place of a value that Tekton would reject: one that
-/// is not a string, a list of strings or an object of strings. Also `None` for a duplicate name, because two readers could use
-/// different values.
+/// The params of a list by name, each with the value of one member. `None` in place of a value that Tekton would reject, which is
+/// any value except a string, a list of strings and an object of strings. Also `None` for a duplicate name, because two readers
+/// could use different values.
 fn params_by_name(list: Value, member: &str) -> BTreeMap<String, Option<Value>> {
     let Value::Array(list) = list else { return BTreeMap::new() };
     let mut params = BTreeMap::new();

@@ -19,7 +19,7 @@ where
     K: Eq + Hash + Clone + Send + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// Runs nothing yet.
+    /// A map without runs.
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::default()))

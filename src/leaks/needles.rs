@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 /// How many leading bytes of each needle are in the automaton, which bounds its size. The rest of a needle is compared after a
 /// match.
 const ANCHOR_BYTES: usize = 16;
-/// Maximum number of needles for a DFA, which is faster than an NFA. For more needles it would be too large, so an NFA is used.
+/// Maximum number of needles for a DFA, which is faster than an NFA. For more needles a DFA would be too large, so an NFA is used.
 const MAX_DFA_NEEDLES: usize = 4000;
 
 /// The needles, and the automaton that finds their first bytes.
@@ -25,8 +25,8 @@ pub struct Needles {
 
 /// A byte string to search for.
 pub(super) struct Needle {
-    /// The index in `names` of the value that it encodes.
-    pub name: usize,
+    /// The index in `names` of the value that this byte string encodes.
+    pub name_index: usize,
     pub form: Form,
     pub bytes: Zeroizing<Vec<u8>>,
 }
@@ -59,7 +59,7 @@ impl Needles {
                 continue;
             }
             let encoded = forms::encode_all(value, min_line_bytes).into_iter();
-            needles.extend(encoded.map(|(form, bytes)| Needle { name: names.len(), form, bytes }));
+            needles.extend(encoded.map(|(form, bytes)| Needle { name_index: names.len(), form, bytes }));
             names.push(name.to_owned());
         }
         let automaton = NeedleAutomaton::new(&needles)?;
@@ -71,11 +71,11 @@ impl Needles {
         Ok((compiled, short))
     }
 
-    /// The name of the value that a needle encodes, and the encoding.
+    /// The name of the value that the needle with this index encodes, and the encoding.
     #[must_use]
-    pub fn describe(&self, needle: usize) -> (&str, Form) {
-        let needle = &self.list[needle];
-        (&self.names[needle.name], needle.form)
+    pub fn describe(&self, index: usize) -> (&str, Form) {
+        let needle = &self.list[index];
+        (&self.names[needle.name_index], needle.form)
     }
 
     /// The number of values searched for.

@@ -191,7 +191,7 @@ closed_enum! {
         Hit => "hit",
         /// The store was read.
         Miss => "miss",
-        /// The read joined that of another request for the same path.
+        /// The request joined the read of another request for the same path.
         Coalesced => "coalesced",
         /// An expired value was served, because the store was unreachable.
         Stale => "stale",

@@ -15,7 +15,8 @@ pub fn decode(text: &str) -> Result<Box<str>, &'static str> {
     decode_with(text, |byte| if is_unescaped(byte) { Ok(byte) } else { Err(NOT_ENCODED) })
 }
 
-/// Like [`decode`], but accepts unencoded characters that a policy must encode, except those of patterns.
+/// Like [`decode`], but also accepts characters that a policy must encode. Only the characters of patterns, such as `*`, must be
+/// encoded.
 ///
 /// # Errors
 /// The violated rule.

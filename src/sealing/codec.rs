@@ -100,7 +100,7 @@ impl<'a> Decoder<'a> {
     /// Decodes a length or count. It is not checked against the remaining bytes, so it must not be used as a capacity.
     ///
     /// # Errors
-    /// When it is incomplete, or over 2^28 - 1.
+    /// When the length is incomplete, or over 2^28 - 1.
     pub fn take_length(&mut self) -> Result<usize, DecodeError> {
         match self.lengths {
             LengthEncoding::U32 => {
@@ -124,7 +124,7 @@ impl<'a> Decoder<'a> {
     /// Decodes a text.
     ///
     /// # Errors
-    /// When it is incomplete, or not UTF-8.
+    /// When the text is incomplete, or not UTF-8.
     pub fn take_text(&mut self) -> Result<&'a str, DecodeError> {
         let length = self.take_length()?;
         std::str::from_utf8(self.take_bytes(length)?).map_err(|_| DecodeError)

@@ -16,9 +16,9 @@ const MIN_REMAINING: SignedDuration = SignedDuration::from_hours(24 * 7);
 /// What the certificates of a file are for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Purpose {
-    /// A chain that is presented to peers: the first certificate counts.
+    /// A chain that is presented to peers. The first certificate is checked.
     Presented,
-    /// Trusted authorities: the one that expires last counts.
+    /// Certificates of trusted authorities. The certificate that expires last is checked.
     Authorities,
 }
 

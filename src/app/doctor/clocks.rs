@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Tolerated offset. A token that another machine has just issued must be valid here.
 const MAX_OFFSET: SignedDuration = SignedDuration::from_secs(5);
 
-/// The check of a clock. `offset` is how far it is ahead of this machine's clock, measured with this uncertainty.
+/// The check of a clock. `offset` is how far that clock is ahead of this machine's clock, measured with this uncertainty.
 pub fn check(name: String, offset: SignedDuration, uncertainty: Duration) -> DoctorCheck {
     let uncertainty = SignedDuration::try_from(uncertainty).unwrap_or(SignedDuration::MAX);
     if offset.abs() <= MAX_OFFSET.saturating_add(uncertainty) {

@@ -25,7 +25,8 @@ use tokio::time::timeout;
 /// The time limit of one group of checks, such as those of a store.
 const GROUP_LIMIT: Duration = Duration::from_secs(30);
 
-/// Checks everything. `namespaces` are those of the builds; if empty, the broker needs its rights in the whole cluster.
+/// Checks everything. `namespaces` are the namespaces of the builds. If there are none, the rights of the broker are checked for
+/// the whole cluster.
 pub async fn diagnose(config: &Config, namespaces: &[String]) -> DoctorReport {
     let mut checks = check_files(config);
     let metrics = match new_metrics(config) {

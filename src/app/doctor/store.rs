@@ -38,6 +38,7 @@ pub async fn check(stores: &Stores, policies: &[Arc<Policy>]) -> Vec<DoctorCheck
 
 /// Checks whether the ACL lets the broker read or write the paths that the policies grant. `x` stands for each placeholder.
 async fn check_rights(stores: &Stores, store: &str, policies: &[Arc<Policy>]) -> Vec<DoctorCheck> {
+    // The names of the policies that grant a path, by path and whether it is written.
     let mut granted: BTreeMap<(String, bool), Vec<&str>> = BTreeMap::new();
     for policy in policies {
         for path in policy.paths().into_iter().filter(|path| *path.store == *store) {
@@ -57,17 +58,22 @@ async fn check_rights(stores: &Stores, store: &str, policies: &[Arc<Policy>]) ->
         let verb = if *writes { "write" } else { "read" };
         let policies = granted.get(&(path.clone(), *writes)).map(|names| names.join(", ")).unwrap_or_default();
         let name = format!("store {store}: {verb} {path}");
-        let acl = format!("give the role of the broker the ACL that `claviger vault-policy --store {store}` prints");
+        let acl_advice =
+            format!("give the role of the broker the ACL that `claviger vault-policy --store {store}` prints");
         match result {
             Ok(true) => allowed += 1,
             Ok(false) => {
-                checks.push(DoctorCheck::failed(name, format!("the ACL does not allow it (policy {policies})"), acl));
+                checks.push(DoctorCheck::failed(
+                    name,
+                    format!("the ACL does not allow it (policy {policies})"),
+                    acl_advice,
+                ));
             }
             Err(ReadError::Forbidden) => {
                 let detail = format!(
                     "the ACL gives no right on the mount, or does not allow sys/capabilities-self (policy {policies})"
                 );
-                checks.push(DoctorCheck::failed(name, detail, acl));
+                checks.push(DoctorCheck::failed(name, detail, acl_advice));
             }
             Err(ReadError::Misconfigured) => {
                 let advice = "mount a secrets engine there, or correct the path of the policy";
