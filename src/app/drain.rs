@@ -4,6 +4,7 @@ use crate::broker::Broker;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
+/// Interval of the checks whether the process can stop.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Stops issuing, and waits until the process can stop without losing tickets, for at most `limit`. With tickets in

@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_goes_to_its_issuer_or_else_to_the_cluster() {
+    async fn a_token_goes_to_the_authenticator_of_its_issuer_or_else_to_one_without_issuer() {
         let all = [("cluster", None, Ok(())), ("github", Some("https://github"), Ok(()))];
         assert_eq!(authenticate(&all, "https://github").await.as_deref(), Ok("github"));
         assert_eq!(authenticate(&all, "https://other").await.as_deref(), Ok("cluster"));

@@ -120,11 +120,11 @@ impl CredentialReader {
 
     /// The root certificates, in DER, for verifying the API server's certificate. `None` after recording a fault.
     pub(super) fn parse_roots(&mut self, field: &str, pem: &[u8]) -> Option<Vec<Vec<u8>>> {
-        const NO_PEM: &str = "must hold PEM certificates (-----BEGIN CERTIFICATE-----)";
+        const NO_PEM_FAULT: &str = "must hold PEM certificates (-----BEGIN CERTIFICATE-----)";
         let certificates: Result<Vec<CertificateDer>, _> = CertificateDer::pem_slice_iter(pem).collect();
         let certificates = match certificates {
             Ok(certificates) if !certificates.is_empty() => certificates,
-            _ => return self.ok_or_record(field, Err(NO_PEM)),
+            _ => return self.ok_or_record(field, Err(NO_PEM_FAULT)),
         };
         let mut roots = RootCertStore::empty();
         if certificates.iter().any(|certificate| roots.add(certificate.clone()).is_err()) {

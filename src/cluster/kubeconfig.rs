@@ -175,19 +175,19 @@ fn non_empty(text: Option<&str>) -> Option<&str> {
 }
 
 fn parse_server(text: Option<&str>) -> Result<Uri, &'static str> {
-    const NOT_AN_ADDRESS: &str = "must be an address such as https://host:6443";
-    let uri: Uri = text.ok_or(NOT_AN_ADDRESS)?.trim().parse().map_err(|_| NOT_AN_ADDRESS)?;
+    const NOT_AN_ADDRESS_FAULT: &str = "must be an address such as https://host:6443";
+    let uri: Uri = text.ok_or(NOT_AN_ADDRESS_FAULT)?.trim().parse().map_err(|_| NOT_AN_ADDRESS_FAULT)?;
     let is_valid =
         matches!(uri.scheme_str(), Some("https" | "http")) && uri.host().is_some_and(|host| !host.is_empty());
-    if is_valid { Ok(uri) } else { Err(NOT_AN_ADDRESS) }
+    if is_valid { Ok(uri) } else { Err(NOT_AN_ADDRESS_FAULT) }
 }
 
 fn parse_proxy(text: &str) -> Result<Uri, &'static str> {
-    const NOT_AN_ADDRESS: &str = "must be the URL of a proxy, such as http://host:3128: http, https or socks5";
-    let uri: Uri = text.trim().parse().map_err(|_| NOT_AN_ADDRESS)?;
+    const NOT_AN_ADDRESS_FAULT: &str = "must be the URL of a proxy, such as http://host:3128: http, https or socks5";
+    let uri: Uri = text.trim().parse().map_err(|_| NOT_AN_ADDRESS_FAULT)?;
     let is_valid = matches!(uri.scheme_str(), Some("https" | "http" | "socks5"))
         && uri.host().is_some_and(|host| !host.is_empty());
-    if is_valid { Ok(uri) } else { Err(NOT_AN_ADDRESS) }
+    if is_valid { Ok(uri) } else { Err(NOT_AN_ADDRESS_FAULT) }
 }
 
 fn is_remote_without_tls(server: &Uri) -> bool {

@@ -4,7 +4,7 @@
 use super::hex_escape;
 use std::borrow::Cow;
 
-const NOT_ENCODED: &str =
+const NOT_ENCODED_FAULT: &str =
     "a segment has only letters, digits and . _ ~ = -; any other byte is written as % and two hex digits";
 
 /// Decodes a segment. Each name has one encoding, apart from the case of hexadecimal digits.
@@ -12,7 +12,7 @@ const NOT_ENCODED: &str =
 /// # Errors
 /// The violated rule.
 pub fn decode(text: &str) -> Result<Box<str>, &'static str> {
-    decode_with(text, |byte| if is_unescaped(byte) { Ok(byte) } else { Err(NOT_ENCODED) })
+    decode_with(text, |byte| if is_unescaped(byte) { Ok(byte) } else { Err(NOT_ENCODED_FAULT) })
 }
 
 /// Like [`decode`], but also accepts characters that a policy must encode. Only the characters of patterns, such as `*`, must be
@@ -21,7 +21,7 @@ pub fn decode(text: &str) -> Result<Box<str>, &'static str> {
 /// # Errors
 /// The violated rule.
 pub fn decode_leniently(text: &str) -> Result<Box<str>, &'static str> {
-    decode_with(text, |byte| if b"*?[]{}\\".contains(&byte) { Err(NOT_ENCODED) } else { Ok(byte) })
+    decode_with(text, |byte| if b"*?[]{}\\".contains(&byte) { Err(NOT_ENCODED_FAULT) } else { Ok(byte) })
 }
 
 fn decode_with(text: &str, unescaped: impl Fn(u8) -> Result<u8, &'static str>) -> Result<Box<str>, &'static str> {
@@ -41,7 +41,7 @@ fn decode_escape(digits: &[u8]) -> Result<u8, &'static str> {
         Some(b'/' | 0) => Err("%2F and %00 can stand in no path"),
         Some(byte) if is_unescaped(byte) => Err("a character that needs no encoding must be written as itself"),
         Some(byte) => Ok(byte),
-        None => Err(NOT_ENCODED),
+        None => Err(NOT_ENCODED_FAULT),
     }
 }
 
