@@ -61,7 +61,7 @@ pub fn check_offline(config: &Config) -> Result<CheckedConfiguration, Vec<String
 /// One line for each path that the policies grant in a cloud store.
 fn secret_name_lines(config: &Config, policies: &[Arc<Policy>]) -> Vec<String> {
     let namings: BTreeMap<&str, Naming> =
-        config.stores.iter().filter_map(|store| Some((&*store.name, Naming::of(&store.kind)?))).collect();
+        config.stores.iter().filter_map(|store| Some((&*store.name, Naming::for_store(&store.kind)?))).collect();
     let granted = policies.iter().flat_map(|policy| policy.paths());
     let lines: BTreeSet<String> =
         granted.filter_map(|path| Some(secret_name_line(&path, *namings.get(&*path.store)?))).collect();
@@ -75,7 +75,7 @@ fn secret_name_line(granted: &GrantedPath, naming: Naming) -> String {
         PathPart::AnySegments => "**".to_owned(),
     };
     let secret_name = |part: &PathPart| match part {
-        PathPart::Literal(literal) => naming.segment(literal),
+        PathPart::Literal(literal) => naming.encode_segment(literal),
         wildcard => Some(pattern(wildcard)),
     };
     let path = granted.parts.iter().map(pattern).collect::<Vec<_>>().join("/");
@@ -171,7 +171,7 @@ pub async fn find_mounts(
     let stores = Stores::open(&config.stores, &metrics)?;
     let mut found = Vec::with_capacity(paths.len());
     for path in paths {
-        found.push(stores.mount_of(path, &RequestId::random()).await);
+        found.push(stores.find_mount(path, &RequestId::random()).await);
     }
     Ok(found)
 }

@@ -142,7 +142,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let drain_limit = drain_limit(&config);
     let versions_key = VersionsKey::new(&database_key);
     let lease_recorder = Arc::new(LeaseRecorder::new(audit.clone()));
-    let stores = stores.keep_leases(LeaseSettings {
+    let stores = stores.start_lease_manager(LeaseSettings {
         database: database.clone(),
         key: database_key,
         event_recorder: lease_recorder,

@@ -44,7 +44,7 @@ pub struct Link {
 }
 
 impl ChainHasher {
-    /// Links an event to the head, and makes it the new head. `time` is the time of writing, from [`super::filter::format_time`].
+    /// Links an event to the head, and makes it the new head. `time` is the time of writing, from [`crate::model::clock::format_time`].
     ///
     /// # Errors
     /// When the event cannot be serialized, a programming error. The head is then unchanged.
@@ -116,9 +116,9 @@ fn caller_view(caller: &Caller) -> CallerView<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::filter::format_time;
     use crate::metrics::labels::{EventType, Outcome};
     use crate::model::branch::Branch;
+    use crate::model::clock::format_time;
     use crate::wire::audit_event::append_hash;
     use jiff::Timestamp;
 

@@ -368,9 +368,9 @@ impl<'a> ChainChecker<'a> {
 mod tests {
     use super::*;
     use crate::audit::chain::Head;
-    use crate::audit::filter::format_time;
     use crate::audit::port::Event;
     use crate::metrics::labels::{EventType, Outcome};
+    use crate::model::clock::format_time;
     use crate::sealing::keys::RootKey;
     use jiff::Timestamp;
 

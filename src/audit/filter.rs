@@ -2,6 +2,7 @@
 
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::branch::Branch;
+use crate::model::clock::format_time;
 use crate::model::repo::Repo;
 use jiff::Timestamp;
 use std::fmt;
@@ -58,11 +59,6 @@ impl FromStr for Cursor {
         let cursor = Self { time: format_time(parsed), row: row.parse().map_err(|_| CursorError)? };
         if cursor.to_string() == text { Ok(cursor) } else { Err(CursorError) }
     }
-}
-
-/// Formats a time as it is stored in events: RFC 3339 with microseconds. All texts have the same length, so they sort by time.
-pub(super) fn format_time(time: Timestamp) -> String {
-    format!("{time:.6}")
 }
 
 #[cfg(test)]

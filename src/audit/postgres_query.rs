@@ -1,9 +1,10 @@
 //! The statement that finds audit events in PostgreSQL, by indices on the columns that are often filtered.
 
-use super::filter::{Cursor, Filter, format_time};
+use super::filter::{Cursor, Filter};
 use crate::database::Query;
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::branch::Branch;
+use crate::model::clock::format_time;
 use crate::model::repo::Repo;
 
 /// The query for at most `limit` events after the cursor, newest first. Only the condition of the most selective column can use an index,

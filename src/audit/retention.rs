@@ -6,7 +6,6 @@
 use super::anchors;
 use super::blocks::delete_blocks_up_to;
 use super::checkpoint;
-use super::filter::format_time;
 use super::log::AuditLog;
 use super::port::Event;
 use super::reader::Reader;
@@ -18,6 +17,7 @@ use crate::database::{DatabaseError, Row, UnitOfWork};
 use crate::metrics::Metrics;
 use crate::metrics::labels::{EventType, Outcome, PruneReason};
 use crate::model::clock::Clock;
+use crate::model::clock::format_time;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -3,8 +3,8 @@
 //! PostgreSQL reports the size of a table, but not how much of it is in use, and an SQLite file contains other tables. Therefore the
 //! sizes of rows are added up. The 1,200 bytes of overhead for each row are an upper estimate from measurements of both databases.
 
-use super::filter::format_time;
 use crate::database::{Database, DatabaseError, Query, UnitOfWork};
+use crate::model::clock::format_time;
 use jiff::{SignedDuration, Timestamp};
 
 /// Bounds of the size of a segment. Only whole segments are deleted, so they are small; but a large log must have few of them.

@@ -4,10 +4,11 @@
 //! selects. Rows without a block are scanned. Every statement reads a bounded number of rows, so that it does not delay others for long.
 
 use super::blocks::{Column, StoredBlock, blocks_below, hash_value};
-use super::filter::{Cursor, Filter, format_time};
+use super::filter::{Cursor, Filter};
 use crate::database::{Database, DatabaseError, Param, Query, Row};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::branch::Branch;
+use crate::model::clock::format_time;
 use crate::model::repo::Repo;
 
 /// Maximum number of blocks that one statement reads.

@@ -6,7 +6,7 @@ use crate::model::branch::ParseBranchError;
 use crate::model::repo::ParseRepoError;
 use crate::policy::{DraftError, PolicyStoreError};
 use crate::render::{self, UnrenderableKey};
-use crate::stores::{FetchError, ReadError, Unsuitable};
+use crate::stores::{EngineMismatch, FetchError, ReadError};
 use crate::wire::problem::{Code, ProblemError};
 use jiff::Timestamp;
 
@@ -25,7 +25,7 @@ pub enum Error {
     Unrenderable(UnrenderableKey),
     /// A policy uses a path in a way that its secrets engine does not support.
     #[error(transparent)]
-    Unsuitable(Unsuitable),
+    EngineMismatch(EngineMismatch),
     /// A policy has `encoding: base64`, and a value is not base64.
     #[error("the value of the key {key:?} is not base64, as the policy's encoding says")]
     NotBase64 {
@@ -56,7 +56,7 @@ impl Error {
             Self::InvalidRepo(_) => Code::InvalidRepo,
             Self::InvalidBranch(_) => Code::InvalidBranch,
             Self::Unrenderable(_) => Code::Unrenderable,
-            Self::Unsuitable(_) | Self::NotBase64 { .. } => Code::StoreMisconfigured,
+            Self::EngineMismatch(_) | Self::NotBase64 { .. } => Code::StoreMisconfigured,
             Self::TicketRedeemed { .. } => Code::TicketRedeemed,
             Self::ExpiresSoon => Code::Unauthenticated,
             Self::Dropped => Code::AuditUnavailable,
@@ -109,7 +109,7 @@ impl From<render::RenderError> for Error {
 impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
         Self::Plain(match error {
-            ReadError::Unsuitable(unsuitable) => return Self::Unsuitable(unsuitable),
+            ReadError::EngineMismatch(mismatch) => return Self::EngineMismatch(mismatch),
             ReadError::Absent | ReadError::Deleted => Code::SecretNotFound,
             ReadError::Misconfigured => Code::StoreMisconfigured,
             ReadError::Forbidden => Code::StoreForbidden,

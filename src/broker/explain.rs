@@ -114,7 +114,7 @@ fn to_object(explanation: Explanation, stores: &Stores) -> DecisionExplained {
         would_change: policy.shadow.map(|outcome| outcome != ShadowOutcome::NoChange),
     };
     let secret = |ExplainedSecret { secret, keys, write, encoding }| SecretExplained {
-        store_name: stores.name_of(&secret),
+        store_name: stores.cloud_secret_name(&secret),
         store: secret.store.to_string(),
         path: secret.path,
         keys,

@@ -20,7 +20,7 @@ use crate::model::shadow::ShadowVerdict;
 use crate::policy::{
     self, Absence, Decision, Delivery, Denial, Grant, GrantedSecret, MergeError, MergedSecrets, PolicySet,
 };
-use crate::stores::{FetchError, ReadError, ReadRequest, Reading};
+use crate::stores::{FetchError, FetchedSecret, ReadError, ReadRequest};
 use crate::traces::Stage;
 use crate::wire::problem::Code;
 use futures_util::future::try_join_all;
@@ -218,10 +218,10 @@ impl Broker {
                 write: granted.write.as_ref(),
                 // Vault's clients read repeatedly, and without a pod each new token would get a lease of its own.
                 pods_only: request.context.via == Some(CompatibleApi::Vault),
-                request: &request.context.request_id,
+                request_id: &request.context.request_id,
             };
-            match self.stages.stores.read_for(query).await {
-                Ok(Reading { secret, valid_for }) => Ok(((granted, Ok(secret)), valid_for)),
+            match self.stages.stores.read_for_caller(query).await {
+                Ok(FetchedSecret { secret, valid_for }) => Ok(((granted, Ok(secret)), valid_for)),
                 Err(FetchError::Store(ReadError::Absent)) => Ok(((granted, Err(Absence::Absent)), None)),
                 Err(FetchError::Store(ReadError::Deleted)) => Ok(((granted, Err(Absence::Deleted)), None)),
                 Err(error) => Err(Error::from(error)),

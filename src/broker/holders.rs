@@ -6,7 +6,7 @@ use crate::audit::{AuditLog, Event};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::caller::Caller;
 use crate::model::secret_ref::SecretVersion;
-use crate::stores::{LeaseEvent, LeaseEventKind, LeaseEventRecorder, NotRecorded};
+use crate::stores::{LeaseEvent, LeaseEventKind, LeaseEventRecorder, RecordingError};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ impl Broker {
             holders
         };
         let has_ended = |holder: Arc<Caller>| async move { self.stages.attestors.has_ended(&holder).await };
-        poll_holders(holders, has_ended, |holder| self.stages.stores.holder_ended(&holder.identity())).await;
+        poll_holders(holders, has_ended, |holder| self.stages.stores.revoke_leases_of(&holder.identity())).await;
     }
 
     /// Stops the renewal and revocation of leases. The leases stay recorded.
@@ -88,8 +88,8 @@ impl LeaseRecorder {
 
 #[async_trait]
 impl LeaseEventRecorder for LeaseRecorder {
-    async fn record(&self, event: LeaseEvent) -> Result<(), NotRecorded> {
-        self.0.record(audit_event(event)).await.map_err(|_| NotRecorded)
+    async fn record(&self, event: LeaseEvent) -> Result<(), RecordingError> {
+        self.0.record(audit_event(event)).await.map_err(|_| RecordingError)
     }
 
     async fn record_eventually(&self, event: LeaseEvent) {
@@ -112,7 +112,7 @@ fn audit_event(event: LeaseEvent) -> Event {
     audit_event.reason = event.reason;
     audit_event.caller = event.caller;
     audit_event.secrets = vec![SecretVersion { secret: event.secret, version: Some(event.id.to_string()) }];
-    audit_event.request_id = event.request;
+    audit_event.request_id = event.request_id;
     audit_event
 }
 

@@ -8,6 +8,7 @@ use crate::admins::{AdminAction, Resource, Verb};
 use crate::audit::{LastUse, PolicyUse, UsageError, UsageEvent, UsageProgress, UseKind};
 use crate::model::branch::Branch;
 use crate::model::caller::{Caller, Pod};
+use crate::model::clock::format_time;
 use crate::model::repo::Repo;
 use crate::model::request::Request;
 use crate::policy::PolicySet;
@@ -136,7 +137,7 @@ impl Broker {
 
 /// All items in the order of the inventory, still without callers and repos.
 fn list_items(policies: &PolicySet, last_uses: Vec<LastUse>, since: Timestamp) -> Vec<InventoryItem> {
-    let since = format!("{since:.6}");
+    let since = format_time(since);
     let times: BTreeMap<(String, String, String), String> =
         last_uses.into_iter().map(|used| ((used.policy, used.store, used.path), used.last_at)).collect();
     let last_use = |policy: &str, store: &str, path: &str| {

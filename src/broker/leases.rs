@@ -50,7 +50,7 @@ impl Broker {
         let after = page.after.as_ref().map(|position| &position.0);
         let listed = self.stages.stores.list_leases(after, page.lookup_limit()).await;
         let mut views = listed.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
-        let next = page.truncate(&mut views).map(LeaseView::place).map(|(time, id)| format!("{time} {id}"));
+        let next = page.truncate(&mut views).map(LeaseView::position).map(|(time, id)| format!("{time} {id}"));
         Ok(LeaseList { items: views.into_iter().map(lease_object).collect(), continue_token: next })
     }
 

@@ -39,16 +39,7 @@ pub enum OpenError {
     OtherDatabase,
 }
 
-/// Why a connection to a PostgreSQL server cannot be opened. The variants are those of [`OpenError`].
-#[derive(Debug)]
-pub(super) enum ConnectError {
-    Sqlx(sqlx::Error),
-    MayLoseCommits(&'static str),
-    NoPrimary,
-    PasswordFile,
-}
-
-impl ConnectError {
+impl OpenError {
     /// Whether a server that is starting, stopping or being promoted refused the connection.
     pub(super) fn is_refusal(&self) -> bool {
         match self {
@@ -66,35 +57,18 @@ impl ConnectError {
             Self::Sqlx(sqlx::Error::Database(error)) => {
                 error.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08"))
             }
-            Self::Sqlx(sqlx::Error::Configuration(_)) | Self::MayLoseCommits(_) | Self::PasswordFile => false,
-            Self::NoPrimary | Self::Sqlx(_) => true,
+            Self::Sqlx(error) => !matches!(error, sqlx::Error::Configuration(_)),
+            _ => matches!(self, Self::NoPrimary),
         }
     }
 }
 
-impl From<sqlx::Error> for ConnectError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Sqlx(error)
-    }
-}
-
-impl From<ConnectError> for OpenError {
-    fn from(error: ConnectError) -> Self {
+/// The error of a statement in a running process for which no connection could be opened: see [`DatabaseError::kind`].
+impl From<OpenError> for sqlx::Error {
+    fn from(error: OpenError) -> Self {
         match error {
-            ConnectError::Sqlx(error) => Self::Sqlx(error),
-            ConnectError::MayLoseCommits(reason) => Self::MayLoseCommits(reason),
-            ConnectError::NoPrimary => Self::NoPrimary,
-            ConnectError::PasswordFile => Self::PasswordFile,
-        }
-    }
-}
-
-/// In a running process, a statement fails with this error. An [`OpenError`] within it has the reason: see [`DatabaseError::kind`].
-impl From<ConnectError> for sqlx::Error {
-    fn from(error: ConnectError) -> Self {
-        match error {
-            ConnectError::Sqlx(error) => error,
-            other => Self::Configuration(Box::new(OpenError::from(other))),
+            OpenError::Sqlx(error) => error,
+            other => Self::Configuration(Box::new(other)),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! A connection that was idle for less than a second is used again without a test, which would be a round trip. It may be broken, so
 //! its user repeats a read-only statement on a tested connection, or finds out whether a write took effect.
 
-use super::errors::{ConnectError, DatabaseError};
+use super::errors::{DatabaseError, OpenError};
 use super::server::{NewConnection, Server};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Error};
@@ -150,7 +150,7 @@ impl PostgresPool {
         let (sender, receiver) = oneshot::channel();
         tokio::spawn(async move {
             let open = match self.connect_with_retries().await {
-                Ok(connection) => OpenConnection::new(connection).await.map_err(ConnectError::from),
+                Ok(connection) => OpenConnection::new(connection).await.map_err(OpenError::from),
                 Err(error) => Err(error),
             };
             drop(connect_permit);
@@ -165,7 +165,7 @@ impl PostgresPool {
     }
 
     /// Retries until [`ACQUIRE_TIMEOUT`] while servers refuse connections, as they do during a restart or a failover.
-    async fn connect_with_retries(&self) -> Result<NewConnection, ConnectError> {
+    async fn connect_with_retries(&self) -> Result<NewConnection, OpenError> {
         let (began, mut pause) = (Instant::now(), INITIAL_RETRY_PAUSE);
         loop {
             match self.0.server.connect().await {

@@ -1,7 +1,7 @@
 //! Connecting to PostgreSQL: finds a suitable host of the URL, reads the current password, and detects a pooler.
 
 use super::durability;
-use super::errors::ConnectError;
+use super::errors::OpenError;
 use super::session_settings;
 use crate::config::postgres_url::{PostgresUrl, SessionTarget};
 use crate::sealing::random;
@@ -20,11 +20,11 @@ const MAX_PASSWORD_BYTES: u64 = 16 * 1024;
 /// that session. A pooler refuses or ignores it, because each of its server connections is shared by several clients.
 const MARKER: &str = "claviger.session";
 
-/// The marker, and from column 2 on the columns of [`durability::data_loss_reason`].
+/// Selects the marker, whether the session is read-only, and from column 2 on the columns of [`durability::data_loss_reason`].
 const SESSION_STATE: &str = "SELECT current_setting('claviger.session', true), current_setting('transaction_read_only'), \
      current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'), pg_is_in_recovery()";
 
-/// The hosts of a URL, of which the primary is used.
+/// The PostgreSQL server of a URL, which may have several hosts.
 #[derive(Debug)]
 pub struct Server {
     url: PostgresUrl,
@@ -50,14 +50,14 @@ impl Server {
     ///
     /// # Errors
     /// The password cannot be read.
-    pub async fn last_host_options(&self) -> Result<PgConnectOptions, ConnectError> {
+    pub async fn last_host_options(&self) -> Result<PgConnectOptions, OpenError> {
         let password = self.password().await?;
         let mut hosts = self.url.options()?;
         let index = self.last_host.load(Ordering::Relaxed) % hosts.len();
         Ok(with_password(hosts.swap_remove(index), password.as_ref()))
     }
 
-    async fn password(&self) -> Result<Option<Zeroizing<String>>, ConnectError> {
+    async fn password(&self) -> Result<Option<Zeroizing<String>>, OpenError> {
         match self.url.password_file() {
             Some(file) => read_password(file).await.map(Some),
             None => Ok(None),
@@ -73,31 +73,31 @@ impl Server {
     /// search.
     ///
     /// # Errors
-    /// [`ConnectError::NoPrimary`] if one of the hosts is not the wanted kind of server, else the error of the last host.
-    pub async fn connect(&self) -> Result<NewConnection, ConnectError> {
+    /// [`OpenError::NoPrimary`] if one of the hosts is not the wanted kind of server, else the error of the last host.
+    pub async fn connect(&self) -> Result<NewConnection, OpenError> {
         let password = self.password().await?;
         let hosts = self.url.options()?;
         let last_host = self.last_host.load(Ordering::Relaxed);
-        let (mut error, mut is_unsuitable) = (ConnectError::NoPrimary, false);
+        let (mut error, mut is_unsuitable) = (OpenError::NoPrimary, false);
         for index in (0..hosts.len()).map(|offset| (last_host + offset) % hosts.len()) {
             let options = with_password(hosts[index].clone(), password.as_ref());
             let attempt = tokio::time::timeout(self.url.connect_timeout(), self.connect_to(options)).await;
-            match attempt.unwrap_or_else(|_| Err(ConnectError::Sqlx(io::Error::from(io::ErrorKind::TimedOut).into()))) {
+            match attempt.unwrap_or_else(|_| Err(OpenError::Sqlx(io::Error::from(io::ErrorKind::TimedOut).into()))) {
                 Ok(connected) => {
                     self.last_host.store(index, Ordering::Relaxed);
                     return Ok(connected);
                 }
                 Err(other) if !other.allows_next_host() => return Err(other),
                 Err(other) => {
-                    is_unsuitable |= matches!(other, ConnectError::NoPrimary);
+                    is_unsuitable |= matches!(other, OpenError::NoPrimary);
                     error = other;
                 }
             }
         }
-        Err(if is_unsuitable { ConnectError::NoPrimary } else { error })
+        Err(if is_unsuitable { OpenError::NoPrimary } else { error })
     }
 
-    async fn connect_to(&self, options: PgConnectOptions) -> Result<NewConnection, ConnectError> {
+    async fn connect_to(&self, options: PgConnectOptions) -> Result<NewConnection, OpenError> {
         let marker = if self.refuses_marker.load(Ordering::Relaxed) { None } else { new_marker() };
         let with_marker = match &marker {
             Some(marker) => options.clone().options([(MARKER, marker)]),
@@ -115,10 +115,10 @@ impl Server {
         let state = sqlx::raw_sql(SESSION_STATE).fetch_one(&mut connection).await?;
         let reported: Option<String> = state.try_get(0)?;
         if !self.is_suitable(&state)? {
-            return Err(ConnectError::NoPrimary);
+            return Err(OpenError::NoPrimary);
         }
         if let Some(reason) = durability::data_loss_reason(&state, 2, self.url.allows_data_loss())? {
-            return Err(ConnectError::MayLoseCommits(reason));
+            return Err(OpenError::MayLoseCommits(reason));
         }
         Ok(NewConnection { connection, uses_pooler: marker.is_none() || reported != marker })
     }
@@ -156,16 +156,16 @@ fn is_about_options(error: &sqlx::Error) -> bool {
     !["28", "3D", "53", "57"].iter().any(|class| code.starts_with(class))
 }
 
-async fn read_password(file: &Path) -> Result<Zeroizing<String>, ConnectError> {
+async fn read_password(file: &Path) -> Result<Zeroizing<String>, OpenError> {
     let read = async {
         let mut password = Zeroizing::new(String::with_capacity(1024));
         tokio::fs::File::open(file).await?.take(MAX_PASSWORD_BYTES).read_to_string(&mut password).await?;
         Ok::<_, io::Error>(password)
     };
-    let mut password = read.await.map_err(|_| ConnectError::PasswordFile)?;
+    let mut password = read.await.map_err(|_| OpenError::PasswordFile)?;
     let length = password.trim_end_matches(['\r', '\n']).len();
     password.truncate(length);
-    if password.is_empty() { Err(ConnectError::PasswordFile) } else { Ok(password) }
+    if password.is_empty() { Err(OpenError::PasswordFile) } else { Ok(password) }
 }
 
 #[cfg(test)]

@@ -8,6 +8,12 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
 }
 
+/// Formats a time as it is stored: RFC 3339 in UTC with microseconds. All texts have the same length, so they sort by time.
+#[must_use]
+pub fn format_time(time: Timestamp) -> String {
+    format!("{time:.6}")
+}
+
 /// The clock of this machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;

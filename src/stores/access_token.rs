@@ -1,11 +1,11 @@
-//! An access token as a header. Pure.
+//! An OAuth access token as an HTTP header. Pure.
 
 use super::json_text::unescape;
 use http::HeaderValue;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-/// The value of `Authorization`, without a `Debug` of its text.
+/// The value of the `Authorization` header. `Debug` does not show the token.
 #[derive(Clone)]
 pub(super) struct AccessToken(HeaderValue);
 
@@ -18,12 +18,12 @@ impl AccessToken {
         Some(Self(header))
     }
 
-    /// The token of a JSON string.
+    /// Parses the token from a JSON string.
     pub(super) fn from_json(json: &RawValue) -> Option<Self> {
         Self::new(&unescape(json.get()).ok()?)
     }
 
-    /// The header.
+    /// The value of `Authorization`.
     pub(super) fn header(&self) -> HeaderValue {
         self.0.clone()
     }

@@ -1,4 +1,4 @@
-//! Administrators list and end leases of all processes, and cached secrets of this process.
+//! For administrators: lists and ends the leases of all processes and the cached secrets of this process.
 
 use super::leases::{LeaseView, PageStart, RevocationProgress};
 use super::path::StorePath;
@@ -8,7 +8,7 @@ use crate::model::caller::{Caller, Identity};
 use crate::model::secret_ref::SecretRef;
 use std::sync::Arc;
 
-/// The result of ending a lease or a cached secret.
+/// What ended: a cached secret or a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndedLease {
     /// The cached secret is evicted.
@@ -27,8 +27,8 @@ impl Stores {
             Some(leases) => leases.manager.page(after, limit).await?,
             None => Vec::new(),
         };
-        views.extend(self.cached_secrets(|view| after.is_none_or(|after| view.place() < *after)));
-        views.sort_unstable_by_key(|view| std::cmp::Reverse(view.place()));
+        views.extend(self.cached_secrets(|view| after.is_none_or(|after| view.position() < *after)));
+        views.sort_unstable_by_key(|view| std::cmp::Reverse(view.position()));
         views.truncate(limit);
         Ok(views)
     }
@@ -47,8 +47,8 @@ impl Stores {
         Ok(leases.manager.revoke(id, by).await?.map(EndedLease::Revoked))
     }
 
-    /// Revokes all leases of a store, at one path or at all paths, and evicts its cached secrets. Returns the evicted secrets
-    /// and whether all leases are gone.
+    /// Revokes the leases of a store and evicts its cached secrets, at one path or at all paths. Returns the evicted secrets, and whether
+    /// all these leases are revoked.
     ///
     /// # Errors
     /// When the database cannot be reached.
@@ -73,23 +73,24 @@ impl Stores {
     }
 
     /// Revokes the leases of a pod that ended.
-    pub fn holder_ended(&self, identity: &Identity) {
+    pub fn revoke_leases_of(&self, identity: &Identity) {
         if let Some(leases) = &self.leases {
-            leases.manager.holder_ended(identity);
+            leases.manager.revoke_leases_of(identity);
         }
     }
 
-    /// Stops maintaining leases. Another process takes over: see docs/OPERATIONS.md.
+    /// Stops maintaining leases. Another process adopts them: see docs/OPERATIONS.md.
     pub async fn stop_leases(&self) {
         if let Some(leases) = &self.leases {
             leases.stop().await;
         }
     }
 
+    /// Evicts the cached secrets of a store, at one path or at all paths. Returns them.
     async fn evict(&self, store: &str, path: Option<&str>) -> Vec<SecretRef> {
-        let fits = |view: &LeaseView| view.store == store && path.is_none_or(|path| view.path == path);
+        let matches = |view: &LeaseView| view.store == store && path.is_none_or(|path| view.path == path);
         let mut evicted = Vec::new();
-        for view in self.cached_secrets(fits) {
+        for view in self.cached_secrets(matches) {
             if let Some((name, OpenedStore { cached: Some(cached), .. })) = self.by_name.get_key_value(&*view.store)
                 && let Ok(path) = StorePath::try_from(view.path.as_str())
             {
@@ -100,14 +101,14 @@ impl Stores {
         evicted
     }
 
-    fn cached_secrets(&self, fits: impl Fn(&LeaseView) -> bool) -> Vec<LeaseView> {
-        let Some(ids) = &self.ids else { return Vec::new() };
+    fn cached_secrets(&self, matches: impl Fn(&LeaseView) -> bool) -> Vec<LeaseView> {
+        let Some(ids) = &self.secret_ids else { return Vec::new() };
         let mut views = Vec::new();
         for (store, opened) in &self.by_name {
             let Some(cached) = &opened.cached else { continue };
             cached.for_each_secret(|path, read_at, ttl| {
                 let view = ids.view(store, path, read_at, ttl);
-                if fits(&view) {
+                if matches(&view) {
                     views.push(view);
                 }
             });

@@ -1,4 +1,4 @@
-//! Reads files that hold secrets, bounded, into memory that is overwritten on drop.
+//! Reads files with secrets, up to a maximum size, into memory that is overwritten on drop.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -8,25 +8,25 @@ use zeroize::{Zeroize as _, Zeroizing};
 /// Why a file could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FileError {
-    /// Missing, not permitted, or not UTF-8.
+    /// The file is missing, not readable, or not UTF-8.
     Unreadable,
-    /// Larger than the bound.
+    /// The file is larger than the maximum.
     TooLarge,
 }
 
-/// Reads a file of at most `cap` bytes. Blocks.
+/// Reads a file of at most `max_bytes`. Blocks the thread.
 ///
 /// # Errors
 /// See [`FileError`].
-pub(super) fn read(path: &Path, cap: usize) -> Result<Zeroizing<String>, FileError> {
+pub(super) fn read(path: &Path, max_bytes: usize) -> Result<Zeroizing<String>, FileError> {
     let file = File::open(path).map_err(|_| FileError::Unreadable)?;
-    let limit = cap.saturating_add(1);
+    let limit = max_bytes.saturating_add(1);
     let length = file.metadata().map_err(|_| FileError::Unreadable)?.len();
-    // Capacity for all of it and one byte more: a vector that grows leaves its old contents behind.
-    let room = usize::try_from(length).unwrap_or(limit).saturating_add(1).min(limit);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    // Enough for the whole file and one byte more: a vector that grows leaves its old content in memory.
+    let capacity = usize::try_from(length).unwrap_or(limit).saturating_add(1).min(limit);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     file.take(limit as u64).read_to_end(&mut bytes).map_err(|_| FileError::Unreadable)?;
-    if bytes.len() > cap {
+    if bytes.len() > max_bytes {
         return Err(FileError::TooLarge);
     }
     match String::from_utf8(std::mem::take(&mut *bytes)) {

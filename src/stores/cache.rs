@@ -1,8 +1,8 @@
-//! The secret cache, in front of any store. A cached secret needs no call, and concurrent requests for one path share one.
+//! A cache of secrets, in front of any store. A cached secret needs no call, and concurrent requests for one path share one call.
 //!
-//! It keeps sealed secrets for `ttl` and absences for `negativeTtl`, and no other error. An expired secret is served only
-//! while the store is unreachable; any response of the store replaces it. A secret that is read in the last fifth of its
-//! `ttl` is refreshed in the background, so no caller waits for that. Dynamic secrets are not cached here: see `leases`.
+//! Sealed secrets are cached for `ttl` and absences for `negativeTtl`; other errors are not cached. An expired secret is served only while
+//! the store is unreachable; any response of the store replaces it. A secret that is read in about the last fifth of its `ttl` is
+//! refreshed in the background. Dynamic secrets are not cached here: see `leases`.
 
 mod entry;
 pub(super) mod sealed;
@@ -10,7 +10,7 @@ mod secret_codec;
 
 use super::path::StorePath;
 use super::port::{OpenError, ReadError, SecretStore};
-use crate::config::cache::Cache as Bounds;
+use crate::config::cache::Cache as CacheSettings;
 use crate::flights::{Flight, SingleFlight};
 use crate::metrics::Metrics;
 use crate::metrics::labels::CacheOutcome;
@@ -18,12 +18,12 @@ use crate::model::request_id::RequestId;
 use crate::model::secret::Secret;
 use async_trait::async_trait;
 use entry::{CacheEntry, FreshContent};
-use sealed::Sealer;
+use sealed::SecretSealer;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Upper bound of the configured times. moka refuses more than a thousand years.
+/// Upper bound of the configured times. moka does not accept more than a thousand years.
 const MAX_CACHE_TIME: Duration = Duration::from_hours(24 * 365);
 
 type ReadResult = Result<Arc<Secret>, ReadError>;
@@ -31,13 +31,13 @@ type ReadResult = Result<Arc<Secret>, ReadError>;
 /// The result of a look-up.
 #[derive(Clone)]
 pub(super) enum CacheLookup {
-    /// The path holds a stored secret, or none.
-    Stored(ReadResult),
+    /// The path has a static secret, or none.
+    Static(ReadResult),
     /// The path creates a dynamic secret.
     Dynamic,
 }
 
-/// The result of a read, and whether it was in the cache.
+/// The result of a read, and whether the secret was in the cache.
 type FinishedRead = (CacheLookup, CacheOutcome);
 
 /// A store with its cache.
@@ -51,25 +51,25 @@ pub(super) struct CachedStore {
 struct CacheState {
     name: Arc<str>,
     store: Arc<dyn SecretStore>,
-    bounds: Bounds,
-    sealer: Sealer,
-    /// moka's own clock, which tests cannot pause, only bounds how long memory is held; [`CacheEntry`] checks ages.
+    settings: CacheSettings,
+    sealer: SecretSealer,
+    /// [`CacheEntry`] checks ages. moka, whose clock tests cannot pause, only limits how long memory is used.
     entries: moka::future::Cache<StorePath, Arc<CacheEntry>>,
     metrics: Arc<Metrics>,
 }
 
-/// Drops absences after `negativeTtl`, so that requests for many missing names use little of the capacity.
+/// Removes absences after `negativeTtl`, so that requests for many missing paths use little of the capacity.
 struct AbsenceExpiry(Duration);
 
 impl AbsenceExpiry {
-    fn end(&self, entry: &CacheEntry) -> Option<Duration> {
+    fn time_to_live(&self, entry: &CacheEntry) -> Option<Duration> {
         (!entry.is_secret()).then_some(self.0)
     }
 }
 
 impl moka::Expiry<StorePath, Arc<CacheEntry>> for AbsenceExpiry {
     fn expire_after_create(&self, _: &StorePath, entry: &Arc<CacheEntry>, _: std::time::Instant) -> Option<Duration> {
-        self.end(entry)
+        self.time_to_live(entry)
     }
 
     fn expire_after_update(
@@ -79,7 +79,7 @@ impl moka::Expiry<StorePath, Arc<CacheEntry>> for AbsenceExpiry {
         _: std::time::Instant,
         _: Option<Duration>,
     ) -> Option<Duration> {
-        self.end(entry)
+        self.time_to_live(entry)
     }
 }
 
@@ -100,32 +100,37 @@ impl CachedStore {
     pub(super) fn new(
         name: &Arc<str>,
         store: Arc<dyn SecretStore>,
-        bounds: Bounds,
+        settings: CacheSettings,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, OpenError> {
-        let sealer = Sealer::new().map_err(|_| OpenError::Randomness)?;
-        let longest = bounds.ttl.saturating_add(bounds.serve_stale_for).max(bounds.negative_ttl);
+        let sealer = SecretSealer::new().map_err(|_| OpenError::Randomness)?;
+        let max_time = settings.ttl.saturating_add(settings.serve_stale_for).max(settings.negative_ttl);
         let (gauge, label) = (metrics.clone(), name.clone());
         let entries = moka::future::Cache::builder()
-            .max_capacity(bounds.max_entries)
-            .weigher(|path: &StorePath, entry: &Arc<CacheEntry>| entry.shares(path))
-            .time_to_live(longest.min(MAX_CACHE_TIME))
-            .expire_after(AbsenceExpiry(bounds.negative_ttl))
+            .max_capacity(settings.max_entries)
+            .weigher(|path: &StorePath, entry: &Arc<CacheEntry>| entry.weight(path))
+            .time_to_live(max_time.min(MAX_CACHE_TIME))
+            .expire_after(AbsenceExpiry(settings.negative_ttl))
             .eviction_listener(move |_, entry, _| {
                 if entry.is_secret() {
                     gauge.decrement_active_leases(&label);
                 }
             })
             .build();
-        let state = CacheState { name: name.clone(), store, bounds, sealer, entries, metrics: metrics.clone() };
+        let state = CacheState { name: name.clone(), store, settings, sealer, entries, metrics: metrics.clone() };
         Ok(Self { state: Arc::new(state), flights: SingleFlight::new() })
     }
 
-    /// Joins the read of this path that is under way (`true`), or starts one.
-    fn run(&self, path: &StorePath, request: &RequestId, reason: ReadReason) -> (Flight<FinishedRead>, bool) {
+    /// Joins the running read of this path (then the flag is true), or starts one.
+    fn start_or_join(
+        &self,
+        path: &StorePath,
+        request_id: &RequestId,
+        reason: ReadReason,
+    ) -> (Flight<FinishedRead>, bool) {
         self.flights.run(path.clone(), || {
-            let (state, path, request) = (self.state.clone(), path.clone(), request.clone());
-            async move { state.fetch(&path, &request, reason).await }
+            let (state, path, request_id) = (self.state.clone(), path.clone(), request_id.clone());
+            async move { state.fetch(&path, &request_id, reason).await }
         })
     }
 
@@ -134,42 +139,42 @@ impl CachedStore {
         self.state.entries.invalidate(path).await;
     }
 
-    /// Calls `act` with the path, the time of the read and the `ttl` of each secret that may be served.
-    pub(super) fn for_each_secret(&self, mut act: impl FnMut(&StorePath, Instant, Duration)) {
-        let bounds = &self.state.bounds;
+    /// Calls `visit` with the path, the time of the read and the `ttl` of each secret that may be served.
+    pub(super) fn for_each_secret(&self, mut visit: impl FnMut(&StorePath, Instant, Duration)) {
+        let settings = &self.state.settings;
         for (path, entry) in &self.state.entries {
-            if let Some(read_at) = entry.servable_since(bounds) {
-                act(&path, read_at, bounds.ttl);
+            if let Some(read_at) = entry.servable_since(settings) {
+                visit(&path, read_at, settings.ttl);
             }
         }
     }
 
     /// Looks a path up in the cache, then reads it from the store.
-    pub(super) async fn look_up(&self, path: &StorePath, request: &RequestId) -> CacheLookup {
+    pub(super) async fn look_up(&self, path: &StorePath, request_id: &RequestId) -> CacheLookup {
         let (result, outcome) = if let Some((result, due)) = self.state.get_fresh(path).await {
             if due {
-                // No caller waits for it. If it fails, the cached secret stays until it expires.
-                let _in_the_background = self.run(path, request, ReadReason::Refresh);
+                // No caller waits for the refresh. If it fails, the cached secret stays until it expires.
+                let _refresh = self.start_or_join(path, request_id, ReadReason::Refresh);
             }
             (result, CacheOutcome::Hit)
         } else {
-            let (flight, joined) = self.run(path, request, ReadReason::Miss);
-            let lost = (CacheLookup::Stored(Err(ReadError::Unavailable)), CacheOutcome::Miss);
-            let (found, outcome) = flight.await.unwrap_or(lost);
-            let CacheLookup::Stored(result) = found else { return found };
+            let (flight, joined) = self.start_or_join(path, request_id, ReadReason::Miss);
+            let panicked = (CacheLookup::Static(Err(ReadError::Unavailable)), CacheOutcome::Miss);
+            let (lookup, outcome) = flight.await.unwrap_or(panicked);
+            let CacheLookup::Static(result) = lookup else { return lookup };
             (result, if joined { CacheOutcome::Coalesced } else { outcome })
         };
         let stale = result.as_ref().is_ok_and(|secret| secret.stale);
         self.state.metrics.count_cache_request(&self.state.name, if stale { CacheOutcome::Stale } else { outcome });
-        CacheLookup::Stored(result)
+        CacheLookup::Static(result)
     }
 }
 
 #[async_trait]
 impl SecretStore for CachedStore {
-    async fn read(&self, path: &StorePath, request: &RequestId) -> ReadResult {
-        match self.look_up(path, request).await {
-            CacheLookup::Stored(result) => result,
+    async fn read(&self, path: &StorePath, request_id: &RequestId) -> ReadResult {
+        match self.look_up(path, request_id).await {
+            CacheLookup::Static(result) => result,
             CacheLookup::Dynamic => Err(ReadError::Misconfigured),
         }
     }
@@ -179,45 +184,45 @@ impl CacheState {
     /// The cached result if it is fresh, and whether to refresh it.
     async fn get_fresh(&self, path: &StorePath) -> Option<(ReadResult, bool)> {
         let entry = self.entries.get(path).await?;
-        Some(match entry.fresh(&self.sealer, path, &self.bounds)? {
+        Some(match entry.fresh_content(&self.sealer, path, &self.settings)? {
             FreshContent::Secret(secret, due) => (Ok(Arc::new(secret)), due),
             FreshContent::Absent => (Err(ReadError::Absent), false),
         })
     }
 
-    async fn fetch(&self, path: &StorePath, request: &RequestId, reason: ReadReason) -> FinishedRead {
-        // Another read may have ended between the look-up in the cache and the start of this one.
+    async fn fetch(&self, path: &StorePath, request_id: &RequestId, reason: ReadReason) -> FinishedRead {
+        // Another read may have ended after the look-up in the cache and before the start of this one.
         if reason == ReadReason::Miss
             && let Some((result, _)) = self.get_fresh(path).await
         {
-            return (CacheLookup::Stored(result), CacheOutcome::Hit);
+            return (CacheLookup::Static(result), CacheOutcome::Hit);
         }
-        // The age counts from before the call.
+        // The age counts from the start of the call.
         let read_at = Instant::now();
-        let result = match self.store.is_dynamic(path, request).await {
+        let result = match self.store.is_dynamic(path, request_id).await {
             Ok(true) => {
                 self.entries.invalidate(path).await;
                 return (CacheLookup::Dynamic, CacheOutcome::Miss);
             }
-            Ok(false) => self.store.read(path, request).await,
+            Ok(false) => self.store.read(path, request_id).await,
             Err(error) => Err(error),
         };
-        let kept = match &result {
-            Ok(secret) => CacheEntry::from_secret(&self.sealer, path, secret, read_at, &self.bounds),
+        let entry = match &result {
+            Ok(secret) => CacheEntry::from_secret(&self.sealer, path, secret, read_at, &self.settings),
             Err(ReadError::Absent) => Some(CacheEntry::absence(read_at)),
-            Err(ReadError::Deleted | ReadError::Forbidden | ReadError::Misconfigured | ReadError::Unsuitable(_)) => {
-                None
-            }
+            Err(
+                ReadError::Deleted | ReadError::Forbidden | ReadError::Misconfigured | ReadError::EngineMismatch(_),
+            ) => None,
             Err(ReadError::Unavailable) => {
                 let stale = self.get_stale(path).await.ok_or(ReadError::Unavailable);
-                return (CacheLookup::Stored(stale), CacheOutcome::Miss);
+                return (CacheLookup::Static(stale), CacheOutcome::Miss);
             }
         };
-        match kept {
+        match entry {
             Some(entry) => self.store_entry(path, entry).await,
             None => self.entries.invalidate(path).await,
         }
-        (CacheLookup::Stored(result), CacheOutcome::Miss)
+        (CacheLookup::Static(result), CacheOutcome::Miss)
     }
 
     async fn store_entry(&self, path: &StorePath, entry: CacheEntry) {
@@ -229,7 +234,7 @@ impl CacheState {
 
     async fn get_stale(&self, path: &StorePath) -> Option<Arc<Secret>> {
         let entry = self.entries.get(path).await?;
-        entry.stale(&self.sealer, path, &self.bounds).map(Arc::new)
+        entry.stale_secret(&self.sealer, path, &self.settings).map(Arc::new)
     }
 }
 

@@ -1,5 +1,4 @@
-//! A store of named secrets in a cloud. It keeps a session, and reads a secret a second time with new credentials if the cloud
-//! refused the first ones.
+//! A store of named secrets in a cloud. If the cloud refuses the credentials of a read, the read is repeated with new ones.
 
 use super::breaker::{BreakerTarget, Probe};
 use super::calls::{CallError, Calls};
@@ -16,20 +15,20 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// A name that no secret has. A look-up of it shows whether the cloud accepts the broker's credentials.
+/// A name that no secret should have. Looking it up shows whether the cloud accepts the broker's credentials.
 pub(super) const MISSING_SECRET: &str = "claviger-online-check";
 
-/// The API of a cloud's secrets.
+/// The API of one cloud for secrets.
 #[async_trait]
 pub(super) trait Cloud: Send + Sync + 'static {
-    /// The broker's credentials.
+    /// The source of the broker's credentials.
     type Source: CredentialSource;
 
     /// How secrets are named.
     const NAMING: Naming;
 
-    /// The group of a path that shares a quota, and so a breaker. Without another definition all secrets are one group: the
-    /// quotas are those of a vault or of a project.
+    /// The group of paths that share a quota, and therefore a breaker. By default all secrets are one group, because a quota is that of a
+    /// vault or of a project.
     fn quota_group(_path: &str) -> Cow<'static, str> {
         "secrets/".into()
     }
@@ -43,14 +42,14 @@ pub(super) trait Cloud: Send + Sync + 'static {
         client: &Client<Self>,
         name: &str,
         path: &StorePath,
-        request: &RequestId,
+        request_id: &RequestId,
     ) -> Result<Secret, CallError>;
 
-    /// Looks up the secret [`MISSING_SECRET`]. If there is one, its value is not looked at.
+    /// Looks up the secret [`MISSING_SECRET`]. If it exists, its value is ignored.
     ///
     /// # Errors
     /// See [`CallError`].
-    async fn look_up_missing_secret(&self, client: &Client<Self>, request: &RequestId) -> Result<(), CallError>;
+    async fn look_up_missing_secret(&self, client: &Client<Self>, request_id: &RequestId) -> Result<(), CallError>;
 
     /// Reads certificates again.
     ///
@@ -61,10 +60,10 @@ pub(super) trait Cloud: Send + Sync + 'static {
 
 type Client<C> = <<C as Cloud>::Source as CredentialSource>::Client;
 
-/// The store of any cloud.
+/// A [`CloudStore`] of any cloud.
 #[async_trait]
 pub(super) trait CloudBackend: SecretStore {
-    /// How its secrets are named.
+    /// How the secrets are named.
     fn naming(&self) -> Naming;
 
     /// Reads certificates again, and AWS access keys in files. Tokens and key files are read again at the next login.
@@ -88,7 +87,7 @@ pub(super) struct CloudStore<C: Cloud> {
 }
 
 impl<C: Cloud> CloudStore<C> {
-    /// No call is made before the first read.
+    /// Makes no call before the first read.
     pub(super) fn new(name: &Arc<str>, source: C::Source, cloud: C, metrics: &Arc<Metrics>) -> Self {
         let session = Arc::new(CloudSession::new(Calls::new(name.clone(), metrics.clone(), None), source));
         let cloud = Arc::new(cloud);
@@ -102,25 +101,27 @@ impl<C: Cloud> CloudStore<C> {
         &self,
         path: &StorePath,
         credentials: &LoginCredentials<Client<C>>,
-        request: &RequestId,
+        request_id: &RequestId,
     ) -> Result<Secret, CallError> {
-        let name = C::NAMING.name(path.as_str()).ok_or(CallError::malformed(ReadError::Misconfigured))?;
+        let name = C::NAMING.secret_name(path.as_str()).ok_or(CallError::malformed(ReadError::Misconfigured))?;
         let group = C::quota_group(path.as_str());
         let target = BreakerTarget { mount: &group, path: None, secret: Some(path.as_str()) };
-        let read = self.cloud.read(&credentials.client, &name, path, request);
-        self.calls.make(StoreOperation::Read, target, request, read).await
+        let read = self.cloud.read(&credentials.client, &name, path, request_id);
+        self.calls.make(StoreOperation::Read, target, request_id, read).await
     }
 }
 
 #[async_trait]
 impl<C: Cloud> SecretStore for CloudStore<C> {
-    async fn read(&self, path: &StorePath, request: &RequestId) -> Result<Arc<Secret>, ReadError> {
-        let credentials = self.session.credentials(request).await?;
-        let result = match self.fetch(path, &credentials, request).await {
-            Err(failed) if failed.suspect => match self.session.replacement_for(&credentials, request).await? {
-                Some(fresh) => self.fetch(path, &fresh, request).await,
-                None => Err(failed),
-            },
+    async fn read(&self, path: &StorePath, request_id: &RequestId) -> Result<Arc<Secret>, ReadError> {
+        let credentials = self.session.credentials(request_id).await?;
+        let result = match self.fetch(path, &credentials, request_id).await {
+            Err(failed) if failed.credentials_suspect => {
+                match self.session.replacement_for(&credentials, request_id).await? {
+                    Some(fresh) => self.fetch(path, &fresh, request_id).await,
+                    None => Err(failed),
+                }
+            }
             result => result,
         };
         result.map(Arc::new).map_err(|failed| failed.error)
@@ -139,23 +140,23 @@ impl<C: Cloud> CloudBackend for CloudStore<C> {
     }
 
     async fn check_online(&self) -> Result<(), OnlineError> {
-        let request = RequestId::random();
-        let credentials = self.session.credentials(&request).await.map_err(OnlineError::from_login_error)?;
-        let look_up = self.cloud.look_up_missing_secret(&credentials.client, &request);
+        let request_id = RequestId::random();
+        let credentials = self.session.credentials(&request_id).await.map_err(OnlineError::from_login_error)?;
+        let look_up = self.cloud.look_up_missing_secret(&credentials.client, &request_id);
         let group = C::quota_group("");
-        match self.calls.make(StoreOperation::Preflight, BreakerTarget::group(&group), &request, look_up).await {
-            // A refusal of the secret, and not of the credentials, says that the credentials were accepted.
+        match self.calls.make(StoreOperation::Preflight, BreakerTarget::group(&group), &request_id, look_up).await {
+            // An error that concerns only the secret shows that the credentials were accepted.
             Ok(())
             | Err(
                 CallError { error: ReadError::Absent | ReadError::Deleted, .. }
-                | CallError { error: ReadError::Forbidden, suspect: false, .. },
+                | CallError { error: ReadError::Forbidden, credentials_suspect: false, .. },
             ) => Ok(()),
             Err(failed) => Err(OnlineError::from_login_error(failed.error)),
         }
     }
 }
 
-/// Checks whether the server serves, without reading a secret.
+/// Checks whether the server is available, without reading a secret.
 struct CloudProbe<C: Cloud> {
     name: Arc<str>,
     session: Arc<CloudSession<C::Source>>,
@@ -165,16 +166,16 @@ struct CloudProbe<C: Cloud> {
 
 #[async_trait]
 impl<C: Cloud> Probe for CloudProbe<C> {
-    async fn serves(&self) -> bool {
-        let request = RequestId::random();
-        // Without credentials no secret can be read, so the server counts as not serving.
-        let Ok(credentials) = self.session.credentials(&request).await else { return false };
+    async fn is_available(&self) -> bool {
+        let request_id = RequestId::random();
+        // Without credentials no secret can be read, so the server counts as unavailable.
+        let Ok(credentials) = self.session.credentials(&request_id).await else { return false };
         let started = Instant::now();
-        let result = self.cloud.look_up_missing_secret(&credentials.client, &request).await;
-        let serves = result.err().is_none_or(|failed| failed.is_served());
-        // Counted, so that an unreachable server is visible although no other calls are made.
-        let outcome = if serves { StoreOutcome::Ok } else { StoreOutcome::Unavailable };
+        let result = self.cloud.look_up_missing_secret(&credentials.client, &request_id).await;
+        let is_available = result.err().is_none_or(|failed| failed.server_is_available());
+        // Counted in the metrics, which show an unreachable server even while no other calls are made.
+        let outcome = if is_available { StoreOutcome::Ok } else { StoreOutcome::Unavailable };
         self.metrics.record_store_request(&self.name, StoreOperation::Preflight, outcome, started.elapsed());
-        serves
+        is_available
     }
 }

@@ -1,4 +1,4 @@
-//! Keys and values of a secret that a cloud keeps as one text.
+//! The keys and values of a secret that a cloud stores as one text.
 
 use super::path::StorePath;
 use super::port::ReadError;
@@ -8,11 +8,11 @@ use crate::model::secret::SecretValue;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
-/// The keys and values of a text. As [`SecretValues::Text`] the whole text is one value, and its key is the last segment of
-/// the path.
+/// Parses the keys and values of a text. As [`SecretValues::Text`] the whole text is one value, and its key is the last segment of the
+/// path.
 ///
 /// # Errors
-/// `Misconfigured` if the text has not the configured form. A text with a NUL has neither.
+/// `Misconfigured` if the text does not have the configured form. A text with a NUL has neither form.
 pub(super) fn parse_keys_and_values(
     text: Zeroizing<String>,
     form: SecretValues,
@@ -35,7 +35,7 @@ pub(super) fn parse_keys_and_values(
 mod tests {
     use super::*;
 
-    #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
+    #[expect(clippy::disallowed_methods, reason = "the test compares the values")]
     fn read(text: &str, form: SecretValues) -> Result<Vec<(String, Option<String>)>, ReadError> {
         let path = StorePath::try_from("homelab/npm-token").unwrap();
         let read = parse_keys_and_values(Zeroizing::new(text.to_owned()), form, &path)?;
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_has_not_the_configured_form_is_misconfigured() {
+    fn text_without_the_configured_form_is_misconfigured() {
         for text in ["", "hunter2", "[]", "\"x\"", r#"{"K":1,"K":2}"#, r#"{"K":"#, "{}x"] {
             assert_eq!(read(text, SecretValues::Object), Err(ReadError::Misconfigured), "{text}");
         }

@@ -9,10 +9,10 @@ use std::path::Path;
 /// Maximum size of a credential file.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// The text of a file without trailing line ends.
+/// Reads a file, and removes the line ends at its end.
 ///
 /// # Errors
-/// `Unavailable` if it cannot be read; that is logged.
+/// `Unavailable` if the file cannot be read, which is also logged.
 pub(super) async fn read(store: &str, file: &Path) -> Result<SecretValue, ReadError> {
     let file = file.to_owned();
     let text = tokio::task::spawn_blocking(move || bounded_file::read(&file, MAX_BYTES)).await;
@@ -22,7 +22,7 @@ pub(super) async fn read(store: &str, file: &Path) -> Result<SecretValue, ReadEr
     Ok(into_secret_value(text))
 }
 
-/// Logs that a file holds no credential, and returns the error.
+/// Logs that a file has no credential. Returns [`ReadError::Unavailable`].
 pub(super) fn log_unusable(store: &str) -> ReadError {
     tracing::error!(store, "the file with the broker's credentials is unreadable or empty");
     ReadError::Unavailable

@@ -8,18 +8,18 @@ use crate::model::write_body::WriteBody;
 use async_trait::async_trait;
 use std::time::Duration;
 
-/// A granted lifetime.
+/// The lifetime that a store granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Lifetime {
+pub(super) struct GrantedLifetime {
     /// The lifetime, never zero.
     pub(super) ttl: Duration,
     /// Whether the store would renew it.
     pub(super) renewable: bool,
 }
 
-/// A created secret.
+/// A secret that a store created.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Created {
+pub(super) enum CreatedSecret {
     /// With a lease.
     Leased {
         /// The keys and values.
@@ -27,7 +27,7 @@ pub(super) enum Created {
         /// The lease ID. It is secret, because the lease can be revoked with it.
         lease_id: SecretValue,
         /// The lifetime.
-        grant: Lifetime,
+        grant: GrantedLifetime,
     },
     /// Without a lease: the store sets no end.
     Unleased(Secret),
@@ -41,8 +41,8 @@ pub(super) enum Created {
 /// A store that creates a secret for each request.
 #[async_trait]
 pub(super) trait DynamicStore: Send + Sync + 'static {
-    /// Creates the secret of a path, by a read or by this write. It is never retried, because each call creates a secret.
-    /// Returns also the number of the broker's session, with which the lease ends.
+    /// Creates the secret of a path, by a read or by this write. The call is never retried, because each call creates a secret. Also
+    /// returns the number of the broker's session; the lease ends with this session.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -50,21 +50,26 @@ pub(super) trait DynamicStore: Send + Sync + 'static {
         &self,
         path: &StorePath,
         write: Option<&WriteBody>,
-        request: &RequestId,
-    ) -> Result<(Created, u64), ReadError>;
+        request_id: &RequestId,
+    ) -> Result<(CreatedSecret, u64), ReadError>;
 
     /// Extends a lease by this time, or by as much as the store allows.
     ///
     /// # Errors
     /// `Misconfigured` if the lease does not exist, `Forbidden` if the broker may not renew it.
-    async fn renew(&self, lease_id: &SecretValue, by: Duration, request: &RequestId) -> Result<Lifetime, ReadError>;
+    async fn renew(
+        &self,
+        lease_id: &SecretValue,
+        by: Duration,
+        request_id: &RequestId,
+    ) -> Result<GrantedLifetime, ReadError>;
 
     /// Revokes a lease. An expired lease is not an error.
     ///
     /// # Errors
-    /// The revocation is not confirmed.
-    async fn revoke(&self, lease_id: &SecretValue, request: &RequestId) -> Result<(), ReadError>;
+    /// The store has not confirmed the revocation.
+    async fn revoke(&self, lease_id: &SecretValue, request_id: &RequestId) -> Result<(), ReadError>;
 
-    /// The current session of the broker.
+    /// The number of the current session of the broker.
     fn session(&self) -> u64;
 }

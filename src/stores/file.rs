@@ -1,9 +1,9 @@
 //! A store that is one YAML or JSON file, for development: `{"homelab/site/main": {"KEY": "value"}}`.
 //!
-//! It is read at start and at every reload; an invalid file never replaces a valid one. A value keeps its
-//! source text, with or without quotes: `1.10`, `0123` and `yes` are those texts. `null` counts as missing. A scalar
-//! whose source text would be lost must be in quotes, otherwise the file is refused with its place: other nulls (`~`,
-//! an empty value), and, within a list or a map, which become JSON, scalars that JSON writes differently.
+//! The file is read at start and at every reload; an invalid file never replaces a valid one. A value is its source text, with or without
+//! quotes: `1.10`, `0123` and `yes` are texts. `null` counts as missing. A scalar must be in quotes if its source text would be lost:
+//! other nulls (`~`, an empty value), and scalars in a list or a map (these become JSON) that JSON writes differently. Otherwise the file
+//! is refused, with the place.
 
 use super::bounded_file::{self, FileError};
 use super::path::StorePath;
@@ -43,7 +43,7 @@ impl FileStore {
         Ok(Self { name: name.clone(), file: file.to_owned(), secrets, metrics: metrics.clone() })
     }
 
-    /// Reads the file without keeping it.
+    /// Reads the file, and discards it.
     ///
     /// # Errors
     /// The file is unreadable or malformed.
@@ -65,7 +65,7 @@ impl FileStore {
 
 #[async_trait]
 impl SecretStore for FileStore {
-    async fn read(&self, path: &StorePath, _request: &RequestId) -> Result<Arc<Secret>, ReadError> {
+    async fn read(&self, path: &StorePath, _request_id: &RequestId) -> Result<Arc<Secret>, ReadError> {
         let started = Instant::now();
         let result = self.secrets.load().get(path).cloned().ok_or(ReadError::Absent);
         self.metrics.record_store_request(&self.name, StoreOperation::Read, outcome_label(&result), started.elapsed());
@@ -74,29 +74,29 @@ impl SecretStore for FileStore {
 }
 
 fn load(file: &Path) -> Result<Secrets, OpenError> {
-    let text = bounded_file::read(file, MAX_FILE_BYTES).map_err(|fault| match fault {
+    let text = bounded_file::read(file, MAX_FILE_BYTES).map_err(|error| match error {
         FileError::Unreadable => OpenError::Unreadable,
         FileError::TooLarge => OpenError::TooLarge(MAX_FILE_BYTES),
     })?;
     parse(&text)
 }
 
-/// The parser's message quotes the lines around the fault, secrets included; only the place is kept.
+/// Parses the file. The message of the YAML parser quotes lines, which may contain secrets, so only the position is taken from it.
 fn parse(text: &str) -> Result<Secrets, OpenError> {
     let tree = parse_with_source(text).map_err(|error| {
-        let place = error.location();
-        let (line, column) = place.map_or((0, 0), |place| (place.line(), place.column()));
+        let location = error.location();
+        let (line, column) = location.map_or((0, 0), |location| (location.line(), location.column()));
         OpenError::Malformed { line, column }
     })?;
     match tree {
         // An empty file is a store without secrets.
         SourceValue::Scalar(scalar) if scalar.is_null() => Ok(Secrets::new()),
-        SourceValue::Map(paths) => paths.into_iter().map(secret).collect(),
+        SourceValue::Map(paths) => paths.into_iter().map(parse_secret).collect(),
         _ => Err(OpenError::Shape(String::new())),
     }
 }
 
-fn secret((path, keys): (String, SourceValue)) -> Result<(StorePath, Arc<Secret>), OpenError> {
+fn parse_secret((path, keys): (String, SourceValue)) -> Result<(StorePath, Arc<Secret>), OpenError> {
     let pointer = format!("/{}", escape_pointer_token(&path));
     let Ok(checked) = StorePath::try_from(path.as_str()) else { return Err(OpenError::Shape(pointer)) };
     let SourceValue::Map(keys) = keys else { return Err(OpenError::Shape(pointer)) };
@@ -119,10 +119,10 @@ fn value_to_text(value: SourceValue, pointer: &str) -> Result<Option<String>, Op
     }
 }
 
-/// Compact JSON; numbers digit for digit.
+/// Converts a value to compact JSON. Numbers keep their digits.
 fn to_json(value: &SourceValue, pointer: &str) -> Result<String, OpenError> {
     Ok(match value {
-        SourceValue::Text(text) => quoted(text),
+        SourceValue::Text(text) => to_json_string(text),
         SourceValue::Scalar(scalar) => {
             SourceScalar::json_text(scalar).ok_or_else(|| OpenError::Unquoted(pointer.to_owned()))?.to_owned()
         }
@@ -132,14 +132,18 @@ fn to_json(value: &SourceValue, pointer: &str) -> Result<String, OpenError> {
         }
         SourceValue::Map(entries) => {
             let members = entries.iter().map(|(key, value)| {
-                Ok(format!("{}:{}", quoted(key), to_json(value, &format!("{pointer}/{}", escape_pointer_token(key)))?))
+                Ok(format!(
+                    "{}:{}",
+                    to_json_string(key),
+                    to_json(value, &format!("{pointer}/{}", escape_pointer_token(key)))?
+                ))
             });
             format!("{{{}}}", members.collect::<Result<Vec<_>, OpenError>>()?.join(","))
         }
     })
 }
 
-fn quoted(text: &str) -> String {
+fn to_json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
@@ -151,14 +155,14 @@ mod tests {
         Arc::new(Metrics::new(&[], &["local"]).unwrap())
     }
 
-    fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
+    fn write_file(text: &str) -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("secrets.yaml");
         std::fs::write(&file, text).unwrap();
         (dir, file)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
+    #[expect(clippy::disallowed_methods, reason = "the test compares the values")]
     async fn value(store: &FileStore, path: &str, key: &str) -> Result<Option<String>, ReadError> {
         let path = StorePath::try_from(path).unwrap();
         let secret = store.read(&path, &RequestId::random()).await?;
@@ -167,7 +171,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_secret_of_the_file_is_read_and_others_are_absent() {
-        let (_dir, file) = written(
+        let (_dir, file) = write_file(
             r#"{"homelab/site/main": {"S": "a\nb", "N": 12, "B": true, "Z": null, "O": {"b": [1, "x"], "a": 1}}}"#,
         );
         let store = FileStore::open(&"local".into(), &file, &metrics()).unwrap();
@@ -185,7 +189,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reload_with_an_invalid_file_keeps_the_old_secrets() {
-        let (_dir, file) = written("a: {K: one}");
+        let (_dir, file) = write_file("a: {K: one}");
         let store = FileStore::open(&"local".into(), &file, &metrics()).unwrap();
         std::fs::write(&file, "a: {K: two}\nb: {K: x}").unwrap();
         assert_eq!(value(&store, "a", "K").await, Ok(Some("one".into())), "only a reload reads the file again");
@@ -201,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_names_its_place_and_no_value() {
+    fn errors_have_the_place_and_no_value() {
         for (text, expected) in [
             ("hunter2", OpenError::Shape(String::new())),
             ("[hunter2]", OpenError::Shape(String::new())),
@@ -211,13 +215,13 @@ mod tests {
             ("a: {K: hunter2}\na: {K: hunter2}", OpenError::Malformed { line: 2, column: 1 }),
             ("a: {K: hunter2", OpenError::Malformed { line: 1, column: 4 }),
         ] {
-            let fault = parse(text).unwrap_err();
-            assert_eq!(fault, expected, "{text}");
-            assert!(!format!("{fault} {fault:?}").contains("hunter2"), "{fault}");
+            let error = parse(text).unwrap_err();
+            assert_eq!(error, expected, "{text}");
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
+    #[expect(clippy::disallowed_methods, reason = "the test compares the values")]
     fn value_of(text: &str) -> Result<Option<String>, OpenError> {
         let secrets = parse(&format!("a/b: {{K: {text}}}"))?;
         let secret = &secrets[&StorePath::try_from("a/b").unwrap()];
@@ -225,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unquoted_value_is_kept_as_written() {
+    fn an_unquoted_value_keeps_its_source_text() {
         for text in [
             "1.10",
             "0123",
@@ -265,14 +269,14 @@ mod tests {
             ("{x: [0x1F]}", "/a~1b/K/x/0"),
             ("{x: ~}", "/a~1b/K/x"),
         ] {
-            let fault = value_of(text).expect_err(text);
-            assert_eq!(fault, OpenError::Unquoted(place.into()), "{text}");
-            assert!(fault.to_string().contains("in quotes"), "{fault}");
+            let error = value_of(text).expect_err(text);
+            assert_eq!(error, OpenError::Unquoted(place.into()), "{text}");
+            assert!(error.to_string().contains("in quotes"), "{error}");
         }
     }
 
     #[test]
-    fn paths_and_keys_are_kept_as_written() {
+    fn paths_and_keys_keep_their_source_text() {
         let secrets = parse("2024/1.10: {0123: a, yes: b}").unwrap();
         let secret = &secrets[&StorePath::try_from("2024/1.10").unwrap()];
         assert_eq!(secret.data.keys().collect::<Vec<_>>(), ["0123", "yes"]);
@@ -283,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_file_over_the_limit_is_refused() {
-        let (_dir, file) = written(&format!("a: {{K: \"{}\"}}", "x".repeat(MAX_FILE_BYTES)));
+        let (_dir, file) = write_file(&format!("a: {{K: \"{}\"}}", "x".repeat(MAX_FILE_BYTES)));
         assert_eq!(load(&file), Err(OpenError::TooLarge(MAX_FILE_BYTES)));
     }
 }

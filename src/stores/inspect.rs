@@ -1,4 +1,4 @@
-//! Reads for `claviger doctor` (rights on paths, clocks) and `claviger check` (files of file stores, without opening the store).
+//! For `claviger doctor`: permissions on paths, and clocks. For `claviger check`: the files of file stores.
 
 use super::file::FileStore;
 use super::path::StorePath;
@@ -7,17 +7,17 @@ use super::registry::{Backend, StoreOpenError, Stores};
 use crate::config::stores::{Kind, Store};
 use std::time::{Duration, Instant};
 
-/// A store's clock.
+/// One reading of a store's clock.
 #[derive(Debug, Clone, Copy)]
 pub struct StoreTime {
     /// Seconds since 1970.
     pub seconds: i64,
-    /// The duration of the call.
+    /// The duration of the call that read the clock.
     pub round_trip: Duration,
 }
 
 impl Stores {
-    /// Reads the files of file stores, and reports those that cannot be used.
+    /// Reads the files of file stores, and returns the errors of those that cannot be used.
     #[must_use]
     pub fn check_files(configured: &[Store]) -> Vec<StoreOpenError> {
         let check = |store: &Store| match &store.kind {
@@ -26,11 +26,11 @@ impl Stores {
         };
         configured
             .iter()
-            .filter_map(|store| Some(StoreOpenError { store: store.name.clone(), fault: check(store)? }))
+            .filter_map(|store| Some(StoreOpenError { store: store.name.clone(), error: check(store)? }))
             .collect()
     }
 
-    /// Whether the broker may read each path of a store, or write to it if the flag is true. `None` if the store cannot tell.
+    /// Whether the broker may read each path of a store, or write to the path if its flag is true. `None` if the store is not a Vault store.
     pub async fn may_use(&self, store: &str, paths: &[(String, bool)]) -> Option<Vec<Result<bool, ReadError>>> {
         let Backend::Vault(vault, _) = &self.by_name.get(store)?.backend else { return None };
         let checked = paths.iter().map(|(path, writes)| Some((StorePath::try_from(path.as_str()).ok()?, *writes)));
@@ -40,8 +40,8 @@ impl Stores {
         Some(vault.may_use(&checked).await)
     }
 
-    /// The clock of a store. `None` if it reports no time.
-    pub async fn time_of(&self, store: &str) -> Option<StoreTime> {
+    /// Reads the clock of a store. `None` if the store reports no time.
+    pub async fn server_time_of(&self, store: &str) -> Option<StoreTime> {
         let Backend::Vault(vault, _) = &self.by_name.get(store)?.backend else { return None };
         let began = Instant::now();
         let seconds = vault.server_time().await?;

@@ -1,8 +1,7 @@
-//! Handles JSON as text: unescapes strings, removes whitespace, keeps digits as they are.
+//! Decodes JSON strings and compacts JSON values as text, so that numbers keep their digits and buffers are overwritten on drop.
+//! `serde_json` would round numbers and copy values into buffers that it does not overwrite.
 //!
-//! `serde_json` would copy values into buffers that it does not overwrite, and would round numbers.
-//! The input has passed `serde_json`'s syntax check. What that accepts (lone surrogates, duplicate keys, any depth) is
-//! refused here.
+//! The input has passed `serde_json`'s syntax check, which accepts lone surrogates, duplicate keys and any depth. They are refused here.
 
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -15,7 +14,7 @@ const MAX_DEPTH: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct InvalidJson;
 
-/// Decodes an object. `serde` alone would also accept an array of the fields' values.
+/// Parses an object. `None` if the JSON is invalid or of another type: serde alone would also accept an array of the fields' values.
 pub(super) fn parse_object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
     let first = json.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
     if first != Some(&b'{') {
@@ -25,10 +24,10 @@ pub(super) fn parse_object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> 
     serde_json::from_str(std::str::from_utf8(json).ok()?).ok()
 }
 
-/// Decodes a JSON string, which is given with its quotes.
+/// Decodes a JSON string, given with its quotes.
 ///
 /// # Errors
-/// Not a string, or with a lone surrogate.
+/// The text is not a string, or has a lone surrogate.
 pub(super) fn unescape(quoted: &str) -> Result<Zeroizing<String>, InvalidJson> {
     let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or(InvalidJson)?;
     // An escape is never shorter than its character, so the text never grows and never moves.
@@ -44,7 +43,7 @@ pub(super) fn unescape(quoted: &str) -> Result<Zeroizing<String>, InvalidJson> {
     Ok(text)
 }
 
-/// The character that an escape stands for and how many bytes of it follow the backslash.
+/// Decodes an escape, given without its backslash. Returns the character, and the length of the escape in bytes.
 fn decode_escape(escape: &str) -> Result<(char, usize), InvalidJson> {
     let character = match escape.bytes().next().ok_or(InvalidJson)? {
         b'b' => '\u{8}',
@@ -77,8 +76,8 @@ fn decode_unicode_escape(escape: &str) -> Result<(char, usize), InvalidJson> {
     }
 }
 
-fn parse_code_unit(escape: &str, at: usize) -> Result<u32, InvalidJson> {
-    let digits = escape.get(at..at + 4).ok_or(InvalidJson)?;
+fn parse_code_unit(escape: &str, start: usize) -> Result<u32, InvalidJson> {
+    let digits = escape.get(start..start + 4).ok_or(InvalidJson)?;
     // from_str_radix would accept a sign.
     if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(InvalidJson);
@@ -86,50 +85,50 @@ fn parse_code_unit(escape: &str, at: usize) -> Result<u32, InvalidJson> {
     u32::from_str_radix(digits, 16).map_err(|_| InvalidJson)
 }
 
-/// Removes the whitespace between the tokens of a value. Every token is kept as written.
+/// Removes the whitespace between the tokens of a value. The tokens are not changed.
 ///
 /// # Errors
-/// A malformed string, a duplicate key, or too deep.
+/// The value has a malformed string or a duplicate key, or is nested deeper than [`MAX_DEPTH`].
 pub(super) fn compact(json: &str) -> Result<Zeroizing<String>, InvalidJson> {
     let mut text = Zeroizing::new(String::with_capacity(json.len()));
-    let mut open: Vec<Container> = Vec::new();
-    let mut key_next = false;
-    let mut at = 0;
-    while let Some(byte) = json.as_bytes().get(at).copied() {
-        let mut token = 1;
+    let mut containers: Vec<Container> = Vec::new();
+    let mut expects_key = false;
+    let mut position = 0;
+    while let Some(byte) = json.as_bytes().get(position).copied() {
+        let mut length = 1;
         match byte {
             b' ' | b'\t' | b'\n' | b'\r' => {
-                at += 1;
+                position += 1;
                 continue;
             }
             b'"' => {
-                token = string_length(&json[at..])?;
-                let string = unescape(&json[at..at + token])?;
-                if key_next && let Some(Container::Object(keys)) = open.last_mut() {
+                length = string_length(&json[position..])?;
+                let string = unescape(&json[position..position + length])?;
+                if expects_key && let Some(Container::Object(keys)) = containers.last_mut() {
                     // A key is a name, not a secret.
                     if !keys.insert(String::clone(&string)) {
                         return Err(InvalidJson);
                     }
                 }
-                key_next = false;
+                expects_key = false;
             }
             b'{' => {
-                open.push(Container::Object(BTreeSet::new()));
-                key_next = true;
+                containers.push(Container::Object(BTreeSet::new()));
+                expects_key = true;
             }
-            b'[' => open.push(Container::Array),
+            b'[' => containers.push(Container::Array),
             b'}' | b']' => {
-                open.pop().ok_or(InvalidJson)?;
-                key_next = false;
+                containers.pop().ok_or(InvalidJson)?;
+                expects_key = false;
             }
-            b',' => key_next = matches!(open.last(), Some(Container::Object(_))),
+            b',' => expects_key = matches!(containers.last(), Some(Container::Object(_))),
             _ => {}
         }
-        if open.len() > MAX_DEPTH {
+        if containers.len() > MAX_DEPTH {
             return Err(InvalidJson);
         }
-        text.push_str(json.get(at..at + token).ok_or(InvalidJson)?);
-        at += token;
+        text.push_str(json.get(position..position + length).ok_or(InvalidJson)?);
+        position += length;
     }
     Ok(text)
 }
@@ -142,11 +141,11 @@ enum Container {
 /// The length of the string at the beginning of the text, quotes included.
 fn string_length(text: &str) -> Result<usize, InvalidJson> {
     let mut escaped = false;
-    for (at, byte) in text.bytes().enumerate().skip(1) {
+    for (index, byte) in text.bytes().enumerate().skip(1) {
         match byte {
             _ if escaped => escaped = false,
             b'\\' => escaped = true,
-            b'"' => return Ok(at + 1),
+            b'"' => return Ok(index + 1),
             _ => {}
         }
     }
@@ -159,7 +158,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn unescapes_as_in_rfc_8259() {
+    fn unescape_follows_rfc_8259() {
         for (quoted, text) in [
             (r#""""#, ""),
             (r#""a/b""#, "a/b"),
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn compacting_removes_only_whitespace() {
+    fn compact_removes_only_whitespace() {
         for (json, text) in [
             ("[ 1.50 ,\t-0e+07 , 12345678901234567890123 ]\n", "[1.50,-0e+07,12345678901234567890123]"),
             (r#"{ "b" : { "a" : "x y" } , "a" : [ ] }"#, r#"{"b":{"a":"x y"},"a":[]}"#),
@@ -223,14 +222,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_serde_json_on_every_string(text in any::<String>()) {
+        fn every_string_is_decoded_as_by_serde_json(text in any::<String>()) {
             let quoted = serde_json::to_string(&text).unwrap();
             prop_assert_eq!(unescape(&quoted), Ok(Zeroizing::new(text)));
             prop_assert_eq!(compact(&quoted), Ok(Zeroizing::new(quoted)));
         }
 
         #[test]
-        fn accepts_the_strings_that_serde_json_accepts(inner in r#"([a-z]|\\u[dD][89abcdCD][0-9]{2}|\\u00[0-9]{2}|\\[nrt"x]){0,6}"#) {
+        fn unescape_accepts_the_strings_that_serde_json_accepts(inner in r#"([a-z]|\\u[dD][89abcdCD][0-9]{2}|\\u00[0-9]{2}|\\[nrt"x]){0,6}"#) {
             let quoted = format!("\"{inner}\"");
             let theirs = serde_json::from_str::<String>(&quoted).ok();
             prop_assert_eq!(unescape(&quoted).ok(), theirs.map(Zeroizing::new));

@@ -1,4 +1,4 @@
-//! Logs in at a store: one login at a time, with a pause after a failed one. Keeps the credentials in use.
+//! The login at a store: one at a time, with a pause after a failed one. Keeps the credentials in use.
 
 use super::port::ReadError;
 use arc_swap::ArcSwapOption;
@@ -14,16 +14,16 @@ pub(super) const SUSPECT_AGE: Duration = Duration::from_mins(1);
 
 /// Credentials of one login.
 pub(super) trait Credentials {
-    /// The number of the login; it grows with each one.
+    /// The number of the login. Numbers increase with each login.
     fn number(&self) -> u64;
 }
 
 /// One attempt to log in.
 #[derive(Clone, Copy)]
 pub(super) struct LoginAttempt {
-    /// The number of its credentials.
+    /// The number that the credentials get.
     pub(super) number: u64,
-    /// The time of its start. A granted lifetime counts from then.
+    /// The start of the attempt. A granted lifetime begins at this time.
     pub(super) requested_at: Instant,
     /// Whether a login has succeeded before.
     pub(super) has_worked: bool,
@@ -34,31 +34,32 @@ pub(super) struct Login<C> {
     /// The credentials in use.
     pub(super) current: ArcSwapOption<C>,
     /// Locked during a login. Waiting callers get its result.
-    gate: Mutex<Gate>,
-    /// A file can be read again at no cost: no pause after a failure, and its last credentials stay in use.
-    is_file: bool,
+    state: Mutex<LoginState>,
+    /// Whether the credentials are in a file. Then there is no pause after a failure, and the last credentials stay in use.
+    is_file_based: bool,
 }
 
 #[derive(Default)]
-struct Gate {
+struct LoginState {
+    /// Number of successful logins.
     logins: u64,
-    failed: Option<(Instant, ReadError)>,
+    last_failure: Option<(Instant, ReadError)>,
 }
 
 impl<C: Credentials> Login<C> {
-    /// No login yet. `is_file`: credentials are read from a file, not granted by a server.
-    pub(super) fn new(is_file: bool) -> Self {
-        Self { current: ArcSwapOption::empty(), gate: Mutex::default(), is_file }
+    /// Without credentials. `is_file_based` says that they are read from a file, and not granted by a server.
+    pub(super) fn new(is_file_based: bool) -> Self {
+        Self { current: ArcSwapOption::empty(), state: Mutex::default(), is_file_based }
     }
 
     /// Whether no login is under way.
     #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
     pub(super) fn is_idle(&self) -> bool {
-        self.gate.try_lock().is_ok()
+        self.state.try_lock().is_ok()
     }
 
-    /// Logs in, unless credentials other than those numbered `outdated` are already in use and usable. While logins
-    /// fail, the old credentials stay. `log_in` gets the credentials in use.
+    /// Logs in, unless usable credentials with another number than `outdated` are already in use. While logins fail, the old credentials
+    /// stay. `log_in` gets the credentials in use.
     ///
     /// # Errors
     /// The login failed, or one failed less than a second ago.
@@ -68,7 +69,7 @@ impl<C: Credentials> Login<C> {
         is_usable: impl Fn(&C) -> bool,
         log_in: impl FnOnce(LoginAttempt, Option<Arc<C>>) -> F,
     ) -> Result<Arc<C>, ReadError> {
-        let mut gate = self.gate.lock().await;
+        let mut state = self.state.lock().await;
         let current = self.current.load_full();
         if let Some(current) = &current
             && outdated != Some(current.number())
@@ -77,17 +78,17 @@ impl<C: Credentials> Login<C> {
             return Ok(current.clone());
         }
         let before = current.clone();
-        match self.attempt(&mut gate, |attempt| log_in(attempt, before)).await {
+        match self.attempt(&mut state, |attempt| log_in(attempt, before)).await {
             Ok(fresh) => {
                 self.current.store(Some(fresh.clone()));
                 Ok(fresh)
             }
-            Err(error) if self.is_file => current.ok_or(error),
+            Err(error) if self.is_file_based => current.ok_or(error),
             Err(error) => Err(error),
         }
     }
 
-    /// Logs in for one caller. The credentials in use stay.
+    /// Logs in for one caller. The credentials in use are not replaced.
     ///
     /// # Errors
     /// The login failed, or one failed less than a second ago.
@@ -95,28 +96,28 @@ impl<C: Credentials> Login<C> {
         &self,
         log_in: impl FnOnce(LoginAttempt) -> F,
     ) -> Result<Arc<C>, ReadError> {
-        let mut gate = self.gate.lock().await;
-        self.attempt(&mut gate, log_in).await
+        let mut state = self.state.lock().await;
+        self.attempt(&mut state, log_in).await
     }
 
     async fn attempt<F: Future<Output = Result<Arc<C>, ReadError>>>(
         &self,
-        gate: &mut Gate,
+        state: &mut LoginState,
         log_in: impl FnOnce(LoginAttempt) -> F,
     ) -> Result<Arc<C>, ReadError> {
-        if let Some((at, error)) = gate.failed
-            && at.elapsed() < RETRY_PAUSE
+        if let Some((failed_at, error)) = state.last_failure
+            && failed_at.elapsed() < RETRY_PAUSE
         {
             return Err(error);
         }
-        let (number, has_worked) = (gate.logins + 1, gate.logins > 0);
+        let (number, has_worked) = (state.logins + 1, state.logins > 0);
         let result = log_in(LoginAttempt { number, requested_at: Instant::now(), has_worked }).await;
         match &result {
             Ok(_) => {
-                gate.failed = None;
-                gate.logins += 1;
+                state.last_failure = None;
+                state.logins += 1;
             }
-            Err(error) if !self.is_file => gate.failed = Some((Instant::now(), *error)),
+            Err(error) if !self.is_file_based => state.last_failure = Some((Instant::now(), *error)),
             Err(_) => {}
         }
         result
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_refused_login_is_not_repeated_for_a_second() {
+    async fn a_refused_login_is_not_retried_for_a_second() {
         let login = Login::new(false);
         assert_eq!(fails(&login, None).await, Err(ReadError::Forbidden));
         assert_eq!(logs_in(&login, None).await, Err(ReadError::Forbidden));

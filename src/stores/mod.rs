@@ -10,7 +10,6 @@ mod azure;
 mod bounded_file;
 mod breaker;
 mod cache;
-#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
 mod calls;
 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
 mod cloud;
@@ -56,35 +55,35 @@ pub use azure::fuzzing as azure_fuzzing;
 pub use gcp::fuzzing as gcp_fuzzing;
 pub use inspect::StoreTime;
 pub use leases::{
-    FetchError, LeaseEvent, LeaseEventKind, LeaseEventRecorder, LeaseSettings, LeaseView, NotRecorded, PageStart,
+    FetchError, LeaseEvent, LeaseEventKind, LeaseEventRecorder, LeaseSettings, LeaseView, PageStart, RecordingError,
     RevocationProgress,
 };
 pub use names::Naming;
-pub use port::{OnlineError, OpenError, ReadError, Reading, SecretStore, Unsuitable};
+pub use port::{EngineMismatch, FetchedSecret, OnlineError, OpenError, ReadError, SecretStore};
 pub use registry::{ReadRequest, StoreOpenError, Stores};
 pub use vault::Engine;
 #[cfg(fuzzing)]
 pub use vault::fuzzing;
 
 impl Stores {
-    /// Opens every store. A Vault store logs in in the background, so an unreachable server does not prevent the
-    /// start. Needs a tokio runtime. The tasks end when the stores are dropped.
+    /// Opens every store. A Vault store logs in in the background, so an unreachable server does not prevent the start. Must be called in
+    /// a Tokio runtime. The tasks end when the stores are dropped.
     ///
     /// # Errors
-    /// The first store with an unusable file or address.
+    /// The error of the first store with an unusable file or address.
     pub fn open(config: &[Store], metrics: &Arc<Metrics>) -> Result<Self, StoreOpenError> {
         let by_name = config
             .iter()
-            .map(|store| match open_one(store, metrics) {
+            .map(|store| match open_store(store, metrics) {
                 Ok(opened) => Ok((store.name.clone(), opened)),
-                Err(fault) => Err(StoreOpenError { store: store.name.clone(), fault }),
+                Err(error) => Err(StoreOpenError { store: store.name.clone(), error }),
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { by_name, metrics: metrics.clone(), leases: None, ids: None })
+        Ok(Self { by_name, metrics: metrics.clone(), leases: None, secret_ids: None })
     }
 }
 
-fn open_one(store: &Store, metrics: &Arc<Metrics>) -> Result<OpenedStore, OpenError> {
+fn open_store(store: &Store, metrics: &Arc<Metrics>) -> Result<OpenedStore, OpenError> {
     match &store.kind {
         Kind::Vault(config) => {
             let vault = Arc::new(VaultStore::open(&store.name, config, metrics)?);
@@ -94,19 +93,19 @@ fn open_one(store: &Store, metrics: &Arc<Metrics>) -> Result<OpenedStore, OpenEr
         }
         #[cfg(feature = "aws")]
         Kind::AwsSecretsManager(config) => {
-            opened_cloud(&store.name, aws::open(&store.name, config, metrics)?, config.cache, metrics)
+            open_cloud_store(&store.name, aws::open(&store.name, config, metrics)?, config.cache, metrics)
         }
         #[cfg(not(feature = "aws"))]
         Kind::AwsSecretsManager(_) => Err(OpenError::NotBuilt("aws")),
         #[cfg(feature = "azure")]
         Kind::AzureKeyVault(config) => {
-            opened_cloud(&store.name, azure::open(&store.name, config, metrics)?, config.cache, metrics)
+            open_cloud_store(&store.name, azure::open(&store.name, config, metrics)?, config.cache, metrics)
         }
         #[cfg(not(feature = "azure"))]
         Kind::AzureKeyVault(_) => Err(OpenError::NotBuilt("azure")),
         #[cfg(feature = "gcp")]
         Kind::GcpSecretManager(config) => {
-            opened_cloud(&store.name, gcp::open(&store.name, config, metrics)?, config.cache, metrics)
+            open_cloud_store(&store.name, gcp::open(&store.name, config, metrics)?, config.cache, metrics)
         }
         #[cfg(not(feature = "gcp"))]
         Kind::GcpSecretManager(_) => Err(OpenError::NotBuilt("gcp")),
@@ -118,7 +117,7 @@ fn open_one(store: &Store, metrics: &Arc<Metrics>) -> Result<OpenedStore, OpenEr
 }
 
 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
-fn opened_cloud<C: cloud::Cloud>(
+fn open_cloud_store<C: cloud::Cloud>(
     name: &Arc<str>,
     store: cloud::CloudStore<C>,
     cache: Cache,

@@ -17,9 +17,9 @@ pub enum Naming {
 }
 
 impl Naming {
-    /// `None` for stores that have paths themselves.
+    /// The naming of a kind of store. `None` for stores that have paths themselves.
     #[must_use]
-    pub const fn of(kind: &Kind) -> Option<Self> {
+    pub const fn for_store(kind: &Kind) -> Option<Self> {
         match kind {
             Kind::AwsSecretsManager(_) => Some(Self::AwsSecretsManager),
             Kind::AzureKeyVault(_) => Some(Self::AzureKeyVault),
@@ -30,10 +30,10 @@ impl Naming {
 
     /// The name of the secret of a path; `None` if the store cannot have such a name.
     #[must_use]
-    pub fn name(self, path: &str) -> Option<String> {
+    pub fn secret_name(self, path: &str) -> Option<String> {
         let name = match self {
             Self::AwsSecretsManager => return aws_name(path),
-            Self::AzureKeyVault | Self::GcpSecretManager => self.encoded(path),
+            Self::AzureKeyVault | Self::GcpSecretManager => self.encode(path),
         };
         let max_length = if self == Self::AzureKeyVault { 127 } else { 255 };
         (name.len() <= max_length).then_some(name)
@@ -41,10 +41,10 @@ impl Naming {
 
     /// The encoding of one segment of a path. The name of a path is its segments, joined by [`Self::separator`].
     #[must_use]
-    pub fn segment(self, segment: &str) -> Option<String> {
+    pub fn encode_segment(self, segment: &str) -> Option<String> {
         match self {
             Self::AwsSecretsManager => aws_name(segment),
-            Self::AzureKeyVault | Self::GcpSecretManager => Some(self.encoded(segment)),
+            Self::AzureKeyVault | Self::GcpSecretManager => Some(self.encode(segment)),
         }
     }
 
@@ -63,7 +63,7 @@ impl Naming {
         if matches!(self, Self::AzureKeyVault) { b'-' } else { b'_' }
     }
 
-    /// Whether a byte of a path is unchanged in a name.
+    /// Whether a byte of a path is the same in a name.
     const fn is_unchanged(self, byte: u8) -> bool {
         match self {
             Self::AzureKeyVault => byte.is_ascii_lowercase() || byte.is_ascii_digit(),
@@ -71,16 +71,18 @@ impl Naming {
         }
     }
 
-    /// A run of the escape character has length 1 (itself, between two unchanged bytes), 2 (a slash), 3 (an escape: two hex digits follow) or 5
+    /// Encodes a path. A run of the escape character has length 1 (itself, between two unchanged bytes), 2 (a slash), 3 (an escape: two hex digits follow) or 5
     /// (a slash, then an escape), so a name is the name of one path only.
-    fn encoded(self, path: &str) -> String {
+    fn encode(self, path: &str) -> String {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let (bytes, escape) = (path.as_bytes(), self.escape_character());
-        let unchanged_at =
-            |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(|byte| self.is_unchanged(*byte));
+        let is_unchanged_at = |index: Option<usize>| {
+            index.and_then(|index| bytes.get(index)).is_some_and(|byte| self.is_unchanged(*byte))
+        };
         let mut name = String::with_capacity(path.len() + 16);
-        for (at, byte) in bytes.iter().copied().enumerate() {
-            let is_between = byte == escape && unchanged_at(at.checked_sub(1)) && unchanged_at(Some(at + 1));
+        for (index, byte) in bytes.iter().copied().enumerate() {
+            let is_between =
+                byte == escape && is_unchanged_at(index.checked_sub(1)) && is_unchanged_at(Some(index + 1));
             if self.is_unchanged(byte) || is_between {
                 name.push(char::from(byte));
             } else if byte == b'/' {
@@ -95,8 +97,8 @@ impl Naming {
     }
 }
 
-/// AWS's names have no `~`, and encoded values no `+`, so two paths never have one name. Without colons it is not an ARN,
-/// which could name another account. `!` is in the names of secrets that AWS manages (`rds!cluster-...`).
+/// AWS does not allow `~` in names, and encoded paths have no `+`, so two paths never have the same name. Without colons a name is not an
+/// ARN, which could be of another account. `!` is in the names of secrets that AWS manages (`rds!cluster-...`).
 fn aws_name(path: &str) -> Option<String> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-!~".contains(c);
     path.chars().all(is_allowed).then(|| path.replace('~', "+"))
@@ -109,12 +111,12 @@ mod tests {
 
     const CLOUDS: [Naming; 2] = [Naming::AzureKeyVault, Naming::GcpSecretManager];
 
-    /// The second reader: the path of a name.
-    fn decoded(naming: Naming, name: &str) -> Option<String> {
+    /// A second implementation: decodes the path from a name.
+    fn decode(naming: Naming, name: &str) -> Option<String> {
         let (mut path, mut rest, escape) = (Vec::new(), name.as_bytes(), naming.escape_character());
         while let Some(first) = rest.first() {
-            let run = rest.iter().take_while(|byte| **byte == escape).count();
-            match run {
+            let run_length = rest.iter().take_while(|byte| **byte == escape).count();
+            match run_length {
                 0 => {
                     path.push(*first);
                     rest = &rest[1..];
@@ -125,8 +127,8 @@ mod tests {
                 3 => {}
                 _ => return None,
             }
-            rest = &rest[run..];
-            if run == 3 || run == 5 {
+            rest = &rest[run_length..];
+            if run_length == 3 || run_length == 5 {
                 let (digits, after) = rest.split_at_checked(2)?;
                 path.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
                 rest = after;
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_as_documented() {
+    fn names_are_those_of_the_documentation() {
         for (path, azure, google) in [
             ("homelab/site/main", "homelab--site--main", "homelab__site__main"),
             ("homelab/site/feature~x", "homelab--site--feature---7ex", "homelab__site__feature___7ex"),
@@ -150,22 +152,22 @@ mod tests {
             ("v1.2=3", "v1---2e2---3d3", "v1___2e2___3d3"),
             ("é", "---c3---a9", "___c3___a9"),
         ] {
-            assert_eq!(Naming::AzureKeyVault.name(path).as_deref(), Some(azure), "{path}");
-            assert_eq!(Naming::GcpSecretManager.name(path).as_deref(), Some(google), "{path}");
+            assert_eq!(Naming::AzureKeyVault.secret_name(path).as_deref(), Some(azure), "{path}");
+            assert_eq!(Naming::GcpSecretManager.secret_name(path).as_deref(), Some(google), "{path}");
         }
     }
 
     #[test]
     fn a_name_that_is_too_long_is_refused() {
         for (naming, max_length) in [(Naming::AzureKeyVault, 127), (Naming::GcpSecretManager, 255)] {
-            assert!(naming.name(&"a".repeat(max_length)).is_some_and(|name| name.len() == max_length));
-            assert_eq!(naming.name(&"a".repeat(max_length + 1)), None);
+            assert!(naming.secret_name(&"a".repeat(max_length)).is_some_and(|name| name.len() == max_length));
+            assert_eq!(naming.secret_name(&"a".repeat(max_length + 1)), None);
         }
-        assert_eq!(Naming::AzureKeyVault.name(&"A".repeat(26)), None, "five characters each");
+        assert_eq!(Naming::AzureKeyVault.secret_name(&"A".repeat(26)), None, "five characters each");
     }
 
     #[test]
-    fn at_aws_the_name_is_the_path_with_plus_for_tilde() {
+    fn aws_names_are_paths_with_plus_for_tilde() {
         for (path, name) in [
             ("homelab/site/main", "homelab/site/main"),
             ("homelab/site/feature~x", "homelab/site/feature+x"),
@@ -174,14 +176,14 @@ mod tests {
             ("a@b", "a@b"),
             ("my+app", "my+app"),
         ] {
-            assert_eq!(Naming::AwsSecretsManager.name(path).as_deref(), Some(name));
+            assert_eq!(Naming::AwsSecretsManager.secret_name(path).as_deref(), Some(name));
         }
         for path in ["arn:aws:secretsmanager:eu-west-1:1:secret:a", "a b", "é", "a%b"] {
-            assert_eq!(Naming::AwsSecretsManager.name(path), None, "{path}");
+            assert_eq!(Naming::AwsSecretsManager.secret_name(path), None, "{path}");
         }
     }
 
-    /// Whether Key Vault takes two names for one.
+    /// Whether two names are the same secret: Key Vault compares names without case.
     fn are_one_secret(naming: Naming, one: &str, other: &str) -> bool {
         if naming == Naming::AzureKeyVault { one.eq_ignore_ascii_case(other) } else { one == other }
     }
@@ -192,13 +194,13 @@ mod tests {
         #[test]
         fn a_name_is_decoded_to_its_path(path in "[a-cA-C0-2._~=-]{1,8}(/[a-cA-C0-2._~=-]{1,8}){0,3}") {
             for naming in CLOUDS {
-                let name = naming.name(&path);
+                let name = naming.secret_name(&path);
                 prop_assume!(name.is_some());
                 let name = name.unwrap();
-                let of_names = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == naming.escape_character();
-                prop_assert!(name.bytes().all(of_names), "{name}");
-                prop_assert_eq!(decoded(naming, &name), Some(path.clone()));
-                let parts: Vec<_> = path.split('/').map(|segment| naming.segment(segment).unwrap()).collect();
+                let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == naming.escape_character();
+                prop_assert!(name.bytes().all(is_allowed), "{name}");
+                prop_assert_eq!(decode(naming, &name), Some(path.clone()));
+                let parts: Vec<_> = path.split('/').map(|segment| naming.encode_segment(segment).unwrap()).collect();
                 prop_assert_eq!(parts.join(naming.separator()), name);
             }
         }
@@ -206,17 +208,17 @@ mod tests {
         #[test]
         fn different_paths_have_different_names(one in "[abAB2d~_/-]{1,9}", other in "[abAB2d~_/-]{1,9}") {
             for naming in CLOUDS {
-                let [first, second] = [&one, &other].map(|path| naming.encoded(path));
+                let [first, second] = [&one, &other].map(|path| naming.encode(path));
                 prop_assert_eq!(are_one_secret(naming, &first, &second), one == other, "{} {}", first, second);
             }
         }
 
         #[test]
         fn paths_that_differ_in_case_are_different_secrets(path in "[a-zA-Z]{1,12}") {
-            let turned = |c: char| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
-            let other: String = path.chars().map(turned).collect();
+            let other_case = |c: char| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
+            let other: String = path.chars().map(other_case).collect();
             for naming in CLOUDS {
-                let [first, second] = [&path, &other].map(|path| naming.name(path).unwrap());
+                let [first, second] = [&path, &other].map(|path| naming.secret_name(path).unwrap());
                 prop_assert!(!are_one_secret(naming, &first, &second), "{first} {second}");
             }
         }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// The code of an error; empty if the body has none.
+/// Parses the code of an error response. Empty if the body has no code.
 pub(super) fn error_code(body: &[u8]) -> String {
     #[derive(Default, Deserialize)]
     #[serde(default)]
@@ -17,7 +17,7 @@ pub(super) fn error_code(body: &[u8]) -> String {
     parse_object::<Body>(body).unwrap_or_default().error
 }
 
-/// The bearer token and its lifetime; `None` if the response is malformed or the token has another type.
+/// Parses the bearer token and its lifetime. `None` if the response is malformed or the token has another type.
 pub(super) fn bearer_token(body: &[u8]) -> Option<(Zeroizing<String>, Duration)> {
     #[derive(Deserialize)]
     struct Body<'a> {

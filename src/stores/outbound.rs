@@ -1,7 +1,7 @@
-//! HTTP clients for stores, with their limits. No other file builds one.
+//! The HTTP clients of all stores, with their limits.
 //!
-//! They follow no redirects, use only a configured proxy, keep no cookies, decompress nothing, and read bodies up to a bound.
-//! A reqwest error is never shown: its URL and its causes may carry a secret's path.
+//! They follow no redirects, use only a configured proxy, keep no cookies, decompress nothing, and read bodies up to a maximum size. A
+//! reqwest error is never shown, because its URL and its causes may contain the path of a secret.
 
 use super::breaker::CallVerdict;
 use super::port::OpenError;
@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 /// Maximum size of a body.
 const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
-/// How long an idle connection is kept. Its buffer holds the last response.
+/// How long an idle connection is kept. Its buffer may still contain the last response, so this is short.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Why no complete response arrived.
@@ -27,16 +27,16 @@ pub(super) enum TransportError {
     Unconnected(ConnectFailure),
     /// No TCP or TLS connection, for another reason.
     Connect,
-    /// The time limit is reached.
+    /// The time limit was exceeded.
     Timeout,
-    /// The body exceeds the bound.
+    /// The body exceeds the maximum size.
     BodyTooLarge,
     /// The connection broke, or the response is not HTTP.
     Broken,
 }
 
 impl TransportError {
-    /// The name in the log.
+    /// The code in the log.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Unconnected(failure) => failure.as_str(),
@@ -56,11 +56,11 @@ impl TransportError {
         }
     }
 
-    /// Its meaning for the circuit breaker. A server that sends too much counts as serving.
+    /// How it counts for the circuit breakers. A server that sends too much counts as available.
     pub(super) const fn verdict(self) -> CallVerdict {
         match self {
             Self::Unconnected(_) | Self::Connect | Self::Broken => CallVerdict::Failed,
-            Self::Timeout => CallVerdict::Late,
+            Self::Timeout => CallVerdict::TimedOut,
             Self::BodyTooLarge => CallVerdict::Served,
         }
     }
@@ -73,7 +73,7 @@ pub(super) struct StoreResponse {
     pub(super) status: u16,
     /// The header `Retry-After`, if it is a number of seconds.
     pub(super) retry_after: Option<Duration>,
-    /// Overwritten on drop.
+    /// The body, which is overwritten on drop.
     pub(super) body: Zeroizing<Vec<u8>>,
 }
 
@@ -137,7 +137,7 @@ impl HttpClient {
         self.http.request(method, url)
     }
 
-    /// Reads the certificates now. New connections use them. Changed files are also noticed without this.
+    /// Reads the certificates now. New connections use them. Changed files are also read without this call.
     ///
     /// # Errors
     /// An unusable file; the old certificates stay in use.
@@ -145,24 +145,23 @@ impl HttpClient {
         self.trust.as_ref().map_or(Ok(()), Trust::reload).map_err(OpenError::from)
     }
 
-    /// Sends a request. A repeatable one is sent a second time if the connection breaks before a response begins,
-    /// because a kept-alive connection may have ended. Both attempts share one time limit. After any response there
-    /// is no second attempt.
+    /// Sends a request, and returns the response without its body. A repeatable request is sent a second time if the connection breaks
+    /// before a response begins, because the server may have closed a kept-alive connection. Both attempts share one time limit.
     ///
     /// # Errors
     /// No response begins in time.
-    pub(super) async fn respond(
+    pub(super) async fn send(
         &self,
         message: RequestBuilder,
         repeatable: bool,
         timeout: Duration,
     ) -> Result<Response, TransportError> {
         let deadline = Instant::now() + timeout;
-        let again = repeatable.then(|| message.try_clone()).flatten();
-        let response = match (message.send().await.map_err(|error| self.fault(&error)), again) {
-            (Err(fault), Some(again)) if fault.is_transient() => {
+        let retry = repeatable.then(|| message.try_clone()).flatten();
+        let response = match (message.send().await.map_err(|error| self.transport_error(&error)), retry) {
+            (Err(error), Some(retry)) if error.is_transient() => {
                 let left = deadline.saturating_duration_since(Instant::now());
-                again.timeout(left).send().await.map_err(|error| self.fault(&error))
+                retry.timeout(left).send().await.map_err(|error| self.transport_error(&error))
             }
             (first, _) => first,
         }?;
@@ -172,7 +171,7 @@ impl HttpClient {
         Ok(response)
     }
 
-    /// Sends a request as [`Self::respond`] does, and reads the whole response.
+    /// Sends a request as [`Self::send`] does, and reads the whole response.
     ///
     /// # Errors
     /// No complete response arrived in time.
@@ -183,12 +182,12 @@ impl HttpClient {
         repeatable: bool,
         timeout: Duration,
     ) -> Result<StoreResponse, TransportError> {
-        let mut response = self.respond(message, repeatable, timeout).await?;
+        let mut response = self.send(message, repeatable, timeout).await?;
         let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
         Ok(StoreResponse { status, retry_after, body: read_body(&mut response).await? })
     }
 
-    fn fault(&self, error: &reqwest::Error) -> TransportError {
+    fn transport_error(&self, error: &reqwest::Error) -> TransportError {
         let failure =
             self.trust.as_ref().map_or_else(|| ConnectFailure::from_error(error), |trust| trust.connect_failure(error));
         if error.is_timeout() {
@@ -201,7 +200,7 @@ impl HttpClient {
     }
 }
 
-/// The header, if it is a number of seconds. Dates are ignored.
+/// The `Retry-After` header, if it is a number of seconds. Dates are ignored.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
 }
@@ -211,18 +210,18 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 /// # Errors
 /// A larger, incomplete or late body.
 pub(super) async fn read_body(response: &mut Response) -> Result<Zeroizing<Vec<u8>>, TransportError> {
-    let announced = response.content_length().map_or(Ok(0), usize::try_from).unwrap_or(usize::MAX);
-    if announced > MAX_BODY_BYTES {
+    let content_length = response.content_length().map_or(Ok(0), usize::try_from).unwrap_or(usize::MAX);
+    if content_length > MAX_BODY_BYTES {
         return Err(TransportError::BodyTooLarge);
     }
-    let mut body = Zeroizing::new(Vec::with_capacity(announced));
+    let mut body = Zeroizing::new(Vec::with_capacity(content_length));
     while let Some(chunk) = response.chunk().await.map_err(|error| transport_error(&error))? {
         let length = body.len() + chunk.len();
         if length > MAX_BODY_BYTES {
             return Err(TransportError::BodyTooLarge);
         }
         if length > body.capacity() {
-            // A vector that grows leaves its old contents behind; this one is overwritten.
+            // A vector that grows leaves its old content in memory. `body` is overwritten when it is replaced.
             let mut larger = Zeroizing::new(Vec::with_capacity(length.next_power_of_two()));
             larger.extend_from_slice(&body);
             body = larger;

@@ -1,4 +1,4 @@
-//! The interface of a store for reads, and its errors. Imports nothing of this room but checked paths.
+//! The interface of a store for reads, and its errors.
 
 use super::path::StorePath;
 use crate::metrics::labels::StoreOutcome;
@@ -9,35 +9,35 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A secret backend. It takes checked paths only, so no path reaches a system mount.
+/// A store of secrets. It accepts only checked paths, so no path leads to a system mount.
 #[async_trait]
 pub trait SecretStore: Send + Sync + 'static {
-    /// Whether the store creates a secret for each reader of this path. Such secrets are not cached, and are
-    /// shared only by lease mode.
+    /// Whether the store creates a secret for each reader of this path. Such secrets are not cached, and whether readers share one depends
+    /// on the lease mode.
     ///
     /// # Errors
     /// See [`ReadError`].
-    async fn is_dynamic(&self, _path: &StorePath, _request: &RequestId) -> Result<bool, ReadError> {
+    async fn is_dynamic(&self, _path: &StorePath, _request_id: &RequestId) -> Result<bool, ReadError> {
         Ok(false)
     }
 
-    /// Reads the secret at a path. The path is not percent-encoded.
+    /// Reads the secret at a path.
     ///
     /// # Errors
     /// See [`ReadError`].
-    async fn read(&self, path: &StorePath, request: &RequestId) -> Result<Arc<Secret>, ReadError>;
+    async fn read(&self, path: &StorePath, request_id: &RequestId) -> Result<Arc<Secret>, ReadError>;
 }
 
-/// A secret, and its remaining lifetime if the store limits it.
+/// A secret and its remaining lifetime.
 #[derive(Debug, Clone)]
-pub struct Reading {
+pub struct FetchedSecret {
     /// The keys and values.
     pub secret: Arc<Secret>,
-    /// Counted from now. `None` for a stored secret.
+    /// The lifetime from now. `None` for a static secret, which has no end.
     pub valid_for: Option<Duration>,
 }
 
-/// Why a store returned no secret.
+/// Why a read returned no secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum ReadError {
     /// The secret does not exist. Only this error may become an empty bundle.
@@ -51,7 +51,7 @@ pub enum ReadError {
     Misconfigured,
     /// The policy does not fit the engine of the path.
     #[error(transparent)]
-    Unsuitable(#[from] Unsuitable),
+    EngineMismatch(#[from] EngineMismatch),
     /// The broker's own token may not read the path.
     #[error("the store forbids the broker to read it")]
     Forbidden,
@@ -67,7 +67,7 @@ impl ReadError {
         match self {
             Self::Absent => StoreOutcome::Absent,
             Self::Deleted => StoreOutcome::Deleted,
-            Self::Misconfigured | Self::Unsuitable(_) => StoreOutcome::Misconfigured,
+            Self::Misconfigured | Self::EngineMismatch(_) => StoreOutcome::Misconfigured,
             Self::Forbidden => StoreOutcome::Forbidden,
             Self::Unavailable => StoreOutcome::Unavailable,
         }
@@ -82,9 +82,9 @@ pub(super) const fn outcome_label<T>(result: &Result<T, ReadError>) -> StoreOutc
     }
 }
 
-/// How a policy does not fit the engine of its path. The API code is always `store_misconfigured`.
+/// Why the secret of a policy does not fit the engine of its path. The API code is always `store_misconfigured`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Unsuitable {
+pub enum EngineMismatch {
     /// The engine supports only writes.
     #[error(
         "the path's engine does not answer a read: it wants a write, which the policy's secret has to name (write: {{...}})"
@@ -142,15 +142,15 @@ pub enum OpenError {
     /// The file is neither YAML nor JSON.
     #[error("the file is not one well-formed document (line {line}, column {column})")]
     Malformed {
-        /// From 1; 0 if unknown.
+        /// The line, from 1; 0 if unknown.
         line: u64,
-        /// From 1; 0 if unknown.
+        /// The column, from 1; 0 if unknown.
         column: u64,
     },
-    /// The file has not the form `{path: {KEY: value}}`, with the JSON pointer of the place, which contains paths and keys only.
+    /// The file does not have the form `{path: {KEY: value}}`. With the JSON pointer of the place, which contains only paths and keys.
     #[error("the file must map paths to keys and values, and does not at \"{0}\"")]
     Shape(String),
-    /// An unquoted YAML scalar that is not a string, by its JSON pointer.
+    /// An unquoted YAML scalar is not a string. With the JSON pointer of its place.
     #[error("the value at \"{0}\" must be put in quotes: without them YAML takes it for a number, a boolean or null")]
     Unquoted(String),
 }
@@ -182,11 +182,11 @@ pub enum OnlineError {
 }
 
 impl OnlineError {
-    /// The meaning of a failed login, or of a failed look-up of a missing secret.
+    /// For a failed login, or a failed look-up of a missing secret.
     pub(super) const fn from_login_error(error: ReadError) -> Self {
         match error {
             ReadError::Forbidden => Self::Refused,
-            ReadError::Misconfigured | ReadError::Unsuitable(_) => Self::Misconfigured,
+            ReadError::Misconfigured | ReadError::EngineMismatch(_) => Self::Misconfigured,
             ReadError::Absent | ReadError::Deleted | ReadError::Unavailable => Self::Unavailable,
         }
     }

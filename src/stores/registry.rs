@@ -6,7 +6,7 @@ use super::cloud::CloudBackend;
 use super::file::FileStore;
 use super::leases::{DynamicSource, FetchError, LeaseRequest, LeaseSettings, Leases};
 use super::path::StorePath;
-use super::port::{OnlineError, OpenError, ReadError, Reading, SecretStore, Unsuitable};
+use super::port::{EngineMismatch, FetchedSecret, OnlineError, OpenError, ReadError, SecretStore};
 use super::secret_ids::SecretIds;
 use super::vault::{Engine, VaultStore};
 use crate::metrics::Metrics;
@@ -21,30 +21,32 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A store cannot be opened or reloaded.
+/// Why a store cannot be opened or reloaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("store {store}: {fault}")]
+#[error("store {store}: {error}")]
 pub struct StoreOpenError {
     /// The store's configured name.
     pub store: Arc<str>,
     /// The reason.
-    pub fault: OpenError,
+    pub error: OpenError,
 }
 
 /// All configured stores by name.
 pub struct Stores {
     pub(super) by_name: BTreeMap<Arc<str>, OpenedStore>,
     pub(super) metrics: Arc<Metrics>,
-    /// `None` if dynamic secrets are refused.
+    /// `None` before [`Self::start_lease_manager`]: dynamic secrets are then refused.
     pub(super) leases: Option<Leases>,
-    /// Makes the public IDs of secrets with a lease; `None` if dynamic secrets are refused.
-    pub(super) ids: Option<SecretIds>,
+    /// The public IDs of cached secrets in lists. `None` if dynamic secrets are refused, because lists then do not exist.
+    pub(super) secret_ids: Option<SecretIds>,
 }
 
-/// One store. `reader` is its cache if it has one, and otherwise the store.
+/// A store and its cache.
 pub(super) struct OpenedStore {
+    /// For reads: `cached`, or the store if it has no cache.
     pub(super) reader: Arc<dyn SecretStore>,
     pub(super) cached: Option<Arc<CachedStore>>,
+    /// The store itself.
     pub(super) backend: Backend,
 }
 
@@ -53,20 +55,21 @@ pub(super) struct OpenedStore {
 pub struct ReadRequest<'a> {
     /// The store and the path.
     pub secret: &'a SecretRef,
-    /// Which callers share it, if it is dynamic.
+    /// Which callers share the secret, if it is dynamic.
     pub mode: LeaseMode,
-    /// The caller that gets it.
+    /// The caller that gets the secret.
     pub caller: &'a Arc<Caller>,
     /// Minimum remaining lifetime of a dynamic secret.
     pub min_lifetime: Duration,
-    /// The body of the write, for engines that need one.
+    /// The body of the write that creates the secret, for engines that need one.
     pub write: Option<&'a WriteBody>,
-    /// Whether a lease of one caller (`LeaseMode::PerPod`) is refused to callers without a pod.
+    /// Whether callers without a pod are refused leases that are not shared (`LeaseMode::PerPod`).
     pub pods_only: bool,
     /// The id of the request.
-    pub request: &'a RequestId,
+    pub request_id: &'a RequestId,
 }
 
+/// The kinds of stores.
 pub(super) enum Backend {
     /// A Vault store, and the maximum number of its leases.
     Vault(Arc<VaultStore>, u64),
@@ -80,91 +83,95 @@ impl Stores {
     ///
     /// # Errors
     /// The operating system gives no random bytes for the keys.
-    pub fn keep_leases(mut self, keeping: LeaseSettings) -> Result<Self, RandomError> {
-        self.ids = Some(SecretIds::new(&keeping.key, keeping.clock.now()));
+    pub fn start_lease_manager(mut self, settings: LeaseSettings) -> Result<Self, RandomError> {
+        self.secret_ids = Some(SecretIds::new(&settings.key, settings.clock.now()));
         let sources = self.by_name.iter().filter_map(|(name, opened)| {
-            let Backend::Vault(vault, most) = &opened.backend else { return None };
-            Some((name.clone(), DynamicSource { store: vault.clone(), max_leases: *most }))
+            let Backend::Vault(vault, max_leases) = &opened.backend else { return None };
+            Some((name.clone(), DynamicSource { store: vault.clone(), max_leases: *max_leases }))
         });
-        self.leases = Some(Leases::start(sources.collect(), keeping, &self.metrics)?);
+        self.leases = Some(Leases::start(sources.collect(), settings, &self.metrics)?);
         Ok(self)
     }
 
-    /// Reads a secret for a caller. Stored secrets are the same for all callers; dynamic ones are shared as the mode says.
+    /// Reads a secret for a caller. All callers get the same static secret. A dynamic secret is shared according to `mode`.
     ///
     /// # Errors
     /// See [`FetchError`]; an unknown store or an invalid path is `Misconfigured`.
-    pub async fn read_for(&self, wanted: ReadRequest<'_>) -> Result<Reading, FetchError> {
-        let ReadRequest { secret, mode, caller, min_lifetime, write, pods_only, request } = wanted;
+    pub async fn read_for_caller(&self, read_request: ReadRequest<'_>) -> Result<FetchedSecret, FetchError> {
+        let ReadRequest { secret, mode, caller, min_lifetime, write, pods_only, request_id } = read_request;
+        // An unbound caller has a token that is bound to no pod.
         let needs_pod = pods_only || caller.unbound.is_some();
-        let has_no_pod = needs_pod && mode == LeaseMode::PerPod && caller.workload.is_none();
+        let lacks_pod = needs_pod && mode == LeaseMode::PerPod && caller.workload.is_none();
         let (name, opened) = self.by_name.get_key_value(&secret.store).ok_or(ReadError::Misconfigured)?;
         let path = StorePath::try_from(secret.path.as_str()).map_err(|_| ReadError::Misconfigured)?;
         if let Some(write) = write {
-            // Asked of Vault now, and not taken from the cache: a write to a key-value engine would replace a secret.
+            // Not from the cache: if a key-value engine has been mounted since, the write would replace a static secret.
             let is_dynamic = if let Backend::Vault(vault, _) = &opened.backend {
-                vault.is_dynamic_now(&path, request).await?
+                vault.is_dynamic_now(&path, request_id).await?
             } else {
                 false
             };
             let leases =
-                self.leases.as_ref().filter(|_| is_dynamic).ok_or(ReadError::from(Unsuitable::StaticEngine))?;
-            if has_no_pod {
+                self.leases.as_ref().filter(|_| is_dynamic).ok_or(ReadError::from(EngineMismatch::StaticEngine))?;
+            if lacks_pod {
                 return Err(FetchError::NoPod);
             }
             let write = Some(write.clone());
-            let want = LeaseRequest { mode, caller: caller.clone(), min_lifetime, write, request: request.clone() };
-            return leases.manager.get(name, &path, want).await;
+            let lease_request =
+                LeaseRequest { mode, caller: caller.clone(), min_lifetime, write, request_id: request_id.clone() };
+            return leases.manager.get(name, &path, lease_request).await;
         }
-        let answer = match &opened.cached {
-            None => opened.reader.read(&path, request).await,
-            Some(cached) => match cached.look_up(&path, request).await {
-                CacheLookup::Stored(answer) => answer,
-                CacheLookup::Dynamic if has_no_pod => return Err(FetchError::NoPod),
+        let result = match &opened.cached {
+            None => opened.reader.read(&path, request_id).await,
+            Some(cached) => match cached.look_up(&path, request_id).await {
+                CacheLookup::Static(result) => result,
+                CacheLookup::Dynamic if lacks_pod => return Err(FetchError::NoPod),
                 CacheLookup::Dynamic => {
-                    let request = request.clone();
-                    let want = LeaseRequest { mode, caller: caller.clone(), min_lifetime, write: None, request };
+                    let request_id = request_id.clone();
+                    let lease_request =
+                        LeaseRequest { mode, caller: caller.clone(), min_lifetime, write: None, request_id };
                     let leases = self.leases.as_ref().ok_or(ReadError::Misconfigured)?;
-                    return leases.manager.get(name, &path, want).await;
+                    return leases.manager.get(name, &path, lease_request).await;
                 }
             },
         };
-        Ok(Reading { secret: answer?, valid_for: None })
+        Ok(FetchedSecret { secret: result?, valid_for: None })
     }
 
-    /// Reads a stored secret from the cache or the store.
+    /// Reads a static secret from the cache or the store.
     ///
     /// # Errors
     /// See [`ReadError`]; an unknown store, an invalid path and a dynamic secret are `Misconfigured`.
-    pub async fn read(&self, secret: &SecretRef, request: &RequestId) -> Result<Arc<Secret>, ReadError> {
+    pub async fn read(&self, secret: &SecretRef, request_id: &RequestId) -> Result<Arc<Secret>, ReadError> {
         let opened = self.by_name.get(&secret.store).ok_or(ReadError::Misconfigured)?;
         let path = StorePath::try_from(secret.path.as_str()).map_err(|_| ReadError::Misconfigured)?;
-        opened.reader.read(&path, request).await
+        opened.reader.read(&path, request_id).await
     }
 
-    /// The name that a cloud store has for the secret of this path. `None` for other stores, and if no name is possible.
+    /// The name of the secret in its cloud store. `None` for other stores, and for a path that cannot be made into a name.
     #[must_use]
-    pub fn name_of(&self, secret: &SecretRef) -> Option<String> {
+    pub fn cloud_secret_name(&self, secret: &SecretRef) -> Option<String> {
         match &self.by_name.get(&secret.store)?.backend {
             #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
-            Backend::Cloud(cloud) => cloud.naming().name(&secret.path),
+            Backend::Cloud(cloud) => cloud.naming().secret_name(&secret.path),
             Backend::Vault(..) | Backend::File(_) => None,
         }
     }
 
-    /// The mount of a path, with a slash at its end, and its engine. Only Vault stores have mounts.
+    /// Returns the mount of a path, with a slash at its end, and its engine.
     ///
     /// # Errors
-    /// See [`ReadError`].
-    pub async fn mount_of(&self, secret: &SecretRef, request: &RequestId) -> Result<(String, Engine), ReadError> {
+    /// See [`ReadError`]; `Misconfigured` for a store without mounts: only Vault stores have them.
+    pub async fn find_mount(&self, secret: &SecretRef, request_id: &RequestId) -> Result<(String, Engine), ReadError> {
         let path = StorePath::try_from(secret.path.as_str()).map_err(|_| ReadError::Misconfigured)?;
         match self.by_name.get(&secret.store).map(|opened| &opened.backend) {
-            Some(Backend::Vault(vault, _)) => vault.mount_of(&path, request).await,
+            Some(Backend::Vault(vault, _)) => vault.find_mount(&path, request_id).await,
             _ => Err(ReadError::Misconfigured),
         }
     }
 
-    /// Reads files again: secrets of file stores, CA files, tokens. If one cannot be read, its old content stays in use.
+    /// Reads files again: secrets of file stores, CA files, tokens. If a file cannot be read, its old content stays in use. Returns these
+    /// errors.
     pub async fn reload(&self) -> Vec<StoreOpenError> {
         let mut errors = Vec::new();
         for (name, opened) in &self.by_name {
@@ -174,12 +181,12 @@ impl Stores {
                 Backend::Cloud(cloud) => cloud.reload().await,
                 Backend::File(file) => file.reload().await,
             };
-            errors.extend(result.err().map(|fault| StoreOpenError { store: name.clone(), fault }));
+            errors.extend(result.err().map(|error| StoreOpenError { store: name.clone(), error }));
         }
         errors
     }
 
-    /// Checks that every store serves and accepts the broker's credentials. Reads no secret.
+    /// Checks of every store that its server is available and accepts the broker's credentials. Reads no secret.
     pub async fn check_online(&self) -> Vec<(Arc<str>, Result<(), OnlineError>)> {
         let mut results = Vec::new();
         for (name, opened) in &self.by_name {

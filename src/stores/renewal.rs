@@ -1,12 +1,22 @@
-//! When credentials and leases are renewed.
+//! When credentials and leases are renewed, and when a failed renewal is retried.
 
 use crate::sealing::random::jitter;
 use std::time::Duration;
+
+/// Maximum of [`retry_pause`] before the random part.
+const MAX_RETRY_PAUSE: Duration = Duration::from_secs(30);
 
 /// The time from a grant to its renewal: 60 to 70 % of its lifetime, at random, so that credentials granted
 /// together are not renewed together.
 pub(super) fn renew_after(lifetime: Duration) -> Duration {
     lifetime.mul_f64(jitter(0.6..0.7))
+}
+
+/// The pause after this many failures in a row: 1 s, 2 s, 4 s, ... up to 30 s, plus up to half as much at random, so that replicas do not
+/// retry together.
+pub(super) fn retry_pause(failures: u32) -> Duration {
+    let base = Duration::from_secs(1).saturating_mul(1 << (failures - 1).min(5)).min(MAX_RETRY_PAUSE);
+    base.mul_f64(jitter(1.0..1.5))
 }
 
 /// Maximum time for which an access token is used, even if a login grants more.
@@ -24,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_to_renewal_is_about_two_thirds_and_random() {
+    fn renew_after_is_about_two_thirds_of_the_lifetime_and_random() {
         let times: Vec<_> = (0..100).map(|_| renew_after(Duration::from_secs(100))).collect();
         assert!(times.iter().all(|time| (60.0..70.01).contains(&time.as_secs_f64())), "{times:?}");
         assert!(times.iter().any(|time| *time != times[0]));

@@ -1,18 +1,19 @@
-//! IDs and times of cached secrets for administrators.
+//! The IDs and times of cached secrets in the lists of administrators.
 
 use super::leases::{LeaseState, LeaseView};
 use super::path::StorePath;
+use crate::model::clock::format_time;
 use crate::sealing::digest::{MacKey, to_hex, truncate};
 use crate::sealing::keys::{Purpose, RootKey};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Derives the IDs of cached secrets, and the times when they were read.
+/// Derives the IDs of cached secrets from their paths, and wall-clock times from monotonic ones.
 pub(super) struct SecretIds {
-    /// Keyed, so an id reveals nothing of the path.
+    /// An ID is a MAC under this key, so it reveals nothing of the path.
     key: MacKey,
-    /// The same moment by both clocks. The time of a read is computed from the monotonic clock, so it never changes.
+    /// The start of the process by both clocks. With it, the same read always gets the same wall-clock time.
     started: (Instant, Timestamp),
 }
 
@@ -22,7 +23,7 @@ impl SecretIds {
         Self { key, started: (Instant::now(), now) }
     }
 
-    /// The same on every replica.
+    /// The ID of a secret, which is the same on every replica.
     fn id(&self, store: &str, path: &StorePath) -> String {
         let mut digest = self.key.parts_hasher();
         digest.add(store.as_bytes());
@@ -30,21 +31,21 @@ impl SecretIds {
         to_hex(&truncate::<16>(&digest.finish()))
     }
 
-    fn time(&self, at: Instant) -> Timestamp {
-        let (instant, time) = self.started;
-        let since = at.checked_duration_since(instant).unwrap_or(Duration::ZERO);
-        time.checked_add(SignedDuration::try_from(since).unwrap_or(SignedDuration::ZERO)).unwrap_or(time)
+    fn wall_time(&self, instant: Instant) -> Timestamp {
+        let (start, start_time) = self.started;
+        let elapsed = instant.checked_duration_since(start).unwrap_or(Duration::ZERO);
+        start_time.checked_add(SignedDuration::try_from(elapsed).unwrap_or(SignedDuration::ZERO)).unwrap_or(start_time)
     }
 
+    /// How a cached secret is listed.
     pub(super) fn view(&self, store: &str, path: &StorePath, read_at: Instant, ttl: Duration) -> LeaseView {
-        let text = |time: Timestamp| format!("{time:.6}");
         LeaseView {
             id: self.id(store, path),
             store: store.to_owned(),
             path: path.as_str().to_owned(),
             is_dynamic: false,
-            acquired_at: text(self.time(read_at)),
-            expires_at: text(self.time(read_at + ttl)),
+            acquired_at: format_time(self.wall_time(read_at)),
+            expires_at: format_time(self.wall_time(read_at + ttl)),
             renewable: false,
             stale: read_at.elapsed() >= ttl,
             held_by: None,

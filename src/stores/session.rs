@@ -1,4 +1,4 @@
-//! The broker's credentials at a cloud: keeps them, and fetches new ones in time.
+//! The broker's session at a cloud: keeps its credentials, and gets new ones before they expire.
 
 use super::calls::Calls;
 use super::login::{self, Login, LoginAttempt, SUSPECT_AGE};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Credentials are not used in this time before their end, so that a request arrives before they expire.
+/// Credentials are not used during this time before their end, so that a request still arrives before they expire.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(5);
 
 /// A source of credentials. Files are read again at every login.
@@ -19,17 +19,17 @@ pub(super) trait CredentialSource: Send + Sync + 'static {
     /// The client that makes calls with the credentials.
     type Client: Send + Sync + 'static;
 
-    /// Whether the credentials themselves are in files: not granted by a server, and not signed with a key in a file.
+    /// Whether the credentials themselves are in files. False if a server grants them, or if they are signed with a key in a file.
     fn is_file_based(&self) -> bool {
         false
     }
 
-    /// Whether two logins gave the same credentials. Used only if they come from files.
-    fn is_same(&self, _before: &Self::Client, _fresh: &Self::Client) -> bool {
+    /// Whether two logins gave the same credentials. Only called for credentials in files.
+    fn are_equal(&self, _before: &Self::Client, _fresh: &Self::Client) -> bool {
         false
     }
 
-    /// Gets credentials. `has_worked`: a login has succeeded before.
+    /// Gets credentials. `has_worked` says that a login has succeeded before.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -37,22 +37,22 @@ pub(super) trait CredentialSource: Send + Sync + 'static {
         &self,
         calls: &Calls,
         has_worked: bool,
-        request: &RequestId,
+        request_id: &RequestId,
     ) -> Result<NewCredentials<Self::Client>, ReadError>;
 }
 
-/// Credentials and their lifetime; `None` if they do not expire.
+/// New credentials, and their lifetime. `None` if they do not expire.
 pub(super) struct NewCredentials<C> {
     pub(super) client: C,
     pub(super) ttl: Option<Duration>,
 }
 
-/// Credentials of one login.
+/// The credentials of one login.
 pub(super) struct LoginCredentials<C> {
     /// The number of its login.
     number: u64,
     pub(super) client: C,
-    since: Instant,
+    requested_at: Instant,
     lifetime: Option<CredentialLifetime>,
 }
 
@@ -65,15 +65,15 @@ impl<C> login::Credentials for LoginCredentials<C> {
 /// The times of credentials that expire.
 #[derive(Clone, Copy)]
 struct CredentialLifetime {
-    /// When they are not used any more.
+    /// From this time on the credentials are not used.
     end: Instant,
-    /// When to fetch new ones.
+    /// From this time on new credentials are fetched.
     renew_at: Instant,
 }
 
 impl CredentialLifetime {
-    /// A lifetime counts from the login request. See [`renew_after`].
-    fn granted(requested_at: Instant, ttl: Duration) -> Self {
+    /// A granted lifetime begins with the login request. See [`renew_after`].
+    fn from_grant(requested_at: Instant, ttl: Duration) -> Self {
         Self { end: requested_at + ttl.saturating_sub(EXPIRY_MARGIN), renew_at: requested_at + renew_after(ttl) }
     }
 }
@@ -92,19 +92,19 @@ impl<S: CredentialSource> CloudSession<S> {
         Self { calls, source, login }
     }
 
-    /// The credentials to use now. Before they expire new ones are fetched in the background; the call waits only if there are
-    /// none or they have expired.
+    /// The credentials to use now. New ones are fetched in the background before they expire. The caller waits only if there are no
+    /// valid credentials.
     ///
     /// # Errors
     /// No credentials are available.
     pub(super) async fn credentials(
         self: &Arc<Self>,
-        request: &RequestId,
+        request_id: &RequestId,
     ) -> Result<Arc<LoginCredentials<S::Client>>, ReadError> {
-        let Some(credentials) = self.login.current.load_full() else { return self.replace(None, request).await };
+        let Some(credentials) = self.login.current.load_full() else { return self.replace(None, request_id).await };
         let now = Instant::now();
         match credentials.lifetime {
-            Some(lifetime) if lifetime.end <= now => self.replace(Some(credentials.number), request).await,
+            Some(lifetime) if lifetime.end <= now => self.replace(Some(credentials.number), request_id).await,
             // One fetch at a time.
             Some(lifetime) if lifetime.renew_at <= now && self.login.is_idle() => {
                 let (session, outdated) = (self.clone(), credentials.number);
@@ -115,23 +115,23 @@ impl<S: CredentialSource> CloudSession<S> {
         }
     }
 
-    /// Other credentials, after the cloud refused the `used` ones. `None` if the refusal is not caused by the credentials.
+    /// Other credentials, after the cloud refused the `used` ones. `None` if the credentials are not the reason of the refusal.
     ///
     /// # Errors
     /// The login failed.
     pub(super) async fn replacement_for(
         &self,
         used: &Arc<LoginCredentials<S::Client>>,
-        request: &RequestId,
+        request_id: &RequestId,
     ) -> Result<Option<Arc<LoginCredentials<S::Client>>>, ReadError> {
         let newer = self.login.current.load_full().filter(|current| current.number != used.number);
         if newer.is_some() {
             return Ok(newer);
         }
-        if !self.source.is_file_based() && used.since.elapsed() < SUSPECT_AGE {
+        if !self.source.is_file_based() && used.requested_at.elapsed() < SUSPECT_AGE {
             return Ok(None);
         }
-        let fresh = self.replace(Some(used.number), request).await?;
+        let fresh = self.replace(Some(used.number), request_id).await?;
         Ok((fresh.number != used.number).then_some(fresh))
     }
 
@@ -144,25 +144,27 @@ impl<S: CredentialSource> CloudSession<S> {
         }
     }
 
-    /// Logs in, unless credentials of another login than `outdated` are in use by now.
+    /// Logs in, unless the credentials in use are already those of another login than `outdated`.
     async fn replace(
         &self,
         outdated: Option<u64>,
-        request: &RequestId,
+        request_id: &RequestId,
     ) -> Result<Arc<LoginCredentials<S::Client>>, ReadError> {
-        self.login.replace(outdated, |_| true, |attempt, before| self.log_in(attempt, before, request)).await
+        self.login.replace(outdated, |_| true, |attempt, before| self.log_in(attempt, before, request_id)).await
     }
 
     async fn log_in(
         &self,
         LoginAttempt { number, requested_at, has_worked }: LoginAttempt,
         before: Option<Arc<LoginCredentials<S::Client>>>,
-        request: &RequestId,
+        request_id: &RequestId,
     ) -> Result<Arc<LoginCredentials<S::Client>>, ReadError> {
-        let NewCredentials { client, ttl } = self.source.request_credentials(&self.calls, has_worked, request).await?;
-        // The same keys read from their files again keep their number.
-        let same = before.filter(|before| self.source.is_file_based() && self.source.is_same(&before.client, &client));
-        let lifetime = ttl.map(|ttl| CredentialLifetime::granted(requested_at, ttl));
-        Ok(same.unwrap_or_else(|| Arc::new(LoginCredentials { number, client, since: requested_at, lifetime })))
+        let NewCredentials { client, ttl } =
+            self.source.request_credentials(&self.calls, has_worked, request_id).await?;
+        // If the files still have the same keys, their number does not change.
+        let unchanged =
+            before.filter(|before| self.source.is_file_based() && self.source.are_equal(&before.client, &client));
+        let lifetime = ttl.map(|ttl| CredentialLifetime::from_grant(requested_at, ttl));
+        Ok(unchanged.unwrap_or_else(|| Arc::new(LoginCredentials { number, client, requested_at, lifetime })))
     }
 }

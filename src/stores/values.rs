@@ -1,4 +1,4 @@
-//! Reads the keys and values of a secret from the JSON object that a store sends.
+//! Parses the keys and values of a secret from the JSON object that a store sends.
 
 use super::json_text::{InvalidJson, compact, unescape};
 use crate::model::secret::SecretValue;
@@ -17,13 +17,13 @@ type Values = BTreeMap<String, Option<SecretValue>>;
 /// as compact JSON, null as `None`.
 ///
 /// # Errors
-/// It is not an object, has a duplicate key or too many keys, or contains an invalid value.
+/// The JSON is not an object, has a duplicate key or more than [`MAX_KEYS`], or contains an invalid value.
 pub(super) fn parse_values(object: &RawValue) -> Result<Values, InvalidJson> {
-    let Keys(raw) = serde_json::from_str(object.get()).map_err(|_| InvalidJson)?;
-    raw.into_iter().map(|(key, raw)| Ok((key, value(raw.get())?))).collect()
+    let Members(members) = serde_json::from_str(object.get()).map_err(|_| InvalidJson)?;
+    members.into_iter().map(|(key, raw)| Ok((key, parse_value(raw.get())?))).collect()
 }
 
-fn value(json: &str) -> Result<Option<SecretValue>, InvalidJson> {
+fn parse_value(json: &str) -> Result<Option<SecretValue>, InvalidJson> {
     let text = match json.bytes().next() {
         Some(b'n') => return Ok(None),
         Some(b'"') => unescape(json)?,
@@ -38,32 +38,32 @@ pub(super) fn into_secret_value(mut text: Zeroizing<String>) -> SecretValue {
     SecretValue::new(std::mem::take(&mut *text))
 }
 
-/// The members of an object, undecoded. Duplicate keys are refused.
-struct Keys<'a>(BTreeMap<String, &'a RawValue>);
+/// The members of an object, with undecoded values. Duplicate keys are refused.
+struct Members<'a>(BTreeMap<String, &'a RawValue>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Keys<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(KeysVisitor)
+        deserializer.deserialize_map(MembersVisitor)
     }
 }
 
-struct KeysVisitor;
+struct MembersVisitor;
 
-impl<'de> Visitor<'de> for KeysVisitor {
-    type Value = Keys<'de>;
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut keys = BTreeMap::new();
+        let mut members = BTreeMap::new();
         while let Some((key, raw)) = map.next_entry::<String, &'de RawValue>()? {
-            if keys.insert(key, raw).is_some() || keys.len() > MAX_KEYS {
-                return Err(A::Error::custom("a key twice, or too many"));
+            if members.insert(key, raw).is_some() || members.len() > MAX_KEYS {
+                return Err(A::Error::custom("duplicate key, or too many keys"));
             }
         }
-        Ok(Keys(keys))
+        Ok(Members(members))
     }
 }
 

@@ -24,7 +24,7 @@ pub async fn check(stores: &Stores, policies: &[Arc<Policy>]) -> Vec<DoctorCheck
                 continue;
             }
         }
-        if let Some(reading) = stores.time_of(&store).await {
+        if let Some(reading) = stores.server_time_of(&store).await {
             let store_time = Timestamp::from_second(reading.seconds).unwrap_or_default();
             let offset = store_time.duration_since(SystemClock.now());
             // The time is in whole seconds.

@@ -54,7 +54,7 @@ fn an_untouched_log_is_intact() {
 }
 
 #[test]
-fn a_flipped_bit_is_found_wherever_it_is() {
+fn a_flipped_bit_is_reported_at_every_place() {
     for hasher in hashers() {
         let log = Log::write(&hasher);
         assert_reported("flip", &log, &hasher, Log::known, |rows, random| {
@@ -272,7 +272,7 @@ fn extreme_numbers_are_reported_without_overflow() {
 }
 
 #[test]
-fn a_chain_that_starts_behind_number_one_is_reported() {
+fn a_chain_without_its_first_event_is_reported() {
     let hasher = ChainHasher::without_key();
     for (seq, holds) in [(i64::MAX, false), (2, false), (1, true)] {
         let text = format!(

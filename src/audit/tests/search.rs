@@ -14,13 +14,13 @@ const ROWS: i64 = 5000;
 /// A log whose column values repeat at different intervals; one row in 7 has no subject. The time advances by a minute per row, and
 /// once goes back by 100 minutes.
 async fn log_of(rows: i64) -> Database {
-    const FILL: &str = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < $1) \
+    const INSERT_EVENTS: &str = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < $1) \
          INSERT INTO audit_events (chain, seq, prev_hash, hash, time, type, outcome, subject, repo, branch, ticket_id, event) \
          SELECT 'c', n, '', '', strftime('%Y-%m-%dT%H:%M:00.000000Z', 1767225600 + 60 * (n - iif(n > 3000, 100, 0)), 'unixepoch'), \
              iif(n % 997 = 0, 'lease.failed', 'ticket.issued'), iif(n % 5 = 0, 'denied', 'ok'), \
              iif(n % 7 = 0, NULL, 'build-' || (n % 300)), 'apps/site-' || (n % 1000), 'main', 'ticket-' || (n / 2), '{}' FROM numbers";
     let database = Database::open(&Url::SqliteMemory).await.expect("opens");
-    database.run(FILL, &[rows.into()]).await.expect("written");
+    database.run(INSERT_EVENTS, &[rows.into()]).await.expect("written");
     database
 }
 
@@ -108,7 +108,7 @@ async fn results_do_not_depend_on_blocks() {
 }
 
 #[tokio::test]
-async fn missing_blocks_are_filled_in() {
+async fn backfill_creates_missing_blocks() {
     let database = log_of(ROWS).await;
     database.run("DELETE FROM audit_events WHERE rowid < 500 OR rowid = 2000", &[]).await.expect("deleted");
     let expected = search_all(&database).await;
@@ -157,7 +157,7 @@ async fn events_with_reused_rowids_are_found() {
 }
 
 #[tokio::test]
-async fn the_writer_stores_full_blocks_and_fills_in_earlier_rows() {
+async fn the_writer_stores_full_blocks_and_backfills_earlier_rows() {
     let database = log_of(100).await;
     let mut writer = BlockWriter::start(database.clone()).await.expect("read");
     let value = |row: i64| (row % 5 > 0).then(|| format!("repo-{row}"));

@@ -2,8 +2,8 @@
 //! under any name.
 
 use super::table::{UsageError, UsageTable};
-use crate::audit::filter::format_time;
 use crate::database::{Database, DatabaseError, Param, Query, Row, Sql};
+use crate::model::clock::format_time;
 use jiff::{SignedDuration, Timestamp};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};

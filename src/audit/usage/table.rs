@@ -2,9 +2,9 @@
 
 use super::policy_use::{PolicyUse, UseKind};
 use super::usage_event::UsageEvent;
-use crate::audit::filter::format_time;
 use crate::audit::reader::Reader;
 use crate::database::{Database, DatabaseError, Param, Query, Row, Sql};
+use crate::model::clock::format_time;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 

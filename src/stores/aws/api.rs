@@ -1,8 +1,8 @@
-//! The read of a secret's current version.
+//! Reads the current version of a secret.
 
 use super::credentials::{AwsCredentials, Signer};
-use super::failure::sdk_failure;
 use super::responses;
+use super::sdk_error::convert_sdk_error;
 use super::transport::{CapturedBody, Transport};
 use crate::model::request_id::RequestId;
 use crate::model::secret::Secret;
@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use aws_sdk_secretsmanager::config::{AppName, Builder};
 use std::borrow::Cow;
 
-/// Secrets Manager in one region.
+/// The API of Secrets Manager in one region.
 pub struct SecretsManager {
     pub(super) transport: Transport,
     pub(super) sts_transport: Transport,
@@ -37,23 +37,23 @@ impl Cloud for SecretsManager {
         signer: &Signer,
         name: &str,
         _path: &StorePath,
-        request: &RequestId,
+        request_id: &RequestId,
     ) -> Result<Secret, CallError> {
         let captured = CapturedBody::default();
         let slot = captured.clone();
         let get = signer.client.get_secret_value().secret_id(name).customize();
         let get = get.mutate_request(move |request| request.add_extension(slot.clone()));
-        let mut named = Builder::new();
-        named.set_app_name(app_name(request));
-        get.config_override(named).send().await.map_err(|error| sdk_failure(&error))?;
+        let mut with_app_name = Builder::new();
+        with_app_name.set_app_name(app_name(request_id));
+        get.config_override(with_app_name).send().await.map_err(|error| convert_sdk_error(&error))?;
         let body = captured.take().ok_or(CallError::malformed(ReadError::Unavailable))?;
         responses::parse_secret(&body, name).map_err(CallError::malformed)
     }
 
-    /// The right to read does not include the right to describe; a caller that is denied was authenticated.
+    /// The permission to read does not include `DescribeSecret`. But a denied call shows that the credentials were accepted.
     async fn look_up_missing_secret(&self, signer: &Signer, _request: &RequestId) -> Result<(), CallError> {
         let describe = signer.client.describe_secret().secret_id(MISSING_SECRET);
-        describe.send().await.map(|_| ()).map_err(|error| sdk_failure(&error))
+        describe.send().await.map(|_| ()).map_err(|error| convert_sdk_error(&error))
     }
 
     fn reload(&self) -> Result<(), OpenError> {
@@ -62,9 +62,9 @@ impl Cloud for SecretsManager {
     }
 }
 
-/// The `app` of the user agent, so that entries of CloudTrail can be found by request id.
-fn app_name(request: &RequestId) -> Option<AppName> {
-    AppName::new(format!("claviger-{request}")).ok()
+/// The `app` in the user agent, so that entries of CloudTrail can be found by request ID.
+fn app_name(request_id: &RequestId) -> Option<AppName> {
+    AppName::new(format!("claviger-{request_id}")).ok()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! Gets the broker's credentials: from a role that its token may assume, an agent on the node, or files.
+//! Gets the broker's credentials: of a role that its token may assume, from an agent on the node, or from files.
 
-use super::failure::sdk_failure;
-use super::responses::refusal;
+use super::responses::classify_error;
+use super::sdk_error::convert_sdk_error;
 use super::transport::Transport;
 use crate::config::aws_secrets_manager::AwsAuth;
 use crate::model::clock::{Clock as _, SystemClock};
@@ -22,24 +22,24 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// Logins have a breaker of their own.
+/// Logins have a separate breaker.
 const LOGIN: BreakerTarget<'static> = BreakerTarget::group("login/");
 
-/// The lifetime of an assumed role; every role allows it.
+/// The requested lifetime of the credentials of an assumed role. Every role allows it.
 const ROLE_SESSION_LIFETIME: Duration = Duration::from_hours(1);
 
-/// Credentials and the client that signs with them.
+/// A client, and the credentials with which it signs requests.
 pub struct Signer {
     pub(super) client: Client,
     credentials: Credentials,
 }
 
-/// The broker's credentials at AWS.
+/// The source of the broker's credentials at AWS.
 pub struct AwsCredentials {
     auth: AwsAuth,
     sts: Sts,
     agent: Option<Transport>,
-    /// The settings of all clients.
+    /// The settings of the clients.
     config: Config,
 }
 
@@ -61,7 +61,7 @@ impl AwsCredentials {
         &self,
         calls: &Calls,
         has_worked: bool,
-        request: &RequestId,
+        request_id: &RequestId,
     ) -> Result<NewCredentials<Credentials>, ReadError> {
         match &self.auth {
             AwsAuth::StaticKeys { access_key_id_file, secret_access_key_file } => {
@@ -76,14 +76,14 @@ impl AwsCredentials {
             }
             AwsAuth::WebIdentity { role_arn, token_file, session_name, .. } => {
                 let token = credential_file::read(&calls.store, token_file).await?;
-                let assumed = assume_role(&self.sts, role_arn, session_name, &token);
-                calls.log_in(LOGIN, has_worked, request, assumed).await
+                let call = assume_role(&self.sts, role_arn, session_name, &token);
+                calls.log_in(LOGIN, has_worked, request_id, call).await
             }
             AwsAuth::ContainerCredentials { token_file, .. } => {
                 let token = credential_file::read(&calls.store, token_file).await?;
                 let header = authorization(&token).ok_or_else(|| credential_file::log_unusable(&calls.store))?;
                 let agent = self.agent.as_ref().ok_or(ReadError::Misconfigured)?;
-                calls.log_in(LOGIN, has_worked, request, request_agent_credentials(agent, header)).await
+                calls.log_in(LOGIN, has_worked, request_id, request_agent_credentials(agent, header)).await
             }
         }
     }
@@ -97,30 +97,30 @@ impl CredentialSource for AwsCredentials {
         matches!(self.auth, AwsAuth::StaticKeys { .. })
     }
 
-    fn is_same(&self, before: &Signer, fresh: &Signer) -> bool {
+    fn are_equal(&self, before: &Signer, fresh: &Signer) -> bool {
         before.credentials == fresh.credentials
     }
 
-    /// `Forbidden` if the broker's token is refused, `Misconfigured` for an invalid role. If a login has succeeded before, a
-    /// refusal is `Unavailable`: STS also refuses while it cannot reach the identity provider.
+    /// Fails with `Forbidden` if the broker's token is refused, and with `Misconfigured` for an invalid role. If a login has succeeded before, a
+    /// refusal is `Unavailable`, because STS also refuses while it cannot reach the identity provider.
     async fn request_credentials(
         &self,
         calls: &Calls,
         has_worked: bool,
-        request: &RequestId,
+        request_id: &RequestId,
     ) -> Result<NewCredentials<Signer>, ReadError> {
-        Ok(self.signer(self.credentials(calls, has_worked, request).await?))
+        Ok(self.signer(self.credentials(calls, has_worked, request_id).await?))
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "requests are signed with it; the SDK's type overwrites it too")]
 fn parse_static_keys(id: &SecretValue, secret: &SecretValue) -> Option<Credentials> {
     let id = id.expose_secret().trim();
-    is_header(id).then(|| Credentials::new(id, secret.expose_secret().trim(), None, None, "file"))
+    is_header_value(id).then(|| Credentials::new(id, secret.expose_secret().trim(), None, None, "file"))
 }
 
-/// Whether it is a valid header value. The library puts it into a header and panics if it is not.
-fn is_header(text: &str) -> bool {
+/// Whether the text is a valid header value. The SDK puts it into a header, and would panic if it is not.
+fn is_header_value(text: &str) -> bool {
     HeaderValue::from_str(text).is_ok()
 }
 
@@ -144,10 +144,10 @@ async fn assume_role(
         .role_session_name(session)
         .web_identity_token(token.expose_secret())
         .duration_seconds(i32::try_from(ROLE_SESSION_LIFETIME.as_secs()).unwrap_or(i32::MAX));
-    let response = call.send().await.map_err(|error| sdk_failure(&error))?;
+    let response = call.send().await.map_err(|error| convert_sdk_error(&error))?;
     let Some(granted) = response.credentials else { return Err(CallError::malformed(ReadError::Unavailable)) };
     let (id, secret, session) = (granted.access_key_id, granted.secret_access_key, granted.session_token);
-    if !is_header(&id) || !is_header(&session) {
+    if !is_header_value(&id) || !is_header_value(&session) {
         return Err(CallError::malformed(ReadError::Unavailable));
     }
     Ok(NewCredentials {
@@ -161,15 +161,17 @@ async fn request_agent_credentials(
     header: HeaderValue,
 ) -> Result<NewCredentials<Credentials>, CallError> {
     match agent.get(header).await.map_err(CallError::no_response)? {
-        (200, body) => agent_credentials(&body, SystemClock.now()).ok_or(CallError::malformed(ReadError::Unavailable)),
+        (200, body) => {
+            parse_agent_credentials(&body, SystemClock.now()).ok_or(CallError::malformed(ReadError::Unavailable))
+        }
         (status @ 400..=428, _) => Err(CallError::refused_with_status(status)),
-        (status, _) => Err(CallError::from_response(status, refusal(status, None, None), None)),
+        (status, _) => Err(CallError::from_response(status, classify_error(status, None, None), None)),
     }
 }
 
-/// The credentials of an agent; `None` if they have expired or name no end.
-fn agent_credentials(body: &[u8], now: Timestamp) -> Option<NewCredentials<Credentials>> {
-    /// The SDK's type takes the texts over and overwrites them on drop.
+/// Parses the credentials of an agent. `None` if they have expired or have no expiration.
+fn parse_agent_credentials(body: &[u8], now: Timestamp) -> Option<NewCredentials<Credentials>> {
+    /// The SDK's type takes ownership of these texts, and overwrites them on drop.
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Body {
@@ -180,7 +182,7 @@ fn agent_credentials(body: &[u8], now: Timestamp) -> Option<NewCredentials<Crede
     }
     let Body { access_key_id, secret_access_key, token, expiration } = parse_object(body)?;
     let ttl = Duration::try_from(expiration.parse::<Timestamp>().ok()?.duration_since(now)).ok()?;
-    let is_usable = !ttl.is_zero() && is_header(&access_key_id) && is_header(&token);
+    let is_usable = !ttl.is_zero() && is_header_value(&access_key_id) && is_header_value(&token);
     let credentials = Credentials::new(access_key_id, secret_access_key, Some(token), None, "agent");
     is_usable.then_some(NewCredentials { client: credentials, ttl: Some(ttl) })
 }
@@ -211,7 +213,7 @@ mod tests {
                 r#"{{"AccessKeyId":"A","SecretAccessKey":"S","Token":"T","Expiration":{expiration},"AccountId":"1"}}"#
             )
         };
-        let ttl = |body: &str| agent_credentials(body.as_bytes(), now).and_then(|granted| granted.ttl);
+        let ttl = |body: &str| parse_agent_credentials(body.as_bytes(), now).and_then(|granted| granted.ttl);
         assert_eq!(ttl(&response(r#""2026-11-25T18:00:00Z""#)), Some(Duration::from_hours(6)));
         for body in [
             &response(r#""2026-11-25T12:00:00Z""#),

@@ -1,9 +1,9 @@
-//! AWS Secrets Manager, through AWS's own SDK over our own HTTP client.
+//! AWS Secrets Manager, with AWS's SDK over our HTTP client.
 
 mod api;
 mod credentials;
-mod failure;
 mod responses;
+mod sdk_error;
 mod transport;
 
 use super::cloud::CloudStore;
@@ -52,12 +52,12 @@ pub(super) fn open(name: &Arc<str>, config: &AwsSecretsManager, metrics: &Arc<Me
         AwsAuth::WebIdentity { .. } | AwsAuth::StaticKeys { .. } => None,
     };
     let sts = sts_client(config, sts_url, &sts_transport);
-    let source = AwsCredentials::new(config.auth.clone(), sts, agent, secrets_manager(config, &transport));
+    let source = AwsCredentials::new(config.auth.clone(), sts, agent, secrets_manager_config(config, &transport));
     Ok(CloudStore::new(name, source, SecretsManager { transport, sts_transport }, metrics))
 }
 
-/// The SDK without retries and time-outs; the transport has the time limit.
-fn secrets_manager(config: &AwsSecretsManager, transport: &Transport) -> Config {
+/// The settings of the SDK: without retries and time-outs, because the transport has a time limit.
+fn secrets_manager_config(config: &AwsSecretsManager, transport: &Transport) -> Config {
     let mut builder = Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(config.region.clone()))

@@ -1,4 +1,4 @@
-//! The meaning of AWS's responses: a status and an error code become one class of error. Pure.
+//! Parses AWS's responses: a status and an error code become one of our errors. Pure.
 //!
 //! Exactly one response means that a secret is absent. Unknown responses are `Unavailable`.
 
@@ -11,10 +11,10 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The classes of error codes that Secrets Manager, STS and AWS's front ends send with a status of 4xx.
+/// Our errors for the error codes that Secrets Manager, STS and AWS's front ends send with a status of 4xx.
 ///
-/// `DecryptionFailure` concerns the secret: its KMS key is deleted or disabled, perhaps on purpose. So no stale secret is
-/// served.
+/// `DecryptionFailure` is not `Unavailable`, with which a stale secret would be served: the KMS key was deleted or disabled, perhaps on
+/// purpose.
 const CODES: &[(&str, ReadError)] = &[
     ("ResourceNotFoundException", ReadError::Absent),
     ("InvalidParameterException", ReadError::Misconfigured),
@@ -50,7 +50,7 @@ const CREDENTIAL_CODES: &[&str] = &[
 ];
 
 /// The codes of an overloaded server.
-const THROTTLED: &[&str] = &[
+const THROTTLING_CODES: &[&str] = &[
     "ThrottlingException",
     "Throttling",
     "ThrottledException",
@@ -61,8 +61,8 @@ const THROTTLED: &[&str] = &[
     "SlowDown",
 ];
 
-/// The meaning of an error.
-pub(super) fn refusal(status: u16, code: Option<&str>, message: Option<&str>) -> ResponseMeaning {
+/// What an error response means.
+pub(super) fn classify_error(status: u16, code: Option<&str>, message: Option<&str>) -> ResponseMeaning {
     let code = code.unwrap_or_default();
     let find = |codes: &[&'static str]| codes.iter().find(|known| **known == code).copied();
     // Errors of AWS are 4xx; with any other status the code is not reliable.
@@ -70,33 +70,33 @@ pub(super) fn refusal(status: u16, code: Option<&str>, message: Option<&str>) ->
         return ResponseMeaning::new(ReadError::Unavailable, "status");
     }
     if code == "InvalidRequestException" {
-        return ResponseMeaning::new(invalid_request(message.unwrap_or_default()), "InvalidRequestException");
+        return ResponseMeaning::new(classify_invalid_request(message.unwrap_or_default()), "InvalidRequestException");
     }
-    if let Some((word, error)) = CODES.iter().find(|(known, _)| *known == code) {
-        return ResponseMeaning::new(*error, word);
+    if let Some((code, error)) = CODES.iter().find(|(known, _)| *known == code) {
+        return ResponseMeaning::new(*error, code);
     }
-    if let Some(word) = find(CREDENTIAL_CODES) {
-        return ResponseMeaning::suspect(word);
+    if let Some(code) = find(CREDENTIAL_CODES) {
+        return ResponseMeaning::suspect_credentials(code);
     }
-    if let Some(word) = find(THROTTLED) {
-        return ResponseMeaning::throttled(word);
+    if let Some(code) = find(THROTTLING_CODES) {
+        return ResponseMeaning::throttled(code);
     }
     match status {
-        401 | 403 => ResponseMeaning::suspect("status"),
+        401 | 403 => ResponseMeaning::suspect_credentials("status"),
         429 => ResponseMeaning::throttled("status"),
         _ => ResponseMeaning::new(ReadError::Unavailable, "status"),
     }
 }
 
-/// AWS has one code for all invalid requests; only the message says that the secret is marked for deletion. If AWS changes
-/// the message, a deleted secret is reported as misconfigured.
-fn invalid_request(message: &str) -> ReadError {
+/// The error for `InvalidRequestException`, of which only the message says that the secret is marked for deletion. If AWS changes the message,
+/// a deleted secret is reported as misconfigured.
+fn classify_invalid_request(message: &str) -> ReadError {
     let message = message.to_ascii_lowercase();
-    let deleted = ["marked for deletion", "scheduled for deletion", "marked deleted"];
-    if deleted.iter().any(|words| message.contains(words)) { ReadError::Deleted } else { ReadError::Misconfigured }
+    let phrases = ["marked for deletion", "scheduled for deletion", "marked deleted"];
+    if phrases.iter().any(|phrase| message.contains(phrase)) { ReadError::Deleted } else { ReadError::Misconfigured }
 }
 
-/// The response to the read of a secret with this name.
+/// Parses the response to the read of the secret with this name.
 ///
 /// # Errors
 /// `Misconfigured` if the secret is not a JSON object of keys and values, `Unavailable` if the response is malformed or
@@ -122,10 +122,7 @@ pub(super) fn parse_secret(body: &[u8], requested_name: &str) -> Result<Secret, 
     };
     let object = serde_json::from_str(&text).map_err(|_| ReadError::Misconfigured)?;
     let data = parse_values(object).map_err(|_| ReadError::Misconfigured)?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "casting a float saturates, and no store is older than its milliseconds"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "a cast of a float saturates, and i64 has enough milliseconds")]
     let created_at = created_date.and_then(|seconds| Timestamp::from_millisecond((seconds * 1000.0) as i64).ok());
     Ok(Secret { data, version: version_id, created_at, stale: false })
 }

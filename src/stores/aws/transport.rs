@@ -1,5 +1,5 @@
-//! Sends the SDK's requests through our own client with its limits. The body of a successful response bypasses the
-//! SDK, which would copy the secret into memory that is not overwritten.
+//! Sends the SDK's requests through our HTTP client with its limits. The body of a successful response bypasses the SDK, which would copy the
+//! secret into memory that is not overwritten.
 
 use crate::stores::outbound::{ClientSettings, HttpClient as OutboundClient, TransportError, read_body};
 use crate::stores::port::OpenError;
@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// The body that the SDK reads instead.
+/// The body that the SDK gets in place of the captured one.
 const PLACEHOLDER_BODY: &[u8] = b"{}";
 
 /// Receives the body of a successful response, if the request has this extension.
@@ -26,7 +26,7 @@ const PLACEHOLDER_BODY: &[u8] = b"{}";
 pub(super) struct CapturedBody(Arc<Mutex<Option<Zeroizing<Vec<u8>>>>>);
 
 impl CapturedBody {
-    /// The body, once.
+    /// Takes the body. `None` if none was captured.
     pub(super) fn take(&self) -> Option<Zeroizing<Vec<u8>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -36,7 +36,7 @@ impl CapturedBody {
     }
 }
 
-/// The client for one server. A clone is the same client.
+/// The client for one server. Clones share it.
 #[derive(Clone)]
 pub(super) struct Transport(Arc<Inner>);
 
@@ -64,23 +64,23 @@ impl Transport {
         self.0.http.reload()
     }
 
-    /// Makes a call without the SDK. Returns the status and the body.
+    /// Makes a GET request without the SDK. Returns the status and the body.
     ///
     /// # Errors
     /// No complete response arrived in time.
     pub(super) async fn get(&self, authorization: HeaderValue) -> Result<(u16, Zeroizing<Vec<u8>>), TransportError> {
         let message = self.0.http.request(Method::GET, &self.0.address).header(AUTHORIZATION, authorization);
-        let mut response = self.0.http.respond(message, true, self.0.timeout).await?;
+        let mut response = self.0.http.send(message, true, self.0.timeout).await?;
         Ok((response.status().as_u16(), read_body(&mut response).await?))
     }
 
-    /// All calls only read, so each may be repeated.
+    /// Sends a request of the SDK. All calls only read, so each may be retried.
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
         let method = Method::from_bytes(request.method().as_bytes()).map_err(|_| TransportError::Broken)?;
         let body = request.body().bytes().ok_or(TransportError::Broken)?;
         let message = self.0.http.request(method, request.uri()).headers(headers(&request)?);
         let message = message.body(Bytes::copy_from_slice(body));
-        let mut response = self.0.http.respond(message, true, self.0.timeout).await?;
+        let mut response = self.0.http.send(message, true, self.0.timeout).await?;
         let body = read_body(&mut response).await?;
         let status = response.status();
         let sdk_body = match request.extension::<CapturedBody>() {
@@ -100,7 +100,7 @@ impl Transport {
     }
 }
 
-/// The headers as the SDK signed them; those with credentials have no `Debug`.
+/// The headers that the SDK signed. Those with credentials are marked as sensitive.
 fn headers(request: &HttpRequest) -> Result<HeaderMap, TransportError> {
     let mut headers = HeaderMap::new();
     for (name, value) in request.headers() {
@@ -122,7 +122,7 @@ impl HttpConnector for Transport {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let transport = self.clone();
         HttpConnectorFuture::new(async move {
-            transport.send(request).await.map_err(|fault| ConnectorError::other(fault.into(), None))
+            transport.send(request).await.map_err(|error| ConnectorError::other(error.into(), None))
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The read of a secret's current version.
+//! Reads the current version of a secret.
 
 use super::responses;
 use super::tokens::AzureTokenSource;
@@ -20,7 +20,7 @@ use azure_security_keyvault_secrets::SecretClient;
 use azure_security_keyvault_secrets::models::SecretClientGetSecretOptions;
 use std::sync::Arc;
 
-/// One vault.
+/// The API of one vault.
 pub struct KeyVault {
     values: SecretValues,
     expired: ExpiredSecrets,
@@ -37,16 +37,16 @@ impl KeyVault {
         Self { values: config.values, expired: config.expired, vault, authority }
     }
 
-    /// The response to a read.
-    async fn get(&self, client: &SecretClient, name: &str, request: &RequestId) -> Result<StoreResponse, CallError> {
+    /// Reads a secret, and returns the response.
+    async fn get(&self, client: &SecretClient, name: &str, request_id: &RequestId) -> Result<StoreResponse, CallError> {
         // Key Vault's diagnostic log shows the user agent.
-        let exchange = Exchange::new(&format!("claviger-{request}"));
+        let exchange = Exchange::new(&format!("claviger-{request_id}"));
         let method_options = ClientMethodOptions { context: Context::new().with_value(exchange.clone()) };
         let options = SecretClientGetSecretOptions { method_options, ..SecretClientGetSecretOptions::default() };
-        // The response, and why there is none, stay in the exchange. Boxed, because the future of a call is large.
+        // The result is ignored: the exchange has the response or the error. Boxed, because the future of a call is large.
         let _ = Box::pin(client.get_secret(name, Some(options))).await;
         let response = exchange.take().unwrap_or(Err(TransportError::Broken)).map_err(CallError::no_response)?;
-        CallError::unless_ok(response, responses::refusal)
+        CallError::check_status(response, responses::classify_error)
     }
 }
 
@@ -61,15 +61,15 @@ impl Cloud for KeyVault {
         client: &SecretClient,
         name: &str,
         path: &StorePath,
-        request: &RequestId,
+        request_id: &RequestId,
     ) -> Result<Secret, CallError> {
-        let response = self.get(client, name, request).await?;
+        let response = self.get(client, name, request_id).await?;
         let dated = responses::parse_secret(&response.body, name, self.values, path).map_err(CallError::malformed)?;
         dated.if_valid_now(self.expired, SystemClock.now()).map_err(CallError::malformed)
     }
 
-    async fn look_up_missing_secret(&self, client: &SecretClient, request: &RequestId) -> Result<(), CallError> {
-        self.get(client, MISSING_SECRET, request).await.map(|_| ())
+    async fn look_up_missing_secret(&self, client: &SecretClient, request_id: &RequestId) -> Result<(), CallError> {
+        self.get(client, MISSING_SECRET, request_id).await.map(|_| ())
     }
 
     fn reload(&self) -> Result<(), OpenError> {

@@ -1,4 +1,4 @@
-//! Entry points for fuzz targets: the meaning of responses, without a vault.
+//! Entry points for fuzz targets: the parsers of responses, without a vault.
 
 use super::responses;
 use crate::config::azure_key_vault::ExpiredSecrets;
@@ -25,7 +25,7 @@ pub fn secret(
     if status == 200 {
         responses::parse_secret(body, name, form, &path)?.if_valid_now(ExpiredSecrets::Refuse, now)
     } else {
-        Err(responses::refusal(status, body).error)
+        Err(responses::classify_error(status, body).error)
     }
 }
 
@@ -37,6 +37,6 @@ pub fn login(status: u16, body: &[u8]) -> Result<(SecretValue, Duration), ReadEr
     if status == 200 {
         responses::parse_token(body).ok_or(ReadError::Unavailable)
     } else {
-        Err(responses::login_refusal(status, body).error)
+        Err(responses::classify_login_error(status, body).error)
     }
 }

@@ -1,4 +1,4 @@
-//! Azure Key Vault, through Microsoft's own SDK over our own HTTP client.
+//! Azure Key Vault, with Microsoft's SDK over our HTTP client.
 
 mod api;
 #[cfg(fuzzing)]

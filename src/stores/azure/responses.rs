@@ -1,7 +1,7 @@
-//! The meaning of Azure's responses: a status and an error code become one class, and a version becomes a secret. Pure.
+//! Parses Azure's responses: a status and an error code become one of our errors, and a version becomes a secret. Pure.
 //!
-//! Sources: the reference of Key Vault's `Get Secret` (REST, 2025-07-01), its page on errors, and RFC 6749 for logins. Only JSON
-//! with `SecretNotFound` means that a secret is absent; a gateway's 404 is HTML.
+//! Sources: the reference of Key Vault's `Get Secret` (REST, 2025-07-01), its page on errors, and RFC 6749 for logins. Only JSON with
+//! `SecretNotFound` means that a secret is absent, because the 404 of a gateway is HTML.
 
 use crate::config::azure_key_vault::ExpiredSecrets;
 use crate::config::secret_values::SecretValues;
@@ -21,44 +21,44 @@ use std::time::Duration;
 
 /// The code of an error, and the code of its `innererror`.
 #[derive(Default)]
-struct Codes {
+struct ErrorCodes {
     outer: String,
     inner: String,
 }
 
-fn codes(body: &[u8]) -> Codes {
+fn parse_error_codes(body: &[u8]) -> ErrorCodes {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct ErrorBody {
         code: String,
-        innererror: Option<Inner>,
+        innererror: Option<InnerError>,
     }
     #[derive(Default, Deserialize)]
     #[serde(default)]
-    struct Inner {
+    struct InnerError {
         code: String,
     }
     #[derive(Deserialize)]
     struct Body {
         error: ErrorBody,
     }
-    parse_object::<Body>(body).map_or_else(Codes::default, |Body { error }| Codes {
+    parse_object::<Body>(body).map_or_else(ErrorCodes::default, |Body { error }| ErrorCodes {
         outer: error.code,
         inner: error.innererror.unwrap_or_default().code,
     })
 }
 
-/// The meaning of a response to a read whose status is not 200.
-pub(super) fn refusal(status: u16, body: &[u8]) -> ResponseMeaning {
-    let Codes { outer, inner } = codes(body);
+/// What the response to a read means if its status is not 200.
+pub(super) fn classify_error(status: u16, body: &[u8]) -> ResponseMeaning {
+    let ErrorCodes { outer, inner } = parse_error_codes(body);
     match (status, outer.as_str(), inner.as_str()) {
-        // Also of a secret that is deleted and can be recovered.
+        // Also for a secret that was deleted and can be recovered.
         (404, "SecretNotFound", _) => ResponseMeaning::new(ReadError::Absent, "SecretNotFound"),
         (404, ..) => ResponseMeaning::new(ReadError::Misconfigured, "not_a_vault"),
         // Disabled on purpose, so it counts as deleted.
         (403, _, "SecretDisabled") => ResponseMeaning::new(ReadError::Deleted, "SecretDisabled"),
         (403, ..) => ResponseMeaning::new(ReadError::Forbidden, "Forbidden"),
-        (401, ..) => ResponseMeaning::suspect("Unauthorized"),
+        (401, ..) => ResponseMeaning::suspect_credentials("Unauthorized"),
         (400, "BadParameter", _) => ResponseMeaning::new(ReadError::Misconfigured, "BadParameter"),
         (400, ..) => ResponseMeaning::new(ReadError::Misconfigured, "status"),
         (429, ..) => ResponseMeaning::throttled("Throttled"),
@@ -66,8 +66,8 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> ResponseMeaning {
     }
 }
 
-/// The meaning of an error response to a login. Entra ID returns `invalid_request` or `invalid_client` for the same token.
-pub(super) fn login_refusal(status: u16, body: &[u8]) -> ResponseMeaning {
+/// What an error response to a login means. For the same token, Entra ID returns `invalid_request` or `invalid_client`.
+pub(super) fn classify_login_error(status: u16, body: &[u8]) -> ResponseMeaning {
     match (status, error_code(body).as_str()) {
         (400, "invalid_scope") => ResponseMeaning::new(ReadError::Misconfigured, "invalid_scope"),
         (400 | 401 | 403, "invalid_client") => ResponseMeaning::new(ReadError::Forbidden, "invalid_client"),
@@ -76,7 +76,7 @@ pub(super) fn login_refusal(status: u16, body: &[u8]) -> ResponseMeaning {
         (401 | 403, _) => ResponseMeaning::new(ReadError::Forbidden, "status"),
         (400, "temporarily_unavailable") => ResponseMeaning::new(ReadError::Unavailable, "temporarily_unavailable"),
         (400, code) if !code.is_empty() => ResponseMeaning::new(ReadError::Forbidden, "status"),
-        // The URL is not that of an authority.
+        // The URL is probably not that of an authority.
         (400 | 404, _) => ResponseMeaning::new(ReadError::Misconfigured, "status"),
         (429, _) => ResponseMeaning::throttled("status"),
         _ => ResponseMeaning::new(ReadError::Unavailable, "status"),
@@ -90,7 +90,7 @@ pub(super) fn parse_token(body: &[u8]) -> Option<(SecretValue, Duration)> {
     is_usable.then(|| (into_secret_value(token), ttl))
 }
 
-/// A secret and its validity, in seconds since 1970.
+/// A secret and its validity period, in seconds since 1970.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct DatedSecret {
     secret: Secret,
@@ -99,14 +99,14 @@ pub(super) struct DatedSecret {
 }
 
 impl DatedSecret {
-    /// The secret, if it is valid now or `expired` says to serve it anyway.
+    /// Returns the secret, if it is valid now or if `expired` allows secrets outside of their validity period.
     ///
     /// # Errors
-    /// `Deleted` if it is expired or not valid yet.
+    /// `Deleted` if the secret is expired or not valid yet.
     pub(super) fn if_valid_now(self, expired: ExpiredSecrets, now: Timestamp) -> Result<Secret, ReadError> {
         let now = now.as_second();
-        let is_early = self.not_before.is_some_and(|from| now < from);
-        let is_late = self.expires.is_some_and(|until| now >= until);
+        let is_early = self.not_before.is_some_and(|not_before| now < not_before);
+        let is_late = self.expires.is_some_and(|expires| now >= expires);
         if expired == ExpiredSecrets::Refuse && (is_early || is_late) {
             Err(ReadError::Deleted)
         } else {
@@ -115,10 +115,10 @@ impl DatedSecret {
     }
 }
 
-/// The response to the read of a secret of that name.
+/// Parses the response to the read of the secret with this name.
 ///
 /// # Errors
-/// `Deleted` if it is not enabled, `Misconfigured` if the value has not the configured form, `Unavailable` if the response is
+/// `Deleted` if the secret is disabled, `Misconfigured` if the value does not have the configured form, `Unavailable` if the response is
 /// malformed or concerns another secret.
 pub(super) fn parse_secret(
     body: &[u8],
@@ -141,7 +141,7 @@ pub(super) fn parse_secret(
         created: Option<i64>,
     }
     let Body { value, id, attributes } = parse_object(body).ok_or(ReadError::Unavailable)?;
-    let version = version_of(&id, requested_name).ok_or(ReadError::Unavailable)?;
+    let version = parse_version(&id, requested_name).ok_or(ReadError::Unavailable)?;
     if attributes.enabled == Some(false) {
         return Err(ReadError::Deleted);
     }
@@ -152,8 +152,8 @@ pub(super) fn parse_secret(
     Ok(DatedSecret { secret, not_before: attributes.nbf, expires: attributes.exp })
 }
 
-/// The version in an id such as `https://VAULT/secrets/NAME/VERSION`. Names are compared without case, as Key Vault does.
-fn version_of(id: &str, requested_name: &str) -> Option<String> {
+/// Parses the version from an ID such as `https://VAULT/secrets/NAME/VERSION`. Names are compared without case, as Key Vault does.
+fn parse_version(id: &str, requested_name: &str) -> Option<String> {
     let (rest, version) = id.rsplit_once('/')?;
     let (vault, name) = rest.rsplit_once('/')?;
     let is_version = (1..=64).contains(&version.len()) && version.bytes().all(|b| b.is_ascii_alphanumeric());

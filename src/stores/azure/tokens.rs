@@ -1,7 +1,7 @@
-//! Gets the broker's access token from Microsoft Entra ID, for the configured scope. A credential of the SDK is made for each
-//! login, so that files are read again and no token stays in a cache that cannot be told to drop it.
+//! Gets the broker's access token from Microsoft Entra ID, for the configured scope. Each login creates a new credential of the SDK, so that
+//! files are read again, and because the token cache of a credential cannot be cleared.
 
-use super::responses::{login_refusal, parse_token};
+use super::responses::{classify_login_error, parse_token};
 use super::transport::{AzureTransport, Exchange};
 use crate::config::azure_key_vault::{AzureAuth, AzureKeyVault};
 use crate::model::clock::{Clock as _, SystemClock};
@@ -26,7 +26,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Logins have a breaker of their own.
+/// Logins have a separate breaker.
 const LOGIN: BreakerTarget<'static> = BreakerTarget::group("login/");
 
 /// A source of access tokens, and of clients that use them.
@@ -51,7 +51,7 @@ impl AzureTokenSource {
         }
     }
 
-    /// Options without retries, and with an explicit cloud: the SDK would take the authority from the environment.
+    /// Options without retries, and with an explicit authority, which the SDK would otherwise read from the environment.
     fn client_options(&self, transport: &Arc<AzureTransport>) -> ClientOptions {
         let mut cloud = CustomConfiguration::default();
         cloud.authority_host.clone_from(&self.authority_url);
@@ -89,29 +89,32 @@ impl AzureTokenSource {
     async fn log_in(
         &self,
         broker_credential: &SecretValue,
-        request: &RequestId,
+        request_id: &RequestId,
     ) -> Result<(SecretValue, Duration), CallError> {
-        let credential = self.credential(broker_credential).ok_or(CallError::not_sent())?;
-        let exchange = Exchange::new(&format!("claviger-{request}"));
+        let credential = self.credential(broker_credential).ok_or(CallError::not_sent(ReadError::Misconfigured))?;
+        let exchange = Exchange::new(&format!("claviger-{request_id}"));
         let method_options = ClientMethodOptions { context: Context::new().with_value(exchange.clone()) };
-        // The response, and why there is none, stay in the exchange.
+        // The result is ignored: the exchange has the response or the error.
         let options = TokenRequestOptions { method_options };
         let _ = credential.get_token(&[self.scope.as_str()], Some(options)).await;
-        let response = exchange.take().ok_or(CallError::not_sent())?.map_err(CallError::no_response)?;
+        let response =
+            exchange.take().ok_or(CallError::not_sent(ReadError::Misconfigured))?.map_err(CallError::no_response)?;
         match response.status {
             200 => parse_token(&response.body).ok_or(CallError::malformed(ReadError::Unavailable)),
-            status => {
-                Err(CallError::from_response(status, login_refusal(status, &response.body), response.retry_after))
-            }
+            status => Err(CallError::from_response(
+                status,
+                classify_login_error(status, &response.body),
+                response.retry_after,
+            )),
         }
     }
 
-    /// A client for one token. Its first request has no token; `transport` responds to it with the scope.
+    /// A client with a fixed token. Its first request has no token, and `transport` responds to it with a challenge.
     #[expect(clippy::disallowed_methods, reason = "the SDK puts it into a header; its type has no Debug of it")]
     fn client(&self, token: &SecretValue, ttl: Duration) -> Option<SecretClient> {
-        let ends = SystemClock.now().as_second().checked_add(i64::try_from(ttl.as_secs()).ok()?)?;
-        let ends = OffsetDateTime::from_unix_timestamp(ends).ok()?;
-        let token = FixedToken(AccessToken::new(Secret::new(token.expose_secret().to_owned()), ends));
+        let expires_at = SystemClock.now().as_second().checked_add(i64::try_from(ttl.as_secs()).ok()?)?;
+        let expires_at = OffsetDateTime::from_unix_timestamp(expires_at).ok()?;
+        let token = FixedToken(AccessToken::new(Secret::new(token.expose_secret().to_owned()), expires_at));
         let options = SecretClientOptions {
             client_options: self.client_options(&self.vault),
             // The challenge comes from `transport`, not from the server.
@@ -130,7 +133,7 @@ impl CredentialSource for AzureTokenSource {
         &self,
         calls: &Calls,
         has_worked: bool,
-        request: &RequestId,
+        request_id: &RequestId,
     ) -> Result<NewCredentials<SecretClient>, ReadError> {
         let (AzureAuth::WorkloadIdentity { token_file: file, .. }
         | AzureAuth::ClientSecret { client_secret_file: file, .. }) = &self.auth;
@@ -138,8 +141,8 @@ impl CredentialSource for AzureTokenSource {
         if broker_credential.is_empty() {
             return Err(credential_file::log_unusable(&calls.store));
         }
-        let login = self.log_in(&broker_credential, request);
-        let (token, ttl) = calls.log_in(LOGIN, has_worked, request, login).await?;
+        let login = self.log_in(&broker_credential, request_id);
+        let (token, ttl) = calls.log_in(LOGIN, has_worked, request_id, login).await?;
         let client = self.client(&token, ttl).ok_or(ReadError::Unavailable)?;
         Ok(NewCredentials { client, ttl: Some(ttl) })
     }
@@ -162,7 +165,7 @@ impl ClientAssertion for ServiceAccountToken {
     }
 }
 
-/// The token of a login, for every scope that the SDK asks for.
+/// Returns the token of a login, for every scope that the SDK requests.
 struct FixedToken(AccessToken);
 
 impl fmt::Debug for FixedToken {

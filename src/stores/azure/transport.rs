@@ -1,8 +1,8 @@
-//! Carries the SDK's requests over our own client with its bounds. The body of a response bypasses the SDK, which would copy a
-//! secret or a token into memory that it keeps.
+//! Sends the SDK's requests through our HTTP client with its limits. The body of a response bypasses the SDK, which would copy a secret or a
+//! token into memory that is not overwritten.
 //!
-//! The first request of a client has no token and asks for the scope. The response is made here from the configured scope, so
-//! that a server cannot choose it and no name of a secret is sent without a token.
+//! The SDK sends its first request without a token, to get a challenge with the scope. This request is not sent: the challenge is made here
+//! from the configured scope, so that a server cannot choose the scope, and no name of a secret is sent without a token.
 
 use crate::stores::outbound::{ClientSettings, HttpClient, StoreResponse, TransportError};
 use crate::stores::port::OpenError;
@@ -18,10 +18,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// The body that the SDK gets instead: an unused token, and a secret without a value.
+/// The body that the SDK gets in place of the captured one. It parses as a token and as a secret without a value.
 const PLACEHOLDER_BODY: &str = r#"{"token_type":"Bearer","expires_in":0,"ext_expires_in":0,"access_token":"none"}"#;
 
-/// One call: its user agent, which the server logs, and its response or the error.
+/// One call: its user agent, which the server logs, and later its response or error.
 #[derive(Clone)]
 pub(super) struct Exchange {
     user_agent: Arc<str>,
@@ -33,7 +33,7 @@ impl Exchange {
         Self { user_agent: user_agent.into(), result: Arc::default() }
     }
 
-    /// The response, once. `None` if the SDK sent no request.
+    /// Takes the response or error. `None` if the SDK sent no request.
     pub(super) fn take(&self) -> Option<Result<StoreResponse, TransportError>> {
         self.result.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -83,7 +83,7 @@ impl AzureTransport {
     }
 }
 
-/// The SDK's headers, with our user agent; the one with the token has no `Debug`.
+/// The SDK's headers, with our user agent. The one with the token is marked as sensitive.
 fn headers(request: &Request, user_agent: &str) -> Result<HeaderMap, TransportError> {
     let mut headers = HeaderMap::new();
     for (name, value) in request.headers().iter() {
@@ -105,7 +105,7 @@ impl fmt::Debug for AzureTransport {
 #[async_trait]
 impl Policy for AzureTransport {
     async fn send(&self, context: &Context, request: &mut Request, _: &[Arc<dyn Policy>]) -> PolicyResult {
-        let stub = |status: u16, headers| {
+        let placeholder = |status: u16, headers| {
             AsyncRawResponse::from_bytes(
                 StatusCode::from(status),
                 headers,
@@ -119,15 +119,15 @@ impl Policy for AzureTransport {
         if !is_login && request.headers().get_str(&"authorization".into()).is_err() {
             let mut headers = Headers::new();
             headers.insert("www-authenticate", self.challenge.clone());
-            return Ok(stub(401, headers));
+            return Ok(placeholder(401, headers));
         }
         let result = self.send_request(request, &exchange.user_agent).await;
-        // The SDK gets only the status, and so no challenge of the server.
-        let status = result.as_ref().map(|response| response.status).map_err(|fault| *fault);
+        // The SDK gets only the status, and no challenge of the server.
+        let status = result.as_ref().map(|response| response.status).map_err(|error| *error);
         exchange.put(result);
         match status {
-            Ok(status) => Ok(stub(status, Headers::new())),
-            Err(fault) => Err(Error::with_message(ErrorKind::Other, fault.as_str())),
+            Ok(status) => Ok(placeholder(status, Headers::new())),
+            Err(error) => Err(Error::with_message(ErrorKind::Other, error.as_str())),
         }
     }
 }

@@ -1,41 +1,40 @@
 //! Circuit breakers: one for the server, one for each mount, and one for each path that creates credentials.
 //!
-//! The result of each call counts as follows. A rate limit (429) counts for the mount, a time-out for the path and the mount,
-//! and for the server only if several mounts time out. No connection, a broken one, and 502 to 504 count at every level, but
-//! the server's breaker opens only if a health check of our own fails too. So a failing path or mount never suspends the
-//! calls of others.
+//! The result of each call counts as follows. A rate limit (429) counts for the mount. A time-out counts for the path and the mount, and
+//! for the server only if several mounts time out. A failed or broken connection and 502 to 504 count at every level, but the server's
+//! breaker opens only if a probe fails too. So a failing path or mount never suspends the calls to others.
 
+mod failure_count;
 mod scope;
 mod server;
-mod tally;
 
 use crate::metrics::Metrics;
 use crate::metrics::labels::BreakerScope;
 use async_trait::async_trait;
-use scope::{Mark, ScopeBreaker, StateChange};
+use failure_count::Failure;
+use scope::{ScopeBreaker, ScopeResult, StateChange};
 use server::{ProbeEffect, ServerBreaker};
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
-use tally::Failure;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
 /// Maximum number of mounts and paths of one server with a breaker of their own.
 const MAX_SCOPES: usize = 1024;
 
-/// The result of a call, in terms of the breakers.
+/// How a call counts for the breakers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CallVerdict {
-    /// The server answered.
+    /// The server responded.
     Served,
-    /// No connection, a broken one, or a response that says that the server does not serve (502 to 504).
+    /// A failed or broken connection, or a response that shows that the server is unavailable (502 to 504).
     Failed,
     /// No response in time.
-    Late,
-    /// The rate limit of a mount, with the server's `Retry-After` if it sent one.
-    Limited(Option<Duration>),
+    TimedOut,
+    /// The mount is rate-limited, with the server's `Retry-After` if it sent one.
+    RateLimited(Option<Duration>),
 }
 
 /// The breakers that a call counts for.
@@ -43,30 +42,30 @@ pub(super) enum CallVerdict {
 pub(super) struct BreakerTarget<'a> {
     /// The mount, or another group of calls that fail together.
     pub(super) mount: &'a str,
-    /// The path, if it has a breaker: each role of a dynamic engine has a system behind it.
+    /// The path, if it has a breaker. Each role of a dynamic engine has one, because it may use another backend system.
     pub(super) path: Option<&'a str>,
     /// The path of the secret, to detect whether time-outs of a mount concern more than one secret. `None` if all calls of
     /// the group are the same.
     pub(super) secret: Option<&'a str>,
 }
 
-/// A health check of the server.
+/// A check whether the server is available.
 #[async_trait]
 pub(super) trait Probe: Send + Sync + 'static {
-    /// Whether the server serves.
-    async fn serves(&self) -> bool;
+    /// Whether the server is available.
+    async fn is_available(&self) -> bool;
 }
 
 /// The breakers of one server.
 pub(super) struct Breakers {
     store: Arc<str>,
     metrics: Arc<Metrics>,
-    /// Without a probe the server's own breaker stays closed.
+    /// Without a probe, the breaker of the server stays closed.
     probe: Option<Arc<dyn Probe>>,
     server: Mutex<ServerBreaker>,
-    /// By mount or path, those with recent failures.
+    /// The breakers of the mounts and paths with recent failures, by name.
     scopes: Mutex<HashMap<Box<str>, ScopeBreaker>>,
-    /// The task that probes.
+    /// The running probe task.
     probing: Mutex<Option<AbortHandle>>,
 }
 
@@ -77,7 +76,7 @@ impl Breakers {
         Arc::new(Self { store, metrics, probe, server, scopes, probing })
     }
 
-    /// The permission to make a call; `None` while calls are suspended.
+    /// Returns the permission to make a call. `None` while calls are suspended.
     pub(super) fn admit<'a>(self: &'a Arc<Self>, target: BreakerTarget<'a>) -> Option<CallPermit<'a>> {
         if !lock(&self.server).admits() {
             self.metrics.count_suspended_store_call(&self.store, BreakerScope::Server);
@@ -96,15 +95,15 @@ impl Breakers {
     }
 
     /// Counts the result of a call at one level below the server.
-    fn settle_scope(&self, scope: BreakerScope, name: &str, mark: Mark, is_trial: bool) {
+    fn settle_scope(&self, scope: BreakerScope, name: &str, result: ScopeResult, is_trial: bool) {
         let mut scopes = lock(&self.scopes);
         let change = if let Some(state) = scopes.get_mut(name) {
-            let change = state.settle(mark, is_trial);
+            let change = state.settle(result, is_trial);
             if state.has_no_failures() {
                 scopes.remove(name);
             }
             change
-        } else if matches!(mark, Mark::Bad(_) | Mark::RetryAfter(_)) {
+        } else if matches!(result, ScopeResult::Failed(_) | ScopeResult::RetryAfter(_)) {
             if scopes.len() >= MAX_SCOPES {
                 scopes.retain(|_, state| !state.is_closed());
             }
@@ -112,7 +111,7 @@ impl Breakers {
                 return;
             }
             let mut state = ScopeBreaker::new();
-            let change = state.settle(mark, false);
+            let change = state.settle(result, false);
             scopes.insert(name.into(), state);
             change
         } else {
@@ -132,19 +131,19 @@ impl Breakers {
     fn settle_server(self: &Arc<Self>, failure: Option<Failure>) {
         let Some(probe) = &self.probe else { return };
         if lock(&self.server).settle(failure) {
-            let task = tokio::spawn(probe_until_serving(Arc::downgrade(self), probe.clone()));
+            let task = tokio::spawn(probe_until_available(Arc::downgrade(self), probe.clone()));
             *lock(&self.probing) = Some(task.abort_handle());
         }
     }
 
     /// Counts the result of a probe. Returns the time until the next one, if one is needed.
-    fn settle_probe(&self, serves: bool) -> Option<Duration> {
-        let probed = lock(&self.server).settle_probe(serves);
+    fn settle_probe(&self, is_available: bool) -> Option<Duration> {
+        let probed = lock(&self.server).settle_probe(is_available);
         let store = &self.store;
         match probed {
             ProbeEffect::StayedClosed => None,
             ProbeEffect::Closed => {
-                // Their failures were those of the server.
+                // The failures of the scopes were those of the server.
                 lock(&self.scopes).clear();
                 tracing::info!(%store, scope = "server", "circuit breaker closed");
                 None
@@ -166,11 +165,11 @@ impl Drop for Breakers {
     }
 }
 
-/// Probes a server until it serves.
-async fn probe_until_serving(breakers: Weak<Breakers>, probe: Arc<dyn Probe>) {
+/// Probes a server until it is available.
+async fn probe_until_available(breakers: Weak<Breakers>, probe: Arc<dyn Probe>) {
     loop {
-        let serves = probe.serves().await;
-        let Some(pause) = breakers.upgrade().and_then(|breakers| breakers.settle_probe(serves)) else { return };
+        let is_available = probe.is_available().await;
+        let Some(pause) = breakers.upgrade().and_then(|breakers| breakers.settle_probe(is_available)) else { return };
         sleep(pause).await;
     }
 }
@@ -182,7 +181,7 @@ struct Trials {
     path: bool,
 }
 
-/// The permission to make one call. If a trial is dropped without a result, another call is the trial.
+/// The permission to make one call. If the trial call is dropped without a result, another call becomes the trial.
 pub(super) struct CallPermit<'a> {
     breakers: &'a Arc<Breakers>,
     target: BreakerTarget<'a>,
@@ -193,26 +192,28 @@ impl CallPermit<'_> {
     /// Counts the result of the call.
     pub(super) fn settle(mut self, verdict: CallVerdict) {
         let Some(trials) = self.trials.take() else { return };
-        let (target, whole) = (self.target, Mark::Bad(Failure::Whole));
+        let (target, failed) = (self.target, ScopeResult::Failed(Failure::Whole));
         if let Some(path) = target.path {
-            let mark = match verdict {
-                CallVerdict::Served => Mark::Good,
-                CallVerdict::Failed | CallVerdict::Late => whole,
-                CallVerdict::Limited(_) => Mark::Neutral,
+            let result = match verdict {
+                CallVerdict::Served => ScopeResult::Success,
+                CallVerdict::Failed | CallVerdict::TimedOut => failed,
+                CallVerdict::RateLimited(_) => ScopeResult::Ignored,
             };
-            self.breakers.settle_scope(BreakerScope::Path, path, mark, trials.path);
+            self.breakers.settle_scope(BreakerScope::Path, path, result, trials.path);
         }
-        let mark = match verdict {
-            CallVerdict::Served => Mark::Good,
-            CallVerdict::Failed | CallVerdict::Limited(None) => whole,
-            CallVerdict::Late => Mark::Bad(target.secret.map_or(Failure::Whole, |asked| Failure::Part(digest(asked)))),
-            CallVerdict::Limited(Some(wait)) => Mark::RetryAfter(wait),
+        let result = match verdict {
+            CallVerdict::Served => ScopeResult::Success,
+            CallVerdict::Failed | CallVerdict::RateLimited(None) => failed,
+            CallVerdict::TimedOut => {
+                ScopeResult::Failed(target.secret.map_or(Failure::Whole, |secret| Failure::Part(hash_name(secret))))
+            }
+            CallVerdict::RateLimited(Some(wait)) => ScopeResult::RetryAfter(wait),
         };
-        self.breakers.settle_scope(BreakerScope::Mount, target.mount, mark, trials.mount);
+        self.breakers.settle_scope(BreakerScope::Mount, target.mount, result, trials.mount);
         self.breakers.settle_server(match verdict {
-            CallVerdict::Served | CallVerdict::Limited(_) => None,
+            CallVerdict::Served | CallVerdict::RateLimited(_) => None,
             CallVerdict::Failed => Some(Failure::Whole),
-            CallVerdict::Late => Some(Failure::Part(digest(target.mount))),
+            CallVerdict::TimedOut => Some(Failure::Part(hash_name(target.mount))),
         });
     }
 }
@@ -223,7 +224,7 @@ impl Drop for CallPermit<'_> {
         let mut scopes = lock(&self.breakers.scopes);
         for (name, is_trial) in [(Some(self.target.mount), trials.mount), (self.target.path, trials.path)] {
             if let Some(state) = name.filter(|_| is_trial).and_then(|name| scopes.get_mut(name)) {
-                state.give_up();
+                state.cancel_trial();
             }
         }
     }
@@ -241,8 +242,8 @@ impl<'a> BreakerTarget<'a> {
     }
 }
 
-/// Distinguishes parts; not cryptographic.
-fn digest(name: &str) -> u64 {
+/// A hash that distinguishes the parts of a scope. Not cryptographic.
+fn hash_name(name: &str) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(name)
 }
 

@@ -1,27 +1,26 @@
-//! Secrets sealed in memory, under a key of this process: without the key, swapped pages and leaked memory reveal
-//! no secret.
+//! Secrets sealed in memory under a key of this process, so that swapped pages and leaked memory reveal no secret without the key.
 
-use super::secret_codec::{decode, encode, size};
+use super::secret_codec::{decode, encode, encoded_length};
 use crate::model::secret::Secret;
 use crate::sealing::aead::SealingKey;
 use crate::sealing::random::RandomError;
 use crate::stores::path::StorePath;
 
-/// A secret that only the [`Sealer`] can read.
+/// A secret that only its [`SecretSealer`] can open.
 pub(in crate::stores) struct SealedSecret(Box<[u8]>);
 
 impl SealedSecret {
-    /// Its length in bytes.
+    /// The length in bytes.
     pub(in crate::stores) const fn len(&self) -> usize {
         self.0.len()
     }
 }
 
-/// Seals and opens secrets, each bound to its path.
-pub(in crate::stores) struct Sealer(SealingKey);
+/// Seals and opens secrets. A sealed secret is bound to its path.
+pub(in crate::stores) struct SecretSealer(SealingKey);
 
-impl Sealer {
-    /// A new key.
+impl SecretSealer {
+    /// A sealer with a new key.
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
@@ -31,13 +30,13 @@ impl Sealer {
 
     /// Seals the secret of a path.
     pub(in crate::stores) fn seal(&self, path: &StorePath, secret: &Secret) -> Option<SealedSecret> {
-        let mut message = self.0.message(size(secret));
+        let mut message = self.0.message(encoded_length(secret));
         encode(secret, message.buffer());
         let sealed = self.0.seal(message, path.as_str().as_bytes()).ok()?;
         Some(SealedSecret(sealed.as_slice().into()))
     }
 
-    /// Opens the secret of a path; `None` if it was sealed for another path or by another process.
+    /// Opens the secret of a path. `None` if it was sealed for another path or by another process.
     pub(in crate::stores) fn open(&self, path: &StorePath, sealed: &SealedSecret) -> Option<Secret> {
         let plain = self.0.open(&sealed.0, path.as_str().as_bytes()).ok()?;
         decode(&plain).ok()
@@ -60,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_sealed_secret_opens_only_for_its_path() {
-        let (sealer, other) = (Sealer::new().unwrap(), Sealer::new().unwrap());
+        let (sealer, other) = (SecretSealer::new().unwrap(), SecretSealer::new().unwrap());
         let sealed = sealer.seal(&path("a"), &secret()).unwrap();
         assert_eq!(sealer.open(&path("a"), &sealed), Some(secret()));
         assert_eq!(sealer.open(&path("b"), &sealed), None);
@@ -74,7 +73,7 @@ mod tests {
 
     #[test]
     fn sealed_bytes_contain_no_plain_text_and_differ_each_time() {
-        let sealer = Sealer::new().unwrap();
+        let sealer = SecretSealer::new().unwrap();
         let (one, two) = (sealer.seal(&path("a"), &secret()).unwrap(), sealer.seal(&path("a"), &secret()).unwrap());
         assert_ne!(one.0, two.0);
         for text in [&b"hunter2"[..], b"KEY", b"NONE"] {

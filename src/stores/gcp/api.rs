@@ -1,6 +1,6 @@
-//! The read of a secret's newest version.
+//! Reads the newest version of a secret.
 
-use super::responses::{self, Unreadable};
+use super::responses::{self, SecretParseError};
 use super::tokens::GcpTokenSource;
 use crate::config::gcp_secret_manager::GcpSecretManager;
 use crate::config::secret_values::SecretValues;
@@ -26,7 +26,7 @@ pub struct SecretManager {
     values: SecretValues,
     timeout: Duration,
     http: HttpClient,
-    /// The clients of the logins, whose certificates are read again with the API's.
+    /// The clients of the logins, only to reload their certificates.
     logins: Arc<[HttpClient]>,
 }
 
@@ -37,14 +37,14 @@ impl SecretManager {
         Self { secrets, values: config.values, timeout: config.timeout, http, logins }
     }
 
-    /// The response to a read. A name has only characters that need no encoding in a URL.
-    async fn get(&self, token: &AccessToken, name: &str, request: &RequestId) -> Result<StoreResponse, CallError> {
+    /// Reads a secret, and returns the response. Names have only characters that need no encoding in a URL.
+    async fn get(&self, token: &AccessToken, name: &str, request_id: &RequestId) -> Result<StoreResponse, CallError> {
         let url = format!("{}{name}/versions/latest:access", self.secrets);
         let message = self.http.request(Method::GET, &url).header(AUTHORIZATION, token.header());
-        // The audit logs of the project show it.
-        let message = message.header(USER_AGENT, format!("claviger-{request}"));
+        // The project's audit logs show the user agent.
+        let message = message.header(USER_AGENT, format!("claviger-{request_id}"));
         let response = self.http.send_and_read(message, true, self.timeout).await.map_err(CallError::no_response)?;
-        CallError::unless_ok(response, responses::refusal)
+        CallError::check_status(response, responses::classify_error)
     }
 }
 
@@ -54,27 +54,27 @@ impl Cloud for SecretManager {
 
     const NAMING: Naming = Naming::GcpSecretManager;
 
-    /// Data with a wrong checksum is read once more.
+    /// If the data has a wrong checksum, the read is repeated once.
     async fn read(
         &self,
         token: &AccessToken,
         name: &str,
         path: &StorePath,
-        request: &RequestId,
+        request_id: &RequestId,
     ) -> Result<Secret, CallError> {
-        let first = self.get(token, name, request).await?;
-        let read = match responses::parse_secret(&first.body, name, self.values, path) {
-            Err(Unreadable::WrongChecksum) => {
-                let second = self.get(token, name, request).await?;
+        let first = self.get(token, name, request_id).await?;
+        let result = match responses::parse_secret(&first.body, name, self.values, path) {
+            Err(SecretParseError::WrongChecksum) => {
+                let second = self.get(token, name, request_id).await?;
                 responses::parse_secret(&second.body, name, self.values, path)
             }
-            read => read,
+            result => result,
         };
-        read.map_err(|unreadable| CallError::malformed(unreadable.into()))
+        result.map_err(|error| CallError::malformed(error.into()))
     }
 
-    async fn look_up_missing_secret(&self, token: &AccessToken, request: &RequestId) -> Result<(), CallError> {
-        self.get(token, MISSING_SECRET, request).await.map(|_| ())
+    async fn look_up_missing_secret(&self, token: &AccessToken, request_id: &RequestId) -> Result<(), CallError> {
+        self.get(token, MISSING_SECRET, request_id).await.map(|_| ())
     }
 
     fn reload(&self) -> Result<(), OpenError> {

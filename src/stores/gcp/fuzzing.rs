@@ -1,4 +1,4 @@
-//! Entry points for fuzz targets: the meaning of responses, without a project.
+//! Entry points for fuzz targets: the parsers of responses, without a project.
 
 use super::responses;
 use crate::config::secret_values::SecretValues;
@@ -16,7 +16,7 @@ use std::time::Duration;
 pub fn secret(status: u16, body: &[u8], name: &str, path: &str, form: SecretValues) -> Result<Secret, ReadError> {
     let path = StorePath::try_from(path).map_err(|_| ReadError::Misconfigured)?;
     if status != 200 {
-        return Err(responses::refusal(status, body).error);
+        return Err(responses::classify_error(status, body).error);
     }
     responses::parse_secret(body, name, form, &path).map_err(ReadError::from)
 }
@@ -27,7 +27,7 @@ pub fn secret(status: u16, body: &[u8], name: &str, path: &str, form: SecretValu
 /// See [`ReadError`].
 pub fn exchange(status: u16, body: &[u8]) -> Result<(HeaderValue, Duration), ReadError> {
     if status != 200 {
-        return Err(responses::exchange_refusal(status, body).error);
+        return Err(responses::classify_exchange_error(status, body).error);
     }
     responses::parse_token(body).map(|(token, ttl)| (token.header(), ttl)).ok_or(ReadError::Unavailable)
 }

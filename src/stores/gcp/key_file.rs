@@ -1,5 +1,5 @@
-//! A token that the broker signs with a service account's key (AIP-4111, self-signed JWT). Nothing but the address and the key
-//! is taken from the file: its `token_uri` is never called.
+//! An access token that the broker signs with a service account's key (AIP-4111, self-signed JWT). Only the e-mail address, the key and its ID
+//! are read from the key file; its `token_uri` is never called.
 
 use crate::model::secret::SecretValue;
 use crate::sealing::rs256::Rs256Key;
@@ -15,9 +15,9 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use std::time::Duration;
 
-/// The scope of all tokens. What they may read is a matter of IAM.
+/// The scope of all tokens. IAM decides what they may read.
 pub(super) const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
-/// The longest that Google allows.
+/// The maximum that Google allows.
 const LIFETIME: Duration = Duration::from_hours(1);
 
 #[derive(Deserialize)]
@@ -29,9 +29,9 @@ struct ServiceAccountKeyFile<'a> {
     private_key: &'a RawValue,
 }
 
-/// A token for an hour from now; `None` if the text is not the key of a service account.
+/// Signs a token for an hour from now. `None` if the text is not the key file of a service account.
 #[expect(clippy::disallowed_methods, reason = "the key in it signs the token")]
-pub(super) fn token(text: &SecretValue, now: Timestamp) -> Option<(AccessToken, Duration)> {
+pub(super) fn sign_token(text: &SecretValue, now: Timestamp) -> Option<(AccessToken, Duration)> {
     let ServiceAccountKeyFile { r#type, client_email, private_key_id, private_key } =
         serde_json::from_str(text.expose_secret()).ok()?;
     if r#type != "service_account" {
@@ -41,9 +41,9 @@ pub(super) fn token(text: &SecretValue, now: Timestamp) -> Option<(AccessToken, 
     let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).ok()?;
     let key = Rs256Key::from_pkcs8(der.secret_pkcs8_der()).ok()?;
     let header = json!({"alg": "RS256", "typ": "JWT", "kid": private_key_id});
-    let begins = now.as_second();
-    let ends = begins + i64::try_from(LIFETIME.as_secs()).ok()?;
-    let claims = json!({"iss": client_email, "sub": client_email, "scope": SCOPE, "iat": begins, "exp": ends});
+    let issued_at = now.as_second();
+    let expires_at = issued_at + i64::try_from(LIFETIME.as_secs()).ok()?;
+    let claims = json!({"iss": client_email, "sub": client_email, "scope": SCOPE, "iat": issued_at, "exp": expires_at});
     let [header, claims] = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
     let signed = format!("{header}.{claims}");
     let signature = key.sign(signed.as_bytes()).ok()?;
@@ -72,10 +72,11 @@ mod tests {
     #[test]
     fn a_token_is_signed_with_the_key_of_the_file() {
         let now: Timestamp = "2026-11-29T12:00:00Z".parse().unwrap();
-        let (token, ttl) = token(&file("service_account", &key()), now).unwrap();
+        let (token, ttl) = sign_token(&file("service_account", &key()), now).unwrap();
         let header = token.header();
         let parts: Vec<&str> = header.to_str().unwrap().strip_prefix("Bearer ").unwrap().split('.').collect();
-        let part = |at: usize| serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(parts[at]).unwrap()).unwrap();
+        let part =
+            |index: usize| serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(parts[index]).unwrap()).unwrap();
         assert_eq!(part(0), json!({"alg": "RS256", "typ": "JWT", "kid": "k1"}));
         let claims = part(1);
         assert_eq!(claims["sub"], "claviger@acme.iam.gserviceaccount.com");
@@ -98,7 +99,7 @@ mod tests {
             SecretValue::new("{}".into()),
             SecretValue::new("[]".into()),
         ] {
-            assert!(token(&text, now).is_none());
+            assert!(sign_token(&text, now).is_none());
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Google Secret Manager: requests of our own over our HTTP client. Google's crates have no seam for another client, read
-//! bodies without a bound, follow redirects, obey proxies of the environment and print payloads in `Debug`.
+//! Google Secret Manager, without an SDK: Google's crates cannot use our HTTP client, read bodies of any size, follow redirects, use proxies
+//! of the environment, and print payloads in `Debug`.
 
 mod api;
 #[cfg(fuzzing)]
@@ -41,7 +41,7 @@ pub(super) fn open(name: &Arc<str>, config: &GcpSecretManager, metrics: &Arc<Met
             let exchange = HttpClient::open(&ClientSettings { address: sts_url, ..server })?;
             vec![exchange, HttpClient::open(&ClientSettings { address: iam_credentials_url, ..server })?]
         }
-        // On the node: never through a proxy.
+        // The metadata server is on the node, so no proxy is used.
         GcpAuth::MetadataServer { endpoint_url, .. } => {
             vec![HttpClient::open(&ClientSettings { address: endpoint_url, trust: &none, proxy: None, ..server })?]
         }

@@ -1,8 +1,8 @@
-//! Gets the broker's access token: an exchange of its ServiceAccount token, the node's metadata server, or a token that it
-//! signs with a service account's key. All addresses are those of the configuration.
+//! Gets the broker's access token: in exchange for its ServiceAccount token, from the node's metadata server, or by signing a token with a
+//! service account's key. All addresses are from the configuration.
 
 use super::key_file::{self, SCOPE};
-use super::responses::{exchange_refusal, parse_impersonation, parse_token, token_refusal};
+use super::responses::{classify_exchange_error, classify_token_error, parse_impersonation, parse_token};
 use crate::config::gcp_secret_manager::GcpAuth;
 use crate::model::clock::{Clock as _, SystemClock};
 use crate::model::request_id::RequestId;
@@ -22,64 +22,70 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Each login server has a breaker of its own.
+/// Each login server has a separate breaker.
 const EXCHANGE: BreakerTarget<'static> = BreakerTarget::group("login/");
 const IMPERSONATION: BreakerTarget<'static> = BreakerTarget::group("login/impersonation/");
 
 /// The lifetime of an impersonated token, which every service account allows.
 const IMPERSONATED_LIFETIME: &str = "3600s";
 
-/// The header that a metadata server requires, and sends.
+/// The header that a metadata server requires, and also sends.
 const METADATA_FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 
-/// Characters that a form does not encode (RFC 3986, section 2.3).
+/// The characters that are encoded in a form: all but the unreserved ones of RFC 3986, section 2.3.
 const FORM_ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A source of access tokens.
 pub struct GcpTokenSource {
     auth: GcpAuth,
-    /// The exchange and the impersonation, or the metadata server, or none.
+    /// The clients for the exchange and the impersonation, or for the metadata server. Empty for a key file.
     logins: Arc<[HttpClient]>,
     timeout: Duration,
 }
 
-type TimedToken = (AccessToken, Duration);
+/// A token and its lifetime.
+type TokenWithLifetime = (AccessToken, Duration);
 
 impl GcpTokenSource {
     pub(super) const fn new(auth: GcpAuth, logins: Arc<[HttpClient]>, timeout: Duration) -> Self {
         Self { auth, logins, timeout }
     }
 
-    /// The token of the federated identity.
-    async fn exchange(&self, url: &str, provider: &str, subject: &SecretValue) -> Result<TimedToken, CallError> {
-        let http = self.logins.first().ok_or(CallError::not_sent())?;
+    /// Exchanges the ServiceAccount token for a token of the federated identity.
+    async fn exchange(&self, url: &str, provider: &str, subject: &SecretValue) -> Result<TokenWithLifetime, CallError> {
+        let http = self.logins.first().ok_or(CallError::not_sent(ReadError::Misconfigured))?;
         let message = http.request(Method::POST, &format!("{url}/v1/token"));
         let message =
             message.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(exchange_form(provider, subject));
         let response = http.send_and_read(message, true, self.timeout).await.map_err(CallError::no_response)?;
-        token_or_error(&response, parse_token(&response.body), exchange_refusal(response.status, &response.body))
+        token_or_error(&response, parse_token(&response.body), classify_exchange_error(response.status, &response.body))
     }
 
-    /// The token of a service account that the federated identity may impersonate.
-    async fn impersonate(&self, url: &str, account: &str, federated: &AccessToken) -> Result<TimedToken, CallError> {
-        let http = self.logins.get(1).ok_or(CallError::not_sent())?;
+    /// Gets a token of the service account that the federated identity impersonates.
+    async fn impersonate(
+        &self,
+        url: &str,
+        account: &str,
+        federated: &AccessToken,
+    ) -> Result<TokenWithLifetime, CallError> {
+        let http = self.logins.get(1).ok_or(CallError::not_sent(ReadError::Misconfigured))?;
         let url = format!("{url}/v1/projects/-/serviceAccounts/{account}:generateAccessToken");
         let body = format!(r#"{{"scope":["{SCOPE}"],"lifetime":"{IMPERSONATED_LIFETIME}"}}"#);
         let message = http.request(Method::POST, &url).header(AUTHORIZATION, federated.header());
         let message = message.header(CONTENT_TYPE, "application/json").body(body);
         let response = http.send_and_read(message, true, self.timeout).await.map_err(CallError::no_response)?;
         let token = parse_impersonation(&response.body, SystemClock.now());
-        token_or_error(&response, token, token_refusal(response.status))
+        token_or_error(&response, token, classify_token_error(response.status))
     }
 
-    async fn request_from_metadata_server(&self, url: &str, account: &str) -> Result<TimedToken, CallError> {
-        let http = self.logins.first().ok_or(CallError::not_sent())?;
+    async fn request_from_metadata_server(&self, url: &str, account: &str) -> Result<TokenWithLifetime, CallError> {
+        let http = self.logins.first().ok_or(CallError::not_sent(ReadError::Misconfigured))?;
         let url = format!("{url}/computeMetadata/v1/instance/service-accounts/{account}/token");
         let message = http.request(Method::GET, &url).header(METADATA_FLAVOR, "Google");
-        let response = metadata_response(http, message, self.timeout).await.map_err(CallError::no_response)?;
+        let response = send_to_metadata_server(http, message, self.timeout).await.map_err(CallError::no_response)?;
         let (response, is_genuine) = response;
         let token = parse_token(&response.body).filter(|_| is_genuine);
-        token_or_error(&response, token, token_refusal(response.status))
+        token_or_error(&response, token, classify_token_error(response.status))
     }
 }
 
@@ -91,7 +97,7 @@ impl CredentialSource for GcpTokenSource {
         &self,
         calls: &Calls,
         has_worked: bool,
-        request: &RequestId,
+        request_id: &RequestId,
     ) -> Result<NewCredentials<AccessToken>, ReadError> {
         let (token, ttl) = match &self.auth {
             GcpAuth::WorkloadIdentityFederation {
@@ -106,22 +112,22 @@ impl CredentialSource for GcpTokenSource {
                     return Err(credential_file::log_unusable(&calls.store));
                 }
                 let exchange = self.exchange(sts_url, provider, &subject);
-                let federated = calls.log_in(EXCHANGE, has_worked, request, exchange).await?;
+                let federated = calls.log_in(EXCHANGE, has_worked, request_id, exchange).await?;
                 match service_account {
                     None => federated,
                     Some(account) => {
                         let impersonate = self.impersonate(iam_credentials_url, account, &federated.0);
-                        calls.log_in(IMPERSONATION, has_worked, request, impersonate).await?
+                        calls.log_in(IMPERSONATION, has_worked, request_id, impersonate).await?
                     }
                 }
             }
             GcpAuth::MetadataServer { service_account, endpoint_url } => {
                 let call = self.request_from_metadata_server(endpoint_url, service_account);
-                calls.log_in(EXCHANGE, has_worked, request, call).await?
+                calls.log_in(EXCHANGE, has_worked, request_id, call).await?
             }
             GcpAuth::ServiceAccountKeyFile(file) => {
                 let text = credential_file::read(&calls.store, file).await?;
-                let signed = key_file::token(&text, SystemClock.now());
+                let signed = key_file::sign_token(&text, SystemClock.now());
                 signed.ok_or_else(|| credential_file::log_unusable(&calls.store))?
             }
         };
@@ -129,31 +135,31 @@ impl CredentialSource for GcpTokenSource {
     }
 }
 
-/// The token of a successful response, or the meaning of an error response.
+/// The token, or the error of a response whose status is not 200.
 fn token_or_error(
     response: &StoreResponse,
-    token: Option<TimedToken>,
-    refusal: ResponseMeaning,
-) -> Result<TimedToken, CallError> {
+    token: Option<TokenWithLifetime>,
+    error: ResponseMeaning,
+) -> Result<TokenWithLifetime, CallError> {
     match response.status {
         200 => token.ok_or(CallError::malformed(ReadError::Unavailable)),
-        status => Err(CallError::from_response(status, refusal, response.retry_after)),
+        status => Err(CallError::from_response(status, error, response.retry_after)),
     }
 }
 
-/// The response, and whether it has the header of a metadata server.
-async fn metadata_response(
+/// Sends a request. Returns the response, and whether it has the header of a metadata server.
+async fn send_to_metadata_server(
     http: &HttpClient,
     message: reqwest::RequestBuilder,
     timeout: Duration,
 ) -> Result<(StoreResponse, bool), TransportError> {
-    let mut response = http.respond(message, true, timeout).await?;
+    let mut response = http.send(message, true, timeout).await?;
     let is_genuine = response.headers().get(METADATA_FLAVOR).is_some_and(|value| value == "Google");
     let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
     Ok((StoreResponse { status, retry_after, body: read_body(&mut response).await? }, is_genuine))
 }
 
-/// The form of an exchange (RFC 8693). Its audience is the provider, whatever the audience of the token.
+/// The form of an exchange (RFC 8693). Its audience is the provider, not that of the ServiceAccount token.
 #[expect(clippy::disallowed_methods, reason = "Google has this token checked")]
 fn exchange_form(provider: &str, subject: &SecretValue) -> Bytes {
     let urn = "urn:ietf:params:oauth";

@@ -1,28 +1,28 @@
-//! Issues a lease: the current one if it lives long enough, else a renewed or a new one.
+//! Issues a lease: the current one if its remaining lifetime is long enough, otherwise a renewed or a new one.
 
 use super::event_recorder::{LeaseEvent, LeaseEventKind};
 use super::index::LeaseIndex;
 use super::lease::{Lease, LeaseKey, LeaseLifetime, LeaseState, MIN_REMAINING, RevocationReason};
-use super::manager::{Acquired, FetchError, LeaseManager, LeaseRequest};
-use super::record::time_text;
-use super::undelivered::LEASE_KEPT_FOR;
+use super::manager::{AcquiredSecret, FetchError, LeaseManager, LeaseRequest};
+use super::undelivered::LEASE_RETENTION;
 use crate::metrics::labels::CacheOutcome;
+use crate::model::clock::format_time;
 use crate::model::lease::LeaseMode;
 use crate::model::request_id::RequestId;
 use crate::model::secret::{Secret, SecretValue};
-use crate::stores::dynamic::{Created, Lifetime};
+use crate::stores::dynamic::{CreatedSecret, GrantedLifetime};
 use crate::stores::path::StorePath;
-use crate::stores::port::{ReadError, Reading};
+use crate::stores::port::{FetchedSecret, ReadError};
 use jiff::SignedDuration;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// One acquisition.
+/// A request for the lease of a key.
 #[derive(Clone)]
 struct Acquisition {
     key: LeaseKey,
-    wanted: LeaseRequest,
+    request: LeaseRequest,
 }
 
 impl LeaseManager {
@@ -31,41 +31,44 @@ impl LeaseManager {
         self: &Arc<Self>,
         store: &Arc<str>,
         path: &StorePath,
-        wanted: LeaseRequest,
-    ) -> Result<Reading, FetchError> {
-        let holder = (wanted.mode == LeaseMode::PerPod).then(|| wanted.caller.identity());
-        let key = LeaseKey { store: store.clone(), path: path.clone(), holder, write: wanted.write.clone() };
-        if let Some(reading) = self.issue_current(&key, Some(wanted.min_lifetime)) {
+        request: LeaseRequest,
+    ) -> Result<FetchedSecret, FetchError> {
+        let holder = (request.mode == LeaseMode::PerPod).then(|| request.caller.identity());
+        let key = LeaseKey { store: store.clone(), path: path.clone(), holder, write: request.write.clone() };
+        if let Some(reading) = self.issue_current(&key, Some(request.min_lifetime)) {
             self.metrics.count_cache_request(store, CacheOutcome::Hit);
             return Ok(reading);
         }
         if let Some(secret) = self.take_undelivered(&key) {
             self.metrics.count_cache_request(store, CacheOutcome::Hit);
-            return Ok(Reading { secret, valid_for: None });
+            return Ok(FetchedSecret { secret, valid_for: None });
         }
-        let alone = (key.write.is_some() && key.holder.is_none()).then(|| wanted.clone());
+        // Kept for a second call, see below.
+        let unshared_request = (key.write.is_some() && key.holder.is_none()).then(|| request.clone());
         let (flight, joined) = self.flights.run(key.clone(), || {
-            let (manager, acquisition) = (self.clone(), Acquisition { key: key.clone(), wanted });
+            let (manager, acquisition) = (self.clone(), Acquisition { key: key.clone(), request });
             async move { manager.renew_or_create(acquisition).await }
         });
         let acquired = flight.await.unwrap_or(Err(ReadError::Unavailable.into()));
         self.metrics.count_cache_request(store, if joined { CacheOutcome::Coalesced } else { CacheOutcome::Miss });
-        match (acquired?, alone) {
-            // The response to a write without a lease is for the requesting caller only, not for callers that joined
-            // its call.
-            (Acquired::Unleased(_), Some(wanted)) if joined => {
-                Box::pin(self.get(store, path, LeaseRequest { mode: LeaseMode::PerPod, ..wanted })).await
+        match (acquired?, unshared_request) {
+            // The response to a write without a lease is only for the caller that made the call. A caller that joined the call makes its
+            // own.
+            (AcquiredSecret::Unleased(_), Some(request)) if joined => {
+                Box::pin(self.get(store, path, LeaseRequest { mode: LeaseMode::PerPod, ..request })).await
             }
-            (Acquired::Unleased(secret), _) => {
+            (AcquiredSecret::Unleased(secret), _) => {
                 drop(self.take_undelivered(&key));
-                Ok(Reading { secret, valid_for: None })
+                Ok(FetchedSecret { secret, valid_for: None })
             }
             // If a caller requests a longer lifetime than the store grants, its ticket gets the shorter one.
-            (Acquired::Leased, _) => self.issue_current(&key, None).ok_or(FetchError::Store(ReadError::Unavailable)),
+            (AcquiredSecret::Leased, _) => {
+                self.issue_current(&key, None).ok_or(FetchError::Store(ReadError::Unavailable))
+            }
         }
     }
 
-    /// The current lease of a key, if its remaining lifetime is at least `min_lifetime`; without it, at least [`MIN_REMAINING`].
+    /// The current lease of a key, if its remaining lifetime is at least `min_lifetime` (without that, at least [`MIN_REMAINING`]).
     fn issuable<'i>(
         &self,
         index: &'i mut LeaseIndex,
@@ -75,15 +78,15 @@ impl LeaseManager {
         let session = self.sources.get(&key.store)?.store.session();
         let now = Instant::now();
         let lease = index.current(key).filter(|lease| lease.session == session && lease.state == LeaseState::Active)?;
-        let is_enough = match min_lifetime {
-            Some(min_lifetime) => lease.lifetime.is_enough(min_lifetime, now),
+        let suffices = match min_lifetime {
+            Some(min_lifetime) => lease.lifetime.suffices_for(min_lifetime, now),
             None => lease.lifetime.remaining(now) >= MIN_REMAINING,
         };
-        is_enough.then_some(lease)
+        suffices.then_some(lease)
     }
 
     /// The current secret, if its lease is [`Self::issuable`].
-    fn issue_current(&self, key: &LeaseKey, min_lifetime: Option<Duration>) -> Option<Reading> {
+    fn issue_current(&self, key: &LeaseKey, min_lifetime: Option<Duration>) -> Option<FetchedSecret> {
         let (sealed, remaining) = {
             let mut index = self.index();
             let lease = self.issuable(&mut index, key, min_lifetime)?;
@@ -93,7 +96,7 @@ impl LeaseManager {
             (lease.values.clone()?, lease.lifetime.remaining(now))
         };
         let secret = Arc::new(self.values.open(&key.path, &sealed)?);
-        Some(Reading { secret, valid_for: Some(remaining) })
+        Some(FetchedSecret { secret, valid_for: Some(remaining) })
     }
 
     /// Whether [`Self::issue_current`] would return a secret.
@@ -101,26 +104,29 @@ impl LeaseManager {
         self.issuable(&mut self.index(), key, min_lifetime).is_some_and(|lease| lease.values.is_some())
     }
 
-    /// Renews or creates a lease, so that one can be issued.
-    async fn renew_or_create(self: Arc<Self>, acquisition: Acquisition) -> Result<Acquired, FetchError> {
-        let Acquisition { key, wanted } = &acquisition;
-        // Another run may have ended between the look-up in the index and the start of this one.
-        if self.can_issue_current(key, Some(wanted.min_lifetime)) {
-            return Ok(Acquired::Leased);
+    /// Renews the current lease or creates a new one, so that one can be issued.
+    async fn renew_or_create(self: Arc<Self>, acquisition: Acquisition) -> Result<AcquiredSecret, FetchError> {
+        let Acquisition { key, request } = &acquisition;
+        // Another run may have ended after the look-up in the index and before the start of this one.
+        if self.can_issue_current(key, Some(request.min_lifetime)) {
+            return Ok(AcquiredSecret::Leased);
         }
         if let Some(id) = self.renewable_lease(key) {
-            self.renew_now(&id, &wanted.request).await;
-            if self.can_issue_current(key, Some(wanted.min_lifetime)) {
-                return Ok(Acquired::Leased);
+            self.renew_now(&id, &request.request_id).await;
+            if self.can_issue_current(key, Some(request.min_lifetime)) {
+                return Ok(AcquiredSecret::Leased);
             }
         }
         match self.acquire(&acquisition).await {
             // The current lease may be short-lived, but it is valid.
-            Err(FetchError::Store(ReadError::Unavailable)) if self.can_issue_current(key, None) => Ok(Acquired::Leased),
+            Err(FetchError::Store(ReadError::Unavailable)) if self.can_issue_current(key, None) => {
+                Ok(AcquiredSecret::Leased)
+            }
             acquired => acquired,
         }
     }
 
+    /// The ID of the current lease, if it can be renewed.
     fn renewable_lease(&self, key: &LeaseKey) -> Option<Arc<str>> {
         let session = self.sources.get(&key.store)?.store.session();
         let mut index = self.index();
@@ -128,38 +134,40 @@ impl LeaseManager {
         (lease.lifetime.remaining(Instant::now()) >= MIN_REMAINING).then(|| lease.id.clone())
     }
 
-    async fn acquire(&self, acquisition: &Acquisition) -> Result<Acquired, FetchError> {
-        let Acquisition { key, wanted } = acquisition;
+    /// Creates a secret at the store and registers its lease.
+    async fn acquire(&self, acquisition: &Acquisition) -> Result<AcquiredSecret, FetchError> {
+        let Acquisition { key, request } = acquisition;
         let source = self.sources.get(&key.store).ok_or(ReadError::Misconfigured)?;
-        let Some(_slot) = self.begin_creation(wanted.caller.identity()) else {
+        let Some(_slot) = self.begin_creation(request.caller.identity()) else {
             tracing::warn!(store = %key.store, "limit of concurrent dynamic secrets reached for this caller");
             return Err(ReadError::Unavailable.into());
         };
         let requested_at = Instant::now();
-        let (created, session) = source.store.create(&key.path, wanted.write.as_ref(), &wanted.request).await?;
+        let (created, session) = source.store.create(&key.path, request.write.as_ref(), &request.request_id).await?;
         match created {
-            Created::Unleased(secret) => {
+            CreatedSecret::Unleased(secret) => {
                 self.keep_undelivered(key, &secret);
-                Ok(Acquired::Unleased(Arc::new(secret)))
+                Ok(AcquiredSecret::Unleased(Arc::new(secret)))
             }
-            Created::Leased { secret, lease_id, grant } => {
+            CreatedSecret::Leased { secret, lease_id, grant } => {
                 self.register(acquisition, secret, (lease_id, grant, session), requested_at).await?;
                 // At the limit, the least recently used lease is revoked.
                 let evicted = self.index().eviction_candidate(&key.store, source.max_leases);
                 if let Some(id) = evicted {
                     self.begin_revocation(&id, "evicted", None);
                 }
-                Ok(Acquired::Leased)
+                Ok(AcquiredSecret::Leased)
             }
-            Created::Unusable { lease_id } => {
+            CreatedSecret::Unusable { lease_id } => {
                 tracing::warn!(store = %key.store, "a lease has no valid duration or values; revoking it");
-                let grant = Lifetime { ttl: Duration::ZERO, renewable: false };
+                let grant = GrantedLifetime { ttl: Duration::ZERO, renewable: false };
                 let lease = self.new_lease(acquisition, (lease_id, grant, 0), requested_at);
-                self.record_eventually(LeaseEvent {
-                    request: Some(wanted.request.clone()),
-                    ..Self::event(&lease, LeaseEventKind::Failed, Some("unusable"))
-                })
-                .await;
+                self.event_recorder
+                    .record_eventually(LeaseEvent {
+                        request_id: Some(request.request_id.clone()),
+                        ..Self::new_event(&lease, LeaseEventKind::Failed, Some("unusable"))
+                    })
+                    .await;
                 self.revoke_unused(lease, "unusable").await;
                 Err(ReadError::Unavailable.into())
             }
@@ -171,7 +179,7 @@ impl LeaseManager {
         &self,
         acquisition: &Acquisition,
         secret: Secret,
-        (lease_id, grant, session): (SecretValue, Lifetime, u64),
+        (lease_id, grant, session): (SecretValue, GrantedLifetime, u64),
         requested_at: Instant,
     ) -> Result<(), FetchError> {
         let mut lease = self.new_lease(acquisition, (lease_id, grant, session), requested_at);
@@ -183,18 +191,18 @@ impl LeaseManager {
             return Err(ReadError::Unavailable.into());
         }
         let event = LeaseEvent {
-            caller: Some(acquisition.wanted.caller.clone()),
-            request: Some(acquisition.wanted.request.clone()),
-            ..Self::event(&lease, LeaseEventKind::Acquired, None)
+            caller: Some(acquisition.request.caller.clone()),
+            request_id: Some(acquisition.request.request_id.clone()),
+            ..Self::new_event(&lease, LeaseEventKind::Acquired, None)
         };
         let _registration = self.begin_registration(&lease.id);
         if !self.insert_record(&lease).await || self.event_recorder.record(event).await.is_err() {
             self.revoke_unused(lease, "unrecorded").await;
             return Err(FetchError::Unrecorded);
         }
-        // A waiting caller gets it at once. A caller that has left repeats its request soon or not at all.
-        lease.next_action_at = lease.lifetime.due(requested_at);
-        let undelivered_until = Instant::now() + LEASE_KEPT_FOR;
+        // A waiting caller gets the secret at once. A caller that has left repeats its request soon or not at all.
+        lease.next_action_at = lease.lifetime.renewal_time(requested_at);
+        let undelivered_until = Instant::now() + LEASE_RETENTION;
         lease.undelivered_until = Some(undelivered_until);
         let due = lease.next_action_at.min(undelivered_until);
         self.insert(lease, due, true);
@@ -203,19 +211,19 @@ impl LeaseManager {
 
     async fn insert_record(&self, lease: &Lease) -> bool {
         let Some(record) = self.records.seal(lease) else { return false };
-        let inserted = self.ledger.insert(&record).await;
-        if let Err(error) = &inserted {
+        let result = self.ledger.insert(&record).await;
+        if let Err(error) = &result {
             tracing::error!(kind = error.kind(), "a lease could not be recorded; revoking it");
         }
-        inserted.is_ok()
+        result.is_ok()
     }
 
-    /// Revokes a lease that is not issued to any caller.
+    /// Registers a lease that is not issued to any caller, and begins to revoke it.
     async fn revoke_unused(&self, mut lease: Lease, reason: &'static str) {
         lease.state = LeaseState::Revoking;
         lease.revocation_reason = Some(RevocationReason { reason, by: None });
         let _registration = self.begin_registration(&lease.id);
-        // If this process ends before the revocation, another one continues it, unless the database is the cause.
+        // If this process ends before the revocation, another one continues it. Not if the database could not record the lease before.
         if reason == "unusable" {
             self.insert_record(&lease).await;
         }
@@ -224,8 +232,8 @@ impl LeaseManager {
 
     fn new_lease(
         &self,
-        Acquisition { key, wanted }: &Acquisition,
-        (lease_id, grant, session): (SecretValue, Lifetime, u64),
+        Acquisition { key, request }: &Acquisition,
+        (lease_id, grant, session): (SecretValue, GrantedLifetime, u64),
         requested_at: Instant,
     ) -> Lease {
         let acquired_at = self.clock.now();
@@ -233,8 +241,8 @@ impl LeaseManager {
         Lease {
             id: RequestId::random().to_string().into(),
             key: key.clone(),
-            mode: wanted.mode,
-            holder: key.holder.is_some().then(|| wanted.caller.clone()),
+            mode: request.mode,
+            holder: key.holder.is_some().then(|| request.caller.clone()),
             store_id: Arc::new(lease_id),
             values: None,
             session,
@@ -250,14 +258,10 @@ impl LeaseManager {
         }
     }
 
-    /// Records the new end of a lease.
+    /// Records the new end of a renewed lease.
     pub(super) async fn record_expiry(&self, id: &str, expires_at: jiff::Timestamp) {
-        if let Err(error) = self.ledger.set_expiry(id, &time_text(expires_at)).await {
+        if let Err(error) = self.ledger.set_expiry(id, &format_time(expires_at)).await {
             tracing::warn!(kind = error.kind(), "a lease renewal could not be recorded");
         }
-    }
-
-    pub(super) async fn record_eventually(&self, event: LeaseEvent) {
-        self.event_recorder.record_eventually(event).await;
     }
 }

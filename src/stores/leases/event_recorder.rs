@@ -1,4 +1,4 @@
-//! The port to the audit log, which this room does not know.
+//! The port through which lease events reach the audit log, which this room does not know.
 
 use crate::model::caller::Caller;
 use crate::model::request_id::RequestId;
@@ -17,10 +17,10 @@ pub struct LeaseEvent {
     pub secret: SecretRef,
     /// The holder; for a requested revocation, the administrator.
     pub caller: Option<Arc<Caller>>,
-    /// From a closed set of words.
+    /// The reason, one of a closed set of words.
     pub reason: Option<&'static str>,
-    /// The request that created it.
-    pub request: Option<RequestId>,
+    /// The ID of the request that created the lease.
+    pub request_id: Option<RequestId>,
 }
 
 /// The kinds of changes.
@@ -32,14 +32,14 @@ pub enum LeaseEventKind {
     Renewed,
     /// Revoked, or expired at the store.
     Revoked,
-    /// Could not be renewed or revoked.
+    /// Could not be renewed, revoked or used.
     Failed,
 }
 
 /// The event is not durable, so the lease must not be issued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the lease cannot be recorded")]
-pub struct NotRecorded;
+pub struct RecordingError;
 
 /// Records lease events.
 #[async_trait]
@@ -48,8 +48,8 @@ pub trait LeaseEventRecorder: Send + Sync + 'static {
     ///
     /// # Errors
     /// The event is not durable.
-    async fn record(&self, event: LeaseEvent) -> Result<(), NotRecorded>;
+    async fn record(&self, event: LeaseEvent) -> Result<(), RecordingError>;
 
-    /// Makes an event durable now or as soon as possible, for what has already happened.
+    /// Makes an event durable now or as soon as possible. For changes that have already happened.
     async fn record_eventually(&self, event: LeaseEvent);
 }

@@ -1,5 +1,5 @@
-//! The leases of this process, by key, by id and by due time. Each operation is one step under a lock, so a panic between
-//! two operations leaves a consistent index.
+//! The leases of this process, by key, by ID and by due time. Each operation is one step under a lock, so a panic between two operations
+//! leaves a consistent index.
 
 use super::lease::{Lease, LeaseKey, LeaseState, RevocationReason};
 use crate::model::caller::Caller;
@@ -10,16 +10,16 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 type LeaseId = Arc<str>;
-/// Leases with one system behind them: the same store and the same first two segments of the path.
-type Lane = Arc<str>;
+/// The store and the first two segments of the path: leases with the same key probably belong to the same backend system.
+type QueueKey = Arc<str>;
 
-/// A lease, when it is due, and whether a task works on it.
 struct IndexEntry {
     lease: Lease,
-    lane: Lane,
+    queue_key: QueueKey,
     due: Instant,
+    /// Whether a task works on the lease.
     claimed: bool,
-    /// Due as soon as the claim on it is released.
+    /// Whether the lease is due as soon as its claim is released.
     urgent: bool,
 }
 
@@ -29,33 +29,35 @@ pub(super) struct LeaseIndex {
     entries: HashMap<LeaseId, IndexEntry>,
     /// The lease of each key that is issued.
     current: HashMap<LeaseKey, LeaseId>,
-    /// One queue for each lane, so a slow system delays only its own leases.
-    queues: HashMap<Lane, Queue>,
+    /// One queue for each backend system, so that a slow one delays only its own leases.
+    queues: HashMap<QueueKey, Queue>,
 }
 
-/// The leases of one lane.
+/// The leases of one backend system.
 #[derive(Default)]
 struct Queue {
+    /// The leases that are not claimed, by due time.
     due: BTreeSet<(Instant, LeaseId)>,
+    /// Number of claimed leases.
     claimed: usize,
 }
 
-fn lane(key: &LeaseKey) -> Lane {
+fn queue_key(key: &LeaseKey) -> QueueKey {
     let path = key.path.as_str();
-    let end = path.match_indices('/').nth(1).map_or(path.len(), |(at, _)| at);
+    let end = path.match_indices('/').nth(1).map_or(path.len(), |(index, _)| index);
     format!("{}\0{}", key.store, &path[..end]).into()
 }
 
 impl LeaseIndex {
-    /// Adds a lease. As `current` it is issued from now on.
+    /// Adds a lease. With `current`, it is issued from now on.
     pub(super) fn insert(&mut self, lease: Lease, due: Instant, current: bool) {
         let id = lease.id.clone();
         if current {
             self.current.insert(lease.key.clone(), id.clone());
         }
-        let lane = lane(&lease.key);
-        self.queues.entry(lane.clone()).or_default().due.insert((due, id.clone()));
-        self.entries.insert(id, IndexEntry { lease, lane, due, claimed: false, urgent: false });
+        let queue_key = queue_key(&lease.key);
+        self.queues.entry(queue_key.clone()).or_default().due.insert((due, id.clone()));
+        self.entries.insert(id, IndexEntry { lease, queue_key, due, claimed: false, urgent: false });
     }
 
     /// The lease that is issued for a key.
@@ -77,12 +79,12 @@ impl LeaseIndex {
         self.entries.keys().cloned().collect()
     }
 
-    /// Claims a lease. `false` if it is claimed already.
+    /// Claims a lease. Returns false if it is already claimed.
     pub(super) fn claim(&mut self, id: &str) -> bool {
         match self.entries.get_mut(id) {
             Some(entry) if !entry.claimed => {
                 entry.claimed = true;
-                let queue = self.queues.entry(entry.lane.clone()).or_default();
+                let queue = self.queues.entry(entry.queue_key.clone()).or_default();
                 queue.claimed += 1;
                 queue.due.remove(&(entry.due, entry.lease.id.clone()))
             }
@@ -90,28 +92,28 @@ impl LeaseIndex {
         }
     }
 
-    /// Claims due leases, at most `at_once` of a lane including those claimed already.
-    pub(super) fn claim_due(&mut self, now: Instant, at_once: usize) -> Vec<LeaseId> {
-        let of_lane = |queue: &Queue| {
-            let free_slots = at_once.saturating_sub(queue.claimed);
-            let due = queue.due.iter().take(free_slots).take_while(|(at, _)| *at <= now);
+    /// Claims due leases. Of each queue at most `max_claimed` are claimed, including those that already are. Returns their IDs.
+    pub(super) fn claim_due(&mut self, now: Instant, max_claimed: usize) -> Vec<LeaseId> {
+        let due_in_queue = |queue: &Queue| {
+            let free_slots = max_claimed.saturating_sub(queue.claimed);
+            let due = queue.due.iter().take(free_slots).take_while(|(due, _)| *due <= now);
             due.map(|(_, id)| id.clone()).collect::<Vec<_>>()
         };
-        let due: Vec<LeaseId> = self.queues.values().flat_map(of_lane).collect();
+        let due: Vec<LeaseId> = self.queues.values().flat_map(due_in_queue).collect();
         due.into_iter().filter(|id| self.claim(id)).collect()
     }
 
-    /// The next due time among lanes with fewer than `at_once` claims.
-    pub(super) fn next_due(&self, at_once: usize) -> Option<Instant> {
-        let with_room = self.queues.values().filter(|queue| queue.claimed < at_once);
-        with_room.filter_map(|queue| queue.due.first()).map(|(at, _)| *at).min()
+    /// The next due time among the queues with fewer than `max_claimed` claims.
+    pub(super) fn next_due(&self, max_claimed: usize) -> Option<Instant> {
+        let with_free_slots = self.queues.values().filter(|queue| queue.claimed < max_claimed);
+        with_free_slots.filter_map(|queue| queue.due.first()).map(|(due, _)| *due).min()
     }
 
-    /// Releases a claim. The lease is next due at `due`, or now if it became urgent.
+    /// Releases a claim. The lease is due at `due`, or now if it became urgent.
     pub(super) fn release(&mut self, id: &str, due: Instant) {
         let Some(entry) = self.entries.get_mut(id) else { return };
         entry.due = if std::mem::take(&mut entry.urgent) { Instant::now() } else { due };
-        let queue = self.queues.entry(entry.lane.clone()).or_default();
+        let queue = self.queues.entry(entry.queue_key.clone()).or_default();
         if std::mem::take(&mut entry.claimed) {
             queue.claimed = queue.claimed.saturating_sub(1);
         }
@@ -128,7 +130,7 @@ impl LeaseIndex {
         if entry.claimed {
             entry.urgent = true;
         } else {
-            let queue = self.queues.entry(entry.lane.clone()).or_default();
+            let queue = self.queues.entry(entry.queue_key.clone()).or_default();
             queue.due.remove(&(entry.due, entry.lease.id.clone()));
             entry.due = Instant::now();
             queue.due.insert((entry.due, entry.lease.id.clone()));
@@ -139,7 +141,7 @@ impl LeaseIndex {
         was_active
     }
 
-    /// Clears the urgent flag; the caller already holds the claim on this lease.
+    /// Clears the urgent flag. For a caller that has claimed the lease itself.
     pub(super) fn clear_urgent(&mut self, id: &str) {
         if let Some(entry) = self.entries.get_mut(id) {
             entry.urgent = false;
@@ -149,11 +151,11 @@ impl LeaseIndex {
     /// Removes a lease.
     pub(super) fn remove(&mut self, id: &str) -> Option<Lease> {
         let entry = self.entries.remove(id)?;
-        if let Some(queue) = self.queues.get_mut(&entry.lane) {
+        if let Some(queue) = self.queues.get_mut(&entry.queue_key) {
             queue.due.remove(&(entry.due, entry.lease.id.clone()));
             queue.claimed = queue.claimed.saturating_sub(usize::from(entry.claimed));
             if queue.due.is_empty() && queue.claimed == 0 {
-                self.queues.remove(&entry.lane);
+                self.queues.remove(&entry.queue_key);
             }
         }
         if self.current.get(&entry.lease.key) == Some(&entry.lease.id) {
@@ -169,45 +171,47 @@ impl LeaseIndex {
         self.entries.drain().map(|(_, entry)| entry.lease).collect()
     }
 
+    fn active(&self) -> impl Iterator<Item = &Lease> {
+        self.entries.values().map(|entry| &entry.lease).filter(|lease| lease.state == LeaseState::Active)
+    }
+
     /// The IDs of the matching active leases.
-    pub(super) fn active(&self, fits: impl Fn(&Lease) -> bool) -> Vec<LeaseId> {
-        let active = self.entries.values().map(|entry| &entry.lease).filter(|lease| lease.state == LeaseState::Active);
-        active.filter(|lease| fits(lease)).map(|lease| lease.id.clone()).collect()
+    pub(super) fn active_ids(&self, matches: impl Fn(&Lease) -> bool) -> Vec<LeaseId> {
+        self.active().filter(|lease| matches(lease)).map(|lease| lease.id.clone()).collect()
     }
 
     /// The pods that hold active leases, each once.
     pub(super) fn pods(&self) -> Vec<Arc<Caller>> {
         let mut seen: HashSet<Identity> = HashSet::new();
-        let active = self.entries.values().map(|entry| &entry.lease).filter(|lease| lease.state == LeaseState::Active);
-        let holders = active.filter_map(|lease| lease.holder.as_ref()).filter(|holder| holder.workload.is_some());
+        let holders =
+            self.active().filter_map(|lease| lease.holder.as_ref()).filter(|holder| holder.workload.is_some());
         holders.filter(|holder| seen.insert(holder.identity())).cloned().collect()
     }
 
     /// The stores of the active leases of pods, each with the authenticator of its pod.
-    pub(super) fn origins(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
-        let active = self.entries.values().map(|entry| &entry.lease).filter(|lease| lease.state == LeaseState::Active);
-        active.filter_map(|lease| {
+    pub(super) fn stores_and_issuers(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
+        self.active().filter_map(|lease| {
             let holder = lease.holder.as_ref().filter(|holder| holder.workload.is_some())?;
             Some((&lease.key.store, &holder.issuer))
         })
     }
 
-    /// The lease to give up if a store has more than `max_leases` active leases: of the namespace with most leases, of its holder
-    /// with most, the least recently used one. So a caller that creates many gives up its own.
+    /// The lease to revoke if a store has more than `max_leases` leases: in the namespace with most leases, of the holder with most leases,
+    /// the least recently issued one. So a caller that creates many leases loses its own.
     pub(super) fn eviction_candidate(&self, store: &str, max_leases: u64) -> Option<LeaseId> {
-        let active_of_store = || {
+        let of_store = || {
             let entries = self.current.values().filter_map(|id| self.entries.get(id));
             entries.map(|entry| &entry.lease).filter(|lease| *lease.key.store == *store)
         };
-        if u64::try_from(active_of_store().count()).unwrap_or(u64::MAX) <= max_leases {
+        if u64::try_from(of_store().count()).unwrap_or(u64::MAX) <= max_leases {
             return None;
         }
         let (mut of_namespace, mut of_holder) = (HashMap::<_, u64>::new(), HashMap::<_, u64>::new());
-        for lease in active_of_store() {
+        for lease in of_store() {
             *of_namespace.entry(namespace(lease)).or_default() += 1;
             *of_holder.entry(&lease.key.holder).or_default() += 1;
         }
-        let most = active_of_store().max_by_key(|lease| {
+        let most = of_store().max_by_key(|lease| {
             let share = (of_namespace.get(&namespace(lease)).copied(), of_holder.get(&lease.key.holder).copied());
             (share, Reverse(lease.last_issued_at))
         });
@@ -215,7 +219,7 @@ impl LeaseIndex {
     }
 }
 
-/// Leases that are counted together: of one namespace, of one OIDC subject, or all shared ones.
+/// The group in which a lease is counted: the namespace of its pod, the OIDC subject, or `None` for all shared leases.
 fn namespace(lease: &Lease) -> Option<(&str, &str)> {
     let holder = lease.holder.as_ref()?;
     let name = holder.workload.as_ref().map_or(holder.subject.as_str(), |workload| workload.namespace.as_str());
@@ -228,7 +232,7 @@ mod tests {
     use crate::model::caller::{Pod, Workload};
     use crate::model::lease::LeaseMode;
     use crate::model::secret::SecretValue;
-    use crate::stores::dynamic::Lifetime;
+    use crate::stores::dynamic::GrantedLifetime;
     use crate::stores::leases::lease::LeaseLifetime;
     use crate::stores::path::StorePath;
     use jiff::Timestamp;
@@ -241,7 +245,7 @@ mod tests {
     }
 
     fn lease(id: &str, path: &str) -> Lease {
-        let grant = Lifetime { ttl: Duration::from_mins(1), renewable: true };
+        let grant = GrantedLifetime { ttl: Duration::from_mins(1), renewable: true };
         Lease {
             id: id.into(),
             key: key(path),
@@ -286,18 +290,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lease_has_one_claim_and_a_revocation_during_it_is_due_next() {
+    async fn a_lease_has_one_claim_and_is_urgent_if_revoked_during_it() {
         let (mut index, now) = (LeaseIndex::default(), Instant::now());
         index.insert(lease("a", "db/a"), now + SECOND, true);
         index.insert(lease("b", "db/b"), now + 2 * SECOND, true);
         assert!(index.claim_due(now, 9).is_empty(), "nothing is due yet");
         assert_eq!(index.claim_due(now + SECOND, 9), ["a".into()]);
-        assert!(!index.claim("a") && index.claim_due(now + SECOND, 9).is_empty(), "somebody is at it");
+        assert!(!index.claim("a") && index.claim_due(now + SECOND, 9).is_empty(), "it is claimed");
         assert_eq!(index.next_due(9), Some(now + 2 * SECOND));
         assert!(index.begin_revocation("a", revocation_reason()));
         assert!(!index.begin_revocation("a", revocation_reason()), "once");
         index.release("a", now + 100 * SECOND);
-        assert_eq!(index.claim_due(now, 9), ["a".into()], "in a urgent");
+        assert_eq!(index.claim_due(now, 9), ["a".into()], "it was urgent");
         assert!(index.remove("a").is_some());
         assert_eq!((index.len(), index.next_due(9)), (1, Some(now + 2 * SECOND)));
     }
@@ -312,7 +316,7 @@ mod tests {
         assert_eq!(&*index.current(&key("db/a")).unwrap().id, "b");
         index.begin_revocation("b", revocation_reason());
         assert!(index.current(&key("db/a")).is_none());
-        assert!(index.active(|_| true).is_empty());
+        assert!(index.active_ids(|_| true).is_empty());
         index.insert(lease("c", "db/a"), now, false);
         assert!(index.current(&key("db/a")).is_none(), "adopted");
     }
@@ -331,7 +335,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_holder_with_most_leases_gives_one_up() {
+    async fn a_lease_of_the_holder_with_most_leases_is_evicted() {
         let mut index = LeaseIndex::default();
         index.insert(held_by("ci", "honest", "db/honest"), Instant::now(), true);
         tokio::time::advance(SECOND).await;
@@ -346,14 +350,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_lane_does_not_delay_others() {
+    async fn a_slow_queue_does_not_delay_others() {
         let (mut index, now) = (LeaseIndex::default(), Instant::now());
         for number in 0..100 {
             index.insert(lease(&format!("slow{number}"), &format!("slow/creds/r{number}")), now, true);
         }
         index.insert(lease("good", "db/creds/r"), now + SECOND, true);
         assert_eq!(index.claim_due(now, 8).len(), 8);
-        assert!(index.claim_due(now, 8).is_empty(), "so many of a lane");
+        assert!(index.claim_due(now, 8).is_empty(), "the limit of the queue");
         assert_eq!(index.next_due(8), Some(now + SECOND), "the lane is full");
         assert_eq!(index.claim_due(now + SECOND, 8), ["good".into()]);
         index.release("good", now + SECOND);

@@ -6,7 +6,7 @@ use crate::model::secret::SecretValue;
 use crate::model::secret_ref::SecretRef;
 use crate::model::write_body::WriteBody;
 use crate::stores::cache::sealed::SealedSecret;
-use crate::stores::dynamic::Lifetime;
+use crate::stores::dynamic::GrantedLifetime;
 use crate::stores::path::StorePath;
 use crate::stores::renewal::renew_after;
 use jiff::Timestamp;
@@ -15,14 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The key of a lease. It includes the holder, so no other caller finds the lease.
+/// The key under which a lease is found. It includes the holder, so no other caller finds the lease.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct LeaseKey {
     pub(super) store: Arc<str>,
     pub(super) path: StorePath,
     /// `None` for a shared lease.
     pub(super) holder: Option<Identity>,
-    /// The body of the write that created it. Another body creates another secret.
+    /// The body of the write that created the secret. Another body creates another secret.
     pub(super) write: Option<WriteBody>,
 }
 
@@ -38,52 +38,53 @@ closed_enum! {
     }
 }
 
-/// Why a lease is revoked, and on whose request.
+/// Why a lease is revoked.
 #[derive(Debug, Clone)]
 pub(super) struct RevocationReason {
     pub(super) reason: &'static str,
+    /// The administrator who requested it.
     pub(super) by: Option<Arc<Caller>>,
 }
 
 /// The lifetime of a lease, by the monotonic clock.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LeaseLifetime {
-    /// The first granted lifetime. A renewal asks for the same.
+    /// The lifetime of the first grant. Renewals request the same lifetime.
     pub(super) granted: Duration,
-    /// Whether another renewal can extend it.
+    /// Whether the lease can be renewed again.
     pub(super) renewable: bool,
-    pub(super) ends: Instant,
+    pub(super) ends_at: Instant,
 }
 
 impl LeaseLifetime {
-    /// The lifetime of a grant, which counts from its request.
-    pub(super) fn new(grant: Lifetime, requested_at: Instant) -> Self {
-        Self { granted: grant.ttl, renewable: grant.renewable, ends: requested_at + grant.ttl }
+    /// The lifetime of the first grant, which begins with the request.
+    pub(super) fn new(grant: GrantedLifetime, requested_at: Instant) -> Self {
+        Self { granted: grant.ttl, renewable: grant.renewable, ends_at: requested_at + grant.ttl }
     }
 
-    /// When to renew the lease (see [`renew_after`]), or its end if it cannot be renewed.
-    pub(super) fn due(&self, requested_at: Instant) -> Instant {
+    /// When to renew the lease: see [`renew_after`]. Its end, if it cannot be renewed.
+    pub(super) fn renewal_time(&self, requested_at: Instant) -> Instant {
         if !self.renewable {
-            return self.ends;
+            return self.ends_at;
         }
-        requested_at + renew_after(self.ends.saturating_duration_since(requested_at))
+        requested_at + renew_after(self.ends_at.saturating_duration_since(requested_at))
     }
 
-    /// The lifetime after a renewal. A grant of less than half of the first one shows that the lease nears its maximum lifetime:
-    /// it is not renewed again, and a new lease is created before this one ends.
-    pub(super) fn renewed(self, grant: Lifetime, requested_at: Instant) -> Self {
-        let ends = requested_at + grant.ttl;
-        let renewable = grant.renewable && grant.ttl >= self.granted / 2 && ends > self.ends;
-        Self { granted: self.granted, renewable, ends }
+    /// The lifetime after a renewal. If the store grants less than half of the first grant, the lease nears its maximum lifetime: it is not
+    /// renewed again, and the next caller gets a new lease.
+    pub(super) fn after_renewal(self, grant: GrantedLifetime, requested_at: Instant) -> Self {
+        let ends_at = requested_at + grant.ttl;
+        let renewable = grant.renewable && grant.ttl >= self.granted / 2 && ends_at > self.ends_at;
+        Self { granted: self.granted, renewable, ends_at }
     }
 
     pub(super) fn remaining(&self, now: Instant) -> Duration {
-        self.ends.saturating_duration_since(now)
+        self.ends_at.saturating_duration_since(now)
     }
 
-    /// Whether the remaining lifetime is enough for a ticket with this lifetime. Half of the granted lifetime is always enough,
-    /// because the store does not grant more.
-    pub(super) fn is_enough(&self, lifetime: Duration, now: Instant) -> bool {
+    /// Whether the remaining lifetime is enough for a ticket with this lifetime. Half of the granted lifetime always is, because a new
+    /// lease would have no more than the granted lifetime.
+    pub(super) fn suffices_for(&self, lifetime: Duration, now: Instant) -> bool {
         let remaining = self.remaining(now);
         remaining >= MIN_REMAINING && remaining >= lifetime.min(self.granted / 2)
     }
@@ -108,17 +109,17 @@ pub(super) struct Lease {
     pub(super) session: u64,
     pub(super) lifetime: LeaseLifetime,
     pub(super) state: LeaseState,
-    /// Set once it is being revoked.
+    /// Set when the revocation begins.
     pub(super) revocation_reason: Option<RevocationReason>,
-    /// Failed attempts in a row to renew or revoke it.
+    /// Number of failed attempts in a row to renew or revoke the lease.
     pub(super) attempts: u32,
     pub(super) acquired_at: Timestamp,
     pub(super) expires_at: Timestamp,
-    /// When it was last issued.
+    /// When the lease was last issued.
     pub(super) last_issued_at: Instant,
-    /// When it is revoked if no caller gets it. `None` after it was issued.
+    /// When the lease is revoked if no caller gets it. `None` after it was issued.
     pub(super) undelivered_until: Option<Instant>,
-    /// When it is renewed first, or revoked.
+    /// When the lease is renewed for the first time.
     pub(super) next_action_at: Instant,
 }
 
@@ -127,9 +128,8 @@ impl Lease {
         SecretRef { store: self.key.store.clone(), path: self.key.path.as_str().to_owned() }
     }
 
-    /// Whether to renew it: only while its holder may use it, and only if the end of the holder can be detected.
-    /// It cannot be detected for callers without a pod and for clusters that are no longer configured. For an
-    /// adopted shared lease it is unknown whether it is in use.
+    /// Whether to renew the lease: only if the end of its holder can be detected, which is not possible for callers without a pod and for
+    /// clusters that are no longer configured. An adopted shared lease is not renewed, because nobody can be given it again.
     pub(super) fn is_worth_renewing(&self, clusters: &BTreeSet<Arc<str>>) -> bool {
         self.lifetime.renewable
             && match &self.holder {
@@ -145,44 +145,44 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_mins(1);
 
-    fn grant(seconds: u64) -> Lifetime {
-        Lifetime { ttl: Duration::from_secs(seconds), renewable: true }
+    fn grant(seconds: u64) -> GrantedLifetime {
+        GrantedLifetime { ttl: Duration::from_secs(seconds), renewable: true }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn renewals_are_before_the_end_and_spread() {
+    async fn renewal_times_are_before_the_end_and_random() {
         let now = Instant::now();
         let lifetime = LeaseLifetime::new(grant(60), now);
-        let due: Vec<_> = (0..100).map(|_| lifetime.due(now) - now).collect();
+        let due: Vec<_> = (0..100).map(|_| lifetime.renewal_time(now) - now).collect();
         assert!(due.iter().all(|due| (Duration::from_secs(36)..=Duration::from_secs(42)).contains(due)), "{due:?}");
         assert!(due.iter().any(|one| *one != due[0]), "all at the same moment");
         let last = LeaseLifetime { renewable: false, ..lifetime };
-        assert_eq!(last.due(now), lifetime.ends);
+        assert_eq!(last.renewal_time(now), lifetime.ends_at);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_renewal_with_a_much_shorter_grant_is_the_last() {
         let now = Instant::now();
         let (lifetime, later) = (LeaseLifetime::new(grant(60), now), now + Duration::from_secs(40));
-        let renewed = lifetime.renewed(grant(60), later);
-        assert_eq!((renewed.ends, renewed.renewable), (later + MINUTE, true));
+        let renewed = lifetime.after_renewal(grant(60), later);
+        assert_eq!((renewed.ends_at, renewed.renewable), (later + MINUTE, true));
         for (seconds, renewable) in [(29, true), (20, true), (1, true), (60, false)] {
-            let grant = Lifetime { renewable, ..grant(seconds) };
-            let last = lifetime.renewed(grant, later);
-            assert_eq!((last.ends, last.renewable), (later + grant.ttl, false), "{seconds}");
+            let grant = GrantedLifetime { renewable, ..grant(seconds) };
+            let last = lifetime.after_renewal(grant, later);
+            assert_eq!((last.ends_at, last.renewable), (later + grant.ttl, false), "{seconds}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lease_that_ends_before_the_ticket_is_not_enough_unless_the_store_grants_no_more() {
+    async fn a_lease_shorter_than_the_ticket_suffices_only_with_half_of_the_granted_lifetime() {
         let now = Instant::now();
         let lifetime = LeaseLifetime::new(grant(600), now);
         let at = |seconds| now + Duration::from_secs(seconds);
-        assert!(lifetime.is_enough(2 * MINUTE, at(480)));
-        assert!(!lifetime.is_enough(2 * MINUTE, at(481)));
-        assert!(lifetime.is_enough(100 * MINUTE, at(300)), "half of what was granted");
-        assert!(!lifetime.is_enough(100 * MINUTE, at(301)));
-        assert!(lifetime.is_enough(Duration::ZERO, at(599)));
-        assert!(!lifetime.is_enough(Duration::ZERO, at(600)), "it has ended");
+        assert!(lifetime.suffices_for(2 * MINUTE, at(480)));
+        assert!(!lifetime.suffices_for(2 * MINUTE, at(481)));
+        assert!(lifetime.suffices_for(100 * MINUTE, at(300)), "half of what was granted");
+        assert!(!lifetime.suffices_for(100 * MINUTE, at(301)));
+        assert!(lifetime.suffices_for(Duration::ZERO, at(599)));
+        assert!(!lifetime.suffices_for(Duration::ZERO, at(600)), "it has ended");
     }
 }

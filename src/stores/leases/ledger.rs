@@ -1,15 +1,14 @@
-//! The records of leases in the database, and the process that maintains each.
+//! The tables `leases` and `lease_owners`: the records of leases, and the processes that maintain them.
 //!
-//! Every process increments a counter (its heartbeat). If a counter stops, measured by the clocks of the others,
-//! one of them takes over the leases of that process. A process detects that its leases were taken over when its
-//! own row is gone.
+//! Every process increments a counter, its heartbeat. If a heartbeat stops, by the clocks of the other processes, one of them adopts the
+//! leases of that process and deletes its row. A process whose row is missing has lost its leases.
 
 use super::record::LeaseRecord;
 use crate::database::{Database, DatabaseError, Param, Row};
 use crate::model::request_id::RequestId;
 use std::sync::{Mutex, PoisonError};
 
-/// The tables, and the name of this process in them.
+/// Access to the tables, under the name of this process.
 pub(super) struct Ledger {
     database: Database,
     identity: Mutex<ProcessIdentity>,
@@ -21,13 +20,14 @@ struct ProcessIdentity {
     is_registered: bool,
 }
 
-/// Another process with leases, and its heartbeat; `None` if it signed off.
+/// Another process with leases.
 pub(super) struct LeaseProcess {
     pub(super) name: String,
-    pub(super) beat: Option<i64>,
+    /// `None` if the process signed off.
+    pub(super) heartbeat: Option<i64>,
 }
 
-/// A page begins after the lease with this time of acquisition and this id.
+/// A position in lists: a time of acquisition, and an ID. A page has what follows this position.
 pub type PageStart = (String, String);
 
 impl Ledger {
@@ -38,9 +38,9 @@ impl Ledger {
     /// Records a lease.
     pub(super) async fn insert(&self, record: &LeaseRecord) -> Result<(), DatabaseError> {
         const TABLE_AND_COLUMNS: &str = "leases (owner, id, store, path, mode, state, acquired_at, expires_at, sealed)";
-        let me = self.register_process().await?;
+        let own_name = self.register_process().await?;
         let row: [Param; 9] = [
-            (&me).into(),
+            (&own_name).into(),
             (&record.id).into(),
             (&record.store).into(),
             (&record.path).into(),
@@ -70,26 +70,26 @@ impl Ledger {
         self.database.run("DELETE FROM leases WHERE id = $1", &[id.into()]).await.map(|_| ())
     }
 
-    /// Increments the heartbeat. `false` if other processes have taken over our leases.
+    /// Increments the heartbeat. Returns false if another process has adopted the leases of this one.
     pub(super) async fn increment_heartbeat(&self) -> Result<bool, DatabaseError> {
         const SQL: &str = "UPDATE lease_owners SET beat = beat + 1 WHERE owner = $1 RETURNING beat";
-        let me = self.identity();
-        if !me.is_registered {
+        let identity = self.identity();
+        if !identity.is_registered {
             return Ok(true);
         }
-        Ok(!self.database.run(SQL, &[(&me.name).into()]).await?.is_empty())
+        Ok(!self.database.run(SQL, &[(&identity.name).into()]).await?.is_empty())
     }
 
-    /// Takes a new name.
+    /// Takes a new name, after the leases were lost.
     pub(super) fn take_new_identity(&self) {
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = ProcessIdentity::new();
     }
 
     /// Signs off, so that other processes need not wait for the heartbeat to stop.
     pub(super) async fn sign_off(&self) -> Result<(), DatabaseError> {
-        let me = self.identity();
-        if me.is_registered {
-            self.database.run("DELETE FROM lease_owners WHERE owner = $1", &[(&me.name).into()]).await?;
+        let identity = self.identity();
+        if identity.is_registered {
+            self.database.run("DELETE FROM lease_owners WHERE owner = $1", &[(&identity.name).into()]).await?;
         }
         Ok(())
     }
@@ -101,66 +101,72 @@ impl Ledger {
         let rows = self.database.run(SQL, &[(&self.identity().name).into()]).await?;
         rows.iter()
             .map(|row| {
-                Ok(LeaseProcess { name: row.text(0)?, beat: row.optional_text(1)?.and_then(|beat| beat.parse().ok()) })
+                let heartbeat = row.optional_text(1)?.and_then(|heartbeat| heartbeat.parse().ok());
+                Ok(LeaseProcess { name: row.text(0)?, heartbeat })
             })
             .collect()
     }
 
-    /// Takes over the leases of a process. If several processes try, each lease goes to one of them.
+    /// Adopts the leases of a process, and returns their records. If several processes try, each lease is adopted by one of them.
     pub(super) async fn adopt(&self, owner: &str) -> Result<Vec<LeaseRecord>, DatabaseError> {
         const SQL: &str = "UPDATE leases SET owner = $1 WHERE owner = $2 \
             RETURNING id, store, path, mode, state, acquired_at, expires_at, sealed";
-        let me = self.register_process().await?;
+        let own_name = self.register_process().await?;
         let mut work = self.database.begin().await?;
-        let rows = work.run(SQL, &[(&me).into(), owner.into()]).await?;
+        let rows = work.run(SQL, &[(&own_name).into(), owner.into()]).await?;
         work.run("DELETE FROM lease_owners WHERE owner = $1", &[owner.into()]).await?;
         work.commit().await?;
-        rows.iter().map(record).collect()
+        rows.iter().map(parse_record).collect()
     }
 
-    /// The ids of our leases after this one, in order.
-    pub(super) async fn own_ids(&self, after: &str, most: u32) -> Result<Vec<String>, DatabaseError> {
+    /// The IDs of leases of this process after `after`, in order.
+    pub(super) async fn own_ids(&self, after: &str, limit: u32) -> Result<Vec<String>, DatabaseError> {
         const SQL: &str = "SELECT id FROM leases WHERE owner = $1 AND id > $2 ORDER BY id LIMIT $3";
-        let me = self.identity();
-        if !me.is_registered {
+        let identity = self.identity();
+        if !identity.is_registered {
             return Ok(Vec::new());
         }
-        let rows = self.database.run(SQL, &[(&me.name).into(), after.into(), i64::from(most).into()]).await?;
+        let rows = self.database.run(SQL, &[(&identity.name).into(), after.into(), i64::from(limit).into()]).await?;
         rows.iter().map(|row| row.text(0)).collect()
     }
 
-    /// One of our leases.
+    /// The record of a lease of this process.
     pub(super) async fn get_own(&self, id: &str) -> Result<Option<LeaseRecord>, DatabaseError> {
         const SQL: &str = "SELECT id, store, path, mode, state, acquired_at, expires_at, sealed FROM leases \
             WHERE id = $1 AND owner = $2";
-        self.database.run(SQL, &[id.into(), (&self.identity().name).into()]).await?.first().map(record).transpose()
+        self.database
+            .run(SQL, &[id.into(), (&self.identity().name).into()])
+            .await?
+            .first()
+            .map(parse_record)
+            .transpose()
     }
 
-    /// Our leases that administrators asked other processes to revoke.
+    /// The IDs of leases of this process that administrators asked other processes to revoke.
     pub(super) async fn requested_revocations(&self) -> Result<Vec<String>, DatabaseError> {
         const SQL: &str = "SELECT id FROM leases WHERE owner = $1 AND state = 'revoking'";
-        let me = self.identity();
-        if !me.is_registered {
+        let identity = self.identity();
+        if !identity.is_registered {
             return Ok(Vec::new());
         }
-        self.database.run(SQL, &[(&me.name).into()]).await?.iter().map(|row| row.text(0)).collect()
+        self.database.run(SQL, &[(&identity.name).into()]).await?.iter().map(|row| row.text(0)).collect()
     }
 
-    /// One lease of any process.
+    /// The record of a lease of any process.
     pub(super) async fn get(&self, id: &str) -> Result<Option<LeaseRecord>, DatabaseError> {
         const SQL: &str =
             "SELECT id, store, path, mode, state, acquired_at, expires_at, sealed FROM leases WHERE id = $1";
-        self.database.run(SQL, &[id.into()]).await?.first().map(record).transpose()
+        self.database.run(SQL, &[id.into()]).await?.first().map(parse_record).transpose()
     }
 
-    /// The ids of the leases of a store, at one path or at all paths.
+    /// The IDs of the leases of a store, at one path or at all paths.
     pub(super) async fn ids_of_store(&self, store: &str, path: Option<&str>) -> Result<Vec<String>, DatabaseError> {
         const SQL: &str = "SELECT id FROM leases WHERE store = $1 AND (path = $2 OR $3 = 0)";
         let params = [store.into(), path.unwrap_or_default().into(), i64::from(path.is_some()).into()];
         self.database.run(SQL, &params).await?.iter().map(|row| row.text(0)).collect()
     }
 
-    /// A page of all leases, newest first.
+    /// A page of the leases of all processes, newest first.
     pub(super) async fn page(
         &self,
         after: Option<&PageStart>,
@@ -172,22 +178,22 @@ impl Ledger {
         let (time, id) = after.map_or(("", ""), |(time, id)| (time, id));
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let params = [i64::from(after.is_some()).into(), time.into(), id.into(), limit.into()];
-        self.database.run(SQL, &params).await?.iter().map(record).collect()
+        self.database.run(SQL, &params).await?.iter().map(parse_record).collect()
     }
 
-    /// The name of this process.
+    /// Inserts the row of this process if it is missing. Returns the name of this process.
     async fn register_process(&self) -> Result<String, DatabaseError> {
         const SQL: &str = "INSERT INTO lease_owners (owner, beat) VALUES ($1, $2) ON CONFLICT (owner) DO NOTHING";
-        let me = self.identity();
-        if !me.is_registered {
-            let row: [Param; 2] = [(&me.name).into(), 1.into()];
+        let identity = self.identity();
+        if !identity.is_registered {
+            let row: [Param; 2] = [(&identity.name).into(), 1.into()];
             self.database.run(SQL, &row).await?;
-            let mut now = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
-            if now.name == me.name {
-                now.is_registered = true;
+            let mut current = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
+            if current.name == identity.name {
+                current.is_registered = true;
             }
         }
-        Ok(me.name)
+        Ok(identity.name)
     }
 
     fn identity(&self) -> ProcessIdentity {
@@ -201,7 +207,7 @@ impl ProcessIdentity {
     }
 }
 
-fn record(row: &Row) -> Result<LeaseRecord, DatabaseError> {
+fn parse_record(row: &Row) -> Result<LeaseRecord, DatabaseError> {
     Ok(LeaseRecord {
         id: row.text(0)?,
         store: row.text(1)?,

@@ -1,4 +1,4 @@
-//! Leases in the lists of administrators: of all processes, without the store's lease ID and without values.
+//! Lists the leases of all processes for administrators, without the store's lease ID and without values.
 
 use super::lease::LeaseState;
 use super::ledger::PageStart;
@@ -8,10 +8,10 @@ use crate::database::DatabaseError;
 use crate::model::caller::Caller;
 use std::sync::Arc;
 
-/// A lease, or a cached secret.
+/// A lease or a cached secret, as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseView {
-    /// The broker's id for it. It never changes.
+    /// The broker's ID of it, which never changes.
     pub id: String,
     /// The configured name of the store.
     pub store: String,
@@ -19,11 +19,11 @@ pub struct LeaseView {
     pub path: String,
     /// Whether it is a lease.
     pub is_dynamic: bool,
-    /// When it was read or created (RFC 3339, UTC, microseconds).
+    /// When the secret was read or created (RFC 3339, UTC, microseconds).
     pub acquired_at: String,
     /// When the lease ends, or the cached secret is read again.
     pub expires_at: String,
-    /// Whether the store would renew it.
+    /// Whether the store would renew the lease.
     pub renewable: bool,
     /// Whether the cached secret has expired and is served only while the store is unreachable.
     pub stale: bool,
@@ -34,9 +34,9 @@ pub struct LeaseView {
 }
 
 impl LeaseView {
-    /// The sort key of lists.
+    /// The position in lists.
     #[must_use]
-    pub fn place(&self) -> PageStart {
+    pub fn position(&self) -> PageStart {
         (self.acquired_at.clone(), self.id.clone())
     }
 }
@@ -54,14 +54,14 @@ impl LeaseManager {
         Ok(self.ledger.page(after, limit).await?.into_iter().map(|record| self.view(record)).collect())
     }
 
-    /// A record that cannot be opened is shown as far as it is readable.
+    /// How a record is listed. If it cannot be opened, its holder is missing.
     fn view(&self, record: LeaseRecord) -> LeaseView {
         let opened = self.records.open(&record, self.clock.now()).ok();
-        let ours = self.index().get(&record.id).map(|lease| (lease.lifetime.renewable, lease.state));
+        let own = self.index().get(&record.id).map(|lease| (lease.lifetime.renewable, lease.state));
         let renewable =
-            ours.map_or(opened.as_ref().is_some_and(|lease| lease.lifetime.renewable), |(renewable, _)| renewable);
+            own.map_or(opened.as_ref().is_some_and(|lease| lease.lifetime.renewable), |(renewable, _)| renewable);
         LeaseView {
-            state: ours
+            state: own
                 .map(|(_, state)| state)
                 .or_else(|| LeaseState::from_name(&record.state))
                 .unwrap_or(LeaseState::Active),

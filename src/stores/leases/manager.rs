@@ -16,7 +16,7 @@ use crate::model::secret::Secret;
 use crate::model::write_body::WriteBody;
 use crate::sealing::keys::RootKey;
 use crate::sealing::random::RandomError;
-use crate::stores::cache::sealed::{SealedSecret, Sealer};
+use crate::stores::cache::sealed::{SealedSecret, SecretSealer};
 use crate::stores::dynamic::DynamicStore;
 use crate::stores::port::ReadError;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -27,7 +27,7 @@ use tokio::time::Instant;
 
 /// The dependencies of the lease manager.
 pub struct LeaseSettings {
-    /// Where leases are recorded.
+    /// The database that records leases.
     pub database: Database,
     /// The database key, from which the key of the records is derived.
     pub key: RootKey,
@@ -39,7 +39,7 @@ pub struct LeaseSettings {
     pub clusters: BTreeSet<Arc<str>>,
 }
 
-/// Why a fetch returned no secret.
+/// Why a caller gets no secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
     /// The store returned no secret.
@@ -48,7 +48,7 @@ pub enum FetchError {
     /// The secret was created but could not be recorded. Unrecorded leases are not issued.
     #[error("the lease cannot be recorded")]
     Unrecorded,
-    /// An unshared lease ends with its pod, but this caller has no pod.
+    /// A lease that is not shared ends with its pod, but this caller has no pod.
     #[error("a lease of the caller's own needs a pod")]
     NoPod,
 }
@@ -58,11 +58,11 @@ pub enum FetchError {
 pub(in crate::stores) struct LeaseRequest {
     pub(in crate::stores) mode: LeaseMode,
     pub(in crate::stores) caller: Arc<Caller>,
-    /// The least remaining lifetime.
+    /// Minimum remaining lifetime.
     pub(in crate::stores) min_lifetime: Duration,
     /// The body of the write, for engines that need one.
     pub(in crate::stores) write: Option<WriteBody>,
-    pub(in crate::stores) request: RequestId,
+    pub(in crate::stores) request_id: RequestId,
 }
 
 /// A store, and the maximum number of its active leases.
@@ -73,37 +73,39 @@ pub(in crate::stores) struct DynamicSource {
 
 /// The result of an acquisition.
 #[derive(Clone)]
-pub(super) enum Acquired {
+pub(super) enum AcquiredSecret {
     /// The lease is in the index.
     Leased,
     /// The secret has no lease, so only the callers that waited for it get it.
     Unleased(Arc<Secret>),
 }
 
-/// The time at which each secret is dropped, and the secret.
-pub(super) type Undelivered = HashMap<LeaseKey, (Instant, SealedSecret)>;
+/// For each secret, the time at which it is dropped.
+pub(super) type UndeliveredSecrets = HashMap<LeaseKey, (Instant, SealedSecret)>;
 
-/// The state that the tasks share.
+/// The state that the tasks of this room share.
 pub(in crate::stores) struct LeaseManager {
     pub(super) sources: BTreeMap<Arc<str>, DynamicSource>,
     pub(super) index: Mutex<LeaseIndex>,
     pub(super) ledger: Ledger,
     pub(super) records: RecordSealer,
-    pub(super) values: Sealer,
-    pub(super) flights: Arc<SingleFlight<LeaseKey, Result<Acquired, FetchError>>>,
+    pub(super) values: SecretSealer,
+    pub(super) flights: Arc<SingleFlight<LeaseKey, Result<AcquiredSecret, FetchError>>>,
     /// Secrets without a lease whose request ended before they were created.
-    pub(super) undelivered: Mutex<Undelivered>,
+    pub(super) undelivered: Mutex<UndeliveredSecrets>,
     /// Number of secrets being created, for each caller.
     pub(super) creations: Mutex<HashMap<Identity, usize>>,
+    /// The IDs of leases that are being recorded and are not in the index yet.
     pub(super) in_registration: Mutex<HashSet<Arc<str>>>,
-    pub(super) unreadable: Mutex<HashSet<Arc<str>>>,
-    /// The last id that was `last_compared_id` between the database and the index.
+    /// The IDs of leases of this process whose records cannot be opened.
+    pub(super) unreadable_ids: Mutex<HashSet<Arc<str>>>,
+    /// The records up to this ID were compared with the index. The next comparison continues behind it.
     pub(super) last_compared_id: Mutex<String>,
     pub(super) event_recorder: Arc<dyn LeaseEventRecorder>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) clusters: BTreeSet<Arc<str>>,
     pub(super) metrics: Arc<Metrics>,
-    /// Wakes `upkeep`, because a lease is due earlier than before.
+    /// Wakes `upkeep` when a lease may be due earlier than before.
     pub(super) wake: Notify,
 }
 
@@ -122,12 +124,12 @@ impl LeaseManager {
             index: Mutex::default(),
             ledger: Ledger::new(settings.database),
             records: RecordSealer::new(&settings.key),
-            values: Sealer::new()?,
+            values: SecretSealer::new()?,
             flights: SingleFlight::new(),
             undelivered: Mutex::default(),
             creations: Mutex::default(),
             in_registration: Mutex::default(),
-            unreadable: Mutex::default(),
+            unreadable_ids: Mutex::default(),
             last_compared_id: Mutex::default(),
             event_recorder: settings.event_recorder,
             clock: settings.clock,
@@ -143,15 +145,15 @@ impl LeaseManager {
     }
 
     /// Revokes the leases of a pod that ended.
-    pub(in crate::stores) fn holder_ended(&self, identity: &Identity) {
+    pub(in crate::stores) fn revoke_leases_of(&self, identity: &Identity) {
         let held_by = |lease: &Lease| lease.key.holder.as_ref() == Some(identity);
-        let ids = self.index().active(held_by);
+        let ids = self.index().active_ids(held_by);
         for id in ids {
             self.begin_revocation(&id, "pod_ended", None);
         }
     }
 
-    /// Begins to revoke a lease. It is not issued any more.
+    /// Begins to revoke a lease, which is not issued any more.
     pub(super) fn begin_revocation(&self, id: &str, reason: &'static str, by: Option<Arc<Caller>>) {
         let mut index = self.index();
         if index.begin_revocation(id, RevocationReason { reason, by })
@@ -163,7 +165,7 @@ impl LeaseManager {
         self.wake.notify_one();
     }
 
-    /// Adds a lease to the index.
+    /// Adds a lease to the index. With `current`, it is issued from now on.
     pub(super) fn insert(&self, lease: Lease, due: Instant, current: bool) {
         if lease.state == LeaseState::Active {
             self.metrics.increment_active_leases(&lease.key.store);
@@ -177,10 +179,10 @@ impl LeaseManager {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An event of a lease.
-    pub(super) fn event(lease: &Lease, kind: LeaseEventKind, reason: Option<&'static str>) -> LeaseEvent {
+    /// Creates an event of a lease.
+    pub(super) fn new_event(lease: &Lease, kind: LeaseEventKind, reason: Option<&'static str>) -> LeaseEvent {
         let by = lease.revocation_reason.as_ref().and_then(|revocation_reason| revocation_reason.by.clone());
         let caller = by.or_else(|| lease.holder.clone());
-        LeaseEvent { kind, id: lease.id.clone(), secret: lease.secret(), caller, reason, request: None }
+        LeaseEvent { kind, id: lease.id.clone(), secret: lease.secret(), caller, reason, request_id: None }
     }
 }

@@ -1,10 +1,10 @@
-//! Leases of dynamic secrets: issued to their holders, renewed in time, revoked at their end.
+//! Leases of dynamic secrets: issued to their holders, renewed in time, and revoked at the end.
 //!
-//! In reading order: `manager` is the shared state, `lease` one lease, `index` all leases of this process. `acquire` issues and
-//! creates, `renew` and `revoke` do what their names say, `upkeep` runs both on time. `undelivered` holds secrets of requests
-//! that ended early. `record` and `ledger` are the database rows; with them `adopt` takes over the leases of a process that
-//! ended, and `restore` finds leases that the index lacks. `orphans` reports leases that are not renewed. `list` is for
-//! administrators, `event_recorder` for the audit log.
+//! In reading order: `manager` has the state that all tasks share, `lease` is one lease, `index` has all leases of this process. `acquire`
+//! issues and creates leases, `renew` and `revoke` are called by `upkeep` when a lease is due, and `undelivered` keeps secrets whose
+//! request ended early. `record` and `ledger` are the rows in the database: `adopt` takes over the leases of a process that ended, and
+//! `restore` finds leases that are missing in the index. `orphans` reports leases that cannot be renewed, `list` lists leases for
+//! administrators, and `event_recorder` is the port to the audit log.
 
 mod acquire;
 mod adopt;
@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
-pub use event_recorder::{LeaseEvent, LeaseEventKind, LeaseEventRecorder, NotRecorded};
+pub use event_recorder::{LeaseEvent, LeaseEventKind, LeaseEventRecorder, RecordingError};
 pub(super) use lease::LeaseState;
 pub use ledger::PageStart;
 pub use list::LeaseView;
@@ -44,7 +44,7 @@ pub(super) struct Leases {
 }
 
 impl Leases {
-    /// Starts the tasks; needs a tokio runtime.
+    /// Starts the tasks. Must be called in a Tokio runtime.
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
@@ -58,8 +58,7 @@ impl Leases {
         Ok(Self { manager, upkeep })
     }
 
-    /// Stops the tasks. The leases stay in the database, and another process adopts them: the pods that hold them are
-    /// still running.
+    /// Stops the tasks. The leases stay in the database, and another process adopts them, because the pods that hold them still run.
     pub(super) async fn stop(&self) {
         self.upkeep.iter().for_each(JoinHandle::abort);
         if let Err(error) = self.manager.ledger.sign_off().await {

@@ -1,15 +1,16 @@
-//! Reports leases of pods whose authenticator was renamed or removed. They are not renewed.
+//! Reports orphaned leases: those of pods whose authenticator was renamed or removed. They are not renewed.
 
 use super::manager::LeaseManager;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 impl LeaseManager {
-    /// Sets the metric, and logs each authenticator once.
+    /// Sets the metric, and logs each missing authenticator once: `reported` has those that were logged.
     pub(super) fn report_orphans(&self, reported: &mut BTreeSet<Arc<str>>) {
         let mut by_store: BTreeMap<Arc<str>, usize> = self.sources.keys().map(|store| (store.clone(), 0)).collect();
         let mut by_issuer: BTreeMap<Arc<str>, usize> = BTreeMap::new();
-        for (store, issuer) in self.index().origins().filter(|(_, issuer)| !self.clusters.contains(*issuer)) {
+        for (store, issuer) in self.index().stores_and_issuers().filter(|(_, issuer)| !self.clusters.contains(*issuer))
+        {
             if let Some(count) = by_store.get_mut(store) {
                 *count += 1;
             }

@@ -1,9 +1,10 @@
-//! The record of a lease and its sealed part: AES-256-GCM under a key derived from the database key
-//! (HKDF-SHA-256), bound to the rest of its row. A dump of the database reveals no lease ID, so nothing can be
-//! revoked with it. An edited row cannot be opened.
+//! The record of a lease in the database. A part of it is sealed with AES-256-GCM under a key derived from the database key (HKDF-SHA-256),
+//! and bound to the rest of the row. A dump of the database reveals no lease ID, with which leases could be revoked. An edited row cannot be
+//! opened.
 
 use super::lease::{Lease, LeaseKey, LeaseLifetime, LeaseState};
 use crate::model::caller::{Caller, Pod, Workload};
+use crate::model::clock::format_time;
 use crate::model::lease::LeaseMode;
 use crate::model::secret::SecretValue;
 use crate::sealing::aead::{Message, OpenMessageError, SealingKey};
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A row, without its owner.
+/// A row of the table `leases`, without the owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LeaseRecord {
     pub(super) id: String,
@@ -31,7 +32,7 @@ pub(super) struct LeaseRecord {
     pub(super) sealed: String,
 }
 
-/// The sealed part.
+/// The sealed part of a record.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct SealedPart {
@@ -69,7 +70,7 @@ impl RecordSealer {
         Self(SealingKey::with_random_nonces(&database_key.derive(Purpose::LeaseRecords)))
     }
 
-    /// The record of a lease.
+    /// The record of a lease. `None` if it cannot be sealed.
     pub(super) fn seal(&self, lease: &Lease) -> Option<LeaseRecord> {
         let mut record = LeaseRecord {
             id: lease.id.to_string(),
@@ -77,31 +78,31 @@ impl RecordSealer {
             path: lease.key.path.as_str().to_owned(),
             mode: lease.mode.as_str().to_owned(),
             state: lease.state.as_str().to_owned(),
-            acquired_at: time_text(lease.acquired_at),
-            expires_at: time_text(lease.expires_at),
+            acquired_at: format_time(lease.acquired_at),
+            expires_at: format_time(lease.expires_at),
             sealed: String::new(),
         };
-        // Allocated with the final size: a growing buffer would leave copies behind.
+        // Large enough for the final size: a buffer that grows leaves copies in memory.
         let mut message = self.0.message(16 * 1024 + 6 * lease.store_id.len());
-        write_plain(lease, &mut message)?;
+        encode_sealed_part(lease, &mut message)?;
         record.sealed = STANDARD_NO_PAD.encode(&*self.0.seal(message, &record.associated_data()).ok()?);
         Some(record)
     }
 
-    /// A lease from its record. It is renewed and revoked, and never issued.
+    /// The lease of a record. It is renewed and revoked, but never issued again.
     pub(super) fn open(&self, record: &LeaseRecord, now: Timestamp) -> Result<Lease, OpenMessageError> {
-        let sealed = self.opened(record)?;
+        let sealed = self.open_sealed_part(record)?;
         let holder = sealed.holder.map(|holder| Arc::new(Caller::from(holder)));
         let time = |text: &str| text.parse::<Timestamp>().map_err(|_| OpenMessageError);
         let expires_at = time(&record.expires_at)?;
-        let left = Duration::try_from(expires_at.duration_since(now)).unwrap_or(Duration::ZERO);
+        let remaining = Duration::try_from(expires_at.duration_since(now)).unwrap_or(Duration::ZERO);
         Ok(Lease {
             id: record.id.as_str().into(),
             key: LeaseKey {
                 store: record.store.as_str().into(),
                 path: StorePath::try_from(record.path.as_str()).map_err(|_| OpenMessageError)?,
                 holder: holder.as_ref().map(|holder| holder.identity()),
-                // It is not issued again.
+                // Only needed to issue the lease.
                 write: None,
             },
             mode: LeaseMode::from_name(&record.mode).ok_or(OpenMessageError)?,
@@ -112,7 +113,7 @@ impl RecordSealer {
             lifetime: LeaseLifetime {
                 granted: Duration::from_secs(sealed.granted_seconds),
                 renewable: sealed.renewable,
-                ends: Instant::now() + left,
+                ends_at: Instant::now() + remaining,
             },
             state: LeaseState::from_name(&record.state).ok_or(OpenMessageError)?,
             revocation_reason: None,
@@ -125,7 +126,7 @@ impl RecordSealer {
         })
     }
 
-    fn opened(&self, record: &LeaseRecord) -> Result<SealedPart, OpenMessageError> {
+    fn open_sealed_part(&self, record: &LeaseRecord) -> Result<SealedPart, OpenMessageError> {
         let sealed = STANDARD_NO_PAD.decode(&record.sealed).map_err(|_| OpenMessageError)?;
         let plain = self.0.open(&sealed, &record.associated_data())?;
         serde_json::from_slice(&plain).map_err(|_| OpenMessageError)
@@ -133,35 +134,30 @@ impl RecordSealer {
 }
 
 impl LeaseRecord {
-    /// The constant columns of a row, each preceded by its length.
+    /// The columns of a row that never change, each preceded by its length.
     fn associated_data(&self) -> Vec<u8> {
         encode_parts(&["claviger lease v1", &self.id, &self.store, &self.path, &self.mode, &self.acquired_at])
     }
 }
 
-/// A time as rows store it: of constant length, so text order is time order.
-pub(super) fn time_text(time: Timestamp) -> String {
-    format!("{time:.6}")
-}
-
 #[expect(clippy::disallowed_methods, reason = "the lease ID is exposed to be sealed")]
-fn write_plain(lease: &Lease, message: &mut Message) -> Option<()> {
+fn encode_sealed_part(lease: &Lease, message: &mut Message) -> Option<()> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
-    struct Sealing<'a> {
+    struct SealedPartRef<'a> {
         #[serde(rename = "handle")]
         lease_id: &'a str,
         granted_seconds: u64,
         renewable: bool,
         holder: Option<SealedHolder>,
     }
-    let sealing = Sealing {
+    let part = SealedPartRef {
         lease_id: lease.store_id.expose_secret(),
         granted_seconds: lease.lifetime.granted.as_secs(),
         renewable: lease.lifetime.renewable,
         holder: lease.holder.as_deref().map(SealedHolder::from),
     };
-    serde_json::to_writer(message.buffer(), &sealing).ok()
+    serde_json::to_writer(message.buffer(), &part).ok()
 }
 
 impl From<&Caller> for SealedHolder {
@@ -201,7 +197,7 @@ impl From<SealedHolder> for Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stores::dynamic::Lifetime;
+    use crate::stores::dynamic::GrantedLifetime;
 
     fn caller(pod: bool) -> Caller {
         let workload = Workload {
@@ -235,7 +231,10 @@ mod tests {
             store_id: Arc::new(SecretValue::new("db/creds/r/hunter2".into())),
             values: None,
             session: 3,
-            lifetime: LeaseLifetime::new(Lifetime { ttl: Duration::from_mins(1), renewable: true }, Instant::now()),
+            lifetime: LeaseLifetime::new(
+                GrantedLifetime { ttl: Duration::from_mins(1), renewable: true },
+                Instant::now(),
+            ),
             state: LeaseState::Active,
             revocation_reason: None,
             attempts: 0,
@@ -265,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn edited_rows_and_rows_of_other_installations_do_not_open() {
+    async fn edited_rows_and_rows_under_another_key_cannot_be_opened() {
         let sealer = RecordSealer::new(&RootKey::new([7; 32].into()));
         let (record, now) = (sealer.seal(&lease(Some(caller(true)))).unwrap(), Timestamp::UNIX_EPOCH);
         assert!(sealer.open(&record, now).is_ok());

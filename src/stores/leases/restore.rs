@@ -1,5 +1,5 @@
-//! Finds leases that the database records for this process but the index lacks, because the result of the adopting transaction
-//! was lost or the record could not be opened. Runs at each heartbeat.
+//! Restores leases of this process that are recorded in the database but missing in the index, because the result of the adopting
+//! transaction was lost or the record could not be opened. Runs at each heartbeat.
 
 use super::event_recorder::{LeaseEvent, LeaseEventKind};
 use super::lease::LeaseState;
@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 /// Maximum number of leases compared at each heartbeat. The next heartbeat continues.
-const MAX_RESTORED_AT_ONCE: u32 = 4096;
+const MAX_COMPARED: u32 = 4096;
 
 impl LeaseManager {
     /// Adds the missing leases to the index.
@@ -19,18 +19,18 @@ impl LeaseManager {
     /// # Errors
     /// When the database cannot be reached.
     pub(super) async fn restore(&self) -> Result<(), DatabaseError> {
-        // A lease is removed from the records before it is removed from the index. So a lease that was in neither
-        // before the query is not in its result.
-        let before = self.index().ids();
+        // The record of a lease is removed before the lease is removed from the index. So a lease that was removed before this point is not
+        // in the result of the query.
+        let indexed_before = self.index().ids();
         let after = std::mem::take(&mut *self.last_compared_id.lock().unwrap_or_else(PoisonError::into_inner));
-        let ids = self.ledger.own_ids(&after, MAX_RESTORED_AT_ONCE).await?;
-        if u32::try_from(ids.len()).is_ok_and(|count| count == MAX_RESTORED_AT_ONCE)
+        let ids = self.ledger.own_ids(&after, MAX_COMPARED).await?;
+        if u32::try_from(ids.len()).is_ok_and(|count| count == MAX_COMPARED)
             && let Some(last) = ids.last()
         {
             self.last_compared_id.lock().unwrap_or_else(PoisonError::into_inner).clone_from(last);
         }
         let mut restored = 0;
-        for id in ids.iter().filter(|id| !before.contains(id.as_str())) {
+        for id in ids.iter().filter(|id| !indexed_before.contains(id.as_str())) {
             if self.is_registered(id) {
                 continue;
             }
@@ -45,10 +45,10 @@ impl LeaseManager {
         Ok(())
     }
 
-    /// Lists a lease as failed that an administrator asked to revoke, if its record cannot be opened.
+    /// Handles a requested revocation of a lease that is not in the index. If its record cannot be opened, the lease is listed as failed.
     pub(super) async fn report_unreadable_revocation(&self, id: &str) {
-        if !self.unreadable().contains(id) {
-            // It is restored at the next heartbeat, and revoked then.
+        if !self.unreadable_ids().contains(id) {
+            // The next heartbeat restores the lease, and then it is revoked.
             return;
         }
         let state = LeaseState::RevocationFailed.as_str();
@@ -67,27 +67,27 @@ impl LeaseManager {
         let secret = SecretRef { store: record.store.as_str().into(), path: record.path };
         self.metrics.count_lease_revocation(&secret.store, RevocationOutcome::GivenUp);
         let (kind, reason) = (LeaseEventKind::Failed, Some("record_unreadable"));
-        self.record_eventually(LeaseEvent { kind, id: id.into(), secret, caller: None, reason, request: None }).await;
+        self.event_recorder
+            .record_eventually(LeaseEvent { kind, id: id.into(), secret, caller: None, reason, request_id: None })
+            .await;
     }
 
-    /// Marks a lease as being recorded until the guard is dropped, before which it is added to the index.
+    /// Marks a lease as being recorded until the guard is dropped. The lease must be added to the index before that.
     pub(super) fn begin_registration(&self, id: &Arc<str>) -> Registration<'_> {
         let is_first = self.in_registration().insert(id.clone());
         Registration { manager: self, id: is_first.then(|| id.clone()) }
     }
 
-    /// Whether the lease is in the index, or will be in a moment.
+    /// Whether the lease is in the index or being recorded.
     fn is_registered(&self, id: &str) -> bool {
         let is_being_recorded = self.in_registration().contains(id);
         is_being_recorded || self.index().get(id).is_some()
     }
 
-    /// Our recorded leases whose records cannot be opened.
-    pub(super) fn unreadable(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
-        self.unreadable.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn unreadable_ids(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
+        self.unreadable_ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Leases that are being recorded and not in the index yet.
     fn in_registration(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
         self.in_registration.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! Revokes leases at their store until the store confirms. Failed revocations are listed, and retried without end.
+//! Revokes leases at their store until the store confirms it. Failed revocations are listed, and retried without end.
 
 use super::event_recorder::LeaseEventKind;
 use super::lease::LeaseState;
@@ -13,26 +13,26 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// After this many failed tries in a row a lease is shown as failed.
+/// Number of failed attempts in a row after which a lease is listed as failed.
 pub(super) const ATTEMPTS_BEFORE_FAILED: u32 = 6;
-/// The wait after the first failed attempt; it doubles.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// The wait after [`ATTEMPTS_BEFORE_FAILED`] failed attempts.
-const LONG_WAIT: Duration = Duration::from_mins(5);
-/// The wait if the database cannot record that a lease is gone.
-const DATABASE_WAIT: Duration = Duration::from_secs(5);
+/// The pause after the first failed attempt. It doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The pause after [`ATTEMPTS_BEFORE_FAILED`] or more failed attempts.
+const LONG_PAUSE: Duration = Duration::from_mins(5);
+/// The pause after the database could not record that a lease is revoked.
+const DATABASE_PAUSE: Duration = Duration::from_secs(5);
 
 /// The result of a request to revoke leases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RevocationProgress {
-    /// All are revoked.
+    /// All leases are revoked.
     Done,
-    /// They are not issued any more. Revocation is in progress.
+    /// The leases are not issued any more, and their revocation is in progress.
     InProgress,
 }
 
 impl LeaseManager {
-    /// Tries to revoke a claimed lease. Returns when it is due again; `None` if it is gone.
+    /// Tries to revoke a claimed lease. Returns when the lease is due again; `None` if it is revoked.
     pub(super) async fn try_revoke(&self, id: &str) -> Option<Instant> {
         let (store, lease_id, is_new) = {
             let mut index = self.index();
@@ -48,20 +48,21 @@ impl LeaseManager {
             None => Err(ReadError::Misconfigured),
         };
         if response.is_err() {
-            return self.revocation_failed(id).await;
+            return self.handle_failed_revocation(id).await;
         }
         self.metrics.count_lease_revocation(&store, RevocationOutcome::Ok);
         if let Err(error) = self.ledger.remove(id).await {
             tracing::warn!(kind = error.kind(), "the end of a lease could not be recorded");
-            return Some(Instant::now() + DATABASE_WAIT);
+            return Some(Instant::now() + DATABASE_PAUSE);
         }
         let lease = self.index().remove(id)?;
         let reason = lease.revocation_reason.as_ref().map(|revocation_reason| revocation_reason.reason);
-        self.record_eventually(Self::event(&lease, LeaseEventKind::Revoked, reason)).await;
+        self.event_recorder.record_eventually(Self::new_event(&lease, LeaseEventKind::Revoked, reason)).await;
         None
     }
 
-    async fn revocation_failed(&self, id: &str) -> Option<Instant> {
+    /// Counts a failed attempt. Returns when the lease is due again.
+    async fn handle_failed_revocation(&self, id: &str) -> Option<Instant> {
         let (attempts, event) = {
             let mut index = self.index();
             let lease = index.get(id)?;
@@ -69,7 +70,7 @@ impl LeaseManager {
             if lease.attempts >= ATTEMPTS_BEFORE_FAILED {
                 lease.state = LeaseState::RevocationFailed;
             }
-            (lease.attempts, Self::event(lease, LeaseEventKind::Failed, Some("revocation_failed")))
+            (lease.attempts, Self::new_event(lease, LeaseEventKind::Failed, Some("revocation_failed")))
         };
         let outcome =
             if attempts == ATTEMPTS_BEFORE_FAILED { RevocationOutcome::GivenUp } else { RevocationOutcome::Failed };
@@ -79,14 +80,18 @@ impl LeaseManager {
             if let Err(error) = self.ledger.set_state(id, LeaseState::RevocationFailed.as_str()).await {
                 tracing::warn!(kind = error.kind(), "a failed lease revocation could not be recorded");
             }
-            self.record_eventually(event).await;
+            self.event_recorder.record_eventually(event).await;
         }
-        let wait =
-            if attempts < ATTEMPTS_BEFORE_FAILED { FIRST_WAIT.saturating_mul(1 << (attempts - 1)) } else { LONG_WAIT };
-        Some(Instant::now() + wait.mul_f64(jitter(1.0..1.25)))
+        let pause = if attempts < ATTEMPTS_BEFORE_FAILED {
+            FIRST_PAUSE.saturating_mul(1 << (attempts - 1))
+        } else {
+            LONG_PAUSE
+        };
+        Some(Instant::now() + pause.mul_f64(jitter(1.0..1.25)))
     }
 
-    /// Revokes a lease for an administrator: at once if it is in this process, else by a request to the process that has it.
+    /// Revokes a lease for an administrator: at once if it belongs to this process, otherwise by a mark in the database for the process that
+    /// has it. `None` if there is no such lease.
     ///
     /// # Errors
     /// When the database cannot be reached.
@@ -128,12 +133,12 @@ impl LeaseManager {
         path: Option<&str>,
         by: &Arc<Caller>,
     ) -> Result<RevocationProgress, DatabaseError> {
-        let mut all = RevocationProgress::Done;
+        let mut progress = RevocationProgress::Done;
         for id in self.ledger.ids_of_store(store, path).await? {
             if self.revoke(&id, by).await? == Some(RevocationProgress::InProgress) {
-                all = RevocationProgress::InProgress;
+                progress = RevocationProgress::InProgress;
             }
         }
-        Ok(all)
+        Ok(progress)
     }
 }

@@ -1,8 +1,8 @@
-//! Secrets whose request ended before they were created. A repeated request of the same caller gets them. Otherwise they are
-//! revoked later, or dropped if they have no lease.
+//! Secrets that were created after their request had ended. A repeated request of the same caller gets them. Otherwise their lease is
+//! revoked, or they are dropped if they have no lease.
 
 use super::lease::LeaseKey;
-use super::manager::{LeaseManager, Undelivered};
+use super::manager::{LeaseManager, UndeliveredSecrets};
 use crate::model::caller::Identity;
 use crate::model::secret::Secret;
 use std::collections::HashMap;
@@ -11,12 +11,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long an undelivered lease is kept: longer than clients wait between two attempts.
-pub(super) const LEASE_KEPT_FOR: Duration = Duration::from_secs(30);
-/// How long a secret without a lease is kept: some, such as one-time codes, expire soon.
-const UNLEASED_KEPT_FOR: Duration = Duration::from_secs(10);
-/// The maximum number of secrets without a lease. More are not kept.
+pub(super) const LEASE_RETENTION: Duration = Duration::from_secs(30);
+/// How long a secret without a lease is kept. Shorter, because some, such as one-time codes, expire soon.
+const UNLEASED_RETENTION: Duration = Duration::from_secs(10);
+/// Maximum number of secrets without a lease. Further ones are not kept.
 const MAX_UNLEASED: usize = 1024;
-/// The maximum number of secrets that are created for one caller at the same time; one request reads as many.
+/// Maximum number of concurrent creations for one caller: as many as one request reads concurrently.
 const MAX_CONCURRENT_CREATIONS: usize = 16;
 
 /// Counts one creation for a caller until it is dropped.
@@ -29,13 +29,13 @@ impl LeaseManager {
     /// Keeps an undelivered secret without a lease.
     pub(super) fn keep_undelivered(&self, key: &LeaseKey, secret: &Secret) {
         if key.write.is_some() && key.holder.is_none() {
-            // The response to a write is only for the requesting caller, who is not part of this key.
+            // The response to a write is only for the caller that made the call, and this key does not name the caller.
             return;
         }
         let Some(sealed) = self.values.seal(&key.path, secret) else { return };
         let mut undelivered = self.undelivered();
         if undelivered.len() < MAX_UNLEASED {
-            undelivered.insert(key.clone(), (Instant::now() + UNLEASED_KEPT_FOR, sealed));
+            undelivered.insert(key.clone(), (Instant::now() + UNLEASED_RETENTION, sealed));
         }
     }
 
@@ -51,7 +51,7 @@ impl LeaseManager {
         self.undelivered().retain(|_, (until, _)| now < *until);
     }
 
-    /// Begins a creation for a caller; `None` at the limit.
+    /// Begins a creation for a caller. `None` at [`MAX_CONCURRENT_CREATIONS`].
     pub(super) fn begin_creation(&self, caller: Identity) -> Option<CreationSlot<'_>> {
         let mut creations = self.lock_creations();
         let count = creations.entry(caller.clone()).or_default();
@@ -62,7 +62,7 @@ impl LeaseManager {
         Some(CreationSlot { manager: self, caller })
     }
 
-    fn undelivered(&self) -> MutexGuard<'_, Undelivered> {
+    fn undelivered(&self) -> MutexGuard<'_, UndeliveredSecrets> {
         self.undelivered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -4,7 +4,7 @@ use crate::metrics::labels::StoreOperation;
 use crate::stores::breaker::BreakerTarget;
 use http::HeaderValue;
 
-/// One call.
+/// One call to a server.
 pub(super) struct Call<'a, E> {
     /// The endpoint with its parameters.
     pub(super) endpoint: E,
@@ -21,21 +21,21 @@ pub(super) struct CallOptions<'a> {
     pub(super) operation: StoreOperation,
     /// The circuit breakers that a failure counts for.
     pub(super) target: BreakerTarget<'a>,
-    /// Never sent a second time, because it creates a secret or consumes one of the limited uses of a token (`num_uses`).
+    /// Whether the call is never sent a second time, because it creates a secret or takes one of the limited uses of a token (`num_uses`).
     pub(super) no_retry: bool,
-    /// Its time limit is `makeTimeout` instead of `timeout`.
+    /// Whether the time limit is `makeTimeout` instead of `timeout`.
     pub(super) uses_make_timeout: bool,
-    /// It creates a lease, which the server revokes together with the token.
+    /// Whether the call creates a lease, which the server revokes together with the token of the call.
     pub(super) creates_lease: bool,
 }
 
 impl<'a> CallOptions<'a> {
-    /// A call that changes nothing.
+    /// Options of a call that changes nothing.
     pub(super) const fn read_only(operation: StoreOperation, target: BreakerTarget<'a>) -> Self {
         Self { operation, target, no_retry: false, uses_make_timeout: false, creates_lease: false }
     }
 
-    /// A call for which the server calls another system: `makeTimeout`, no retry.
+    /// Options of a call for which the server calls another system: `makeTimeout`, no retry.
     pub(super) const fn calling_backend(operation: StoreOperation, target: BreakerTarget<'a>) -> Self {
         Self { operation, target, no_retry: true, uses_make_timeout: true, creates_lease: false }
     }

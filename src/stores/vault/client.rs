@@ -1,7 +1,7 @@
-//! The HTTP client for one Vault or OpenBao server: the only place where such a call is made.
+//! The HTTP client for one Vault or OpenBao server.
 //!
-//! Calls are endpoint types of `vaultrs` and of `endpoints`. `rustify` runs them without their path and without the response:
-//! it would name the path in its spans, and put responses into its errors.
+//! Requests are endpoint types of `vaultrs` and of `endpoints`, which the library `rustify` executes. It gets neither their paths nor the
+//! responses, because its spans contain paths and its errors contain responses.
 
 use super::call::{Call, CallOptions};
 use crate::config::stores::Vault;
@@ -85,48 +85,48 @@ impl Client {
     pub(super) async fn call<E: Endpoint>(
         &self,
         call: Call<'_, E>,
-        request: &RequestId,
+        request_id: &RequestId,
     ) -> Result<StoreResponse, TransportError> {
-        self.send(call, self.namespace.as_ref(), request).await
+        self.send(call, self.namespace.as_ref(), request_id).await
     }
 
-    /// Asks for the server's health, which is outside every namespace.
+    /// Reads the server's health (`sys/health`), which is outside of all namespaces.
     ///
     /// # Errors
     /// No complete response arrived in time.
-    pub(super) async fn health(&self, request: &RequestId) -> Result<StoreResponse, TransportError> {
+    pub(super) async fn health(&self, request_id: &RequestId) -> Result<StoreResponse, TransportError> {
         let options = CallOptions::read_only(StoreOperation::Preflight, BreakerTarget::group("sys/"));
         let call = Call { endpoint: ReadHealthRequest::default(), options, token: None };
-        self.send(call, None, request).await
+        self.send(call, None, request_id).await
     }
 
     async fn send<E: Endpoint>(
         &self,
         Call { endpoint, options, token }: Call<'_, E>,
         namespace: Option<&HeaderValue>,
-        request: &RequestId,
+        request_id: &RequestId,
     ) -> Result<StoreResponse, TransportError> {
-        let headers = Headers { url: endpoint_url(&self.base, &endpoint), token, namespace, request };
+        let headers = Headers { url: endpoint_url(&self.base, &endpoint), token, namespace, request_id };
         let time_limit = if options.uses_make_timeout { self.make_timeout } else { self.timeout };
         let transport = Transport { client: self, no_retry: options.no_retry, time_limit, response: Mutex::default() };
-        // The transport holds the response or the cause of its absence.
-        let _ = Pathless(endpoint).with_middleware(&headers).exec(&transport).await;
+        // `rustify`'s result is ignored: the transport has the response or the error.
+        let _ = WithoutPath(endpoint).with_middleware(&headers).exec(&transport).await;
         let response = transport.response.into_inner().unwrap_or_else(PoisonError::into_inner);
         response.unwrap_or(Err(TransportError::Broken))
     }
 }
 
-/// The URL of an endpoint. The paths of `vaultrs` begin with a slash, and one with a tab. Everything but unreserved characters
-/// is percent-encoded; `rustify` leaves `;`, `:` and others as they are, which mean something to some proxies.
+/// The URL of an endpoint. The paths of `vaultrs` begin with a slash, one of them with a tab. All but unreserved characters are
+/// percent-encoded: `rustify` would not encode `;`, `:` and others, which have a meaning for some proxies.
 fn endpoint_url(base: &str, endpoint: &impl Endpoint) -> String {
     let path = endpoint.path();
     format!("{base}/{}", encode_path(path.trim_start_matches(['\t', '/'])))
 }
 
-/// An endpoint whose path `rustify` does not see, because its spans would name it.
-struct Pathless<E>(E);
+/// An endpoint without its path, which `rustify` would put into its spans.
+struct WithoutPath<E>(E);
 
-impl<E: Endpoint> Endpoint for Pathless<E> {
+impl<E: Endpoint> Endpoint for WithoutPath<E> {
     type Response = IgnoredAny;
     const REQUEST_BODY_TYPE: RequestType = E::REQUEST_BODY_TYPE;
     const RESPONSE_BODY_TYPE: ResponseType = E::RESPONSE_BODY_TYPE;
@@ -149,7 +149,7 @@ struct Headers<'a> {
     url: String,
     token: Option<&'a HeaderValue>,
     namespace: Option<&'a HeaderValue>,
-    request: &'a RequestId,
+    request_id: &'a RequestId,
 }
 
 impl MiddleWare for Headers<'_> {
@@ -157,7 +157,7 @@ impl MiddleWare for Headers<'_> {
         *request.uri_mut() = self.url.parse().map_err(|source| ClientError::UrlBuildError { source })?;
         let headers = request.headers_mut();
         headers.insert(VAULT_REQUEST_HEADER, HeaderValue::from_static("true"));
-        if let Ok(id) = HeaderValue::from_str(self.request.as_str()) {
+        if let Ok(id) = HeaderValue::from_str(self.request_id.as_str()) {
             headers.insert(REQUEST_ID_HEADER, id);
         }
         headers.extend(
@@ -173,7 +173,7 @@ impl MiddleWare for Headers<'_> {
     }
 }
 
-/// Sends one request and keeps its response. `rustify` gets an empty one.
+/// Sends one request and keeps its response. `rustify` gets an empty response.
 struct Transport<'a> {
     client: &'a Client,
     no_retry: bool,
@@ -182,17 +182,17 @@ struct Transport<'a> {
 }
 
 impl Transport<'_> {
-    async fn exchange(&self, request: Request<Vec<u8>>) -> Result<StoreResponse, TransportError> {
+    async fn send_request(&self, request: Request<Vec<u8>>) -> Result<StoreResponse, TransportError> {
         let (head, body) = request.into_parts();
         let body = Zeroizing::new(body);
-        let again = head.method == Method::GET && !self.no_retry;
+        let repeatable = head.method == Method::GET && !self.no_retry;
         let http = &self.client.http;
         let mut message =
             http.request(head.method, &head.uri.to_string()).headers(head.headers).timeout(self.time_limit);
         if !body.is_empty() {
             message = message.header(CONTENT_TYPE, "application/json").body(Bytes::from_owner(body));
         }
-        let mut response = http.respond(message, again, self.time_limit).await?;
+        let mut response = http.send(message, repeatable, self.time_limit).await?;
         let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
         let body = read_body(&mut response).await?;
         Ok(StoreResponse { status, retry_after, body })
@@ -206,12 +206,12 @@ impl rustify::client::Client for Transport<'_> {
     }
 
     async fn send(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, ClientError> {
-        let response = self.exchange(request).await;
+        let response = self.send_request(request).await;
         *self.response.lock().unwrap_or_else(PoisonError::into_inner) = Some(response);
         Ok(Response::default())
     }
 
-    /// The default method opens a span with the URL, and makes an error with the body of every status but 2xx.
+    /// Replaces the default method, which opens a span with the URL, and puts the body of every status but 2xx into an error.
     async fn execute(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, ClientError> {
         self.send(request).await
     }
@@ -233,17 +233,21 @@ mod tests {
     use vaultrs::api::kv2::requests::ReadSecretRequest;
     use vaultrs::api::token::requests::RenewTokenSelfRequest;
 
-    fn sent(endpoint: impl Endpoint) -> Request<Vec<u8>> {
+    fn build_request(endpoint: impl Endpoint) -> Request<Vec<u8>> {
         let mut token = HeaderValue::from_static("hunter2");
         token.set_sensitive(true);
-        let (base, request) = ("http://vault.example:8200/v1", RequestId::random());
-        let headers =
-            Headers { url: endpoint_url(base, &endpoint), token: Some(&token), namespace: None, request: &request };
-        Pathless(endpoint).with_middleware(&headers).request(base).unwrap()
+        let (base, request_id) = ("http://vault.example:8200/v1", RequestId::random());
+        let headers = Headers {
+            url: endpoint_url(base, &endpoint),
+            token: Some(&token),
+            namespace: None,
+            request_id: &request_id,
+        };
+        WithoutPath(endpoint).with_middleware(&headers).request(base).unwrap()
     }
 
     #[test]
-    fn every_reserved_character_of_a_path_is_encoded() {
+    fn all_but_unreserved_characters_of_a_path_are_encoded() {
         for (path, url) in [
             ("homelab/site/feature~x", "homelab/site/feature~x"),
             ("Team A/site", "Team%20A/site"),
@@ -254,22 +258,23 @@ mod tests {
             (" /a", "%20/a"),
             ("é:@+!*", "%C3%A9%3A%40%2B%21%2A"),
         ] {
-            let request = sent(OwnEndpoint::CreateSecret { path, json: None });
+            let request = build_request(OwnEndpoint::CreateSecret { path, json: None });
             assert_eq!(request.uri().to_string(), format!("http://vault.example:8200/v1/{url}"), "{path:?}");
-            let theirs = sent(ReadSecretRequest { mount: "team/kv".into(), path: path.into(), version: None });
+            let vaultrs_request =
+                build_request(ReadSecretRequest { mount: "team/kv".into(), path: path.into(), version: None });
             assert_eq!(
-                theirs.uri().to_string(),
+                vaultrs_request.uri().to_string(),
                 format!("http://vault.example:8200/v1/team/kv/data/{url}"),
                 "{path:?}"
             );
         }
-        let renewal = sent(RenewTokenSelfRequest::default());
+        let renewal = build_request(RenewTokenSelfRequest::default());
         assert_eq!(renewal.uri().to_string(), "http://vault.example:8200/v1/auth/token/renew-self");
     }
 
     #[test]
     fn the_token_is_sent_and_has_no_debug_text() {
-        let request = sent(OwnEndpoint::CreateSecret { path: "a/b", json: None });
+        let request = build_request(OwnEndpoint::CreateSecret { path: "a/b", json: None });
         assert_eq!(request.headers()[TOKEN_HEADER], "hunter2");
         assert!(!format!("{request:?}").contains("hunter2"), "{request:?}");
     }
@@ -289,7 +294,7 @@ mod tests {
         }
     }
 
-    /// Answers the first request with a refusal.
+    /// A server that responds to one request with a refusal.
     async fn refusing_server(refusal: &'static str) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -335,7 +340,7 @@ mod tests {
         #[test]
         fn every_path_becomes_a_request(path in "[^\\p{Cc}]{1,60}(/[^\\p{Cc}]{1,60}){0,3}") {
             if let Ok(path) = StorePath::try_from(path.as_str()) {
-                sent(OwnEndpoint::CreateSecret { path: path.as_str(), json: None });
+                build_request(OwnEndpoint::CreateSecret { path: path.as_str(), json: None });
             }
         }
     }

@@ -1,8 +1,7 @@
-//! Endpoints in the style of `vaultrs`, for calls that it does not support, or whose type breaks a guarantee of this store.
+//! Endpoints in the style of `vaultrs`, for calls that it does not support and for writes.
 //!
-//! The types of `vaultrs` for writes, such as `pki::requests::GenerateCertificateRequest`, send only the fields that they know; a
-//! policy defines the body, and all of it is sent unchanged. The response type is `IgnoredAny`: `responses` and
-//! `lease_responses` parse the responses, never `rustify`.
+//! The types of `vaultrs` for writes, such as `pki::requests::GenerateCertificateRequest`, send only the fields that they know. Here the body
+//! is that of the policy, unchanged. The response type is `IgnoredAny`, because `responses` and `lease_responses` parse the responses.
 
 use crate::model::secret::SecretValue;
 use rustify::endpoint::Endpoint;
@@ -18,11 +17,11 @@ pub(super) enum OwnEndpoint<'a> {
     ReadMount { path: &'a str },
     /// Creates a secret of a dynamic engine: `GET` of its path, or `POST` of a JSON text.
     CreateSecret { path: &'a str, json: Option<&'a str> },
-    /// `PUT sys/leases/renew`, with the wanted lifetime from now in whole seconds.
+    /// `PUT sys/leases/renew`, with the requested lifetime from now in whole seconds.
     RenewLease { lease_id: &'a SecretValue, increment: Duration },
-    /// `PUT sys/leases/revoke`. The response comes when the secret is revoked at the system behind the engine.
+    /// `PUT sys/leases/revoke` with `sync`: the server responds after the secret is revoked at the backend system.
     RevokeLease { lease_id: &'a SecretValue },
-    /// `POST sys/capabilities-self`: what the broker's token may do on API paths, given without `v1/`.
+    /// `POST sys/capabilities-self`: the capabilities of the broker's token on API paths, which are given without `v1/`.
     CapabilitiesSelf { paths: &'a [String] },
 }
 
@@ -71,7 +70,7 @@ fn lease_body(lease_id: &SecretValue, increment: Option<u64>, sync: Option<bool>
         #[serde(skip_serializing_if = "Option::is_none")]
         sync: Option<bool>,
     }
-    // Capacity for all of it, every byte escaped: a vector that grows leaves its old contents behind.
+    // Enough capacity even if every byte is escaped: a vector that grows leaves its old content in memory.
     let mut body = Vec::with_capacity(6 * lease_id.len() + 64);
     serde_json::to_writer(&mut body, &Body { lease_id: lease_id.expose_secret(), increment, sync })?;
     Ok(body)
@@ -83,16 +82,16 @@ mod tests {
     use serde_json::{Value, json};
     use vaultrs::api::pki::requests::GenerateCertificateRequest;
 
-    /// The reason not to use `vaultrs` for `pki/issue`: it would drop fields that the policy names.
+    /// Why `vaultrs` is not used for `pki/issue`: it drops fields of the policy.
     #[test]
-    fn a_write_keeps_every_field_and_digit_of_the_policy() {
+    fn a_write_sends_the_body_of_the_policy_unchanged() {
         let json = r#"{"common_name":"a.example","not_after":"2027-01-01T00:00:00Z","serial":12345678901234567890123,"x":1.50}"#;
         let body = OwnEndpoint::CreateSecret { path: "pki/issue/web", json: Some(json) }.body().unwrap().unwrap();
         assert_eq!(body, json.as_bytes());
 
-        let mut theirs = GenerateCertificateRequest { mount: "pki".into(), role: "web".into(), ..Default::default() };
-        theirs.common_name = Some("a.example".into());
-        let sent: Value = serde_json::from_slice(&theirs.body().unwrap().unwrap()).unwrap();
+        let mut request = GenerateCertificateRequest { mount: "pki".into(), role: "web".into(), ..Default::default() };
+        request.common_name = Some("a.example".into());
+        let sent: Value = serde_json::from_slice(&request.body().unwrap().unwrap()).unwrap();
         assert_eq!(sent, json!({"common_name": "a.example"}), "it has no field for the rest");
     }
 }

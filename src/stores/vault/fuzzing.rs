@@ -1,4 +1,4 @@
-//! Entry points for fuzz targets: the meaning of responses, without a server.
+//! Entry points for fuzz targets: the parsers of responses, without a server.
 
 use super::mounts::Engine;
 use super::responses;

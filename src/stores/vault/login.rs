@@ -1,16 +1,16 @@
-//! Exchanges credentials from a file for a token.
+//! Logs in: exchanges the credentials in a file for a token, or reads the token from its file.
 
 use super::call::{Call, CallOptions};
 use super::exchange::Exchange;
 use super::responses;
-use super::token::header;
+use super::token::token_header;
 use crate::config::stores::VaultAuth;
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;
 use crate::stores::breaker::BreakerTarget;
 use crate::stores::credential_file;
-use crate::stores::dynamic::Lifetime;
+use crate::stores::dynamic::GrantedLifetime;
 use crate::stores::port::ReadError;
 use crate::trust::FileStamp;
 use http::HeaderValue;
@@ -24,52 +24,52 @@ use vaultrs::api::auth::oidc::requests::JWTLoginRequest;
 pub(super) struct LoginResult {
     /// The token.
     pub(super) header: HeaderValue,
-    /// Its lifetime; unknown for a token from a file.
-    pub(super) grant: Option<Lifetime>,
-    /// The state of the file that it came from.
+    /// The lifetime. `None` for a token from a file, whose lifetime is unknown.
+    pub(super) grant: Option<GrantedLifetime>,
+    /// The state of the token file, if the token is from a file.
     pub(super) stamp: Option<FileStamp>,
-    /// Number of calls that it can be used for; `None` if unlimited.
+    /// Number of calls that the token can be used for (`num_uses`). `None` if unlimited.
     pub(super) uses: Option<u32>,
 }
 
-/// Gets a token. `has_worked`: a login has succeeded before.
+/// Gets a token. `has_worked` says that a login has succeeded before.
 ///
 /// # Errors
-/// `Forbidden` if the store refuses the credentials, `Misconfigured` for an unknown mount or role. If a login has succeeded
-/// before, a refusal is `Unavailable`: a server also refuses while it cannot have the token reviewed.
+/// `Forbidden` if the store refuses the credentials, `Misconfigured` for an unknown mount or role. If a login has succeeded before, a refusal
+/// is `Unavailable`, because a server also refuses while it cannot reach the Kubernetes API to review the token.
 pub(super) async fn log_in(
     exchange: &Exchange,
     auth: &VaultAuth,
     has_worked: bool,
-    request: &RequestId,
+    request_id: &RequestId,
 ) -> Result<LoginResult, ReadError> {
     match auth {
         VaultAuth::Kubernetes { mount, role, token_file } => {
-            let jwt = expose(&credential_file::read(&exchange.store, token_file).await?);
+            let jwt = expose(&credential_file::read(&exchange.calls.store, token_file).await?);
             let endpoint = LoginWithKubernetesRequest { mount: mount.clone(), role: role.clone(), jwt };
-            exchange_for_token(exchange, mount, endpoint, has_worked, request).await
+            exchange_for_token(exchange, mount, endpoint, has_worked, request_id).await
         }
         VaultAuth::Jwt { mount, role, token_file } => {
-            let jwt = expose(&credential_file::read(&exchange.store, token_file).await?);
+            let jwt = expose(&credential_file::read(&exchange.calls.store, token_file).await?);
             let endpoint = JWTLoginRequest { mount: mount.clone(), role: Some(role.clone()), jwt };
-            exchange_for_token(exchange, mount, endpoint, has_worked, request).await
+            exchange_for_token(exchange, mount, endpoint, has_worked, request_id).await
         }
         VaultAuth::AppRole { mount, role_id, secret_id_file } => {
-            let secret_id = expose(&credential_file::read(&exchange.store, secret_id_file).await?);
+            let secret_id = expose(&credential_file::read(&exchange.calls.store, secret_id_file).await?);
             let endpoint = LoginWithApproleRequest { mount: mount.clone(), role_id: role_id.clone(), secret_id };
-            exchange_for_token(exchange, mount, endpoint, has_worked, request).await
+            exchange_for_token(exchange, mount, endpoint, has_worked, request_id).await
         }
         VaultAuth::TokenFile(file) => {
-            // Read before the text, so that a file that is replaced in between is read again.
+            // Read before the token: a file that is replaced in between is then read again later.
             let stamp = file_stamp(file).await;
-            let header = header(&credential_file::read(&exchange.store, file).await?);
-            let header = header.ok_or_else(|| credential_file::log_unusable(&exchange.store))?;
+            let header = token_header(&credential_file::read(&exchange.calls.store, file).await?);
+            let header = header.ok_or_else(|| credential_file::log_unusable(&exchange.calls.store))?;
             Ok(LoginResult { header, grant: None, stamp, uses: None })
         }
     }
 }
 
-/// The endpoint types take plain strings. They are dropped with the request, and the allocator overwrites what is freed.
+/// Copies a credential for an endpoint type, which takes a plain string. The allocator overwrites freed memory.
 #[expect(clippy::disallowed_methods, reason = "the store checks this credential")]
 fn expose(credential: &SecretValue) -> String {
     credential.expose_secret().to_owned()
@@ -80,22 +80,22 @@ async fn exchange_for_token(
     mount: &str,
     endpoint: impl Endpoint,
     has_worked: bool,
-    request: &RequestId,
+    request_id: &RequestId,
 ) -> Result<LoginResult, ReadError> {
     let group = format!("auth/{mount}/");
     let options =
         CallOptions { no_retry: true, ..CallOptions::read_only(StoreOperation::Login, BreakerTarget::group(&group)) };
-    let meaning = |response: &_| match responses::parse_login(response) {
+    let parse = |response: &_| match responses::parse_login(response) {
         Err(ReadError::Forbidden) if has_worked => Err(ReadError::Unavailable),
         result => result,
     };
     let call = Call { endpoint, options, token: None };
-    let granted = exchange.call(call, request, meaning).await.map_err(|failed| failed.error)?;
-    let header = header(&granted.token).ok_or(ReadError::Unavailable)?;
+    let granted = exchange.call(call, request_id, parse).await.map_err(|failed| failed.error)?;
+    let header = token_header(&granted.token).ok_or(ReadError::Unavailable)?;
     Ok(LoginResult { header, grant: Some(granted.grant), stamp: None, uses: granted.uses })
 }
 
-/// The state of a file; `None` if it cannot be read.
+/// Reads the state of a file. `None` if it cannot be read.
 pub(super) async fn file_stamp(file: &Path) -> Option<FileStamp> {
     tokio::fs::metadata(file).await.ok().map(FileStamp::from)
 }

@@ -1,4 +1,4 @@
-//! `HashiCorp` Vault and OpenBao, with the endpoint types of `vaultrs`: the key-value engines here, all others in `dynamic`.
+//! `HashiCorp` Vault and OpenBao, with the endpoint types of `vaultrs`. Key-value engines are read here, all others in `dynamic`.
 
 mod call;
 mod client;
@@ -18,6 +18,7 @@ mod token;
 mod upkeep;
 
 use super::breaker::BreakerTarget;
+use super::calls::CallError;
 use super::outbound::{StoreResponse, TransportError};
 use super::path::{StorePath, is_plain};
 use super::port::{OnlineError, OpenError, ReadError, SecretStore};
@@ -29,7 +30,7 @@ use crate::model::secret::Secret;
 use async_trait::async_trait;
 use call::CallOptions;
 use client::Client;
-use exchange::{Exchange, VaultError};
+use exchange::Exchange;
 use mounts::{Mount, Mounts};
 use preflights::Preflights;
 use rustify::endpoint::Endpoint;
@@ -47,7 +48,7 @@ pub(super) struct VaultStore {
     session: Arc<VaultSession>,
     mounts: Arc<Mounts>,
     preflights: Preflights,
-    /// Kept for its `Drop`.
+    /// Ends its task on drop.
     _upkeep: Upkeep,
 }
 
@@ -86,8 +87,8 @@ impl VaultStore {
     /// # Errors
     /// See [`OnlineError`].
     pub(super) async fn check_online(&self) -> Result<(), OnlineError> {
-        let request = RequestId::random();
-        match self.exchange.client.health(&request).await.map(|response| response.status) {
+        let request_id = RequestId::random();
+        match self.exchange.client.health(&request_id).await.map(|response| response.status) {
             // Active, standby, and the two kinds of replicas.
             Ok(200 | 429 | 472 | 473) => {}
             Ok(501) => return Err(OnlineError::Uninitialised),
@@ -96,13 +97,13 @@ impl VaultStore {
             Err(TransportError::Timeout) => return Err(OnlineError::TimedOut),
             _ => return Err(OnlineError::Unavailable),
         }
-        let token = self.session.current_token(&request).await.map_err(OnlineError::from_login_error)?;
+        let token = self.session.current_token(&request_id).await.map_err(OnlineError::from_login_error)?;
         if token.uses.is_some() {
-            // A fresh login is proof enough, and a look-up would take one of its uses.
+            // The token is from a recent login, and a look-up would take one of its uses.
             return Ok(());
         }
-        match self.session.look_up_token(&token, &request).await {
-            // A fresh login is proof enough; it may not be allowed to look itself up.
+        match self.session.look_up_token(&token, &request_id).await {
+            // The token is from a recent login. Its policies may not allow it to look itself up.
             Err(ReadError::Forbidden) if self.session.can_log_in() => Ok(()),
             result => result.map(|_| ()).map_err(OnlineError::from_login_error),
         }
@@ -112,61 +113,66 @@ impl VaultStore {
     ///
     /// # Errors
     /// See [`ReadError`].
-    pub(super) async fn mount_of(&self, path: &StorePath, request: &RequestId) -> Result<(String, Engine), ReadError> {
-        self.mount(path, request).await.map(|mount| (mount.path.to_string(), mount.engine))
+    pub(super) async fn find_mount(
+        &self,
+        path: &StorePath,
+        request_id: &RequestId,
+    ) -> Result<(String, Engine), ReadError> {
+        self.mount(path, request_id).await.map(|mount| (mount.path.to_string(), mount.engine))
     }
 
-    /// Whether the engine of a path creates secrets, according to a recent look-up.
+    /// Whether the engine of a path creates secrets, according to a look-up of the last ten seconds.
     ///
     /// # Errors
     /// See [`ReadError`].
-    pub(super) async fn is_dynamic_now(&self, path: &StorePath, request: &RequestId) -> Result<bool, ReadError> {
+    pub(super) async fn is_dynamic_now(&self, path: &StorePath, request_id: &RequestId) -> Result<bool, ReadError> {
         if let Some((mount, false)) = self.mounts.find(path) {
-            self.mounts.forget(&mount);
+            self.mounts.remove(&mount);
         }
-        self.mount(path, request).await.map(|mount| mount.engine == Engine::Dynamic)
+        self.mount(path, request_id).await.map(|mount| mount.engine == Engine::Dynamic)
     }
 
-    async fn mount(&self, path: &StorePath, request: &RequestId) -> Result<Mount, ReadError> {
+    /// The mount of a path, from the cache or the server.
+    async fn mount(&self, path: &StorePath, request_id: &RequestId) -> Result<Mount, ReadError> {
         if let Some((mount, _)) = self.mounts.find(path) {
             return Ok(mount);
         }
-        self.preflights.look_up(path, request).await.map_err(|failed| failed.error)
+        self.preflights.look_up(path, request_id).await.map_err(|failed| failed.error)
     }
 
-    async fn read_secret(&self, path: &StorePath, request: &RequestId) -> Result<Secret, VaultError> {
+    async fn read_secret(&self, path: &StorePath, request_id: &RequestId) -> Result<Secret, CallError> {
         let Some((mount, is_confirmed)) = self.mounts.find(path) else {
-            let mount = self.preflights.look_up(path, request).await?;
-            return self.fetch(&mount, path, request).await;
+            let mount = self.preflights.look_up(path, request_id).await?;
+            return self.fetch(&mount, path, request_id).await;
         };
-        let result = self.fetch(&mount, path, request).await;
-        // If the mount has been replaced since, every secret may look absent.
+        let result = self.fetch(&mount, path, request_id).await;
+        // If the mount has been replaced since its look-up, every secret may look absent.
         let may_be_outdated = match &result {
-            Err(VaultError { error: ReadError::Absent, .. }) => !is_confirmed,
-            Err(VaultError { error: ReadError::Misconfigured, .. }) => true,
+            Err(CallError { error: ReadError::Absent, .. }) => !is_confirmed,
+            Err(CallError { error: ReadError::Misconfigured, .. }) => true,
             _ => false,
         };
         if !may_be_outdated {
             return result;
         }
-        self.mounts.forget(&mount);
-        let current = self.preflights.look_up(path, request).await?;
-        if current == mount { result } else { self.fetch(&current, path, request).await }
+        self.mounts.remove(&mount);
+        let current = self.preflights.look_up(path, request_id).await?;
+        if current == mount { result } else { self.fetch(&current, path, request_id).await }
     }
 
-    async fn fetch(&self, mount: &Mount, path: &StorePath, request: &RequestId) -> Result<Secret, VaultError> {
-        let below = mount.below(path).ok_or(VaultError::without_response(ReadError::Misconfigured))?;
+    async fn fetch(&self, mount: &Mount, path: &StorePath, request_id: &RequestId) -> Result<Secret, CallError> {
+        let below = mount.below(path).ok_or(CallError::not_sent(ReadError::Misconfigured))?;
         match mount.engine {
             Engine::KvV1 => {
                 let endpoint = || GetSecretRequest { mount: mount.name(), path: below.to_owned() };
-                self.fetch_from(mount, path, request, endpoint).await
+                self.fetch_from(mount, path, request_id, endpoint).await
             }
             Engine::KvV2 => {
                 let endpoint = || ReadSecretRequest { mount: mount.name(), path: below.to_owned(), version: None };
-                self.fetch_from(mount, path, request, endpoint).await
+                self.fetch_from(mount, path, request_id, endpoint).await
             }
             // A read would create a secret that no caller gets.
-            Engine::Dynamic => Err(VaultError::without_response(ReadError::Misconfigured)),
+            Engine::Dynamic => Err(CallError::not_sent(ReadError::Misconfigured)),
         }
     }
 
@@ -174,19 +180,19 @@ impl VaultStore {
         &self,
         mount: &Mount,
         path: &StorePath,
-        request: &RequestId,
+        request_id: &RequestId,
         endpoint: impl Fn() -> E,
-    ) -> Result<Secret, VaultError> {
+    ) -> Result<Secret, CallError> {
         let target = BreakerTarget { mount: &mount.path, path: None, secret: Some(path.as_str()) };
-        let stray = Mutex::new(None);
-        let meaning = |response: &StoreResponse| {
-            *stray.lock().unwrap_or_else(PoisonError::into_inner) = responses::stray_lease(response);
+        let stray_lease = Mutex::new(None);
+        let parse = |response: &StoreResponse| {
+            *stray_lease.lock().unwrap_or_else(PoisonError::into_inner) = responses::find_stray_lease(response);
             responses::parse_secret(response, mount.engine)
         };
         let options = CallOptions::read_only(StoreOperation::Read, target);
-        let response = self.session.call(options, endpoint, request, meaning).await;
-        if let Some(lease_id) = stray.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            self.revoke_in_background(lease_id, request);
+        let response = self.session.call(options, endpoint, request_id, parse).await;
+        if let Some(lease_id) = stray_lease.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            self.revoke_in_background(lease_id, request_id);
         }
         response.map(|(secret, _)| secret)
     }
@@ -194,11 +200,11 @@ impl VaultStore {
 
 #[async_trait]
 impl SecretStore for VaultStore {
-    async fn is_dynamic(&self, path: &StorePath, request: &RequestId) -> Result<bool, ReadError> {
-        self.mount(path, request).await.map(|mount| mount.engine == Engine::Dynamic)
+    async fn is_dynamic(&self, path: &StorePath, request_id: &RequestId) -> Result<bool, ReadError> {
+        self.mount(path, request_id).await.map(|mount| mount.engine == Engine::Dynamic)
     }
 
-    async fn read(&self, path: &StorePath, request: &RequestId) -> Result<Arc<Secret>, ReadError> {
-        self.read_secret(path, request).await.map(Arc::new).map_err(|failed| failed.error)
+    async fn read(&self, path: &StorePath, request_id: &RequestId) -> Result<Arc<Secret>, ReadError> {
+        self.read_secret(path, request_id).await.map(Arc::new).map_err(|failed| failed.error)
     }
 }

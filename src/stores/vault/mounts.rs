@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 /// How long a mount is cached.
 const MOUNT_TTL: Duration = Duration::from_mins(5);
-/// The time after the look-up of a mount in which a missing secret below it causes no new look-up.
-const CONFIRMED_FOR: Duration = Duration::from_secs(10);
+/// Age of a look-up up to which a missing secret does not cause another look-up of its mount.
+const MAX_RECENT_AGE: Duration = Duration::from_secs(10);
 /// Maximum number of cached mounts.
 const MAX_MOUNTS: usize = 1024;
 
@@ -20,7 +20,7 @@ pub enum Engine {
     KvV1,
     /// Key-value, with versions: the path has `data/` after the mount.
     KvV2,
-    /// Any other (`database`, `pki`, ...). It creates a secret for each reader.
+    /// Any other engine (`database`, `pki`, ...). It creates a secret for each reader.
     Dynamic,
 }
 
@@ -39,12 +39,12 @@ impl Mount {
         Self { path: path.into(), engine }
     }
 
-    /// The path without the slash at its end, as endpoint types take it.
+    /// The path without the slash at its end, for endpoint types.
     pub(super) fn name(&self) -> String {
         self.path.trim_end_matches('/').to_owned()
     }
 
-    /// The rest of a path below the mount. `None` if the path is the mount itself, or elsewhere.
+    /// The rest of a path after the mount. `None` if the path is the mount itself, or not below it.
     pub(super) fn below<'a>(&self, path: &'a StorePath) -> Option<&'a str> {
         path.as_str().strip_prefix(&*self.path).filter(|rest| !rest.is_empty())
     }
@@ -57,39 +57,39 @@ pub(super) struct Mounts {
 }
 
 impl Mounts {
-    /// The mount of a path if it is cached, and whether its look-up is recent. No mount is below another.
+    /// The cached mount of a path, and whether its look-up is recent. There is at most one, because no mount is below another.
     pub(super) fn find(&self, path: &StorePath) -> Option<(Mount, bool)> {
         self.find_by_prefix(path.as_str())
     }
 
     /// The same for any text that begins with the path of a mount, such as a lease ID.
     pub(super) fn find_by_prefix(&self, text: &str) -> Option<(Mount, bool)> {
-        let known = self.lock();
+        let entries = self.lock();
         let slashes = text.match_indices('/');
-        slashes.map(|(at, _)| &text[..=at]).find_map(|prefix| {
-            let (path, (engine, looked_up_at)) = known.get_key_value(prefix)?;
+        slashes.map(|(index, _)| &text[..=index]).find_map(|prefix| {
+            let (path, (engine, looked_up_at)) = entries.get_key_value(prefix)?;
             let mount = Mount { path: path.clone(), engine: *engine };
-            (looked_up_at.elapsed() < MOUNT_TTL).then(|| (mount, looked_up_at.elapsed() < CONFIRMED_FOR))
+            (looked_up_at.elapsed() < MOUNT_TTL).then(|| (mount, looked_up_at.elapsed() < MAX_RECENT_AGE))
         })
     }
 
     /// Caches a mount that has just been looked up.
-    pub(super) fn remember(&self, mount: &Mount) {
-        let mut known = self.lock();
-        if known.len() >= MAX_MOUNTS {
-            known.retain(|_, (_, looked_up_at)| looked_up_at.elapsed() < MOUNT_TTL);
+    pub(super) fn insert(&self, mount: &Mount) {
+        let mut entries = self.lock();
+        if entries.len() >= MAX_MOUNTS {
+            entries.retain(|_, (_, looked_up_at)| looked_up_at.elapsed() < MOUNT_TTL);
         }
-        if known.len() < MAX_MOUNTS || known.contains_key(&mount.path) {
-            known.insert(mount.path.clone(), (mount.engine, Instant::now()));
+        if entries.len() < MAX_MOUNTS || entries.contains_key(&mount.path) {
+            entries.insert(mount.path.clone(), (mount.engine, Instant::now()));
         }
     }
 
     /// Removes a mount that has changed.
-    pub(super) fn forget(&self, mount: &Mount) {
+    pub(super) fn remove(&self, mount: &Mount) {
         self.lock().remove(&mount.path);
     }
 
-    /// A panic while the map is locked leaves it consistent: every operation on it is a single call.
+    /// A panic while the lock is held leaves the map consistent, because every change is a single call.
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, (Engine, Instant)>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -120,16 +120,16 @@ mod tests {
     async fn a_mount_is_found_by_whole_segments_until_it_expires() {
         let mounts = Mounts::default();
         let (kv, old) = (Mount::new("team/kv/", Engine::KvV2), Mount::new("old/", Engine::KvV1));
-        mounts.remember(&kv);
-        mounts.remember(&old);
+        mounts.insert(&kv);
+        mounts.insert(&old);
         assert_eq!(mounts.find(&path("team/kv/a/b")), Some((kv.clone(), true)));
         assert_eq!(mounts.find(&path("old/a")), Some((old.clone(), true)));
         for other in ["team/kv2/a", "team/a", "team/kv", "x/team/kv/a", "older/a"] {
             assert_eq!(mounts.find(&path(other)), None, "{other}");
         }
-        tokio::time::advance(CONFIRMED_FOR).await;
+        tokio::time::advance(MAX_RECENT_AGE).await;
         assert_eq!(mounts.find(&path("team/kv/a")), Some((kv.clone(), false)));
-        mounts.forget(&kv);
+        mounts.remove(&kv);
         assert_eq!(mounts.find(&path("team/kv/a")), None);
         tokio::time::advance(MOUNT_TTL).await;
         assert_eq!(mounts.find(&path("old/a")), None);
@@ -139,11 +139,11 @@ mod tests {
     async fn the_number_of_mounts_is_bounded() {
         let mounts = Mounts::default();
         for number in 0..2 * MAX_MOUNTS {
-            mounts.remember(&Mount::new(&format!("m{number}/"), Engine::KvV2));
+            mounts.insert(&Mount::new(&format!("m{number}/"), Engine::KvV2));
         }
         assert_eq!(mounts.lock().len(), MAX_MOUNTS);
         tokio::time::advance(MOUNT_TTL).await;
-        mounts.remember(&Mount::new("new/", Engine::KvV2));
+        mounts.insert(&Mount::new("new/", Engine::KvV2));
         assert_eq!(mounts.lock().len(), 1);
     }
 }

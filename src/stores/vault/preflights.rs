@@ -1,8 +1,7 @@
-//! Looks up the mount of a path at the server. Concurrent look-ups are coalesced.
+//! Looks up the mount of a path at the server. Concurrent look-ups share one call.
 
 use super::call::CallOptions;
 use super::endpoints::OwnEndpoint;
-use super::exchange::VaultError;
 use super::mounts::{Mount, Mounts};
 use super::responses;
 use super::session::VaultSession;
@@ -10,41 +9,42 @@ use crate::flights::SingleFlight;
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::stores::breaker::BreakerTarget;
+use crate::stores::calls::CallError;
 use crate::stores::path::StorePath;
 use crate::stores::port::ReadError;
 use std::sync::Arc;
 
-/// The look-ups under way.
+/// Looks up mounts, and caches the results.
 pub(super) struct Preflights {
     session: Arc<VaultSession>,
     mounts: Arc<Mounts>,
-    /// By first segment: paths that share it are usually under one mount.
-    flights: Arc<SingleFlight<Arc<str>, Result<Mount, VaultError>>>,
+    /// The running look-ups, by first segment: paths that share it usually have the same mount.
+    flights: Arc<SingleFlight<Arc<str>, Result<Mount, CallError>>>,
 }
 
 impl Preflights {
-    /// Results are cached in `mounts`.
+    /// Caches results in `mounts`.
     pub(super) fn new(session: &Arc<VaultSession>, mounts: &Arc<Mounts>) -> Self {
         Self { session: session.clone(), mounts: mounts.clone(), flights: SingleFlight::new() }
     }
 
-    /// Looks up the mount of a path, or waits for the look-up of a path with the same first segment. If that finds another
-    /// mount, the path's own is looked up.
+    /// Looks up the mount of a path, or waits for the running look-up of a path with the same first segment. If that path has another mount,
+    /// the mount of this path is looked up afterwards.
     ///
     /// # Errors
     /// See [`responses::parse_mount`].
-    pub(super) async fn look_up(&self, path: &StorePath, request: &RequestId) -> Result<Mount, VaultError> {
+    pub(super) async fn look_up(&self, path: &StorePath, request_id: &RequestId) -> Result<Mount, CallError> {
         let first: Arc<str> = path.as_str().split('/').next().unwrap_or_default().into();
-        let own = || {
+        let look_up_own = || {
             let (session, mounts) = (self.session.clone(), self.mounts.clone());
-            read_mount(session, mounts, path.clone(), request.clone())
+            read_mount(session, mounts, path.clone(), request_id.clone())
         };
-        let panicked = Err(VaultError::without_response(ReadError::Unavailable));
-        let (flight, joined) = self.flights.run(first, own);
+        let panicked = Err(CallError::not_sent(ReadError::Unavailable));
+        let (flight, joined) = self.flights.run(first, look_up_own);
         match flight.await.unwrap_or(panicked) {
-            Ok(mount) if joined && mount.below(path).is_none() => own().await,
+            Ok(mount) if joined && mount.below(path).is_none() => look_up_own().await,
             // An error response concerns a single path.
-            Err(failed) if joined && failed.error != ReadError::Unavailable => own().await,
+            Err(failed) if joined && failed.error != ReadError::Unavailable => look_up_own().await,
             response => response,
         }
     }
@@ -55,9 +55,9 @@ async fn read_mount(
     session: Arc<VaultSession>,
     mounts: Arc<Mounts>,
     path: StorePath,
-    request: RequestId,
-) -> Result<Mount, VaultError> {
-    // Another look-up may have ended between the look into the cache and the start of this one.
+    request_id: RequestId,
+) -> Result<Mount, CallError> {
+    // Another look-up may have ended after the cache was read and before the start of this one.
     if let Some((mount, _)) = mounts.find(&path) {
         return Ok(mount);
     }
@@ -66,7 +66,7 @@ async fn read_mount(
     let options = CallOptions::read_only(StoreOperation::Preflight, target);
     let endpoint = || OwnEndpoint::ReadMount { path: path.as_str() };
     let (mount, _) =
-        session.call(options, endpoint, &request, |response| responses::parse_mount(response, &path)).await?;
-    mounts.remember(&mount);
+        session.call(options, endpoint, &request_id, |response| responses::parse_mount(response, &path)).await?;
+    mounts.insert(&mount);
     Ok(mount)
 }

@@ -1,10 +1,10 @@
-//! The meaning of responses: a status and a body become one of several distinct classes. Pure.
+//! Parses responses: a status and a body become a value or one of the errors. Pure.
 //!
 //! Exactly one response means that a secret is absent. Unknown responses are `Unavailable`.
 
 use super::mounts::{Engine, Mount};
 use crate::model::secret::{Secret, SecretValue};
-use crate::stores::dynamic::Lifetime;
+use crate::stores::dynamic::GrantedLifetime;
 use crate::stores::json_text::{parse_object, unescape};
 use crate::stores::outbound::StoreResponse;
 use crate::stores::path::{SYSTEM_MOUNTS, StorePath};
@@ -19,11 +19,10 @@ use std::time::Duration;
 /// Maximum plausible lifetime of a token: ten years. A longer one is invalid.
 const MAX_TTL_SECONDS: u64 = 10 * 365 * 24 * 3600;
 
-/// The response to the preflight of a path.
+/// Parses the response to the preflight of a path: its mount.
 ///
 /// # Errors
-/// `Misconfigured` if there is no mount, none that the broker may see, or if it is one of the server's internal
-/// mounts.
+/// `Misconfigured` if there is no mount, if the broker may not see it, or if it is one of the server's internal mounts.
 pub(super) fn parse_mount(response: &StoreResponse, path: &StorePath) -> Result<Mount, ReadError> {
     #[derive(Deserialize)]
     struct Body {
@@ -61,32 +60,31 @@ pub(super) fn parse_mount(response: &StoreResponse, path: &StorePath) -> Result<
     }
 }
 
-/// Whether a mount is one of the server's internal mounts, which can return the broker's own token. In a namespace
-/// below the broker's they have another engine name (`ns_system`) and are below the namespace's path, including
-/// auth mounts of every kind.
+/// Whether a mount is one of the server's internal mounts, which can return the broker's own token. In a child namespace, their engines have
+/// other names (`ns_system`), and their paths, also those of auth mounts, begin with the path of the namespace.
 fn is_system(engine: &str, mount: &str) -> bool {
     matches!(engine.strip_prefix("ns_").unwrap_or(engine), "system" | "identity" | "cubbyhole" | "token")
         || mount.split('/').any(|segment| SYSTEM_MOUNTS.contains(&segment))
 }
 
-/// The response to the read of a secret.
+/// Parses the response to the read of a static secret.
 ///
 /// # Errors
 /// See [`ReadError`].
 pub(super) fn parse_secret(response: &StoreResponse, engine: Engine) -> Result<Secret, ReadError> {
     match (response.status, engine) {
-        (200, Engine::KvV1) => kv_v1(&response.body),
-        (200, Engine::KvV2) => kv_v2(&response.body),
+        (200, Engine::KvV1) => parse_kv_v1(&response.body),
+        (200, Engine::KvV2) => parse_kv_v2(&response.body),
         (403, _) => Err(ReadError::Forbidden),
-        (404, _) => Err(not_found(&response.body, engine)),
+        (404, _) => Err(parse_not_found(&response.body, engine)),
         // A dynamic secret is not read this way.
         (_, Engine::Dynamic) => Err(ReadError::Misconfigured),
         _ => Err(ReadError::Unavailable),
     }
 }
 
-/// The response of an engine with static secrets. If it has a lease, the engine has changed, and the secret was
-/// created for one caller.
+/// The response of an engine with static secrets. If it has a lease, the engine was replaced by a dynamic one, and the secret was created
+/// for one caller.
 #[derive(Deserialize)]
 struct StaticSecretBody<'a> {
     #[serde(borrow)]
@@ -101,15 +99,15 @@ impl StaticSecretBody<'_> {
     }
 }
 
-/// The ID of a lease that was created by the read of a secret, although the mount was a key-value engine a
-/// moment ago.
-pub(super) fn stray_lease(response: &StoreResponse) -> Option<SecretValue> {
+/// The ID of the lease that a read has created, because the key-value engine was replaced by a dynamic one since the look-up of its mount.
+/// `None` if the response has no lease.
+pub(super) fn find_stray_lease(response: &StoreResponse) -> Option<SecretValue> {
     let body = parse_object::<StaticSecretBody<'_>>(&response.body)
         .filter(|body| response.status == 200 && body.is_leased())?;
     unescape(body.lease_id?.get()).ok().map(into_secret_value)
 }
 
-fn kv_v1(body: &[u8]) -> Result<Secret, ReadError> {
+fn parse_kv_v1(body: &[u8]) -> Result<Secret, ReadError> {
     let body: StaticSecretBody<'_> = parse_object(body).ok_or(ReadError::Unavailable)?;
     if body.is_leased() {
         return Err(ReadError::Misconfigured);
@@ -119,14 +117,14 @@ fn kv_v1(body: &[u8]) -> Result<Secret, ReadError> {
 }
 
 #[derive(Deserialize)]
-struct Versioned<'a> {
-    /// A missing field differs from null.
+struct VersionedData<'a> {
+    /// `None` only if the field is missing. `null` is `Some`.
     #[serde(borrow, default, deserialize_with = "some_if_present")]
     data: Option<&'a RawValue>,
     metadata: Option<Metadata>,
 }
 
-impl Versioned<'_> {
+impl VersionedData<'_> {
     fn exists(&self) -> bool {
         self.metadata.as_ref().is_some_and(|metadata| {
             let is_kept = metadata.destroyed == Some(false) && metadata.deletion_time.as_deref() == Some("");
@@ -153,27 +151,26 @@ struct Metadata {
     destroyed: Option<bool>,
 }
 
-fn kv_v2(body: &[u8]) -> Result<Secret, ReadError> {
+fn parse_kv_v2(body: &[u8]) -> Result<Secret, ReadError> {
     let body: StaticSecretBody<'_> = parse_object(body).ok_or(ReadError::Unavailable)?;
     if body.is_leased() {
         return Err(ReadError::Misconfigured);
     }
-    let secret: Versioned<'_> = parse_object(body.data.get().as_bytes()).ok_or(ReadError::Unavailable)?;
+    let secret: VersionedData<'_> = parse_object(body.data.get().as_bytes()).ok_or(ReadError::Unavailable)?;
     let version = secret.metadata.as_ref().and_then(|metadata| metadata.version);
     let created_at = secret.metadata.as_ref().and_then(|metadata| metadata.created_time.as_deref()?.parse().ok());
     let data = match secret.data.ok_or(ReadError::Unavailable)? {
-        // A version written with `null` instead of an object: the secret exists and has no keys. The server states
-        // that it is neither deleted nor destroyed.
+        // A version that was written as `null` instead of an object. The secret exists and has no keys: its metadata says that it is neither
+        // deleted nor destroyed.
         null if null.get() == "null" && secret.exists() => BTreeMap::new(),
         data => parse_values(data).map_err(|_| ReadError::Unavailable)?,
     };
     Ok(Secret { data, version: version.map(|version| version.to_string()), created_at, stale: false })
 }
 
-/// `{"errors":[]}` means that the secret does not exist. For a mount, a route or a namespace that does not exist
-/// the server adds a sentence, and for a path that does not fit the engine a warning. A response that is not JSON
-/// does not come from the server.
-pub(super) fn not_found(body: &[u8], engine: Engine) -> ReadError {
+/// The error for a 404. `{"errors":[]}` means that the secret does not exist. If the mount, route or namespace does not exist, `errors` has an
+/// entry; if the path does not fit the engine, there is a warning. A body that is not JSON is not from Vault.
+pub(super) fn parse_not_found(body: &[u8], engine: Engine) -> ReadError {
     #[derive(Deserialize)]
     struct Body<'a> {
         errors: Option<Vec<IgnoredAny>>,
@@ -183,29 +180,29 @@ pub(super) fn not_found(body: &[u8], engine: Engine) -> ReadError {
     }
     let Some(body) = parse_object::<Body<'_>>(body) else { return ReadError::Unavailable };
     let data = body.data.filter(|data| data.get() != "null");
-    let warned = body.warnings.is_some_and(|warnings| !warnings.is_empty());
+    let has_warnings = body.warnings.is_some_and(|warnings| !warnings.is_empty());
     match (body.errors, data) {
-        (Some(errors), None) if errors.is_empty() && !warned => ReadError::Absent,
+        (Some(errors), None) if errors.is_empty() && !has_warnings => ReadError::Absent,
         (None, Some(data)) if engine == Engine::KvV2 && is_deleted(data) => ReadError::Deleted,
         _ => ReadError::Misconfigured,
     }
 }
 
 fn is_deleted(data: &RawValue) -> bool {
-    let Some(secret) = parse_object::<Versioned<'_>>(data.get().as_bytes()) else { return false };
+    let Some(secret) = parse_object::<VersionedData<'_>>(data.get().as_bytes()) else { return false };
     secret.is_deleted_or_destroyed() && secret.data.is_none_or(|data| data.get() == "null")
 }
 
-/// The result of a login.
+/// The token that a login has granted.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct GrantedToken {
     pub(super) token: SecretValue,
-    pub(super) grant: Lifetime,
-    /// Number of calls that the token can be used for; `None` if unlimited.
+    pub(super) grant: GrantedLifetime,
+    /// Number of calls that the token can be used for (`num_uses`). `None` if unlimited.
     pub(super) uses: Option<u32>,
 }
 
-/// The response to a login: a token, its lifetime, and its number of uses.
+/// Parses the response to a login.
 ///
 /// # Errors
 /// `Forbidden` if the credentials are refused, `Misconfigured` if the mount or role does not exist, or if a second
@@ -227,11 +224,11 @@ pub(super) fn parse_login(response: &StoreResponse) -> Result<GrantedToken, Read
     Ok(GrantedToken { token, grant, uses: auth.num_uses.filter(|uses| *uses > 0) })
 }
 
-/// The response to a renewal of the broker's own token.
+/// Parses the response to a renewal of the broker's own token.
 ///
 /// # Errors
-/// `Forbidden` if it may not be renewed or has ended.
-pub(super) fn parse_renewal(response: &StoreResponse) -> Result<Lifetime, ReadError> {
+/// `Forbidden` if the token may not be renewed or is not valid any more.
+pub(super) fn parse_renewal(response: &StoreResponse) -> Result<GrantedLifetime, ReadError> {
     match response.status {
         200 => parse_auth(&response.body).and_then(|auth| auth.grant()).ok_or(ReadError::Unavailable),
         400 | 403 => Err(ReadError::Forbidden),
@@ -240,11 +237,11 @@ pub(super) fn parse_renewal(response: &StoreResponse) -> Result<Lifetime, ReadEr
     }
 }
 
-/// The response to a token's look-up of itself; `None` for one that never expires.
+/// Parses the response to a token's look-up of itself. `None` for a token that never expires.
 ///
 /// # Errors
-/// `Forbidden` if the token has ended, or may not look itself up.
-pub(super) fn parse_token_lookup(response: &StoreResponse) -> Result<Option<Lifetime>, ReadError> {
+/// `Forbidden` if the token is not valid any more, or may not look itself up.
+pub(super) fn parse_token_lookup(response: &StoreResponse) -> Result<Option<GrantedLifetime>, ReadError> {
     #[derive(Deserialize)]
     struct Body<'a> {
         #[serde(borrow)]
@@ -269,10 +266,12 @@ pub(super) fn parse_token_lookup(response: &StoreResponse) -> Result<Option<Life
     match (data.ttl.get(), never_expires) {
         ("0", true) => Ok(None),
         // The token is in its last second.
-        ("0", false) => Ok(Some(Lifetime { ttl: Duration::from_secs(1), renewable: data.renewable == Some(true) })),
+        ("0", false) => {
+            Ok(Some(GrantedLifetime { ttl: Duration::from_secs(1), renewable: data.renewable == Some(true) }))
+        }
         (text, _) => {
             let ttl = parse_ttl(text).ok_or(ReadError::Unavailable)?;
-            Ok(Some(Lifetime { ttl, renewable: data.renewable == Some(true) }))
+            Ok(Some(GrantedLifetime { ttl, renewable: data.renewable == Some(true) }))
         }
     }
 }
@@ -290,8 +289,8 @@ struct Auth<'a> {
 }
 
 impl Auth<'_> {
-    fn grant(&self) -> Option<Lifetime> {
-        Some(Lifetime { ttl: parse_ttl(self.lease_duration.get())?, renewable: self.renewable == Some(true) })
+    fn grant(&self) -> Option<GrantedLifetime> {
+        Some(GrantedLifetime { ttl: parse_ttl(self.lease_duration.get())?, renewable: self.renewable == Some(true) })
     }
 }
 
@@ -304,7 +303,7 @@ fn parse_auth(body: &[u8]) -> Option<Auth<'_>> {
     parse_object::<Body<'_>>(body).map(|body| body.auth)
 }
 
-/// A positive number of seconds. A missing, zero, negative or implausible one does not mean "never expires".
+/// Parses a positive number of seconds. `None` for any other text, which never means "never expires".
 pub(super) fn parse_ttl(text: &str) -> Option<Duration> {
     let seconds = text.parse::<u64>().ok().filter(|seconds| (1..=MAX_TTL_SECONDS).contains(seconds))?;
     Some(Duration::from_secs(seconds))

@@ -1,5 +1,4 @@
-//! Reads for `claviger doctor`: what the broker's token may do on the paths of policies, and the server's clock. No secret is
-//! read.
+//! For `claviger doctor`: the capabilities of the broker's token on the paths of policies, and the server's clock. No secret is read.
 
 use super::call::CallOptions;
 use super::endpoints::OwnEndpoint;
@@ -27,12 +26,12 @@ struct HealthResponse {
 }
 
 impl VaultStore {
-    /// Whether the token may read each path, or write to it if the flag is true. Uses `sys/capabilities-self`.
+    /// Whether the token may read each path, or write to the path if its flag is true. Uses `sys/capabilities-self`.
     pub(in crate::stores) async fn may_use(&self, paths: &[(StorePath, bool)]) -> Vec<Result<bool, ReadError>> {
-        let request = RequestId::random();
+        let request_id = RequestId::random();
         let mut api_paths = Vec::with_capacity(paths.len());
         for (path, _) in paths {
-            let mount = self.mount(path, &request).await;
+            let mount = self.mount(path, &request_id).await;
             api_paths.push(mount.and_then(|mount| {
                 let below = mount.below(path).ok_or(ReadError::Misconfigured)?;
                 Ok(match mount.engine {
@@ -44,31 +43,31 @@ impl VaultStore {
         let queried: Vec<String> = api_paths.iter().flatten().cloned().collect();
         let mut known = BTreeMap::new();
         for chunk in queried.chunks(PATHS_PER_CALL) {
-            match self.capabilities(chunk, &request).await {
+            match self.capabilities(chunk, &request_id).await {
                 Ok(capabilities) => known.extend(capabilities),
                 Err(error) => return paths.iter().map(|_| Err(error)).collect(),
             }
         }
-        let may = |((_, writes), api_path): (&(StorePath, bool), Result<String, ReadError>)| {
+        let is_allowed = |((_, writes), api_path): (&(StorePath, bool), Result<String, ReadError>)| {
             let capabilities = known.get(&api_path?).ok_or(ReadError::Unavailable)?;
             let wanted: &[&str] = if *writes { &["update", "create", "root"] } else { &["read", "root"] };
-            Ok(capabilities.iter().any(|one| wanted.contains(&one.as_str())))
+            Ok(capabilities.iter().any(|capability| wanted.contains(&capability.as_str())))
         };
-        paths.iter().zip(api_paths).map(may).collect()
+        paths.iter().zip(api_paths).map(is_allowed).collect()
     }
 
     async fn capabilities(
         &self,
         paths: &[String],
-        request: &RequestId,
+        request_id: &RequestId,
     ) -> Result<BTreeMap<String, Vec<String>>, ReadError> {
         let options = CallOptions::read_only(StoreOperation::Preflight, BreakerTarget::group("sys/"));
-        let meaning = |response: &StoreResponse| match response.status {
+        let parse = |response: &StoreResponse| match response.status {
             200 => serde_json::from_slice::<Capabilities>(&response.body).map_err(|_| ReadError::Unavailable),
             403 => Err(ReadError::Forbidden),
             _ => Err(ReadError::Unavailable),
         };
-        let response = self.session.call(options, || OwnEndpoint::CapabilitiesSelf { paths }, request, meaning).await;
+        let response = self.session.call(options, || OwnEndpoint::CapabilitiesSelf { paths }, request_id, parse).await;
         response.map(|(capabilities, _)| capabilities.data).map_err(|failed| failed.error)
     }
 

@@ -1,7 +1,7 @@
-//! The broker's session at a Vault server: keeps the token, and logs in again when needed.
+//! The broker's session at a Vault server: keeps its token, and logs in again when needed.
 
 use super::call::{Call, CallOptions};
-use super::exchange::{Exchange, VaultError};
+use super::exchange::Exchange;
 use super::login::{LoginResult, file_stamp, log_in};
 use super::responses;
 use super::token::{Token, TokenExpiry, Uses};
@@ -9,7 +9,8 @@ use crate::config::stores::VaultAuth;
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::stores::breaker::BreakerTarget;
-use crate::stores::dynamic::Lifetime;
+use crate::stores::calls::CallError;
+use crate::stores::dynamic::GrantedLifetime;
 use crate::stores::login::{Login, LoginAttempt, SUSPECT_AGE};
 use crate::stores::outbound::StoreResponse;
 use crate::stores::port::ReadError;
@@ -20,9 +21,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use vaultrs::api::token::requests::LookupTokenSelfRequest;
 
-/// A token younger than this is assumed not to be revoked before its first use.
+/// Age up to which a token that was not used before is assumed to be valid.
 const ASSUMED_VALID_FOR: Duration = Duration::from_secs(5);
-/// Minimum interval between logins that only verify a refusal.
+/// Minimum interval between verifying logins, see [`VaultSession::verifying_login`].
 const MIN_VERIFYING_LOGIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A broker's session at one server.
@@ -30,10 +31,10 @@ pub(super) struct VaultSession {
     pub(super) exchange: Arc<Exchange>,
     auth: VaultAuth,
     login: Login<Token>,
-    /// When a login was last made only to verify a refusal.
+    /// The time of the last verifying login.
     last_verifying_login: Mutex<Option<Instant>>,
-    /// Whether even new tokens may not look themselves up (no `default` policy). Then a refused look-up does not
-    /// show that a token has ended.
+    /// Whether even new tokens may not look themselves up, because they lack the `default` policy. Then a refused look-up does not show that
+    /// a token is invalid.
     cannot_look_up_itself: AtomicBool,
 }
 
@@ -50,29 +51,30 @@ impl VaultSession {
         }
     }
 
-    /// Makes a call with the broker's token. If it gets a 403 and the token has expired or was revoked, makes the call again with
-    /// a new token: a server creates nothing for such a token. Returns the meaning of the response and the token of the call.
+    /// Makes a call with the broker's token. If the response is 403 and the token has expired or was revoked, repeats the call with a new token,
+    /// even if it creates a secret: a server creates nothing for an invalid token. Returns what `parse` made of the response, and the token.
     ///
     /// # Errors
-    /// What `meaning` returns, and errors of the login.
+    /// The error of `parse`, or of the login.
     pub(super) async fn call<E: Endpoint, T>(
         &self,
         options: CallOptions<'_>,
         endpoint: impl Fn() -> E,
-        request: &RequestId,
-        meaning: impl Fn(&StoreResponse) -> Result<T, ReadError>,
-    ) -> Result<(T, Arc<Token>), VaultError> {
-        let token = if options.creates_lease { self.exclusive_token(request).await } else { self.token(request).await };
-        let token = token.map_err(VaultError::without_response)?;
-        let failed = match self.call_with(&token, options, endpoint(), request, &meaning).await {
+        request_id: &RequestId,
+        parse: impl Fn(&StoreResponse) -> Result<T, ReadError>,
+    ) -> Result<(T, Arc<Token>), CallError> {
+        let token =
+            if options.creates_lease { self.exclusive_token(request_id).await } else { self.token(request_id).await };
+        let token = token.map_err(CallError::not_sent)?;
+        let error = match self.call_with(&token, options, endpoint(), request_id, &parse).await {
             Ok(response) => return Ok((response, token)),
-            Err(failed) if !failed.forbidden => return Err(failed),
-            Err(failed) => failed,
+            Err(error) if !error.credentials_suspect => return Err(error),
+            Err(error) => error,
         };
-        let Some(other) = self.replacement_for(&token, request).await.map_err(VaultError::without_response)? else {
-            return Err(failed);
+        let Some(other) = self.replacement_for(&token, request_id).await.map_err(CallError::not_sent)? else {
+            return Err(error);
         };
-        let response = self.call_with(&other, options, endpoint(), request, &meaning).await;
+        let response = self.call_with(&other, options, endpoint(), request_id, &parse).await;
         self.share_token(&other);
         Ok((response?, other))
     }
@@ -80,24 +82,24 @@ impl VaultSession {
     /// Makes a call with one token.
     ///
     /// # Errors
-    /// What `meaning` returns.
+    /// The error of `parse`.
     pub(super) async fn call_with<E: Endpoint, T>(
         &self,
         token: &Token,
         options: CallOptions<'_>,
         endpoint: E,
-        request: &RequestId,
-        meaning: impl FnOnce(&StoreResponse) -> Result<T, ReadError>,
-    ) -> Result<T, VaultError> {
+        request_id: &RequestId,
+        parse: impl FnOnce(&StoreResponse) -> Result<T, ReadError>,
+    ) -> Result<T, CallError> {
         let options = CallOptions { no_retry: options.no_retry || token.uses.is_some(), ..options };
-        self.exchange.call(Call { endpoint, options, token: Some(&token.header) }, request, meaning).await
+        self.exchange.call(Call { endpoint, options, token: Some(&token.header) }, request_id, parse).await
     }
 
-    /// A token for one call, with one use taken. Logs in if there is none.
+    /// The token for one call, of which one use is taken. Logs in if there is no usable token.
     ///
     /// # Errors
     /// No token is available.
-    pub(super) async fn token(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
+    pub(super) async fn token(&self, request_id: &RequestId) -> Result<Arc<Token>, ReadError> {
         let current = self.login.current.load_full();
         if let Some(token) = &current
             && !self.is_outdated(token).await
@@ -105,64 +107,69 @@ impl VaultSession {
         {
             return Ok(token.clone());
         }
-        self.replace(current.map(|token| token.number), true, request).await
+        self.replace(current.map(|token| token.number), true, request_id).await
     }
 
-    /// The token in use, without taking a use of it. Logs in if there is none.
+    /// The token in use, without taking one of its uses. Logs in if there is no valid token.
     ///
     /// # Errors
     /// No token is available.
-    pub(super) async fn current_token(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
+    pub(super) async fn current_token(&self, request_id: &RequestId) -> Result<Arc<Token>, ReadError> {
         match self.login.current.load_full() {
             Some(token) if !self.is_outdated(&token).await => Ok(token),
-            current => self.replace(current.map(|token| token.number), false, request).await,
+            current => self.replace(current.map(|token| token.number), false, request_id).await,
         }
     }
 
-    /// A token for a call that creates a secret. The server revokes a secret together with its token, so if the number of uses is
-    /// limited, the call gets a token of its own.
-    async fn exclusive_token(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
-        let current = self.current_token(request).await?;
+    /// The token for a call that creates a secret. The server revokes a secret together with its token, so if the number of uses is limited,
+    /// the call gets an exclusive token.
+    async fn exclusive_token(&self, request_id: &RequestId) -> Result<Arc<Token>, ReadError> {
+        let current = self.current_token(request_id).await?;
         if current.uses.is_none() {
             return Ok(current);
         }
-        self.log_in_separately(request).await
+        self.log_in_separately(request_id).await
     }
 
-    /// A token of a separate login, with one use taken.
-    async fn log_in_separately(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
-        self.login.log_in_separately(|attempt| self.log_in(attempt, None, true, request)).await
+    /// Logs in without replacing the token in use. One use of the token is taken.
+    async fn log_in_separately(&self, request_id: &RequestId) -> Result<Arc<Token>, ReadError> {
+        self.login.log_in_separately(|attempt| self.log_in(attempt, None, true, request_id)).await
     }
 
+    /// Whether the token must be replaced: it has expired, or its file has changed.
     async fn is_outdated(&self, token: &Token) -> bool {
         match &self.auth {
-            // Without a new file there is no other token, so the expiry is not checked here.
+            // Without a changed file there is no other token, so the expiry is not checked.
             VaultAuth::TokenFile(file) => {
                 let stamp = file_stamp(file).await;
                 stamp.is_some() && stamp != token.stamp
             }
-            VaultAuth::Kubernetes { .. } | VaultAuth::Jwt { .. } | VaultAuth::AppRole { .. } => token.has_ended(),
+            VaultAuth::Kubernetes { .. } | VaultAuth::Jwt { .. } | VaultAuth::AppRole { .. } => token.has_expired(),
         }
     }
 
-    /// Another token after a 403, if the used one has ended. `None` if it is valid, so the 403 concerns the path.
+    /// Another token after a 403, if the used one is not valid any more. `None` if it is valid, so that the 403 concerns the path.
     ///
     /// # Errors
-    /// The state of the token is unknown, or the login failed.
-    async fn replacement_for(&self, used: &Arc<Token>, request: &RequestId) -> Result<Option<Arc<Token>>, ReadError> {
+    /// It is unknown whether the token is valid, or the login failed.
+    async fn replacement_for(
+        &self,
+        used: &Arc<Token>,
+        request_id: &RequestId,
+    ) -> Result<Option<Arc<Token>>, ReadError> {
         if let Some(uses) = &used.uses {
-            // A used-up token gets a 403 too. At the first use of a new token the 403 concerns the path.
-            return if uses.is_first() && used.since.elapsed() < ASSUMED_VALID_FOR {
+            // A token without remaining uses gets a 403 too. At the first use of a new token, the 403 concerns the path.
+            return if uses.is_first() && used.requested_at.elapsed() < ASSUMED_VALID_FOR {
                 Ok(None)
             } else {
-                self.verifying_login(request).await.map(Some)
+                self.verifying_login(request_id).await.map(Some)
             };
         }
         let newer = self.login.current.load_full().filter(|current| current.number != used.number);
         if newer.is_some() {
             return Ok(newer);
         }
-        match self.look_up_token(used, request).await {
+        match self.look_up_token(used, request_id).await {
             Ok(_) => {
                 self.cannot_look_up_itself.store(false, Ordering::Relaxed);
                 return Ok(None);
@@ -170,39 +177,40 @@ impl VaultSession {
             Err(ReadError::Forbidden) => {}
             Err(error) => return Err(error),
         }
-        if self.cannot_look_up_itself.load(Ordering::Relaxed) && used.since.elapsed() < SUSPECT_AGE {
+        if self.cannot_look_up_itself.load(Ordering::Relaxed) && used.requested_at.elapsed() < SUSPECT_AGE {
             return Ok(None);
         }
-        let fresh = self.replace(Some(used.number), false, request).await?;
+        let fresh = self.replace(Some(used.number), false, request_id).await?;
         if fresh.number == used.number {
             // The file still holds the token that the store refuses.
             return Err(ReadError::Forbidden);
         }
-        if self.look_up_token(&fresh, request).await == Err(ReadError::Forbidden) {
+        if self.look_up_token(&fresh, request_id).await == Err(ReadError::Forbidden) {
             self.cannot_look_up_itself.store(true, Ordering::Relaxed);
         }
         Ok(Some(fresh))
     }
 
-    /// A new token for this call only. Such logins are limited, because any forbidden path would cause one.
-    async fn verifying_login(&self, request: &RequestId) -> Result<Arc<Token>, ReadError> {
-        if self.was_verified_recently() {
+    /// Logs in only to verify a 403: if the new token gets a 403 too, it concerns the path. Limited, because every read of a forbidden path would
+    /// cause such a login.
+    async fn verifying_login(&self, request_id: &RequestId) -> Result<Arc<Token>, ReadError> {
+        if !self.begin_verifying_login() {
             return Err(ReadError::Unavailable);
         }
-        self.log_in_separately(request).await
+        self.log_in_separately(request_id).await
     }
 
-    /// Whether such a login was made less than [`MIN_VERIFYING_LOGIN_INTERVAL`] ago. If not, one is made now.
-    fn was_verified_recently(&self) -> bool {
+    /// Returns whether a verifying login may be made now, and records its time.
+    fn begin_verifying_login(&self) -> bool {
         let mut last_verifying_login = self.last_verifying_login.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_recent = last_verifying_login.is_some_and(|at| at.elapsed() < MIN_VERIFYING_LOGIN_INTERVAL);
-        if !is_recent {
+        let may_begin = last_verifying_login.is_none_or(|at| at.elapsed() >= MIN_VERIFYING_LOGIN_INTERVAL);
+        if may_begin {
             *last_verifying_login = Some(Instant::now());
         }
-        is_recent
+        may_begin
     }
 
-    /// Makes the remaining uses of a token that was fetched for one call available to others.
+    /// Makes the remaining uses of a token from a separate login available to other calls.
     fn share_token(&self, token: &Arc<Token>) {
         if token.uses.is_some() {
             let newest = |current: &Option<Arc<Token>>| match current {
@@ -213,8 +221,8 @@ impl VaultSession {
         }
     }
 
-    /// Logs in, unless another token than `outdated` is in use by now. While logins fail, the old token stays. With `takes_use`,
-    /// one use of the returned token is taken.
+    /// Logs in, unless another token than `outdated` is already in use. While logins fail, the old token stays. With `takes_use`, one use of the
+    /// returned token is taken.
     ///
     /// # Errors
     /// The login failed.
@@ -222,11 +230,11 @@ impl VaultSession {
         &self,
         outdated: Option<u64>,
         takes_use: bool,
-        request: &RequestId,
+        request_id: &RequestId,
     ) -> Result<Arc<Token>, ReadError> {
         let is_usable = |current: &Token| !takes_use || current.take_use();
         self.login
-            .replace(outdated, is_usable, |attempt, before| self.log_in(attempt, before, takes_use, request))
+            .replace(outdated, is_usable, |attempt, before| self.log_in(attempt, before, takes_use, request_id))
             .await
     }
 
@@ -235,38 +243,38 @@ impl VaultSession {
         attempt: LoginAttempt,
         before: Option<Arc<Token>>,
         takes_use: bool,
-        request: &RequestId,
+        request_id: &RequestId,
     ) -> Result<Arc<Token>, ReadError> {
-        let logged_in = log_in(&self.exchange, &self.auth, attempt.has_worked, request).await?;
-        let token = token_from_login(logged_in, attempt, before.as_deref());
+        let result = log_in(&self.exchange, &self.auth, attempt.has_worked, request_id).await?;
+        let token = token_from_login(result, attempt, before.as_deref());
         if takes_use {
             token.take_use();
         }
         Ok(Arc::new(token))
     }
 
-    /// Looks a token up at the store.
+    /// Looks a token up at the server: its remaining lifetime, or `None` if it never expires.
     ///
     /// # Errors
-    /// `Forbidden` if it has ended or may not look itself up.
+    /// `Forbidden` if the token is not valid any more or may not look itself up.
     pub(super) async fn look_up_token(
         &self,
         token: &Token,
-        request: &RequestId,
-    ) -> Result<Option<Lifetime>, ReadError> {
+        request_id: &RequestId,
+    ) -> Result<Option<GrantedLifetime>, ReadError> {
         let options = CallOptions::read_only(StoreOperation::Login, BreakerTarget::group("auth/token/"));
         let response =
-            self.call_with(token, options, LookupTokenSelfRequest {}, request, responses::parse_token_lookup).await;
+            self.call_with(token, options, LookupTokenSelfRequest {}, request_id, responses::parse_token_lookup).await;
         response.map_err(|failed| failed.error)
     }
 
-    /// Sets the lifetime of a token, if it is still in use.
+    /// Sets the lifetime of the token, if it is still in use.
     pub(super) fn set_lifetime(&self, token: &Arc<Token>, lifetime: TokenExpiry) {
         let updated = Arc::new(token.with_lifetime(lifetime));
         self.login.current.compare_and_swap(&Some(token.clone()), Some(updated));
     }
 
-    /// The session in which leases are created now; 0 before the first login.
+    /// The number of the session in which leases are created now. 0 before the first login.
     pub(super) fn number(&self) -> u64 {
         self.login.current.load().as_ref().map_or(0, |token| token.session())
     }
@@ -277,27 +285,27 @@ impl VaultSession {
     }
 
     /// Reads the token file again, if there is one.
-    pub(super) async fn reload(&self, request: &RequestId) {
+    pub(super) async fn reload(&self, request_id: &RequestId) {
         if !self.can_log_in() {
             let outdated = self.login.current.load_full().map(|token| token.number);
             // A failure is logged, and the old token stays.
-            let _ = self.replace(outdated, false, request).await;
+            let _ = self.replace(outdated, false, request_id).await;
         }
     }
 }
 
-/// The token of a login. The same token, read from its file again, keeps its number and its lifetime.
+/// The token of a login. If its file still has the same token, its number and lifetime do not change.
 fn token_from_login(
-    logged_in: LoginResult,
+    result: LoginResult,
     LoginAttempt { number, requested_at, .. }: LoginAttempt,
     before: Option<&Token>,
 ) -> Token {
-    let LoginResult { header, grant, stamp, uses } = logged_in;
+    let LoginResult { header, grant, stamp, uses } = result;
     if let Some(before) = before
         && before.header == header
     {
         return Token { stamp, ..before.with_lifetime(before.lifetime) };
     }
     let lifetime = grant.map_or(TokenExpiry::Unknown, |grant| TokenExpiry::from_grant(requested_at, grant));
-    Token { number, header, lifetime, stamp, since: requested_at, uses: uses.map(Uses::new) }
+    Token { number, header, lifetime, stamp, requested_at, uses: uses.map(Uses::new) }
 }

@@ -1,7 +1,7 @@
 //! The broker's own token at a store.
 
 use crate::model::secret::SecretValue;
-use crate::stores::dynamic::Lifetime;
+use crate::stores::dynamic::GrantedLifetime;
 use crate::stores::login::Credentials;
 use crate::stores::renewal::renew_after;
 use crate::trust::FileStamp;
@@ -15,21 +15,20 @@ use zeroize::Zeroizing;
 /// A token and its known lifetime.
 #[derive(Debug)]
 pub(super) struct Token {
-    /// The number of its login. A renewed token keeps it.
+    /// The number of the login. A renewed token keeps it.
     pub(super) number: u64,
-    /// The header, marked sensitive (`Debug` shows nothing) and overwritten on drop.
+    /// The header with the token: marked as sensitive, so `Debug` does not show it, and overwritten on drop.
     pub(super) header: HeaderValue,
-    /// Its lifetime.
     pub(super) lifetime: TokenExpiry,
-    /// The state of its file, if it came from one.
+    /// The state of the token file, if the token is from a file.
     pub(super) stamp: Option<FileStamp>,
-    /// When it was requested.
-    pub(super) since: Instant,
-    /// Number of calls that it can be used for; `None` if unlimited.
+    /// When the token was requested.
+    pub(super) requested_at: Instant,
+    /// `None` if the number of uses is unlimited.
     pub(super) uses: Option<Arc<Uses>>,
 }
 
-/// The uses of a limited token. The server counts every call, failed ones included.
+/// The uses of a token with `num_uses`. The server counts every call, even if it fails.
 #[derive(Debug)]
 pub(super) struct Uses {
     granted: u32,
@@ -43,8 +42,8 @@ impl Uses {
     }
 
     fn take(&self) -> bool {
-        let more = |taken: u32| (taken < self.granted).then_some(taken + 1);
-        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+        let next = |taken: u32| (taken < self.granted).then_some(taken + 1);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
     }
 
     /// Whether at most one use was taken.
@@ -56,24 +55,24 @@ impl Uses {
 /// The lifetime of a token.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum TokenExpiry {
-    /// From a file, not looked up yet.
+    /// The token is from a file and was not looked up yet.
     Unknown,
-    /// It never expires.
-    Endless,
-    /// It expires.
+    /// The token never expires.
+    Never,
+    /// The token expires.
     Until {
-        /// When it expires.
+        /// When the token expires.
         end: Instant,
-        /// When to renew it.
+        /// When to renew the token.
         renew_at: Instant,
         /// The store's grant.
-        grant: Lifetime,
+        grant: GrantedLifetime,
     },
 }
 
 impl TokenExpiry {
     /// The lifetime of a token that was requested at this instant. See [`renew_after`].
-    pub(super) fn from_grant(requested_at: Instant, grant: Lifetime) -> Self {
+    pub(super) fn from_grant(requested_at: Instant, grant: GrantedLifetime) -> Self {
         Self::Until { end: requested_at + grant.ttl, renew_at: requested_at + renew_after(grant.ttl), grant }
     }
 }
@@ -85,31 +84,31 @@ impl Credentials for Token {
 }
 
 impl Token {
-    /// Whether it has expired.
-    pub(super) fn has_ended(&self) -> bool {
+    /// Whether the token has expired.
+    pub(super) fn has_expired(&self) -> bool {
         matches!(self.lifetime, TokenExpiry::Until { end, .. } if end <= Instant::now())
     }
 
     /// The same token with another lifetime.
     pub(super) fn with_lifetime(&self, lifetime: TokenExpiry) -> Self {
         let (header, uses) = (self.header.clone(), self.uses.clone());
-        Self { number: self.number, header, lifetime, stamp: self.stamp, since: self.since, uses }
+        Self { number: self.number, header, lifetime, stamp: self.stamp, requested_at: self.requested_at, uses }
     }
 
-    /// Takes one use. `false` if none is left.
+    /// Takes one use. Returns false if no use is left.
     pub(super) fn take_use(&self) -> bool {
         self.uses.as_ref().is_none_or(|uses| uses.take())
     }
 
-    /// The number of the session in which leases are created. 0 for a limited token, which is used for one lease.
+    /// The number of the session in which leases are created. 0 for a token with limited uses, with which only one lease is created.
     pub(super) fn session(&self) -> u64 {
         if self.uses.is_some() { 0 } else { self.number }
     }
 }
 
-/// A token as a header; `None` if it is not a valid one.
-#[expect(clippy::disallowed_methods, reason = "it becomes the header that is sent, the only form in which it is kept")]
-pub(super) fn header(token: &SecretValue) -> Option<HeaderValue> {
+/// The value of `X-Vault-Token`. `None` if the token is not a valid header value.
+#[expect(clippy::disallowed_methods, reason = "the token is kept only as the header that is sent")]
+pub(super) fn token_header(token: &SecretValue) -> Option<HeaderValue> {
     let text = token.expose_secret();
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return None;
@@ -126,12 +125,12 @@ mod tests {
     use std::time::Duration;
 
     #[tokio::test(start_paused = true)]
-    async fn a_token_is_renewed_after_about_two_thirds_of_its_life() {
+    async fn a_token_is_renewed_after_about_two_thirds_of_its_lifetime() {
         let ttl = Duration::from_hours(1);
         let now = Instant::now();
         for _ in 0..100 {
             let TokenExpiry::Until { end, renew_at, .. } =
-                TokenExpiry::from_grant(now, Lifetime { ttl, renewable: true })
+                TokenExpiry::from_grant(now, GrantedLifetime { ttl, renewable: true })
             else {
                 panic!("a grant has an end");
             };
@@ -143,26 +142,38 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_token_expires_at_the_end_of_its_lifetime() {
-        let header = header(&SecretValue::new("s.x".into())).unwrap();
-        let token =
-            Token { number: 1, header, lifetime: TokenExpiry::Unknown, stamp: None, since: Instant::now(), uses: None };
-        let grant = Lifetime { ttl: Duration::from_secs(10), renewable: true };
-        let mortal = token.with_lifetime(TokenExpiry::from_grant(Instant::now(), grant));
-        let endless = token.with_lifetime(TokenExpiry::Endless);
+        let header = token_header(&SecretValue::new("s.x".into())).unwrap();
+        let token = Token {
+            number: 1,
+            header,
+            lifetime: TokenExpiry::Unknown,
+            stamp: None,
+            requested_at: Instant::now(),
+            uses: None,
+        };
+        let grant = GrantedLifetime { ttl: Duration::from_secs(10), renewable: true };
+        let expiring = token.with_lifetime(TokenExpiry::from_grant(Instant::now(), grant));
+        let endless = token.with_lifetime(TokenExpiry::Never);
         tokio::time::advance(Duration::from_secs(9)).await;
-        assert!(!mortal.has_ended());
+        assert!(!expiring.has_expired());
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert!(mortal.has_ended() && !endless.has_ended() && !token.has_ended());
+        assert!(expiring.has_expired() && !endless.has_expired() && !token.has_expired());
     }
 
     #[test]
-    fn the_number_of_uses_survives_a_change_of_the_lifetime() {
-        let header = header(&SecretValue::new("s.x".into())).unwrap();
+    fn with_lifetime_shares_the_count_of_uses() {
+        let header = token_header(&SecretValue::new("s.x".into())).unwrap();
         let uses = Some(Uses::new(3));
-        let token =
-            Token { number: 7, header, lifetime: TokenExpiry::Unknown, stamp: None, since: Instant::now(), uses };
+        let token = Token {
+            number: 7,
+            header,
+            lifetime: TokenExpiry::Unknown,
+            stamp: None,
+            requested_at: Instant::now(),
+            uses,
+        };
         assert!(token.take_use() && token.uses.as_ref().unwrap().is_first());
-        let known = token.with_lifetime(TokenExpiry::Endless);
+        let known = token.with_lifetime(TokenExpiry::Never);
         assert!(known.take_use() && !token.uses.as_ref().unwrap().is_first());
         assert!(token.take_use() && !token.take_use() && !known.take_use());
         assert_eq!(token.session(), 0);
@@ -173,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_token_that_is_not_a_valid_header_is_refused() {
-        let header = |text: &str| header(&SecretValue::new(text.into()));
+        let header = |text: &str| token_header(&SecretValue::new(text.into()));
         for text in ["", "a b", "a\n", "a\r\nX-Evil: 1", "\0", "é"] {
             assert!(header(text).is_none(), "{text:?}");
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crashed_server_has_kept_every_event_that_was_durable() {
+async fn durable_events_survive_a_crash_of_the_server() {
     let mut server = Postgres::start(&[]).unwrap();
     let url = server.database().await;
     let mut durable = 0;

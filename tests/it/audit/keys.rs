@@ -12,11 +12,11 @@ const KEEP: Duration = Duration::from_hours(24);
 const A_DAY: SignedDuration = SignedDuration::from_hours(25);
 
 on_every_place! {
-    a_key_that_was_changed_is_retired
-    a_key_that_was_forgotten_is_named
-    a_key_that_was_set_later_covers_what_was_before
-    chains_of_before_that_name_no_key_hold_under_it
-    nobody_without_the_key_can_write_a_chain
+    a_chain_of_a_retired_key_verifies
+    a_chain_of_a_key_that_is_not_configured_is_reported
+    a_first_key_covers_the_earlier_chains_without_a_key
+    chains_without_a_key_digest_in_their_name_verify_under_the_key
+    a_chain_written_without_the_key_is_reported
 }
 
 fn key(byte: u8) -> RootKey {
@@ -68,7 +68,7 @@ async fn newest_chain(place: &Place) -> String {
     rows.unwrap()[0].text(0).unwrap()
 }
 
-async fn a_key_that_was_changed_is_retired(place: Place) {
+async fn a_chain_of_a_retired_key_verifies(place: Place) {
     for (byte, retired) in [(1, &[][..]), (2, &[1]), (3, &[2, 1])] {
         let replica = place.replica_with(sealer(byte, retired)).await;
         replica.records(0..20).await;
@@ -88,7 +88,7 @@ async fn a_key_that_was_changed_is_retired(place: Place) {
     next.holds(6, 2).await;
 }
 
-async fn a_key_that_was_forgotten_is_named(place: Place) {
+async fn a_chain_of_a_key_that_is_not_configured_is_reported(place: Place) {
     let first = place.replica_with(sealer(1, &[])).await;
     first.records(0..4).await;
     first.ends().await;
@@ -115,7 +115,7 @@ async fn a_key_that_was_forgotten_is_named(place: Place) {
     assert_eq!(found(&mindful).await, Some((1, "altered")));
 }
 
-async fn a_key_that_was_set_later_covers_what_was_before(place: Place) {
+async fn a_first_key_covers_the_earlier_chains_without_a_key(place: Place) {
     // Two runs without a key; in the second one there are two replicas.
     let first = place.replica().await;
     first.records(0..5).await;
@@ -141,7 +141,7 @@ async fn a_key_that_was_set_later_covers_what_was_before(place: Place) {
     next.holds(2, 2).await;
 }
 
-async fn chains_of_before_that_name_no_key_hold_under_it(place: Place) {
+async fn chains_without_a_key_digest_in_their_name_verify_under_the_key(place: Place) {
     let old = place.replica().await;
     old.records(0..10).await;
     let chain = newest_chain(&place).await;
@@ -159,7 +159,7 @@ async fn chains_of_before_that_name_no_key_hold_under_it(place: Place) {
     assert!(found(&changed).await.is_some_and(|(_, reason)| reason != "unknown_key"));
 }
 
-async fn nobody_without_the_key_can_write_a_chain(place: Place) {
+async fn a_chain_written_without_the_key_is_reported(place: Place) {
     let before = place.replica().await;
     before.records(0..6).await;
     let plain_chain = newest_chain(&place).await;

@@ -12,11 +12,11 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 
 on_every_place! {
-    every_filter_finds_what_an_oracle_finds
-    a_large_log_is_searched_as_well_while_it_grows_and_shrinks
-    a_clock_that_was_turned_back_hides_nothing
-    whatever_a_subject_is_it_is_found_and_no_other
-    pages_are_whole_and_stay_so_while_events_come
+    every_filter_returns_the_same_events_as_an_oracle
+    searches_of_a_large_log_are_complete_while_it_grows_and_shrinks
+    a_clock_set_back_hides_no_event
+    a_filter_by_any_subject_returns_only_its_events
+    pages_are_complete_while_events_are_added
 }
 
 /// Applies the filter to one event.
@@ -63,7 +63,7 @@ async fn pages(replica: &Replica, filter: &Filter, limit: usize) -> Vec<Value> {
     }
 }
 
-async fn every_filter_finds_what_an_oracle_finds(place: Place) {
+async fn every_filter_returns_the_same_events_as_an_oracle(place: Place) {
     let (a, b) = (place.replica().await, place.replica().await);
     for round in 0..12 {
         a.records(round * 10..round * 10 + 6).await;
@@ -87,7 +87,7 @@ async fn every_filter_finds_what_an_oracle_finds(place: Place) {
 }
 
 /// More events than SQLite compares one by one.
-async fn a_large_log_is_searched_as_well_while_it_grows_and_shrinks(place: Place) {
+async fn searches_of_a_large_log_are_complete_while_it_grows_and_shrinks(place: Place) {
     let replica = place.replica().await;
     for round in 0..5 {
         replica.records_together(round * 1000..round * 1000 + 1000).await;
@@ -109,7 +109,7 @@ async fn a_large_log_is_searched_as_well_while_it_grows_and_shrinks(place: Place
     }
 }
 
-async fn pages_are_whole_and_stay_so_while_events_come(place: Place) {
+async fn pages_are_complete_while_events_are_added(place: Place) {
     let replica = place.replica().await;
     replica.records(0..50).await;
     let before = replica.all().await;
@@ -127,7 +127,7 @@ async fn pages_are_whole_and_stay_so_while_events_come(place: Place) {
 }
 
 /// The order is by time or by writing; the result set is the same.
-async fn a_clock_that_was_turned_back_hides_nothing(place: Place) {
+async fn a_clock_set_back_hides_no_event(place: Place) {
     let replica = place.replica().await;
     for round in 0..8 {
         replica.records(round * 5..round * 5 + 5).await;
@@ -143,7 +143,7 @@ async fn a_clock_that_was_turned_back_hides_nothing(place: Place) {
     }
 }
 
-async fn whatever_a_subject_is_it_is_found_and_no_other(place: Place) {
+async fn a_filter_by_any_subject_returns_only_its_events(place: Place) {
     let subjects = [
         "",
         " ",

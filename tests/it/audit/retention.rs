@@ -9,14 +9,14 @@ const KEEP: Duration = Duration::from_hours(24);
 const A_DAY: SignedDuration = SignedDuration::from_hours(25);
 
 on_every_place! {
-    what_is_old_goes_and_the_rest_holds
-    the_newest_event_stays_and_the_next_chain_names_it
-    whoever_was_silent_meanwhile_is_not_cut_off
-    replicas_take_turns
-    a_broken_log_keeps_its_evidence
+    old_events_are_deleted_and_the_rest_verifies
+    the_newest_event_is_kept_and_the_next_chain_names_it
+    a_chain_without_recent_events_still_verifies_after_pruning
+    concurrent_replicas_delete_each_event_once
+    a_broken_event_is_not_deleted
 }
 
-async fn what_is_old_goes_and_the_rest_holds(place: Place) {
+async fn old_events_are_deleted_and_the_rest_verifies(place: Place) {
     let replica = place.replica().await;
     replica.records(0..450).await;
     assert_eq!(replica.forget(&place, KEEP).await, 0, "nothing is old");
@@ -32,7 +32,7 @@ async fn what_is_old_goes_and_the_rest_holds(place: Place) {
     assert_eq!((broken.seq, broken.reason.as_str()), (451, "missing"));
 }
 
-async fn the_newest_event_stays_and_the_next_chain_names_it(place: Place) {
+async fn the_newest_event_is_kept_and_the_next_chain_names_it(place: Place) {
     let first = place.replica().await;
     first.records(0..5).await;
     first.ends().await;
@@ -47,7 +47,7 @@ async fn the_newest_event_stays_and_the_next_chain_names_it(place: Place) {
     assert_ne!(all[2]["prevHash"], "0".repeat(64));
 }
 
-async fn whoever_was_silent_meanwhile_is_not_cut_off(place: Place) {
+async fn a_chain_without_recent_events_still_verifies_after_pruning(place: Place) {
     let busy = place.replica().await;
     busy.records(0..5).await;
     // It has read the head that its chain will refer to.
@@ -61,7 +61,7 @@ async fn whoever_was_silent_meanwhile_is_not_cut_off(place: Place) {
     busy.holds(4, 2).await;
 }
 
-async fn replicas_take_turns(place: Place) {
+async fn concurrent_replicas_delete_each_event_once(place: Place) {
     let (a, b) = (place.replica().await, place.replica().await);
     a.records(0..300).await;
     b.records(300..700).await;
@@ -74,7 +74,7 @@ async fn replicas_take_turns(place: Place) {
     b.holds(5, 2).await;
 }
 
-async fn a_broken_log_keeps_its_evidence(place: Place) {
+async fn a_broken_event_is_not_deleted(place: Place) {
     let replica = place.replica().await;
     replica.records(0..20).await;
     place.clock.turn(A_DAY);

@@ -10,11 +10,11 @@ const MIB: u64 = 1 << 20;
 const SEGMENT: u64 = 68 * 1024;
 
 on_every_place! {
-    the_oldest_events_go_and_the_rest_holds
-    what_is_still_being_written_stays
-    replicas_measure_together
-    a_broken_log_is_not_made_smaller
-    the_measure_is_not_below_what_is_used
+    beyond_max_size_the_oldest_events_are_deleted_and_the_rest_verifies
+    unsettled_events_are_not_deleted
+    several_replicas_can_measure_the_log
+    a_broken_log_is_not_pruned
+    the_measured_size_is_not_below_the_used_size
 }
 
 impl Replica {
@@ -32,7 +32,7 @@ impl Replica {
     }
 }
 
-async fn the_oldest_events_go_and_the_rest_holds(place: Place) {
+async fn beyond_max_size_the_oldest_events_are_deleted_and_the_rest_verifies(place: Place) {
     let replica = place.replica().await;
     replica.records_together(0..3000).await;
     place.clock.turn(SignedDuration::from_secs(11));
@@ -62,14 +62,14 @@ async fn the_oldest_events_go_and_the_rest_holds(place: Place) {
     assert_eq!(next.verify().await.first_broken, None);
 }
 
-async fn what_is_still_being_written_stays(place: Place) {
+async fn unsettled_events_are_not_deleted(place: Place) {
     let replica = place.replica().await;
     replica.records_together(0..2000).await;
     assert_eq!(replica.shrinks(&place, MIB).await, 0);
     replica.holds(2000, 1).await;
 }
 
-async fn replicas_measure_together(place: Place) {
+async fn several_replicas_can_measure_the_log(place: Place) {
     let (a, b) = (place.replica().await, place.replica().await);
     a.records_together(0..1500).await;
     b.records_together(1500..3000).await;
@@ -81,7 +81,7 @@ async fn replicas_measure_together(place: Place) {
     assert_eq!(a.verify().await.first_broken, None);
 }
 
-async fn a_broken_log_is_not_made_smaller(place: Place) {
+async fn a_broken_log_is_not_pruned(place: Place) {
     let replica = place.replica().await;
     replica.records_together(0..2000).await;
     place.clock.turn(SignedDuration::from_secs(11));
@@ -92,7 +92,7 @@ async fn a_broken_log_is_not_made_smaller(place: Place) {
 }
 
 /// Compares the size that the database reports, with indices, with the limit at which nothing is deleted.
-async fn the_measure_is_not_below_what_is_used(place: Place) {
+async fn the_measured_size_is_not_below_the_used_size(place: Place) {
     const SQLITE: &str = "SELECT (page_count - freelist_count) * page_size \
          FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
     const POSTGRES: &str = "SELECT pg_total_relation_size('audit_events')";

@@ -4,10 +4,10 @@ use super::{Place, Replica, on_every_place};
 use claviger::audit::BrokenEvent;
 
 on_every_place! {
-    what_is_done_to_rows_is_found_in_its_place
-    a_replica_knows_its_own_head
-    what_a_chain_began_behind_is_missed
-    anchors_are_no_way_round
+    tampering_with_rows_is_reported_at_its_position
+    a_replica_detects_a_missing_end_of_its_chain
+    a_missing_predecessor_of_a_chain_is_reported
+    a_forged_anchor_does_not_hide_deleted_events
 }
 
 async fn found(replica: &Replica) -> Option<(i64, &'static str)> {
@@ -15,7 +15,7 @@ async fn found(replica: &Replica) -> Option<(i64, &'static str)> {
     broken.map(|broken| (broken.seq, broken.reason.as_str()))
 }
 
-async fn what_is_done_to_rows_is_found_in_its_place(place: Place) {
+async fn tampering_with_rows_is_reported_at_its_position(place: Place) {
     let replica = place.replica().await;
     replica.records(0..20).await;
     replica.holds(20, 1).await;
@@ -48,7 +48,7 @@ async fn what_is_done_to_rows_is_found_in_its_place(place: Place) {
     assert_eq!(found(&replica).await, Some((4, "missing")));
 }
 
-async fn a_replica_knows_its_own_head(place: Place) {
+async fn a_replica_detects_a_missing_end_of_its_chain(place: Place) {
     let replica = place.replica().await;
     replica.records(0..9).await;
     place.database.run("DELETE FROM audit_events WHERE seq > 6", &[]).await.unwrap();
@@ -57,7 +57,7 @@ async fn a_replica_knows_its_own_head(place: Place) {
     assert_eq!(found(&replica).await, Some((1, "missing")));
 }
 
-async fn what_a_chain_began_behind_is_missed(place: Place) {
+async fn a_missing_predecessor_of_a_chain_is_reported(place: Place) {
     let first = place.replica().await;
     first.records(0..6).await;
     first.ends().await;
@@ -69,7 +69,7 @@ async fn what_a_chain_began_behind_is_missed(place: Place) {
     assert_eq!((verified.events, verified.chains), (7, 2));
 }
 
-async fn anchors_are_no_way_round(place: Place) {
+async fn a_forged_anchor_does_not_hide_deleted_events(place: Place) {
     let replica = place.replica().await;
     replica.records(0..6).await;
     place.database.run("DELETE FROM audit_events WHERE seq < 3", &[]).await.unwrap();

@@ -10,8 +10,8 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 const MANY: usize = 10_100;
 
 on_every_place! {
-    uses_of_a_policy_that_is_gone_are_kept_for_a_month
-    of_very_many_that_are_gone_the_last_are_kept
+    uses_of_a_deleted_policy_are_kept_for_a_month
+    uses_of_the_last_deleted_policies_are_kept
 }
 
 /// Uses of these policies at the time of the test, by two callers each.
@@ -45,7 +45,7 @@ fn names(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-async fn uses_of_a_policy_that_is_gone_are_kept_for_a_month(place: Place) {
+async fn uses_of_a_deleted_policy_are_kept_for_a_month(place: Place) {
     let replica = place.replica().await;
     let usage = replica.log.reader().usage();
     let start: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
@@ -74,7 +74,7 @@ async fn uses_of_a_policy_that_is_gone_are_kept_for_a_month(place: Place) {
     assert_eq!(policies(&place, "gone").await, names(&[]));
 }
 
-async fn of_very_many_that_are_gone_the_last_are_kept(place: Place) {
+async fn uses_of_the_last_deleted_policies_are_kept(place: Place) {
     let replica = place.replica().await;
     let usage = replica.log.reader().usage();
     let start: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();

@@ -41,7 +41,7 @@ fn verdict(ran: &Ran) -> (Option<i32>, Value) {
 }
 
 #[test]
-fn an_export_holds_everything_and_is_checked_without_a_server() {
+fn an_export_has_all_events_and_is_verified_without_a_server() {
     let claviger = Claviger::sample();
     some_events(&claviger, 6);
     let (code, exported, said) = at(&claviger, "admin-token", &["export"]);
@@ -76,7 +76,7 @@ fn an_export_holds_everything_and_is_checked_without_a_server() {
 }
 
 #[test]
-fn what_the_server_printed_tells_of_a_tail_that_is_gone() {
+fn checkpoints_reveal_a_deleted_tail() {
     let mut claviger = Claviger::sample();
     some_events(&claviger, 4);
     let exported = at(&claviger, "admin-token", &["export"]).1;
@@ -104,7 +104,7 @@ fn what_the_server_printed_tells_of_a_tail_that_is_gone() {
 }
 
 #[test]
-fn a_server_s_log_is_held_against_what_it_printed() {
+fn the_log_of_a_server_is_compared_with_its_checkpoints() {
     let claviger = Claviger::sample();
     some_events(&claviger, 4);
     assert_eq!(verdict(&at(&claviger, "admin-token", &["verify"])), (Some(0), Value::Null));
@@ -137,7 +137,7 @@ fn told_with_other_hash(printed: &str) -> String {
 }
 
 #[test]
-fn chains_of_a_retired_key_and_chains_without_one_are_checked_together() {
+fn chains_of_a_retired_key_and_without_a_key_are_verified_together() {
     let keys = tempfile::tempdir().unwrap();
     let key = write(keys.path(), "key", &STANDARD.encode([7; 32]));
     let state = tempfile::tempdir().unwrap();
@@ -158,7 +158,7 @@ fn chains_of_a_retired_key_and_chains_without_one_are_checked_together() {
 }
 
 #[test]
-fn a_keyed_chain_is_checked_with_its_key_alone() {
+fn a_keyed_chain_is_verified_only_with_its_key() {
     let keys = tempfile::tempdir().unwrap();
     let key = write(keys.path(), "key", &STANDARD.encode([7; 32]));
     let other = write(keys.path(), "other", &STANDARD.encode([8; 32]));
@@ -179,7 +179,7 @@ fn a_keyed_chain_is_checked_with_its_key_alone() {
 }
 
 #[test]
-fn a_tail_shows_the_last_and_follows() {
+fn tail_prints_the_last_events_and_follows_new_ones() {
     let claviger = Claviger::sample();
     some_events(&claviger, 5);
     let (code, printed, _) = at(&claviger, "admin-token", &["tail", "-n", "3"]);

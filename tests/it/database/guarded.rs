@@ -41,7 +41,7 @@ async fn opened(pooler: &PgBouncer) -> [Database; 2] {
 }
 
 #[tokio::test]
-async fn a_setting_that_forgets_is_noticed_in_sessions_that_stay() {
+async fn open_sessions_through_a_pooler_fail_after_a_setting_may_lose_commits() {
     let server = Postgres::start(&[]).unwrap();
     for mode in ["session", "transaction"] {
         let pooler = PgBouncer::start(&server.database().await, mode, &[]);
@@ -61,7 +61,7 @@ async fn a_setting_that_forgets_is_noticed_in_sessions_that_stay() {
 }
 
 #[tokio::test]
-async fn a_standby_is_noticed_when_the_pooler_leads_to_it() {
+async fn statements_fail_after_the_pooler_leads_to_a_standby() {
     let primary = Postgres::start(&[]).unwrap();
     let standby = primary.standby("standby");
     let port = |server: &Postgres, url: &str| -> u16 {

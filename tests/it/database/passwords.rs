@@ -28,7 +28,7 @@ async fn user(password: &str) -> (String, String, tempfile::TempDir, PathBuf) {
 }
 
 #[tokio::test]
-async fn a_replaced_password_serves_new_connections_while_old_ones_stay() {
+async fn new_connections_use_a_replaced_password_and_old_ones_stay_open() {
     let (name, url, _folder, file) = user("first").await;
     let url = PostgresUrl::new(url).unwrap().with_password_file(file.clone());
     let server = postgres();
@@ -52,7 +52,7 @@ async fn a_replaced_password_serves_new_connections_while_old_ones_stay() {
 }
 
 #[test]
-fn a_wrong_password_in_the_file_ends_the_start_and_is_nowhere_told() {
+fn a_wrong_password_in_the_file_prevents_the_start_and_is_not_logged() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (_, url_text, folder, file) = runtime.block_on(user("first"));
     fs::write(&file, "hunter2").unwrap();

@@ -29,7 +29,7 @@ async fn session_and_transaction_mode_are_used_and_statement_mode_is_refused() {
 }
 
 #[tokio::test]
-async fn a_pooler_that_ignores_the_mark_is_recognised_too() {
+async fn a_pooler_that_ignores_the_marker_is_detected() {
     let url = postgres().database().await;
     let pooler = PgBouncer::start(&url, "transaction", &["ignore_startup_parameters = options,extra_float_digits"]);
     let database = open(checked(pooler.url())).await.unwrap();
@@ -47,7 +47,7 @@ async fn prepared_statements(database: &Database) -> i64 {
 }
 
 #[tokio::test]
-async fn every_kind_of_value_comes_back_through_a_pooler() {
+async fn every_type_of_value_is_written_and_read_through_a_pooler() {
     const ALL: &str = "SELECT $1, $2, $3, $4, ($5)[2], ($6)[1], ($7)[1], $8, CAST(cardinality($9) AS BIGINT), \
          array_to_string($10, ',', 'none'), array_to_string($11, ',')";
     let url = postgres().database().await;
@@ -87,7 +87,7 @@ async fn every_kind_of_value_comes_back_through_a_pooler() {
 }
 
 #[tokio::test]
-async fn a_direct_url_that_is_none_is_refused() {
+async fn a_direct_url_that_leads_to_a_pooler_or_another_database_is_refused() {
     let (url, other) = (postgres().database().await, postgres().database().await);
     let pooler = PgBouncer::start(&url, "transaction", &[]);
     let opened = |direct: &str| open(checked(pooler.url()).with_direct(checked(direct)));
@@ -97,7 +97,7 @@ async fn a_direct_url_that_is_none_is_refused() {
 }
 
 #[tokio::test]
-async fn changes_are_announced_by_the_direct_url_and_polled_without_it() {
+async fn notifications_use_the_direct_url_and_without_it_changes_are_polled() {
     const LISTENING: &str = "SELECT CAST(count(*) AS TEXT) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'";
     const CHANGES: u32 = 12;
     let url = postgres().database().await;
@@ -129,7 +129,7 @@ async fn changes_are_announced_by_the_direct_url_and_polled_without_it() {
 
 /// A server whose `synchronous_commit` changes, behind a pooler.
 #[tokio::test]
-async fn a_server_that_may_lose_commits_is_noticed_behind_a_pooler() {
+async fn statements_through_a_pooler_fail_on_a_server_that_may_lose_commits() {
     let server = Postgres::start(&[]).unwrap();
     let url = server.database().await;
     let pooler = PgBouncer::start(&url, "transaction", &["server_lifetime = 1"]);

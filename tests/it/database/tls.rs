@@ -82,7 +82,7 @@ fn roots(file: &Path) -> String {
 }
 
 #[tokio::test]
-async fn the_authority_and_the_name_of_the_server_are_checked() {
+async fn the_ca_and_the_host_name_of_the_server_are_verified() {
     let (authority, other) = (Authority::new(), Authority::new());
     let (_server, url) = server(&authority, &["localhost"]).await;
     let by_name = url.replace("@127.0.0.1:", "@localhost:");
@@ -109,7 +109,7 @@ async fn the_authority_and_the_name_of_the_server_are_checked() {
 }
 
 #[tokio::test]
-async fn a_client_certificate_takes_the_place_of_the_password() {
+async fn a_client_certificate_replaces_the_password() {
     let (authority, other) = (Authority::new(), Authority::new());
     let (server, url) = server(&authority, &["127.0.0.1"]).await;
     let url = url.replace(&format!("claviger:{}@", server.password()), "mutual@");

@@ -113,7 +113,7 @@ fn a_standby_with_a_temporary_slot_is_refused_too() {
 }
 
 #[test]
-fn a_receiver_that_is_no_standby_is_accepted_if_the_role_can_see_it() {
+fn a_wal_receiver_that_is_not_a_standby_is_accepted_if_the_role_can_see_it() {
     let primary = Postgres::start(&[]).unwrap();
     let database = new_database(&primary).rsplit_once('/').unwrap().1.replace("?sslmode=disable", "");
     primary.ask("CREATE ROLE build LOGIN PASSWORD 'secret'");
@@ -136,7 +136,7 @@ fn a_receiver_that_is_no_standby_is_accepted_if_the_role_can_see_it() {
 }
 
 #[test]
-fn commits_that_wait_for_no_disk_are_accepted_only_by_the_setting() {
+fn asynchronous_commits_are_accepted_only_with_allow_data_loss() {
     let server = Postgres::start(&["synchronous_commit=off"]).unwrap();
     let url = new_database(&server);
     let why = refused(&url);

@@ -100,7 +100,7 @@ async fn a_standby_alone_is_refused() {
 }
 
 #[tokio::test]
-async fn a_primary_whose_sessions_are_read_only_is_no_host_for_read_write() {
+async fn a_read_only_primary_is_refused_for_read_write() {
     let url = servers().database().await;
     let set = |value: &str| {
         let database = database_of(&url);
@@ -114,7 +114,7 @@ async fn a_primary_whose_sessions_are_read_only_is_no_host_for_read_write() {
 }
 
 #[tokio::test]
-async fn after_a_promotion_the_same_url_leads_to_the_new_primary() {
+async fn after_a_promotion_the_new_primary_is_found() {
     let Servers { mut primary, standby } = Servers::start();
     let url = primary.database().await;
     // The new primary is the second host.

@@ -14,7 +14,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 #[test]
-fn a_commit_that_no_standby_has_releases_nothing() {
+fn a_commit_without_a_standby_releases_no_secret() {
     let pair = Pair::start();
     let url = new_database(pair.primary());
     releases_nothing(pair, &url, &url);
@@ -22,7 +22,7 @@ fn a_commit_that_no_standby_has_releases_nothing() {
 
 /// Not the server but the pooler answers, which does not know the outcome either.
 #[test]
-fn a_commit_that_no_standby_has_releases_nothing_through_a_pooler() {
+fn a_commit_without_a_standby_releases_no_secret_through_a_pooler() {
     let pair = Pair::start();
     let url = new_database(pair.primary());
     let pooler = PgBouncer::start(&url, "transaction", &["server_login_retry = 1"]);

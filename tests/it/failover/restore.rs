@@ -69,7 +69,7 @@ fn verifies(replicas: &Replicas) {
 }
 
 #[test]
-fn after_a_restore_redeemed_tickets_stay_redeemed_and_those_of_the_gap_are_revoked() {
+fn after_a_restore_tickets_that_may_have_been_redeemed_are_revoked() {
     let server = Postgres::start(&[]).unwrap();
     let url = new_database(&server);
     let replicas = start(&url);

@@ -205,7 +205,7 @@ async fn verdict(rig: &Rig, path: &str) -> Verdict {
         Ok(lease) => panic!("an answer that the server never gave: {lease:?}"),
         Err(ReadError::Absent) => Verdict::Absent,
         Err(ReadError::Deleted) => Verdict::Deleted,
-        Err(ReadError::Misconfigured | ReadError::Unsuitable(_)) => Verdict::Misconfigured,
+        Err(ReadError::Misconfigured | ReadError::EngineMismatch(_)) => Verdict::Misconfigured,
         Err(ReadError::Forbidden) => Verdict::Forbidden,
         Err(ReadError::Unavailable) => Verdict::Unavailable,
     }
@@ -220,7 +220,7 @@ fn forbidden() -> Act {
 }
 
 #[tokio::test]
-async fn every_behaviour_comes_to_its_verdict() {
+async fn each_behaviour_of_a_server_has_its_verdict() {
     let elsewhere = Fake::start(good).await;
     let mut wrong = Vec::new();
     for behaviour in Behaviour::all() {
@@ -231,7 +231,7 @@ async fn every_behaviour_comes_to_its_verdict() {
 }
 
 #[test]
-fn no_behaviour_is_an_absence() {
+fn no_faulty_behaviour_makes_a_secret_absent() {
     let behaviours = Behaviour::all();
     let names: BTreeSet<_> = behaviours.iter().map(|behaviour| &behaviour.name).collect();
     assert_eq!(names.len(), behaviours.len(), "a name twice");

@@ -92,10 +92,10 @@ impl Subject {
             #[cfg(feature = "aws")]
             Backend::Aws(moto) => drop(moto.put(&path, secret).await),
             #[cfg(all(feature = "azure", feature = "gcp"))]
-            Backend::Azure(stub) => drop(stub.put(&Naming::AzureKeyVault.name(&path).unwrap(), secret)),
+            Backend::Azure(stub) => drop(stub.put(&Naming::AzureKeyVault.secret_name(&path).unwrap(), secret)),
             #[cfg(all(feature = "azure", feature = "gcp"))]
             Backend::Google(stub) => {
-                stub.put(&Naming::GcpSecretManager.name(&path).unwrap(), secret.as_bytes());
+                stub.put(&Naming::GcpSecretManager.secret_name(&path).unwrap(), secret.as_bytes());
             }
             #[cfg(all(feature = "azure", feature = "gcp"))]
             Backend::Live(live) => live.put(&path, secret).await,
@@ -174,34 +174,34 @@ impl Subject {
 }
 
 #[tokio::test]
-async fn a_file_keeps_the_contract() {
+async fn the_file_store_meets_the_contract() {
     Subject::file().keeps_the_contract().await;
 }
 
 #[tokio::test]
-async fn kv_version_1_keeps_the_contract() {
+async fn kv_version_1_meets_the_contract() {
     Subject::kv(1).await.keeps_the_contract().await;
 }
 
 #[tokio::test]
-async fn kv_version_2_keeps_the_contract() {
+async fn kv_version_2_meets_the_contract() {
     Subject::kv(2).await.keeps_the_contract().await;
 }
 
 #[cfg(feature = "aws")]
 #[tokio::test]
-async fn aws_secrets_manager_keeps_the_contract() {
+async fn aws_secrets_manager_meets_the_contract() {
     Subject::aws().await.keeps_the_contract().await;
 }
 
 #[cfg(all(feature = "azure", feature = "gcp"))]
 #[tokio::test]
-async fn azure_key_vault_keeps_the_contract() {
+async fn azure_key_vault_meets_the_contract() {
     Subject::azure().await.keeps_the_contract().await;
 }
 
 #[cfg(all(feature = "azure", feature = "gcp"))]
 #[tokio::test]
-async fn google_secret_manager_keeps_the_contract() {
+async fn google_secret_manager_meets_the_contract() {
     Subject::google().await.keeps_the_contract().await;
 }

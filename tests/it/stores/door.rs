@@ -71,7 +71,7 @@ impl Pki {
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_in_the_ca_file_is_accepted_and_each_trouble_has_its_word() {
+async fn certificates_of_the_ca_file_are_accepted_and_each_connect_failure_has_its_code() {
     let (pki, other) = (Pki::new(), Pki::new());
     let (bao, address) = pki.bao(false).await;
     let with = |address: &str, ca: PathBuf| Rig::new(address, &bao.root, NO_CACHE, |vault| vault.ca_file = Some(ca));
@@ -96,7 +96,7 @@ async fn a_certificate_that_is_in_the_ca_file_is_accepted_and_each_trouble_has_i
 }
 
 #[tokio::test]
-async fn a_server_that_wants_a_client_certificate_gets_it_and_without_one_that_is_told() {
+async fn a_required_client_certificate_is_sent_and_a_missing_one_is_reported() {
     let (pki, other) = (Pki::new(), Pki::new());
     let (bao, address) = pki.bao(true).await;
     let with = |client: Option<ClientCertificate>| {
@@ -123,7 +123,7 @@ async fn a_server_that_wants_a_client_certificate_gets_it_and_without_one_that_i
 }
 
 #[tokio::test]
-async fn an_address_may_have_a_path() {
+async fn the_address_of_a_server_can_have_a_path() {
     let fake = Fake::start(|line| good(&line.replacen(" /gate/vault/v1/", " /v1/", 1))).await;
     let rig = Rig::impatient(&format!("{}/gate/vault", fake.address), NO_CACHE);
     assert_eq!(rig.read("homelab/a").await, one("K", "v"));
@@ -161,7 +161,7 @@ async fn proxy() -> (String, Arc<AtomicUsize>) {
 }
 
 #[tokio::test]
-async fn a_proxy_is_used_where_one_is_configured() {
+async fn a_configured_proxy_is_used() {
     let (address, served) = proxy().await;
     let secure = Bao::start_tls().await;
     secure.put("homelab/a", &[("K", "v")]).await;
@@ -204,7 +204,7 @@ fn jwt(bao: &Bao, mount: &str, role: &str, token: &str) -> Rig {
 }
 
 #[tokio::test]
-async fn a_login_by_a_jwt_reads_and_one_of_another_issuer_does_not() {
+async fn a_jwt_login_succeeds_only_for_the_configured_issuer() {
     let (bao, issuer) = (Bao::start().await, Issuer::new());
     bao.put("homelab/a", &[("K", "v")]).await;
     bao.policy("reader", r#"path "homelab/data/*" { capabilities = ["read"] }"#).await;
@@ -232,7 +232,7 @@ async fn a_login_by_a_jwt_reads_and_one_of_another_issuer_does_not() {
 }
 
 #[tokio::test]
-async fn a_client_certificate_that_is_none_is_told_at_the_start() {
+async fn an_invalid_client_certificate_is_an_error_at_the_start() {
     let pki = Pki::new();
     let store = |key: &Path| {
         let client = ClientCertificate { cert_file: pki.file("client.pem"), key_file: key.to_owned() };

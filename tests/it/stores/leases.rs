@@ -23,7 +23,7 @@ use claviger::model::request_id::RequestId;
 use claviger::model::secret_ref::SecretRef;
 use claviger::sealing::keys::RootKey;
 use claviger::stores::{
-    FetchError, LeaseEvent, LeaseEventKind, LeaseEventRecorder, LeaseSettings, LeaseView, NotRecorded, ReadRequest,
+    FetchError, LeaseEvent, LeaseEventKind, LeaseEventRecorder, LeaseSettings, LeaseView, ReadRequest, RecordingError,
     Stores,
 };
 use reqwest::Method;
@@ -45,9 +45,9 @@ struct Book {
 
 #[async_trait]
 impl LeaseEventRecorder for Book {
-    async fn record(&self, event: LeaseEvent) -> Result<(), NotRecorded> {
+    async fn record(&self, event: LeaseEvent) -> Result<(), RecordingError> {
         if self.refuses.load(Ordering::SeqCst) {
-            return Err(NotRecorded);
+            return Err(RecordingError);
         }
         self.record_eventually(event).await;
         Ok(())
@@ -139,7 +139,7 @@ impl Keeper {
             clock: Arc::new(SystemClock),
             clusters: clusters.iter().map(|name| (*name).into()).collect(),
         };
-        Self { stores: Arc::new(stores.keep_leases(keeping).unwrap()), book, metrics, database }
+        Self { stores: Arc::new(stores.start_lease_manager(keeping).unwrap()), book, metrics, database }
     }
 
     async fn read(&self, role: &str, mode: LeaseMode, caller: &Arc<Caller>) -> Result<Credentials, FetchError> {
@@ -166,9 +166,9 @@ impl Keeper {
             min_lifetime: life,
             write: None,
             pods_only: false,
-            request: &request,
+            request_id: &request,
         };
-        let reading = self.stores.read_for(granted).await?;
+        let reading = self.stores.read_for_caller(granted).await?;
         let value = |key: &str| reading.secret.data[key].as_ref().unwrap().expose_secret().to_owned();
         Ok(((value("username"), value("password")), reading.valid_for.unwrap().as_secs_f64()))
     }
@@ -231,7 +231,7 @@ async fn open(url: &str, (user, password): &Credentials) -> bool {
 }
 
 #[tokio::test]
-async fn each_pod_has_credentials_of_its_own_that_open_the_database_until_they_are_taken_back() {
+async fn each_pod_has_its_own_database_credentials_until_they_are_revoked() {
     let (bao, place) = (Bao::start().await, Place::sqlite());
     let url = bao.enable_database().await;
     bao.database_role("app", "1h", "2h").await;
@@ -252,7 +252,7 @@ async fn each_pod_has_credentials_of_its_own_that_open_the_database_until_they_a
     assert_eq!((&*lease.store, &*lease.path, lease.state.as_str()), ("vault", "database/creds/app", "active"));
     assert!(!lease.id.contains('/') && lease.acquired_at < lease.expires_at);
 
-    keeper.stores.holder_ended(&one.identity());
+    keeper.stores.revoke_leases_of(&one.identity());
     until("the lease of a pod that has ended to be taken back", async || !open(&url, &mine).await).await;
     until("its record to go", async || keeper.list().await.len() == 1).await;
     assert!(open(&url, &theirs).await, "the other pod's is its own");
@@ -264,7 +264,7 @@ async fn each_pod_has_credentials_of_its_own_that_open_the_database_until_they_a
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_shared_lease_is_made_once_for_all_and_one_for_a_pod_once_for_it() {
+async fn a_shared_lease_is_created_once_and_others_once_per_pod() {
     let (bao, place) = (Bao::start().await, Place::sqlite());
     let url = bao.enable_database().await;
     bao.database_role("all", "1h", "2h").await;
@@ -284,7 +284,7 @@ async fn a_shared_lease_is_made_once_for_all_and_one_for_a_pod_once_for_it() {
     assert_eq!(distinct(read.iter().map(|(_, each)| each).collect()), 4);
     assert_eq!((bao.leases_of("all").await, bao.leases_of("each").await), (1, 4));
     assert!(open(&url, &read[0].0).await);
-    keeper.stores.holder_ended(&pods[0].identity());
+    keeper.stores.revoke_leases_of(&pods[0].identity());
     until("its lease to be taken back", async || bao.leases_of("each").await == 3).await;
     assert!(open(&url, &read[0].0).await, "what is shared outlives a pod");
     let shared: Vec<_> = keeper.list().await.into_iter().filter(|lease| lease.held_by.is_none()).collect();
@@ -292,7 +292,7 @@ async fn a_shared_lease_is_made_once_for_all_and_one_for_a_pod_once_for_it() {
 }
 
 #[tokio::test]
-async fn no_dump_of_the_database_tells_a_credential_or_what_takes_it_back() {
+async fn a_database_dump_contains_no_credential_and_no_lease_id() {
     let (bao, place) = (Bao::start().await, Place::sqlite());
     bao.enable_database().await;
     bao.database_role("app", "1h", "2h").await;

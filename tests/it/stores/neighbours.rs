@@ -35,7 +35,7 @@ fn hostile(rig: &Arc<Rig>, mount: &'static str) -> JoinSet<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rate_limit_of_one_mount_is_nobody_elses() {
+async fn a_rate_limit_suspends_only_calls_of_its_mount() {
     let bao = Bao::start().await;
     bao.enable_kv_v2("teamx").await;
     bao.limit_rate("teamx", 2).await;
@@ -65,7 +65,7 @@ async fn with_trouble(act: Act, health: Act) -> Fake {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_one_mount_does_others_are_read_where_the_server_is_well() {
+async fn a_failing_mount_does_not_affect_others_while_the_server_is_healthy() {
     for act in [
         Act::Silence,
         Act::HangUp,
@@ -92,7 +92,7 @@ async fn whatever_one_mount_does_others_are_read_where_the_server_is_well() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn time_outs_of_several_mounts_are_the_servers_where_its_health_does_not_answer_either() {
+async fn time_outs_of_several_mounts_open_the_server_breaker_if_the_health_check_fails() {
     let fake = with_trouble(Act::Silence, Act::Silence).await;
     let rig = Arc::new(Rig::impatient(&fake.address, NO_CACHE));
     assert_eq!(answered(&rig, "homelab", 3).await, 3);
@@ -104,7 +104,7 @@ async fn time_outs_of_several_mounts_are_the_servers_where_its_health_does_not_a
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_comes_back_is_found_without_a_callers_request() {
+async fn a_probe_closes_the_breaker_without_a_request_of_a_caller() {
     let is_up = Arc::new(AtomicBool::new(false));
     let (switch, health) = (is_up.clone(), Arc::new(AtomicUsize::new(0)));
     let asked = health.clone();
@@ -132,7 +132,7 @@ async fn a_server_that_comes_back_is_found_without_a_callers_request() {
 }
 
 #[tokio::test]
-async fn absences_and_refusals_of_one_caller_hold_back_nothing() {
+async fn absent_and_forbidden_secrets_open_no_breaker() {
     let bao = Bao::start().await;
     bao.put("homelab/a", &[("K", "v")]).await;
     let rig = Arc::new(Rig::with_token(&bao.address, &bao.root));

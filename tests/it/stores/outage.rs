@@ -23,7 +23,7 @@ async fn bao_with(bao: Bao, secrets: usize) -> Bao {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twenty_first_asks_for_each_of_a_hundred_paths_are_a_hundred_reads() {
+async fn concurrent_requests_for_a_path_share_one_read() {
     let bao = bao_with(Bao::start().await, 100).await;
     let rig = Arc::new(Rig::new(&bao.address, &bao.root, CACHE, |_| {}));
     let mut readers = JoinSet::new();
@@ -38,7 +38,7 @@ async fn twenty_first_asks_for_each_of_a_hundred_paths_are_a_hundred_reads() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_asks_of_a_sealed_server_are_all_unavailable_and_cost_few_calls() {
+async fn ten_thousand_requests_to_a_sealed_server_are_unavailable_and_cause_few_calls() {
     let bao = bao_with(Bao::start().await, 1).await;
     let rig = Arc::new(Rig::new(&bao.address, &bao.root, CACHE, |_| {}));
     assert!(rig.lease("homelab/0").await.is_ok());
@@ -102,7 +102,7 @@ impl Load {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn builds_go_on_while_the_server_is_killed_and_started_again() {
+async fn the_cache_serves_builds_while_the_server_restarts() {
     const SECRETS: usize = 50;
     let mut bao = bao_with(Bao::start_durable().await, SECRETS).await;
     let rig = Arc::new(by_app_role(&bao).await);

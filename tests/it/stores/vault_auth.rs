@@ -39,7 +39,7 @@ async fn logins(bao: &Bao) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn many_reads_at_once_log_in_once() {
+async fn concurrent_reads_cause_one_login() {
     let bao = bao_with_a_secret().await;
     let (role_id, secret_id) = bao.app_role("broker", &["reader"], "1h").await;
     let rig = Arc::new(app_role(&bao, &role_id, &secret_id));
@@ -54,7 +54,7 @@ async fn many_reads_at_once_log_in_once() {
 }
 
 #[tokio::test]
-async fn refused_credentials_are_no_absence() {
+async fn refused_credentials_do_not_make_a_secret_absent() {
     let bao = bao_with_a_secret().await;
     let (role_id, secret_id) = bao.app_role("broker", &["reader"], "1h").await;
     for (role, secret) in [(role_id.as_str(), "wrong"), ("wrong", secret_id.as_str())] {
@@ -73,7 +73,7 @@ async fn refused_credentials_are_no_absence() {
 }
 
 #[tokio::test]
-async fn a_token_revoked_under_us_is_replaced_where_it_can_be() {
+async fn a_revoked_token_is_replaced_by_a_login() {
     let bao = bao_with_a_secret().await;
     let (role_id, secret_id) = bao.app_role("broker", &["reader"], "1h").await;
     let rig = app_role(&bao, &role_id, &secret_id);
@@ -89,7 +89,7 @@ async fn a_token_revoked_under_us_is_replaced_where_it_can_be() {
 }
 
 #[tokio::test]
-async fn a_dead_token_is_found_out_at_the_preflight_too() {
+async fn a_403_of_the_preflight_causes_a_login_if_the_token_was_revoked() {
     let bao = bao_with_a_secret().await;
     let (role_id, secret_id) = bao.app_role("broker", &["reader"], "1h").await;
     let rig = app_role(&bao, &role_id, &secret_id);
@@ -101,7 +101,7 @@ async fn a_dead_token_is_found_out_at_the_preflight_too() {
 }
 
 #[tokio::test]
-async fn a_live_token_that_is_refused_is_not_replaced() {
+async fn a_valid_token_is_not_replaced_after_a_403() {
     let bao = bao_with_a_secret().await;
     bao.enable_kv_v2("closed").await;
     let (role_id, secret_id) = bao.app_role("broker", &["reader"], "1h").await;
@@ -115,7 +115,7 @@ async fn a_live_token_that_is_refused_is_not_replaced() {
 }
 
 #[tokio::test]
-async fn a_token_that_may_not_ask_after_itself_is_not_replaced_again_and_again() {
+async fn a_token_that_may_not_look_itself_up_is_replaced_once() {
     let bao = bao_with_a_secret().await;
     let (role_id, secret_id) = bao.app_role("broker", &["reader"], "1h").await;
     let role = r#"{"token_policies":["reader"],"token_no_default_policy":true}"#;
@@ -131,7 +131,7 @@ async fn a_token_that_may_not_ask_after_itself_is_not_replaced_again_and_again()
 }
 
 #[tokio::test]
-async fn a_revoked_token_from_a_file_is_forbidden_until_the_file_is_rotated() {
+async fn reads_with_a_revoked_token_file_are_forbidden_until_the_file_is_replaced() {
     let bao = bao_with_a_secret().await;
     let (first, second) = (bao.token(&["reader"], "1h").await, bao.token(&["reader"], "1h").await);
     let rig = Rig::with_token(&bao.address, &first);
@@ -143,7 +143,7 @@ async fn a_revoked_token_from_a_file_is_forbidden_until_the_file_is_rotated() {
 }
 
 #[tokio::test]
-async fn a_rotated_token_file_is_noticed_and_a_broken_one_is_survived() {
+async fn a_replaced_token_file_is_used_and_an_unreadable_one_is_ignored() {
     let bao = bao_with_a_secret().await;
     let (first, second) = (bao.token(&["reader"], "1h").await, bao.token(&["default"], "1h").await);
     let rig = Rig::with_token(&bao.address, &first);
@@ -165,7 +165,7 @@ async fn a_rotated_token_file_is_noticed_and_a_broken_one_is_survived() {
 }
 
 #[tokio::test]
-async fn tokens_are_renewed_before_they_end() {
+async fn tokens_are_renewed_before_they_expire() {
     let bao = bao_with_a_secret().await;
     let token = bao.token(&["reader"], "3s").await;
     let from_file = Rig::with_token(&bao.address, &token);
@@ -183,7 +183,7 @@ async fn tokens_are_renewed_before_they_end() {
 }
 
 #[tokio::test]
-async fn a_token_at_its_maximum_is_replaced_before_it_ends() {
+async fn a_token_at_its_maximum_lifetime_is_replaced_before_it_expires() {
     let bao = bao_with_a_secret().await;
     let (role_id, secret_id) = bao.app_role("broker", &["reader"], "2s").await;
     let role = r#"{"token_policies":["reader"],"token_ttl":"2s","token_max_ttl":"3s"}"#;
@@ -212,7 +212,7 @@ async fn read_by_twenty(rig: &Arc<Rig>, secrets: usize) -> Vec<Result<super::Val
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tokens_that_are_good_for_some_calls_only_are_replaced_before_they_are_used_up() {
+async fn tokens_with_num_uses_are_replaced_before_their_last_use() {
     let bao = bao_with_a_secret().await;
     for number in 0..60 {
         bao.put(&format!("homelab/{number}"), &[("K", "v")]).await;
@@ -234,7 +234,7 @@ async fn tokens_that_are_good_for_some_calls_only_are_replaced_before_they_are_u
 }
 
 #[tokio::test]
-async fn what_is_forbidden_is_so_with_limited_tokens_too_and_costs_few_logins() {
+async fn a_forbidden_path_with_a_num_uses_token_is_forbidden_and_causes_few_logins() {
     let bao = bao_with_a_secret().await;
     let (role_id, secret_id) = bao.app_role("broker", &["reader"], "1h").await;
     bao.policy("reader", r#"path "homelab/data/a" { capabilities = ["read"] }"#).await;
@@ -256,7 +256,7 @@ async fn what_is_forbidden_is_so_with_limited_tokens_too_and_costs_few_logins() 
 }
 
 #[tokio::test]
-async fn a_limited_token_that_was_revoked_is_no_refusal() {
+async fn a_revoked_num_uses_token_is_replaced() {
     let bao = bao_with_a_secret().await;
     let (role_id, secret_id) = bao.app_role("broker", &["reader"], "1h").await;
     bao.limit_uses("broker", &["reader"], 100).await;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 #[tokio::test]
-async fn a_mount_elsewhere_than_the_path_is_not_read() {
+async fn a_mount_that_does_not_contain_the_path_is_not_read() {
     for path in ["sys/", "auth/token/", "other/", "", "homelab/a/b/"] {
         let mount = MOUNT.replace("homelab/", path);
         let fake = Fake::start(move |line| if line.contains("/mounts/") { json(&mount) } else { good(line) }).await;
@@ -19,7 +19,7 @@ async fn a_mount_elsewhere_than_the_path_is_not_read() {
 }
 
 #[tokio::test]
-async fn a_failed_login_is_not_repeated_for_everyone_who_waits() {
+async fn a_failed_login_is_not_retried_for_each_waiting_caller() {
     let fake = Fake::start(|_| status("503 Service Unavailable")).await;
     let rig = Arc::new(Rig::logging_in(&fake.address, NO_CACHE));
     let mut readers = tokio::task::JoinSet::new();
@@ -32,7 +32,7 @@ async fn a_failed_login_is_not_repeated_for_everyone_who_waits() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_renewed_for_less_and_less_is_replaced() {
+async fn a_token_with_shrinking_renewals_is_replaced() {
     let auth = |duration| {
         let body = format!(r#"{{"auth":{{"client_token":"s.x","lease_duration":{duration},"renewable":true}}}}"#);
         json(&body)
@@ -67,7 +67,7 @@ async fn calls_of(status: &'static str, header: &'static str, paths: usize) -> u
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_serve_is_left_alone_and_one_that_answers_is_not() {
+async fn the_breaker_opens_for_an_unavailable_server_and_not_for_error_responses() {
     for (status, header, calls) in [
         ("503 Service Unavailable", "", 5),
         ("502 Bad Gateway", "", 5),
@@ -82,7 +82,7 @@ async fn a_server_that_does_not_serve_is_left_alone_and_one_that_answers_is_not(
 }
 
 #[tokio::test]
-async fn a_read_is_made_once_more_when_its_connection_breaks_and_a_login_is_not() {
+async fn a_read_is_retried_after_a_broken_connection_and_a_login_is_not() {
     for (call, breaks, expected) in
         [("/data/", 1, (Ok(()), 2)), ("/data/", 2, (Err(Unavailable), 2)), ("/login", 1, (Err(Unavailable), 1))]
     {
@@ -113,7 +113,7 @@ async fn the_tasks_end_with_the_stores() {
 }
 
 #[tokio::test]
-async fn a_failed_call_is_logged_without_its_path_its_token_or_its_answer() {
+async fn the_log_of_a_failed_call_has_no_path_token_or_response() {
     let log = RecordedLog::of_all();
     let (soon, late) = (Duration::from_millis(200), Duration::from_secs(10));
     for (act, timeout) in [

@@ -11,7 +11,7 @@ use claviger::trust::ConnectFailure;
 use std::time::Duration;
 
 #[tokio::test]
-async fn present_absent_deleted_and_destroyed_are_told_apart() {
+async fn present_absent_deleted_and_destroyed_secrets_are_distinguished() {
     let bao = Bao::start().await;
     let rig = Rig::with_token(&bao.address, &bao.root);
     for path in ["homelab/site/main", "homelab/deleted", "homelab/destroyed", "homelab/emptied"] {
@@ -35,7 +35,7 @@ async fn present_absent_deleted_and_destroyed_are_told_apart() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_to_be_read_is_misconfigured_and_never_absent() {
+async fn paths_without_a_readable_engine_are_misconfigured_and_never_absent() {
     let bao = Bao::start().await;
     bao.enable("transit", r#"{"type":"transit"}"#).await;
     let rig = Rig::with_token(&bao.address, &bao.root);
@@ -50,7 +50,7 @@ async fn what_is_not_there_to_be_read_is_misconfigured_and_never_absent() {
 }
 
 #[tokio::test]
-async fn system_mounts_and_crooked_paths_are_refused_before_any_call() {
+async fn system_mounts_and_invalid_paths_are_refused_without_a_call() {
     let bao = Bao::start().await;
     let rig = Rig::with_token(&bao.address, &bao.root);
     for path in [
@@ -77,7 +77,7 @@ async fn system_mounts_and_crooked_paths_are_refused_before_any_call() {
 }
 
 #[tokio::test]
-async fn any_printable_name_is_one_segment_and_nothing_of_a_url() {
+async fn any_printable_name_is_sent_as_one_path_segment() {
     let bao = Bao::start().await;
     let rig = Rig::with_token(&bao.address, &bao.root);
     bao.put("homelab/site", &[("K", "site")]).await;
@@ -123,7 +123,7 @@ async fn a_namespace_in_the_path_leads_to_no_system_mount_either() {
 }
 
 #[tokio::test]
-async fn mounts_with_slashes_and_of_version_1_are_found() {
+async fn mounts_with_slashes_and_kv_version_1_are_found() {
     let bao = Bao::start().await;
     bao.enable_kv_v2("team/kv").await;
     bao.enable_kv_v1("old").await;
@@ -142,7 +142,7 @@ async fn mounts_with_slashes_and_of_version_1_are_found() {
 }
 
 #[tokio::test]
-async fn a_mount_that_became_another_is_looked_up_again() {
+async fn a_replaced_mount_is_looked_up_again() {
     let bao = Bao::start().await;
     let rig = Rig::with_token(&bao.address, &bao.root);
     bao.put("homelab/a", &[("K", "two")]).await;
@@ -169,7 +169,7 @@ async fn a_mount_that_became_another_is_looked_up_again() {
 }
 
 #[tokio::test]
-async fn values_come_digit_for_digit() {
+async fn numbers_keep_their_digits() {
     let bao = Bao::start().await;
     bao.enable_kv_v1("old").await;
     let values = r#"{"s":"a\n\"<é\u2028😀\u0001","n":1.50,"big":12345678901234567890123.0,"neg":-0.0,"b":true,"f":false,"z":null,"e":"","o":{"b":[1.0, "x y"],"a":null}}"#;
@@ -199,7 +199,7 @@ async fn values_come_digit_for_digit() {
 }
 
 #[tokio::test]
-async fn what_the_broker_may_not_read_is_forbidden() {
+async fn a_path_that_the_token_may_not_read_is_forbidden() {
     let bao = Bao::start().await;
     bao.put("homelab/mine/a", &[("K", "v")]).await;
     bao.put("homelab/yours/a", &[("K", "v")]).await;
@@ -216,7 +216,7 @@ async fn what_the_broker_may_not_read_is_forbidden() {
 }
 
 #[tokio::test]
-async fn a_sealed_and_a_stopped_server_are_unavailable_and_bridged_by_the_cache() {
+async fn the_cache_serves_secrets_while_the_server_is_sealed_or_stopped() {
     let mut bao = Bao::start().await;
     bao.put("homelab/a", &[("K", "v")]).await;
     let cache = Cache { ttl: Duration::ZERO, serve_stale_for: Duration::from_mins(10), max_entries: 10, ..NO_CACHE };
@@ -242,7 +242,7 @@ async fn a_sealed_and_a_stopped_server_are_unavailable_and_bridged_by_the_cache(
 }
 
 #[tokio::test]
-async fn a_refusal_drops_what_the_cache_had() {
+async fn a_refusal_removes_the_secret_from_the_cache() {
     let mut bao = Bao::start().await;
     bao.put("homelab/a", &[("K", "v")]).await;
     bao.policy("p", r#"path "homelab/data/*" { capabilities = ["read"] }"#).await;
@@ -257,7 +257,7 @@ async fn a_refusal_drops_what_the_cache_had() {
 }
 
 #[tokio::test]
-async fn a_cached_lease_costs_no_call() {
+async fn a_cached_secret_needs_no_call() {
     let bao = Bao::start().await;
     bao.put("homelab/a", &[("K", "v")]).await;
     let minute = Duration::from_mins(1);
@@ -271,7 +271,7 @@ async fn a_cached_lease_costs_no_call() {
 }
 
 #[tokio::test]
-async fn a_server_is_trusted_by_its_ca_alone() {
+async fn only_servers_with_a_certificate_of_the_ca_file_are_trusted() {
     let bao = Bao::start_tls().await;
     bao.put("homelab/a", &[("K", "v")]).await;
     let trusting = Rig::new(&bao.address, &bao.root, NO_CACHE, |vault| vault.ca_file = Some(bao.ca_file()));
@@ -294,7 +294,7 @@ async fn a_server_is_trusted_by_its_ca_alone() {
 }
 
 #[tokio::test]
-async fn a_secret_that_was_written_as_null_has_no_keys() {
+async fn a_secret_written_as_null_has_no_keys() {
     let bao = Bao::start().await;
     bao.put_json("homelab/nothing", "null").await;
     bao.put_json("homelab/empty", "{}").await;
@@ -310,7 +310,7 @@ async fn a_secret_that_was_written_as_null_has_no_keys() {
 }
 
 #[tokio::test]
-async fn a_mount_that_makes_leases_by_now_is_misconfigured_and_what_it_made_is_revoked() {
+async fn a_static_mount_replaced_by_a_dynamic_one_is_misconfigured_and_its_lease_revoked() {
     let bao = Bao::start().await;
     bao.enable_kv_v1("database").await;
     bao.put("database/creds/app", &[("K", "v")]).await;

@@ -3,7 +3,7 @@
 
 use super::row::{PolicyRow, unavailable};
 use crate::database::{Database, DatabaseError, UnitOfWork};
-use crate::model::clock::Clock;
+use crate::model::clock::{Clock, format_time};
 use crate::policy::store::diff::diff;
 use crate::policy::store::port::{ChangeKind, PolicyStoreError, WritePrecondition};
 use serde_json::Value;
@@ -53,7 +53,7 @@ pub(super) async fn write(
     if !is_met(write.precondition, previous.as_ref()) {
         return Err(PolicyStoreError::PreconditionFailed);
     }
-    let written_at = format!("{:.6}", clock.now());
+    let written_at = format_time(clock.now());
     replace_policy(&mut work, write, revision, &written_at).await.map_err(unavailable)?;
     insert_revision(&mut work, write, previous.as_ref(), revision, &written_at).await.map_err(unavailable)?;
     work.notify(CHANNEL).await.map_err(unavailable)?;

@@ -41,7 +41,7 @@ fn only_one_code_means_absent_and_unknown_ones_are_unavailable() {
         (500, "AccessDeniedException", Unavailable),
     ] {
         let code = (!code.is_empty()).then_some(code);
-        assert_eq!(refusal(status, code, None).error, expected, "{status} {code:?}");
+        assert_eq!(classify_error(status, code, None).error, expected, "{status} {code:?}");
     }
 }
 
@@ -56,7 +56,7 @@ fn codes_about_credentials_make_them_suspect() {
         (400, Some("ResourceNotFoundException"), false),
         (503, None, false),
     ] {
-        assert_eq!(refusal(status, code, None).suspect, suspect, "{status} {code:?}");
+        assert_eq!(classify_error(status, code, None).credentials_suspect, suspect, "{status} {code:?}");
     }
 }
 
@@ -73,9 +73,9 @@ fn a_secret_marked_for_deletion_is_recognised_by_the_message() {
         ("The secret is managed by another service.", Misconfigured),
         ("", Misconfigured),
     ] {
-        assert_eq!(refusal(400, Some("InvalidRequestException"), Some(message)).error, expected, "{message}");
+        assert_eq!(classify_error(400, Some("InvalidRequestException"), Some(message)).error, expected, "{message}");
     }
-    assert_eq!(refusal(500, Some("InvalidRequestException"), Some("marked for deletion")).error, Unavailable);
+    assert_eq!(classify_error(500, Some("InvalidRequestException"), Some("marked for deletion")).error, Unavailable);
 }
 
 fn body(text: &str) -> String {
@@ -84,7 +84,7 @@ fn body(text: &str) -> String {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
+#[expect(clippy::disallowed_methods, reason = "the test compares the values")]
 fn a_secret_is_a_json_object_and_numbers_keep_their_digits() {
     let read = parse_secret(body(r#" {"K":"a\nb","N":1.50,"Z":null,"O":{"b":[1.0, 2]}} "#).as_bytes(), "a/b").unwrap();
     let text = |key: &str| read.data[key].as_ref().map(SecretValue::expose_secret);

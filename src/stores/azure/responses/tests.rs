@@ -34,8 +34,8 @@ fn only_secret_not_found_in_json_means_absent_and_unknown_responses_are_unavaila
         (204, String::new(), Unavailable, false),
         (409, error("Conflict", "SecretDisabled"), Unavailable, false),
     ] {
-        let meaning = refusal(status, body.as_bytes());
-        assert_eq!((meaning.error, meaning.suspect), (expected, suspect), "{status} {body}");
+        let meaning = classify_error(status, body.as_bytes());
+        assert_eq!((meaning.error, meaning.credentials_suspect), (expected, suspect), "{status} {body}");
         assert_eq!(meaning.throttled, status == 429);
     }
 }
@@ -60,9 +60,9 @@ fn a_refused_login_is_forbidden_whatever_its_status_and_code() {
         (503, "", Unavailable),
         (302, "", Unavailable),
     ] {
-        assert_eq!(login_refusal(status, body(code).as_bytes()).error, expected, "{status} {code}");
+        assert_eq!(classify_login_error(status, body(code).as_bytes()).error, expected, "{status} {code}");
     }
-    assert_eq!(login_refusal(400, b"<html>").error, Misconfigured);
+    assert_eq!(classify_login_error(400, b"<html>").error, Misconfigured);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn read(body: &str, form: SecretValues) -> Result<DatedSecret, ReadError> {
 }
 
 #[test]
-fn a_version_is_keys_and_values_of_this_secret() {
+fn a_response_becomes_the_keys_and_values_of_the_requested_secret() {
     let good = version(ID, r#"{"K":"v"}"#, r#""enabled":true,"created":1493938410,"updated":1493938410"#);
     let DatedSecret { secret, not_before, expires } = read(&good, SecretValues::Object).unwrap();
     assert_eq!(secret.data, [("K".to_owned(), Some(SecretValue::new("v".into())))].into());

@@ -35,8 +35,8 @@ fn only_not_found_in_json_means_absent_and_unknown_responses_are_unavailable() {
         (204, String::new(), Unavailable, false),
         (418, error(404, "NOT_FOUND"), Unavailable, false),
     ] {
-        let meaning = refusal(status, body.as_bytes());
-        assert_eq!((meaning.error, meaning.suspect), (expected, suspect), "{status} {body}");
+        let meaning = classify_error(status, body.as_bytes());
+        assert_eq!((meaning.error, meaning.credentials_suspect), (expected, suspect), "{status} {body}");
         assert_eq!(meaning.throttled, status == 429);
     }
 }
@@ -57,7 +57,7 @@ fn a_refused_login_is_forbidden_and_a_missing_provider_misconfigured() {
         (302, "", Unavailable),
     ] {
         let body = format!(r#"{{"error":"{code}","error_description":"canary"}}"#);
-        assert_eq!(exchange_refusal(status, body.as_bytes()).error, expected, "{status} {code}");
+        assert_eq!(classify_exchange_error(status, body.as_bytes()).error, expected, "{status} {code}");
     }
     for (status, expected) in [
         (401, Forbidden),
@@ -68,15 +68,15 @@ fn a_refused_login_is_forbidden_and_a_missing_provider_misconfigured() {
         (500, Unavailable),
         (301, Unavailable),
     ] {
-        assert_eq!(token_refusal(status).error, expected, "{status}");
+        assert_eq!(classify_token_error(status).error, expected, "{status}");
     }
 }
 
 /// The keys with their values, and the version.
 type Shown = (Vec<(String, Option<String>)>, Option<String>);
 
-#[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
-fn read(body: &str, form: SecretValues) -> Result<Shown, Unreadable> {
+#[expect(clippy::disallowed_methods, reason = "the test compares the values")]
+fn read(body: &str, form: SecretValues) -> Result<Shown, SecretParseError> {
     let text = |value: SecretValue| value.expose_secret().to_owned();
     let path = StorePath::try_from("homelab/a").unwrap();
     let read = parse_secret(body.as_bytes(), "homelab__a", form, &path)?;
@@ -92,7 +92,7 @@ fn version(name: &str, data: &[u8], checksum: Option<&str>) -> String {
 const NAME: &str = "projects/123456789012/secrets/homelab__a/versions/5";
 
 #[test]
-fn a_version_is_keys_and_values_of_this_secret() {
+fn a_response_becomes_the_keys_and_values_of_the_requested_secret() {
     let good = Ok((vec![("K".to_owned(), Some("v".to_owned()))], Some("5".to_owned())));
     let data = br#"{"K":"v"}"#;
     assert_eq!(read(&version(NAME, data, None), SecretValues::Object), good);
@@ -117,9 +117,9 @@ fn the_checksum_is_crc32c() {
 fn each_malformed_response_has_its_class() {
     let data = br#"{"K":"v"}"#;
     for (body, expected) in [
-        (version(NAME, data, Some("1")), Unreadable::WrongChecksum),
-        (version(NAME, data, Some("x")), Unreadable::WrongChecksum),
-        (version(NAME, data, Some("-1")), Unreadable::WrongChecksum),
+        (version(NAME, data, Some("1")), SecretParseError::WrongChecksum),
+        (version(NAME, data, Some("x")), SecretParseError::WrongChecksum),
+        (version(NAME, data, Some("-1")), SecretParseError::WrongChecksum),
         (version(&NAME.replace("homelab__a", "homelab__b"), data, None), Unavailable.into()),
         (version(&NAME.replace("homelab__a", "Homelab__a"), data, None), Unavailable.into()),
         (version(&NAME.replace("/5", "/latest"), data, None), Unavailable.into()),

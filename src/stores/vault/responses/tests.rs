@@ -78,7 +78,7 @@ fn a_version_is_deleted_only_in_kv_v2() {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
+#[expect(clippy::disallowed_methods, reason = "the test compares the values")]
 #[test]
 fn a_secret_has_its_version_and_numbers_keep_their_digits() {
     let body = r#"{"data":{"data":{"K":"v","N":1.50,"Z":null},"metadata":{"deletion_time":"2036-01-01T00:00:00Z","destroyed":false,"version":12}}}"#;
@@ -113,7 +113,7 @@ fn a_version_that_was_written_with_null_is_a_secret_without_keys() {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
+#[expect(clippy::disallowed_methods, reason = "the test compares the values")]
 #[test]
 fn a_leased_secret_of_a_static_engine_is_not_cached() {
     let body = |id: &str| {
@@ -123,15 +123,15 @@ fn a_leased_secret_of_a_static_engine_is_not_cached() {
     for engine in [Engine::KvV1, Engine::KvV2] {
         for id in ["", r#""lease_id":"","#, r#""lease_id":null,"#] {
             assert!(parse_secret(&body(id), engine).is_ok(), "{id}");
-            assert_eq!(stray_lease(&body(id)), None);
+            assert_eq!(find_stray_lease(&body(id)), None);
         }
         for id in [r#""lease_id":"database/creds/app/x","#, r#""lease_id":7,"#, r#""lease_id":{},"#] {
             assert_eq!(parse_secret(&body(id), engine), Err(Misconfigured), "{id}");
         }
     }
-    let stray = stray_lease(&body(r#""lease_id":"database\/creds/app/x","#)).unwrap();
+    let stray = find_stray_lease(&body(r#""lease_id":"database\/creds/app/x","#)).unwrap();
     assert_eq!(stray.expose_secret(), "database/creds/app/x");
-    assert_eq!(stray_lease(&body(r#""lease_id":7,"#)), None);
+    assert_eq!(find_stray_lease(&body(r#""lease_id":7,"#)), None);
 }
 
 #[test]
@@ -191,9 +191,9 @@ fn internal_mounts_are_refused_under_every_name() {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
+#[expect(clippy::disallowed_methods, reason = "the test compares the values")]
 #[test]
-fn a_login_gives_a_token_with_a_positive_lifetime() {
+fn a_login_response_has_a_token_with_a_positive_lifetime() {
     let body = |duration: &str| format!(r#"{{"auth":{{"client_token":"s.x","renewable":true{duration}}}}}"#);
     for (member, uses) in
         [("", None), (",\"num_uses\":0", None), (",\"num_uses\":5", Some(5)), (",\"num_uses\":null", None)]
@@ -201,7 +201,7 @@ fn a_login_gives_a_token_with_a_positive_lifetime() {
         let body = body(&format!(r#","lease_duration":3600{member}"#));
         let granted = parse_login(&response(200, &body)).unwrap();
         assert_eq!((granted.token.expose_secret(), granted.uses), ("s.x", uses), "{member}");
-        assert_eq!(granted.grant, Lifetime { ttl: Duration::from_hours(1), renewable: true });
+        assert_eq!(granted.grant, GrantedLifetime { ttl: Duration::from_hours(1), renewable: true });
     }
     let second_factor = r#"{"auth":{"client_token":"","lease_duration":0,"mfa_requirement":{"mfa_request_id":"x"}}}"#;
     assert_eq!(parse_login(&response(200, second_factor)), Err(Misconfigured));
@@ -226,10 +226,10 @@ fn a_login_gives_a_token_with_a_positive_lifetime() {
 }
 
 #[test]
-fn a_token_without_expiry_is_recognised() {
+fn the_look_up_of_a_token_without_expiry_has_no_lifetime() {
     let body =
         |ttl: &str, expire: &str| format!(r#"{{"data":{{"ttl":{ttl},"expire_time":{expire},"renewable":true}}}}"#);
-    let grant = |seconds| Ok(Some(Lifetime { ttl: Duration::from_secs(seconds), renewable: true }));
+    let grant = |seconds| Ok(Some(GrantedLifetime { ttl: Duration::from_secs(seconds), renewable: true }));
     for (ttl, expire, expected) in [
         ("0", "null", Ok(None)),                     // seen: root
         ("1", "\"2026-11-22T12:48:35Z\"", grant(1)), // seen

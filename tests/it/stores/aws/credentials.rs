@@ -25,7 +25,7 @@ fn assuming(moto: &Moto, role_arn: &str, sts: &str) -> Rig {
 }
 
 #[tokio::test]
-async fn a_role_is_assumed_with_the_brokers_token_once_for_all() {
+async fn concurrent_reads_assume_the_role_once() {
     let moto = Moto::start().await;
     moto.put("homelab/a", r#"{"K":"v"}"#).await;
     let reader = moto.role("reader", "secretsmanager:GetSecretValue").await;
@@ -49,7 +49,7 @@ async fn a_role_is_assumed_with_the_brokers_token_once_for_all() {
 }
 
 #[tokio::test]
-async fn a_role_that_is_refused_reads_nothing_and_is_not_asked_for_by_everyone() {
+async fn a_refused_role_is_forbidden_and_not_retried_by_every_caller() {
     let moto = Moto::start().await;
     let error = |code: &str| {
         format!(
@@ -86,7 +86,7 @@ fn asking(moto: &Moto, agent: &Fake) -> Rig {
 }
 
 #[tokio::test]
-async fn an_agent_is_asked_for_the_credentials_of_a_container() {
+async fn container_credentials_are_requested_from_the_agent() {
     let moto = Moto::start().await;
     moto.put("homelab/a", r#"{"K":"v"}"#).await;
     let role = moto.role("reader", "secretsmanager:GetSecretValue").await;
@@ -124,7 +124,7 @@ async fn an_agent_is_asked_for_the_credentials_of_a_container() {
 }
 
 #[tokio::test]
-async fn keys_that_are_rotated_are_read_again_when_the_old_ones_are_refused() {
+async fn rotated_keys_are_read_again_after_aws_refuses_the_old_ones() {
     let moto = Moto::start().await;
     moto.put("homelab/a", r#"{"K":"v"}"#).await;
     let old = moto.user(USER).await;
@@ -147,7 +147,7 @@ async fn keys_that_are_rotated_are_read_again_when_the_old_ones_are_refused() {
 }
 
 #[tokio::test]
-async fn credentials_are_replaced_before_they_end_and_nobody_waits_for_it() {
+async fn credentials_are_replaced_in_the_background_before_they_expire() {
     let moto = Moto::start().await;
     moto.put("homelab/a", r#"{"K":"v"}"#).await;
     let role = moto.role("reader", "secretsmanager:GetSecretValue").await;

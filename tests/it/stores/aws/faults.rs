@@ -19,7 +19,7 @@ fn error(line: &str, header: &str, code: &str) -> Act {
 }
 
 #[tokio::test]
-async fn only_one_answer_is_an_absence_and_none_takes_longer_than_its_budget() {
+async fn only_one_response_means_absent_and_no_call_exceeds_its_time_limit() {
     let bad = "400 Bad Request";
     let elsewhere = Fake::start(|_| panic!("a redirect was followed")).await;
     let redirect = format!("Location: {}/\r\n", elsewhere.address);
@@ -75,7 +75,7 @@ async fn only_one_answer_is_an_absence_and_none_takes_longer_than_its_budget() {
 }
 
 #[tokio::test]
-async fn whether_credentials_are_taken_is_asked_without_reading_a_secret() {
+async fn the_online_check_verifies_credentials_without_reading_a_secret() {
     let bad = "400 Bad Request";
     for (act, expected) in [
         (error(bad, "", "ResourceNotFoundException"), Ok(())),
@@ -107,7 +107,7 @@ async fn calls_of(act: Act) -> usize {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_serve_is_left_alone_and_one_that_answers_is_not() {
+async fn the_breaker_opens_for_an_unavailable_server_and_not_for_error_responses() {
     let bad = "400 Bad Request";
     for (act, calls) in [
         (error(bad, "", "ThrottlingException"), 5),
@@ -124,7 +124,7 @@ async fn a_server_that_does_not_serve_is_left_alone_and_one_that_answers_is_not(
 }
 
 #[tokio::test]
-async fn a_failed_call_is_logged_without_its_path_its_keys_or_its_answer() {
+async fn the_log_of_a_failed_call_has_no_path_key_or_response() {
     let log = RecordedLog::as_served();
     for act in [
         json(r#"{"Name":"canary-path","SecretString":"canary-answer"}"#),

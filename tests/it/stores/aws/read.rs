@@ -14,7 +14,7 @@ use std::time::Duration;
 const STALE_ONLY: Cache = Cache { serve_stale_for: Duration::from_mins(10), max_entries: 10, ..NO_CACHE };
 
 #[tokio::test]
-async fn present_absent_deleted_and_misshapen_are_told_apart() {
+async fn present_absent_deleted_and_malformed_secrets_are_distinguished() {
     let moto = Moto::start().await;
     let rig = with_keys(&moto, NO_CACHE).await;
     let version = moto.put("homelab/site/main", r#"{"K":"v"}"#).await;
@@ -41,7 +41,7 @@ async fn present_absent_deleted_and_misshapen_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_branch_with_a_slash_has_a_secret_of_its_own() {
+async fn a_branch_with_a_slash_has_its_own_secret() {
     let moto = Moto::start().await;
     let rig = with_keys(&moto, NO_CACHE).await;
     moto.put("homelab/site/feature+x", r#"{"K":"plus"}"#).await;
@@ -53,7 +53,7 @@ async fn a_branch_with_a_slash_has_a_secret_of_its_own() {
 }
 
 #[tokio::test]
-async fn what_the_broker_may_not_read_is_forbidden_and_dropped_from_the_cache() {
+async fn a_secret_that_becomes_forbidden_is_removed_from_the_cache() {
     let mut moto = Moto::start().await;
     moto.put("homelab/a", r#"{"K":"v"}"#).await;
     let rig = with_keys(&moto, STALE_ONLY).await;
@@ -72,7 +72,7 @@ async fn what_the_broker_may_not_read_is_forbidden_and_dropped_from_the_cache() 
 }
 
 #[tokio::test]
-async fn keys_that_aws_does_not_know_are_refused() {
+async fn unknown_access_keys_are_forbidden() {
     let moto = Moto::start().await;
     moto.put("homelab/a", r#"{"K":"v"}"#).await;
     let mut forged = moto.user(USER).await;
@@ -88,7 +88,7 @@ async fn keys_that_aws_does_not_know_are_refused() {
 }
 
 #[tokio::test]
-async fn an_outage_is_bridged_by_the_cache_within_its_bound_and_ends_by_itself() {
+async fn the_cache_serves_stale_secrets_during_an_outage_up_to_its_limit() {
     let moto = Moto::start().await;
     moto.put("homelab/a", r#"{"K":"v"}"#).await;
     let keys = moto.user(USER).await;
@@ -123,7 +123,7 @@ async fn an_outage_is_bridged_by_the_cache_within_its_bound_and_ends_by_itself()
 }
 
 #[tokio::test]
-async fn a_hundred_asks_for_one_secret_are_one_call() {
+async fn concurrent_requests_for_a_secret_share_one_call() {
     let moto = Moto::start().await;
     moto.put("homelab/a", r#"{"K":"v"}"#).await;
     let minute = Duration::from_mins(1);

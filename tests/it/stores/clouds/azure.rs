@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[tokio::test]
-async fn a_token_is_exchanged_once_and_reads_what_is_there() {
+async fn one_token_exchange_serves_several_reads() {
     let stub = Azure::start(TOKEN).await;
     let version = stub.put("homelab--site--main", r#"{"K":"v"}"#);
     let rig = Arc::new(azure(&stub, NO_CACHE, |_| {}));
@@ -34,7 +34,7 @@ async fn a_token_is_exchanged_once_and_reads_what_is_there() {
 }
 
 #[tokio::test]
-async fn a_branch_in_another_case_has_a_secret_of_its_own() {
+async fn branches_that_differ_in_case_have_different_secrets() {
     let stub = Azure::start(TOKEN).await;
     stub.put("homelab--site--main", r#"{"K":"lower"}"#);
     let rig = azure(&stub, NO_CACHE, |_| {});
@@ -52,7 +52,7 @@ async fn a_branch_in_another_case_has_a_secret_of_its_own() {
 }
 
 #[tokio::test]
-async fn dates_and_being_disabled_are_followed_or_not_as_configured() {
+async fn expired_secrets_follow_the_setting_and_disabled_ones_are_deleted() {
     let stub = Azure::start(TOKEN).await;
     for name in ["good", "past", "early", "off"] {
         stub.put(&format!("homelab--{name}"), r#"{"K":"v"}"#);
@@ -75,7 +75,7 @@ async fn dates_and_being_disabled_are_followed_or_not_as_configured() {
 }
 
 #[tokio::test]
-async fn a_text_is_one_value_if_texts_are_configured() {
+async fn with_text_values_the_secret_is_one_value() {
     let stub = Azure::start(TOKEN).await;
     stub.put("shared--npm-token", "hunter2");
     stub.put("shared--signing", "-----BEGIN PRIVATE KEY-----");
@@ -133,7 +133,7 @@ fn rows() -> Vec<(&'static str, Act, ReadError, Result<(), OnlineError>)> {
 }
 
 #[tokio::test]
-async fn every_row_of_the_table_of_answers_is_its_class() {
+async fn each_documented_response_has_its_class() {
     let stub = Azure::start(TOKEN).await;
     stub.put("homelab--a", r#"{"K":"v"}"#);
     for (name, act, read, online) in rows() {
@@ -158,7 +158,7 @@ async fn every_row_of_the_table_of_answers_is_its_class() {
 }
 
 #[tokio::test]
-async fn a_login_that_is_refused_after_one_that_worked_is_an_outage() {
+async fn a_refused_login_after_a_successful_one_is_unavailable() {
     let stub = Azure::start(TOKEN).await;
     stub.put("homelab--a", r#"{"K":"v"}"#);
     let rig = azure(&stub, NO_CACHE, |_| {});
@@ -174,7 +174,7 @@ async fn a_login_that_is_refused_after_one_that_worked_is_an_outage() {
 }
 
 #[tokio::test]
-async fn a_refused_login_reads_nothing_and_is_tried_again() {
+async fn a_refused_login_is_an_error_and_is_retried() {
     let stub = Azure::start("another.token.here").await;
     stub.put("homelab--a", r#"{"K":"v"}"#);
     let invalid_request = answer("400 Bad Request", "", &json!({"error": "invalid_request", "error_codes": [70021]}));
@@ -213,7 +213,7 @@ async fn a_refused_login_reads_nothing_and_is_tried_again() {
 }
 
 #[tokio::test]
-async fn many_readers_do_not_log_in_many_times() {
+async fn concurrent_reads_cause_one_login() {
     let stub = Azure::start(TOKEN).await;
     stub.state().authority_says = Some(refused_login());
     let rig = Arc::new(azure(&stub, NO_CACHE, |_| {}));
@@ -227,7 +227,7 @@ async fn many_readers_do_not_log_in_many_times() {
 }
 
 #[tokio::test]
-async fn the_files_are_read_again_at_each_login() {
+async fn each_login_reads_the_credential_file_again() {
     let stub = Azure::start(TOKEN).await;
     stub.put("homelab--a", r#"{"K":"v"}"#);
     let dir = tempfile::tempdir().unwrap();
@@ -255,7 +255,7 @@ async fn the_files_are_read_again_at_each_login() {
 }
 
 #[tokio::test]
-async fn a_token_is_replaced_before_its_end_and_nobody_waits_for_it() {
+async fn a_token_is_replaced_in_the_background_before_it_expires() {
     let stub = Azure::start(TOKEN).await;
     stub.put("homelab--a", r#"{"K":"v"}"#);
     stub.state().expires_in = 3600;
@@ -272,7 +272,7 @@ async fn a_token_is_replaced_before_its_end_and_nobody_waits_for_it() {
 }
 
 #[tokio::test]
-async fn a_challenge_for_another_scope_is_not_followed() {
+async fn a_challenge_for_another_scope_is_ignored() {
     let stub = Azure::start(TOKEN).await;
     stub.state().vault_says = Some(unauthorized());
     let rig = azure(&stub, NO_CACHE, |_| {});
@@ -291,7 +291,7 @@ async fn read_twenty(rig: &Rig) -> usize {
 }
 
 #[tokio::test]
-async fn a_quota_holds_this_vault_as_long_as_it_says_within_the_bound() {
+async fn a_quota_error_suspends_calls_for_its_retry_after_up_to_the_limit() {
     let (stub, other) = (Azure::start(TOKEN).await, Azure::start(TOKEN).await);
     other.put("homelab--a", r#"{"K":"v"}"#);
     let (rig, neighbour) = (azure(&stub, NO_CACHE, |_| {}), azure(&other, NO_CACHE, |_| {}));
@@ -308,7 +308,7 @@ async fn a_quota_holds_this_vault_as_long_as_it_says_within_the_bound() {
 }
 
 #[tokio::test]
-async fn a_thousand_builds_of_one_repo_are_one_read_and_a_refusal_drops_what_is_kept() {
+async fn concurrent_builds_share_one_read_and_a_refusal_empties_the_cache() {
     let stub = Azure::start(TOKEN).await;
     stub.put("homelab--a", r#"{"K":"v"}"#);
     let rig = Arc::new(azure(&stub, MINUTE, |_| {}));

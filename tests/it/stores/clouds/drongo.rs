@@ -8,7 +8,7 @@ use crate::rig::drongo::Drongo;
 use claviger::stores::ReadError::{Absent, Misconfigured};
 
 #[tokio::test]
-async fn a_version_of_drongos_is_read_and_what_is_not_there_is_absent() {
+async fn a_secret_of_the_emulator_is_read_and_a_missing_one_is_absent() {
     let (stub, drongo) = (Google::start(TOKEN).await, Drongo::start().await);
     let rig = google(&stub, NO_CACHE, |config| config.endpoint_url.clone_from(&drongo.address));
     assert_eq!(rig.read("homelab/site/main").await, Err(Absent));

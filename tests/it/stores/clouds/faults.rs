@@ -64,7 +64,7 @@ fn troubles() -> Vec<(&'static str, Act)> {
 }
 
 #[tokio::test]
-async fn trouble_is_never_an_absence_and_never_takes_longer_than_the_budget() {
+async fn faults_are_never_an_absence_and_never_exceed_the_time_limit() {
     let both = Both::start().await;
     for rig in both.rigs(Duration::from_secs(10)) {
         assert_eq!(rig.read("homelab/canary-path").await, one("K", "canary-answer"), "the twin of all");
@@ -89,7 +89,7 @@ async fn trouble_is_never_an_absence_and_never_takes_longer_than_the_budget() {
 }
 
 #[tokio::test]
-async fn a_server_with_another_certificate_gets_no_token_and_a_proxy_is_not_bypassed() {
+async fn an_untrusted_server_gets_no_token_and_the_proxy_is_not_bypassed() {
     // Another CA, and nobody there.
     let (both, other) = (Both::start().await, Azure::start(TOKEN).await);
     let strange = azure(&both.azure, NO_CACHE, |config| config.ca_file = Some(other.ca_file()));
@@ -106,7 +106,7 @@ async fn a_server_with_another_certificate_gets_no_token_and_a_proxy_is_not_bypa
 }
 
 #[tokio::test]
-async fn a_failed_call_is_logged_without_its_path_its_token_or_its_answer() {
+async fn the_log_of_a_failed_call_has_no_path_token_or_response() {
     let log = RecordedLog::as_served();
     let both = Both::start().await;
     let refusal = |body: &str| Act::Answer("403 Forbidden".into(), String::new(), body.into());

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[tokio::test]
-async fn a_token_is_exchanged_once_and_reads_what_is_there() {
+async fn one_token_exchange_serves_several_reads() {
     let stub = Google::start(TOKEN).await;
     stub.put("homelab__site__main", br#"{"K":"old"}"#);
     let version = stub.put("homelab__site__main", br#"{"K":"v"}"#);
@@ -36,7 +36,7 @@ async fn a_token_is_exchanged_once_and_reads_what_is_there() {
 }
 
 #[tokio::test]
-async fn each_path_has_a_secret_of_its_own() {
+async fn each_path_has_its_own_secret() {
     let stub = Google::start(TOKEN).await;
     stub.put("homelab__a_b", br#"{"K":"one"}"#);
     stub.put("homelab__a__b", br#"{"K":"two"}"#);
@@ -52,7 +52,7 @@ async fn each_path_has_a_secret_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_login_that_is_refused_after_one_that_worked_is_an_outage() {
+async fn a_refused_login_after_a_successful_one_is_unavailable() {
     let stub = Google::start(TOKEN).await;
     stub.put("homelab__a", br#"{"K":"v"}"#);
     let rig = google(&stub, NO_CACHE, |_| {});
@@ -68,7 +68,7 @@ async fn a_login_that_is_refused_after_one_that_worked_is_an_outage() {
 }
 
 #[tokio::test]
-async fn a_service_account_is_impersonated_where_one_is_set() {
+async fn a_configured_service_account_is_impersonated() {
     let stub = Google::start(TOKEN).await;
     stub.put("homelab__a", br#"{"K":"v"}"#);
     stub.state().impersonates = true;
@@ -96,7 +96,7 @@ async fn a_service_account_is_impersonated_where_one_is_set() {
 }
 
 #[tokio::test]
-async fn latest_is_the_newest_version_whatever_its_state() {
+async fn the_newest_version_is_read_even_if_it_is_disabled() {
     let stub = Google::start(TOKEN).await;
     stub.put("homelab__a", br#"{"K":"one"}"#);
     stub.put("homelab__a", br#"{"K":"two"}"#);
@@ -109,7 +109,7 @@ async fn latest_is_the_newest_version_whatever_its_state() {
 }
 
 #[tokio::test]
-async fn data_with_a_wrong_checksum_is_asked_for_again_once() {
+async fn data_with_a_wrong_checksum_is_read_once_more() {
     let stub = Google::start(TOKEN).await;
     stub.put("homelab__a", br#"{"K":"v"}"#);
     let rig = google(&stub, NO_CACHE, |_| {});
@@ -122,7 +122,7 @@ async fn data_with_a_wrong_checksum_is_asked_for_again_once() {
 }
 
 #[tokio::test]
-async fn a_text_is_one_value_if_texts_are_configured_and_bytes_are_none() {
+async fn with_text_values_the_secret_is_one_value_and_binary_data_is_refused() {
     let stub = Google::start(TOKEN).await;
     stub.put("shared__npm-token", b"hunter2");
     stub.put("shared__bytes", &[0xff, 0xfe]);
@@ -137,7 +137,7 @@ async fn a_text_is_one_value_if_texts_are_configured_and_bytes_are_none() {
 }
 
 #[tokio::test]
-async fn a_regional_secret_is_asked_for_in_its_location() {
+async fn a_regional_secret_is_read_in_its_location() {
     let stub = Google::start(TOKEN).await;
     stub.state().location = Some("europe-west3");
     stub.put("homelab__a", br#"{"K":"v"}"#);
@@ -177,7 +177,7 @@ fn rows() -> Vec<(&'static str, Act, ReadError, Result<(), OnlineError>)> {
 }
 
 #[tokio::test]
-async fn every_row_of_the_table_of_answers_is_its_class() {
+async fn each_documented_response_has_its_class() {
     let stub = Google::start(TOKEN).await;
     stub.put("homelab__a", br#"{"K":"v"}"#);
     for (name, act, read, online) in rows() {
@@ -202,7 +202,7 @@ async fn every_row_of_the_table_of_answers_is_its_class() {
 }
 
 #[tokio::test]
-async fn a_refused_exchange_reads_nothing_and_is_tried_again() {
+async fn a_refused_exchange_is_an_error_and_is_retried() {
     let stub = Google::start("another.token.here").await;
     stub.put("homelab__a", br#"{"K":"v"}"#);
     for (name, says, read, online) in [
@@ -238,7 +238,7 @@ async fn a_refused_exchange_reads_nothing_and_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_metadata_server_is_asked_in_its_own_way() {
+async fn the_metadata_server_gets_its_header_and_must_return_it() {
     let stub = Google::start(TOKEN).await;
     stub.put("homelab__a", br#"{"K":"v"}"#);
     stub.state().any_token = true;
@@ -273,7 +273,7 @@ async fn a_metadata_server_is_asked_in_its_own_way() {
 }
 
 #[tokio::test]
-async fn a_key_signs_tokens_and_its_file_names_no_address() {
+async fn a_key_file_signs_tokens_and_its_token_uri_is_not_called() {
     let stub = Google::start(TOKEN).await;
     stub.put("homelab__a", br#"{"K":"v"}"#);
     stub.state().any_token = true;
@@ -298,7 +298,7 @@ async fn a_key_signs_tokens_and_its_file_names_no_address() {
 }
 
 #[tokio::test]
-async fn a_thousand_builds_of_one_repo_are_one_read() {
+async fn concurrent_builds_of_a_repo_share_one_read() {
     let stub = Google::start(TOKEN).await;
     stub.put("homelab__a", br#"{"K":"v"}"#);
     let rig = Arc::new(google(&stub, MINUTE, |_| {}));
@@ -312,7 +312,7 @@ async fn a_thousand_builds_of_one_repo_are_one_read() {
 }
 
 #[tokio::test]
-async fn a_quota_holds_this_project_as_long_as_it_says() {
+async fn a_quota_error_suspends_calls_for_its_retry_after() {
     let stub = Google::start(TOKEN).await;
     let rig = google(&stub, NO_CACHE, |_| {});
     let Act::Answer(line, headers, body) = error("429 Too Many Requests", "RESOURCE_EXHAUSTED") else { panic!() };

@@ -51,7 +51,7 @@ impl Live {
 
     /// Writes a version, and waits until it is the newest: at Google that may take a while.
     pub(in crate::stores) async fn put(&self, path: &str, secret: &str) {
-        let name = self.naming.name(path).unwrap();
+        let name = self.naming.secret_name(path).unwrap();
         self.written.lock().unwrap().insert(name.clone());
         if self.naming == Naming::AzureKeyVault {
             let body = json!({"value": secret});
@@ -105,7 +105,7 @@ async fn keeps_the_contract(rig: Rig, live: Live) {
 }
 
 #[tokio::test]
-async fn a_real_vault_keeps_the_contract_if_one_is_named() {
+async fn the_vault_named_in_the_environment_meets_the_contract() {
     let names = ["VAULT_URL", "TENANT_ID", "CLIENT_ID", "CLIENT_SECRET_FILE", "TOKEN"];
     let names = names.map(|name| format!("CLAVIGER_LIVE_AZURE_{name}"));
     let Some([vault_url, tenant_id, client_id, file, token]) = variables(names.each_ref().map(String::as_str)) else {
@@ -129,7 +129,7 @@ async fn a_real_vault_keeps_the_contract_if_one_is_named() {
 }
 
 #[tokio::test]
-async fn a_real_project_keeps_the_contract_if_one_is_named() {
+async fn the_project_named_in_the_environment_meets_the_contract() {
     let names = ["PROJECT", "KEY_FILE", "TOKEN"].map(|name| format!("CLAVIGER_LIVE_GCP_{name}"));
     let Some([project, file, token]) = variables(names.each_ref().map(String::as_str)) else { return };
     let endpoint_url = "https://secretmanager.googleapis.com".to_owned();

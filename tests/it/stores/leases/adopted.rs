@@ -33,7 +33,7 @@ async fn are_adopted(place: Place, says_goodbye: bool) {
         tokio::time::sleep(Duration::from_secs(10)).await;
         until("it to be adopted", async || after.active() > 0).await;
     }
-    after.stores.holder_ended(&ending.identity());
+    after.stores.revoke_leases_of(&ending.identity());
     until("the lease of a pod that has ended to be taken back", async || !open(&url, &ends).await).await;
     until("the end of the shared one, of which nobody knows who uses it", async || !open(&url, &shared).await).await;
     assert!(open(&url, &stays).await, "its pod is still there");
@@ -57,12 +57,12 @@ async fn leases_of_a_process_that_crashed_are_adopted_on_postgres() {
 }
 
 #[tokio::test]
-async fn leases_of_a_process_that_said_goodbye_are_adopted_at_once() {
+async fn leases_of_a_process_that_signed_off_are_adopted_at_once() {
     are_adopted(Place::sqlite(), true).await;
 }
 
 #[tokio::test]
-async fn two_processes_leave_each_others_leases_alone_and_pass_orders_on() {
+async fn a_process_forwards_revocations_to_the_process_with_the_lease() {
     let (bao, place) = (Bao::start().await, Place::postgres().await);
     let url = bao.enable_database().await;
     bao.database_role("app", "1h", "2h").await;
@@ -87,7 +87,7 @@ async fn two_processes_leave_each_others_leases_alone_and_pass_orders_on() {
 }
 
 #[tokio::test]
-async fn a_process_that_was_taken_for_dead_gives_its_leases_up() {
+async fn a_process_drops_its_leases_after_another_adopted_them() {
     let (bao, place) = (Bao::start().await, Place::sqlite());
     let url = bao.enable_database().await;
     bao.database_role("app", "1h", "2h").await;
@@ -103,7 +103,7 @@ async fn a_process_that_was_taken_for_dead_gives_its_leases_up() {
 }
 
 #[tokio::test]
-async fn leases_of_an_authenticator_that_was_renamed_are_not_renewed_and_counted() {
+async fn orphaned_leases_of_a_renamed_authenticator_are_counted_and_not_renewed() {
     let (bao, place) = (Bao::start().await, Place::sqlite());
     let url = bao.enable_database().await;
     bao.database_role("app", "9s", "10m").await;

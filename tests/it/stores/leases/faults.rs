@@ -6,7 +6,7 @@ use claviger::stores::{EndedLease, ReadError, RevocationProgress};
 use std::sync::atomic::AtomicUsize;
 
 #[tokio::test]
-async fn what_cannot_be_taken_back_is_shown_and_never_forgotten() {
+async fn a_failed_revocation_is_listed_and_retried_without_end() {
     let (bao, place) = (Bao::start().await, Place::sqlite());
     let url = bao.enable_database().await;
     bao.database_role_that_owns_a_table("owner").await;
@@ -49,7 +49,7 @@ async fn what_cannot_be_taken_back_is_shown_and_never_forgotten() {
 }
 
 #[tokio::test]
-async fn nobody_gets_what_cannot_be_recorded() {
+async fn a_lease_that_cannot_be_recorded_is_not_issued() {
     let (bao, place) = (Bao::start().await, Place::sqlite());
     bao.enable_database().await;
     bao.database_role("app", "1h", "2h").await;
@@ -68,7 +68,7 @@ async fn nobody_gets_what_cannot_be_recorded() {
 }
 
 #[tokio::test]
-async fn an_end_that_makes_no_sense_is_no_lease_and_is_given_back() {
+async fn a_lease_with_an_invalid_duration_is_revoked() {
     const MOUNT: &str = r#"{"data":{"path":"database/","type":"database","options":{}}}"#;
     for duration in ["0", "-1", "2147483648", "\"x\"", "1.5", "null", ""] {
         let (revoked, place) = (Arc::new(AtomicUsize::new(0)), Place::sqlite());
@@ -98,7 +98,7 @@ async fn an_end_that_makes_no_sense_is_no_lease_and_is_given_back() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_role_is_told_and_a_broken_connection_makes_nothing_twice() {
+async fn role_errors_are_reported_and_a_broken_connection_creates_nothing_twice() {
     let (bao, place) = (Bao::start().await, Place::sqlite());
     bao.enable_database().await;
     bao.database_role("app", "1h", "2h").await;
@@ -129,7 +129,7 @@ async fn what_is_wrong_with_a_role_is_told_and_a_broken_connection_makes_nothing
 }
 
 #[tokio::test]
-async fn the_servers_own_workings_are_not_read_in_any_namespace() {
+async fn internal_mounts_are_not_read_in_any_namespace() {
     let (bao, place) = (Bao::start().await, Place::sqlite());
     assert_eq!(bao.call(reqwest::Method::POST, "sys/namespaces/team", "").await.0, 200);
     let keeper = Keeper::new(&place, &bao).await;
@@ -150,15 +150,15 @@ async fn the_servers_own_workings_are_not_read_in_any_namespace() {
             min_lifetime: Duration::ZERO,
             write: None,
             pods_only: false,
-            request: &request,
+            request_id: &request,
         };
-        let read = keeper.stores.read_for(granted).await;
+        let read = keeper.stores.read_for_caller(granted).await;
         assert_eq!(read.err(), Some(FetchError::Store(ReadError::Misconfigured)), "{path}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn leases_go_on_while_the_server_is_killed_and_started_again_under_load() {
+async fn leases_survive_a_restart_of_the_server_under_load() {
     let (mut bao, place) = (Bao::start_durable().await, Place::sqlite());
     let url = bao.enable_database().await;
     bao.database_role("app", "1m", "1h").await;
@@ -191,7 +191,7 @@ async fn leases_go_on_while_the_server_is_killed_and_started_again_under_load() 
     bao.restart().await;
     bao.unseal().await;
     until("something to be made again", async || keeper.read("app", PER_POD, &pod("late")).await.is_ok()).await;
-    keeper.stores.holder_ended(&pods[0].identity());
+    keeper.stores.revoke_leases_of(&pods[0].identity());
     until("a lease from before to be taken back", async || !open(&url, &before[0]).await).await;
     stop.store(true, Ordering::SeqCst);
     let failures: usize = workers.join_all().await.into_iter().sum();

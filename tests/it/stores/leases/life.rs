@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_lease_is_renewed_while_its_pod_is_there_and_over_at_its_maximum() {
+async fn a_lease_is_renewed_while_its_pod_runs_up_to_its_maximum_lifetime() {
     let (bao, place) = (Bao::start().await, Place::sqlite());
     let url = bao.enable_database().await;
     bao.database_role("app", "6s", "18s").await;
@@ -24,7 +24,7 @@ async fn a_lease_is_renewed_while_its_pod_is_there_and_over_at_its_maximum() {
 }
 
 #[tokio::test]
-async fn what_would_die_in_its_ticket_is_renewed_or_made_anew_or_bounds_the_ticket() {
+async fn a_lease_shorter_than_the_ticket_is_renewed_replaced_or_limits_the_ticket() {
     let (bao, place) = (Bao::start().await, Place::sqlite());
     bao.enable_database().await;
     bao.database_role("long", "20s", "1h").await;
@@ -49,7 +49,7 @@ async fn what_would_die_in_its_ticket_is_renewed_or_made_anew_or_bounds_the_tick
 }
 
 #[tokio::test]
-async fn a_caller_without_a_pod_keeps_its_lease_as_long_as_it_was_granted_and_no_longer() {
+async fn a_lease_of_a_caller_without_a_pod_is_not_renewed() {
     let (bao, place) = (Bao::start().await, Place::sqlite());
     let url = bao.enable_database().await;
     bao.database_role("app", "4s", "1h").await;
@@ -67,7 +67,7 @@ async fn a_caller_without_a_pod_keeps_its_lease_as_long_as_it_was_granted_and_no
 }
 
 #[tokio::test]
-async fn a_full_book_gives_up_what_was_asked_for_least_lately() {
+async fn at_the_limit_the_least_recently_used_lease_is_revoked() {
     let (bao, place) = (Bao::start().await, Place::sqlite());
     let url = bao.enable_database().await;
     bao.database_role("app", "1h", "2h").await;

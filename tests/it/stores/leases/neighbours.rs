@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_has_leases_made_without_end_gives_up_its_own() {
+async fn a_caller_with_too_many_leases_loses_its_own() {
     let (bao, place) = (Bao::start().await, Place::sqlite());
     let url = bao.enable_database().await;
     bao.database_role("app", "1h", "2h").await;
@@ -28,7 +28,7 @@ async fn who_has_leases_made_without_end_gives_up_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn leases_that_are_slow_to_end_keep_no_others_waiting() {
+async fn slow_revocations_do_not_delay_other_leases() {
     let revoked = Arc::new(AtomicUsize::new(0));
     let (counter, made) = (revoked.clone(), AtomicUsize::new(0));
     // The fake does not see the body of a revocation, so a slow one is recognised by its number.
@@ -59,10 +59,10 @@ async fn leases_that_are_slow_to_end_keep_no_others_waiting() {
         keeper.read(&format!("slow/creds/r{number}"), PER_POD, &hostile).await.unwrap();
     }
     keeper.read("quick/creds/r", PER_POD, &honest).await.unwrap();
-    keeper.stores.holder_ended(&hostile.identity());
+    keeper.stores.revoke_leases_of(&hostile.identity());
     until("the slow ones to be under way", async || revoked.load(Ordering::SeqCst) == 8).await;
     let began = Instant::now();
-    keeper.stores.holder_ended(&honest.identity());
+    keeper.stores.revoke_leases_of(&honest.identity());
     until("the quick one to be revoked", async || keeper.count(LeaseEventKind::Revoked) == 1).await;
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     let left: Vec<_> = keeper.list().await.into_iter().filter(|lease| lease.path.starts_with("quick/")).collect();

@@ -59,9 +59,9 @@ async fn patiently(keeper: &Keeper, role: &str, mode: LeaseMode, pod: &Arc<Calle
             min_lifetime: Duration::ZERO,
             write: None,
             pods_only: false,
-            request: &request,
+            request_id: &request,
         };
-        if let Ok(reading) = tokio::time::timeout(SECOND, keeper.stores.read_for(granted)).await {
+        if let Ok(reading) = tokio::time::timeout(SECOND, keeper.stores.read_for_caller(granted)).await {
             return reading.unwrap().secret.data.len();
         }
         assert!(began.elapsed() < 30 * SECOND);
@@ -70,7 +70,7 @@ async fn patiently(keeper: &Keeper, role: &str, mode: LeaseMode, pod: &Arc<Calle
 }
 
 #[tokio::test]
-async fn requests_that_end_before_the_credential_is_made_come_to_one_credential() {
+async fn repeated_requests_that_end_early_create_one_credential() {
     let (fake, engine) = engine(3 * SECOND).await;
     let keeper = keeper(&Place::sqlite(), &fake).await;
     for (number, (role, mode)) in
@@ -85,7 +85,7 @@ async fn requests_that_end_before_the_credential_is_made_come_to_one_credential(
 }
 
 #[tokio::test]
-async fn what_is_made_between_two_tries_waits_for_the_second_and_is_taken_once() {
+async fn an_undelivered_secret_is_delivered_once_to_the_repeated_request() {
     let (fake, engine) = engine(2 * SECOND).await;
     let keeper = keeper(&Place::sqlite(), &fake).await;
     let one = pod("one");
@@ -99,12 +99,12 @@ async fn what_is_made_between_two_tries_waits_for_the_second_and_is_taken_once()
             min_lifetime: Duration::ZERO,
             write: None,
             pods_only: false,
-            request: &request,
+            request_id: &request,
         };
-        assert!(tokio::time::timeout(SECOND, keeper.stores.read_for(granted())).await.is_err(), "{role}");
+        assert!(tokio::time::timeout(SECOND, keeper.stores.read_for_caller(granted())).await.is_err(), "{role}");
         tokio::time::sleep(3 * SECOND).await;
         let began = Instant::now();
-        assert!(keeper.stores.read_for(granted()).await.is_ok());
+        assert!(keeper.stores.read_for_caller(granted()).await.is_ok());
         assert!(began.elapsed() < SECOND, "{role}: it was there");
         assert_eq!(engine.made.load(Ordering::SeqCst), number + 1, "{role}");
     }
@@ -113,7 +113,7 @@ async fn what_is_made_between_two_tries_waits_for_the_second_and_is_taken_once()
 }
 
 #[tokio::test]
-async fn what_nobody_takes_is_revoked_and_what_is_taken_is_not() {
+async fn only_undelivered_leases_are_revoked() {
     let (fake, engine) = engine(SECOND).await;
     let keeper = keeper(&Place::sqlite(), &fake).await;
     assert!(tokio::time::timeout(SECOND / 2, keeper.read("app", PER_POD, &pod("gone"))).await.is_err());
@@ -129,7 +129,7 @@ async fn what_nobody_takes_is_revoked_and_what_is_taken_is_not() {
 }
 
 #[tokio::test]
-async fn an_engine_that_never_answers_is_asked_a_few_times_and_one_caller_has_so_much_made_at_once() {
+async fn concurrent_creations_of_a_caller_and_calls_to_a_hung_engine_are_limited() {
     let (fake, engine) = engine(Duration::from_mins(10)).await;
     let place = Place::sqlite();
     let keeper = Keeper::with(&place, &fake.address, "s.token", |vault| vault.make_timeout = SECOND / 2).await;

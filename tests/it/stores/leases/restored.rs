@@ -63,7 +63,7 @@ fn to_the_server(mut near: TcpStream, mut far: TcpStream, armed: &AtomicBool, ha
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn leases_whose_adoption_was_done_and_not_answered_are_looked_after() {
+async fn leases_are_restored_after_an_adoption_with_an_unknown_outcome() {
     let (bao, database) = (Bao::start().await, postgres().database().await);
     let place = |url: &str| Place {
         url: Url::Postgres(crate::rig::postgres::checked(url)),
@@ -88,7 +88,7 @@ async fn leases_whose_adoption_was_done_and_not_answered_are_looked_after() {
     tokio::time::sleep(Duration::from_secs(12)).await;
     until("the adoption to be cut", async || cutting.has_cut.load(Ordering::SeqCst)).await;
     until("what is on record to be in the book", async || after.active() == 3).await;
-    after.stores.holder_ended(&ending.identity());
+    after.stores.revoke_leases_of(&ending.identity());
     until("the lease of a pod that has ended to be revoked", async || !open(&url, &ends).await).await;
     let lease = after
         .list()
@@ -123,24 +123,24 @@ async fn moved(place: Place) {
     keeper.database.run("UPDATE leases SET owner = $1 WHERE owner = $2", &params).await.unwrap();
     keeper.database.run("DELETE FROM lease_owners WHERE owner = $1", &[(&dead).into()]).await.unwrap();
     until("it to be in the book", async || keeper.active() == 2).await;
-    keeper.stores.holder_ended(&pod("other").identity());
+    keeper.stores.revoke_leases_of(&pod("other").identity());
     until("it to be revoked", async || !open(&url, &credentials).await).await;
     assert!(open(&url, &own).await);
     assert_eq!(keeper.count(LeaseEventKind::Revoked), 1);
 }
 
 #[tokio::test]
-async fn what_is_on_record_and_not_in_the_book_is_looked_after_on_sqlite() {
+async fn recorded_leases_missing_from_the_index_are_restored_on_sqlite() {
     moved(Place::sqlite()).await;
 }
 
 #[tokio::test]
-async fn what_is_on_record_and_not_in_the_book_is_looked_after_on_postgres() {
+async fn recorded_leases_missing_from_the_index_are_restored_on_postgres() {
     moved(Place::postgres().await).await;
 }
 
 #[tokio::test]
-async fn a_lease_whose_record_does_not_open_is_shown_as_what_cannot_be_revoked() {
+async fn a_lease_with_an_unreadable_record_is_listed_as_revocation_failed() {
     let (bao, place) = (Bao::start().await, Place::sqlite());
     bao.enable_database().await;
     bao.database_role("app", "1h", "2h").await;

@@ -8,7 +8,7 @@ use claviger::model::request_id::RequestId;
 use claviger::model::secret::Secret;
 use claviger::model::secret_ref::SecretRef;
 use claviger::model::write_body::WriteBody;
-use claviger::stores::{FetchError, ReadError, ReadRequest, Unsuitable};
+use claviger::stores::{EngineMismatch, FetchError, ReadError, ReadRequest};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,9 +52,9 @@ impl Keeper {
             min_lifetime: life,
             write: write.as_ref(),
             pods_only: false,
-            request: &request,
+            request_id: &request,
         };
-        self.stores.read_for(granted).await.map(|reading| reading.secret)
+        self.stores.read_for_caller(granted).await.map(|reading| reading.secret)
     }
 
     #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
@@ -67,7 +67,7 @@ impl Keeper {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_is_issued_by_a_write_and_is_for_one_caller() {
+async fn a_certificate_is_issued_by_a_write_for_one_caller() {
     let (bao, place) = (bao().await, Place::sqlite());
     let keeper = Keeper::new(&place, &bao).await;
     let (one, two) = (pod("one"), pod("two"));
@@ -107,11 +107,11 @@ async fn a_public_key_is_signed_by_a_write() {
     let refused = keeper.written("ssh/sign/git", PER_POD, &caller, write("root")).await.map(|_| ());
     assert_eq!(refused, Err(FetchError::Store(ReadError::Misconfigured)));
     let unwritten = keeper.written("ssh/sign/git", PER_POD, &caller, None).await.map(|_| ());
-    assert_eq!(unwritten, Err(FetchError::Store(Unsuitable::WriteRequired.into())));
+    assert_eq!(unwritten, Err(FetchError::Store(EngineMismatch::WriteRequired.into())));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_path_is_not_is_told_and_a_kept_secret_is_never_written_to() {
+async fn a_wrong_engine_is_reported_and_a_static_secret_is_never_overwritten() {
     let (bao, place) = (bao().await, Place::sqlite());
     bao.put("homelab/a", &[("K", "v")]).await;
     bao.enable_kv_v1("old").await;
@@ -120,14 +120,14 @@ async fn what_a_path_is_not_is_told_and_a_kept_secret_is_never_written_to() {
     let caller = pod("one");
     let write = || Some(json!({"common_name": "site.internal"}));
     for (path, write, expected) in [
-        ("pki/issue/web", None, Unsuitable::WriteRequired.into()),
-        ("ssh/issue/none", None, Unsuitable::WriteRequired.into()),
-        ("pki/ca/pem", None, Unsuitable::NotJson.into()),
-        ("ssh/public_key", None, Unsuitable::NotJson.into()),
+        ("pki/issue/web", None, EngineMismatch::WriteRequired.into()),
+        ("ssh/issue/none", None, EngineMismatch::WriteRequired.into()),
+        ("pki/ca/pem", None, EngineMismatch::NotJson.into()),
+        ("ssh/public_key", None, EngineMismatch::NotJson.into()),
         ("pki/issue/none", write(), ReadError::Misconfigured),
         ("pki/issue/web", Some(json!({})), ReadError::Misconfigured),
-        ("homelab/a", write(), Unsuitable::StaticEngine.into()),
-        ("old/a", write(), Unsuitable::StaticEngine.into()),
+        ("homelab/a", write(), EngineMismatch::StaticEngine.into()),
+        ("old/a", write(), EngineMismatch::StaticEngine.into()),
     ] {
         let asked = write.is_some();
         let answer = keeper.written(path, PER_POD, &caller, write).await.map(|_| ());
