@@ -49,8 +49,8 @@ async fn main() {
             .collect();
         let steps: Vec<_> = steps.iter().collect();
         let runner = steps[0].runner();
-        assert!(runner.run(&mut database.begin_later(), &steps).await.unwrap().into_iter().all(|done| done));
-        runner.ended(&steps, true);
+        assert!(runner.run(&mut database.begin_lazily(), &steps).await.unwrap().into_iter().all(|done| done));
+        runner.on_end(&steps, true);
     }
     let waiting = tickets.store.count_waiting().await.unwrap();
     let grown = resident() - before;
