@@ -13,7 +13,7 @@ impl FromRequestParts<Edge> for Administrator {
 
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, ApiError> {
         let context = observe::context(parts)?;
-        let applicant = edge.broker.authenticate_applicant(bearer::of(&parts.headers).as_ref(), &context).await?;
+        let applicant = edge.broker.authenticate_applicant(bearer::token(&parts.headers).as_ref(), &context).await?;
         Ok(Self { applicant, context })
     }
 }

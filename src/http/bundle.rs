@@ -18,16 +18,16 @@ const VERSIONS: HeaderName = HeaderName::from_static("x-claviger-versions");
 
 /// Parses the name of a format.
 pub fn parse_format(word: &str) -> Result<Format, Error> {
-    const UNKNOWN: &str =
+    const UNKNOWN_FORMAT_DETAIL: &str =
         "format must be one of export, dotenv, dotenv-expand, json, raw, tar, docker-config, npmrc, netrc";
-    word.parse().map_err(|_| Error::InvalidRequest(UNKNOWN))
+    word.parse().map_err(|_| Error::InvalidRequest(UNKNOWN_FORMAT_DETAIL))
 }
 
-/// The format of the media type that `Accept` lists first, if exactly one format has it. Otherwise the default format.
+/// The format `json`, `tar` or `raw`, if its media type is the first in `Accept`. Otherwise the default format.
 pub fn format_from_accept(headers: &HeaderMap) -> Format {
     let first = accept_header::first_media_type(headers);
-    let with_own_media_type = [Format::Json, Format::Tar, Format::Raw];
-    with_own_media_type.into_iter().find(|format| first.eq_ignore_ascii_case(format.media_type())).unwrap_or_default()
+    let selectable = [Format::Json, Format::Tar, Format::Raw];
+    selectable.into_iter().find(|format| first.eq_ignore_ascii_case(format.media_type())).unwrap_or_default()
 }
 
 /// The extractor of the format that `Accept` asks for.
@@ -48,7 +48,8 @@ pub fn bundle_response(delivered: Delivered) -> Result<Response, Code> {
     if delivered.stale {
         headers.insert("x-claviger-stale", HeaderValue::from_static("true"));
     }
-    // `from_owner` does not copy, and the bytes are overwritten after sending. The buffers of hyper and of the kernel are not.
+    // `from_owner` does not copy, and the bytes are overwritten after sending. The buffers of hyper and of the
+    // kernel are not overwritten.
     let mut response = Response::new(Body::from(Bytes::from_owner(bytes)));
     *response.headers_mut() = headers;
     Ok(response)

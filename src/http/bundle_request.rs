@@ -30,7 +30,7 @@ impl<B: RequestBody> FromRequest<Edge> for BundleRequest<B> {
     async fn from_request(request: Request, edge: &Edge) -> Result<Self, ApiError> {
         let (mut parts, body) = request.into_parts();
         let context = observe::context(&mut parts)?;
-        let caller = edge.broker.authenticate(bearer::of(&parts.headers).as_ref(), &context).await?;
+        let caller = edge.broker.authenticate(bearer::token(&parts.headers).as_ref(), &context).await?;
         match read_body::<B>(edge, &parts.headers, body).await {
             Ok((request, format)) => Ok(Self { caller, context, request, format, body: PhantomData }),
             Err(error) => Err(edge.broker.refuse_unreadable(caller, &context, B::MODE, error).await.into()),

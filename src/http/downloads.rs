@@ -50,7 +50,7 @@ extract!(RedeemRequest, |parts| {
         idempotency_key: parse_idempotency_key(headers)?,
         rendering: parse_rendering(&parts.uri, headers)?,
         token: path::parameter(&parts.uri).parse().ok(),
-        bearer: bearer::of(headers),
+        bearer: bearer::token(headers),
         context,
     })
 });

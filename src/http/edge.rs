@@ -8,13 +8,13 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// State shared by all handlers. Each request clones it several times.
+/// A handle to the state that all handlers share. It is one pointer, because each request clones it several times.
 #[derive(Clone)]
 pub struct Edge(Arc<EdgeState>);
 
-/// What the handlers share.
+/// The state that all handlers share.
 pub struct EdgeState {
-    /// The verbs.
+    /// The broker, whose methods are the verbs.
     pub broker: Arc<Broker>,
     /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Arc<[IpNet]>,

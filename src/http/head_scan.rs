@@ -2,8 +2,8 @@
 //! `Content-Length`, lines that end in a bare LF or CR, a fragment in the target. Two servers could read such a
 //! request differently.
 //!
-//! The first such byte is overwritten with a NUL. The parser then refuses the request with `400` and closes the
-//! connection, after the answers to earlier pipelined requests.
+//! The first byte that makes a head ambiguous is overwritten with a NUL. The parser then refuses the request with `400` and closes the
+//! connection, after the responses to earlier pipelined requests.
 
 use memchr::{memchr2, memchr3};
 use std::io::{IoSlice, Result};
@@ -50,10 +50,13 @@ enum Position {
     Stopped,
 }
 
+/// The state of the scan of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     position: Position,
+    /// Whether the last byte was a CR, which only LF may follow.
     after_cr: bool,
+    /// The `Content-Length` of the head so far.
     length: Option<u64>,
     has_transfer_encoding: bool,
 }
@@ -75,7 +78,7 @@ impl Scan {
                     self.position = if left == 0 { Position::Before } else { Position::Body(left) };
                 }
                 _ => {
-                    at += self.inert(&bytes[at..]);
+                    at += self.skippable_length(&bytes[at..]);
                     let Some(byte) = bytes.get_mut(at) else { return };
                     if self.step(*byte).is_err() {
                         *byte = 0;
@@ -87,8 +90,8 @@ impl Scan {
         }
     }
 
-    /// The number of bytes that [`Self::step`] would pass without a change: most of a head, as paths and bearer tokens are long.
-    fn inert(&self, bytes: &[u8]) -> usize {
+    /// The number of bytes for which [`Self::step`] would change nothing: most of a head, as paths and bearer tokens are long.
+    fn skippable_length(&self, bytes: &[u8]) -> usize {
         if self.after_cr {
             return 0;
         }
@@ -100,6 +103,7 @@ impl Scan {
         end.unwrap_or(bytes.len())
     }
 
+    /// Moves the position by one byte. Fails if the byte is not allowed there.
     fn step(&mut self, byte: u8) -> std::result::Result<(), InvalidByte> {
         match (std::mem::take(&mut self.after_cr), byte) {
             (true, b'\n') => return self.end_of_line(),
@@ -163,7 +167,7 @@ impl Scan {
         let (length, has_transfer_encoding) =
             (self.length.take().unwrap_or(0), std::mem::take(&mut self.has_transfer_encoding));
         match length {
-            // `guard` refuses it in any case.
+            // `guard` refuses such a request in any case.
             _ if has_transfer_encoding => Position::Stopped,
             0 => Position::Before,
             length => Position::Body(length),
@@ -235,7 +239,7 @@ mod tests {
     #[test]
     fn ambiguous_heads_are_found() {
         let head = "GET /a HTTP/1.1\r\n";
-        for (lines, odd) in [
+        for (lines, offset) in [
             ("Content-Length: 1\r\nContent-Length: 1\r\n\r\n", 33),
             ("Content-Length: 0\r\ncontent-LENGTH: 0\r\n\r\n", 33),
             ("Content-Length: 1, 1\r\n\r\n", 17),
@@ -248,11 +252,11 @@ mod tests {
             ("X: a\rb\r\n", 5),
             ("no colon\r\n", 9),
         ] {
-            assert_eq!(nul_position(&format!("{head}{lines}")), Some(head.len() + odd), "{lines:?}");
+            assert_eq!(nul_position(&format!("{head}{lines}")), Some(head.len() + offset), "{lines:?}");
         }
         assert_eq!(nul_position("GET /a#b HTTP/1.1\r\n"), Some(6));
         assert_eq!(nul_position("GET /a HTTP/1.1\n"), Some(15));
-        // After a complete request, too.
+        // The head of a second request is scanned, too.
         assert_eq!(nul_position(&format!("{head}Content-Length: 1\r\n\r\n#GET /a#")), Some(head.len() + 21 + 7));
     }
 

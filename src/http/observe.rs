@@ -1,4 +1,4 @@
-//! The outermost layer of every request: request ID, span, source address and metrics. Headers, bodies and paths
+//! The layer around all handlers: request ID, span, source address and metrics. Headers, bodies and paths
 //! are not logged.
 
 use super::detached::detached;
@@ -23,14 +23,15 @@ use tracing::{Instrument as _, Span};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The id and the route of a request.
-struct Identity {
+struct RequestIdentity {
     id: RequestId,
+    /// The matched route. `None` for an unknown path, and for a request to the Vault-compatible API.
     matched: Option<MatchedPath>,
-    /// The template, if the request is one to the Vault-compatible API.
+    /// The template of the path, if the request is one to the Vault-compatible API.
     vault: Option<&'static str>,
 }
 
-impl Identity {
+impl RequestIdentity {
     fn new(request: &Request, api: Option<&VaultApi>) -> Self {
         let matched = request.extensions().get::<MatchedPath>();
         let vault = vault::route(api, matched, request.uri().path());
@@ -38,7 +39,7 @@ impl Identity {
         Self { id: RequestId::random(), matched, vault }
     }
 
-    /// The template of the path, never the path.
+    /// The template of the path, never the path itself. `unmatched` for an unknown path.
     fn route(&self) -> &str {
         self.vault.or(self.matched.as_ref().map(MatchedPath::as_str)).unwrap_or("unmatched")
     }
@@ -50,20 +51,21 @@ impl Identity {
     }
 }
 
-/// Opens the span of a request, and records the status and the error code of its response in it.
+/// Opens the span of a request, and records the status and the error code of the response in the span.
 pub async fn observe(State(edge): State<Edge>, request: Request, next: Next) -> Response {
-    let identity = Identity::new(&request, edge.vault.as_deref());
+    let identity = RequestIdentity::new(&request, edge.vault.as_deref());
     let span = identity.span(&request);
-    let response = answer(edge, request, next, identity).instrument(span.clone()).await;
+    let response = handle_request(edge, request, next, identity).instrument(span.clone()).await;
     if span.is_disabled() {
         return response;
     }
-    traces::record_response(&span, response.status().as_u16(), code(&response));
+    traces::record_response(&span, response.status().as_u16(), error_code(&response));
     traced_body::in_span(response, span)
 }
 
-/// Puts a [`Context`] into the request, `X-Request-Id` on the response, and the length of the response first.
-async fn answer(edge: Edge, mut request: Request, next: Next, identity: Identity) -> Response {
+/// Runs the handler with the [`Context`] of the request. Adds `X-Request-Id` to the response, makes its length the first header,
+/// and counts the request.
+async fn handle_request(edge: Edge, mut request: Request, next: Next, identity: RequestIdentity) -> Response {
     let started = Instant::now();
     let method = method_label(request.method());
     let peer = request.extensions().get::<SocketAddr>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip);
@@ -83,46 +85,47 @@ async fn answer(edge: Edge, mut request: Request, next: Next, identity: Identity
         None => detached(next.run(request)).await,
     };
     let response = if identity.vault.is_some() { vault::into_vault_error(response) } else { response };
-    let response = named(response, &identity.id);
+    let response = with_request_id(response, &identity.id);
 
     let metrics = edge.broker.metrics();
     metrics.record_http_request(identity.route(), method, response.status().as_u16(), started.elapsed());
-    if let Some(code) = code(&response) {
+    if let Some(code) = error_code(&response) {
         metrics.count_error(code);
     }
     response
 }
 
-/// The layer of the ops listener: adds a request ID, and puts the length first. Nothing is recorded or counted.
-pub async fn name(request: Request, next: Next) -> Response {
+/// The layer of the ops listener: adds a request ID, and makes the length the first header. Nothing is recorded or counted.
+pub async fn add_request_id(request: Request, next: Next) -> Response {
     let response = match guard::refusal(&request) {
         Some(refusal) => refusal,
         None => next.run(request).await,
     };
-    named(response, &RequestId::random())
+    with_request_id(response, &RequestId::random())
 }
 
-/// Takes the [`Context`] of a request.
+/// Takes the [`Context`] out of a request. A second call fails with `internal`.
 pub fn context(parts: &mut Parts) -> Result<Context, ApiError> {
     parts.extensions.remove().ok_or_else(|| Code::Internal.into())
 }
 
-fn named(mut response: Response, request_id: &RequestId) -> Response {
+fn with_request_id(mut response: Response, request_id: &RequestId) -> Response {
     if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     framing::length_first(response)
 }
 
-fn code(response: &Response) -> Option<&'static str> {
+/// The error code of a response. `None` if it is not an error.
+fn error_code(response: &Response) -> Option<&'static str> {
     response.extensions().get::<Code>().map(|code| code.as_str())
 }
 
 /// A caller's own id, if it has 1 to 64 characters of a safe alphabet. It never replaces ours.
 fn client_request_id(headers: &HeaderMap) -> Option<String> {
     let id = headers.get(REQUEST_ID)?.to_str().ok()?;
-    let sane = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-    sane.then(|| id.to_owned())
+    let is_valid = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    is_valid.then(|| id.to_owned())
 }
 
 fn method_label(method: &Method) -> &'static str {

@@ -23,7 +23,7 @@ const CREDENTIALS: [HeaderName; 3] =
 /// Time limit of the ops listener, on which Prometheus gives up after 10 s.
 const OPS_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The api listener. Every route it can serve is counted from zero.
+/// The router of the API listener. The metrics of each of its routes begin at zero.
 pub fn api(edge: Edge) -> Router {
     let metrics = edge.broker.metrics();
     let (mut router, contract) = routes::documented().split_for_parts();
@@ -41,7 +41,7 @@ pub fn api(edge: Edge) -> Router {
     router.fallback(responses::not_found).layer(layers).with_state(edge)
 }
 
-/// The ops listener: no authentication, and never a secret.
+/// The router of the ops listener: no authentication, and never a secret.
 pub fn ops(edge: Edge) -> Router {
     let router = Router::new()
         .route("/metrics", get(metrics))
@@ -55,13 +55,13 @@ pub fn ops(edge: Edge) -> Router {
 /// The layers of the ops listener. Its handlers change nothing, so they may be cancelled.
 fn with_ops_layers<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     router.layer((
-        from_fn(observe::name),
+        from_fn(observe::add_request_id),
         TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, OPS_TIMEOUT),
-        CatchPanicLayer::custom(panicked),
+        CatchPanicLayer::custom(respond_to_panic),
     ))
 }
 
-fn panicked(_: Box<dyn Any + Send>) -> Response {
+fn respond_to_panic(_: Box<dyn Any + Send>) -> Response {
     ApiError::from(Code::Internal).into_response()
 }
 

@@ -30,7 +30,7 @@ pub fn refuse_unsupported(headers: &HeaderMap) -> Result<(), Refusal> {
 pub fn token(headers: &HeaderMap) -> Option<SecretValue> {
     let mut values = headers.get_all(TOKEN).iter().filter(|value| !value.is_empty());
     match (values.next(), values.next()) {
-        (None, _) => bearer::of(headers),
+        (None, _) => bearer::token(headers),
         (Some(value), None) => {
             value.to_str().ok().filter(|token| is_token68(token)).map(|token| SecretValue::new(token.to_owned()))
         }
