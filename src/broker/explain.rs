@@ -1,4 +1,5 @@
-//! The verb `explain`: the decision for a caller, and which part of each policy does not match. Reads no secret and issues no ticket.
+//! The verb `explain`: the decision for a caller, and which part of each policy does not match. Reads no secret and issues no
+//! ticket.
 
 use super::administer::Administrator;
 use super::error::Error;

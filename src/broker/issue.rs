@@ -134,8 +134,8 @@ impl Broker {
         Ok(PreparedTicket { ticket, sealed, token, missing, sizes, is_stale: bundle.stale, limits, shadow })
     }
 
-    /// Whether the caller has reached the ticket limit of a granting policy, so that no secrets need to be read. This is only an early
-    /// check, false if the store cannot be reached: the limit is enforced when the ticket is stored.
+    /// Whether the caller has reached the ticket limit of a granting policy, so that no secrets need to be read. This is only an
+    /// early check, false if the store cannot be reached: the limit is enforced when the ticket is stored.
     pub(super) async fn is_ticket_limit_reached(&self, request: &IssueRequest, grant: &Grant) -> bool {
         if grant.limits.is_empty() {
             return false;

@@ -209,8 +209,8 @@ impl Broker {
         }
     }
 
-    /// Whether a redeemer has the address that requested the ticket, or another address of the same pod: a dual-stack client chooses
-    /// an address family for each connection. The pod is looked up only if the addresses differ.
+    /// Whether a redeemer has the address that requested the ticket, or another address of the same pod: a dual-stack client
+    /// chooses an address family for each connection. The pod is looked up only if the addresses differ.
     async fn is_from_bound_address(&self, ticket: &Ticket, context: &Context) -> Result<bool, Error> {
         if !context.source_is_known {
             return Ok(false);
@@ -305,8 +305,8 @@ impl Broker {
         }
     }
 
-    /// Records a refusal that does not change the ticket. If the address has reached its failure limit, the refusal is only counted,
-    /// so that the log cannot be filled with one URL.
+    /// Records a refusal that does not change the ticket. If the address has reached its failure limit, the refusal is only
+    /// counted, so that the log cannot be filled with one URL.
     async fn record_refusal(
         &self,
         ticket: &Ticket,

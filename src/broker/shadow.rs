@@ -1,5 +1,5 @@
-//! Shadow mode: policies with `mode: audit` are evaluated in addition to the decision, and their verdicts are counted. A failure does
-//! not affect the decision.
+//! Shadow mode: policies with `mode: audit` are evaluated in addition to the decision, and their verdicts are counted. A failure
+//! does not affect the decision.
 
 use super::issue_request::DeliveryMode;
 use super::pipeline::Broker;

@@ -168,8 +168,8 @@ impl Broker {
         for _ in 0..MAX_ATTEMPTS {
             let current = self.stages.policy_store.get(name).await.map_err(|error| failed(error.into()))?;
             let expected = check_precondition(current.as_ref(), precondition).map_err(failed)?;
-            // Permission to replace does not include permission to create. The store gets the authorised state as a precondition, so
-            // that a concurrent deletion cannot turn a replacement into a creation.
+            // Permission to replace does not include permission to create. The store gets the authorised state as a precondition,
+            // so that a concurrent deletion cannot turn a replacement into a creation.
             if expected == WritePrecondition::Absent && *precondition != Precondition::Absent {
                 match self.authorise(administrator, policies_action(Verb::Create, Some(name))).await {
                     Ok(()) => {}
@@ -244,8 +244,8 @@ fn new_policy(administrator: &Administrator, draft: Draft) -> NewPolicy {
     NewPolicy { policy: draft.policy, written_by: administrator.subject().to_owned() }
 }
 
-/// Checks the precondition against the current policy, and returns the precondition for the store, so that a concurrent write is not
-/// overwritten.
+/// Checks the precondition against the current policy, and returns the precondition for the store, so that a concurrent write is
+/// not overwritten.
 fn check_precondition(current: Option<&StoredPolicy>, precondition: &Precondition) -> Result<WritePrecondition, Error> {
     match (current, precondition) {
         (Some(policy), _) if policy.source.is_read_only() => Err(Code::ReadOnly.into()),

@@ -2,8 +2,8 @@
 //! `Content-Length`, lines that end in a bare LF or CR, a fragment in the target. Two servers could read such a
 //! request differently.
 //!
-//! The first byte that makes a head ambiguous is overwritten with a NUL. The parser then refuses the request with `400` and closes the
-//! connection, after the responses to earlier pipelined requests.
+//! The first byte that makes a head ambiguous is overwritten with a NUL. The parser then refuses the request with `400` and closes
+//! the connection, after the responses to earlier pipelined requests.
 
 use memchr::{memchr2, memchr3};
 use std::io::{IoSlice, Result};

@@ -1,7 +1,7 @@
 //! Stage 6, rendering: turns a bundle into the bytes of a format. Pure: no async, no clock, no I/O.
 //!
-//! Every reader of the format reads exactly the original values. If the format cannot hold a key, nothing is rendered, and the error
-//! names the first such key.
+//! Every reader of the format reads exactly the original values. If the format cannot hold a key, nothing is rendered, and the
+//! error names the first such key.
 
 mod address;
 mod binary_values;
@@ -85,8 +85,8 @@ fn check_each(
         .try_for_each(|(key, entry)| check(key, entry).map_err(|reason| UnrenderableKey { key: key.clone(), reason }))
 }
 
-/// Collects the output of `write` in a buffer of its exact size. `write` is called twice, first to measure, because a growing buffer
-/// would leave copies of the values behind.
+/// Collects the output of `write` in a buffer of its exact size. `write` is called twice, first to measure, because a growing
+/// buffer would leave copies of the values behind.
 fn collect_exactly(write: impl Fn(Emit<'_>)) -> Zeroizing<Vec<u8>> {
     let mut length = 0;
     write(&mut |piece| length += piece.len());
