@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 
 closed_enum! {
     /// Why the verification fails at an event.
-    pub enum Reason {
+    pub enum BrokenReason {
         /// The hash does not match the text, or a column differs from the text.
         Altered => "altered",
         /// There is no event with this number.
@@ -37,7 +37,7 @@ pub struct BrokenEvent {
     /// The number in the chain.
     pub seq: i64,
     /// The reason.
-    pub reason: Reason,
+    pub reason: BrokenReason,
 }
 
 /// The result of a verification.
@@ -56,7 +56,7 @@ pub struct VerificationResult {
 pub enum ChainStart {
     /// At its first event, or behind an event that is known to be the last deleted one.
     FirstOrPruned,
-    /// At any event. For exports whose earlier events are not at hand.
+    /// At any event. For exports without the earlier events.
     Anywhere,
 }
 
@@ -97,12 +97,12 @@ struct ChainState {
     /// The last gap in the numbers: those of the events below and above it. `i64::MAX` if it is above the newest event.
     gap: Option<(i64, i64)>,
     /// The lowest failure: number, reason, and index of the event at which it was found.
-    failure: Option<(i64, Reason, u64)>,
+    failure: Option<(i64, BrokenReason, u64)>,
 }
 
 impl ChainState {
     /// Records a failure, unless the chain has one at a lower number.
-    fn fail(&mut self, seq: i64, reason: Reason, index: u64) {
+    fn fail(&mut self, seq: i64, reason: BrokenReason, index: u64) {
         if self.failure.is_none_or(|(lowest, ..)| seq < lowest) {
             self.failure = Some((seq, reason, index));
         }
@@ -114,7 +114,7 @@ impl ChainState {
         if event.position_from_altered_text {
             // The number in an altered text is not reliable; the neighbours of the event determine it.
             let Some((lowest, _)) = &self.lowest else {
-                self.fail(event.seq, Reason::Altered, index);
+                self.fail(event.seq, BrokenReason::Altered, index);
                 self.has_altered_above = true;
                 return false;
             };
@@ -122,25 +122,25 @@ impl ChainState {
         }
         match &self.lowest {
             Some((lowest, _)) if event.seq >= *lowest => {
-                // If the event belongs into a gap, the event below the gap came too early. Otherwise the event is a duplicate.
+                // If the event belongs into a gap, the event below the gap is out of place. Otherwise this event is a duplicate.
                 let gap = self.gap.filter(|(below, above)| (below.saturating_add(1)..*above).contains(&event.seq));
-                self.fail(gap.map_or(event.seq, |(below, _)| below), Reason::OutOfPlace, index);
+                self.fail(gap.map_or(event.seq, |(below, _)| below), BrokenReason::OutOfPlace, index);
                 return false;
             }
             Some((lowest, _)) if event.seq < lowest.saturating_sub(1) => {
                 self.gap = Some((event.seq, *lowest));
-                self.fail(event.seq.saturating_add(1), Reason::Missing, index);
+                self.fail(event.seq.saturating_add(1), BrokenReason::Missing, index);
             }
             Some((lowest, prev_hash)) if prev_hash != hash => {
                 let lowest = *lowest;
-                self.fail(lowest, Reason::Unlinked, index);
+                self.fail(lowest, BrokenReason::Unlinked, index);
             }
             Some(_) => {}
             None => {
                 self.highest = event.seq;
                 self.gap = Some((event.seq, i64::MAX));
                 if std::mem::take(&mut self.has_altered_above) {
-                    self.failure = Some((event.seq.saturating_add(1), Reason::Altered, index));
+                    self.failure = Some((event.seq.saturating_add(1), BrokenReason::Altered, index));
                 }
             }
         }
@@ -151,8 +151,8 @@ impl ChainState {
     fn check_hash(&mut self, event: &CheckedEvent<'_>, index: u64) {
         match (event.is_intact, event.hash_check) {
             (true, _) => self.has_intact = true,
-            (false, Some(Err(HashError::UnknownKey))) => self.fail(event.seq, Reason::UnknownKey, index),
-            (false, _) => self.fail(event.seq, Reason::Altered, index),
+            (false, Some(Err(HashError::UnknownKey))) => self.fail(event.seq, BrokenReason::UnknownKey, index),
+            (false, _) => self.fail(event.seq, BrokenReason::Altered, index),
         }
         self.has_keyed |= event.hash_check == Some(Ok(HashKind::Keyed));
     }
@@ -224,7 +224,7 @@ impl<'a> ChainChecker<'a> {
             }
         }
         if !self.known.take_expected(&event.chain, event.seq, hash) {
-            chain.fail(event.seq, Reason::NotAsCheckpoint, index);
+            chain.fail(event.seq, BrokenReason::NotAsCheckpoint, index);
         }
         chain.set_lowest(&event);
         self.link_chains(event, hash);
@@ -276,17 +276,17 @@ impl<'a> ChainChecker<'a> {
             {
                 match at_end.or(at_start) {
                     Some(pruned) if pruned.seq < before => {
-                        chain.fail(pruned.seq.saturating_add(1), Reason::Missing, index);
+                        chain.fail(pruned.seq.saturating_add(1), BrokenReason::Missing, index);
                     }
-                    Some(_) => chain.fail(lowest, Reason::Unlinked, index),
-                    None => chain.fail(1, Reason::Missing, index),
+                    Some(_) => chain.fail(lowest, BrokenReason::Unlinked, index),
+                    None => chain.fail(1, BrokenReason::Missing, index),
                 }
             }
         }
         for (hash, name) in std::mem::take(&mut self.expected_hashes) {
             let may_be_deleted = start == ChainStart::Anywhere || self.known.may_be_deleted(&hash);
             if let Some(chain) = self.chains.get_mut(&name).filter(|_| !may_be_deleted) {
-                chain.fail(1, Reason::Unlinked, index);
+                chain.fail(1, BrokenReason::Unlinked, index);
             }
         }
         self.check_chains_without_key();
@@ -312,12 +312,12 @@ impl<'a> ChainChecker<'a> {
         }
         for chain in self.chains.values_mut() {
             if let Some((seq, index)) = chain.lowest_unkeyed.filter(|_| chain.has_keyed || !chain.is_anchored) {
-                chain.fail(seq, Reason::Altered, index);
+                chain.fail(seq, BrokenReason::Altered, index);
             }
         }
         for (name, seq) in self.known.unkeyed_anchors() {
             if let Some(chain) = self.chains.get_mut(name).filter(|chain| chain.has_keyed) {
-                chain.fail(seq, Reason::BadAnchor, self.events + 1);
+                chain.fail(seq, BrokenReason::BadAnchor, self.events + 1);
             }
         }
     }
@@ -336,15 +336,15 @@ impl<'a> ChainChecker<'a> {
             let lowest = chain.lowest.as_ref().map(|(lowest, _)| *lowest);
             if seq > chain.highest {
                 let last = chain.highest.max(pruned_seq.unwrap_or_default());
-                chain.fail(last.saturating_add(1), Reason::Missing, index);
+                chain.fail(last.saturating_add(1), BrokenReason::Missing, index);
             } else if lowest.is_some_and(|lowest| seq < lowest) {
-                chain.fail(seq, Reason::Missing, index);
+                chain.fail(seq, BrokenReason::Missing, index);
             }
             // Between lowest and highest the event is in a gap, which is recorded already.
         }
         for (name, seq) in self.known.bad_anchors() {
             let chain = self.chains.entry(name.to_owned()).or_default();
-            chain.fail(seq, Reason::BadAnchor, index);
+            chain.fail(seq, BrokenReason::BadAnchor, index);
         }
     }
 
@@ -360,7 +360,7 @@ impl<'a> ChainChecker<'a> {
             return Some(BrokenEvent { chain: chain.clone(), seq, reason });
         }
         let (chain, seq) = self.unreadable_position.clone().unwrap_or_else(|| (String::new(), 1));
-        self.has_unreadable.then_some(BrokenEvent { chain, seq, reason: Reason::Altered })
+        self.has_unreadable.then_some(BrokenEvent { chain, seq, reason: BrokenReason::Altered })
     }
 }
 
@@ -388,7 +388,7 @@ mod tests {
             checker.check(&StoredEvent { text: &link.text, hash: &link.hash, columns: None });
             checker.finish(ChainStart::FirstOrPruned, &BTreeMap::new()).first_broken.map(|broken| broken.reason)
         };
-        assert_eq!(first_broken(Some(&with_key)), Some(Reason::BadAnchor));
+        assert_eq!(first_broken(Some(&with_key)), Some(BrokenReason::BadAnchor));
         assert_eq!(first_broken(None), None, "without a hasher no event is verified under a key");
     }
 }

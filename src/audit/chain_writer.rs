@@ -5,7 +5,7 @@ use super::blocks::BlockWriter;
 use super::chain::{Head, Link, NO_PREDECESSOR};
 use super::chain_hasher::ChainHasher;
 use super::queued_event::QueuedEvent;
-use super::rows::{COLUMNS, TABLE, filtered, test_values, values};
+use super::rows::{COLUMNS, TABLE, filter_values, test_values, values};
 use crate::database::{CommitError, Database, DatabaseError, Param, Step, StepRunner};
 use crate::model::clock::Clock;
 use crate::model::clock::format_time;
@@ -118,7 +118,7 @@ impl ChainWriter {
         end(&done, committed.is_ok());
         let last = committed.map_err(CommitError::Failed)?;
         if let Some(blocks) = &mut self.blocks {
-            blocks.add(params.chunks(COLUMNS).map(filtered), last);
+            blocks.add(params.chunks(COLUMNS).map(filter_values), last);
         }
         drop(params);
         self.head = head;

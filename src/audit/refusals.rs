@@ -50,9 +50,9 @@ struct RefusalMinute {
 }
 
 impl Refusals {
-    /// Returns true if the refusal is to be recorded individually. Otherwise it has been counted.
+    /// Returns true if the refusal is to be recorded individually. Otherwise counts it, and returns false.
     #[must_use]
-    pub fn admit(&self, event: &Event) -> bool {
+    pub fn admit_or_count(&self, event: &Event) -> bool {
         let mut key = RefusalKey {
             kind: event.kind,
             outcome: event.outcome,
@@ -195,7 +195,7 @@ mod tests {
         // Fifty per second for two minutes.
         for second in 0..120 {
             for number in 0..50 {
-                written += u64::from(refusals.admit(&refusal("flood", &format!("b{second}-{number}"))));
+                written += u64::from(refusals.admit_or_count(&refusal("flood", &format!("b{second}-{number}"))));
             }
             tokio::time::advance(Duration::from_secs(1)).await;
             counts.extend(refusals.take_due(Instant::now()));
@@ -209,23 +209,23 @@ mod tests {
             assert_eq!(event.branch, None);
             assert_eq!(event.caller.as_ref().map(|caller| &*caller.subject), Some("flood"));
         }
-        assert!(refusals.admit(&refusal("other", "main")), "another caller is not counted with it");
+        assert!(refusals.admit_or_count(&refusal("other", "main")), "another caller is not counted with it");
     }
 
     #[tokio::test(start_paused = true)]
     async fn in_the_next_minute_refusals_are_recorded_individually_again() {
         let refusals = Refusals::default();
-        assert_eq!((0..30).filter(|_| refusals.admit(&refusal("a", "main"))).count(), 10);
+        assert_eq!((0..30).filter(|_| refusals.admit_or_count(&refusal("a", "main"))).count(), 10);
         tokio::time::advance(MINUTE).await;
         assert_eq!(refusals.take_due(Instant::now()).iter().filter_map(|event| event.count).sum::<u64>(), 20);
         assert!(refusals.lock().is_empty());
-        assert_eq!((0..30).filter(|_| refusals.admit(&refusal("a", "main"))).count(), 10);
+        assert_eq!((0..30).filter(|_| refusals.admit_or_count(&refusal("a", "main"))).count(), 10);
     }
 
     #[tokio::test(start_paused = true)]
     async fn beyond_the_maximum_refusals_are_counted_without_caller() {
         let refusals = Refusals::default();
-        let written = (0..20_000).filter(|n| refusals.admit(&refusal(&format!("c{n}"), "main"))).count();
+        let written = (0..20_000).filter(|n| refusals.admit_or_count(&refusal(&format!("c{n}"), "main"))).count();
         assert_eq!(refusals.lock().len(), MAX_KEYS + 1);
         assert_eq!(written, MAX_KEYS + 10);
         tokio::time::advance(MINUTE).await;

@@ -12,7 +12,7 @@ use super::reader::Reader;
 use super::rows;
 use super::segments::Segments;
 use super::stdout::StdoutWriter;
-use super::stored_event::Columns;
+use super::stored_event::EventColumns;
 use crate::database::{DatabaseError, Row, UnitOfWork};
 use crate::metrics::Metrics;
 use crate::metrics::labels::{EventType, Outcome, PruneReason};
@@ -226,7 +226,7 @@ impl Retention {
         &self,
         work: &mut UnitOfWork,
         last_by_chain: &mut BTreeMap<String, (i64, String)>,
-        columns: Columns<'_>,
+        columns: EventColumns<'_>,
         row: &Row,
     ) -> Result<(), RetentionError> {
         let stored = rows::stored_event(row)?;

@@ -3,7 +3,7 @@
 use super::blocks::FilterValues;
 use super::chain::Link;
 use super::port::Event;
-use super::stored_event::{Columns, StoredEvent};
+use super::stored_event::{EventColumns, StoredEvent};
 use crate::database::{DatabaseError, Param, Row};
 
 /// The columns of the table, in the order of [`values`].
@@ -44,8 +44,8 @@ pub fn values<'a>(chain: &'a str, link: &'a Link, event: &'a Event) -> [Param<'a
     ]
 }
 
-/// Of the [`values`] of a row, the time and those that queries can filter by.
-pub fn filtered<'a>(values: &'a [Param<'a>]) -> (&'a str, FilterValues<'a>) {
+/// Returns the time and the values that queries can filter by, from the [`values`] of a row.
+pub fn filter_values<'a>(values: &'a [Param<'a>]) -> (&'a str, FilterValues<'a>) {
     let text = |column: usize| values.get(column).and_then(Param::as_text);
     (text(4).unwrap_or_default(), [5, 6, 7, 8, 9, 10].map(text))
 }
@@ -68,8 +68,8 @@ pub fn stored_event(row: &Row) -> Result<StoredEvent<'_>, DatabaseError> {
 }
 
 /// The columns of a selected row that repeat parts of its event.
-pub fn columns(row: &Row) -> Result<Columns<'_>, DatabaseError> {
-    Ok(Columns {
+pub fn columns(row: &Row) -> Result<EventColumns<'_>, DatabaseError> {
+    Ok(EventColumns {
         chain: row.str(1)?,
         seq: row.number(2)?,
         prev_hash: row.str(3)?,

@@ -157,7 +157,7 @@ impl Search<'_> {
             }
             let others = blocks_below(self.database, Some(*column), row, MAX_BLOCKS).await?;
             for (block, rows) in &mut blocks {
-                // If the block of this column is missing (stored or deleted meanwhile) or damaged, it excludes no row.
+                // If the block of this column is damaged or missing (stored or deleted since the first query), no row is excluded.
                 let is_same = |other: &&StoredBlock| {
                     (other.first_row, other.last_row) == (block.first_row, block.last_row) && other.is_complete()
                 };

@@ -12,12 +12,12 @@ pub struct StoredEvent<'a> {
     /// The hash.
     pub hash: &'a str,
     /// The columns. `None` in an export.
-    pub columns: Option<Columns<'a>>,
+    pub columns: Option<EventColumns<'a>>,
 }
 
 /// The columns of the table `audit_events` that repeat parts of the text.
 #[derive(Debug, Clone, Copy)]
-pub struct Columns<'a> {
+pub struct EventColumns<'a> {
     /// `chain`.
     pub chain: &'a str,
     /// `seq`.
@@ -134,7 +134,7 @@ impl<'a> StoredEvent<'a> {
 }
 
 impl EventFields<'_> {
-    fn matches(&self, columns: Option<Columns<'_>>) -> bool {
+    fn matches(&self, columns: Option<EventColumns<'_>>) -> bool {
         let id_is_chain_and_seq =
             self.id.strip_prefix(&*self.chain).and_then(|rest| rest.strip_prefix('.')?.parse().ok()) == Some(self.seq);
         id_is_chain_and_seq

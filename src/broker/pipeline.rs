@@ -182,7 +182,7 @@ impl Broker {
 
     /// Records a refusal. If the caller was often refused for the same reason, the refusal is only counted.
     pub(super) async fn record_refused(&self, event: OpenEvent) -> Result<(), AuditUnavailable> {
-        if self.refusals.admit(&event) {
+        if self.refusals.admit_or_count(&event) {
             return event.close().await;
         }
         event.discard();

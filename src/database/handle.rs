@@ -69,7 +69,7 @@ impl Database {
         }
     }
 
-    /// Inserts rows in one statement: all of them or none. `table` is `table (columns)`, and `params` are the values, row after row.
+    /// Inserts rows in one statement: all of them or none. `table` has the form `t (a, b)`, and `params` are the values, row after row.
     ///
     /// # Errors
     /// When it fails.

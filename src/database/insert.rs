@@ -12,7 +12,7 @@ use super::statement::{Scope, run_insert_on_sqlite, run_with_literals};
 use sqlx::{AssertSqlSafe, SqliteExecutor};
 use std::fmt::Write as _;
 
-/// Inserts rows, and returns the `rowid` of the last one. `table` is `table (columns)`, and `params` are the values, row after row.
+/// Inserts rows, and returns the `rowid` of the last one. `table` has the form `t (a, b)`, and `params` are the values, row after row.
 pub(super) async fn insert_on_sqlite(
     executor: impl SqliteExecutor<'_>,
     table: &'static str,
@@ -22,7 +22,7 @@ pub(super) async fn insert_on_sqlite(
     run_insert_on_sqlite(executor, AssertSqlSafe(sql_with_values(table, columns, params.len() / columns)), params).await
 }
 
-/// Inserts rows. `table` is `table (columns)`, and `params` are the values, row after row. Lists are not supported.
+/// Inserts rows. `table` has the form `t (a, b)`, and `params` are the values, row after row. Lists are not supported.
 pub(super) async fn insert_on_postgres(
     connection: &mut Connection,
     scope: Scope,

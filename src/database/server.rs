@@ -104,7 +104,7 @@ impl Server {
             None => options.clone(),
         };
         let mut connection = match with_marker.connect().await {
-            Err(error) if marker.is_some() && is_about_options(&error) => {
+            Err(error) if marker.is_some() && is_option_refusal(&error) => {
                 let connection = options.connect().await?;
                 self.refuses_marker.store(true, Ordering::Relaxed);
                 connection
@@ -150,7 +150,7 @@ fn new_marker() -> Option<String> {
 
 /// Whether a pooler refused an option of the connection. A server refuses the user (SQLSTATE class 28), the database (3D), or any
 /// connection for now (53, 57).
-fn is_about_options(error: &sqlx::Error) -> bool {
+fn is_option_refusal(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(error) = error else { return false };
     let code = error.code().unwrap_or_default();
     !["28", "3D", "53", "57"].iter().any(|class| code.starts_with(class))

@@ -41,7 +41,7 @@ impl UnitOfWork {
     /// When it fails. The unit of work must then be dropped.
     pub async fn run(&mut self, sql: impl Into<Sql>, params: &[Param<'_>]) -> Result<Vec<Row>, DatabaseError> {
         let sql = sql.into();
-        match self.begun().await? {
+        match self.begin_if_needed().await? {
             State::NotBegun(_) => Err(DatabaseError::missing_row()),
             State::Sqlite(transaction) => run_on_sqlite(&mut **transaction, sql.sqlite, params).await,
             State::Postgres(transaction) => {
@@ -51,7 +51,7 @@ impl UnitOfWork {
         }
     }
 
-    /// Inserts rows in one statement. `table` is `table (columns)`, and `params` are the values, row after row. For SQLite, returns the
+    /// Inserts rows in one statement. `table` has the form `t (a, b)`, and `params` are the values, row after row. For SQLite, returns the
     /// `rowid` of the last row; the rows before it have consecutive ones.
     ///
     /// # Errors
@@ -62,7 +62,7 @@ impl UnitOfWork {
         columns: usize,
         params: &[Param<'_>],
     ) -> Result<Option<i64>, DatabaseError> {
-        match self.begun().await? {
+        match self.begin_if_needed().await? {
             State::NotBegun(_) => Err(DatabaseError::missing_row()),
             State::Sqlite(transaction) => insert_on_sqlite(&mut **transaction, table, columns, params).await.map(Some),
             State::Postgres(transaction) => {
@@ -143,7 +143,7 @@ impl UnitOfWork {
     }
 
     /// Begins the transaction if it has not begun.
-    async fn begun(&mut self) -> Result<&mut State, DatabaseError> {
+    async fn begin_if_needed(&mut self) -> Result<&mut State, DatabaseError> {
         if let State::NotBegun(pool) = &self.0 {
             self.0 = begin(pool, &[]).await?;
         }

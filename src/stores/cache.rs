@@ -96,7 +96,7 @@ impl CachedStore {
     /// An empty cache before a store.
     ///
     /// # Errors
-    /// When the operating system gives no random bytes for the key that secrets are sealed under.
+    /// When the operating system provides no random bytes for the key that secrets are sealed under.
     pub(super) fn new(
         name: &Arc<str>,
         store: Arc<dyn SecretStore>,

@@ -37,7 +37,7 @@ pub struct Stores {
     pub(super) metrics: Arc<Metrics>,
     /// `None` before [`Self::start_lease_manager`]: dynamic secrets are then refused.
     pub(super) leases: Option<Leases>,
-    /// The public IDs of cached secrets in lists. `None` if dynamic secrets are refused, because lists then do not exist.
+    /// The public IDs of cached secrets. `None` before [`Self::start_lease_manager`]: lists then have no cached secrets.
     pub(super) secret_ids: Option<SecretIds>,
 }
 
@@ -65,7 +65,7 @@ pub struct ReadRequest<'a> {
     pub write: Option<&'a WriteBody>,
     /// Whether callers without a pod are refused leases that are not shared (`LeaseMode::PerPod`).
     pub pods_only: bool,
-    /// The id of the request.
+    /// The ID of the request.
     pub request_id: &'a RequestId,
 }
 
@@ -82,7 +82,7 @@ impl Stores {
     /// Starts the lease manager, without which no dynamic secret is issued.
     ///
     /// # Errors
-    /// The operating system gives no random bytes for the keys.
+    /// The operating system provides no random bytes for the keys.
     pub fn start_lease_manager(mut self, settings: LeaseSettings) -> Result<Self, RandomError> {
         self.secret_ids = Some(SecretIds::new(&settings.key, settings.clock.now()));
         let sources = self.by_name.iter().filter_map(|(name, opened)| {
@@ -119,7 +119,7 @@ impl Stores {
             let write = Some(write.clone());
             let lease_request =
                 LeaseRequest { mode, caller: caller.clone(), min_lifetime, write, request_id: request_id.clone() };
-            return leases.manager.get(name, &path, lease_request).await;
+            return leases.manager.fetch(name, &path, lease_request).await;
         }
         let result = match &opened.cached {
             None => opened.reader.read(&path, request_id).await,
@@ -131,7 +131,7 @@ impl Stores {
                     let lease_request =
                         LeaseRequest { mode, caller: caller.clone(), min_lifetime, write: None, request_id };
                     let leases = self.leases.as_ref().ok_or(ReadError::Misconfigured)?;
-                    return leases.manager.get(name, &path, lease_request).await;
+                    return leases.manager.fetch(name, &path, lease_request).await;
                 }
             },
         };
@@ -186,7 +186,7 @@ impl Stores {
         errors
     }
 
-    /// Checks of every store that its server is available and accepts the broker's credentials. Reads no secret.
+    /// Checks for every store whether its server is available and accepts the broker's credentials. Reads no secret.
     pub async fn check_online(&self) -> Vec<(Arc<str>, Result<(), OnlineError>)> {
         let mut results = Vec::new();
         for (name, opened) in &self.by_name {

@@ -1,7 +1,7 @@
 //! The checker reports every tampering of a log (flip, delete, swap, duplicate, truncate, rehash) at the lowest affected number.
 
 use super::rows::{HASH, Log, PREV_HASH, Random, Row, TEXT, check, check_lines, edit_and_rehash, export, flip_bit};
-use crate::audit::chain_checker::{BrokenEvent, Reason};
+use crate::audit::chain_checker::{BrokenEvent, BrokenReason};
 use crate::audit::chain_hasher::ChainHasher;
 use crate::audit::known_events::KnownEvents;
 use crate::sealing::keys::RootKey;
@@ -191,7 +191,7 @@ fn without_a_key_a_rehashed_tail_is_reported_only_with_checkpoints() {
         let first_known = first_known.map(|(_, seq, _)| *seq).min();
         let head = log.heads.iter().find(|head| head.chain == chain).map(|head| head.seq);
         assert_eq!((broken.chain, Some(broken.seq)), (chain, first_known.or(head)), "{index}");
-        assert_eq!(broken.reason, Reason::NotAsCheckpoint);
+        assert_eq!(broken.reason, BrokenReason::NotAsCheckpoint);
     }
 }
 

@@ -5,7 +5,7 @@ use crate::audit::chain::{Head, NO_PREDECESSOR};
 use crate::audit::chain_checker::{BrokenEvent, ChainChecker, ChainStart};
 use crate::audit::chain_hasher::ChainHasher;
 use crate::audit::known_events::KnownEvents;
-use crate::audit::stored_event::{Columns, StoredEvent};
+use crate::audit::stored_event::{EventColumns, StoredEvent};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::branch::Branch;
 use crate::model::caller::Caller;
@@ -141,7 +141,7 @@ pub fn check(rows: &[Row], hasher: &ChainHasher, known: KnownEvents) -> Option<B
     for row in rows.iter().rev() {
         let [prev_hash, hash, time, kind, outcome, subject, repo, branch, ticket_id, text] =
             row.texts.each_ref().map(String::as_str);
-        let columns = Columns {
+        let columns = EventColumns {
             chain: &row.chain,
             seq: row.seq,
             prev_hash,

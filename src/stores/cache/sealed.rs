@@ -23,7 +23,7 @@ impl SecretSealer {
     /// A sealer with a new key.
     ///
     /// # Errors
-    /// When the operating system gives no random bytes.
+    /// When the operating system provides no random bytes.
     pub(in crate::stores) fn new() -> Result<Self, RandomError> {
         SealingKey::with_counted_nonces().map(Self)
     }

@@ -27,7 +27,7 @@ struct Acquisition {
 
 impl LeaseManager {
     /// Issues the secret of a path to a caller. For each key only one lease at a time is created, in a separate task.
-    pub(in crate::stores) async fn get(
+    pub(in crate::stores) async fn fetch(
         self: &Arc<Self>,
         store: &Arc<str>,
         path: &StorePath,
@@ -55,7 +55,7 @@ impl LeaseManager {
             // The response to a write without a lease is only for the caller that made the call. A caller that joined the call makes its
             // own.
             (AcquiredSecret::Unleased(_), Some(request)) if joined => {
-                Box::pin(self.get(store, path, LeaseRequest { mode: LeaseMode::PerPod, ..request })).await
+                Box::pin(self.fetch(store, path, LeaseRequest { mode: LeaseMode::PerPod, ..request })).await
             }
             (AcquiredSecret::Unleased(secret), _) => {
                 drop(self.take_undelivered(&key));
@@ -69,7 +69,7 @@ impl LeaseManager {
     }
 
     /// The current lease of a key, if its remaining lifetime is at least `min_lifetime` (without that, at least [`MIN_REMAINING`]).
-    fn issuable<'i>(
+    fn issuable_lease<'i>(
         &self,
         index: &'i mut LeaseIndex,
         key: &LeaseKey,
@@ -85,11 +85,11 @@ impl LeaseManager {
         suffices.then_some(lease)
     }
 
-    /// The current secret, if its lease is [`Self::issuable`].
+    /// The current secret, if its lease is [`Self::issuable_lease`].
     fn issue_current(&self, key: &LeaseKey, min_lifetime: Option<Duration>) -> Option<FetchedSecret> {
         let (sealed, remaining) = {
             let mut index = self.index();
-            let lease = self.issuable(&mut index, key, min_lifetime)?;
+            let lease = self.issuable_lease(&mut index, key, min_lifetime)?;
             let now = Instant::now();
             lease.last_issued_at = now;
             lease.undelivered_until = None;
@@ -101,7 +101,7 @@ impl LeaseManager {
 
     /// Whether [`Self::issue_current`] would return a secret.
     fn can_issue_current(&self, key: &LeaseKey, min_lifetime: Option<Duration>) -> bool {
-        self.issuable(&mut self.index(), key, min_lifetime).is_some_and(|lease| lease.values.is_some())
+        self.issuable_lease(&mut self.index(), key, min_lifetime).is_some_and(|lease| lease.values.is_some())
     }
 
     /// Renews the current lease or creates a new one, so that one can be issued.

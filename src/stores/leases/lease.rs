@@ -129,7 +129,7 @@ impl Lease {
     }
 
     /// Whether to renew the lease: only if the end of its holder can be detected, which is not possible for callers without a pod and for
-    /// clusters that are no longer configured. An adopted shared lease is not renewed, because nobody can be given it again.
+    /// clusters that are no longer configured. An adopted shared lease is not renewed, because it is never issued again.
     pub(super) fn is_worth_renewing(&self, clusters: &BTreeSet<Arc<str>>) -> bool {
         self.lifetime.renewable
             && match &self.holder {

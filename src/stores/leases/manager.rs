@@ -113,7 +113,7 @@ impl LeaseManager {
     /// Creates a manager without leases.
     ///
     /// # Errors
-    /// When the operating system gives no random bytes.
+    /// When the operating system provides no random bytes.
     pub(super) fn new(
         sources: BTreeMap<Arc<str>, DynamicSource>,
         settings: LeaseSettings,

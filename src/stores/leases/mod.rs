@@ -47,14 +47,17 @@ impl Leases {
     /// Starts the tasks. Must be called in a Tokio runtime.
     ///
     /// # Errors
-    /// When the operating system gives no random bytes.
+    /// When the operating system provides no random bytes.
     pub(super) fn start(
         sources: BTreeMap<Arc<str>, DynamicSource>,
         settings: LeaseSettings,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, RandomError> {
         let manager = Arc::new(LeaseManager::new(sources, settings, metrics)?);
-        let upkeep = [tokio::spawn(upkeep::process_due(manager.clone())), tokio::spawn(upkeep::watch(manager.clone()))];
+        let upkeep = [
+            tokio::spawn(upkeep::process_due(manager.clone())),
+            tokio::spawn(upkeep::send_heartbeats(manager.clone())),
+        ];
         Ok(Self { manager, upkeep })
     }
 

@@ -35,7 +35,7 @@ impl DynamicStore for VaultStore {
     ) -> Result<(CreatedSecret, u64), ReadError> {
         let mount = self.mounts.find(path).map(|(mount, _)| mount).filter(|mount| mount.engine == Engine::Dynamic);
         let mount = mount.ok_or(ReadError::Unavailable)?;
-        let below = mount.below(path).ok_or(ReadError::Misconfigured)?;
+        let below = mount.relative_path(path).ok_or(ReadError::Misconfigured)?;
         // The credentials path of the database engine, the AWS engine and others.
         let response = if let (None, Some(role)) = (write, below.strip_prefix("creds/")) {
             let endpoint = || GenerateCredentialsRequest { mount: mount.name(), name: role.to_owned() };

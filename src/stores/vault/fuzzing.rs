@@ -28,7 +28,7 @@ pub fn secret(status: u16, body: &[u8], versioned: bool) -> Result<Secret, ReadE
 pub fn mount(status: u16, body: &[u8], path: &str) -> Result<Option<String>, ReadError> {
     let path = StorePath::try_from(path).map_err(|_| ReadError::Misconfigured)?;
     responses::parse_mount(&response(status, body), &path)
-        .map(|mount| Some(format!("{}{}", mount.path, mount.below(&path)?)))
+        .map(|mount| Some(format!("{}{}", mount.path, mount.relative_path(&path)?)))
 }
 
 /// The response to a login: the token and its lifetime.

@@ -1,6 +1,7 @@
 //! `HashiCorp` Vault and OpenBao, with the endpoint types of `vaultrs`. Key-value engines are read here, all others in `dynamic`.
 
 mod call;
+mod capabilities;
 mod client;
 mod dynamic;
 mod endpoints;
@@ -9,10 +10,9 @@ mod exchange;
 pub mod fuzzing;
 mod lease_responses;
 mod login;
+mod mount_lookup;
 mod mounts;
-mod preflights;
 mod responses;
-mod rights;
 mod session;
 mod token;
 mod upkeep;
@@ -31,8 +31,8 @@ use async_trait::async_trait;
 use call::CallOptions;
 use client::Client;
 use exchange::Exchange;
+use mount_lookup::MountLookup;
 use mounts::{Mount, Mounts};
-use preflights::Preflights;
 use rustify::endpoint::Endpoint;
 use session::VaultSession;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,7 +47,7 @@ pub(super) struct VaultStore {
     exchange: Arc<Exchange>,
     session: Arc<VaultSession>,
     mounts: Arc<Mounts>,
-    preflights: Preflights,
+    mount_lookup: MountLookup,
     /// Ends its task on drop.
     _upkeep: Upkeep,
 }
@@ -69,8 +69,8 @@ impl VaultStore {
         let session = Arc::new(VaultSession::new(exchange.clone(), config.auth.clone()));
         let upkeep = Upkeep::start(session.clone());
         let mounts = Arc::default();
-        let preflights = Preflights::new(&session, &mounts);
-        Ok(Self { exchange, session, mounts, preflights, _upkeep: upkeep })
+        let mount_lookup = MountLookup::new(&session, &mounts);
+        Ok(Self { exchange, session, mounts, mount_lookup, _upkeep: upkeep })
     }
 
     /// Reads the CA file and the token file again.
@@ -137,12 +137,12 @@ impl VaultStore {
         if let Some((mount, _)) = self.mounts.find(path) {
             return Ok(mount);
         }
-        self.preflights.look_up(path, request_id).await.map_err(|failed| failed.error)
+        self.mount_lookup.look_up(path, request_id).await.map_err(|failed| failed.error)
     }
 
     async fn read_secret(&self, path: &StorePath, request_id: &RequestId) -> Result<Secret, CallError> {
         let Some((mount, is_confirmed)) = self.mounts.find(path) else {
-            let mount = self.preflights.look_up(path, request_id).await?;
+            let mount = self.mount_lookup.look_up(path, request_id).await?;
             return self.fetch(&mount, path, request_id).await;
         };
         let result = self.fetch(&mount, path, request_id).await;
@@ -156,12 +156,12 @@ impl VaultStore {
             return result;
         }
         self.mounts.remove(&mount);
-        let current = self.preflights.look_up(path, request_id).await?;
+        let current = self.mount_lookup.look_up(path, request_id).await?;
         if current == mount { result } else { self.fetch(&current, path, request_id).await }
     }
 
     async fn fetch(&self, mount: &Mount, path: &StorePath, request_id: &RequestId) -> Result<Secret, CallError> {
-        let below = mount.below(path).ok_or(CallError::not_sent(ReadError::Misconfigured))?;
+        let below = mount.relative_path(path).ok_or(CallError::not_sent(ReadError::Misconfigured))?;
         match mount.engine {
             Engine::KvV1 => {
                 let endpoint = || GetSecretRequest { mount: mount.name(), path: below.to_owned() };

@@ -45,7 +45,7 @@ impl Mount {
     }
 
     /// The rest of a path after the mount. `None` if the path is the mount itself, or not below it.
-    pub(super) fn below<'a>(&self, path: &'a StorePath) -> Option<&'a str> {
+    pub(super) fn relative_path<'a>(&self, path: &'a StorePath) -> Option<&'a str> {
         path.as_str().strip_prefix(&*self.path).filter(|rest| !rest.is_empty())
     }
 }
@@ -112,7 +112,7 @@ mod tests {
             ("homelab/", "homelab2/a", None),
             ("homelab/site/main/", "homelab/site/main", None),
         ] {
-            assert_eq!(Mount::new(mount, Engine::KvV2).below(&path(secret)), rest, "{mount} {secret}");
+            assert_eq!(Mount::new(mount, Engine::KvV2).relative_path(&path(secret)), rest, "{mount} {secret}");
         }
     }
 

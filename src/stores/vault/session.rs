@@ -4,7 +4,7 @@ use super::call::{Call, CallOptions};
 use super::exchange::Exchange;
 use super::login::{LoginResult, file_stamp, log_in};
 use super::responses;
-use super::token::{Token, TokenExpiry, Uses};
+use super::token::{Token, TokenExpiry, TokenUses};
 use crate::config::stores::VaultAuth;
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
@@ -307,5 +307,5 @@ fn token_from_login(
         return Token { stamp, ..before.with_lifetime(before.lifetime) };
     }
     let lifetime = grant.map_or(TokenExpiry::Unknown, |grant| TokenExpiry::from_grant(requested_at, grant));
-    Token { number, header, lifetime, stamp, requested_at, uses: uses.map(Uses::new) }
+    Token { number, header, lifetime, stamp, requested_at, uses: uses.map(TokenUses::new) }
 }

@@ -25,17 +25,17 @@ pub(super) struct Token {
     /// When the token was requested.
     pub(super) requested_at: Instant,
     /// `None` if the number of uses is unlimited.
-    pub(super) uses: Option<Arc<Uses>>,
+    pub(super) uses: Option<Arc<TokenUses>>,
 }
 
 /// The uses of a token with `num_uses`. The server counts every call, even if it fails.
 #[derive(Debug)]
-pub(super) struct Uses {
+pub(super) struct TokenUses {
     granted: u32,
     taken: AtomicU32,
 }
 
-impl Uses {
+impl TokenUses {
     /// Creates a count without taken uses.
     pub(super) fn new(granted: u32) -> Arc<Self> {
         Arc::new(Self { granted, taken: AtomicU32::new(0) })
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn with_lifetime_shares_the_count_of_uses() {
         let header = token_header(&SecretValue::new("s.x".into())).unwrap();
-        let uses = Some(Uses::new(3));
+        let uses = Some(TokenUses::new(3));
         let token = Token {
             number: 7,
             header,

@@ -33,7 +33,7 @@ impl VaultStore {
         for (path, _) in paths {
             let mount = self.mount(path, &request_id).await;
             api_paths.push(mount.and_then(|mount| {
-                let below = mount.below(path).ok_or(ReadError::Misconfigured)?;
+                let below = mount.relative_path(path).ok_or(ReadError::Misconfigured)?;
                 Ok(match mount.engine {
                     Engine::KvV2 => format!("{}data/{below}", mount.path),
                     Engine::KvV1 | Engine::Dynamic => format!("{}{below}", mount.path),

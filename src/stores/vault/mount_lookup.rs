@@ -15,14 +15,14 @@ use crate::stores::port::ReadError;
 use std::sync::Arc;
 
 /// Looks up mounts, and caches the results.
-pub(super) struct Preflights {
+pub(super) struct MountLookup {
     session: Arc<VaultSession>,
     mounts: Arc<Mounts>,
     /// The running look-ups, by first segment: paths that share it usually have the same mount.
     flights: Arc<SingleFlight<Arc<str>, Result<Mount, CallError>>>,
 }
 
-impl Preflights {
+impl MountLookup {
     /// Caches results in `mounts`.
     pub(super) fn new(session: &Arc<VaultSession>, mounts: &Arc<Mounts>) -> Self {
         Self { session: session.clone(), mounts: mounts.clone(), flights: SingleFlight::new() }
@@ -42,7 +42,7 @@ impl Preflights {
         let panicked = Err(CallError::not_sent(ReadError::Unavailable));
         let (flight, joined) = self.flights.run(first, look_up_own);
         match flight.await.unwrap_or(panicked) {
-            Ok(mount) if joined && mount.below(path).is_none() => look_up_own().await,
+            Ok(mount) if joined && mount.relative_path(path).is_none() => look_up_own().await,
             // An error response concerns a single path.
             Err(failed) if joined && failed.error != ReadError::Unavailable => look_up_own().await,
             response => response,
