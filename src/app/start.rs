@@ -154,7 +154,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         authenticators,
         attestors,
         policies: policies.active_set(),
-        policy_store: policies.clone(),
+        policy_register: policies.clone(),
         bounds: policy_bounds(&config),
         administrators,
         stores,

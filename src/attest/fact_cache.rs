@@ -1,4 +1,5 @@
-//! The cache of facts, by the uid of a pod or by a run. Concurrent look-ups of one key are coalesced.
+//! A cache of what the API server says about pods and their Tekton runs (facts). The key is the uid of a pod, or the claimed
+//! version, namespace, name and uid of a run. Concurrent look-ups of one key are coalesced.
 
 use super::error::AttestError;
 use crate::flights::SingleFlight;
@@ -53,7 +54,7 @@ impl<V> CachedFact<V> {
         Self { state, started_at, expires_at: started_at + ttl }
     }
 
-    /// The state of another fact that follows from this one, with the same age and expiry.
+    /// A cached fact of another kind, whose state was derived from this one. It has the same age and expiry.
     pub const fn with_state<W>(&self, state: FactState<W>) -> CachedFact<W> {
         CachedFact { state, started_at: self.started_at, expires_at: self.expires_at }
     }
@@ -85,7 +86,7 @@ pub struct FactCache<V> {
 impl<V: Send + Sync + 'static> FactCache<V> {
     /// `bytes` returns the approximate size of a fact.
     pub fn new(bytes: fn(&V) -> usize) -> Arc<Self> {
-        /// Approximate size of a key, an entry and the empty maps of a fact.
+        /// Approximate size of a key, of an entry, and of the maps of a fact even if they are empty. `bytes` adds their content.
         const OVERHEAD_BYTES: usize = 512;
         let weigh = move |_: &String, cached: &CachedFact<V>| {
             let bytes = cached.fact().map_or(0, |fact| bytes(fact)).saturating_add(OVERHEAD_BYTES);
@@ -207,9 +208,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_cached_fact_that_is_too_old_is_looked_up_again() {
         let cache = FactCache::<usize>::new(|_| 0);
-        let lookups = AtomicUsize::new(0);
+        let calls = AtomicUsize::new(0);
         let find = async |not_before| {
-            let (number, started_at) = (lookups.fetch_add(1, Ordering::SeqCst), Instant::now());
+            let (number, started_at) = (calls.fetch_add(1, Ordering::SeqCst), Instant::now());
             let lookup = || async move { Ok(CachedFact::new(FactState::Present(Arc::new(number)), started_at)) };
             let cached = cache.find_not_before("a", not_before, lookup).await.ok();
             cached.and_then(|cached| cached.fact().map(|number| **number))

@@ -19,7 +19,8 @@ pub enum AuthnError {
     /// its share of new ones.
     #[error("the token was not reviewed, because the limit of reviews is reached")]
     Limited,
-    /// The token names an unknown key, and the issuer's keys were fetched too recently to fetch them again.
+    /// The token names an unknown key, and the issuer's keys were fetched too recently to fetch them again. The issuer may have
+    /// published the key since, so this is no refusal, and the client may retry.
     #[error("the token names an unknown key, and the issuer's keys were fetched too recently to fetch them again")]
     UnknownKey,
     /// The API server or the issuer gives no usable response.

@@ -96,6 +96,7 @@ impl Authenticator for Oidc {
             _ => {
                 let (keys, is_fresh) = self.keys.refresh().await.map_err(|_| AuthnError::Unavailable)?;
                 let is_signed = is_signed(&keys, token, algorithm);
+                // A key that was published during or after that fetch may be missing, so the token is not refused for good.
                 if !is_signed && !is_fresh && !keys.contains_id(token.key_id()) {
                     return Err(AuthnError::UnknownKey);
                 }
@@ -296,15 +297,16 @@ mod tests {
         }
     }
 
-    const ALL: [config::Algorithm; 4] =
+    /// The algorithms of the signers above.
+    const SIGNER_ALGORITHMS: [config::Algorithm; 4] =
         [config::Algorithm::Rs256, config::Algorithm::Es256, config::Algorithm::Es384, config::Algorithm::EdDsa];
 
     #[tokio::test]
-    async fn each_key_type_verifies_only_its_own_signatures() {
+    async fn a_key_of_each_type_verifies_only_its_own_signatures() {
         let generators: [fn() -> Signer; 4] = [es256, es384, eddsa, || rs256(rsa::KeySize::Rsa2048)];
         for generate in generators {
             let (ours, other) = (generate(), generate());
-            let rig = Rig::with_keys(&[&ours], &ALL);
+            let rig = Rig::with_keys(&[&ours], &SIGNER_ALGORITHMS);
             let good = ours.token(&json!({}), &json!({}));
             rig.allows(&good).await;
             rig.refuses(&other.token(&json!({}), &json!({})), TokenRefusal::NotAuthenticated).await;
@@ -322,7 +324,7 @@ mod tests {
     #[tokio::test]
     async fn a_caller_has_the_subject_and_the_claims_of_the_token() {
         let ours = es256();
-        let rig = Rig::with_keys(&[&ours], &ALL);
+        let rig = Rig::with_keys(&[&ours], &SIGNER_ALGORITHMS);
         let caller = rig.authenticate(&ours.token(&json!({}), &json!({}))).await.expect("good");
         assert_eq!((&*caller.issuer, caller.subject.as_str()), ("github", "repo:acme/site"));
         assert_eq!((caller.workload.as_ref(), caller.groups.len()), (None, 0));
@@ -338,7 +340,7 @@ mod tests {
     #[tokio::test]
     async fn issuer_audience_times_and_subject_are_checked() {
         let ours = es256();
-        let rig = Rig::with_keys(&[&ours], &ALL);
+        let rig = Rig::with_keys(&[&ours], &SIGNER_ALGORITHMS);
         for claims in [
             json!({}),
             json!({"aud": ["a", "claviger"]}),
@@ -370,7 +372,7 @@ mod tests {
     #[tokio::test]
     async fn a_token_is_accepted_for_less_than_a_minute_after_its_expiry() {
         let ours = es256();
-        let rig = Rig::with_keys(&[&ours], &ALL);
+        let rig = Rig::with_keys(&[&ours], &SIGNER_ALGORITHMS);
         let token = ours.token(&json!({}), &json!({}));
         rig.clock.0.store(NOW + 659, Ordering::SeqCst);
         rig.allows(&token).await;
@@ -397,7 +399,7 @@ mod tests {
         // A key may name its algorithm.
         let (bound, misbound) =
             (es256().with_members(&json!({"alg": "ES256"})), es256().with_members(&json!({"alg": "ES384"})));
-        let rig = Rig::with_keys(&[&bound, &misbound], &ALL);
+        let rig = Rig::with_keys(&[&bound, &misbound], &SIGNER_ALGORITHMS);
         rig.allows(&bound.token(&json!({}), &json!({}))).await;
         rig.refuses(&misbound.token(&json!({}), &json!({})), TokenRefusal::NotAuthenticated).await;
     }
@@ -406,7 +408,7 @@ mod tests {
     async fn a_public_key_is_not_accepted_as_an_hmac_secret() {
         let ours = rs256(rsa::KeySize::Rsa2048);
         let set = key_set(&[&ours]);
-        let rig = open(&set, &ALL).unwrap();
+        let rig = open(&set, &SIGNER_ALGORITHMS).unwrap();
         rig.allows(&ours.token(&json!({}), &json!({}))).await;
         let n = ours.jwk["n"].as_str().unwrap().to_owned();
         for secret in [set.into_bytes(), n.clone().into_bytes(), URL_SAFE_NO_PAD.decode(n).unwrap()] {
@@ -425,7 +427,7 @@ mod tests {
     #[tokio::test]
     async fn the_key_is_selected_by_its_id() {
         let (a, b) = (es256().with_members(&json!({"kid": "a"})), es256().with_members(&json!({"kid": "b"})));
-        let rig = Rig::with_keys(&[&a, &b], &ALL);
+        let rig = Rig::with_keys(&[&a, &b], &SIGNER_ALGORITHMS);
         rig.allows(&a.token(&json!({"kid": "a"}), &json!({}))).await;
         rig.allows(&b.token(&json!({"kid": "b"}), &json!({}))).await;
         rig.refuses(&a.token(&json!({"kid": "b"}), &json!({})), TokenRefusal::NotAuthenticated).await;
@@ -436,14 +438,14 @@ mod tests {
         // Without an id, the only key of its type is used. If two keys have the same id, none is used.
         let (only_eddsa, same_id) =
             (eddsa().with_members(&json!({"kid": "a"})), es256().with_members(&json!({"kid": "a"})));
-        let rig = Rig::with_keys(&[&only_eddsa, &a, &same_id], &ALL);
+        let rig = Rig::with_keys(&[&only_eddsa, &a, &same_id], &SIGNER_ALGORITHMS);
         rig.allows(&only_eddsa.token(&json!({}), &json!({}))).await;
         rig.allows(&only_eddsa.token(&json!({"kid": "a"}), &json!({}))).await;
         rig.refuses(&a.token(&json!({"kid": "a"}), &json!({})), TokenRefusal::NotAuthenticated).await;
     }
 
     #[tokio::test]
-    async fn keys_that_are_not_for_signatures_are_ignored() {
+    async fn unusable_keys_are_ignored() {
         let members = [
             json!({"use": "enc"}),
             json!({"key_ops": ["encrypt"]}),
@@ -457,11 +459,11 @@ mod tests {
         for members in members {
             let (good, odd) =
                 (es256().with_members(&json!({"use": "sig", "key_ops": ["verify"]})), es256().with_members(&members));
-            let rig = Rig::with_keys(&[&odd, &good], &ALL);
+            let rig = Rig::with_keys(&[&odd, &good], &SIGNER_ALGORITHMS);
             rig.allows(&good.token(&json!({}), &json!({}))).await;
             rig.refuses(&odd.token(&json!({}), &json!({})), TokenRefusal::NotAuthenticated).await;
             assert_eq!(
-                open(&key_set(&[&odd]), &ALL).err(),
+                open(&key_set(&[&odd]), &SIGNER_ALGORITHMS).err(),
                 Some(KeySourceError::File(KeySetError::NoUsableKey)),
                 "{members}"
             );
@@ -484,10 +486,17 @@ mod tests {
             &key_set(&many),
             &padded,
         ] {
-            assert_eq!(open(text, &ALL).err(), Some(KeySourceError::File(KeySetError::Malformed)), "{text:.40}");
+            assert_eq!(
+                open(text, &SIGNER_ALGORITHMS).err(),
+                Some(KeySourceError::File(KeySetError::Malformed)),
+                "{text:.40}"
+            );
         }
-        assert_eq!(open(r#"{"keys":[]}"#, &ALL).err(), Some(KeySourceError::File(KeySetError::NoUsableKey)));
-        let rig = Rig::with_keys(&[&good], &ALL);
+        assert_eq!(
+            open(r#"{"keys":[]}"#, &SIGNER_ALGORITHMS).err(),
+            Some(KeySourceError::File(KeySetError::NoUsableKey))
+        );
+        let rig = Rig::with_keys(&[&good], &SIGNER_ALGORITHMS);
         let absent = config::Oidc { jwks_file: Some(rig.folder.path().join("absent")), ..rig.oidc.config };
         let opened = Oidc::open("github".into(), absent, rig.clock);
         let unreadable = KeySetError::Unreadable(std::io::ErrorKind::NotFound);
@@ -497,7 +506,7 @@ mod tests {
     #[tokio::test]
     async fn a_reload_replaces_the_keys_unless_the_file_is_invalid() {
         let (old, new) = (es256(), es256());
-        let rig = Rig::with_keys(&[&old], &ALL);
+        let rig = Rig::with_keys(&[&old], &SIGNER_ALGORITHMS);
         let (old_token, new_token) = (old.token(&json!({}), &json!({})), new.token(&json!({}), &json!({})));
         let file = rig.folder.path().join("jwks.json");
         for bad in ["", r#"{"keys":[]}"#] {

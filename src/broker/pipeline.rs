@@ -1,6 +1,7 @@
-//! The broker: the stages, and the state that the verbs share, such as rate limits, the drain and readiness.
+//! The broker: the stages, and the state that its verbs (operations such as `issue` and `redeem`) share, such as rate limits, the
+//! drain and readiness.
 
-use super::recent_refusals::RecentRefusals;
+use super::refused_tickets::RefusedTickets;
 use super::versions::VersionsKey;
 use crate::admins::Administrators;
 use crate::attest::Attestors;
@@ -26,8 +27,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// An address may send so many times more malformed tokens than it may have other failures. A malformed token costs no call, and
-/// clients that share an address must not be blocked by the malformed tokens of one of them.
+/// For each other failure that an address may have, it may send this many malformed tokens. A malformed token is refused without a
+/// call to the API server, and clients that share an address must not be blocked by the malformed tokens of one of them.
 const MALFORMED_TOKEN_FACTOR: NonZeroU32 = NonZeroU32::new(10).unwrap();
 /// How long an address counts as failing after a failure.
 const FAILING_TTL: Duration = Duration::from_mins(1);
@@ -37,8 +38,8 @@ pub struct Broker {
     pub(super) stages: Stages,
     /// Counts of events that are not recorded one by one.
     pub(super) aggregated: AggregatedEvents,
-    /// Refusals of the last minute, of which repeated ones are only counted.
-    pub(super) refusals: Refusals,
+    /// Decides which refusals are recorded one by one in the audit log; repeated ones are only counted.
+    pub(super) refusal_events: Refusals,
     /// Limits requests, by caller.
     pub(super) callers: RateLimiter<Identity>,
     /// Limits refused tokens and tickets, by address.
@@ -47,21 +48,24 @@ pub struct Broker {
     pub(super) unbound_failures: RateLimiter<Identity>,
     /// Limits malformed tokens, by address.
     pub(super) malformed_tokens: RateLimiter<IpAddr>,
-    /// Addresses that had a failure within [`FAILING_TTL`]: their entries are exhausted.
+    /// The set of addresses that had a failure within [`FAILING_TTL`]. It limits nothing: a failure charges the one unit of its
+    /// address, so the address is exhausted for that time.
     pub(super) failing_addresses: RateLimiter<IpAddr>,
-    pub(super) recent_refusals: RecentRefusals,
+    /// Tickets that were refused within the last second.
+    pub(super) refused_tickets: RefusedTickets,
     pub(super) draining: AtomicBool,
     pub(super) clocks_differ: AtomicBool,
     pub(super) running_verbs: AtomicUsize,
 }
 
-/// The stages and the settings of a broker.
+/// What a broker is made of: the stages, and what all of them share, such as the clock, the metrics and the limits.
 pub struct Stages {
     pub authenticators: Authenticators,
     pub attestors: Attestors,
     /// The active policies, replaced as a whole.
     pub policies: Arc<ArcSwap<PolicySet>>,
-    pub policy_store: Arc<PolicyRegister>,
+    /// The policies of every source, as administrators list and change them.
+    pub policy_register: Arc<PolicyRegister>,
     pub bounds: Bounds,
     pub administrators: Administrators,
     pub stores: Stores,
@@ -110,7 +114,7 @@ impl Broker {
     pub fn new(stages: Stages) -> Self {
         Self {
             aggregated: AggregatedEvents::default(),
-            refusals: Refusals::default(),
+            refusal_events: Refusals::default(),
             callers: RateLimiter::new(stages.limits.requests_per_second_per_caller),
             failures: RateLimiter::new(stages.limits.failures_per_second_per_address),
             unbound_failures: RateLimiter::new(stages.limits.failures_per_second_per_address),
@@ -118,7 +122,7 @@ impl Broker {
                 stages.limits.failures_per_second_per_address.saturating_mul(MALFORMED_TOKEN_FACTOR),
             ),
             failing_addresses: RateLimiter::one_every(FAILING_TTL),
-            recent_refusals: RecentRefusals::default(),
+            refused_tickets: RefusedTickets::default(),
             draining: AtomicBool::new(false),
             clocks_differ: AtomicBool::new(false),
             running_verbs: AtomicUsize::new(0),
@@ -182,7 +186,7 @@ impl Broker {
 
     /// Records a refusal. If the caller was often refused for the same reason, the refusal is only counted.
     pub(super) async fn record_refused(&self, event: OpenEvent) -> Result<(), AuditUnavailable> {
-        if self.refusals.admit_or_count(&event) {
+        if self.refusal_events.admit_or_count(&event) {
             return event.close().await;
         }
         event.discard();

@@ -19,7 +19,7 @@ impl Broker {
         if page.after.as_deref().is_some_and(|after| !is_policy_or_resource_name(after)) {
             return Err(Error::InvalidRequest("continue is not what a list answered"));
         }
-        let mut stored = self.stages.policy_store.list(page.after.as_deref(), page.lookup_limit()).await?;
+        let mut stored = self.stages.policy_register.list(page.after.as_deref(), page.lookup_limit()).await?;
         let next = page.truncate(&mut stored).map(|last| last.name.clone());
         Ok(PolicyList { items: stored.into_iter().map(policy_object).collect(), continue_token: next })
     }
@@ -33,7 +33,7 @@ impl Broker {
         if !is_policy_or_resource_name(name) {
             return Err(Code::NotFound.into());
         }
-        self.stages.policy_store.get(name).await?.map(policy_object).ok_or(Error::Plain(Code::NotFound))
+        self.stages.policy_register.get(name).await?.map(policy_object).ok_or(Error::Plain(Code::NotFound))
     }
 
     /// A page of the revisions of a policy, newest first, with the continuation token of the next page.
@@ -50,7 +50,7 @@ impl Broker {
         if !is_policy_or_resource_name(name) {
             return Err(Code::NotFound.into());
         }
-        let mut revisions = self.stages.policy_store.revisions(name, page.after, page.lookup_limit()).await?;
+        let mut revisions = self.stages.policy_register.revisions(name, page.after, page.lookup_limit()).await?;
         let next = page.truncate(&mut revisions).map(|last| last.revision.to_string());
         Ok(PolicyRevisionList { items: revisions.into_iter().map(revision_object).collect(), continue_token: next })
     }

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::error::Error;
 use super::pipeline::{Broker, Delivered};
-use super::recent_refusals::RefusalEvent;
+use super::refused_tickets::RefusalEvent;
 use crate::audit::{CommitError, Event, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome, RedemptionOutcome};
 use crate::model::binding::BindTo;
@@ -235,7 +235,7 @@ impl Broker {
             self.stages.metrics.count_redemption(RedemptionOutcome::Unknown);
             UNKNOWN
         } else if self.failures.is_exhausted(&address)
-            && let Some(event_labels) = self.recent_refusals.get(token.ticket_id())
+            && let Some(event_labels) = self.refused_tickets.get(token.ticket_id())
         {
             event_labels
         } else {
@@ -267,7 +267,7 @@ impl Broker {
             // Already charged by `admit`.
             Some(token) if !self.stages.tickets.ids.verify(token) => true,
             Some(token) => {
-                self.recent_refusals.record(token.ticket_id(), UNKNOWN);
+                self.refused_tickets.record(token.ticket_id(), UNKNOWN);
                 self.failures.charge(ipv6_prefix(source_ip))
             }
             None => self.failures.charge(ipv6_prefix(source_ip)),
@@ -317,7 +317,7 @@ impl Broker {
     ) -> Error {
         let source_ip = redeem.context.source_ip;
         let (kind, outcome, reason) = event_labels;
-        self.recent_refusals.record(ticket.id, event_labels);
+        self.refused_tickets.record(ticket.id, event_labels);
         if !self.failures.charge(ipv6_prefix(source_ip)) {
             self.aggregated.add(kind, outcome, reason, source_ip);
             event.discard();

@@ -14,7 +14,7 @@ impl Broker {
     /// Writes aggregated events, expires tickets, and deletes old tickets. Call it once a second and at shutdown.
     pub async fn upkeep(&self) {
         self.aggregated.flush(&self.stages.audit);
-        self.refusals.flush(&self.stages.audit);
+        self.refusal_events.flush(&self.stages.audit);
         // After a failure, the next call tries again.
         let _: Result<(), TicketStoreError> = async {
             self.expire().await?;
@@ -26,7 +26,7 @@ impl Broker {
     /// Writes all remaining aggregated events. Called at shutdown.
     pub fn flush_counts(&self) {
         self.aggregated.flush_all(&self.stages.audit);
-        self.refusals.flush_all(&self.stages.audit);
+        self.refusal_events.flush_all(&self.stages.audit);
     }
 
     /// Expires each overdue ticket together with its event. Skips a ticket that another replica has expired meanwhile, because that

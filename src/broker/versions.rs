@@ -7,7 +7,7 @@ use crate::sealing::digest::{MacKey, PartsHasher, to_hex, truncate};
 use crate::sealing::keys::{Purpose, RootKey};
 use std::sync::Arc;
 
-/// The key of the digest. Without the key, guessed values could be checked against a digest.
+/// The key of the digest. The digest is keyed, so that nobody who sees a digest can check guessed values against it.
 pub struct VersionsKey(MacKey);
 
 impl VersionsKey {
@@ -19,12 +19,12 @@ impl VersionsKey {
     /// The digest of the secrets that were read. It covers their versions and, of a secret without a version, the values.
     pub(super) fn digest<'a>(&self, reads: impl Iterator<Item = (&'a SecretRef, &'a Arc<Secret>)>) -> String {
         let mut digest = self.0.parts_hasher();
-        for (secret, read) in reads {
-            digest.add(secret.store.as_bytes());
-            digest.add(secret.path.as_bytes());
-            match &read.version {
+        for (secret_ref, secret) in reads {
+            digest.add(secret_ref.store.as_bytes());
+            digest.add(secret_ref.path.as_bytes());
+            match &secret.version {
                 Some(version) => digest.add(version.as_bytes()),
-                None => add_values(read, &mut digest),
+                None => add_values(secret, &mut digest),
             }
         }
         to_hex(&truncate::<16>(&digest.finish()))
@@ -39,8 +39,8 @@ pub fn version_number(digest: &str) -> u32 {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the values go into a keyed digest")]
-fn add_values(read: &Secret, digest: &mut PartsHasher) {
-    for (name, value) in &read.data {
+fn add_values(secret: &Secret, digest: &mut PartsHasher) {
+    for (name, value) in &secret.data {
         digest.add(name.as_bytes());
         digest.add(value.as_ref().map_or(&[], |value| value.expose_secret().as_bytes()));
     }
@@ -52,10 +52,10 @@ mod tests {
     use crate::model::secret::SecretValue;
 
     fn digest(key: u8, path: &str, version: Option<&str>, value: &str) -> String {
-        let secret = SecretRef { store: "s".into(), path: path.into() };
+        let secret_ref = SecretRef { store: "s".into(), path: path.into() };
         let data = [("K".to_owned(), Some(SecretValue::new(value.into())))].into();
-        let read = Arc::new(Secret { data, version: version.map(str::to_owned), created_at: None, stale: false });
-        VersionsKey::new(&RootKey::new([key; 32].into())).digest(std::iter::once((&secret, &read)))
+        let secret = Arc::new(Secret { data, version: version.map(str::to_owned), created_at: None, stale: false });
+        VersionsKey::new(&RootKey::new([key; 32].into())).digest(std::iter::once((&secret_ref, &secret)))
     }
 
     #[test]

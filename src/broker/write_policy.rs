@@ -139,14 +139,14 @@ impl Broker {
         dry_run: bool,
     ) -> Result<PolicyObject, Error> {
         if dry_run {
-            return match self.stages.policy_store.get(draft.policy.name()).await? {
+            return match self.stages.policy_register.get(draft.policy.name()).await? {
                 None => Ok(self.dry_run_object(administrator, &draft, None)),
                 Some(policy) if policy.source.is_read_only() => Err(Code::ReadOnly.into()),
                 Some(_) => Err(Code::AlreadyExists.into()),
             };
         }
         self.require_writable_audit()?;
-        Ok(policy_object(self.stages.policy_store.create(new_policy(administrator, draft)).await?))
+        Ok(policy_object(self.stages.policy_register.create(new_policy(administrator, draft)).await?))
     }
 
     async fn put(
@@ -159,14 +159,14 @@ impl Broker {
         let failed = |error| WriteError::failed(name, error);
         // A policy of a namespace is read-only. This is checked before the body is parsed, because no body can have such a name.
         if name.contains('/') && is_policy_or_resource_name(name) {
-            let current = self.stages.policy_store.get(name).await.map_err(|error| failed(error.into()))?;
+            let current = self.stages.policy_register.get(name).await.map_err(|error| failed(error.into()))?;
             if current.is_some() {
                 return Err(failed(Code::ReadOnly.into()));
             }
         }
         let draft = self.draft(write, Some(name)).map_err(failed)?;
         for _ in 0..MAX_ATTEMPTS {
-            let current = self.stages.policy_store.get(name).await.map_err(|error| failed(error.into()))?;
+            let current = self.stages.policy_register.get(name).await.map_err(|error| failed(error.into()))?;
             let expected = check_precondition(current.as_ref(), precondition).map_err(failed)?;
             // Permission to replace does not include permission to create. The store gets the authorised state as a precondition,
             // so that a concurrent deletion cannot turn a replacement into a creation.
@@ -182,7 +182,7 @@ impl Broker {
                 return Ok((self.dry_run_object(administrator, &draft, current), outcome));
             }
             self.require_writable_audit().map_err(failed)?;
-            match self.stages.policy_store.put(new_policy(administrator, draft.clone()), expected).await {
+            match self.stages.policy_register.put(new_policy(administrator, draft.clone()), expected).await {
                 Ok((policy, outcome)) => return Ok((policy_object(policy), outcome)),
                 Err(PolicyStoreError::PreconditionFailed) if *precondition == Precondition::None => {}
                 Err(error) => return Err(failed(error.into())),
@@ -202,7 +202,7 @@ impl Broker {
         if !is_policy_or_resource_name(name) {
             return Err(Code::NotFound.into());
         }
-        let current = self.stages.policy_store.get(name).await?.ok_or(Error::Plain(Code::NotFound))?;
+        let current = self.stages.policy_register.get(name).await?.ok_or(Error::Plain(Code::NotFound))?;
         let expected = match precondition {
             // `Any` also deletes a stored policy that is hidden by a policy of the same name from a file.
             Precondition::None if !dry_run => WritePrecondition::Any,
@@ -210,7 +210,7 @@ impl Broker {
         };
         if !dry_run {
             self.require_writable_audit()?;
-            self.stages.policy_store.delete(name, administrator.subject(), expected).await?;
+            self.stages.policy_register.delete(name, administrator.subject(), expected).await?;
         }
         Ok(())
     }

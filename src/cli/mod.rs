@@ -65,10 +65,10 @@ enum Command {
     Exec(exec::ExecArguments),
     /// Download the secrets of a repo and branch: request a ticket and redeem it.
     Fetch(fetch::FetchArguments),
-    /// Serve bundles to the Secrets Store CSI driver of a node. Needs no configuration and no database.
+    /// Serve secrets to the Secrets Store CSI driver of a node. Needs no configuration and no database.
     #[cfg(feature = "csi")]
     Csi(csi::CsiArguments),
-    /// Search an image or a folder for the secrets of a bundle.
+    /// Search an image or a folder for secrets: those of a downloaded file or of a ticket.
     Scan(scan::ScanArguments),
     /// Follow, export and verify the audit log.
     #[command(subcommand)]

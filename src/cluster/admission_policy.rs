@@ -26,7 +26,7 @@ const DIGEST_ANNOTATION: &str = "claviger.dev/expression-digest";
 const VERSION_LABEL: &str = "app.kubernetes.io/version";
 /// The CEL variable that lists the users who may set a run as an owner.
 const ALLOWED_USERS_VARIABLE: &str = "makers";
-const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
+const API_PATH: &str = "/apis/admissionregistration.k8s.io/v1";
 /// Maximum size of a response. It is above etcd's limit for one object.
 const MAX_RESPONSE_BYTES: usize = 4 << 20;
 /// API group and resource of every object between a pod and its run.
@@ -61,10 +61,10 @@ impl Cluster {
     }
 
     async fn get_cluster_scoped<T: DeserializeOwned>(&self, resource: &str) -> Result<Option<T>, ClusterError> {
-        let response = self.call(get(format!("{GROUP}/{resource}/{NAME}"))?, MAX_RESPONSE_BYTES).await?;
+        let response = self.call(get(format!("{API_PATH}/{resource}/{NAME}"))?, MAX_RESPONSE_BYTES).await?;
         match response.status {
             StatusCode::OK => Ok(Some(response.decode()?)),
-            StatusCode::NOT_FOUND if is_absent(&response, GROUP) => Ok(None),
+            StatusCode::NOT_FOUND if is_absent(&response, API_PATH) => Ok(None),
             _ => Err(response.unexpected_status().into()),
         }
     }

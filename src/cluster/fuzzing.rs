@@ -7,7 +7,7 @@ use super::tekton::{self, PipelineRun, TaskRun};
 use super::token_review::{self, Review};
 use http::StatusCode;
 
-const TEKTON: &str = "/apis/tekton.dev/v1";
+const TEKTON_API_PATH: &str = "/apis/tekton.dev/v1";
 
 fn response(status: u16, body: &[u8]) -> ApiResponse {
     ApiResponse {
@@ -30,7 +30,7 @@ pub fn token_review(status: u16, body: &[u8]) -> Result<Review, ClusterError> {
 /// # Errors
 /// See [`ClusterError`].
 pub fn task_run(status: u16, body: &[u8]) -> Result<Option<TaskRun>, ClusterError> {
-    Ok(object::parse_object(&response(status, body), TEKTON, "TaskRun")?
+    Ok(object::parse_object(&response(status, body), TEKTON_API_PATH, "TaskRun")?
         .map(|object| tekton::to_task_run("run", object)))
 }
 
@@ -39,6 +39,6 @@ pub fn task_run(status: u16, body: &[u8]) -> Result<Option<TaskRun>, ClusterErro
 /// # Errors
 /// See [`ClusterError`].
 pub fn pipeline_run(status: u16, body: &[u8]) -> Result<Option<PipelineRun>, ClusterError> {
-    Ok(object::parse_object(&response(status, body), TEKTON, "PipelineRun")?
+    Ok(object::parse_object(&response(status, body), TEKTON_API_PATH, "PipelineRun")?
         .map(|object| tekton::to_pipeline_run("run", object)))
 }

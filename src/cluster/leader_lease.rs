@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-const GROUP: &str = "/apis/coordination.k8s.io/v1";
+const API_PATH: &str = "/apis/coordination.k8s.io/v1";
 const MAX_RESPONSE_BYTES: usize = 1 << 20;
 /// How long a replica holds the lease after its last renewal.
 const LEASE_DURATION: Duration = Duration::from_secs(15);
@@ -139,7 +139,7 @@ impl LeaderLease {
         if !is_object_name(namespace) {
             return Err(CallFailure::Malformed);
         }
-        Ok(format!("{GROUP}/namespaces/{namespace}/leases"))
+        Ok(format!("{API_PATH}/namespaces/{namespace}/leases"))
     }
 
     async fn read(&self) -> Result<Option<LeaseObject>, ClusterError> {

@@ -1,5 +1,5 @@
-//! Reads of one object of a namespace: the fields that all kinds share, and which 404 responses mean that the object does not
-//! exist.
+//! Reads one object of a namespace. Has the fields that all kinds share, and distinguishes a 404 for an absent object from other
+//! 404s.
 
 use super::client::Cluster;
 use super::error::{CallFailure, ClusterError};
@@ -18,8 +18,9 @@ const MAX_RESPONSE_BYTES: usize = 4 << 20;
 /// The API server's response for an unknown group, version or resource. Go's default mux and proxies without a
 /// backend send the same body, so it is accepted only for kinds that a cluster may lack.
 const NOT_SERVED: &[u8] = b"404 page not found";
-/// API groups that a cluster may lack: Tekton's without Tekton, and the second before Kubernetes 1.30.
-const OPTIONAL_GROUPS: [&str; 2] = ["/apis/tekton.dev/", "/apis/admissionregistration.k8s.io/"];
+/// Paths of API groups that a cluster may lack, wholly or in part: Tekton's, and that of `ValidatingAdmissionPolicy`, whose `v1`
+/// Kubernetes has since 1.30.
+const OPTIONAL_API_PATHS: [&str; 2] = ["/apis/tekton.dev/", "/apis/admissionregistration.k8s.io/"];
 
 /// The JSON of an object. The API server omits empty fields.
 #[derive(Deserialize)]
@@ -109,24 +110,25 @@ struct NotFound {
 }
 
 impl Cluster {
-    /// Reads one object of a namespace. `None` if it does not exist or the name is not valid.
+    /// Reads one object of a namespace. `api_path` is the path of the group and version, such as `/apis/tekton.dev/v1`. `None` if
+    /// the object does not exist or a name is not valid.
     pub(super) async fn object<Spec, Status>(
         &self,
-        group_resource_kind: (&str, &str, &str),
-        namespace_and_name: (&str, &str),
+        (api_path, resource, kind): (&str, &str, &str),
+        (namespace, name): (&str, &str),
     ) -> Result<Option<Object<Spec, Status>>, ClusterError>
     where
         Object<Spec, Status>: DeserializeOwned,
     {
         let deadline = Instant::now() + DEADLINE;
         let _slot = self.reads.enter(deadline).await?;
-        self.object_in_slot(group_resource_kind, namespace_and_name, deadline).await
+        self.object_in_slot((api_path, resource, kind), (namespace, name), deadline).await
     }
 
     /// Like [`Self::object`], for a caller that holds a slot of a `CallLimit`.
     pub(super) async fn object_in_slot<Spec, Status>(
         &self,
-        (group, resource, kind): (&str, &str, &str),
+        (api_path, resource, kind): (&str, &str, &str),
         (namespace, name): (&str, &str),
         deadline: Instant,
     ) -> Result<Option<Object<Spec, Status>>, ClusterError>
@@ -136,15 +138,15 @@ impl Cluster {
         if !is_object_name(namespace) || !is_object_name(name) {
             return Ok(None);
         }
-        let request = get(format!("{group}/namespaces/{namespace}/{resource}/{name}"))?;
-        parse_object(&self.exchange(request, MAX_RESPONSE_BYTES, deadline).await?, group, kind)
+        let request = get(format!("{api_path}/namespaces/{namespace}/{resource}/{name}"))?;
+        parse_object(&self.exchange(request, MAX_RESPONSE_BYTES, deadline).await?, api_path, kind)
     }
 }
 
-/// Parses the response to a read of this group and kind. `None` if the object does not exist.
+/// Parses the response to a read of this API path and kind. `None` if the object does not exist.
 pub(super) fn parse_object<Spec, Status>(
     response: &ApiResponse,
-    group: &str,
+    api_path: &str,
     kind: &str,
 ) -> Result<Option<Object<Spec, Status>>, ClusterError>
 where
@@ -155,16 +157,16 @@ where
             let object: Object<Spec, Status> = response.decode()?;
             if object.kind == kind { Ok(Some(object)) } else { Err(CallFailure::Malformed.into()) }
         }
-        StatusCode::NOT_FOUND if is_absent(response, group) => Ok(None),
+        StatusCode::NOT_FOUND if is_absent(response, api_path) => Ok(None),
         _ => Err(response.unexpected_status().into()),
     }
 }
 
-/// Whether a 404 means that the object, or the optional group, does not exist.
-pub(super) fn is_absent(response: &ApiResponse, group: &str) -> bool {
+/// Whether a 404 means that the object, or an optional API that it belongs to, does not exist.
+pub(super) fn is_absent(response: &ApiResponse, api_path: &str) -> bool {
     let is_not_found =
         response.decode::<NotFound>().is_ok_and(|body| body.kind == "Status" && body.reason == "NotFound");
     is_not_found
-        || (OPTIONAL_GROUPS.iter().any(|optional| group.starts_with(optional))
+        || (OPTIONAL_API_PATHS.iter().any(|optional| api_path.starts_with(optional))
             && response.body().trim_ascii() == NOT_SERVED)
 }

@@ -1,4 +1,4 @@
-//! Reads of pods.
+//! Reads pods.
 
 use super::client::Cluster;
 use super::error::ClusterError;
@@ -8,7 +8,7 @@ use crate::model::facts::PodFacts;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-/// The path of the API group, the resource in the plural, and the kind.
+/// The path of the API (group and version), the resource in the plural, and the kind.
 const POD: (&str, &str, &str) = ("/api/v1", "pods", "Pod");
 
 /// The fields of a pod that the broker uses.

@@ -14,9 +14,9 @@ struct Body<S> {
     spec: S,
 }
 
-/// The reviewed object. Its `spec`, which may repeat a token, is not decoded.
+/// The response to a review. Its `spec`, which may repeat a token, is not decoded.
 #[derive(Deserialize)]
-struct ReviewedObject<S> {
+struct ReviewResponse<S> {
     kind: String,
     status: S,
 }
@@ -45,6 +45,6 @@ pub(super) fn decode_review<S: DeserializeOwned>(response: &ApiResponse, kind: &
     if !response.status.is_success() {
         return Err(response.unexpected_status());
     }
-    let reviewed: ReviewedObject<S> = response.decode()?;
-    if reviewed.kind == kind { Ok(reviewed.status) } else { Err(CallFailure::Malformed) }
+    let review: ReviewResponse<S> = response.decode()?;
+    if review.kind == kind { Ok(review.status) } else { Err(CallFailure::Malformed) }
 }

@@ -1,4 +1,4 @@
-//! Reads of Tekton's `TaskRun`s and `PipelineRun`s. Only Tekton writes their status; their creator writes all other
+//! Reads Tekton's `TaskRun`s and `PipelineRun`s. Only Tekton writes their status; their creator writes all other
 //! fields.
 
 use super::client::Cluster;

@@ -22,7 +22,7 @@ pub struct AwsSecretsManager {
     pub endpoint_url: Option<String>,
     /// PEM root certificates. `None`: those of the system.
     pub ca_file: Option<PathBuf>,
-    /// The proxy for AWS. It is not used for an agent on the node.
+    /// The proxy for AWS. It is not used for the agent of [`AwsAuth::ContainerCredentials`].
     pub proxy_url: Option<String>,
     /// The source of Claviger's credentials.
     pub auth: AwsAuth,

@@ -13,7 +13,7 @@ pub struct Caller {
     pub groups: Vec<String>,
     /// Namespace, ServiceAccount and pod. `None` for callers without a pod.
     pub workload: Option<Workload>,
-    /// The ServiceAccount of an accepted token that is not bound to a pod. Never set together with `workload`.
+    /// The ServiceAccount of a token that is not bound to a pod. `None` if `workload` is set, and for OIDC callers.
     pub unbound: Option<ServiceAccount>,
     /// The verified claims of an OIDC token. Empty for Kubernetes callers.
     pub claims: serde_json::Map<String, serde_json::Value>,

@@ -18,7 +18,7 @@ impl Ceiling {
         if limit.is_empty() { Self::default() } else { Self([limit].into()) }
     }
 
-    /// This ceiling with one more limit. Without pairs the limit allows no path.
+    /// This ceiling with one more limit of these pairs. Unlike in [`Self::new`], no path is allowed if there are none.
     pub(super) fn with_limit(&self, entries: impl IntoIterator<Item = (Arc<str>, String)>) -> Self {
         Self(self.0.iter().cloned().chain([entries.into_iter().collect()]).collect())
     }

@@ -35,7 +35,8 @@ pub struct ExplainedPolicy {
     pub name: Arc<str>,
     /// Whether it matches.
     pub matched: bool,
-    /// The first part that does not match. `None` if all parts match, even if a path or write body cannot be expanded.
+    /// The first section of the policy that does not match. `None` if all of them match; `matched` is false nevertheless if a
+    /// secret's path or write body cannot be expanded, or a path is outside the ceiling.
     pub failed_at: Option<MismatchKind>,
     /// Why the policy does not match, as text; `None` if it matches.
     pub detail: Option<String>,
@@ -101,7 +102,8 @@ impl PolicySet {
         Explanation { allowed, reason, policies, secrets }
     }
 
-    /// Pairs each secret with the key patterns of its policy: a grant has all secrets of its policies, in order.
+    /// Pairs each secret with the key patterns of its entry in the policy. Secrets and entries are zipped, because a grant has
+    /// every secret of its policies, in their order.
     fn explain_secrets(&self, grant: Grant) -> Vec<ExplainedSecret> {
         let granting = self
             .policies()

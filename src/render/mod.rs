@@ -68,8 +68,8 @@ pub fn render(bundle: &Bundle, rendering: &Rendering) -> Result<RenderedBundle, 
             collect_exactly(|emit| npmrc::write(&lines, emit))
         }
         Format::Netrc => {
-            let logins = netrc::prepare(bundle)?;
-            collect_exactly(|emit| netrc::write(&logins, emit))
+            let credentials = netrc::prepare(bundle)?;
+            collect_exactly(|emit| netrc::write(&credentials, emit))
         }
     };
     Ok(RenderedBundle { bytes, media_type: rendering.format().media_type() })

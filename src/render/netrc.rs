@@ -1,5 +1,5 @@
-//! `machine HOST login USER password PASSWORD`, one line for each `NETRC_MACHINE` with its `NETRC_LOGIN` and
-//! `NETRC_PASSWORD`, for curl, git and Python.
+//! `machine HOST login USER password PASSWORD`, one line for each credential, that is, for each prefix of `NETRC_MACHINE`,
+//! `NETRC_LOGIN` and `NETRC_PASSWORD` (see [`super::credentials`]), for curl, git and Python.
 //!
 //! Netrc has no standard. Newer readers support quotes and escapes, each in its own way; older ones, among them Go
 //! and Python before 3.11, support none. Therefore words are neither quoted nor escaped, and these are refused:
@@ -24,20 +24,21 @@ use crate::model::bundle::Bundle;
 /// Machine, login and password together must be shorter than this.
 const TOO_LONG_BYTES: usize = 4000;
 
-/// Returns the logins. Fails if a machine is not a host, or if readers would read a login or password differently.
+/// Returns the credentials: machine, login and password. Fails as [`group_credentials`] does, if a machine is not a host, or if
+/// readers would read a login or password differently.
 pub(super) fn prepare(bundle: &Bundle) -> Result<Vec<[CredentialPart<'_>; 3]>, UnrenderableKey> {
-    let logins = group_credentials(bundle, ["NETRC_MACHINE", "NETRC_LOGIN", "NETRC_PASSWORD"])?;
-    for [machine, login, password] in &logins {
+    let credentials = group_credentials(bundle, ["NETRC_MACHINE", "NETRC_LOGIN", "NETRC_PASSWORD"])?;
+    for [machine, login, password] in &credentials {
         machine.require(is_host(machine.value()), UnrenderableReason::NotAnAddress)?;
         login.require(is_word(login.value()) && !login.value().contains(':'), UnrenderableReason::ReadersDisagree)?;
         let length = machine.value().len() + login.value().len() + password.value().len();
         password.require(is_word(password.value()) && length < TOO_LONG_BYTES, UnrenderableReason::ReadersDisagree)?;
     }
-    Ok(logins)
+    Ok(credentials)
 }
 
-pub(super) fn write(logins: &[[CredentialPart<'_>; 3]], emit: Emit<'_>) {
-    for [machine, login, password] in logins {
+pub(super) fn write(credentials: &[[CredentialPart<'_>; 3]], emit: Emit<'_>) {
+    for [machine, login, password] in credentials {
         emit(b"machine ");
         emit(machine.value().as_bytes());
         emit(b" login ");

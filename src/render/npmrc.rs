@@ -1,5 +1,5 @@
-//! `//host/path/:_authToken=TOKEN`, one line for each `NPM_REGISTRY` with its `NPM_TOKEN`, for npm, pnpm and Yarn
-//! 1.
+//! `//host/path/:_authToken=TOKEN`, one line for each credential, that is, for each prefix of `NPM_REGISTRY` and `NPM_TOKEN`
+//! (see [`super::credentials`]), for npm, pnpm and Yarn 1.
 //!
 //! The file only authenticates the build: `registry=` and `@scope:registry=` belong in the `.npmrc` of the project. Pass
 //! the rendered file as `--userconfig` or `NPM_CONFIG_USERCONFIG`.

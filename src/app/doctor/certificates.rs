@@ -1,4 +1,5 @@
-//! Checks the expiry of certificates in files: of the server, of clients, and of certificate authorities.
+//! Checks the expiry of certificates in files: Claviger's as a server, and for each Vault store Claviger's client certificate and
+//! the trusted authorities.
 
 use crate::config::Config;
 use crate::config::stores::Kind;
@@ -10,7 +11,8 @@ use std::path::Path;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
-/// A shorter remaining lifetime is a fault. cert-manager renews a certificate of 90 days 30 days before it expires.
+/// A presented certificate that has less time left is a fault. cert-manager renews a 90-day certificate when 30 days are left, so
+/// its renewal has failed for weeks by then.
 const MIN_REMAINING: SignedDuration = SignedDuration::from_hours(24 * 7);
 
 /// What the certificates of a file are for.
@@ -29,7 +31,7 @@ pub fn check(config: &Config, now: Timestamp) -> Vec<DoctorCheck> {
     for store in &config.stores {
         let Kind::Vault(vault) = &store.kind else { continue };
         let setting = |key: &str| format!("store {}: {key}", store.name);
-        let client_certificate = vault.client_certificate.as_ref().map(|files| files.cert_file.as_path());
+        let client_certificate = vault.client_certificate.as_ref().map(|client| client.cert_file.as_path());
         files.extend(client_certificate.map(|file| (setting("clientCertFile"), file, Purpose::Presented)));
         files.extend(vault.ca_file.as_deref().map(|file| (setting("caFile"), file, Purpose::Authorities)));
     }

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 
-/// Maximum length of the digest in `X-Claviger-Versions`, longer than any digest. A longer text is ignored.
+/// Maximum length of `X-Claviger-Versions`, which holds a digest. A longer value is ignored; every digest is shorter.
 const MAX_VERSIONS_BYTES: usize = 128;
 
 /// What the headers of a response state about its body.
@@ -64,7 +64,7 @@ pub fn verify(
         return Err(unexpected_response("its length differs from Content-Length"));
     }
     if sha256(body)[..] != headers.digest[..] {
-        return Err(unexpected_response("it does not have its digest"));
+        return Err(unexpected_response("its digest differs from Repr-Digest"));
     }
     let needs_end_line = matches!(format, Format::Export | Format::Dotenv | Format::DotenvExpand)
         && !(body.is_empty() && key_count.unwrap_or(0) == 0);

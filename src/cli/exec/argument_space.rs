@@ -52,17 +52,18 @@ impl ArgumentSpace {
         let mut all = self.inherited.clone();
         let mut largest = ("", 0);
         for (name, length) in variables {
-            let string = name.len() + 1 + length + 1;
-            if string > self.max_string_bytes {
+            // `NAME=value` and NUL.
+            let string_bytes = name.len() + 1 + length + 1;
+            if string_bytes > self.max_string_bytes {
                 return Err(CommandError::Other(format!(
-                    "{name} is too long for a variable: {string} bytes with its name, at most {}; use --file {name}=PATH",
+                    "{name} is too long for a variable: {string_bytes} bytes with its name, at most {}; use --file {name}=PATH",
                     self.max_string_bytes
                 )));
             }
-            if string > largest.1 {
-                largest = (name, string);
+            if string_bytes > largest.1 {
+                largest = (name, string_bytes);
             }
-            all.insert(name.as_bytes().to_vec(), string_space(string - 1));
+            all.insert(name.as_bytes().to_vec(), string_space(string_bytes - 1));
         }
         let total: usize = all.values().sum();
         if largest.1 == 0 || total <= self.max_total_bytes {
@@ -76,7 +77,7 @@ impl ArgumentSpace {
     }
 }
 
-/// The space of a string in bytes, with NUL and a pointer.
+/// The space of a string in bytes, with a pointer and with NUL, which `length` does not count.
 const fn string_space(length: usize) -> usize {
     length + 1 + POINTER_BYTES
 }

@@ -33,10 +33,10 @@ pub(super) enum Field {
     TaskRunName,
     TaskRunLabels,
     TaskRunParams,
-    RunName,
-    RunLabels,
-    RunAnnotations,
-    RunParams,
+    PipelineRunName,
+    PipelineRunLabels,
+    PipelineRunAnnotations,
+    PipelineRunParams,
     Repo,
     Branch,
     SourceIp,
@@ -117,10 +117,10 @@ impl Record {
                 &[("name", N(F::TaskRunName)), ("labels", N(F::TaskRunLabels)), ("params", N(F::TaskRunParams))]
             }
             Self::PipelineRun => &[
-                ("name", N(F::RunName)),
-                ("labels", N(F::RunLabels)),
-                ("annotations", N(F::RunAnnotations)),
-                ("params", N(F::RunParams)),
+                ("name", N(F::PipelineRunName)),
+                ("labels", N(F::PipelineRunLabels)),
+                ("annotations", N(F::PipelineRunAnnotations)),
+                ("params", N(F::PipelineRunParams)),
             ],
             Self::Request => {
                 &[("repo", N(F::Repo)), ("branch", N(F::Branch)), ("sourceIp", N(F::SourceIp)), ("time", N(F::Time))]
@@ -134,10 +134,12 @@ impl Field {
     pub(super) const fn kind(self) -> Kind {
         match self {
             Self::Groups | Self::PodIps => Kind::Strings,
-            Self::Claims | Self::TaskRunParams | Self::RunParams => Kind::Map,
-            Self::PodLabels | Self::PodAnnotations | Self::TaskRunLabels | Self::RunLabels | Self::RunAnnotations => {
-                Kind::StringMap
-            }
+            Self::Claims | Self::TaskRunParams | Self::PipelineRunParams => Kind::Map,
+            Self::PodLabels
+            | Self::PodAnnotations
+            | Self::TaskRunLabels
+            | Self::PipelineRunLabels
+            | Self::PipelineRunAnnotations => Kind::StringMap,
             Self::Time => Kind::Timestamp,
             _ => Kind::String,
         }
@@ -148,7 +150,10 @@ impl Field {
         match self {
             Self::PodIp | Self::PodIps | Self::PodNode | Self::PodLabels | Self::PodAnnotations => Needs::POD,
             Self::TaskRunName | Self::TaskRunLabels | Self::TaskRunParams => Needs::TASK_RUN,
-            Self::RunName | Self::RunLabels | Self::RunAnnotations | Self::RunParams => Needs::PIPELINE_RUN,
+            Self::PipelineRunName
+            | Self::PipelineRunLabels
+            | Self::PipelineRunAnnotations
+            | Self::PipelineRunParams => Needs::PIPELINE_RUN,
             _ => Needs::NOTHING,
         }
     }

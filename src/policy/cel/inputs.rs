@@ -47,9 +47,10 @@ impl<'a> Inputs<'a> {
             | Field::PodLabels
             | Field::PodAnnotations => self.has_record(Record::Pod),
             Field::TaskRunName | Field::TaskRunLabels | Field::TaskRunParams => self.has_record(Record::TaskRun),
-            Field::RunName | Field::RunLabels | Field::RunAnnotations | Field::RunParams => {
-                self.has_record(Record::PipelineRun)
-            }
+            Field::PipelineRunName
+            | Field::PipelineRunLabels
+            | Field::PipelineRunAnnotations
+            | Field::PipelineRunParams => self.has_record(Record::PipelineRun),
             _ => true,
         };
         if has_record { Ok(self.find_field(field).is_some()) } else { Err(EvaluationError::Absent) }
@@ -82,10 +83,10 @@ impl<'a> Inputs<'a> {
             Field::TaskRunName => string_value(&self.task_run()?.name),
             Field::TaskRunLabels => Value::StringMap(&self.task_run()?.labels),
             Field::TaskRunParams => Value::Params(&self.task_run()?.params),
-            Field::RunName => string_value(&self.pipeline_run()?.name),
-            Field::RunLabels => Value::StringMap(&self.pipeline_run()?.labels),
-            Field::RunAnnotations => Value::StringMap(&self.pipeline_run()?.annotations),
-            Field::RunParams => Value::Params(&self.pipeline_run()?.params),
+            Field::PipelineRunName => string_value(&self.pipeline_run()?.name),
+            Field::PipelineRunLabels => Value::StringMap(&self.pipeline_run()?.labels),
+            Field::PipelineRunAnnotations => Value::StringMap(&self.pipeline_run()?.annotations),
+            Field::PipelineRunParams => Value::Params(&self.pipeline_run()?.params),
             Field::Repo => string_value(self.repo?),
             Field::Branch => string_value(self.branch?),
             Field::SourceIp => Value::String(Cow::Owned(self.unverified_request.source_ip.to_string())),
@@ -97,7 +98,8 @@ impl<'a> Inputs<'a> {
         self.caller.workload.as_ref()
     }
 
-    /// `None` for a caller without a pod, even if there are facts about a pod.
+    /// The facts about the pod. `None` for a caller without a pod: attestation gives it no facts, and this and the two functions
+    /// below do not rely on that.
     fn pod(&self) -> Option<&'a PodFacts> {
         self.workload()?;
         self.facts.pod.as_ref()

@@ -16,9 +16,9 @@ pub type RefusalEvent = (EventType, Outcome, &'static str);
 
 /// The refusals of the last second, by ticket.
 #[derive(Debug, Default)]
-pub struct RecentRefusals(Mutex<HashMap<TicketId, (Instant, RefusalEvent)>>);
+pub struct RefusedTickets(Mutex<HashMap<TicketId, (Instant, RefusalEvent)>>);
 
-impl RecentRefusals {
+impl RefusedTickets {
     /// Caches the refusal of a ticket, unless the cache is full.
     pub fn record(&self, id: TicketId, refusal: RefusalEvent) {
         let now = Instant::now();
@@ -48,7 +48,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_refusal_is_cached_for_a_second() {
-        let refusals = RecentRefusals::default();
+        let refusals = RefusedTickets::default();
         let (id, other) = (TicketId::from_bytes([1; 16]), TicketId::from_bytes([2; 16]));
         let refusal = (EventType::TicketRejected, Outcome::Denied, "expired");
         assert_eq!(refusals.get(id), None);
