@@ -89,7 +89,8 @@ pub struct ReviewGate {
     exhausted_rates: RateLimiter<IpAddr>,
     /// The rate of each exhausted address for tokens with forged claims, so that they do not use up the rate of other tokens.
     forged_claims_rates: RateLimiter<IpAddr>,
-    /// The claims that count as forged: those whose limit is exhausted.
+    /// The set of claims that count as forged. It limits nothing: a bad signature charges the one unit of its claims, so they are
+    /// exhausted for [`FORGED_CLAIMS_TTL`].
     forged_claims: RateLimiter<(IpAddr, Fingerprint)>,
     waiting: Semaphore,
     /// Number of waiting reviews by address; at most [`MAX_WAITING`] entries.

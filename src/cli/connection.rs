@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 /// Maximum size of a response, enough for a page of a hundred policies of 160 KiB each.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
-/// Maximum length of a line, longer than any audit event.
+/// Maximum length of a line. A longer one is an error; every audit event is shorter.
 const MAX_LINE_BYTES: usize = 4 * 1024 * 1024;
 const JSON_LINES: &str = "application/x-ndjson";
 /// Time limit for a stream of lines, or for a response that the server computes slowly.

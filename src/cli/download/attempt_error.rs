@@ -7,7 +7,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::Response;
 use std::time::Duration;
 
-/// Maximum size of an error body, larger than any of Claviger.
+/// Maximum size of an error body. A larger one is treated as empty; every error body of Claviger is smaller.
 const MAX_PROBLEM_BYTES: usize = 64 * 1024;
 
 /// The effect that a failed attempt had on the server.

@@ -17,7 +17,7 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use reqwest::Client;
 use std::time::Duration;
 
-/// Maximum size of a download, larger than any bundle of a server.
+/// Maximum size of a download. A larger one is an error; every bundle of a server is smaller.
 const MAX_BUNDLE_BYTES: usize = 64 * 1024 * 1024;
 /// How long a server returns the same bytes for the same `Idempotency-Key`.
 const REPLAY_WINDOW: Duration = Duration::from_secs(30);

@@ -10,7 +10,7 @@ use crate::model::format::Format;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
 
-/// Maximum size of a bundle file, larger than any bundle of a server.
+/// Maximum size of a bundle file. A larger one is an error; every bundle of a server is smaller.
 const MAX_BUNDLE_BYTES: usize = 64 * 1024 * 1024;
 
 /// The options that name the source of the values.

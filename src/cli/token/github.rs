@@ -16,7 +16,7 @@ const URL_VARIABLE: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
 const TOKEN_VARIABLE: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
 /// The variables with which an id token can be requested.
 pub const REQUEST_VARIABLES: [&str; 2] = [URL_VARIABLE, TOKEN_VARIABLE];
-/// Maximum size of a response, larger than any id token.
+/// Maximum size of a response. A larger one is an error; every id token is smaller.
 const MAX_RESPONSE_BYTES: usize = 128 * 1024;
 
 /// The response. It contains the token, so there is no `Debug`.
