@@ -1,5 +1,5 @@
-//! `claviger scan`: searches an image or folder for the secrets of a bundle, in several encodings. It prints the key and the
-//! location of each finding, never the value.
+//! `claviger scan`: searches an image or folder for the secrets of a downloaded file or of a ticket, in several encodings. It
+//! prints the key and the location of each finding, never the value.
 //!
 //! An image that cannot be read completely, or that exceeds the size limit, is an error, and never reported as clean.
 
