@@ -59,6 +59,11 @@ impl<V> CachedFact<V> {
         CachedFact { state, started_at: self.started_at, expires_at: self.expires_at }
     }
 
+    /// Whether the look-up started before this time. False without a time.
+    fn is_older_than(&self, not_before: Option<Instant>) -> bool {
+        not_before.is_some_and(|not_before| self.started_at < not_before)
+    }
+
     /// The fact. `None` if it does not exist, or not yet.
     pub const fn fact(&self) -> Option<&Arc<V>> {
         if let FactState::Present(fact) = &self.state { Some(fact) } else { None }
@@ -99,13 +104,14 @@ impl<V: Send + Sync + 'static> FactCache<V> {
     /// The cached fact of this key, or the result of the look-up in flight, or of a new look-up.
     pub async fn find<F, R>(self: &Arc<Self>, key: &str, lookup: F) -> LookupResult<V>
     where
-        F: FnOnce() -> R,
+        F: Fn() -> R,
         R: Future<Output = LookupResult<V>> + Send + 'static,
     {
         self.find_not_before(key, None, lookup).await
     }
 
-    /// Like [`Self::find`], but does not use a cached fact whose look-up started before `not_before`. `None` means any time.
+    /// Like [`Self::find`], but does not use a look-up that started before `not_before`, whether its fact is cached or it is in
+    /// flight. `None` means any time.
     pub async fn find_not_before<F, R>(
         self: &Arc<Self>,
         key: &str,
@@ -113,33 +119,39 @@ impl<V: Send + Sync + 'static> FactCache<V> {
         lookup: F,
     ) -> LookupResult<V>
     where
-        F: FnOnce() -> R,
+        F: Fn() -> R,
         R: Future<Output = LookupResult<V>> + Send + 'static,
     {
-        if let Some(cached) = self.get(key, not_before).await {
-            return Ok(cached);
-        }
-        let flight = self.flights.join(key.to_owned(), || {
-            let (cache, key, lookup) = (self.clone(), key.to_owned(), lookup());
-            async move {
-                // Another look-up may have ended between the check of the cache and the start of this one.
-                if let Some(cached) = cache.get(&key, not_before).await {
-                    return Ok(cached);
-                }
-                let result = lookup.await;
-                if let Ok(fact) = &result {
-                    cache.entries.insert(key, fact.clone()).await;
-                }
-                result
+        loop {
+            if let Some(cached) = self.get(key, not_before).await {
+                return Ok(cached);
             }
-        });
-        flight.await.unwrap_or(Err(AttestError::Unavailable))
+            let (flight, was_in_flight) = self.flights.run(key.to_owned(), || {
+                let (cache, key, lookup) = (self.clone(), key.to_owned(), lookup());
+                async move {
+                    // Another look-up may have ended between the check of the cache and the start of this one.
+                    if let Some(cached) = cache.get(&key, not_before).await {
+                        return Ok(cached);
+                    }
+                    let result = lookup.await;
+                    if let Ok(fact) = &result {
+                        cache.entries.insert(key, fact.clone()).await;
+                    }
+                    result
+                }
+            });
+            let result = flight.await.unwrap_or(Err(AttestError::Unavailable));
+            // At most once: what is in flight after that has started after this call.
+            if was_in_flight && result.as_ref().is_ok_and(|cached| cached.is_older_than(not_before)) {
+                continue;
+            }
+            return result;
+        }
     }
 
     async fn get(&self, key: &str, not_before: Option<Instant>) -> Option<CachedFact<V>> {
-        let is_usable = |cached: &CachedFact<V>| {
-            Instant::now() < cached.expires_at && not_before.is_none_or(|not_before| not_before <= cached.started_at)
-        };
+        let is_usable =
+            |cached: &CachedFact<V>| Instant::now() < cached.expires_at && !cached.is_older_than(not_before);
         self.entries.get(key).await.filter(is_usable)
     }
 }
@@ -148,7 +160,7 @@ impl<V: Send + Sync + 'static> FactCache<V> {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use tokio::time::advance;
+    use tokio::time::{advance, sleep};
 
     /// Counts look-ups. Each look-up finds its own number as the fact.
     #[derive(Default)]
@@ -157,10 +169,10 @@ mod tests {
     impl LookupCounter {
         async fn find(&self, cache: &Arc<FactCache<usize>>, uid: &str, is_present: bool) -> Option<usize> {
             let lookups = self.0.clone();
-            let lookup = || async move {
+            let lookup = || {
                 let number = lookups.fetch_add(1, Ordering::SeqCst);
                 let state = if is_present { FactState::Present(Arc::new(number)) } else { FactState::Absent };
-                Ok(CachedFact::new(state, Instant::now()))
+                async move { Ok(CachedFact::new(state, Instant::now())) }
             };
             let cached = cache.find(uid, lookup).await.unwrap_or_else(|error| panic!("{error}"));
             cached.fact().map(|number| **number)
@@ -221,6 +233,34 @@ mod tests {
         assert_eq!(find(Some(first)).await, Some(0));
         assert_eq!(find(Some(Instant::now())).await, Some(2));
         assert_eq!(find(None).await, Some(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_up_in_flight_that_started_too_early_is_followed_by_another() {
+        let cache = FactCache::<usize>::new(|_| 0);
+        let lookups = Arc::new(AtomicUsize::new(0));
+        let find = |not_before| {
+            let (cache, lookups) = (cache.clone(), lookups.clone());
+            let lookup = move || {
+                let lookups = lookups.clone();
+                async move {
+                    let (number, started_at) = (lookups.fetch_add(1, Ordering::SeqCst), Instant::now());
+                    sleep(Duration::from_millis(10)).await;
+                    Ok(CachedFact::new(FactState::Present(Arc::new(number)), started_at))
+                }
+            };
+            tokio::spawn(async move {
+                let cached = cache.find_not_before("a", not_before, lookup).await.ok();
+                cached.and_then(|cached| cached.fact().map(|number| **number))
+            })
+        };
+        let early = find(None);
+        sleep(Duration::from_millis(5)).await;
+        let (any, late) = (find(None), find(Some(Instant::now())));
+        assert_eq!(early.await.ok().flatten(), Some(0));
+        assert_eq!(any.await.ok().flatten(), Some(0), "it joins the look-up in flight");
+        assert_eq!(late.await.ok().flatten(), Some(1));
+        assert_eq!(lookups.load(Ordering::SeqCst), 2);
     }
 
     #[tokio::test(start_paused = true)]
