@@ -45,16 +45,15 @@ impl DataLossWatch {
         if std::mem::replace(&mut self.last, cause) == cause {
             return;
         }
-        match cause {
-            Some(cause) => {
-                let (cause, description) = (label(cause).as_str(), describe(cause));
-                if self.allowed {
-                    tracing::warn!(cause, "a database failover may lose acknowledged commits: {description}");
-                } else {
-                    tracing::error!(cause, "a database failover may lose acknowledged commits: {description}");
-                }
-            }
-            None => tracing::info!("a database failover loses no acknowledged commits any more"),
+        let Some(cause) = cause else {
+            tracing::info!("a database failover loses no acknowledged commits any more");
+            return;
+        };
+        let (cause, description) = (label(cause).as_str(), describe(cause));
+        if self.allowed {
+            tracing::warn!(cause, "a database failover may lose acknowledged commits: {description}");
+        } else {
+            tracing::error!(cause, "a database failover may lose acknowledged commits: {description}");
         }
     }
 }

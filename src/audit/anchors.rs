@@ -1,5 +1,5 @@
-//! Anchors: the numbers and hashes of some events, in the table `audit_anchors`. With an anchor, a chain can be verified after its
-//! beginning was deleted.
+//! Anchors: the numbers and hashes of some events, in the table `audit_anchors`. With an anchor, a chain can be verified after
+//! its beginning was deleted.
 
 use super::chain_hasher::{ChainHasher, HashError, HashKind, key_digest_in};
 use super::known_events::KnownEvents;
@@ -88,8 +88,8 @@ async fn had_key(database: &Database, hasher: &ChainHasher) -> Result<bool, Data
     Ok(false)
 }
 
-/// Returns chain, number and hash of the last event that verifies under a key. If there is no such event, returns the last one of a chain
-/// whose key is not configured, because that chain cannot be verified.
+/// Returns chain, number and hash of the last event that verifies under a key. If there is no such event, returns the last one
+/// of a chain whose key is not configured, because that chain cannot be verified.
 async fn last_keyed_event(
     database: &Database,
     hasher: &ChainHasher,
@@ -126,8 +126,8 @@ async fn insert_named_anchor(
     work.run(INSERT, &[chain.into(), seq.into(), hash.into(), NAMED.into(), (&seal).into()]).await.map(|_| ())
 }
 
-/// Anchors the heads of all chains without a key when the first chain with a key begins: of the chains of concurrent replicas, the
-/// new chain contains the hash of only one.
+/// Anchors the heads of all chains without a key when the first chain with a key begins: of the chains of concurrent replicas,
+/// the new chain contains the hash of only one.
 async fn anchor_chains_without_key(work: &mut UnitOfWork, hasher: &ChainHasher) -> Result<(), DatabaseError> {
     const HEAD: &str = "SELECT seq, hash FROM audit_events WHERE chain = $1 ORDER BY seq DESC LIMIT 1";
     for row in work.run(CHAINS, &[]).await? {

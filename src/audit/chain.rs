@@ -44,7 +44,8 @@ pub struct Link {
 }
 
 impl ChainHasher {
-    /// Links an event to the head, and makes it the new head. `time` is the time of writing, from [`crate::model::clock::format_time`].
+    /// Links an event to the head, and makes it the new head. `time` is the time of writing, from
+    /// [`crate::model::clock::format_time`].
     ///
     /// # Errors
     /// When the event cannot be serialized, a programming error. The head is then unchanged.

@@ -1,7 +1,7 @@
 //! Verifies the hash chains. The checker receives every event once, newest first, and keeps the state of each chain.
 //!
-//! An event contains the hash of the previous one, which the checker receives next. If the first event of a chain contains the hash of an
-//! event of another chain, the checker expects that hash until it receives that event.
+//! An event contains the hash of the previous one, which the checker receives next. If the first event of a chain contains the
+//! hash of an event of another chain, the checker expects that hash until it receives that event.
 
 use super::chain::NO_PREDECESSOR;
 use super::chain_hasher::{ChainHasher, HashError, HashKind};
@@ -108,8 +108,8 @@ impl ChainState {
         }
     }
 
-    /// Checks that the event is the predecessor of the lowest event so far. Returns false if its place in the chain is wrong, so that
-    /// its hash and its links must not be checked.
+    /// Checks that the event is the predecessor of the lowest event so far. Returns false if its place in the chain is wrong,
+    /// so that its hash and its links must not be checked.
     fn check_order(&mut self, event: &mut CheckedEvent<'_>, hash: &str, index: u64) -> bool {
         if event.position_from_altered_text {
             // The number in an altered text is not reliable; the neighbours of the event determine it.
@@ -122,7 +122,8 @@ impl ChainState {
         }
         match &self.lowest {
             Some((lowest, _)) if event.seq >= *lowest => {
-                // If the event belongs into a gap, the event below the gap is out of place. Otherwise this event is a duplicate.
+                // If the event belongs into a gap, the event below the gap is out of place. Otherwise this event is a
+                // duplicate.
                 let gap = self.gap.filter(|(below, above)| (below.saturating_add(1)..*above).contains(&event.seq));
                 self.fail(gap.map_or(event.seq, |(below, _)| below), BrokenReason::OutOfPlace, index);
                 return false;
@@ -243,8 +244,8 @@ impl<'a> ChainChecker<'a> {
         }
     }
 
-    /// Removes the hash of the event from the expected hashes. If the event is the first of its chain, adds the hash of its predecessor
-    /// in another chain.
+    /// Removes the hash of the event from the expected hashes. If the event is the first of its chain, adds the hash of its
+    /// predecessor in another chain.
     fn link_chains(&mut self, event: CheckedEvent<'_>, hash: &str) {
         if self.oldest_time.as_deref().is_none_or(|oldest| *event.time < *oldest) {
             self.oldest_time = Some(event.time.into_owned());
@@ -294,8 +295,9 @@ impl<'a> ChainChecker<'a> {
         VerificationResult { events: self.events, chains: count, first_broken: self.first_broken() }
     }
 
-    /// If a key is configured, checks the chains without a key. Such a chain is valid if the hash of one of its events is in an anchor
-    /// under a key, or in the first event of a chain that has a key or is valid. Any other chain without a key may be forged.
+    /// If a key is configured, checks the chains without a key. Such a chain is valid if the hash of one of its events is in an
+    /// anchor under a key, or in the first event of a chain that has a key or is valid. Any other chain without a key may be
+    /// forged.
     fn check_chains_without_key(&mut self) {
         loop {
             let is_valid =
@@ -349,7 +351,8 @@ impl<'a> ChainChecker<'a> {
     }
 
     fn first_broken(&self) -> Option<BrokenEvent> {
-        // Prefers chains with an intact event. A chain without any may only exist because the name of a chain was altered in an event.
+        // Prefers chains with an intact event. A chain without any may only exist because the name of a chain was altered in an
+        // event.
         let oldest_failure = |has_intact: bool| {
             let chains = self.chains.iter().filter(move |(_, chain)| chain.has_intact == has_intact);
             let failures =

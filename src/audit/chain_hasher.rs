@@ -1,6 +1,7 @@
 //! Hashes audit events and verifies their hashes, under the current key or a retired one.
 //!
-//! The name of a chain contains a digest of its key. The names of version 0.1.0 do not; such chains are verified under every key.
+//! The name of a chain contains a digest of its key. The names of version 0.1.0 do not; such chains are verified under every
+//! key.
 
 use crate::sealing::digest::{self, MacKey, constant_time_eq, sha256, to_hex};
 use crate::sealing::keys::{FingerprintPurpose, RootKey};
@@ -70,8 +71,8 @@ impl ChainHasher {
         self.current.as_ref().map_or_else(|| unkeyed_hash(text), |key| key.hash(text))
     }
 
-    /// The hash of an anchor. Without a current key the newest retired one is used, so that an anchor of a chain with a key cannot
-    /// be forged without a key.
+    /// The hash of an anchor. Without a current key the newest retired one is used, so that an anchor of a chain with a key
+    /// cannot be forged without a key.
     pub(super) fn hash_anchor(&self, text: &str) -> String {
         self.current.as_ref().or(self.retired.first()).map_or_else(|| unkeyed_hash(text), |key| key.hash(text))
     }

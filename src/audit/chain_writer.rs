@@ -46,7 +46,8 @@ impl ChainWriter {
         hasher: Arc<ChainHasher>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, DatabaseError> {
-        // Chains of several replicas run side by side. The predecessor is the last event of any of them; with a key, the last one under a key.
+        // Chains of several replicas run side by side. The predecessor is the last event of any of them; with a key, the last
+        // one under a key.
         let predecessor = anchors::anchor_predecessor(&database, &hasher).await?;
         let head = Head {
             chain: hasher.chain_name(RequestId::random().as_str()),
@@ -125,7 +126,8 @@ impl ChainWriter {
         Ok(Group { written: verdicts, links })
     }
 
-    /// Stores what filters need of the last events, if it is due. No outcome depends on it, so it is called after they are reported.
+    /// Stores what filters need of the last events, if it is due. No outcome depends on it, so it is called after they are
+    /// reported.
     pub async fn store_block_if_full(&mut self) {
         if let Some(blocks) = &mut self.blocks {
             blocks.store_if_full().await;

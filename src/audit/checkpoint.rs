@@ -1,4 +1,5 @@
-//! Checkpoints: lines on standard output with the head of this replica's chain. Someone who can write to the database cannot change them.
+//! Checkpoints: lines on standard output with the head of this replica's chain. Someone who can write to the database cannot
+//! change them.
 
 use super::chain::Head;
 use super::known_events::{CHECKPOINT_TYPE, PRUNED_TYPE};

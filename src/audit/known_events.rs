@@ -73,7 +73,8 @@ impl KnownEvents {
         self.expect_event(chain, seq, hash, None);
     }
 
-    /// Records that a chain is deleted up to this event. Of several such events of a chain, the one with the highest number is kept.
+    /// Records that a chain is deleted up to this event. Of several such events of a chain, the one with the highest number is
+    /// kept.
     pub fn add_pruned(&mut self, chain: &str, seq: i64, hash: &str) {
         self.anchored_hashes.insert(hash.to_owned());
         let pruned = LastPruned { seq, hash: hash.to_owned() };

@@ -7,8 +7,9 @@ use crate::model::branch::Branch;
 use crate::model::clock::format_time;
 use crate::model::repo::Repo;
 
-/// The query for at most `limit` events after the cursor, newest first. Only the condition of the most selective column can use an index,
-/// because `coalesce` prevents it for the others: without statistics the planner may choose an index that matches nearly all rows.
+/// The query for at most `limit` events after the cursor, newest first. Only the condition of the most selective column can use
+/// an index, because `coalesce` prevents it for the others: without statistics the planner may choose an index that matches
+/// nearly all rows.
 pub fn build_query<'a>(filter: &'a Filter, after: Option<&Cursor>, limit: i64) -> Query<'a> {
     // The partial index on outcomes is used only with its own condition.
     let by_outcome = match filter.outcome {

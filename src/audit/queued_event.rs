@@ -12,7 +12,8 @@ pub struct QueuedEvent {
     pub event: Event,
     /// The step to run in the same transaction.
     pub step: Option<Step>,
-    /// The sender that waits for the outcome. Without one, the writer retries if the database fails, unless it rejects the event.
+    /// The sender that waits for the outcome. Without one, the writer retries if the database fails, unless it rejects the
+    /// event.
     sender: Option<(oneshot::Sender<WriteOutcome>, Claim)>,
 }
 

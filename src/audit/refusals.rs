@@ -1,5 +1,5 @@
-//! Limits the events of refusals that one caller can cause at will: the first ten of a minute are recorded individually, further
-//! ones are counted.
+//! Limits the events of refusals that one caller can cause at will: the first ten of a minute are recorded individually,
+//! further ones are counted.
 //!
 //! A refusal releases no secret, so a count that is lost with the process hides no release.
 

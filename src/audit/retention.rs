@@ -1,7 +1,9 @@
-//! Retention: deletes the oldest events if they are too old or the log is too large. The remaining events can still be verified.
+//! Retention: deletes the oldest events if they are too old or the log is too large. The remaining events can still be
+//! verified.
 //!
-//! An event is verified before it is deleted, so that evidence of tampering is kept. The newest event is never deleted, because the
-//! next chain contains its hash. The last deleted event of each chain is printed to standard output and stored as an anchor.
+//! An event is verified before it is deleted, so that evidence of tampering is kept. The newest event is never deleted, because
+//! the next chain contains its hash. The last deleted event of each chain is printed to standard output and stored as an
+//! anchor.
 
 use super::anchors;
 use super::blocks::delete_blocks_up_to;
@@ -220,8 +222,8 @@ impl Retention {
         Some(format_time(before))
     }
 
-    /// Verifies that an event is intact and is the successor of the last event of its chain in `last_by_chain`, or else of the last
-    /// deleted one. Then puts it into `last_by_chain`.
+    /// Verifies that an event is intact and is the successor of the last event of its chain in `last_by_chain`, or else of the
+    /// last deleted one. Then puts it into `last_by_chain`.
     async fn verify_next(
         &self,
         work: &mut UnitOfWork,

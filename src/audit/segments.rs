@@ -1,7 +1,8 @@
 //! Measures the size of the log in segments: ranges of rows whose size is stored once no more rows are added to them.
 //!
-//! PostgreSQL reports the size of a table, but not how much of it is in use, and an SQLite file contains other tables. Therefore the
-//! sizes of rows are added up. The 1,200 bytes of overhead for each row are an upper estimate from measurements of both databases.
+//! PostgreSQL reports the size of a table, but not how much of it is in use, and an SQLite file contains other tables.
+//! Therefore the sizes of rows are added up. The 1,200 bytes of overhead for each row are an upper estimate from measurements
+//! of both databases.
 
 use crate::database::{Database, DatabaseError, Query, UnitOfWork};
 use crate::model::clock::format_time;
@@ -83,11 +84,11 @@ impl Segments {
         }
     }
 
-    /// Returns the last row of those oldest segments that must be deleted to get below the size limit. `None` if the log is within the
-    /// limit. The segments are read again, in one statement, because another replica may have deleted some.
+    /// Returns the last row of those oldest segments that must be deleted to get below the size limit. `None` if the log is
+    /// within the limit. The segments are read again, in one statement, because another replica may have deleted some.
     ///
-    /// Also returns `None` if another replica has added a segment since the measurement, because its rows would count twice: in the
-    /// segment and in `rest_bytes`.
+    /// Also returns `None` if another replica has added a segment since the measurement, because its rows would count twice: in
+    /// the segment and in `rest_bytes`.
     ///
     /// # Errors
     /// When the database fails.
@@ -119,7 +120,8 @@ impl Segments {
         work.run("DELETE FROM audit_segments WHERE last_row <= $1", &[row.into()]).await.map(|_| ())
     }
 
-    /// Stores the segment of the rows from `after` (exclusive) to `last`. Returns false if another replica has stored some of these rows.
+    /// Stores the segment of the rows from `after` (exclusive) to `last`. Returns false if another replica has stored some of
+    /// these rows.
     async fn insert_segment(&self, after: i64, last: i64, bytes: u64) -> Result<bool, DatabaseError> {
         const INSERT: &str = "INSERT INTO audit_segments (last_row, bytes) VALUES ($1, $2)";
         let mut work = self.database.begin().await?;

@@ -1,7 +1,8 @@
 //! Finds audit events in SQLite, newest first, by the blocks of hashes of `audit/blocks`.
 //!
-//! Blocks are read from the newest to the oldest. The rows whose hashes match are candidates, among which a statement with all conditions
-//! selects. Rows without a block are scanned. Every statement reads a bounded number of rows, so that it does not delay others for long.
+//! Blocks are read from the newest to the oldest. The rows whose hashes match are candidates, among which a statement with all
+//! conditions selects. Rows without a block are scanned. Every statement reads a bounded number of rows, so that it does not
+//! delay others for long.
 
 use super::blocks::{Column, StoredBlock, blocks_below, hash_value};
 use super::filter::{Cursor, Filter};
@@ -106,7 +107,8 @@ impl Search<'_> {
             let is_last = i64::try_from(blocks.len()).is_ok_and(|blocks| blocks < MAX_BLOCKS);
             for (block, matching) in blocks {
                 last_row = block.last_row;
-                // The rows of a skipped block are scanned, like rows without a block. Of overlapping blocks the lower one is skipped.
+                // The rows of a skipped block are scanned, like rows without a block. Of overlapping blocks the lower one is
+                // skipped.
                 if block.last_row >= row || !block.is_complete() {
                     continue;
                 }
@@ -136,8 +138,8 @@ impl Search<'_> {
         self.limit - i64::try_from(self.found.len()).unwrap_or(i64::MAX)
     }
 
-    /// Returns at most [`MAX_BLOCKS`] blocks below this row, newest first, each with its candidates, newest first. `None` instead of the
-    /// candidates means that every row may match, because no column is filtered.
+    /// Returns at most [`MAX_BLOCKS`] blocks below this row, newest first, each with its candidates, newest first. `None`
+    /// instead of the candidates means that every row may match, because no column is filtered.
     async fn read_blocks(&self, row: i64) -> Result<Vec<(StoredBlock, Option<Vec<i64>>)>, DatabaseError> {
         let mut columns = self.conditions.columns.iter();
         let first = columns.next();
@@ -157,7 +159,8 @@ impl Search<'_> {
             }
             let others = blocks_below(self.database, Some(*column), row, MAX_BLOCKS).await?;
             for (block, rows) in &mut blocks {
-                // If the block of this column is damaged or missing (stored or deleted since the first query), no row is excluded.
+                // If the block of this column is damaged or missing (stored or deleted since the first query), no row is
+                // excluded.
                 let is_same = |other: &&StoredBlock| {
                     (other.first_row, other.last_row) == (block.first_row, block.last_row) && other.is_complete()
                 };
@@ -169,8 +172,8 @@ impl Search<'_> {
         Ok(blocks)
     }
 
-    /// Selects the matching rows among the candidates, while there are at least `min` candidates and rows are wanted. Removes these
-    /// candidates.
+    /// Selects the matching rows among the candidates, while there are at least `min` candidates and rows are wanted. Removes
+    /// these candidates.
     async fn select_candidates(&mut self, candidates: &mut Vec<i64>, min: usize) -> Result<(), DatabaseError> {
         while candidates.len() >= min && self.remaining() > 0 {
             let rest = candidates.split_off(candidates.len().min(MAX_CANDIDATES));

@@ -88,8 +88,8 @@ struct EventCaller<'a> {
 }
 
 impl<'a> StoredEvent<'a> {
-    /// Splits a line of an export into the hashed text (the object without its last member) and the hash (that member). `None` if
-    /// the last member is not a hash.
+    /// Splits a line of an export into the hashed text (the object without its last member) and the hash (that member). `None`
+    /// if the last member is not a hash.
     #[must_use]
     pub fn split_export_line(line: &'a str) -> Option<(String, &'a str)> {
         const HASH_MEMBER_START: &str = ",\"hash\":\"";
@@ -97,8 +97,8 @@ impl<'a> StoredEvent<'a> {
         Some((format!("{text}}}"), rest.strip_suffix("\"}")?))
     }
 
-    /// Reads chain and number, and checks the columns and, with a hasher, the hash. `None` if the text cannot be parsed and there are no
-    /// columns.
+    /// Reads chain and number, and checks the columns and, with a hasher, the hash. `None` if the text cannot be parsed and
+    /// there are no columns.
     #[must_use]
     pub fn check(&self, hasher: Option<&ChainHasher>) -> Option<CheckedEvent<'a>> {
         let fields = serde_json::from_str::<EventFields>(self.text).ok();

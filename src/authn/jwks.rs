@@ -17,7 +17,7 @@ pub struct KeySet(Vec<Key>);
 
 struct Key {
     id: Option<String>,
-    key_type: KeyType,
+    kind: KeyType,
     /// The only allowed algorithm, if the key set names one.
     algorithm: Option<KeyAlgorithm>,
     decoding: DecodingKey,
@@ -74,7 +74,7 @@ impl KeySet {
     pub fn select(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&DecodingKey> {
         let mut fitting = self.0.iter().filter(|key| {
             (id.is_none() || key.id.as_deref() == id)
-                && Some(key.key_type) == required_key_type(algorithm)
+                && Some(key.kind) == required_key_type(algorithm)
                 && key.algorithm.is_none_or(|allowed| allowed == algorithm.into())
         });
         match (fitting.next(), fitting.next()) {
@@ -104,7 +104,7 @@ fn parse_key(value: Value) -> Option<Key> {
         return None;
     }
     let decoding = DecodingKey::from_jwk(&jwk).ok()?;
-    let key_type = match (&jwk.algorithm, decoding.kind()) {
+    let kind = match (&jwk.algorithm, decoding.kind()) {
         (AlgorithmParameters::RSA(_), DecodingKeyKind::RsaModulusExponent { n, .. }) if n.len() >= 256 => KeyType::Rsa,
         (AlgorithmParameters::EllipticCurve(key), DecodingKeyKind::SecretOrDer(point)) => {
             match (&key.curve, point.len()) {
@@ -121,7 +121,7 @@ fn parse_key(value: Value) -> Option<Key> {
         // Includes symmetric keys: everyone who can read the set could sign with them.
         _ => return None,
     };
-    Some(Key { id: jwk.common.key_id, key_type, algorithm: jwk.common.key_algorithm, decoding })
+    Some(Key { id: jwk.common.key_id, kind, algorithm: jwk.common.key_algorithm, decoding })
 }
 
 /// The type of key that an algorithm needs. `None` for symmetric algorithms.

@@ -12,7 +12,8 @@ pub enum DataLossCause {
     SynchronousCommit,
     /// A standby is connected, and `synchronous_standby_names` is empty: commits do not wait for any standby.
     AsynchronousStandby,
-    /// The same, but it is unknown whether the connected receivers of WAL are standbys: this role lacks the permission to see it.
+    /// The same, but it is unknown whether the connected receivers of WAL are standbys: this role lacks the permission to see
+    /// it.
     UnknownReceiver,
 }
 
@@ -27,8 +28,8 @@ struct Replication<'a> {
     receivers: i64,
 }
 
-/// Subscribers of logical replication and base backups cannot be promoted. Both have a slot that every role can see. A standby may
-/// have a temporary slot too (`wal_receiver_create_temp_slot`), which its receiver names.
+/// Subscribers of logical replication and base backups cannot be promoted. Both have a slot that every role can see. A standby
+/// may have a temporary slot too (`wal_receiver_create_temp_slot`), which its receiver names.
 const REPLICATION: &str = "SELECT current_setting('synchronous_commit'), current_setting('synchronous_standby_names'), \
          CAST(CASE WHEN pg_has_role('pg_read_all_stats', 'USAGE') THEN 1 ELSE 0 END AS BIGINT), \
          count(replay_lsn), count(*) \

@@ -6,8 +6,8 @@ use sqlx::postgres::PgRow;
 /// Returns why a server is refused because its settings may lose commits, or because it is a standby, which takes no commits.
 /// `None` if it is accepted. Beginning with `first_column`, the row has `fsync`, `full_page_writes`, `synchronous_commit`, and
 /// whether the server is a standby. `allows_data_loss` (`database.allowDataLoss`) accepts any `synchronous_commit`, but nothing
-/// else. The standbys that are connected to the server are not considered here, because they can change while a connection stays
-/// open.
+/// else. The standbys that are connected to the server are not considered here, because they can change while a connection
+/// stays open.
 pub fn data_loss_reason(
     row: &PgRow,
     first_column: usize,

@@ -50,8 +50,8 @@ impl OpenError {
         }
     }
 
-    /// Whether to try the next host of the URL: this one cannot be reached, is starting or stopping (SQLSTATE 57P), is a pooler without
-    /// its server (class 08), or is not the wanted kind of server.
+    /// Whether to try the next host of the URL: this one cannot be reached, is starting or stopping (SQLSTATE 57P), is a pooler
+    /// without its server (class 08), or is not the wanted kind of server.
     pub(super) fn allows_next_host(&self) -> bool {
         match self {
             Self::Sqlx(sqlx::Error::Database(error)) => {
@@ -109,13 +109,14 @@ impl DatabaseError {
         }
     }
 
-    /// Whether the statement certainly changed nothing and will change nothing. If false, it may have taken effect, or may still do so.
+    /// Whether the statement certainly changed nothing and will change nothing. If false, it may have taken effect, or may
+    /// still do so.
     #[must_use]
     pub fn had_no_effect(&self) -> bool {
         match &self.0 {
             sqlx::Error::Database(error) => match error.try_downcast_ref::<PgDatabaseError>() {
-                // With a higher severity, the server ends the session during the statement. A pooler that has lost its server does so
-                // with any severity.
+                // With a higher severity, the server ends the session during the statement. A pooler that has lost its server
+                // does so with any severity.
                 Some(error) => error.severity() == PgSeverity::Error && !self.is_from_pooler(),
                 // SQLite: all but SQLITE_IOERR (10) and SQLITE_CORRUPT (11).
                 None => !self.has_code(&[], &[10, 11]),

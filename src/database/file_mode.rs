@@ -1,5 +1,5 @@
-//! The file mode of an SQLite database: only the owner has access, because the files contain sealed bundles, lease records and audit
-//! events.
+//! The file mode of an SQLite database: only the owner has access, because the files contain sealed bundles, lease records and
+//! audit events.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io;
@@ -10,8 +10,8 @@ const OWNER_ONLY: u32 = 0o600;
 /// The suffixes of the files that SQLite keeps beside the database file. SQLite creates them with that file's mode.
 const SUFFIXES: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// Creates the file if it does not exist, and removes the permissions of group and others from existing files. If another user owns a
-/// file, its mode cannot be changed; a warning is logged, because the process may have access through the group.
+/// Creates the file if it does not exist, and removes the permissions of group and others from existing files. If another user
+/// owns a file, its mode cannot be changed; a warning is logged, because the process may have access through the group.
 ///
 /// # Errors
 /// The file cannot be created.

@@ -17,8 +17,8 @@ use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 #[derive(Debug, Clone)]
 pub struct Database {
     pub(super) pool: Pool,
-    /// For long reads, so that they do not delay writes. For an SQLite file these connections are read-only. For PostgreSQL and for
-    /// a database in memory, which has a single connection, this is `pool`.
+    /// For long reads, so that they do not delay writes. For an SQLite file these connections are read-only. For PostgreSQL and
+    /// for a database in memory, which has a single connection, this is `pool`.
     pub(super) reader: Pool,
 }
 
@@ -69,7 +69,8 @@ impl Database {
         }
     }
 
-    /// Inserts rows in one statement: all of them or none. `table` has the form `t (a, b)`, and `params` are the values, row after row.
+    /// Inserts rows in one statement: all of them or none. `table` has the form `t (a, b)`, and `params` are the values, row
+    /// after row.
     ///
     /// # Errors
     /// When it fails.

@@ -1,8 +1,8 @@
 //! Inserts many rows in one statement: all of them or none.
 //!
-//! PostgreSQL gets each column as an array, so that the statement is the same for any number of rows and is prepared once; through a
-//! pooler it gets the values as literals. SQLite gets one placeholder for each value. These placeholders are not numbered, because
-//! SQLite searches for numbered ones one by one.
+//! PostgreSQL gets each column as an array, so that the statement is the same for any number of rows and is prepared once;
+//! through a pooler it gets the values as literals. SQLite gets one placeholder for each value. These placeholders are not
+//! numbered, because SQLite searches for numbered ones one by one.
 
 use super::errors::DatabaseError;
 use super::literals;
@@ -12,7 +12,8 @@ use super::statement::{Scope, run_insert_on_sqlite, run_with_literals};
 use sqlx::{AssertSqlSafe, SqliteExecutor};
 use std::fmt::Write as _;
 
-/// Inserts rows, and returns the `rowid` of the last one. `table` has the form `t (a, b)`, and `params` are the values, row after row.
+/// Inserts rows, and returns the `rowid` of the last one. `table` has the form `t (a, b)`, and `params` are the values, row
+/// after row.
 pub(super) async fn insert_on_sqlite(
     executor: impl SqliteExecutor<'_>,
     table: &'static str,

@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
-/// Polling interval. There are no notifications for SQLite and through a pooler. Otherwise polling finds a change within the documented
-/// second if its notification is lost.
+/// Polling interval. There are no notifications for SQLite and through a pooler. Otherwise polling finds a change within the
+/// documented second if its notification is lost.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Time limit of connecting to a host.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,9 +1,10 @@
 //! SQL literals in place of parameters, for connections through a pooler.
 //!
-//! With parameters, a statement is prepared in one round trip and executed in the next. In transaction mode a pooler may send the
-//! second one to another server connection, where the name of the prepared statement is unknown or names another client's statement.
-//! PostgreSQL's simple query protocol has no parameters, so values become literals. No value can end its literal early, whatever the
-//! server's settings are: a quoted text contains neither quotes nor backslashes, and all other texts and bytes are base64.
+//! With parameters, a statement is prepared in one round trip and executed in the next. In transaction mode a pooler may send
+//! the second one to another server connection, where the name of the prepared statement is unknown or names another client's
+//! statement. PostgreSQL's simple query protocol has no parameters, so values become literals. No value can end its literal
+//! early, whatever the server's settings are: a quoted text contains neither quotes nor backslashes, and all other texts and
+//! bytes are base64.
 
 use super::param::Param;
 use base64::Engine as _;
@@ -105,7 +106,8 @@ fn write_bytes(text: &mut String, bytes: &[u8]) {
 }
 
 fn write_number(text: &mut String, number: i64) {
-    // In quotes, because PostgreSQL parses -9223372036854775808 as the negation of a number that is out of range. Writing to a String does not fail.
+    // In quotes, because PostgreSQL parses -9223372036854775808 as the negation of a number that is out of range. Writing to a
+    // String does not fail.
     let _ = write!(text, "'{number}'::bigint");
 }
 

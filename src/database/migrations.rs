@@ -38,7 +38,8 @@ pub fn sqlite() -> Migrator {
     migrator(SQLITE)
 }
 
-/// All migrations for PostgreSQL. The migrator takes an advisory lock, so replicas that start together migrate one after another.
+/// All migrations for PostgreSQL. The migrator takes an advisory lock, so replicas that start together migrate one after
+/// another.
 pub fn postgres() -> Migrator {
     migrator(POSTGRES)
 }

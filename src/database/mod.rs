@@ -1,5 +1,5 @@
-//! The database, SQLite or PostgreSQL: connections, durability checks, migrations, statements and units of work. No table's meaning
-//! is known here.
+//! The database, SQLite or PostgreSQL: connections, durability checks, migrations, statements and units of work. No table's
+//! meaning is known here.
 
 mod data_loss;
 mod disk_space;

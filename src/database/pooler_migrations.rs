@@ -1,5 +1,6 @@
-//! Migrations through a pooler: all in one transaction, which a pooler executes in one session, and without prepared statements.
-//! `sqlx`'s migrator needs a session for its lock and its statements. The table and the key of the lock are those of `sqlx`.
+//! Migrations through a pooler: all in one transaction, which a pooler executes in one session, and without prepared
+//! statements. `sqlx`'s migrator needs a session for its lock and its statements. The table and the key of the lock are those
+//! of `sqlx`.
 
 use super::literals;
 use super::migrations;

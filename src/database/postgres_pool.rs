@@ -1,8 +1,8 @@
-//! A pool of connections to a PostgreSQL server. Each new connection chooses the host and reads the password; `sqlx`'s pool has fixed
-//! options.
+//! A pool of connections to a PostgreSQL server. Each new connection chooses the host and reads the password; `sqlx`'s pool has
+//! fixed options.
 //!
-//! A connection that was idle for less than a second is used again without a test, which would be a round trip. It may be broken, so
-//! its user repeats a read-only statement on a tested connection, or finds out whether a write took effect.
+//! A connection that was idle for less than a second is used again without a test, which would be a round trip. It may be
+//! broken, so its user repeats a read-only statement on a tested connection, or finds out whether a write took effect.
 
 use super::errors::{DatabaseError, OpenError};
 use super::server::{NewConnection, Server};
@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 
-/// Maximum number of connections in use. Audit events are written by one task and policies rarely; the LISTEN connection is not counted.
+/// Maximum number of connections in use. Audit events are written by one task and policies rarely; the LISTEN connection is not
+/// counted.
 const MAX_CONNECTIONS: u32 = 8;
 /// Maximum number of connections that are opened at the same time.
 const MAX_CONNECTING: usize = 2;
@@ -62,8 +63,8 @@ struct OpenConnection {
     used_at: Instant,
 }
 
-/// A connection in use. When dropped, it is closed. The server ends a statement in progress by its own time limit, but not a commit
-/// that waits for a standby.
+/// A connection in use. When dropped, it is closed. The server ends a statement in progress by its own time limit, but not a
+/// commit that waits for a standby.
 #[derive(Debug)]
 pub struct Connection {
     open: OpenConnection,
@@ -141,7 +142,8 @@ impl PostgresPool {
         }
     }
 
-    /// Connects in a separate task: an attempt that its user no longer waits for still finds out which host accepts connections.
+    /// Connects in a separate task: an attempt that its user no longer waits for still finds out which host accepts
+    /// connections.
     async fn connect_detached(
         self,
         permit: OwnedSemaphorePermit,
@@ -176,8 +178,8 @@ impl PostgresPool {
         }
     }
 
-    /// Makes a connection idle after a statement with this result, outside of a transaction. If the statement may have had an effect
-    /// although it failed, the connection may be broken and is closed.
+    /// Makes a connection idle after a statement with this result, outside of a transaction. If the statement may have had an
+    /// effect although it failed, the connection may be broken and is closed.
     pub(super) fn release_after<T>(&self, connection: Connection, result: &Result<T, DatabaseError>) {
         if result.as_ref().err().is_none_or(DatabaseError::had_no_effect) {
             self.release(connection);

@@ -16,8 +16,9 @@ use zeroize::Zeroizing;
 /// Maximum length of a password. Short-lived passwords of clouds are signed tokens of one or two KiB.
 const MAX_PASSWORD_BYTES: u64 = 16 * 1024;
 
-/// A setting with a random value, which detects poolers. PostgreSQL takes it from the startup message of a connection and returns it in
-/// that session. A pooler refuses or ignores it, because each of its server connections is shared by several clients.
+/// A setting with a random value, which detects poolers. PostgreSQL takes it from the startup message of a connection and
+/// returns it in that session. A pooler refuses or ignores it, because each of its server connections is shared by several
+/// clients.
 const MARKER: &str = "claviger.session";
 
 /// Selects the marker, whether the session is read-only, and from column 2 on the columns of [`durability::data_loss_reason`].
@@ -69,8 +70,8 @@ impl Server {
         session_settings::guard(self.url.allows_data_loss())
     }
 
-    /// Connects to the first suitable host. Each attempt has the URL's time limit. As in libpq, a host that refuses the password ends the
-    /// search.
+    /// Connects to the first suitable host. Each attempt has the URL's time limit. As in libpq, a host that refuses the
+    /// password ends the search.
     ///
     /// # Errors
     /// [`OpenError::NoPrimary`] if one of the hosts is not the wanted kind of server, else the error of the last host.
@@ -148,8 +149,8 @@ fn new_marker() -> Option<String> {
     Some(format!("{:016x}", u64::from_ne_bytes(bytes)))
 }
 
-/// Whether a pooler refused an option of the connection. A server refuses the user (SQLSTATE class 28), the database (3D), or any
-/// connection for now (53, 57).
+/// Whether a pooler refused an option of the connection. A server refuses the user (SQLSTATE class 28), the database (3D), or
+/// any connection for now (53, 57).
 fn is_option_refusal(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(error) = error else { return false };
     let code = error.code().unwrap_or_default();

@@ -2,9 +2,9 @@
 
 /// Settings of a session on a direct connection.
 ///
-/// With the time limits, the server ends a statement that this process abandoned, and releases its locks. PostgreSQL 15 does not
-/// apply `statement_timeout` to a commit that waits for a synchronous standby: such a commit keeps its locks until the standby
-/// answers.
+/// With the time limits, the server ends a statement that this process abandoned, and releases its locks. PostgreSQL 15 does
+/// not apply `statement_timeout` to a commit that waits for a synchronous standby: such a commit keeps its locks until the
+/// standby answers.
 ///
 /// The planner settings exist because prepared statements keep the plans that were made while tables were small. A plan with a
 /// table scan or a bitmap scan reads all dead rows since the last vacuum, while an index scan marks these rows and later scans
@@ -13,8 +13,9 @@
 pub const SESSION_SETTINGS: &str = "SET statement_timeout = '4s'; SET lock_timeout = '3s'; \
      SET idle_in_transaction_session_timeout = '5s'; SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off";
 
-/// The statement of [`guard`], which describes it. `$more` is SQL: a further condition, beside `fsync` and `full_page_writes`, for
-/// a server that loses no commits. If all conditions hold, the statement reads the setting `fsync`, which exists on every server.
+/// The statement of [`guard`], which describes it. `$more` is SQL: a further condition, beside `fsync` and `full_page_writes`,
+/// for a server that loses no commits. If all conditions hold, the statement reads the setting `fsync`, which exists on every
+/// server.
 macro_rules! guard {
     ($more:literal) => {
         concat!(
@@ -30,11 +31,11 @@ macro_rules! guard {
     };
 }
 
-/// The first statement of each transaction through a pooler, because consecutive transactions may run in different sessions and,
-/// after a failover, on different servers. Until the end of the transaction it applies [`SESSION_SETTINGS`] and sets
-/// `bytea_output` to `hex`, the only value that `sqlx` can parse. On a server that is a standby or may lose commits, the statement
-/// reads an unknown setting whose name is the reason. This fails with SQLSTATE 42704, and the server does not execute the rest of
-/// the message. `allows_data_loss` accepts any `synchronous_commit`.
+/// The first statement of each transaction through a pooler, because consecutive transactions may run in different sessions
+/// and, after a failover, on different servers. Until the end of the transaction it applies [`SESSION_SETTINGS`] and sets
+/// `bytea_output` to `hex`, the only value that `sqlx` can parse. On a server that is a standby or may lose commits, the
+/// statement reads an unknown setting whose name is the reason. This fails with SQLSTATE 42704, and the server does not execute
+/// the rest of the message. `allows_data_loss` accepts any `synchronous_commit`.
 pub const fn guard(allows_data_loss: bool) -> &'static str {
     if allows_data_loss {
         guard!("")

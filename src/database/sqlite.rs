@@ -37,8 +37,8 @@ pub async fn open_in_memory() -> Result<SqlitePool, OpenError> {
     Ok(pool)
 }
 
-/// Opens a file, and creates it if it does not exist. While another process creates it too, SQLite can return `SQLITE_BUSY` without
-/// waiting, so opening is retried.
+/// Opens a file, and creates it if it does not exist. While another process creates it too, SQLite can return `SQLITE_BUSY`
+/// without waiting, so opening is retried.
 pub async fn open_file(path: &Path) -> Result<SqlitePool, OpenError> {
     file_mode::create_private(path).map_err(sqlx::Error::Io)?;
     let deadline = Instant::now() + STARTUP_BUSY_TIMEOUT;
@@ -83,8 +83,8 @@ pub fn open_readers(path: &Path) -> SqlitePool {
         .connect_lazy_with(options.disable_statement_logging())
 }
 
-/// Migrates in one transaction. `BEGIN IMMEDIATE` acquires the write lock at once, so of several processes that start at the same time
-/// the first migrates and the others find nothing to do.
+/// Migrates in one transaction. `BEGIN IMMEDIATE` acquires the write lock at once, so of several processes that start at the
+/// same time the first migrates and the others find nothing to do.
 async fn migrate(pool: &SqlitePool) -> Result<(), OpenError> {
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
     migrations::sqlite().run(&mut *transaction).await?;

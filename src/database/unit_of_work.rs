@@ -10,8 +10,8 @@ use sqlx::{AssertSqlSafe, SqlStr, Sqlite, Transaction};
 use std::convert::Infallible;
 use std::fmt::Write as _;
 
-/// A transaction, rolled back on drop unless it is committed. It holds the only writing connection of an SQLite database, so its owner
-/// must not use the database otherwise until it ends.
+/// A transaction, rolled back on drop unless it is committed. It holds the only writing connection of an SQLite database, so
+/// its owner must not use the database otherwise until it ends.
 pub struct UnitOfWork(State);
 
 enum State {
@@ -51,8 +51,8 @@ impl UnitOfWork {
         }
     }
 
-    /// Inserts rows in one statement. `table` has the form `t (a, b)`, and `params` are the values, row after row. For SQLite, returns the
-    /// `rowid` of the last row; the rows before it have consecutive ones.
+    /// Inserts rows in one statement. `table` has the form `t (a, b)`, and `params` are the values, row after row. For SQLite,
+    /// returns the `rowid` of the last row; the rows before it have consecutive ones.
     ///
     /// # Errors
     /// When it fails. The unit of work must then be dropped.
@@ -73,8 +73,8 @@ impl UnitOfWork {
         }
     }
 
-    /// Acquires exclusive advisory locks in the order of `keys`, which must be ascending, until the transaction ends. As the first
-    /// statement it costs no extra round trip. A no-op for SQLite, which has one writer at a time.
+    /// Acquires exclusive advisory locks in the order of `keys`, which must be ascending, until the transaction ends. As the
+    /// first statement it costs no extra round trip. A no-op for SQLite, which has one writer at a time.
     ///
     /// # Errors
     /// When it fails. The unit of work must then be dropped.
@@ -238,8 +238,8 @@ fn lock_sql(keys: &[i64]) -> String {
 
 async fn begin(pool: &Pool, lock_keys: &[i64]) -> Result<State, DatabaseError> {
     Ok(match pool {
-        // BEGIN IMMEDIATE acquires the write lock now. A transaction that reads first would fail at its first write if another process
-        // had written in between.
+        // BEGIN IMMEDIATE acquires the write lock now. A transaction that reads first would fail at its first write if another
+        // process had written in between.
         Pool::Sqlite(pool) => State::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
         Pool::Postgres(pool) => State::Postgres(with_time_limit(PostgresTransaction::begin(pool, lock_keys)).await?),
     })

@@ -47,8 +47,8 @@ impl Stores {
         Ok(leases.manager.revoke(id, by).await?.map(EndedLease::Revoked))
     }
 
-    /// Revokes the leases of a store and evicts its cached secrets, at one path or at all paths. Returns the evicted secrets, and whether
-    /// all these leases are revoked.
+    /// Revokes the leases of a store and evicts its cached secrets, at one path or at all paths. Returns the evicted secrets,
+    /// and whether all these leases are revoked.
     ///
     /// # Errors
     /// When the database cannot be reached.

@@ -1,8 +1,9 @@
-//! A cache of secrets, in front of any store. A cached secret needs no call, and concurrent requests for one path share one call.
+//! A cache of secrets, in front of any store. A cached secret needs no call, and concurrent requests for one path share one
+//! call.
 //!
-//! Sealed secrets are cached for `ttl` and absences for `negativeTtl`; other errors are not cached. An expired secret is served only while
-//! the store is unreachable; any response of the store replaces it. A secret that is read in about the last fifth of its `ttl` is
-//! refreshed in the background. Dynamic secrets are not cached here: see `leases`.
+//! Sealed secrets are cached for `ttl` and absences for `negativeTtl`; other errors are not cached. An expired secret is served
+//! only while the store is unreachable; any response of the store replaces it. A secret that is read in about the last fifth of
+//! its `ttl` is refreshed in the background. Dynamic secrets are not cached here: see `leases`.
 
 mod entry;
 pub(super) mod sealed;

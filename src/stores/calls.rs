@@ -132,8 +132,8 @@ impl Calls {
         Self { store, breakers, metrics }
     }
 
-    /// Makes a login call. If a login has succeeded before (`has_worked`), a refusal is reported as `Unavailable`, because servers also refuse
-    /// while they cannot reach the identity provider.
+    /// Makes a login call. If a login has succeeded before (`has_worked`), a refusal is reported as `Unavailable`, because
+    /// servers also refuse while they cannot reach the identity provider.
     ///
     /// # Errors
     /// As for [`Self::make`].

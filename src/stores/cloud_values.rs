@@ -8,8 +8,8 @@ use crate::model::secret::SecretValue;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
-/// Parses the keys and values of a text. As [`SecretValues::Text`] the whole text is one value, and its key is the last segment of the
-/// path.
+/// Parses the keys and values of a text. As [`SecretValues::Text`] the whole text is one value, and its key is the last segment
+/// of the path.
 ///
 /// # Errors
 /// `Misconfigured` if the text does not have the configured form. A text with a NUL has neither form.

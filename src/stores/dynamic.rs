@@ -41,8 +41,8 @@ pub(super) enum CreatedSecret {
 /// A store that creates a secret for each request.
 #[async_trait]
 pub(super) trait DynamicStore: Send + Sync + 'static {
-    /// Creates the secret of a path, by a read or by this write. The call is never retried, because each call creates a secret. Also
-    /// returns the number of the broker's session; the lease ends with this session.
+    /// Creates the secret of a path, by a read or by this write. The call is never retried, because each call creates a secret.
+    /// Also returns the number of the broker's session; the lease ends with this session.
     ///
     /// # Errors
     /// See [`ReadError`].

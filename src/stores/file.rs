@@ -1,9 +1,9 @@
 //! A store that is one YAML or JSON file, for development: `{"homelab/site/main": {"KEY": "value"}}`.
 //!
-//! The file is read at start and at every reload; an invalid file never replaces a valid one. A value is its source text, with or without
-//! quotes: `1.10`, `0123` and `yes` are texts. `null` counts as missing. A scalar must be in quotes if its source text would be lost:
-//! other nulls (`~`, an empty value), and scalars in a list or a map (these become JSON) that JSON writes differently. Otherwise the file
-//! is refused, with the place.
+//! The file is read at start and at every reload; an invalid file never replaces a valid one. A value is its source text, with
+//! or without quotes: `1.10`, `0123` and `yes` are texts. `null` counts as missing. A scalar must be in quotes if its source
+//! text would be lost: other nulls (`~`, an empty value), and scalars in a list or a map (these become JSON) that JSON writes
+//! differently. Otherwise the file is refused, with the place.
 
 use super::bounded_file::{self, FileError};
 use super::path::StorePath;
@@ -81,7 +81,8 @@ fn load(file: &Path) -> Result<Secrets, OpenError> {
     parse(&text)
 }
 
-/// Parses the file. The message of the YAML parser quotes lines, which may contain secrets, so only the position is taken from it.
+/// Parses the file. The message of the YAML parser quotes lines, which may contain secrets, so only the position is taken from
+/// it.
 fn parse(text: &str) -> Result<Secrets, OpenError> {
     let tree = parse_with_source(text).map_err(|error| {
         let location = error.location();

@@ -30,7 +30,8 @@ impl Stores {
             .collect()
     }
 
-    /// Whether the broker may read each path of a store, or write to the path if its flag is true. `None` if the store is not a Vault store.
+    /// Whether the broker may read each path of a store, or write to the path if its flag is true. `None` if the store is not a
+    /// Vault store.
     pub async fn may_use(&self, store: &str, paths: &[(String, bool)]) -> Option<Vec<Result<bool, ReadError>>> {
         let Backend::Vault(vault, _) = &self.by_name.get(store)?.backend else { return None };
         let checked = paths.iter().map(|(path, writes)| Some((StorePath::try_from(path.as_str()).ok()?, *writes)));

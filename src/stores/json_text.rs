@@ -1,7 +1,8 @@
-//! Decodes JSON strings and compacts JSON values as text, so that numbers keep their digits and buffers are overwritten on drop.
-//! `serde_json` would round numbers and copy values into buffers that it does not overwrite.
+//! Decodes JSON strings and compacts JSON values as text, so that numbers keep their digits and buffers are overwritten on
+//! drop. `serde_json` would round numbers and copy values into buffers that it does not overwrite.
 //!
-//! The input has passed `serde_json`'s syntax check, which accepts lone surrogates, duplicate keys and any depth. They are refused here.
+//! The input has passed `serde_json`'s syntax check, which accepts lone surrogates, duplicate keys and any depth. They are
+//! refused here.
 
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -14,7 +15,8 @@ const MAX_DEPTH: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct InvalidJson;
 
-/// Parses an object. `None` if the JSON is invalid or of another type: serde alone would also accept an array of the fields' values.
+/// Parses an object. `None` if the JSON is invalid or of another type: serde alone would also accept an array of the fields'
+/// values.
 pub(super) fn parse_object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
     let first = json.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
     if first != Some(&b'{') {

@@ -58,8 +58,8 @@ impl<C: Credentials> Login<C> {
         self.state.try_lock().is_ok()
     }
 
-    /// Logs in, unless usable credentials with another number than `outdated` are already in use. While logins fail, the old credentials
-    /// stay. `log_in` gets the credentials in use.
+    /// Logs in, unless usable credentials with another number than `outdated` are already in use. While logins fail, the old
+    /// credentials stay. `log_in` gets the credentials in use.
     ///
     /// # Errors
     /// The login failed, or one failed less than a second ago.

@@ -66,8 +66,8 @@ pub use vault::Engine;
 pub use vault::fuzzing;
 
 impl Stores {
-    /// Opens every store. A Vault store logs in in the background, so an unreachable server does not prevent the start. Must be called in
-    /// a Tokio runtime. The tasks end when the stores are dropped.
+    /// Opens every store. A Vault store logs in in the background, so an unreachable server does not prevent the start. Must be
+    /// called in a Tokio runtime. The tasks end when the stores are dropped.
     ///
     /// # Errors
     /// The error of the first store with an unusable file or address.

@@ -71,8 +71,8 @@ impl Naming {
         }
     }
 
-    /// Encodes a path. A run of the escape character has length 1 (itself, between two unchanged bytes), 2 (a slash), 3 (an escape: two hex digits follow) or 5
-    /// (a slash, then an escape), so a name is the name of one path only.
+    /// Encodes a path. A run of the escape character has length 1 (itself, between two unchanged bytes), 2 (a slash), 3 (an
+    /// escape: two hex digits follow) or 5 (a slash, then an escape), so a name is the name of one path only.
     fn encode(self, path: &str) -> String {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let (bytes, escape) = (path.as_bytes(), self.escape_character());
@@ -97,8 +97,8 @@ impl Naming {
     }
 }
 
-/// AWS does not allow `~` in names, and encoded paths have no `+`, so two paths never have the same name. Without colons a name is not an
-/// ARN, which could be of another account. `!` is in the names of secrets that AWS manages (`rds!cluster-...`).
+/// AWS does not allow `~` in names, and encoded paths have no `+`, so two paths never have the same name. Without colons a name
+/// is not an ARN, which could be of another account. `!` is in the names of secrets that AWS manages (`rds!cluster-...`).
 fn aws_name(path: &str) -> Option<String> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-!~".contains(c);
     path.chars().all(is_allowed).then(|| path.replace('~', "+"))

@@ -1,7 +1,7 @@
 //! The HTTP clients of all stores, with their limits.
 //!
-//! They follow no redirects, use only a configured proxy, keep no cookies, decompress nothing, and read bodies up to a maximum size. A
-//! reqwest error is never shown, because its URL and its causes may contain the path of a secret.
+//! They follow no redirects, use only a configured proxy, keep no cookies, decompress nothing, and read bodies up to a maximum
+//! size. A reqwest error is never shown, because its URL and its causes may contain the path of a secret.
 
 use super::breaker::CallVerdict;
 use super::port::OpenError;
@@ -145,8 +145,9 @@ impl HttpClient {
         self.trust.as_ref().map_or(Ok(()), Trust::reload).map_err(OpenError::from)
     }
 
-    /// Sends a request, and returns the response without its body. A repeatable request is sent a second time if the connection breaks
-    /// before a response begins, because the server may have closed a kept-alive connection. Both attempts share one time limit.
+    /// Sends a request, and returns the response without its body. A repeatable request is sent a second time if the connection
+    /// breaks before a response begins, because the server may have closed a kept-alive connection. Both attempts share one
+    /// time limit.
     ///
     /// # Errors
     /// No response begins in time.

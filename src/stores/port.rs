@@ -12,8 +12,8 @@ use std::time::Duration;
 /// A store of secrets. It accepts only checked paths, so no path leads to a system mount.
 #[async_trait]
 pub trait SecretStore: Send + Sync + 'static {
-    /// Whether the store creates a secret for each reader of this path. Such secrets are not cached, and whether readers share one depends
-    /// on the lease mode.
+    /// Whether the store creates a secret for each reader of this path. Such secrets are not cached, and whether readers share
+    /// one depends on the lease mode.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -147,7 +147,8 @@ pub enum OpenError {
         /// The column, from 1; 0 if unknown.
         column: u64,
     },
-    /// The file does not have the form `{path: {KEY: value}}`. With the JSON pointer of the place, which contains only paths and keys.
+    /// The file does not have the form `{path: {KEY: value}}`. With the JSON pointer of the place, which contains only paths
+    /// and keys.
     #[error("the file must map paths to keys and values, and does not at \"{0}\"")]
     Shape(String),
     /// An unquoted YAML scalar is not a string. With the JSON pointer of its place.

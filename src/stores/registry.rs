@@ -170,8 +170,8 @@ impl Stores {
         }
     }
 
-    /// Reads files again: secrets of file stores, CA files, tokens. If a file cannot be read, its old content stays in use. Returns these
-    /// errors.
+    /// Reads files again: secrets of file stores, CA files, tokens. If a file cannot be read, its old content stays in use.
+    /// Returns these errors.
     pub async fn reload(&self) -> Vec<StoreOpenError> {
         let mut errors = Vec::new();
         for (name, opened) in &self.by_name {

@@ -12,8 +12,8 @@ pub(super) fn renew_after(lifetime: Duration) -> Duration {
     lifetime.mul_f64(jitter(0.6..0.7))
 }
 
-/// The pause after this many failures in a row: 1 s, 2 s, 4 s, ... up to 30 s, plus up to half as much at random, so that replicas do not
-/// retry together.
+/// The pause after this many failures in a row: 1 s, 2 s, 4 s, ... up to 30 s, plus up to half as much at random, so that
+/// replicas do not retry together.
 pub(super) fn retry_pause(failures: u32) -> Duration {
     let base = Duration::from_secs(1).saturating_mul(1 << (failures - 1).min(5)).min(MAX_RETRY_PAUSE);
     base.mul_f64(jitter(1.0..1.5))

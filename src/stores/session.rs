@@ -19,7 +19,8 @@ pub(super) trait CredentialSource: Send + Sync + 'static {
     /// The client that makes calls with the credentials.
     type Client: Send + Sync + 'static;
 
-    /// Whether the credentials themselves are in files. False if a server grants them, or if they are signed with a key in a file.
+    /// Whether the credentials themselves are in files. False if a server grants them, or if they are signed with a key in a
+    /// file.
     fn is_file_based(&self) -> bool {
         false
     }
@@ -92,8 +93,8 @@ impl<S: CredentialSource> CloudSession<S> {
         Self { calls, source, login }
     }
 
-    /// The credentials to use now. New ones are fetched in the background before they expire. The caller waits only if there are no
-    /// valid credentials.
+    /// The credentials to use now. New ones are fetched in the background before they expire. The caller waits only if there
+    /// are no valid credentials.
     ///
     /// # Errors
     /// No credentials are available.

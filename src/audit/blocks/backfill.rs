@@ -1,5 +1,5 @@
-//! Creates the blocks of rows that have none: rows of an earlier version of Claviger, of another process, and of a process that ended
-//! before its block was full.
+//! Creates the blocks of rows that have none: rows of an earlier version of Claviger, of another process, and of a process that
+//! ended before its block was full.
 
 use super::block::{Block, ROWS_PER_BLOCK};
 use super::table;

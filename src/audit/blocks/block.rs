@@ -77,8 +77,8 @@ impl Block {
     }
 }
 
-/// The hash of a value: FNV-1a, folded to 16 bits, and 1 instead of 0. Hashes are stored, so this function must not change. One in 65,535
-/// values has the same hash, so a query also compares the values of the rows that it finds.
+/// The hash of a value: FNV-1a, folded to 16 bits, and 1 instead of 0. Hashes are stored, so this function must not change. One
+/// in 65,535 values has the same hash, so a query also compares the values of the rows that it finds.
 pub fn hash_value(value: &str) -> u16 {
     let hash = value.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     let [a, b, c, d] = hash.to_le_bytes();

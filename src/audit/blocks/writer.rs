@@ -12,8 +12,8 @@ use tokio::time::sleep;
 
 /// Delay of the first backfill after the start.
 const START_DELAY: Duration = Duration::from_secs(1);
-/// Number of rows without a block after which a backfill starts. No block becomes full while rows of another process lie between all
-/// rows of this one.
+/// Number of rows without a block after which a backfill starts. No block becomes full while rows of another process lie
+/// between all rows of this one.
 const MAX_UNINDEXED_ROWS: i64 = 8192;
 /// The pauses after failed attempts of a backfill. After the last one, the next full block starts a new backfill.
 const RETRY_PAUSES: [Duration; 4] =

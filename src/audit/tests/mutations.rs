@@ -1,4 +1,5 @@
-//! The checker reports every tampering of a log (flip, delete, swap, duplicate, truncate, rehash) at the lowest affected number.
+//! The checker reports every tampering of a log (flip, delete, swap, duplicate, truncate, rehash) at the lowest affected
+//! number.
 
 use super::rows::{HASH, Log, PREV_HASH, Random, Row, TEXT, check, check_lines, edit_and_rehash, export, flip_bit};
 use crate::audit::chain_checker::{BrokenEvent, BrokenReason};

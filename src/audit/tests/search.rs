@@ -11,8 +11,8 @@ use jiff::Timestamp;
 
 const ROWS: i64 = 5000;
 
-/// A log whose column values repeat at different intervals; one row in 7 has no subject. The time advances by a minute per row, and
-/// once goes back by 100 minutes.
+/// A log whose column values repeat at different intervals; one row in 7 has no subject. The time advances by a minute per row,
+/// and once goes back by 100 minutes.
 async fn log_of(rows: i64) -> Database {
     const INSERT_EVENTS: &str = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < $1) \
          INSERT INTO audit_events (chain, seq, prev_hash, hash, time, type, outcome, subject, repo, branch, ticket_id, event) \

@@ -21,8 +21,8 @@ const BATCH_POLICIES: usize = 50;
 type DeletedPolicy = (String, String);
 
 impl UsageTable {
-    /// Stores the deletion times of policies that were deleted since the last call. Deletes the uses of policies that were deleted more
-    /// than [`RETENTION`] ago and, beyond [`MAX_DELETED_POLICIES`], of those that were deleted first.
+    /// Stores the deletion times of policies that were deleted since the last call. Deletes the uses of policies that were
+    /// deleted more than [`RETENTION`] ago and, beyond [`MAX_DELETED_POLICIES`], of those that were deleted first.
     ///
     /// # Errors
     /// When the database fails. Uses that were deleted before stay deleted.

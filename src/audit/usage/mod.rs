@@ -1,7 +1,8 @@
 //! The times at which policies last matched and secrets were last read, kept longer than the events.
 //!
-//! The table `policy_usage` is filled from the log in the background, not by requests. It holds only times of last use, so adding
-//! an event twice changes nothing. Therefore replicas need no lock, and an event that becomes visible late is added by a later pass.
+//! The table `policy_usage` is filled from the log in the background, not by requests. It holds only times of last use, so
+//! adding an event twice changes nothing. Therefore replicas need no lock, and an event that becomes visible late is added by a
+//! later pass.
 
 mod deleted_policies;
 mod policy_use;

@@ -101,8 +101,8 @@ impl UsageTable {
         &self.reader.database
     }
 
-    /// Adds the uses of the events that were not added before, at most `pages` pages of a thousand events. `uses` returns the uses
-    /// of an event.
+    /// Adds the uses of the events that were not added before, at most `pages` pages of a thousand events. `uses` returns the
+    /// uses of an event.
     ///
     /// # Errors
     /// When the database fails. Uses that were added before stay in the table.
@@ -169,8 +169,8 @@ impl UsageTable {
         work.commit().await
     }
 
-    /// Deletes old uses. Of secrets with more than [`MAX_NAMES`] callers or repos, also deletes the uses of those who used them least
-    /// recently.
+    /// Deletes old uses. Of secrets with more than [`MAX_NAMES`] callers or repos, also deletes the uses of those who used them
+    /// least recently.
     ///
     /// # Errors
     /// When the database fails.
@@ -191,8 +191,8 @@ impl UsageTable {
         Ok(())
     }
 
-    /// Returns when each of these policies last matched, and when each of their secrets was last read. The table may have secrets
-    /// that are no longer in the policy.
+    /// Returns when each of these policies last matched, and when each of their secrets was last read. The table may have
+    /// secrets that are no longer in the policy.
     ///
     /// # Errors
     /// When the database fails.

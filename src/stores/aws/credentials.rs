@@ -101,8 +101,8 @@ impl CredentialSource for AwsCredentials {
         before.credentials == fresh.credentials
     }
 
-    /// Fails with `Forbidden` if the broker's token is refused, and with `Misconfigured` for an invalid role. If a login has succeeded before, a
-    /// refusal is `Unavailable`, because STS also refuses while it cannot reach the identity provider.
+    /// Fails with `Forbidden` if the broker's token is refused, and with `Misconfigured` for an invalid role. If a login has
+    /// succeeded before, a refusal is `Unavailable`, because STS also refuses while it cannot reach the identity provider.
     async fn request_credentials(
         &self,
         calls: &Calls,

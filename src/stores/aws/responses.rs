@@ -13,8 +13,8 @@ use serde_json::value::RawValue;
 
 /// Our errors for the error codes that Secrets Manager, STS and AWS's front ends send with a status of 4xx.
 ///
-/// `DecryptionFailure` is not `Unavailable`, with which a stale secret would be served: the KMS key was deleted or disabled, perhaps on
-/// purpose.
+/// `DecryptionFailure` is not `Unavailable`, with which a stale secret would be served: the KMS key was deleted or disabled,
+/// perhaps on purpose.
 const CODES: &[(&str, ReadError)] = &[
     ("ResourceNotFoundException", ReadError::Absent),
     ("InvalidParameterException", ReadError::Misconfigured),
@@ -88,8 +88,8 @@ pub(super) fn classify_error(status: u16, code: Option<&str>, message: Option<&s
     }
 }
 
-/// The error for `InvalidRequestException`, of which only the message says that the secret is marked for deletion. If AWS changes the message,
-/// a deleted secret is reported as misconfigured.
+/// The error for `InvalidRequestException`, of which only the message says that the secret is marked for deletion. If AWS
+/// changes the message, a deleted secret is reported as misconfigured.
 fn classify_invalid_request(message: &str) -> ReadError {
     let message = message.to_ascii_lowercase();
     let phrases = ["marked for deletion", "scheduled for deletion", "marked deleted"];

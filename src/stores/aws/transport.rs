@@ -1,5 +1,5 @@
-//! Sends the SDK's requests through our HTTP client with its limits. The body of a successful response bypasses the SDK, which would copy the
-//! secret into memory that is not overwritten.
+//! Sends the SDK's requests through our HTTP client with its limits. The body of a successful response bypasses the SDK, which
+//! would copy the secret into memory that is not overwritten.
 
 use crate::stores::outbound::{ClientSettings, HttpClient as OutboundClient, TransportError, read_body};
 use crate::stores::port::OpenError;

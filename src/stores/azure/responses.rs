@@ -1,7 +1,7 @@
 //! Parses Azure's responses: a status and an error code become one of our errors, and a version becomes a secret. Pure.
 //!
-//! Sources: the reference of Key Vault's `Get Secret` (REST, 2025-07-01), its page on errors, and RFC 6749 for logins. Only JSON with
-//! `SecretNotFound` means that a secret is absent, because the 404 of a gateway is HTML.
+//! Sources: the reference of Key Vault's `Get Secret` (REST, 2025-07-01), its page on errors, and RFC 6749 for logins. Only
+//! JSON with `SecretNotFound` means that a secret is absent, because the 404 of a gateway is HTML.
 
 use crate::config::azure_key_vault::ExpiredSecrets;
 use crate::config::secret_values::SecretValues;
@@ -118,8 +118,8 @@ impl DatedSecret {
 /// Parses the response to the read of the secret with this name.
 ///
 /// # Errors
-/// `Deleted` if the secret is disabled, `Misconfigured` if the value does not have the configured form, `Unavailable` if the response is
-/// malformed or concerns another secret.
+/// `Deleted` if the secret is disabled, `Misconfigured` if the value does not have the configured form, `Unavailable` if the
+/// response is malformed or concerns another secret.
 pub(super) fn parse_secret(
     body: &[u8],
     requested_name: &str,
@@ -152,7 +152,8 @@ pub(super) fn parse_secret(
     Ok(DatedSecret { secret, not_before: attributes.nbf, expires: attributes.exp })
 }
 
-/// Parses the version from an ID such as `https://VAULT/secrets/NAME/VERSION`. Names are compared without case, as Key Vault does.
+/// Parses the version from an ID such as `https://VAULT/secrets/NAME/VERSION`. Names are compared without case, as Key Vault
+/// does.
 fn parse_version(id: &str, requested_name: &str) -> Option<String> {
     let (rest, version) = id.rsplit_once('/')?;
     let (vault, name) = rest.rsplit_once('/')?;

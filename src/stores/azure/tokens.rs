@@ -1,5 +1,5 @@
-//! Gets the broker's access token from Microsoft Entra ID, for the configured scope. Each login creates a new credential of the SDK, so that
-//! files are read again, and because the token cache of a credential cannot be cleared.
+//! Gets the broker's access token from Microsoft Entra ID, for the configured scope. Each login creates a new credential of the
+//! SDK, so that files are read again, and because the token cache of a credential cannot be cleared.
 
 use super::responses::{classify_login_error, parse_token};
 use super::transport::{AzureTransport, Exchange};

@@ -1,8 +1,9 @@
-//! Sends the SDK's requests through our HTTP client with its limits. The body of a response bypasses the SDK, which would copy a secret or a
-//! token into memory that is not overwritten.
+//! Sends the SDK's requests through our HTTP client with its limits. The body of a response bypasses the SDK, which would copy
+//! a secret or a token into memory that is not overwritten.
 //!
-//! The SDK sends its first request without a token, to get a challenge with the scope. This request is not sent: the challenge is made here
-//! from the configured scope, so that a server cannot choose the scope, and no name of a secret is sent without a token.
+//! The SDK sends its first request without a token, to get a challenge with the scope. This request is not sent: the challenge
+//! is made here from the configured scope, so that a server cannot choose the scope, and no name of a secret is sent without a
+//! token.
 
 use crate::stores::outbound::{ClientSettings, HttpClient, StoreResponse, TransportError};
 use crate::stores::port::OpenError;

@@ -1,8 +1,9 @@
 //! Circuit breakers: one for the server, one for each mount, and one for each path that creates credentials.
 //!
-//! The result of each call counts as follows. A rate limit (429) counts for the mount. A time-out counts for the path and the mount, and
-//! for the server only if several mounts time out. A failed or broken connection and 502 to 504 count at every level, but the server's
-//! breaker opens only if a probe fails too. So a failing path or mount never suspends the calls to others.
+//! The result of each call counts as follows. A rate limit (429) counts for the mount. A time-out counts for the path and the
+//! mount, and for the server only if several mounts time out. A failed or broken connection and 502 to 504 count at every
+//! level, but the server's breaker opens only if a probe fails too. So a failing path or mount never suspends the calls to
+//! others.
 
 mod failure_count;
 mod scope;

@@ -1,5 +1,5 @@
-//! The breaker of a server. Only a failed probe opens it and only a successful probe closes it, so no caller's request suspends the calls
-//! of other callers.
+//! The breaker of a server. Only a failed probe opens it and only a successful probe closes it, so no caller's request suspends
+//! the calls of other callers.
 
 use super::failure_count::{Failure, FailureCount};
 use super::scope::{FIRST_PAUSE, MAX_PAUSE};

@@ -1,4 +1,5 @@
-//! Secrets sealed in memory under a key of this process, so that swapped pages and leaked memory reveal no secret without the key.
+//! Secrets sealed in memory under a key of this process, so that swapped pages and leaked memory reveal no secret without the
+//! key.
 
 use super::secret_codec::{decode, encode, encoded_length};
 use crate::model::secret::Secret;

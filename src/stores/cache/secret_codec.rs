@@ -30,7 +30,8 @@ pub(super) fn encode(secret: &Secret, out: &mut Vec<u8>) {
     }
 }
 
-/// Encodes a time in nanoseconds. Every read decodes it, and parsing the text of a time would take longer than decoding all the rest.
+/// Encodes a time in nanoseconds. Every read decodes it, and parsing the text of a time would take longer than decoding all the
+/// rest.
 fn encode_time(out: &mut Encoder<'_>, time: Option<Timestamp>) {
     out.push_byte(u8::from(time.is_some()));
     if let Some(time) = time {

@@ -1,5 +1,5 @@
-//! An access token that the broker signs with a service account's key (AIP-4111, self-signed JWT). Only the e-mail address, the key and its ID
-//! are read from the key file; its `token_uri` is never called.
+//! An access token that the broker signs with a service account's key (AIP-4111, self-signed JWT). Only the e-mail address, the
+//! key and its ID are read from the key file; its `token_uri` is never called.
 
 use crate::model::secret::SecretValue;
 use crate::sealing::rs256::Rs256Key;

@@ -1,5 +1,5 @@
-//! Google Secret Manager, without an SDK: Google's crates cannot use our HTTP client, read bodies of any size, follow redirects, use proxies
-//! of the environment, and print payloads in `Debug`.
+//! Google Secret Manager, without an SDK: Google's crates cannot use our HTTP client, read bodies of any size, follow
+//! redirects, use proxies of the environment, and print payloads in `Debug`.
 
 mod api;
 #[cfg(fuzzing)]

@@ -1,7 +1,7 @@
 //! Parses Google's responses: a status and an error become one of our errors, and the data of a version becomes a secret. Pure.
 //!
-//! Sources: the reference of `projects.secrets.versions.access`, AIP-193 (errors), and RFC 8693 with RFC 6749 for the exchange of tokens. Only
-//! JSON with `NOT_FOUND` means that a secret is absent, because the 404 of a front end is HTML.
+//! Sources: the reference of `projects.secrets.versions.access`, AIP-193 (errors), and RFC 8693 with RFC 6749 for the exchange
+//! of tokens. Only JSON with `NOT_FOUND` means that a secret is absent, because the 404 of a front end is HTML.
 
 use crate::config::secret_values::SecretValues;
 use crate::model::secret::Secret;
@@ -106,8 +106,8 @@ impl From<SecretParseError> for ReadError {
 /// Parses the response to the read of the secret with this name.
 ///
 /// # Errors
-/// `WrongChecksum` if the checksum is wrong, `Misconfigured` if the data does not have the configured form, `Unavailable` if the response is
-/// malformed or concerns another secret.
+/// `WrongChecksum` if the checksum is wrong, `Misconfigured` if the data does not have the configured form, `Unavailable` if
+/// the response is malformed or concerns another secret.
 pub(super) fn parse_secret(
     body: &[u8],
     requested_name: &str,
@@ -143,8 +143,8 @@ pub(super) fn parse_secret(
     Ok(Secret { data, version: Some(version), created_at: None, stale: false })
 }
 
-/// Parses the version from a name such as `projects/123/secrets/NAME/versions/5`. Only the secret is compared, because the name has the number
-/// of the project even if the request had its ID.
+/// Parses the version from a name such as `projects/123/secrets/NAME/versions/5`. Only the secret is compared, because the name
+/// has the number of the project even if the request had its ID.
 fn parse_version(name: &str, requested_name: &str) -> Option<String> {
     let (rest, version) = name.rsplit_once("/versions/")?;
     let (parent, secret) = rest.rsplit_once("/secrets/")?;

@@ -1,5 +1,5 @@
-//! Gets the broker's access token: in exchange for its ServiceAccount token, from the node's metadata server, or by signing a token with a
-//! service account's key. All addresses are from the configuration.
+//! Gets the broker's access token: in exchange for its ServiceAccount token, from the node's metadata server, or by signing a
+//! token with a service account's key. All addresses are from the configuration.
 
 use super::key_file::{self, SCOPE};
 use super::responses::{classify_exchange_error, classify_token_error, parse_impersonation, parse_token};

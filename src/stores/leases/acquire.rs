@@ -52,8 +52,8 @@ impl LeaseManager {
         let acquired = flight.await.unwrap_or(Err(ReadError::Unavailable.into()));
         self.metrics.count_cache_request(store, if joined { CacheOutcome::Coalesced } else { CacheOutcome::Miss });
         match (acquired?, unshared_request) {
-            // The response to a write without a lease is only for the caller that made the call. A caller that joined the call makes its
-            // own.
+            // The response to a write without a lease is only for the caller that made the call. A caller that joined the call
+            // makes its own.
             (AcquiredSecret::Unleased(_), Some(request)) if joined => {
                 Box::pin(self.fetch(store, path, LeaseRequest { mode: LeaseMode::PerPod, ..request })).await
             }
@@ -68,7 +68,8 @@ impl LeaseManager {
         }
     }
 
-    /// The current lease of a key, if its remaining lifetime is at least `min_lifetime` (without that, at least [`MIN_REMAINING`]).
+    /// The current lease of a key, if its remaining lifetime is at least `min_lifetime` (without that, at least
+    /// [`MIN_REMAINING`]).
     fn issuable_lease<'i>(
         &self,
         index: &'i mut LeaseIndex,
@@ -223,7 +224,8 @@ impl LeaseManager {
         lease.state = LeaseState::Revoking;
         lease.revocation_reason = Some(RevocationReason { reason, by: None });
         let _registration = self.begin_registration(&lease.id);
-        // If this process ends before the revocation, another one continues it. Not if the database could not record the lease before.
+        // If this process ends before the revocation, another one continues it. Not if the database could not record the lease
+        // before.
         if reason == "unusable" {
             self.insert_record(&lease).await;
         }

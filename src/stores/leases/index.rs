@@ -1,5 +1,5 @@
-//! The leases of this process, by key, by ID and by due time. Each operation is one step under a lock, so a panic between two operations
-//! leaves a consistent index.
+//! The leases of this process, by key, by ID and by due time. Each operation is one step under a lock, so a panic between two
+//! operations leaves a consistent index.
 
 use super::lease::{Lease, LeaseKey, LeaseState, RevocationReason};
 use crate::model::caller::Caller;
@@ -196,8 +196,8 @@ impl LeaseIndex {
         })
     }
 
-    /// The lease to revoke if a store has more than `max_leases` leases: in the namespace with most leases, of the holder with most leases,
-    /// the least recently issued one. So a caller that creates many leases loses its own.
+    /// The lease to revoke if a store has more than `max_leases` leases: in the namespace with most leases, of the holder with
+    /// most leases, the least recently issued one. So a caller that creates many leases loses its own.
     pub(super) fn eviction_candidate(&self, store: &str, max_leases: u64) -> Option<LeaseId> {
         let of_store = || {
             let entries = self.current.values().filter_map(|id| self.entries.get(id));

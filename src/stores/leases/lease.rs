@@ -70,8 +70,8 @@ impl LeaseLifetime {
         requested_at + renew_after(self.ends_at.saturating_duration_since(requested_at))
     }
 
-    /// The lifetime after a renewal. If the store grants less than half of the first grant, the lease nears its maximum lifetime: it is not
-    /// renewed again, and the next caller gets a new lease.
+    /// The lifetime after a renewal. If the store grants less than half of the first grant, the lease nears its maximum
+    /// lifetime: it is not renewed again, and the next caller gets a new lease.
     pub(super) fn after_renewal(self, grant: GrantedLifetime, requested_at: Instant) -> Self {
         let ends_at = requested_at + grant.ttl;
         let renewable = grant.renewable && grant.ttl >= self.granted / 2 && ends_at > self.ends_at;
@@ -82,8 +82,8 @@ impl LeaseLifetime {
         self.ends_at.saturating_duration_since(now)
     }
 
-    /// Whether the remaining lifetime is enough for a ticket with this lifetime. Half of the granted lifetime always is, because a new
-    /// lease would have no more than the granted lifetime.
+    /// Whether the remaining lifetime is enough for a ticket with this lifetime. Half of the granted lifetime always is,
+    /// because a new lease would have no more than the granted lifetime.
     pub(super) fn suffices_for(&self, lifetime: Duration, now: Instant) -> bool {
         let remaining = self.remaining(now);
         remaining >= MIN_REMAINING && remaining >= lifetime.min(self.granted / 2)
@@ -128,8 +128,9 @@ impl Lease {
         SecretRef { store: self.key.store.clone(), path: self.key.path.as_str().to_owned() }
     }
 
-    /// Whether to renew the lease: only if the end of its holder can be detected, which is not possible for callers without a pod and for
-    /// clusters that are no longer configured. An adopted shared lease is not renewed, because it is never issued again.
+    /// Whether to renew the lease: only if the end of its holder can be detected, which is not possible for callers without a
+    /// pod and for clusters that are no longer configured. An adopted shared lease is not renewed, because it is never issued
+    /// again.
     pub(super) fn is_worth_renewing(&self, clusters: &BTreeSet<Arc<str>>) -> bool {
         self.lifetime.renewable
             && match &self.holder {

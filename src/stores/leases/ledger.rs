@@ -1,7 +1,7 @@
 //! The tables `leases` and `lease_owners`: the records of leases, and the processes that maintain them.
 //!
-//! Every process increments a counter, its heartbeat. If a heartbeat stops, by the clocks of the other processes, one of them adopts the
-//! leases of that process and deletes its row. A process whose row is missing has lost its leases.
+//! Every process increments a counter, its heartbeat. If a heartbeat stops, by the clocks of the other processes, one of them
+//! adopts the leases of that process and deletes its row. A process whose row is missing has lost its leases.
 
 use super::record::LeaseRecord;
 use crate::database::{Database, DatabaseError, Param, Row};
@@ -107,7 +107,8 @@ impl Ledger {
             .collect()
     }
 
-    /// Adopts the leases of a process, and returns their records. If several processes try, each lease is adopted by one of them.
+    /// Adopts the leases of a process, and returns their records. If several processes try, each lease is adopted by one of
+    /// them.
     pub(super) async fn adopt(&self, owner: &str) -> Result<Vec<LeaseRecord>, DatabaseError> {
         const SQL: &str = "UPDATE leases SET owner = $1 WHERE owner = $2 \
             RETURNING id, store, path, mode, state, acquired_at, expires_at, sealed";

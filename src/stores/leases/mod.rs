@@ -1,10 +1,10 @@
 //! Leases of dynamic secrets: issued to their holders, renewed in time, and revoked at the end.
 //!
-//! In reading order: `manager` has the state that all tasks share, `lease` is one lease, `index` has all leases of this process. `acquire`
-//! issues and creates leases, `renew` and `revoke` are called by `upkeep` when a lease is due, and `undelivered` keeps secrets whose
-//! request ended early. `record` and `ledger` are the rows in the database: `adopt` takes over the leases of a process that ended, and
-//! `restore` finds leases that are missing in the index. `orphans` reports leases that cannot be renewed, `list` lists leases for
-//! administrators, and `event_recorder` is the port to the audit log.
+//! In reading order: `manager` has the state that all tasks share, `lease` is one lease, `index` has all leases of this
+//! process. `acquire` issues and creates leases, `renew` and `revoke` are called by `upkeep` when a lease is due, and
+//! `undelivered` keeps secrets whose request ended early. `record` and `ledger` are the rows in the database: `adopt` takes
+//! over the leases of a process that ended, and `restore` finds leases that are missing in the index. `orphans` reports leases
+//! that cannot be renewed, `list` lists leases for administrators, and `event_recorder` is the port to the audit log.
 
 mod acquire;
 mod adopt;
@@ -61,7 +61,8 @@ impl Leases {
         Ok(Self { manager, upkeep })
     }
 
-    /// Stops the tasks. The leases stay in the database, and another process adopts them, because the pods that hold them still run.
+    /// Stops the tasks. The leases stay in the database, and another process adopts them, because the pods that hold them still
+    /// run.
     pub(super) async fn stop(&self) {
         self.upkeep.iter().for_each(JoinHandle::abort);
         if let Err(error) = self.manager.ledger.sign_off().await {

@@ -1,6 +1,6 @@
-//! The record of a lease in the database. A part of it is sealed with AES-256-GCM under a key derived from the database key (HKDF-SHA-256),
-//! and bound to the rest of the row. A dump of the database reveals no lease ID, with which leases could be revoked. An edited row cannot be
-//! opened.
+//! The record of a lease in the database. A part of it is sealed with AES-256-GCM under a key derived from the database key
+//! (HKDF-SHA-256), and bound to the rest of the row. A dump of the database reveals no lease ID, with which leases could be
+//! revoked. An edited row cannot be opened.
 
 use super::lease::{Lease, LeaseKey, LeaseLifetime, LeaseState};
 use crate::model::caller::{Caller, Pod, Workload};

@@ -1,5 +1,5 @@
-//! Restores leases of this process that are recorded in the database but missing in the index, because the result of the adopting
-//! transaction was lost or the record could not be opened. Runs at each heartbeat.
+//! Restores leases of this process that are recorded in the database but missing in the index, because the result of the
+//! adopting transaction was lost or the record could not be opened. Runs at each heartbeat.
 
 use super::event_recorder::{LeaseEvent, LeaseEventKind};
 use super::lease::LeaseState;
@@ -19,8 +19,8 @@ impl LeaseManager {
     /// # Errors
     /// When the database cannot be reached.
     pub(super) async fn restore(&self) -> Result<(), DatabaseError> {
-        // The record of a lease is removed before the lease is removed from the index. So a lease that was removed before this point is not
-        // in the result of the query.
+        // The record of a lease is deleted before the lease is removed from the index. So a lease that was removed from the
+        // index before this point is not in the result of the query.
         let indexed_before = self.index().ids();
         let after = std::mem::take(&mut *self.last_compared_id.lock().unwrap_or_else(PoisonError::into_inner));
         let ids = self.ledger.own_ids(&after, MAX_COMPARED).await?;
@@ -45,7 +45,8 @@ impl LeaseManager {
         Ok(())
     }
 
-    /// Handles a requested revocation of a lease that is not in the index. If its record cannot be opened, the lease is listed as failed.
+    /// Handles a requested revocation of a lease that is not in the index. If its record cannot be opened, the lease is listed
+    /// as failed.
     pub(super) async fn report_unreadable_revocation(&self, id: &str) {
         if !self.unreadable_ids().contains(id) {
             // The next heartbeat restores the lease, and then it is revoked.

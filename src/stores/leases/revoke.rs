@@ -90,8 +90,8 @@ impl LeaseManager {
         Some(Instant::now() + pause.mul_f64(jitter(1.0..1.25)))
     }
 
-    /// Revokes a lease for an administrator: at once if it belongs to this process, otherwise by a mark in the database for the process that
-    /// has it. `None` if there is no such lease.
+    /// Revokes a lease for an administrator: at once if it belongs to this process, otherwise by a mark in the database for the
+    /// process that has it. `None` if there is no such lease.
     ///
     /// # Errors
     /// When the database cannot be reached.

@@ -1,5 +1,5 @@
-//! Secrets that were created after their request had ended. A repeated request of the same caller gets them. Otherwise their lease is
-//! revoked, or they are dropped if they have no lease.
+//! Secrets that were created after their request had ended. A repeated request of the same caller gets them. Otherwise their
+//! lease is revoked, or they are dropped if they have no lease.
 
 use super::lease::LeaseKey;
 use super::manager::{LeaseManager, UndeliveredSecrets};

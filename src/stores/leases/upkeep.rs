@@ -33,8 +33,8 @@ pub(super) async fn process_due(manager: Arc<LeaseManager>) {
     }
 }
 
-/// Sends heartbeats and checks the other processes, until the task is aborted. Separate from [`process_due`], so that this process does
-/// not count as dead because of a slow store.
+/// Sends heartbeats and checks the other processes, until the task is aborted. Separate from [`process_due`], so that this
+/// process does not count as dead because of a slow store.
 pub(super) async fn send_heartbeats(manager: Arc<LeaseManager>) {
     let (mut heartbeat, mut poll) = (interval(HEARTBEAT_INTERVAL), interval(POLL_INTERVAL));
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -21,7 +21,8 @@ pub(super) struct CallOptions<'a> {
     pub(super) operation: StoreOperation,
     /// The circuit breakers that a failure counts for.
     pub(super) target: BreakerTarget<'a>,
-    /// Whether the call is never sent a second time, because it creates a secret or takes one of the limited uses of a token (`num_uses`).
+    /// Whether the call is never sent a second time, because it creates a secret or takes one of the limited uses of a token
+    /// (`num_uses`).
     pub(super) no_retry: bool,
     /// Whether the time limit is `makeTimeout` instead of `timeout`.
     pub(super) uses_make_timeout: bool,

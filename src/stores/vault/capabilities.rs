@@ -1,4 +1,5 @@
-//! For `claviger doctor`: the capabilities of the broker's token on the paths of policies, and the server's clock. No secret is read.
+//! For `claviger doctor`: the capabilities of the broker's token on the paths of policies, and the server's clock. No secret is
+//! read.
 
 use super::call::CallOptions;
 use super::endpoints::OwnEndpoint;

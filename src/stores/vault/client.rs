@@ -1,7 +1,7 @@
 //! The HTTP client for one Vault or OpenBao server.
 //!
-//! Requests are endpoint types of `vaultrs` and of `endpoints`, which the library `rustify` executes. It gets neither their paths nor the
-//! responses, because its spans contain paths and its errors contain responses.
+//! Requests are endpoint types of `vaultrs` and of `endpoints`, which the library `rustify` executes. It gets neither their
+//! paths nor the responses, because its spans contain paths and its errors contain responses.
 
 use super::call::{Call, CallOptions};
 use crate::config::stores::Vault;

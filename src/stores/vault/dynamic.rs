@@ -1,5 +1,5 @@
-//! Dynamic secrets, of all engines except key-value engines: a read of their path or a write to it creates a secret, and `sys/leases` renews
-//! and revokes it.
+//! Dynamic secrets, of all engines except key-value engines: a read of their path or a write to it creates a secret, and
+//! `sys/leases` renews and revokes it.
 
 use super::VaultStore;
 use super::call::CallOptions;

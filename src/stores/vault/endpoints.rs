@@ -1,7 +1,8 @@
 //! Endpoints in the style of `vaultrs`, for calls that it does not support and for writes.
 //!
-//! The types of `vaultrs` for writes, such as `pki::requests::GenerateCertificateRequest`, send only the fields that they know. Here the body
-//! is that of the policy, unchanged. The response type is `IgnoredAny`, because `responses` and `lease_responses` parse the responses.
+//! The types of `vaultrs` for writes, such as `pki::requests::GenerateCertificateRequest`, send only the fields that they know.
+//! Here the body is that of the policy, unchanged. The response type is `IgnoredAny`, because `responses` and `lease_responses`
+//! parse the responses.
 
 use crate::model::secret::SecretValue;
 use rustify::endpoint::Endpoint;

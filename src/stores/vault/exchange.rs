@@ -31,8 +31,8 @@ impl Exchange {
     /// Makes a call, and returns what `parse` makes of the response.
     ///
     /// # Errors
-    /// The error of `parse`; `Unavailable` without a response, and while calls are suspended. If the response is 403, the credentials are
-    /// suspect: an expired or revoked token gets it for every call.
+    /// The error of `parse`; `Unavailable` without a response, and while calls are suspended. If the response is 403, the
+    /// credentials are suspect: an expired or revoked token gets it for every call.
     pub(super) async fn call<E: Endpoint, T>(
         &self,
         call: Call<'_, E>,

@@ -1,5 +1,5 @@
-//! Parses the responses to requests that create, renew or revoke a lease. Pure. A missing, zero, negative or implausible lifetime never means
-//! "no expiry".
+//! Parses the responses to requests that create, renew or revoke a lease. Pure. A missing, zero, negative or implausible
+//! lifetime never means "no expiry".
 
 use super::mounts::Engine;
 use super::responses::{parse_not_found, parse_ttl};

@@ -35,8 +35,9 @@ pub(super) struct LoginResult {
 /// Gets a token. `has_worked` says that a login has succeeded before.
 ///
 /// # Errors
-/// `Forbidden` if the store refuses the credentials, `Misconfigured` for an unknown mount or role. If a login has succeeded before, a refusal
-/// is `Unavailable`, because a server also refuses while it cannot reach the Kubernetes API to review the token.
+/// `Forbidden` if the store refuses the credentials, `Misconfigured` for an unknown mount or role. If a login has succeeded
+/// before, a refusal is `Unavailable`, because a server also refuses while it cannot reach the Kubernetes API to review the
+/// token.
 pub(super) async fn log_in(
     exchange: &Exchange,
     auth: &VaultAuth,

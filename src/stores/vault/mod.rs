@@ -1,4 +1,5 @@
-//! `HashiCorp` Vault and OpenBao, with the endpoint types of `vaultrs`. Key-value engines are read here, all others in `dynamic`.
+//! `HashiCorp` Vault and OpenBao, with the endpoint types of `vaultrs`. Key-value engines are read here, all others in
+//! `dynamic`.
 
 mod call;
 mod capabilities;

@@ -28,8 +28,8 @@ impl MountLookup {
         Self { session: session.clone(), mounts: mounts.clone(), flights: SingleFlight::new() }
     }
 
-    /// Looks up the mount of a path, or waits for the running look-up of a path with the same first segment. If that path has another mount,
-    /// the mount of this path is looked up afterwards.
+    /// Looks up the mount of a path, or waits for the running look-up of a path with the same first segment. If that path has
+    /// another mount, the mount of this path is looked up afterwards.
     ///
     /// # Errors
     /// See [`responses::parse_mount`].

@@ -60,8 +60,8 @@ pub(super) fn parse_mount(response: &StoreResponse, path: &StorePath) -> Result<
     }
 }
 
-/// Whether a mount is one of the server's internal mounts, which can return the broker's own token. In a child namespace, their engines have
-/// other names (`ns_system`), and their paths, also those of auth mounts, begin with the path of the namespace.
+/// Whether a mount is one of the server's internal mounts, which can return the broker's own token. In a child namespace, their
+/// engines have other names (`ns_system`), and their paths, also those of auth mounts, begin with the path of the namespace.
 fn is_system(engine: &str, mount: &str) -> bool {
     matches!(engine.strip_prefix("ns_").unwrap_or(engine), "system" | "identity" | "cubbyhole" | "token")
         || mount.split('/').any(|segment| SYSTEM_MOUNTS.contains(&segment))
@@ -83,8 +83,8 @@ pub(super) fn parse_secret(response: &StoreResponse, engine: Engine) -> Result<S
     }
 }
 
-/// The response of an engine with static secrets. If it has a lease, the engine was replaced by a dynamic one, and the secret was created
-/// for one caller.
+/// The response of an engine with static secrets. If it has a lease, the engine was replaced by a dynamic one, and the secret
+/// was created for one caller.
 #[derive(Deserialize)]
 struct StaticSecretBody<'a> {
     #[serde(borrow)]
@@ -99,8 +99,8 @@ impl StaticSecretBody<'_> {
     }
 }
 
-/// The ID of the lease that a read has created, because the key-value engine was replaced by a dynamic one since the look-up of its mount.
-/// `None` if the response has no lease.
+/// The ID of the lease that a read has created, because the key-value engine was replaced by a dynamic one since the look-up of
+/// its mount. `None` if the response has no lease.
 pub(super) fn find_stray_lease(response: &StoreResponse) -> Option<SecretValue> {
     let body = parse_object::<StaticSecretBody<'_>>(&response.body)
         .filter(|body| response.status == 200 && body.is_leased())?;
@@ -160,16 +160,16 @@ fn parse_kv_v2(body: &[u8]) -> Result<Secret, ReadError> {
     let version = secret.metadata.as_ref().and_then(|metadata| metadata.version);
     let created_at = secret.metadata.as_ref().and_then(|metadata| metadata.created_time.as_deref()?.parse().ok());
     let data = match secret.data.ok_or(ReadError::Unavailable)? {
-        // A version that was written as `null` instead of an object. The secret exists and has no keys: its metadata says that it is neither
-        // deleted nor destroyed.
+        // A version that was written as `null` instead of an object. The secret exists and has no keys: its metadata says that
+        // it is neither deleted nor destroyed.
         null if null.get() == "null" && secret.exists() => BTreeMap::new(),
         data => parse_values(data).map_err(|_| ReadError::Unavailable)?,
     };
     Ok(Secret { data, version: version.map(|version| version.to_string()), created_at, stale: false })
 }
 
-/// The error for a 404. `{"errors":[]}` means that the secret does not exist. If the mount, route or namespace does not exist, `errors` has an
-/// entry; if the path does not fit the engine, there is a warning. A body that is not JSON is not from Vault.
+/// The error for a 404. `{"errors":[]}` means that the secret does not exist. If the mount, route or namespace does not exist,
+/// `errors` has an entry; if the path does not fit the engine, there is a warning. A body that is not JSON is not from Vault.
 pub(super) fn parse_not_found(body: &[u8], engine: Engine) -> ReadError {
     #[derive(Deserialize)]
     struct Body<'a> {

@@ -33,8 +33,8 @@ pub(super) struct VaultSession {
     login: Login<Token>,
     /// The time of the last verifying login.
     last_verifying_login: Mutex<Option<Instant>>,
-    /// Whether even new tokens may not look themselves up, because they lack the `default` policy. Then a refused look-up does not show that
-    /// a token is invalid.
+    /// Whether even new tokens may not look themselves up, because they lack the `default` policy. Then a refused look-up does
+    /// not show that a token is invalid.
     cannot_look_up_itself: AtomicBool,
 }
 
@@ -51,8 +51,9 @@ impl VaultSession {
         }
     }
 
-    /// Makes a call with the broker's token. If the response is 403 and the token has expired or was revoked, repeats the call with a new token,
-    /// even if it creates a secret: a server creates nothing for an invalid token. Returns what `parse` made of the response, and the token.
+    /// Makes a call with the broker's token. If the response is 403 and the token has expired or was revoked, repeats the call
+    /// with a new token, even if it creates a secret: a server creates nothing for an invalid token. Returns what `parse` made
+    /// of the response, and the token.
     ///
     /// # Errors
     /// The error of `parse`, or of the login.
@@ -121,8 +122,8 @@ impl VaultSession {
         }
     }
 
-    /// The token for a call that creates a secret. The server revokes a secret together with its token, so if the number of uses is limited,
-    /// the call gets an exclusive token.
+    /// The token for a call that creates a secret. The server revokes a secret together with its token, so if the number of
+    /// uses is limited, the call gets an exclusive token.
     async fn exclusive_token(&self, request_id: &RequestId) -> Result<Arc<Token>, ReadError> {
         let current = self.current_token(request_id).await?;
         if current.uses.is_none() {
@@ -148,7 +149,8 @@ impl VaultSession {
         }
     }
 
-    /// Another token after a 403, if the used one is not valid any more. `None` if it is valid, so that the 403 concerns the path.
+    /// Another token after a 403, if the used one is not valid any more. `None` if it is valid, so that the 403 concerns the
+    /// path.
     ///
     /// # Errors
     /// It is unknown whether the token is valid, or the login failed.
@@ -191,8 +193,8 @@ impl VaultSession {
         Ok(Some(fresh))
     }
 
-    /// Logs in only to verify a 403: if the new token gets a 403 too, it concerns the path. Limited, because every read of a forbidden path would
-    /// cause such a login.
+    /// Logs in only to verify a 403: if the new token gets a 403 too, it concerns the path. Limited, because every read of a
+    /// forbidden path would cause such a login.
     async fn verifying_login(&self, request_id: &RequestId) -> Result<Arc<Token>, ReadError> {
         if !self.begin_verifying_login() {
             return Err(ReadError::Unavailable);
@@ -221,8 +223,8 @@ impl VaultSession {
         }
     }
 
-    /// Logs in, unless another token than `outdated` is already in use. While logins fail, the old token stays. With `takes_use`, one use of the
-    /// returned token is taken.
+    /// Logs in, unless another token than `outdated` is already in use. While logins fail, the old token stays. With
+    /// `takes_use`, one use of the returned token is taken.
     ///
     /// # Errors
     /// The login failed.

@@ -100,7 +100,8 @@ impl Token {
         self.uses.as_ref().is_none_or(|uses| uses.take())
     }
 
-    /// The number of the session in which leases are created. 0 for a token with limited uses, with which only one lease is created.
+    /// The number of the session in which leases are created. 0 for a token with limited uses, with which only one lease is
+    /// created.
     pub(super) fn session(&self) -> u64 {
         if self.uses.is_some() { 0 } else { self.number }
     }

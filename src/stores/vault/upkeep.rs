@@ -1,5 +1,5 @@
-//! Maintains the session in the background: logs in at the start, renews the token, logs in again if the token cannot be renewed, and
-//! detects a changed token file. Reads do not wait for this task: a read without a token logs in itself.
+//! Maintains the session in the background: logs in at the start, renews the token, logs in again if the token cannot be
+//! renewed, and detects a changed token file. Reads do not wait for this task: a read without a token logs in itself.
 
 use super::call::CallOptions;
 use super::responses;
@@ -81,8 +81,8 @@ async fn look_up_lifetime(
     Ok(Duration::ZERO)
 }
 
-/// Renews a token, and returns the time until the next step. If the store grants less than half of the lifetime before, the token nears
-/// its maximum lifetime, and a new login replaces it.
+/// Renews a token, and returns the time until the next step. If the store grants less than half of the lifetime before, the
+/// token nears its maximum lifetime, and a new login replaces it.
 async fn renew_token(
     session: &VaultSession,
     token: &Arc<Token>,
