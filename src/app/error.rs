@@ -9,6 +9,7 @@ use crate::database::{self, DataLossCause};
 use crate::document::Fault;
 use crate::sealing::random::RandomError;
 use crate::stores;
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -81,4 +82,18 @@ impl From<KeyError> for StartError {
 /// The setting of a fault, and what is wrong with it, as a line for people.
 pub(super) fn fault_line(fault: &Fault) -> String {
     format!("{}: {}", fault.dotted_path(), fault.detail)
+}
+
+/// The text of an error and of its causes. A cause is omitted if the text before it ends with it: some errors include their cause.
+pub fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
 }

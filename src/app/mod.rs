@@ -25,7 +25,7 @@ mod traces;
 
 pub use check::{CheckedConfiguration, Engine, check_offline, check_online, find_mounts};
 pub use doctor::{diagnose, misconfiguration_report};
-pub use error::StartError;
+pub use error::{StartError, with_causes};
 pub use logging::start as start_logging;
 pub use memory_protection::protect_memory;
 pub use policies::directory_policies;

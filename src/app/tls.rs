@@ -4,6 +4,7 @@ use crate::config::server::Tls;
 use crate::http::TlsSource;
 use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -107,10 +108,11 @@ fn load_files(files: &Tls) -> Result<LoadedCertificate, TlsError> {
     let expires_at = chain.first().and_then(expiry).ok_or_else(|| pem_error(&files.cert_file))?;
     let mut config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(LoadedCertificate { config, expires_at })
+    Ok(LoadedCertificate { config, expires_at: expires_at.as_second() })
 }
 
-fn expiry(certificate: &CertificateDer<'_>) -> Option<i64> {
+/// When a certificate expires.
+pub fn expiry(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
-    Some(certificate.validity().not_after.timestamp())
+    Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()
 }

@@ -1,7 +1,7 @@
 //! The error of a command: its message and its exit code.
 
 use super::terminal::escape_for_terminal;
-use crate::app::StartError;
+use crate::app::{StartError, with_causes};
 use crate::document::Fault;
 use crate::wire::problem::Problem;
 use std::error::Error;
@@ -53,19 +53,9 @@ impl CommandError {
         Self::Usage(faults.iter().map(|fault| fault_line(position, fault)).collect())
     }
 
-    /// An error with its causes. A cause is omitted if the line already ends with its text, because some errors include their
-    /// cause.
+    /// An error with its causes.
     pub fn from_error(error: &dyn Error) -> Self {
-        let mut line = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            if !line.ends_with(&text) {
-                line = format!("{line}: {text}");
-            }
-            cause = error.source();
-        }
-        Self::Other(line)
+        Self::Other(with_causes(error))
     }
 
     /// Whether Claviger responded with `404`.

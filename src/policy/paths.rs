@@ -36,6 +36,18 @@ pub struct GrantedPath {
     pub access: Access,
 }
 
+impl GrantedPath {
+    /// A path that these parts match, with `x` for each wildcard.
+    #[must_use]
+    pub fn example(parts: &[PathPart]) -> String {
+        let text = |part: &PathPart| match part {
+            PathPart::Literal(literal) => literal.to_string(),
+            PathPart::AnySegment | PathPart::AnySegments => "x".to_owned(),
+        };
+        parts.iter().map(text).collect::<Vec<_>>().join("/")
+    }
+}
+
 impl Policy {
     /// The paths that it can grant; none if it is a deny policy or in shadow mode.
     #[must_use]

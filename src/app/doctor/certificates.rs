@@ -1,6 +1,7 @@
 //! Checks the expiry of certificates in files: Claviger's as a server, and for each Vault store Claviger's client certificate and
 //! the trusted authorities.
 
+use crate::app::tls::expiry;
 use crate::config::Config;
 use crate::config::stores::Kind;
 use crate::wire::doctor::DoctorCheck;
@@ -8,8 +9,6 @@ use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use std::path::Path;
-use x509_parser::certificate::X509Certificate;
-use x509_parser::prelude::FromDer as _;
 
 /// A presented certificate that has less time left is a fault. cert-manager renews a 90-day certificate when 30 days are left, so
 /// its renewal has failed for weeks by then.
@@ -62,9 +61,4 @@ fn check_file(setting: &str, file: &Path, purpose: Purpose, now: Timestamp) -> D
     } else {
         DoctorCheck::passed(name, detail)
     }
-}
-
-fn expiry(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
-    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
-    Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()
 }

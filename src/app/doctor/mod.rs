@@ -10,6 +10,7 @@ mod database;
 mod store;
 
 use super::check::check_offline;
+use super::error::with_causes;
 use super::start::{connect_clusters, new_metrics, open_authenticators};
 use crate::attest::Attestors;
 use crate::config::Config;
@@ -130,15 +131,4 @@ async fn check_stores(config: &Config, metrics: &Arc<Metrics>) -> Vec<DoctorChec
     let (policies, mut checks) = active_policies::read_active_policies(config, metrics).await;
     checks.extend(store::check(&stores, &policies).await);
     checks
-}
-
-/// The text of an error, followed by the texts of its causes.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

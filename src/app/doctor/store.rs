@@ -3,7 +3,7 @@
 
 use super::clocks;
 use crate::model::clock::{Clock as _, SystemClock};
-use crate::policy::{Access, PathPart, Policy};
+use crate::policy::{Access, GrantedPath, Policy};
 use crate::stores::{OnlineError, ReadError, Stores};
 use crate::wire::doctor::DoctorCheck;
 use jiff::Timestamp;
@@ -42,7 +42,7 @@ async fn check_rights(stores: &Stores, store: &str, policies: &[Arc<Policy>]) ->
     let mut granted: BTreeMap<(String, bool), Vec<&str>> = BTreeMap::new();
     for policy in policies {
         for path in policy.paths().into_iter().filter(|path| *path.store == *store) {
-            let names = granted.entry((sample_path(&path.parts), path.access == Access::Write)).or_default();
+            let names = granted.entry((GrantedPath::example(&path.parts), path.access == Access::Write)).or_default();
             if names.last() != Some(&&**policy.name()) {
                 names.push(policy.name());
             }
@@ -101,14 +101,6 @@ async fn check_rights(stores: &Stores, store: &str, policies: &[Arc<Policy>]) ->
 fn describe_allowed(allowed: usize, checked: usize, all: usize) -> String {
     let unchecked = if all > checked { format!("; {} more were not checked", all - checked) } else { String::new() };
     format!("allows {allowed} of {checked} paths{unchecked}")
-}
-
-fn sample_path(path: &[PathPart]) -> String {
-    let text = |part: &PathPart| match part {
-        PathPart::Literal(literal) => literal.to_string(),
-        PathPart::AnySegment | PathPart::AnySegments => "x".to_owned(),
-    };
-    path.iter().map(text).collect::<Vec<_>>().join("/")
 }
 
 const fn advice(fault: OnlineError) -> &'static str {

@@ -150,24 +150,16 @@ fn granted_paths(policies: &[Arc<Policy>], stores: &[Arc<str>]) -> PathsByStore 
     paths
 }
 
-/// An example of a granted path, with `x` for each placeholder, by which the store can look up the mount of the path.
-fn example_path(path: &[PathPart]) -> String {
-    let text = |part: &PathPart| match part {
-        PathPart::Literal(literal) => literal.to_string(),
-        PathPart::AnySegment | PathPart::AnySegments => "x".to_owned(),
-    };
-    path.iter().map(text).collect::<Vec<_>>().join("/")
-}
-
 async fn look_up_mounts(config: &Config, paths: &PathsByStore) -> Result<MountsByPath, CommandError> {
     let all = || paths.iter().flat_map(|(store, paths)| paths.keys().map(move |path| (store, path)));
     let examples: Vec<_> =
-        all().map(|(store, path)| SecretRef { store: store.clone(), path: example_path(path) }).collect();
+        all().map(|(store, path)| SecretRef { store: store.clone(), path: GrantedPath::example(path) }).collect();
     let found = app::find_mounts(config, &examples).await.map_err(|error| CommandError::Other(error.to_string()))?;
     let mut mounts = MountsByPath::new();
     for ((store, path), found) in all().zip(found) {
-        let (mount, engine) = found
-            .map_err(|error| CommandError::Other(format!("store {store}, path {}: {error}", example_path(path))))?;
+        let (mount, engine) = found.map_err(|error| {
+            CommandError::Other(format!("store {store}, path {}: {error}", GrantedPath::example(path)))
+        })?;
         let segments = mount.trim_end_matches('/').split('/').map(Into::into).collect();
         mounts.insert((store.clone(), path.clone()), Mount { segments, engine });
     }
@@ -186,7 +178,7 @@ fn match_mounts(given: &[MountArgument], paths: &PathsByStore) -> Result<MountsB
                     mounts.insert((store.clone(), path.clone()), mount.clone());
                 }
                 None => {
-                    unknown.insert(format!("{store}: {}", example_path(&path[..1])));
+                    unknown.insert(format!("{store}: {}", GrantedPath::example(&path[..1])));
                 }
             }
         }
