@@ -8,7 +8,6 @@ use crate::database::{self, Database};
 use crate::metrics::Metrics;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 const MEASUREMENT_INTERVAL: Duration = Duration::from_secs(5);
@@ -23,16 +22,8 @@ pub struct DatabaseWatch {
 }
 
 impl DatabaseWatch {
-    /// Measures until the process stops.
-    pub async fn run(mut self, mut stopped: watch::Receiver<bool>) {
-        tokio::select! {
-            () = self.measure() => {}
-            _ = stopped.wait_for(|stop| *stop) => {}
-        }
-    }
-
-    /// Measures in a loop. If a measurement fails, the last values stay in force; `crate::database` logs the failure.
-    async fn measure(&mut self) {
+    /// Measures continually. If a measurement fails, the last values stay in force; `crate::database` logs the failure.
+    pub async fn run(mut self) {
         let mut ticks = interval(MEASUREMENT_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut was_different = false;

@@ -20,6 +20,7 @@ mod reload;
 mod restore;
 mod signals;
 mod start;
+mod stop;
 mod tls;
 mod traces;
 

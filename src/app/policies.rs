@@ -2,6 +2,7 @@
 
 use super::error::StartError;
 use super::policy_bounds::policy_bounds;
+use super::stop::{Stop, wait_for_stop};
 use crate::config::Config;
 use crate::database::Database;
 use crate::metrics::Metrics;
@@ -13,7 +14,6 @@ use crate::policy::{
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// Polling interval for changed files. A mounted `ConfigMap` changes by swapping a link, which file watchers
 /// report differently on each platform; polling works the same everywhere.
@@ -81,16 +81,14 @@ pub async fn open_register(
 }
 
 /// Loads the changes that other replicas write to the database, until the process stops.
-pub async fn load_remote_changes(register: Arc<PolicyRegister>, mut stopped: watch::Receiver<bool>) {
+pub async fn load_remote_changes(register: Arc<PolicyRegister>, stop: Stop) {
     let mut changes = register.listen();
-    let stop = async move {
-        let _ = stopped.wait_for(|stop| *stop).await;
-    };
-    tokio::pin!(stop);
+    let stopped = wait_for_stop(stop);
+    tokio::pin!(stopped);
     loop {
         tokio::select! {
             () = changes.next() => register.catch_up().await,
-            () = &mut stop => return,
+            () = &mut stopped => return,
         }
     }
 }

@@ -8,7 +8,6 @@ use crate::model::policy_resource::{ResourceChange, ResourceKind};
 use crate::policy::PolicyRegister;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
 /// The delay after the first failure. It doubles with each further failure in a row, to at most [`MAX_RETRY_DELAY`].
@@ -51,15 +50,12 @@ pub fn resource_watchers(
 }
 
 impl PolicyResourceWatcher {
-    /// Watches both kinds until the process stops.
-    pub async fn run(self, mut stopped: watch::Receiver<bool>) {
+    /// Watches both kinds continually. Never returns.
+    pub async fn run(self) {
         for &kind in ResourceKind::ALL {
             self.metrics.set_policy_watch(&self.name, kind.as_str(), false);
         }
-        tokio::select! {
-            ((), ()) = async { tokio::join!(self.watch(ResourceKind::ClusterPolicy), self.watch(ResourceKind::Policy)) } => {}
-            _ = stopped.wait_for(|stop| *stop) => {}
-        }
+        tokio::join!(self.watch(ResourceKind::ClusterPolicy), self.watch(ResourceKind::Policy));
     }
 
     async fn watch(&self, kind: ResourceKind) {

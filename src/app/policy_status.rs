@@ -1,6 +1,7 @@
 //! Writes the statuses of custom resources. One replica writes at a time, and only the statuses that differ.
 
 use super::policy_resources::PolicyResourceWatcher;
+use super::stop::{Stop, wait_for_stop};
 use crate::cluster::{CallFailure, Cluster, ClusterError, LeaderLease, StatusWritten};
 use crate::model::clock::Clock;
 use crate::model::policy_resource::{ObservedStatus, ResourceKey};
@@ -10,7 +11,6 @@ use jiff::Timestamp;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 /// Name of the Lease object that the writing replica holds.
@@ -26,26 +26,24 @@ const MAX_CONCURRENT_WRITES: usize = 8;
 const REWRITE_AFTER: Duration = Duration::from_secs(10);
 
 /// Writes statuses until the process stops, then releases the lease.
-pub async fn write_statuses(watcher: PolicyResourceWatcher, clock: Arc<dyn Clock>, mut stopped: watch::Receiver<bool>) {
+pub async fn write_statuses(watcher: PolicyResourceWatcher, clock: Arc<dyn Clock>, stop: Stop) {
     let lease = watcher.cluster.leader_lease(LEASE_NAME);
     let mut writer = StatusWriter { watcher, clock, lease, recent_writes: HashMap::new(), is_failure_logged: false };
     let mut changes = writer.watcher.register.status_changes();
     let mut ticks = interval(POLL_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let stop = async move {
-        let _ = stopped.wait_for(|stop| *stop).await;
-    };
-    tokio::pin!(stop);
+    let stopped = wait_for_stop(stop);
+    tokio::pin!(stopped);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             // Does not fail: the sender lives as long as the register, which this task holds.
             _ = changes.changed() => sleep(BATCH_WINDOW).await,
-            () = &mut stop => break,
+            () = &mut stopped => break,
         }
         tokio::select! {
             () = writer.write_pending() => {}
-            () = &mut stop => break,
+            () = &mut stopped => break,
         }
     }
     writer.lease.release(writer.clock.now()).await;

@@ -1,11 +1,12 @@
 //! Reloads policies, certificates and tokens while the process runs. Invalid files never replace valid ones.
 
 use super::policies::FILE_POLL_INTERVAL;
+use super::stop::{Stop, wait_for_stop};
 use super::tls::Certificate;
 use crate::broker::Broker;
 use crate::policy::PolicyRegister;
 use std::sync::Arc;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -20,23 +21,21 @@ pub struct Reload {
 impl Reload {
     /// Reloads everything on each notification, and changed files periodically, until the process stops. Returns the
     /// notifier and the task.
-    pub fn start(self, stopped: watch::Receiver<bool>) -> (Arc<Notify>, JoinHandle<()>) {
+    pub fn start(self, stop: Stop) -> (Arc<Notify>, JoinHandle<()>) {
         let requested = Arc::new(Notify::new());
-        (requested.clone(), tokio::spawn(self.run(requested, stopped)))
+        (requested.clone(), tokio::spawn(self.run(requested, stop)))
     }
 
-    async fn run(mut self, requested: Arc<Notify>, mut stopped: watch::Receiver<bool>) {
+    async fn run(mut self, requested: Arc<Notify>, stop: Stop) {
         let mut ticks = interval(FILE_POLL_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let stop = async move {
-            let _ = stopped.wait_for(|stop| *stop).await;
-        };
-        tokio::pin!(stop);
+        let stopped = wait_for_stop(stop);
+        tokio::pin!(stopped);
         loop {
             tokio::select! {
                 () = requested.notified() => self.reload_all().await,
                 _ = ticks.tick() => self.reload_changed().await,
-                () = &mut stop => return,
+                () = &mut stopped => return,
             }
         }
     }

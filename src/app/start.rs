@@ -8,6 +8,7 @@ use super::keys;
 use super::policy_bounds::policy_bounds;
 use super::reload::Reload;
 use super::signals::{SignalHandlers, SignalRequest};
+use super::stop::{Stop, run_until_stopped, wait_for_stop};
 use super::tls::Certificate;
 use super::{authenticators, descriptors, drain, policies, policy_resources, policy_status};
 use crate::admins::Administrators;
@@ -199,16 +200,16 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tokio::spawn(serve(api_listener, tls, api(edge.clone()), limits, Some(metrics), stopped.clone())),
         tokio::spawn(serve(ops_listener, None, ops(edge), ops_limits, None, stopped.clone())),
         tokio::spawn(upkeep(broker.clone(), stopped.clone())),
-        tokio::spawn(follow_holders(broker.clone(), stopped.clone())),
-        tokio::spawn(follow_admission_policies(broker.clone(), stopped.clone())),
-        tokio::spawn(follow_usage(broker.clone(), stopped.clone())),
-        tokio::spawn(retention.run(stopped.clone())),
-        tokio::spawn(database_watch.run(stopped.clone())),
+        tokio::spawn(run_until_stopped(stopped.clone(), broker.clone().follow_holders())),
+        tokio::spawn(run_until_stopped(stopped.clone(), broker.clone().follow_admission_policies())),
+        tokio::spawn(run_until_stopped(stopped.clone(), broker.clone().follow_usage())),
+        tokio::spawn(run_until_stopped(stopped.clone(), retention.run())),
+        tokio::spawn(run_until_stopped(stopped.clone(), database_watch.run())),
         tokio::spawn(policies::load_remote_changes(policies.clone(), stopped.clone())),
     ];
     for watcher in watchers {
         tasks.push(tokio::spawn(policy_status::write_statuses(watcher.clone(), clock.clone(), stopped.clone())));
-        tasks.push(tokio::spawn(watcher.run(stopped.clone())));
+        tasks.push(tokio::spawn(run_until_stopped(stopped.clone(), watcher.run())));
     }
     tracing::info!(api = %api_address, ops = %ops_address, tls = certificate.is_some(), "listening");
     let reload = Reload { broker: broker.clone(), policies, certificate };
@@ -279,42 +280,16 @@ fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
 }
 
 /// Does the regular work of the broker every second.
-async fn upkeep(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
+async fn upkeep(broker: Arc<Broker>, stop: Stop) {
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let stopped = wait_for_stop(stop);
+    tokio::pin!(stopped);
     loop {
-        let stop = tokio::select! {
-            _ = second.tick() => false,
-            _ = stopped.wait_for(|stop| *stop) => true,
-        };
-        if stop {
-            return;
+        tokio::select! {
+            _ = second.tick() => broker.upkeep().await,
+            () = &mut stopped => return,
         }
-        broker.upkeep().await;
-    }
-}
-
-/// Checks periodically whether pods that hold leases have ended.
-async fn follow_holders(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
-    tokio::select! {
-        () = broker.follow_holders() => {}
-        _ = stopped.wait_for(|stop| *stop) => {}
-    }
-}
-
-/// Checks periodically whether the clusters have the admission policy.
-async fn follow_admission_policies(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
-    tokio::select! {
-        () = broker.follow_admission_policies() => {}
-        _ = stopped.wait_for(|stop| *stop) => {}
-    }
-}
-
-/// Counts the uses of policies continually.
-async fn follow_usage(broker: Arc<Broker>, mut stopped: watch::Receiver<bool>) {
-    tokio::select! {
-        () = broker.follow_usage() => {}
-        _ = stopped.wait_for(|stop| *stop) => {}
     }
 }
 

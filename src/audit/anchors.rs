@@ -64,7 +64,7 @@ pub async fn anchor_predecessor(database: &Database, hasher: &ChainHasher) -> Re
     let Some((chain, seq, hash)) = last else { return Ok(None) };
     // In one transaction: once the first anchor is committed, `had_key` is true and the other chains would not be anchored.
     let mut work = database.begin().await?;
-    insert_named_anchor(&mut work, hasher, &chain, seq, &hash).await?;
+    insert(&mut work, hasher, Anchor { kind: NAMED, chain: &chain, seq, hash: &hash }).await?;
     if hasher.has_key() && !had_key {
         anchor_chains_without_key(&mut work, hasher).await?;
     }
@@ -115,15 +115,10 @@ async fn last_keyed_event(
     }
 }
 
-async fn insert_named_anchor(
-    work: &mut UnitOfWork,
-    hasher: &ChainHasher,
-    chain: &str,
-    seq: i64,
-    hash: &str,
-) -> Result<(), DatabaseError> {
-    let seal = Anchor { kind: NAMED, chain, seq, hash }.seal(hasher);
-    work.run(INSERT, &[chain.into(), seq.into(), hash.into(), NAMED.into(), (&seal).into()]).await.map(|_| ())
+async fn insert(work: &mut UnitOfWork, hasher: &ChainHasher, anchor: Anchor<'_>) -> Result<(), DatabaseError> {
+    let seal = anchor.seal(hasher);
+    let Anchor { kind, chain, seq, hash } = anchor;
+    work.run(INSERT, &[chain.into(), seq.into(), hash.into(), kind.into(), (&seal).into()]).await.map(|_| ())
 }
 
 /// Anchors the heads of all chains without a key when the first chain with a key begins: of the chains of concurrent replicas,
@@ -135,7 +130,8 @@ async fn anchor_chains_without_key(work: &mut UnitOfWork, hasher: &ChainHasher) 
         if key_digest_in(&chain).is_none()
             && let Some(head) = work.run(HEAD, &[(&chain).into()]).await?.first()
         {
-            insert_named_anchor(work, hasher, &chain, head.number(0)?, head.str(1)?).await?;
+            let anchor = Anchor { kind: NAMED, chain: &chain, seq: head.number(0)?, hash: head.str(1)? };
+            insert(work, hasher, anchor).await?;
         }
     }
     Ok(())
@@ -150,8 +146,7 @@ pub async fn set_last_pruned(
     hash: &str,
 ) -> Result<(), DatabaseError> {
     const DELETE_OLDER: &str = "DELETE FROM audit_anchors WHERE chain = $1 AND kind = $2 AND seq < $3";
-    let seal = Anchor { kind: PRUNED, chain, seq, hash }.seal(hasher);
-    work.run(INSERT, &[chain.into(), seq.into(), hash.into(), PRUNED.into(), (&seal).into()]).await?;
+    insert(work, hasher, Anchor { kind: PRUNED, chain, seq, hash }).await?;
     work.run(DELETE_OLDER, &[chain.into(), PRUNED.into(), seq.into()]).await.map(|_| ())
 }
 

@@ -24,7 +24,6 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 /// The interval at which old events are deleted.
@@ -102,32 +101,26 @@ impl Retention {
         Self { log, reader, stdout, limits, segments, clock, metrics }
     }
 
-    /// Deletes events until the process stops.
-    pub async fn run(self, mut stopped: watch::Receiver<bool>) {
+    /// Deletes events continually. Never returns.
+    pub async fn run(self) {
         let (mut deletion, mut measurement) = (interval(DELETE_INTERVAL), interval(MEASURE_INTERVAL));
         measurement.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let ticks = async {
-            let mut has_failed = false;
-            loop {
-                tokio::select! {
-                    _ = deletion.tick() => {
-                        if let Err(error) = self.delete_old().await {
-                            tracing::error!(%error, "audit retention failed; old events are kept");
-                        }
+        let mut has_failed = false;
+        loop {
+            tokio::select! {
+                _ = deletion.tick() => {
+                    if let Err(error) = self.delete_old().await {
+                        tracing::error!(%error, "audit retention failed; old events are kept");
                     }
-                    _ = measurement.tick() => match self.enforce_max_size().await {
-                        Ok(_) => has_failed = false,
-                        Err(error) if !std::mem::replace(&mut has_failed, true) => {
-                            tracing::error!(%error, "the audit log exceeds audit.maxSize and could not be pruned");
-                        }
-                        Err(_) => {}
-                    },
                 }
+                _ = measurement.tick() => match self.enforce_max_size().await {
+                    Ok(_) => has_failed = false,
+                    Err(error) if !std::mem::replace(&mut has_failed, true) => {
+                        tracing::error!(%error, "the audit log exceeds audit.maxSize and could not be pruned");
+                    }
+                    Err(_) => {}
+                },
             }
-        };
-        tokio::select! {
-            () = ticks => {}
-            _ = stopped.wait_for(|stop| *stop) => {}
         }
     }
 

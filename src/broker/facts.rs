@@ -8,6 +8,7 @@ use crate::model::facts::{Facts, Needs};
 use crate::traces::Stage;
 use crate::wire::problem::Code;
 use std::net::IpAddr;
+use std::sync::Arc;
 use tracing::Instrument as _;
 
 impl Broker {
@@ -22,7 +23,7 @@ impl Broker {
     }
 
     /// Reads the admission policies of the clusters periodically. Never returns unless all of them are off.
-    pub async fn follow_admission_policies(&self) {
+    pub async fn follow_admission_policies(self: Arc<Self>) {
         self.stages.attestors.poll_admission_policies().await;
     }
 

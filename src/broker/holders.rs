@@ -23,7 +23,7 @@ const MAX_CONSECUTIVE_FAILURES: usize = 3;
 impl Broker {
     /// Revokes the leases of pods that have ended. Never returns unless there is no cluster. Clusters are polled concurrently, so
     /// that an unreachable one does not delay the others.
-    pub async fn follow_holders(&self) {
+    pub async fn follow_holders(self: Arc<Self>) {
         join_all(self.stages.attestors.names().map(|issuer| self.follow_holders_of_cluster(issuer))).await;
     }
 

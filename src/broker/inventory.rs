@@ -16,6 +16,7 @@ use crate::wire::inventory::{Inventory, InventoryItem};
 use crate::wire::problem::Code;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -96,7 +97,7 @@ impl Broker {
     }
 
     /// Counts uses periodically, so that they are known after their events are deleted. Never returns.
-    pub async fn follow_usage(&self) {
+    pub async fn follow_usage(self: Arc<Self>) {
         for round in 0_u32.. {
             let policies = self.stages.policies.load_full();
             if !policies.unread_clusters().is_empty() {
