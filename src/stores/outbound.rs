@@ -5,7 +5,7 @@
 
 use super::breaker::CallVerdict;
 use super::port::OpenError;
-use crate::trust::{ConnectFailure, Trust, TrustFiles};
+use crate::trust::{ConnectFailure, Trust, TrustError, TrustFiles};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, Method};
 use reqwest::{Client, Proxy, RequestBuilder, Response, Url, redirect, retry};
@@ -129,7 +129,7 @@ impl HttpClient {
             Some(trust) => builder.tls_backend_preconfigured(trust.client_config()).https_only(url.scheme() == "https"),
             None => builder.tls_certs_only([]),
         };
-        Ok(Self { http: builder.build().map_err(|_| OpenError::TlsRoots)?, trust })
+        Ok(Self { http: builder.build().map_err(|_| TrustError::SystemRoots)?, trust })
     }
 
     /// Begins a request.

@@ -115,18 +115,12 @@ pub enum OpenError {
     /// The auth mount is not a valid part of a URL.
     #[error("the auth mount is not a path of plain segments")]
     AuthMount,
-    /// The CA file is unreadable or has no certificate.
-    #[error("the caFile cannot be read or holds no PEM certificate")]
-    CaFile,
-    /// The client certificate or its key is unusable.
-    #[error("clientCertFile and clientKeyFile cannot be read, or the key is not the certificate's")]
-    ClientCertificate,
+    /// The TLS settings are unusable.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// The proxy URL is invalid.
     #[error("the proxyUrl is not an http or https URL")]
     Proxy,
-    /// No TLS roots are configured or installed.
-    #[error("no TLS roots: set caFile, or install the system's CA bundle")]
-    TlsRoots,
     /// This binary was built without this kind of store.
     #[error("this build of claviger was made without its feature {0}")]
     NotBuilt(&'static str),
@@ -189,16 +183,6 @@ impl OnlineError {
             ReadError::Forbidden => Self::Refused,
             ReadError::Misconfigured | ReadError::EngineMismatch(_) => Self::Misconfigured,
             ReadError::Absent | ReadError::Deleted | ReadError::Unavailable => Self::Unavailable,
-        }
-    }
-}
-
-impl From<TrustError> for OpenError {
-    fn from(error: TrustError) -> Self {
-        match error {
-            TrustError::CaFile => Self::CaFile,
-            TrustError::SystemRoots => Self::TlsRoots,
-            TrustError::ClientCertificate => Self::ClientCertificate,
         }
     }
 }
