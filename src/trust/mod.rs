@@ -24,7 +24,6 @@ use provider::provider;
 use roots::Roots;
 use rustls::ClientConfig;
 use rustls::client::Resumption;
-use rustls::pki_types::CertificateDer;
 use sessions::SessionCache;
 use std::error::Error;
 use std::path::PathBuf;
@@ -82,23 +81,6 @@ impl Trust {
         let client = client.transpose()?;
         let watched: Vec<PathBuf> =
             files.ca.iter().chain(files.client.iter().flat_map(ClientCertificateFiles::paths)).cloned().collect();
-        Self::new(verifier, client, watched)
-    }
-
-    /// Settings from certificates in memory, which never change.
-    ///
-    /// # Errors
-    /// A certificate cannot be a trust anchor, or there are none.
-    pub fn from_certificates(certificates: Vec<CertificateDer<'static>>) -> Result<Self, TrustError> {
-        let roots = Roots::new(certificates).ok_or(TrustError::CaFile)?;
-        Self::new(Verifier::Fixed(roots), None, Vec::new())
-    }
-
-    fn new(
-        verifier: Verifier,
-        client: Option<FileValue<rustls::sign::CertifiedKey>>,
-        watched: Vec<PathBuf>,
-    ) -> Result<Self, TrustError> {
         let (verifier, client_certificate) = (Arc::new(verifier), Arc::new(ClientCertificate::new(client)));
         let mut config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()

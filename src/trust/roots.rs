@@ -23,7 +23,7 @@ pub(super) struct Roots {
 
 impl Roots {
     /// Uses each certificate as a trust anchor. `None` if there are none, or if one cannot be a trust anchor.
-    pub(super) fn new(certificates: Vec<CertificateDer<'static>>) -> Option<Self> {
+    fn new(certificates: Vec<CertificateDer<'static>>) -> Option<Self> {
         let mut anchors = RootCertStore::empty();
         for certificate in &certificates {
             anchors.add(certificate.clone()).ok()?;

@@ -19,8 +19,6 @@ use x509_parser::prelude::FromDer as _;
 pub(super) enum Verifier {
     /// A file, read again when it changes.
     File(FileValue<Roots>),
-    /// Fixed certificates.
-    Fixed(Roots),
     /// The verifier of the operating system.
     System(Arc<rustls_platform_verifier::Verifier>),
 }
@@ -37,11 +35,10 @@ impl Verifier {
         if let Self::File(file) = self { file.reload() } else { Ok(()) }
     }
 
-    /// Calls a function with the verifier of the library, for the verification of signatures, which does not depend on the roots.
+    /// Calls a function with the verifier of the library.
     fn with_library_verifier<T>(&self, act: impl FnOnce(&dyn ServerCertVerifier) -> T) -> T {
         match self {
             Self::File(file) => act(&*file.current().chain_verifier),
-            Self::Fixed(roots) => act(&*roots.chain_verifier),
             Self::System(system) => act(&**system),
         }
     }
@@ -56,19 +53,14 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let check = |roots: &Roots| {
-            if roots.contains(end_entity) {
-                return verify_pinned(end_entity, server_name, now);
-            }
-            roots.chain_verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-        };
-        match self {
-            Self::File(file) => check(&file.current()),
-            Self::Fixed(roots) => check(roots),
-            Self::System(system) => {
-                system.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-            }
+        if let Self::File(file) = self
+            && file.current().contains(end_entity)
+        {
+            return verify_pinned(end_entity, server_name, now);
         }
+        self.with_library_verifier(|verifier| {
+            verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        })
     }
 
     fn verify_tls12_signature(
