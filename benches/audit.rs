@@ -100,7 +100,7 @@ async fn figures(name: &str, url: Url) {
     let database = Database::open(&url).await.unwrap();
     let metrics = Arc::new(Metrics::new(&[], &[]).unwrap());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let opened = AuditLog::open(&database, false, ChainHasher::without_key(), clock.clone(), metrics.clone()).await;
+    let opened = AuditLog::open(&database, false, ChainHasher::new(None, &[]), clock.clone(), metrics.clone()).await;
     let (log, _written) = opened.unwrap();
     let tickets = tickets(EVENTS / 2);
     let mut from = 0;

@@ -8,7 +8,7 @@ mod static_entries;
 pub use port::{AdminAction, AdminRefusal, AdminsError, Resource, Verb};
 
 use crate::cluster::access_review::{AccessDecision, ResourceAttributes};
-use crate::cluster::{CallFailure, Cluster, ClusterError, Clusters};
+use crate::cluster::{CallFailure, Cluster, Clusters};
 use crate::config::Config;
 use crate::config::administrators::StaticAdministrator;
 use crate::config::authenticators::Kind;
@@ -94,8 +94,7 @@ impl Administrators {
 }
 
 /// Logs why a review failed, and returns the error for the caller.
-fn log_unavailable(authenticator: &str, error: ClusterError) -> AdminsError {
-    let ClusterError::Unavailable(failure) = error;
+fn log_unavailable(authenticator: &str, failure: CallFailure) -> AdminsError {
     if failure == CallFailure::Credentials {
         tracing::error!(
             authenticator,

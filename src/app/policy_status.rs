@@ -2,7 +2,7 @@
 
 use super::policy_resources::PolicyResourceWatcher;
 use super::stop::{Stop, wait_for_stop};
-use crate::cluster::{CallFailure, Cluster, ClusterError, LeaderLease, StatusWritten};
+use crate::cluster::{CallFailure, Cluster, LeaderLease, StatusWritten};
 use crate::model::clock::Clock;
 use crate::model::policy_resource::{ObservedStatus, ResourceKey};
 use crate::policy::PendingStatus;
@@ -88,7 +88,7 @@ impl StatusWriter {
                     // The watch will report its deletion.
                     Ok(StatusWritten::Gone) => {}
                     // The failure concerns this object alone, so the statuses of the other objects are still written.
-                    Err(error @ ClusterError::Unavailable(CallFailure::Status | CallFailure::Malformed)) => {
+                    Err(error @ (CallFailure::Status | CallFailure::Malformed)) => {
                         self.log_failure(&error.to_string());
                         self.recent_writes.insert(status.key.clone(), (Instant::now(), status.clone()));
                     }
@@ -124,7 +124,7 @@ async fn write_status(
     cluster: Arc<Cluster>,
     pending: PendingStatus,
     now: Timestamp,
-) -> (PendingStatus, ObservedStatus, Result<StatusWritten, ClusterError>) {
+) -> (PendingStatus, ObservedStatus, Result<StatusWritten, CallFailure>) {
     let observed = ObservedStatus { status: pending.status.clone(), since: pending.since.unwrap_or(now) };
     let result = cluster.apply_policy_status(&pending.key, &pending.uid, &observed).await;
     (pending, observed, result)

@@ -2,7 +2,7 @@
 //! attest facts without that policy.
 
 use super::error::AttestError;
-use crate::cluster::{AdmissionPolicyState, AdmissionPolicyStatus, CallFailure, Cluster, ClusterError};
+use crate::cluster::{AdmissionPolicyState, AdmissionPolicyStatus, CallFailure, Cluster};
 use crate::config::attestation::AdmissionPolicy;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -65,7 +65,7 @@ impl Admission {
 
     /// Reads the policy once. If the API server gives no usable response, the last result stays. If the broker has no right to
     /// read the policy, it counts as missing.
-    pub async fn refresh(&self, cluster: &Cluster, name: &str) -> Result<AdmissionPolicyStatus, ClusterError> {
+    pub async fn refresh(&self, cluster: &Cluster, name: &str) -> Result<AdmissionPolicyStatus, CallFailure> {
         let found = cluster.admission_policy().await;
         match &found {
             Ok(found) => {
@@ -73,24 +73,23 @@ impl Admission {
                 self.state.store(if is_enforced { PRESENT } else { MISSING }, Ordering::Relaxed);
                 cluster.set_admission_policy(name, found.state);
             }
-            Err(ClusterError::Unavailable(CallFailure::Credentials)) => {
+            Err(CallFailure::Credentials) => {
                 self.state.store(MISSING, Ordering::Relaxed);
                 cluster.set_admission_policy(name, AdmissionPolicyState::Absent);
             }
-            Err(ClusterError::Unavailable(_)) => {}
+            Err(_) => {}
         }
         self.log_change(name, &found);
         found
     }
 
-    fn log_change(&self, authenticator: &str, found: &Result<AdmissionPolicyStatus, ClusterError>) {
-        let result = found.clone().map_err(|ClusterError::Unavailable(failure)| failure);
+    fn log_change(&self, authenticator: &str, found: &Result<AdmissionPolicyStatus, CallFailure>) {
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        if logged.as_ref() == Some(&result) {
+        if logged.as_ref() == Some(found) {
             return;
         }
         let required = self.mode == AdmissionPolicy::Require;
-        match &result {
+        match found {
             Ok(AdmissionPolicyStatus { state: AdmissionPolicyState::Present, .. }) => {
                 tracing::info!(authenticator, "the admission policy for owners of Tekton runs is in force");
             }
@@ -118,6 +117,6 @@ impl Admission {
                 "the admission policy for owners of Tekton runs could not be read"
             ),
         }
-        *logged = Some(result);
+        *logged = Some(found.clone());
     }
 }

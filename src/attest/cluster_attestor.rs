@@ -9,7 +9,7 @@ use super::task_run::{Chain, Link};
 use super::{pipeline_run, task_run};
 use crate::cluster::pod::Pod;
 use crate::cluster::tekton::TaskRun;
-use crate::cluster::{CallFailure, Cluster, ClusterError};
+use crate::cluster::{CallFailure, Cluster};
 use crate::config::attestation::AdmissionPolicy;
 use crate::model::caller::Workload;
 use crate::model::facts::{Facts, Needs, PipelineRunFacts};
@@ -166,7 +166,7 @@ impl ClusterAttestor {
 
     async fn with_deadline<V>(&self, lookup: impl Future<Output = LookupResult<V>>) -> LookupResult<V> {
         let found = timeout(DEADLINE, lookup).await;
-        found.unwrap_or_else(|_| Err(self.unavailable("chain", CallFailure::Timeout.into())))
+        found.unwrap_or_else(|_| Err(self.unavailable("chain", CallFailure::Timeout)))
     }
 
     /// The result of verifying a chain. It expires at `max_expiry` at the latest, which is the expiry of the cached object that it
@@ -174,7 +174,7 @@ impl ClusterAttestor {
     fn cached_fact<V>(
         &self,
         workload: &Workload,
-        chain: Result<Chain<V>, ClusterError>,
+        chain: Result<Chain<V>, CallFailure>,
         started_at: Instant,
         max_expiry: Instant,
     ) -> LookupResult<V> {
@@ -197,7 +197,7 @@ impl ClusterAttestor {
         Ok(cached)
     }
 
-    fn unavailable(&self, object: &'static str, error: ClusterError) -> AttestError {
+    fn unavailable(&self, object: &'static str, error: CallFailure) -> AttestError {
         AttestError::log_unavailable(&self.name, object, error)
     }
 }

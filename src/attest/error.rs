@@ -1,6 +1,6 @@
 //! The errors of attestation.
 
-use crate::cluster::{CallFailure, ClusterError};
+use crate::cluster::CallFailure;
 
 /// Why there are no facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -15,8 +15,7 @@ pub enum AttestError {
 
 impl AttestError {
     /// Logs why the API server gave no usable response about a kind of object, and returns [`Self::Unavailable`].
-    pub(super) fn log_unavailable(authenticator: &str, object: &'static str, error: ClusterError) -> Self {
-        let ClusterError::Unavailable(failure) = error;
+    pub(super) fn log_unavailable(authenticator: &str, object: &'static str, failure: CallFailure) -> Self {
         if failure == CallFailure::Credentials {
             tracing::error!(
                 authenticator,

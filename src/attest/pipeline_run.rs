@@ -4,7 +4,7 @@ use super::task_order;
 use super::task_run::{Chain, Link, TASK_RUN, tekton_controller};
 use crate::cluster::pod::Pod;
 use crate::cluster::tekton::{Child, PipelineRun, TaskRun, Version};
-use crate::cluster::{Cluster, ClusterError, Owner};
+use crate::cluster::{CallFailure, Cluster, Owner};
 use crate::model::facts::PipelineRunFacts;
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ pub async fn verify(
     namespace: &str,
     found: Option<&Arc<PipelineRun>>,
     task_run: &TaskRun,
-) -> Result<Chain<PipelineRunFacts>, ClusterError> {
+) -> Result<Chain<PipelineRunFacts>, CallFailure> {
     let Some(run) = found.filter(|run| !run.is_completed) else {
         return Ok(Chain::Broken(Link::PipelineRun));
     };

@@ -6,7 +6,7 @@
 
 use super::task_run::{MAX_SKEW, TASK_RUN, version};
 use crate::cluster::tekton::{Child, PipelineRun, TaskRun};
-use crate::cluster::{Cluster, ClusterError, Time};
+use crate::cluster::{CallFailure, Cluster, Time};
 use futures_util::future::try_join_all;
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ pub async fn predecessors_ended(
     run: &PipelineRun,
     child: &Child,
     task_run: &TaskRun,
-) -> Result<bool, ClusterError> {
+) -> Result<bool, CallFailure> {
     let Some(version) = task_run.controller.as_ref().and_then(version) else { return Ok(false) };
     let names = predecessors(run, &child.pipeline_task_name);
     let found = names.into_iter().take(MAX_PREDECESSORS).map(|name| cluster.task_run(version, namespace, name));

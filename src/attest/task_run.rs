@@ -6,7 +6,7 @@
 
 use crate::cluster::pod::Pod;
 use crate::cluster::tekton::{TaskRun, Version};
-use crate::cluster::{Cluster, ClusterError, Owner, Time};
+use crate::cluster::{CallFailure, Cluster, Owner, Time};
 use crate::model::caller::Workload;
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ closed_enum! {
 ///
 /// # Errors
 /// The API server gives no usable response.
-pub async fn verify(cluster: &Cluster, workload: &Workload, pod: &Pod) -> Result<Chain<TaskRun>, ClusterError> {
+pub async fn verify(cluster: &Cluster, workload: &Workload, pod: &Pod) -> Result<Chain<TaskRun>, CallFailure> {
     if !pod.is_running_as(workload) {
         return Ok(Chain::Broken(Link::Pod));
     }

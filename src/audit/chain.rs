@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn prev_hash_is_the_hash_of_the_previous_event() {
-        let [first, second] = two_links(&ChainHasher::without_key());
+        let [first, second] = two_links(&ChainHasher::new(None, &[]));
         assert_eq!((first.seq, second.seq), (1, 2));
         assert_eq!((first.prev_hash.as_str(), &second.prev_hash), (NO_PREDECESSOR, &first.hash));
         assert!(second.text.contains(&first.hash));
@@ -151,7 +151,7 @@ mod tests {
         let branch = |outcome, name: &str| {
             let mut event = Event::new(EventType::TicketDenied, outcome);
             event.branch = Branch::try_from(name).ok();
-            let link = ChainHasher::without_key().link(&mut head(), &event, &epoch()).expect("JSON");
+            let link = ChainHasher::new(None, &[]).link(&mut head(), &event, &epoch()).expect("JSON");
             let text: serde_json::Value = serde_json::from_str(&link.text).expect("JSON");
             text["branch"].as_str().expect("a text").to_owned()
         };
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn append_hash_appends_the_hash_to_the_hashed_text() {
-        let [first, _] = two_links(&ChainHasher::without_key());
+        let [first, _] = two_links(&ChainHasher::new(None, &[]));
         let whole: serde_json::Value = serde_json::from_str(&append_hash(&first.text, &first.hash)).expect("JSON");
         assert_eq!(whole["hash"], first.hash.as_str());
         assert_eq!(whole["time"], "1970-01-01T00:00:00.000000Z");
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn events_without_shadow_policies_have_no_shadow_member() {
         let mut event = Event::new(EventType::TicketIssued, Outcome::Ok);
-        let text = |event: &Event| ChainHasher::without_key().link(&mut head(), event, &epoch()).expect("JSON").text;
+        let text = |event: &Event| ChainHasher::new(None, &[]).link(&mut head(), event, &epoch()).expect("JSON").text;
         assert!(text(&event).ends_with("\"durationMs\":0}"), "{}", text(&event));
         event.shadow = [(false, ShadowOutcome::WouldAllow), (true, ShadowOutcome::NoChange)]
             .map(|(denies, outcome)| ShadowVerdict { policy: "p".into(), denies, outcome })

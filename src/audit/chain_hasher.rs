@@ -48,12 +48,6 @@ impl ChainHasher {
         Self { current: key.map(ChainKey::new), retired: retired.iter().map(ChainKey::new).collect() }
     }
 
-    /// SHA-256, without any key.
-    #[cfg(test)]
-    pub const fn without_key() -> Self {
-        Self { current: None, retired: Vec::new() }
-    }
-
     /// Whether new events are hashed with a key.
     #[must_use]
     pub const fn has_key(&self) -> bool {
@@ -157,7 +151,7 @@ mod tests {
         assert_eq!(second.verify_hash(&chain, "text", &unkeyed_hash("text")), Err(HashError::Altered), "no key");
         let stranger = ChainHasher::new(Some(&key(2)), &[]);
         assert_eq!(stranger.verify_hash(&chain, "text", &hash), Err(HashError::UnknownKey));
-        assert_eq!(ChainHasher::without_key().verify_hash(&chain, "text", &hash), Err(HashError::UnknownKey));
+        assert_eq!(ChainHasher::new(None, &[]).verify_hash(&chain, "text", &hash), Err(HashError::UnknownKey));
     }
 
     #[test]
@@ -170,7 +164,7 @@ mod tests {
             assert_eq!(hasher.verify_hash(chain, "text", &unkeyed_hash("text")), Ok(HashKind::Unkeyed), "{chain}");
             assert_eq!(hasher.verify_hash(chain, "text", &unkeyed_hash("x")), Err(HashError::Altered), "{chain}");
         }
-        assert_eq!(ChainHasher::without_key().chain_name("c"), "c");
-        assert_eq!(ChainHasher::without_key().verify_hash("c", "text", &old.hash("text")), Err(HashError::Altered));
+        assert_eq!(ChainHasher::new(None, &[]).chain_name("c"), "c");
+        assert_eq!(ChainHasher::new(None, &[]).verify_hash("c", "text", &old.hash("text")), Err(HashError::Altered));
     }
 }

@@ -1,7 +1,7 @@
 //! Why a bearer token is not accepted, and why an authenticator cannot be reached.
 
 use super::discovery::KeyFetchError;
-use crate::cluster::ClusterError;
+use crate::cluster::CallFailure;
 use crate::config::authenticators as config;
 use crate::model::caller::Caller;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub enum AuthnError {
 pub enum OnlineCheckError {
     /// The API server cannot be reached.
     #[error(transparent)]
-    Cluster(#[from] ClusterError),
+    Cluster(#[from] CallFailure),
     /// The issuer's keys cannot be fetched.
     #[error(transparent)]
     Issuer(#[from] KeyFetchError),

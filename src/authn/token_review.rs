@@ -8,7 +8,7 @@ use super::review_cache::{ReviewCache, ReviewResult};
 use super::review_gate::{AddressHistory, ReviewGate};
 use super::unverified_token::{Fingerprint, UnverifiedToken};
 use crate::cluster::token_review::{PodName, PodResult, Review, ReviewWithPod, User};
-use crate::cluster::{CallFailure, Cluster, ClusterError};
+use crate::cluster::{CallFailure, Cluster};
 use crate::config::authenticators as config;
 use crate::model::applicant::{Applicant, ReviewedUser};
 use crate::model::caller::{Caller, ServiceAccount, Workload};
@@ -213,8 +213,8 @@ impl Reviewer {
         }
     }
 
-    fn log_unavailable(&self, error: ClusterError) -> AuthnError {
-        let (authenticator, ClusterError::Unavailable(failure)) = (&*self.name, error);
+    fn log_unavailable(&self, failure: CallFailure) -> AuthnError {
+        let authenticator = &*self.name;
         if failure == CallFailure::Credentials {
             tracing::error!(
                 authenticator,

@@ -1,7 +1,7 @@
 //! `SubjectAccessReview`: asks the API server whether a user may perform an action.
 
 use super::client::Cluster;
-use super::error::{CallFailure, ClusterError};
+use super::error::CallFailure;
 use super::review_request::{decode_review, review_request};
 use crate::model::applicant::ReviewedUser;
 use http::Request;
@@ -57,7 +57,7 @@ impl Cluster {
         &self,
         user: &ReviewedUser,
         action: ResourceAttributes<'_>,
-    ) -> Result<AccessDecision, ClusterError> {
+    ) -> Result<AccessDecision, CallFailure> {
         // Uses the limit of reads, because forged tokens may exhaust the limit of reviews, and this user is already
         // authenticated.
         let response = self.call(request(user, action)?, MAX_RESPONSE_BYTES).await?;
@@ -93,7 +93,7 @@ mod tests {
     const ACTION: ResourceAttributes<'static> =
         ResourceAttributes { group: "claviger.dev", resource: "policies", verb: "get", name: Some("a") };
 
-    async fn review(status: u16, body: &str) -> Result<AccessDecision, ClusterError> {
+    async fn review(status: u16, body: &str) -> Result<AccessDecision, CallFailure> {
         let user = ReviewedUser { username: "alice".into(), ..ReviewedUser::default() };
         FakeApiServer::responding(status, body).await.cluster().await.access_review(&user, ACTION).await
     }
@@ -127,7 +127,7 @@ mod tests {
             (201, r#"{"kind":"SubjectAccessReview"}"#, CallFailure::Malformed),
             (201, r#"{"kind":"SubjectAccessReview","status":{"allowed":"true"}}"#, CallFailure::Malformed),
         ] {
-            assert_eq!(review(status, body).await, Err(ClusterError::Unavailable(failure)), "{status} {body}");
+            assert_eq!(review(status, body).await, Err(failure), "{status} {body}");
         }
     }
 

@@ -4,7 +4,7 @@
 //! run.
 
 use super::client::Cluster;
-use super::error::ClusterError;
+use super::error::CallFailure;
 use super::exchange::get;
 use super::object::is_absent;
 use crate::metrics::labels::AdmissionPolicyState as State;
@@ -47,7 +47,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The API server gives no usable response.
-    pub async fn admission_policy(&self) -> Result<AdmissionPolicyStatus, ClusterError> {
+    pub async fn admission_policy(&self) -> Result<AdmissionPolicyStatus, CallFailure> {
         let (policy, binding) = tokio::try_join!(
             self.get_cluster_scoped::<ValidatingAdmissionPolicy>("validatingadmissionpolicies"),
             self.get_cluster_scoped::<ValidatingAdmissionPolicyBinding>("validatingadmissionpolicybindings"),
@@ -60,12 +60,12 @@ impl Cluster {
         self.metrics.set_admission_policy(cluster, state);
     }
 
-    async fn get_cluster_scoped<T: DeserializeOwned>(&self, resource: &str) -> Result<Option<T>, ClusterError> {
+    async fn get_cluster_scoped<T: DeserializeOwned>(&self, resource: &str) -> Result<Option<T>, CallFailure> {
         let response = self.call(get(format!("{API_PATH}/{resource}/{NAME}"))?, MAX_RESPONSE_BYTES).await?;
         match response.status {
             StatusCode::OK => Ok(Some(response.decode()?)),
             StatusCode::NOT_FOUND if is_absent(&response, API_PATH) => Ok(None),
-            _ => Err(response.unexpected_status().into()),
+            _ => Err(response.unexpected_status()),
         }
     }
 }
@@ -285,9 +285,9 @@ mod tests {
             assert_eq!(found, Ok(AdmissionPolicyStatus { state: State::Absent, version: None }), "{body}");
         }
         let refused = FakeApiServer::responding(403, not_found).await.cluster().await.admission_policy().await;
-        assert_eq!(refused, Err(ClusterError::Unavailable(CallFailure::Credentials)));
+        assert_eq!(refused, Err(CallFailure::Credentials));
         let wrong =
             FakeApiServer::responding(200, &policy().to_string()).await.cluster().await.admission_policy().await;
-        assert_eq!(wrong, Err(ClusterError::Unavailable(CallFailure::Malformed)), "the binding is of another kind");
+        assert_eq!(wrong, Err(CallFailure::Malformed), "the binding is of another kind");
     }
 }

@@ -2,16 +2,9 @@
 
 use crate::trust::ConnectFailure;
 
-/// Why a call to an API server gave no result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum ClusterError {
-    /// There is no usable response. A later attempt may succeed.
-    #[error("the API server gave no usable response: {}", .0.sentence())]
-    Unavailable(CallFailure),
-}
-
-/// The cause of a failed call, for the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// Why a call to an API server gave no usable response. A later attempt may succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
+#[error("the API server gave no usable response: {}", self.sentence())]
 pub enum CallFailure {
     /// Too many calls were in progress; nothing was sent.
     Busy,
@@ -57,11 +50,5 @@ impl CallFailure {
             Self::Unconnected(failure) => failure.sentence(),
             _ => self.as_str(),
         }
-    }
-}
-
-impl From<CallFailure> for ClusterError {
-    fn from(failure: CallFailure) -> Self {
-        Self::Unavailable(failure)
     }
 }

@@ -1,6 +1,6 @@
 //! Entry points for fuzz targets, which parse responses of the API server.
 
-use super::error::ClusterError;
+use super::error::CallFailure;
 use super::exchange::ApiResponse;
 use super::object;
 use super::tekton::{self, PipelineRun, TaskRun};
@@ -20,16 +20,16 @@ fn response(status: u16, body: &[u8]) -> ApiResponse {
 /// Parses the response to a `TokenReview`.
 ///
 /// # Errors
-/// See [`ClusterError`].
-pub fn token_review(status: u16, body: &[u8]) -> Result<Review, ClusterError> {
+/// See [`CallFailure`].
+pub fn token_review(status: u16, body: &[u8]) -> Result<Review, CallFailure> {
     token_review::parse_review(&response(status, body))
 }
 
 /// Parses the response to the GET of a `TaskRun`.
 ///
 /// # Errors
-/// See [`ClusterError`].
-pub fn task_run(status: u16, body: &[u8]) -> Result<Option<TaskRun>, ClusterError> {
+/// See [`CallFailure`].
+pub fn task_run(status: u16, body: &[u8]) -> Result<Option<TaskRun>, CallFailure> {
     Ok(object::parse_object(&response(status, body), TEKTON_API_PATH, "TaskRun")?
         .map(|object| tekton::to_task_run("run", object)))
 }
@@ -37,8 +37,8 @@ pub fn task_run(status: u16, body: &[u8]) -> Result<Option<TaskRun>, ClusterErro
 /// Parses the response to the GET of a `PipelineRun`.
 ///
 /// # Errors
-/// See [`ClusterError`].
-pub fn pipeline_run(status: u16, body: &[u8]) -> Result<Option<PipelineRun>, ClusterError> {
+/// See [`CallFailure`].
+pub fn pipeline_run(status: u16, body: &[u8]) -> Result<Option<PipelineRun>, CallFailure> {
     Ok(object::parse_object(&response(status, body), TEKTON_API_PATH, "PipelineRun")?
         .map(|object| tekton::to_pipeline_run("run", object)))
 }

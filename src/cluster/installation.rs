@@ -2,7 +2,7 @@
 //! tokens, and its clock.
 
 use super::client::Cluster;
-use super::error::{CallFailure, ClusterError};
+use super::error::CallFailure;
 use super::exchange::get;
 use super::review_request::{decode_review, review_request};
 use jiff::Timestamp;
@@ -75,7 +75,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The API server gives no usable response.
-    pub async fn is_allowed(&self, access: OwnAccess<'_>) -> Result<bool, ClusterError> {
+    pub async fn is_allowed(&self, access: OwnAccess<'_>) -> Result<bool, CallFailure> {
         let spec = Spec { resource_attributes: access };
         let request = review_request(REVIEWS, "authorization.k8s.io/v1", "SelfSubjectAccessReview", spec)?;
         let response = self.call(request, MAX_RESPONSE_BYTES).await?;
@@ -87,7 +87,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The API server gives no usable response.
-    pub async fn served_versions(&self, group: &str) -> Result<Vec<String>, ClusterError> {
+    pub async fn served_versions(&self, group: &str) -> Result<Vec<String>, CallFailure> {
         let response = self.call(get(format!("/apis/{group}"))?, MAX_RESPONSE_BYTES).await?;
         let group: Option<Group> = response.decode_found()?;
         Ok(group.into_iter().flat_map(|group| group.versions).map(|version| version.version).collect())
@@ -97,16 +97,16 @@ impl Cluster {
     ///
     /// # Errors
     /// The API server gives no usable response.
-    pub async fn openapi_document(&self, group_version: &str) -> Result<Option<Value>, ClusterError> {
+    pub async fn openapi_document(&self, group_version: &str) -> Result<Option<Value>, CallFailure> {
         let request = get(format!("/openapi/v3/apis/{group_version}"))?;
-        Ok(self.call(request, MAX_RESPONSE_BYTES).await?.decode_found()?)
+        self.call(request, MAX_RESPONSE_BYTES).await?.decode_found()
     }
 
     /// The API server's time. `None` if its response has no `Date`.
     ///
     /// # Errors
     /// The API server gives no usable response.
-    pub async fn served_time(&self) -> Result<Option<ServedTime>, ClusterError> {
+    pub async fn served_time(&self) -> Result<Option<ServedTime>, CallFailure> {
         let started_at = Instant::now();
         let response = self.call(get("/version")?, MAX_RESPONSE_BYTES).await?;
         Ok(response.date.map(|time| ServedTime { time, round_trip: started_at.elapsed() }))
@@ -117,7 +117,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The API server gives no usable response.
-    pub async fn issuer(&self) -> Result<String, ClusterError> {
+    pub async fn issuer(&self) -> Result<String, CallFailure> {
         let response = self.call(get(DISCOVERY)?, MAX_DISCOVERY_BYTES).await?;
         let discovery: Option<Discovery> = response.decode_found()?;
         Ok(discovery.ok_or(CallFailure::Status)?.issuer)
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
     use crate::cluster::fake::FakeApiServer;
 
-    async fn issuer(status: u16, body: &str) -> Result<String, ClusterError> {
+    async fn issuer(status: u16, body: &str) -> Result<String, CallFailure> {
         FakeApiServer::responding(status, body).await.cluster().await.issuer().await
     }
 

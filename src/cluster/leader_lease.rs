@@ -4,7 +4,7 @@
 //! unchanged for the lease duration.
 
 use super::client::Cluster;
-use super::error::{CallFailure, ClusterError};
+use super::error::CallFailure;
 use super::exchange::{DEADLINE, get};
 use super::name::is_object_name;
 use crate::model::request_id::RequestId;
@@ -53,7 +53,7 @@ impl LeaderLease {
     ///
     /// # Errors
     /// The API server gives no usable response. This process may still hold the lease: see [`Self::is_held`].
-    pub async fn acquire_or_renew(&mut self, now: Timestamp) -> Result<bool, ClusterError> {
+    pub async fn acquire_or_renew(&mut self, now: Timestamp) -> Result<bool, CallFailure> {
         if self.renewed_at.is_some_and(|renewed_at| renewed_at.elapsed() < RENEW_INTERVAL) {
             return Ok(true);
         }
@@ -142,13 +142,13 @@ impl LeaderLease {
         Ok(format!("{API_PATH}/namespaces/{namespace}/leases"))
     }
 
-    async fn read(&self) -> Result<Option<LeaseObject>, ClusterError> {
+    async fn read(&self) -> Result<Option<LeaseObject>, CallFailure> {
         let request = get(format!("{}/{}", self.path()?, self.name))?;
-        Ok(self.cluster.call(request, MAX_RESPONSE_BYTES).await?.decode_found()?)
+        self.cluster.call(request, MAX_RESPONSE_BYTES).await?.decode_found()
     }
 
     /// Creates or replaces the object. False if another replica has written the object since it was read.
-    async fn write(&self, method: Method, object: &LeaseObject) -> Result<bool, ClusterError> {
+    async fn write(&self, method: Method, object: &LeaseObject) -> Result<bool, CallFailure> {
         let mut path = self.path()?;
         if method == Method::PUT {
             path = format!("{path}/{}", self.name);
@@ -160,7 +160,7 @@ impl LeaderLease {
         match response.status {
             StatusCode::OK | StatusCode::CREATED => Ok(true),
             StatusCode::CONFLICT => Ok(false),
-            _ => Err(response.unexpected_status().into()),
+            _ => Err(response.unexpected_status()),
         }
     }
 }

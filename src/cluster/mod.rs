@@ -40,7 +40,7 @@ pub use client::Cluster;
 pub use clusters::Clusters;
 pub use connect::{CheckedCredentials, OwnToken, check};
 pub use connect_error::{ConnectError, KubeconfigFault};
-pub use error::{CallFailure, ClusterError};
+pub use error::CallFailure;
 pub use installation::{OwnAccess, ServedTime};
 pub use leader_lease::LeaderLease;
 pub use object::{Owner, Time};

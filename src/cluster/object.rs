@@ -2,7 +2,7 @@
 //! 404s.
 
 use super::client::Cluster;
-use super::error::{CallFailure, ClusterError};
+use super::error::CallFailure;
 use super::exchange::{ApiResponse, DEADLINE, get};
 use super::name::is_object_name;
 use http::StatusCode;
@@ -116,7 +116,7 @@ impl Cluster {
         &self,
         (api_path, resource, kind): (&str, &str, &str),
         (namespace, name): (&str, &str),
-    ) -> Result<Option<Object<Spec, Status>>, ClusterError>
+    ) -> Result<Option<Object<Spec, Status>>, CallFailure>
     where
         Object<Spec, Status>: DeserializeOwned,
     {
@@ -131,7 +131,7 @@ impl Cluster {
         (api_path, resource, kind): (&str, &str, &str),
         (namespace, name): (&str, &str),
         deadline: Instant,
-    ) -> Result<Option<Object<Spec, Status>>, ClusterError>
+    ) -> Result<Option<Object<Spec, Status>>, CallFailure>
     where
         Object<Spec, Status>: DeserializeOwned,
     {
@@ -148,17 +148,17 @@ pub(super) fn parse_object<Spec, Status>(
     response: &ApiResponse,
     api_path: &str,
     kind: &str,
-) -> Result<Option<Object<Spec, Status>>, ClusterError>
+) -> Result<Option<Object<Spec, Status>>, CallFailure>
 where
     Object<Spec, Status>: DeserializeOwned,
 {
     match response.status {
         StatusCode::OK => {
             let object: Object<Spec, Status> = response.decode()?;
-            if object.kind == kind { Ok(Some(object)) } else { Err(CallFailure::Malformed.into()) }
+            if object.kind == kind { Ok(Some(object)) } else { Err(CallFailure::Malformed) }
         }
         StatusCode::NOT_FOUND if is_absent(response, api_path) => Ok(None),
-        _ => Err(response.unexpected_status().into()),
+        _ => Err(response.unexpected_status()),
     }
 }
 

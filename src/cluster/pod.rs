@@ -1,7 +1,7 @@
 //! Reads pods.
 
 use super::client::Cluster;
-use super::error::ClusterError;
+use super::error::CallFailure;
 use super::object::{Object, Owner, Time};
 use crate::model::caller::Workload;
 use crate::model::facts::PodFacts;
@@ -87,7 +87,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The API server gives no usable response.
-    pub async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Pod>, ClusterError> {
+    pub async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Pod>, CallFailure> {
         Ok(self.object(POD, (namespace, name)).await?.map(to_pod))
     }
 
@@ -97,7 +97,7 @@ impl Cluster {
         namespace: &str,
         name: &str,
         deadline: Instant,
-    ) -> Result<Option<Pod>, ClusterError> {
+    ) -> Result<Option<Pod>, CallFailure> {
         Ok(self.object_in_slot(POD, (namespace, name), deadline).await?.map(to_pod))
     }
 }
@@ -135,7 +135,7 @@ mod tests {
     use serde_json::json;
     use std::collections::BTreeMap;
 
-    async fn read_pod(status: u16, body: &str) -> Result<Option<Pod>, ClusterError> {
+    async fn read_pod(status: u16, body: &str) -> Result<Option<Pod>, CallFailure> {
         FakeApiServer::responding(status, body).await.cluster().await.pod("ci", "build-1").await
     }
 
@@ -228,7 +228,7 @@ mod tests {
             (200, "[]", CallFailure::Malformed),
             (200, r#"{"kind":"Pod","metadata":{"uid":"u","creationTimestamp":"yesterday"}}"#, CallFailure::Malformed),
         ] {
-            assert_eq!(read_pod(status, body).await, Err(ClusterError::Unavailable(failure)), "{status} {body}");
+            assert_eq!(read_pod(status, body).await, Err(failure), "{status} {body}");
         }
     }
 

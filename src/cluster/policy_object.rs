@@ -1,7 +1,7 @@
 //! A policy as an object of the API server: its path, its conversion to a `PolicyResource`, and the read of a single one.
 
 use super::client::Cluster;
-use super::error::{CallFailure, ClusterError};
+use super::error::CallFailure;
 use super::exchange::get;
 use super::name::is_object_name;
 use crate::model::may_deny::may_deny;
@@ -36,11 +36,11 @@ impl Cluster {
     ///
     /// # Errors
     /// The API server gives no usable response.
-    pub async fn read_policy(&self, key: &ResourceKey) -> Result<Option<PolicyResource>, ClusterError> {
+    pub async fn read_policy(&self, key: &ResourceKey) -> Result<Option<PolicyResource>, CallFailure> {
         let response = self.call(get(policy_path(key)?)?, MAX_RESPONSE_BYTES).await?;
         let Some(object) = response.decode_found::<DynamicObject>()? else { return Ok(None) };
         let resource = to_resource(object).filter(|resource| resource.key == *key);
-        resource.map(Some).ok_or_else(|| CallFailure::Malformed.into())
+        resource.map(Some).ok_or(CallFailure::Malformed)
     }
 }
 
@@ -149,11 +149,11 @@ mod tests {
         ] {
             let cluster = FakeApiServer::responding(status, &body).await.cluster().await;
             let read = cluster.read_policy(&key).await.map(|found| found.map(|found| found.generation));
-            assert_eq!(read, expected.map_err(ClusterError::Unavailable), "{status} {body}");
+            assert_eq!(read, expected, "{status} {body}");
         }
         let hostile = ResourceKey { namespace: Some("../nodes".into()), name: "p".into() };
         let cluster = FakeApiServer::unreachable().await.cluster().await;
-        assert_eq!(cluster.read_policy(&hostile).await, Err(ClusterError::Unavailable(CallFailure::Malformed)));
+        assert_eq!(cluster.read_policy(&hostile).await, Err(CallFailure::Malformed));
     }
 
     #[test]

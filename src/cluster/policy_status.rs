@@ -1,7 +1,7 @@
 //! Writes the status of a custom resource, by server-side apply.
 
 use super::client::Cluster;
-use super::error::{CallFailure, ClusterError};
+use super::error::CallFailure;
 use super::policy_object::{MAX_RESPONSE_BYTES, READY, policy_path};
 use crate::model::policy_resource::{GROUP, ObservedStatus, ResourceKey, VERSION};
 use http::{Method, Request, StatusCode, header};
@@ -29,12 +29,12 @@ impl Cluster {
         key: &ResourceKey,
         uid: &str,
         status: &ObservedStatus,
-    ) -> Result<StatusWritten, ClusterError> {
+    ) -> Result<StatusWritten, CallFailure> {
         let response = self.call(request(key, uid, status)?, MAX_RESPONSE_BYTES).await?;
         match response.status {
             StatusCode::OK => Ok(StatusWritten::Written),
             StatusCode::NOT_FOUND | StatusCode::CONFLICT => Ok(StatusWritten::Gone),
-            _ => Err(response.unexpected_status().into()),
+            _ => Err(response.unexpected_status()),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! fields.
 
 use super::client::Cluster;
-use super::error::ClusterError;
+use super::error::CallFailure;
 use super::object::{Object, Owner, Time};
 use crate::model::facts::{PipelineRunFacts, TaskRunFacts};
 use serde::Deserialize;
@@ -157,7 +157,7 @@ impl Cluster {
         version: Version,
         namespace: &str,
         name: &str,
-    ) -> Result<Option<TaskRun>, ClusterError> {
+    ) -> Result<Option<TaskRun>, CallFailure> {
         let found = self.object((&version.path(), "taskruns", "TaskRun"), (namespace, name)).await?;
         Ok(found.map(|object| to_task_run(name, object)))
     }
@@ -171,7 +171,7 @@ impl Cluster {
         version: Version,
         namespace: &str,
         name: &str,
-    ) -> Result<Option<PipelineRun>, ClusterError> {
+    ) -> Result<Option<PipelineRun>, CallFailure> {
         let found = self.object((&version.path(), "pipelineruns", "PipelineRun"), (namespace, name)).await?;
         Ok(found.map(|object| to_pipeline_run(name, object)))
     }
@@ -372,7 +372,7 @@ mod tests {
         }
     }
 
-    async fn read_task_run(body: Value) -> Result<Option<TaskRun>, ClusterError> {
+    async fn read_task_run(body: Value) -> Result<Option<TaskRun>, CallFailure> {
         FakeApiServer::responding(200, &body.to_string()).await.cluster().await.task_run(Version::V1, "ci", "t").await
     }
 
@@ -401,7 +401,7 @@ mod tests {
             let run = read_task_run(body).await.unwrap().unwrap();
             assert_eq!((run.created, run.started, run.first_container_started), (time(0), started, first), "{status}");
         }
-        let malformed = Err(ClusterError::Unavailable(CallFailure::Malformed));
+        let malformed = Err(CallFailure::Malformed);
         for status in [json!({"startTime": "now"}), json!({"steps": [{"running": {"startedAt": 5}}]})] {
             let body = json!({"kind": "TaskRun", "metadata": {"uid": "u"}, "status": status});
             assert_eq!(read_task_run(body).await, malformed);
@@ -466,11 +466,7 @@ mod tests {
         let cluster = FakeApiServer::responding(404, "404 page not found\n").await.cluster().await;
         assert_eq!(cluster.task_run(Version::V1, "ci", "t").await, Ok(None));
         assert_eq!(cluster.pipeline_run(Version::V1beta1, "ci", "p").await, Ok(None));
-        assert_eq!(
-            cluster.pod("ci", "t").await,
-            Err(ClusterError::Unavailable(CallFailure::Status)),
-            "every cluster has pods"
-        );
+        assert_eq!(cluster.pod("ci", "t").await, Err(CallFailure::Status), "every cluster has pods");
     }
 
     #[test]
@@ -499,7 +495,7 @@ mod tests {
             facts,
         };
         assert_eq!(cluster.task_run(Version::V1, "ci", "t").await, Ok(Some(expected)));
-        let malformed = Err(ClusterError::Unavailable(CallFailure::Malformed));
+        let malformed = Err(CallFailure::Malformed);
         assert_eq!(cluster.pipeline_run(Version::V1, "ci", "t").await.map(|_| ()), malformed, "another kind");
     }
 }

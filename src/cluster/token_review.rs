@@ -1,7 +1,7 @@
 //! `TokenReview`: asks the API server for the user and the audiences of a token.
 
 use super::client::Cluster;
-use super::error::{CallFailure, ClusterError};
+use super::error::CallFailure;
 use super::exchange::{ApiResponse, DEADLINE};
 use super::pod::Pod;
 use super::review_request::{decode_review, review_request};
@@ -62,7 +62,7 @@ pub struct ReviewWithPod {
 }
 
 /// The result of a read of a pod. `Ok(None)` if the pod does not exist.
-pub type PodResult = Result<Option<Pod>, ClusterError>;
+pub type PodResult = Result<Option<Pod>, CallFailure>;
 
 impl PodName {
     /// Whether the pod of a workload has this namespace and name.
@@ -83,7 +83,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The API server gives no usable response. An invalid token is not an error but [`Review::NotAuthenticated`].
-    pub async fn token_review(&self, token: &SecretValue, audiences: &[&str]) -> Result<Review, ClusterError> {
+    pub async fn token_review(&self, token: &SecretValue, audiences: &[&str]) -> Result<Review, CallFailure> {
         let deadline = Instant::now() + DEADLINE;
         let request = request(token, audiences)?;
         let _slot = self.reviews.enter(deadline).await?;
@@ -101,7 +101,7 @@ impl Cluster {
         token: &SecretValue,
         audiences: &[&str],
         pod: &PodName,
-    ) -> Result<ReviewWithPod, ClusterError> {
+    ) -> Result<ReviewWithPod, CallFailure> {
         let deadline = Instant::now() + DEADLINE;
         let request = request(token, audiences)?;
         let _slot = self.reviews.enter(deadline).await?;
@@ -115,7 +115,7 @@ impl Cluster {
         Ok(ReviewWithPod { review, pod })
     }
 
-    async fn review_in_slot(&self, request: Request<Vec<u8>>, deadline: Instant) -> Result<Review, ClusterError> {
+    async fn review_in_slot(&self, request: Request<Vec<u8>>, deadline: Instant) -> Result<Review, CallFailure> {
         let sent_at = Instant::now();
         let response = self.exchange(request, MAX_RESPONSE_BYTES, deadline).await;
         self.metrics.observe_token_review(sent_at.elapsed());
@@ -127,7 +127,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The API server gives no usable response.
-    pub async fn accepts_own_token(&self, audience: &str) -> Result<bool, ClusterError> {
+    pub async fn accepts_own_token(&self, audience: &str) -> Result<bool, CallFailure> {
         let connection = self.connection.load_full();
         let header = connection.authorization.as_ref().and_then(|header| header.to_str().ok());
         let Some(token) = header.and_then(|header| header.strip_prefix("Bearer ")) else { return Ok(false) };
@@ -139,7 +139,7 @@ impl Cluster {
 }
 
 /// Parses the response to a `TokenReview`.
-pub(super) fn parse_review(response: &ApiResponse) -> Result<Review, ClusterError> {
+pub(super) fn parse_review(response: &ApiResponse) -> Result<Review, CallFailure> {
     Ok(to_review(decode_review(response, "TokenReview")?))
 }
 
@@ -169,16 +169,12 @@ mod tests {
     use super::*;
     use crate::cluster::fake::FakeApiServer;
 
-    async fn review_by(fake: FakeApiServer) -> Result<Review, ClusterError> {
+    async fn review_by(fake: FakeApiServer) -> Result<Review, CallFailure> {
         fake.cluster().await.token_review(&SecretValue::new("hunter2".into()), &["claviger"]).await
     }
 
-    async fn reviewed(status: u16, body: &str) -> Result<Review, ClusterError> {
+    async fn reviewed(status: u16, body: &str) -> Result<Review, CallFailure> {
         review_by(FakeApiServer::responding(status, body).await).await
-    }
-
-    fn unavailable(failure: CallFailure) -> Result<Review, ClusterError> {
-        Err(ClusterError::Unavailable(failure))
     }
 
     #[tokio::test]
@@ -211,17 +207,17 @@ mod tests {
             (302, CallFailure::Status),
             (404, CallFailure::Status),
         ] {
-            assert_eq!(reviewed(status, authenticated).await, unavailable(expected), "{status}");
+            assert_eq!(reviewed(status, authenticated).await, Err(expected), "{status}");
         }
         for body in
             ["", "{}", "<html>", r#"{"kind":"Status","status":{}}"#, r#"{"kind":"TokenReview"}"#, &authenticated[..40]]
         {
-            assert_eq!(reviewed(201, body).await, unavailable(CallFailure::Malformed), "{body}");
+            assert_eq!(reviewed(201, body).await, Err(CallFailure::Malformed), "{body}");
         }
         let in_order = r#"["TokenReview",{"authenticated":true}]"#;
-        assert_eq!(reviewed(201, in_order).await, unavailable(CallFailure::Malformed), "an array is no object");
+        assert_eq!(reviewed(201, in_order).await, Err(CallFailure::Malformed), "an array is no object");
         let large = format!("{authenticated}{}", " ".repeat(MAX_RESPONSE_BYTES));
-        assert_eq!(reviewed(201, &large).await, unavailable(CallFailure::TooLarge));
+        assert_eq!(reviewed(201, &large).await, Err(CallFailure::TooLarge));
     }
 
     #[test]
@@ -232,20 +228,20 @@ mod tests {
             parse_review(&ApiResponse { status: http::StatusCode::CREATED, date: None, body })
         };
         assert_eq!(parse_with(b"\xc3\xa9"), Ok(Review::Authenticated(User::default())));
-        assert_eq!(parse_with(b"\xed"), unavailable(CallFailure::Malformed));
+        assert_eq!(parse_with(b"\xed"), Err(CallFailure::Malformed));
     }
 
     #[tokio::test]
     async fn an_unreachable_server_and_one_that_does_not_respond_are_unavailable() {
         assert_eq!(
             review_by(FakeApiServer::unreachable().await).await,
-            unavailable(CallFailure::Unconnected(crate::trust::ConnectFailure::Refused))
+            Err(CallFailure::Unconnected(crate::trust::ConnectFailure::Refused))
         );
 
         let silent = FakeApiServer::silent().await;
         let cluster = silent.cluster().await;
         tokio::time::pause();
         let response = cluster.token_review(&SecretValue::new("hunter2".into()), &["claviger"]).await;
-        assert_eq!(response, unavailable(CallFailure::Timeout));
+        assert_eq!(response, Err(CallFailure::Timeout));
     }
 }

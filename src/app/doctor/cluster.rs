@@ -1,7 +1,7 @@
 //! Checks clusters: the rights of the broker, the served versions of Tekton and of the custom resources, and the clock.
 
 use super::clocks;
-use crate::cluster::{Cluster, ClusterError, Clusters, OwnAccess};
+use crate::cluster::{CallFailure, Cluster, Clusters, OwnAccess};
 use crate::config::Config;
 use crate::config::attestation::AdmissionPolicy;
 use crate::config::authenticators::Kind;
@@ -184,7 +184,7 @@ fn field_names<T: PartialSchema>() -> Vec<String> {
     }
 }
 
-fn failed_call(check: String, error: ClusterError) -> DoctorCheck {
+fn failed_call(check: String, error: CallFailure) -> DoctorCheck {
     DoctorCheck::failed(check, error.to_string(), "see whether the API server is up and accepts the broker's token")
 }
 

@@ -15,7 +15,7 @@ fn hasher_with_key() -> ChainHasher {
 
 /// With and without a key.
 fn hashers() -> [ChainHasher; 2] {
-    [hasher_with_key(), ChainHasher::without_key()]
+    [hasher_with_key(), ChainHasher::new(None, &[])]
 }
 
 fn position(broken: Option<BrokenEvent>) -> Option<(String, i64)> {
@@ -165,7 +165,7 @@ fn with_a_key_events_rehashed_without_it_are_reported() {
 
 #[test]
 fn without_a_key_a_rehashed_event_is_reported_at_the_next() {
-    let hasher = ChainHasher::without_key();
+    let hasher = ChainHasher::new(None, &[]);
     let log = Log::write(&hasher);
     assert_reported("rehash one", &log, &hasher, Log::known_with_heads, |rows, random| {
         let index = random.below(rows.len());
@@ -179,7 +179,7 @@ fn without_a_key_a_rehashed_event_is_reported_at_the_next() {
 
 #[test]
 fn without_a_key_a_rehashed_tail_is_reported_only_with_checkpoints() {
-    let hasher = ChainHasher::without_key();
+    let hasher = ChainHasher::new(None, &[]);
     let log = Log::write(&hasher);
     for index in 0..log.rows.len() {
         let mut rows = log.rows.clone();
@@ -198,7 +198,7 @@ fn without_a_key_a_rehashed_tail_is_reported_only_with_checkpoints() {
 
 /// Edits a row, and recomputes the hashes of the later events of its chain and of chains that contain a recomputed hash.
 fn rehash_tail(rows: &mut [Row], index: usize) {
-    let hasher = ChainHasher::without_key();
+    let hasher = ChainHasher::new(None, &[]);
     let mut moved = vec![(rows[index].texts[HASH].clone(), String::new())];
     let mut first = true;
     for row in &mut rows[index..] {
@@ -274,7 +274,7 @@ fn extreme_numbers_are_reported_without_overflow() {
 
 #[test]
 fn a_chain_without_its_first_event_is_reported() {
-    let hasher = ChainHasher::without_key();
+    let hasher = ChainHasher::new(None, &[]);
     for (seq, holds) in [(i64::MAX, false), (2, false), (1, true)] {
         let text = format!(
             "{{\"id\":\"a.{seq}\",\"time\":\"\",\"chain\":\"a\",\"seq\":{seq},\"prevHash\":\"{}\",\"type\":\"\",\"outcome\":\"\"}}",

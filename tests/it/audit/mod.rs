@@ -91,7 +91,7 @@ impl Place {
     }
 
     async fn replica(&self) -> Replica {
-        self.replica_with(ChainHasher::without_key()).await
+        self.replica_with(ChainHasher::new(None, &[])).await
     }
 
     async fn replica_with(&self, sealer: ChainHasher) -> Replica {

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claviger::authn::{AuthnError, TokenRefusal};
 use claviger::cluster::token_review::Review;
-use claviger::cluster::{CallFailure, Cluster, ClusterError};
+use claviger::cluster::{CallFailure, Cluster};
 use claviger::metrics::Metrics;
 use claviger::model::secret::SecretValue;
 use claviger::trust::ConnectFailure;
@@ -121,7 +121,7 @@ async fn the_check_before_serving_asks_the_api_server() {
         (plane.kubeconfig(User::Nobody), CallFailure::Credentials),
     ] {
         let faults = Desk::of(kubeconfig, TTL).await.authenticators.check_online().await.expect_err("no answer");
-        let detail = ClusterError::Unavailable(trouble).to_string();
+        let detail = trouble.to_string();
         assert_eq!(faults, [claviger::document::Fault::new("/authenticators/0", detail)]);
     }
 }

@@ -97,7 +97,9 @@ impl Place {
         let tickets = Tickets::open(&settings, &database, &RootKey::new((*key).into())).unwrap();
         let metrics = Arc::new(Metrics::new(&[], &[]).unwrap());
         let (audit, _writer) =
-            AuditLog::open(&database, false, ChainHasher::without_key(), Arc::new(SystemClock), metrics).await.unwrap();
+            AuditLog::open(&database, false, ChainHasher::new(None, &[]), Arc::new(SystemClock), metrics)
+                .await
+                .unwrap();
         Replica { tickets, audit, database }
     }
 }
