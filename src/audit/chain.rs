@@ -17,11 +17,11 @@ pub const NO_PREDECESSOR: &str = "0000000000000000000000000000000000000000000000
 #[derive(Debug, Clone)]
 pub struct Head {
     /// The name of the chain. Each start of a replica begins one.
-    pub chain: String,
+    pub chain: Arc<str>,
     /// The number of the last event. 0 if there is none.
     pub seq: i64,
     /// The hash of the last event; without one, the `prevHash` that the first event will have.
-    pub hash: String,
+    pub hash: Arc<str>,
     /// The time of the last event. Empty if there is none.
     pub time: Arc<str>,
 }
@@ -32,15 +32,15 @@ pub struct Link {
     /// The number in the chain.
     pub seq: i64,
     /// The hash of the previous event.
-    pub prev_hash: String,
+    pub prev_hash: Arc<str>,
     /// SHA-256 or HMAC-SHA-256 of the text, in hexadecimal.
-    pub hash: String,
+    pub hash: Arc<str>,
     /// The time of writing. Events that are written in one transaction have the same time.
     pub time: Arc<str>,
     /// The ID of the event's ticket.
     pub ticket_id: Option<String>,
     /// The hashed text.
-    pub text: String,
+    pub text: Arc<str>,
 }
 
 impl ChainHasher {
@@ -87,11 +87,11 @@ impl ChainHasher {
             shadow: event.shadow.iter().map(shadow_view).collect(),
         }
         .to_text()?;
-        let hash = self.hash(&text);
+        let hash: Arc<str> = self.hash(&text).into();
         let prev_hash = std::mem::replace(&mut head.hash, hash.clone());
         head.seq = seq;
         head.time = time.clone();
-        Ok(Link { seq, prev_hash, hash, time: time.clone(), ticket_id, text })
+        Ok(Link { seq, prev_hash, hash, time: time.clone(), ticket_id, text: text.into() })
     }
 }
 
@@ -141,8 +141,8 @@ mod tests {
     fn prev_hash_is_the_hash_of_the_previous_event() {
         let [first, second] = two_links(&ChainHasher::new(None, &[]));
         assert_eq!((first.seq, second.seq), (1, 2));
-        assert_eq!((first.prev_hash.as_str(), &second.prev_hash), (NO_PREDECESSOR, &first.hash));
-        assert!(second.text.contains(&first.hash));
+        assert_eq!((&*first.prev_hash, &second.prev_hash), (NO_PREDECESSOR, &first.hash));
+        assert!(second.text.contains(&*first.hash));
         assert_ne!(first.hash, second.hash);
     }
 
@@ -170,7 +170,7 @@ mod tests {
     fn append_hash_appends_the_hash_to_the_hashed_text() {
         let [first, _] = two_links(&ChainHasher::new(None, &[]));
         let whole: serde_json::Value = serde_json::from_str(&append_hash(&first.text, &first.hash)).expect("JSON");
-        assert_eq!(whole["hash"], first.hash.as_str());
+        assert_eq!(whole["hash"], *first.hash);
         assert_eq!(whole["time"], "1970-01-01T00:00:00.000000Z");
         assert_eq!(whole["type"], "ticket.issued");
         assert!(whole["caller"].is_null() && whole.get("count").is_none());

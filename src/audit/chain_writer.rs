@@ -50,9 +50,9 @@ impl ChainWriter {
         // one under a key.
         let predecessor = anchors::anchor_predecessor(&database, &hasher).await?;
         let head = Head {
-            chain: hasher.chain_name(RequestId::random().as_str()),
+            chain: hasher.chain_name(RequestId::random().as_str()).into(),
             seq: 0,
-            hash: predecessor.unwrap_or_else(|| NO_PREDECESSOR.to_owned()),
+            hash: predecessor.map_or_else(|| NO_PREDECESSOR.into(), Into::into),
             time: "".into(),
         };
         let blocks = if database.is_remote() { None } else { Some(BlockWriter::start(database.clone()).await?) };
@@ -157,7 +157,7 @@ impl ChainWriter {
             last.map(|rows| rows.first().and_then(|row| Some((row.number(0).ok()?, row.text(1).ok()?))))
         {
             self.head.seq = seq;
-            self.head.hash = hash;
+            self.head.hash = hash.into();
         }
     }
 
@@ -207,7 +207,7 @@ impl ChainWriter {
         if !self.database.is_remote() {
             return true;
         }
-        let chain = &self.head.chain;
+        let chain = &*self.head.chain;
         let seq = self.head.seq + i64::try_from(in_group).unwrap_or(i64::MAX / 2) + 1;
         let mut work = self.database.begin_lazily();
         let written = async {

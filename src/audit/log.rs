@@ -73,7 +73,7 @@ impl AuditLog {
     ///
     /// # Errors
     /// When the event is not known to be durable in time. It may be durable nevertheless.
-    pub async fn record(&self, event: Event) -> Result<(), AuditUnavailable> {
+    pub async fn record(&self, event: impl Into<Box<Event>>) -> Result<(), AuditUnavailable> {
         Ok(self.commit(event, None).await?)
     }
 
@@ -81,8 +81,12 @@ impl AuditLog {
     ///
     /// # Errors
     /// See [`CommitError`].
-    pub async fn commit(&self, event: Event, step: Option<Step>) -> Result<(), CommitError<Box<Event>>> {
-        let (queued, mut outcome, claim) = QueuedEvent::with_sender(event, step);
+    pub async fn commit(
+        &self,
+        event: impl Into<Box<Event>>,
+        step: Option<Step>,
+    ) -> Result<(), CommitError<Box<Event>>> {
+        let (queued, mut outcome, claim) = QueuedEvent::with_sender(event.into(), step);
         self.queue.try_send(queued).map_err(|_| CommitError::Failed(AuditUnavailable))?;
         // If the writer has ended without an outcome, it may have committed the event.
         let unknown = Err(CommitError::Unknown(AuditUnavailable));
@@ -99,7 +103,8 @@ impl AuditLog {
     }
 
     /// Queues an event without waiting, for verbs that release nothing. If the queue is full, the event is logged as lost.
-    pub fn record_later(&self, event: Event) {
+    pub fn record_later(&self, event: impl Into<Box<Event>>) {
+        let event = event.into();
         let kind = event.kind.as_str();
         if self.queue.try_send(QueuedEvent::without_sender(event)).is_err() {
             tracing::error!(event = kind, "an audit event was lost; the queue is full or the writer has stopped");

@@ -14,14 +14,14 @@ use tracing::Instrument as _;
 #[must_use]
 pub struct OpenEvent {
     log: AuditLog,
-    event: Option<Event>,
+    event: Option<Box<Event>>,
     opened: Instant,
 }
 
 impl OpenEvent {
     /// Opens an event.
     pub fn new(log: &AuditLog, event: Event) -> Self {
-        Self { log: log.clone(), event: Some(event), opened: Instant::now() }
+        Self { log: log.clone(), event: Some(Box::new(event)), opened: Instant::now() }
     }
 
     /// Makes the event durable.
@@ -44,7 +44,7 @@ impl OpenEvent {
         match self.log.commit(event, Some(step)).instrument(Stage::Audit.span()).await {
             Ok(()) => Ok(()),
             Err(CommitError::Rejected(event)) => {
-                self.event = Some(*event);
+                self.event = Some(event);
                 Err(CommitError::Rejected(Box::new(self)))
             }
             Err(CommitError::Failed(error)) => Err(CommitError::Failed(error)),
@@ -70,7 +70,7 @@ impl OpenEvent {
         self.event = None;
     }
 
-    fn take(&mut self) -> Option<Event> {
+    fn take(&mut self) -> Option<Box<Event>> {
         let mut event = self.event.take()?;
         event.took = self.opened.elapsed();
         Some(event)
@@ -81,13 +81,15 @@ impl Deref for OpenEvent {
     type Target = Event;
 
     fn deref(&self) -> &Event {
-        self.event.as_ref().unwrap_or_else(|| unreachable!("only close and discard empty it, and they consume it"))
+        self.event.as_deref().unwrap_or_else(|| unreachable!("only close and discard empty it, and they consume it"))
     }
 }
 
 impl DerefMut for OpenEvent {
     fn deref_mut(&mut self) -> &mut Event {
-        self.event.as_mut().unwrap_or_else(|| unreachable!("only close and discard empty it, and they consume it"))
+        self.event
+            .as_deref_mut()
+            .unwrap_or_else(|| unreachable!("only close and discard empty it, and they consume it"))
     }
 }
 

@@ -36,13 +36,13 @@ pub struct Event {
     /// The requested branch.
     pub branch: Option<Branch>,
     /// The policies that allowed or denied the request.
-    pub policies: Vec<String>,
+    pub policies: Vec<Arc<str>>,
     /// The names of the keys in the bundle.
-    pub keys: Vec<String>,
+    pub keys: Arc<[String]>,
     /// The public id of the ticket.
     pub ticket_id: Option<TicketId>,
     /// The secrets that were read, with their versions.
-    pub secrets: Vec<SecretVersion>,
+    pub secrets: Arc<[SecretVersion]>,
     /// The ID that the broker assigned to the request.
     pub request_id: Option<RequestId>,
     /// The request ID that the client sent.
@@ -72,9 +72,9 @@ impl Event {
             repo: None,
             branch: None,
             policies: Vec::new(),
-            keys: Vec::new(),
+            keys: Arc::default(),
             ticket_id: None,
-            secrets: Vec::new(),
+            secrets: Arc::default(),
             request_id: None,
             client_request_id: None,
             trace_id: None,

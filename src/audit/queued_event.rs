@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 
 /// An event in the queue of the writer.
 pub struct QueuedEvent {
-    /// The event to write.
-    pub event: Event,
+    /// The event to write. Boxed, because it is moved several times on its way to the writer.
+    pub event: Box<Event>,
     /// The step to run in the same transaction.
     pub step: Option<Step>,
     /// The sender that waits for the outcome. Without one, the writer retries if the database fails, unless it rejects the
@@ -42,14 +42,14 @@ impl Claim {
 
 impl QueuedEvent {
     /// An event whose sender waits for the outcome of the first attempt.
-    pub fn with_sender(event: Event, step: Option<Step>) -> (Self, oneshot::Receiver<WriteOutcome>, Claim) {
+    pub fn with_sender(event: Box<Event>, step: Option<Step>) -> (Self, oneshot::Receiver<WriteOutcome>, Claim) {
         let (sender, receiver) = oneshot::channel();
         let claim = Claim(Arc::new(AtomicU8::new(FREE)));
         (Self { event, step, sender: Some((sender, claim.clone())) }, receiver, claim)
     }
 
     /// An event whose sender does not wait for its outcome.
-    pub const fn without_sender(event: Event) -> Self {
+    pub const fn without_sender(event: Box<Event>) -> Self {
         Self { event, step: None, sender: None }
     }
 
@@ -64,7 +64,7 @@ impl QueuedEvent {
     }
 
     /// Sends the outcome to the sender, if there is one.
-    pub fn report_outcome(self, outcome: impl FnOnce(Event) -> WriteOutcome) {
+    pub fn report_outcome(self, outcome: impl FnOnce(Box<Event>) -> WriteOutcome) {
         if let Some((sender, _)) = self.sender {
             // An error means that the sender no longer waits.
             drop(sender.send(outcome(self.event)));
@@ -78,7 +78,7 @@ mod tests {
     use crate::metrics::labels::{EventType, Outcome};
 
     fn queued() -> (QueuedEvent, oneshot::Receiver<WriteOutcome>, Claim) {
-        QueuedEvent::with_sender(Event::new(EventType::TicketRedeemed, Outcome::Ok), None)
+        QueuedEvent::with_sender(Event::new(EventType::TicketRedeemed, Outcome::Ok).into(), None)
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::chain::Link;
 use super::port::Event;
 use super::stored_event::{EventColumns, StoredEvent};
 use crate::database::{DatabaseError, Param, Row};
+use std::sync::Arc;
 
 /// The columns of the table, in the order of [`values`].
 macro_rules! columns {
@@ -27,13 +28,13 @@ pub const SELECT_OLDEST: &str = concat!(
 );
 
 /// The values of the row for an event and its link.
-pub fn values<'a>(chain: &'a str, link: &'a Link, event: &'a Event) -> [Param<'a>; COLUMNS] {
+pub fn values<'a>(chain: &Arc<str>, link: &'a Link, event: &'a Event) -> [Param<'a>; COLUMNS] {
     [
         chain.into(),
         link.seq.into(),
         (&link.prev_hash).into(),
         (&link.hash).into(),
-        (&*link.time).into(),
+        (&link.time).into(),
         event.kind.as_str().into(),
         event.outcome.as_str().into(),
         event.caller.as_ref().map(|caller| caller.subject.as_str()).into(),

@@ -114,7 +114,7 @@ impl Writer {
             self.metrics.record_audit_event(queued.event.kind, queued.event.outcome, started.elapsed());
             queued.report_outcome(|_| Ok(()));
         } else {
-            queued.report_outcome(|event| Err(CommitError::Rejected(Box::new(event))));
+            queued.report_outcome(|event| Err(CommitError::Rejected(event)));
         }
     }
 

@@ -67,7 +67,8 @@ impl Broker {
         match action.resource {
             // The name is not checked yet, so its length is bounded here.
             Resource::Policies => {
-                event.policies.extend(action.name.map(|name| name.chars().take(MAX_NAME_CHARS).collect()));
+                let bounded = |name: &str| name.chars().take(MAX_NAME_CHARS).collect::<String>().into();
+                event.policies.extend(action.name.map(bounded));
             }
             Resource::Tickets => event.ticket_id = action.name.and_then(|name| name.parse().ok()),
             Resource::Leases | Resource::Audit | Resource::Decisions => {}

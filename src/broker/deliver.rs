@@ -47,7 +47,7 @@ impl Broker {
         let gathered = self.gather(request, DeliveryMode::Direct).await?;
         let (event_data, created_at, bundle) = (gathered.event_data(), gathered.created_at, gathered.bundle);
         if version.is_some_and(|version| version != u64::from(versions::version_number(&bundle.versions))) {
-            return Err(Refusal::new(Code::SecretNotFound, EventData { keys: Vec::new(), ..event_data }));
+            return Err(Refusal::new(Code::SecretNotFound, EventData { keys: [].into(), ..event_data }));
         }
         match Stage::Render.span().in_scope(|| render::render(&bundle, rendering)) {
             Ok(rendered) => Ok((Delivered::new(rendered, bundle, created_at), event_data)),

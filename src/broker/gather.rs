@@ -40,7 +40,7 @@ pub(super) struct GatheredSecrets {
     pub(super) grant: Grant,
     pub(super) bundle: Bundle,
     /// The secrets that were read.
-    pub(super) secrets: Vec<SecretVersion>,
+    pub(super) secrets: Arc<[SecretVersion]>,
     /// When the newest of the secrets was created, if the stores report it.
     pub(super) created_at: Option<Timestamp>,
     /// Number of granted secrets that do not exist.
@@ -279,7 +279,7 @@ fn require_grant(
                 Denial::AttestationFailed(_) => Code::AttestationFailed,
                 _ => Code::Denied,
             };
-            let policies = denial.policies().iter().map(|policy| policy.name.to_string()).collect();
+            let policies = denial.policies().iter().map(|policy| policy.name.clone()).collect();
             let event_data = EventData { policies, ..requested_event_data(unverified) };
             Err(Refusal { outcome: Outcome::Denied, reason: denial.as_str(), ..Refusal::new(code, event_data) })
         }
@@ -302,7 +302,7 @@ fn existing_secrets(reads: &Reads) -> impl Iterator<Item = (&SecretRef, &Arc<Sec
     reads.iter().filter_map(|(granted, read)| Some((&granted.secret, read.as_ref().ok()?)))
 }
 
-fn secret_versions(reads: &Reads) -> Vec<SecretVersion> {
+fn secret_versions(reads: &Reads) -> Arc<[SecretVersion]> {
     existing_secrets(reads)
         .map(|(secret, read)| SecretVersion { secret: secret.clone(), version: read.version.clone() })
         .collect()

@@ -111,7 +111,7 @@ fn audit_event(event: LeaseEvent) -> Event {
     let mut audit_event = Event::new(kind, outcome);
     audit_event.reason = event.reason;
     audit_event.caller = event.caller;
-    audit_event.secrets = vec![SecretVersion { secret: event.secret, version: Some(event.id.to_string()) }];
+    audit_event.secrets = [SecretVersion { secret: event.secret, version: Some(event.id.to_string()) }].into();
     audit_event.request_id = event.request_id;
     audit_event
 }

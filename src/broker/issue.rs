@@ -153,7 +153,7 @@ fn ticket_event_data(ticket: &Ticket) -> EventData {
     EventData {
         repo: Some(ticket.repo.clone()),
         branch: Some(ticket.branch.clone()),
-        policies: ticket.policies.iter().map(|policy| policy.name.to_string()).collect(),
+        policies: ticket.policies.iter().map(|policy| policy.name.clone()).collect(),
         secrets: ticket.secrets.clone(),
         keys: ticket.keys.clone(),
         shadow: Vec::new(),

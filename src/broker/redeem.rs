@@ -353,8 +353,8 @@ pub(super) fn describe_ticket(event: &mut Event, ticket: &Ticket) {
     event.caller = Some(ticket.caller.clone());
     event.repo = Some(ticket.repo.clone());
     event.branch = Some(ticket.branch.clone());
-    event.policies = ticket.policies.iter().map(|policy| policy.name.to_string()).collect();
-    event.keys.clone_from(&ticket.keys);
+    event.policies = ticket.policies.iter().map(|policy| policy.name.clone()).collect();
+    event.keys = ticket.keys.clone();
     event.ticket_id = Some(ticket.id);
-    event.secrets.clone_from(&ticket.secrets);
+    event.secrets = ticket.secrets.clone();
 }

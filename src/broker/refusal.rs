@@ -29,9 +29,9 @@ pub(super) struct Refusal {
 pub(super) struct EventData {
     pub(super) repo: Option<Repo>,
     pub(super) branch: Option<Branch>,
-    pub(super) policies: Vec<String>,
-    pub(super) secrets: Vec<SecretVersion>,
-    pub(super) keys: Vec<String>,
+    pub(super) policies: Vec<Arc<str>>,
+    pub(super) secrets: Arc<[SecretVersion]>,
+    pub(super) keys: Arc<[String]>,
     pub(super) shadow: Vec<ShadowVerdict>,
 }
 
@@ -56,7 +56,7 @@ impl EventData {
         Self {
             repo: Some(grant.request.repo.clone()),
             branch: Some(grant.request.branch.clone()),
-            policies: grant.policies.iter().map(|policy| policy.name.to_string()).collect(),
+            policies: grant.policies.iter().map(|policy| policy.name.clone()).collect(),
             ..Self::default()
         }
     }

@@ -154,7 +154,7 @@ fn ticket_object(ticket: Ticket) -> TicketObject {
         repo: ticket.repo.to_string(),
         branch: ticket.branch.to_string(),
         policies: ticket.policies.iter().map(|policy| policy.name.to_string()).collect(),
-        keys: ticket.keys,
+        keys: ticket.keys.to_vec(),
         issued_at: format!("{:.3}", ticket.issued_at),
         expires_at: format!("{:.3}", ticket.expires_at),
     }

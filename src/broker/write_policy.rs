@@ -291,11 +291,11 @@ async fn close(
         }
         Ok((policy, kind)) => {
             (event.kind, event.outcome) = (kind, Outcome::Ok);
-            event.policies.push(policy);
+            event.policies.push(policy.into());
         }
         Err(WriteError::Failed { error, policy }) => {
             event.reason = Some(error.code().as_str());
-            event.policies.extend(policy.clone());
+            event.policies.extend(policy.as_deref().map(Into::into));
         }
     }
     // The event must not be lost: the policy is active even if its event cannot be written now.

@@ -49,6 +49,7 @@ fn estimate_length(param: &Param<'_>) -> usize {
     const OVERHEAD: usize = 48;
     match param {
         Param::Text(text) => text.len() + OVERHEAD,
+        Param::Shared(text) => text.len() + OVERHEAD,
         Param::Bytes(bytes) => bytes.len() / 3 * 4 + OVERHEAD,
         Param::Texts(texts) => texts.iter().map(|text| text.len() + OVERHEAD).sum(),
         Param::Blobs(blobs) => blobs.iter().map(|blob| blob.len() / 3 * 4 + OVERHEAD).sum(),
@@ -60,6 +61,7 @@ fn estimate_length(param: &Param<'_>) -> usize {
 fn write_literal(text: &mut String, param: &Param<'_>) {
     match param {
         Param::Text(value) => write_text(text, value),
+        Param::Shared(value) => write_text(text, value),
         Param::NoText => text.push_str("NULL::text"),
         Param::Number(number) => write_number(text, *number),
         Param::Bytes(bytes) => write_bytes(text, bytes),

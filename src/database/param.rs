@@ -1,12 +1,15 @@
 //! The parameters of statements.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// The value of a placeholder in a statement.
 #[derive(Debug, Clone)]
 pub enum Param<'a> {
     /// A text. PostgreSQL does not support the character NUL, so the conversions replace it by U+FFFD, for SQLite too.
     Text(Cow<'a, str>),
+    /// A text without NUL characters. SQLite's thread gets this reference to it instead of a copy.
+    Shared(Arc<str>),
     /// A NULL text.
     NoText,
     /// An integer.
@@ -27,7 +30,11 @@ impl Param<'_> {
     /// The text, or `None` if the value is of another type or NULL.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
-        if let Self::Text(text) = self { Some(text) } else { None }
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Shared(text) => Some(text),
+            _ => None,
+        }
     }
 }
 
@@ -46,6 +53,12 @@ impl<'a> From<Cow<'a, str>> for Param<'a> {
 impl<'a> From<&'a String> for Param<'a> {
     fn from(text: &'a String) -> Self {
         text.as_str().into()
+    }
+}
+
+impl From<&Arc<str>> for Param<'_> {
+    fn from(text: &Arc<str>) -> Self {
+        if text.contains('\0') { Self::from(text.to_string()) } else { Self::Shared(text.clone()) }
     }
 }
 
@@ -87,5 +100,8 @@ mod tests {
     fn nul_is_replaced_in_texts() {
         assert!(matches!(Param::from("a\0b"), Param::Text(text) if text == "a\u{FFFD}b"));
         assert!(matches!(Param::from("ab"), Param::Text(Cow::Borrowed("ab"))));
+        let shared = Arc::<str>::from("ab");
+        assert!(matches!(Param::from(&shared), Param::Shared(text) if Arc::ptr_eq(&text, &shared)));
+        assert_eq!(Param::from(&Arc::<str>::from("a\0b")).as_text(), Some("a\u{FFFD}b"));
     }
 }

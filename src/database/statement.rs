@@ -130,6 +130,7 @@ pub(super) async fn run_insert_on_sqlite(
 fn bind_on_sqlite<'a>(sql: impl SqlSafeStr, params: &'a [Param<'_>]) -> SqliteQuery<'a> {
     params.iter().fold(sqlx::query(sql), |query, param| match param {
         Param::Text(text) => query.bind(&**text),
+        Param::Shared(text) => query.bind(text.clone()),
         Param::NoText => query.bind(None::<&str>),
         Param::Number(number) => query.bind(number),
         Param::Bytes(bytes) => query.bind(*bytes),
@@ -160,6 +161,7 @@ pub(super) async fn run_on_postgres(
     }
     let bound = params.iter().fold(sqlx::query(sql), |query, param| match param {
         Param::Text(text) => query.bind(&**text),
+        Param::Shared(text) => query.bind(&**text),
         Param::NoText => query.bind(None::<&str>),
         Param::Number(number) => query.bind(number),
         Param::Bytes(bytes) => query.bind(*bytes),

@@ -1,6 +1,7 @@
 //! The name of a branch. It is validated once, and never decoded, normalised or case-folded.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Maximum length of a branch in bytes.
 pub const MAX_BRANCH_BYTES: usize = 1024;
@@ -9,7 +10,7 @@ pub const MAX_BRANCH_BYTES: usize = 1024;
 /// ([git-check-ref-format](https://git-scm.com/docs/git-check-ref-format)), does not begin with `-` and is not `HEAD`. `@` is
 /// valid: git refuses it as a whole ref, which `refs/heads/@` is not.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Branch(String);
+pub struct Branch(Arc<str>);
 
 /// The text is not a branch. The reason names the violated rule and never repeats the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +31,7 @@ impl TryFrom<&str> for Branch {
     fn try_from(text: &str) -> Result<Self, ParseBranchError> {
         match violated_rule(text) {
             Some(rule) => Err(ParseBranchError(rule)),
-            None => Ok(Self(text.to_owned())),
+            None => Ok(Self(text.into())),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The name of a repository. It is validated once.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Maximum length of a repo in bytes.
 pub const MAX_REPO_BYTES: usize = 256;
@@ -8,7 +9,7 @@ pub const MAX_REPO_BYTES: usize = 256;
 /// A repo: `/`-separated segments of `[A-Za-z0-9._~@+-]` and inner single spaces. No segment is empty, `.` or `..`. Examples:
 /// `~jdoe/site` (Bitbucket), `My Project/site` (Azure DevOps).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Repo(String);
+pub struct Repo(Arc<str>);
 
 /// The text is not a repo. The reason names the violated rule and never repeats the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +49,7 @@ impl TryFrom<&str> for Repo {
                 return Err(ParseRepoError("spaces in a repo must be single, and within a segment"));
             }
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 }
 

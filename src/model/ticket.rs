@@ -10,8 +10,10 @@ use zeroize::Zeroizing;
 
 /// Length in bytes of the public id, and also of the secret id in the URL.
 pub const ID_BYTES: usize = 16;
-/// URL-safe base64 of the id (22 characters) and of the key (43), with a dot between them.
-const TOKEN_CHARS: usize = 22 + 1 + 43;
+/// Characters of the id in URL-safe base64.
+const ID_CHARS: usize = 22;
+/// URL-safe base64 of the id and of the key (43 characters), with a dot between them.
+const TOKEN_CHARS: usize = ID_CHARS + 1 + 43;
 
 /// The public id of a ticket, in audit events, logs and the admin API: the first half of the SHA-256 of the id in its URL. Neither
 /// that id nor the key can be derived from it.
@@ -34,7 +36,9 @@ impl TicketId {
 
 impl fmt::Display for TicketId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+        let mut text = [0; ID_CHARS];
+        URL_SAFE_NO_PAD.encode_slice(self.0, &mut text).map_err(|_| fmt::Error)?;
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

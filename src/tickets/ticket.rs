@@ -26,9 +26,9 @@ pub struct Ticket {
     /// The policies that allowed the ticket, and their revisions.
     pub policies: Vec<PolicyRef>,
     /// The names of the keys in the bundle.
-    pub keys: Vec<String>,
+    pub keys: Arc<[String]>,
     /// The secrets in the bundle, with the versions that were read.
-    pub secrets: Vec<SecretVersion>,
+    pub secrets: Arc<[SecretVersion]>,
     /// The time of issue, in whole microseconds.
     pub issued_at: Timestamp,
     /// The time of expiry, in whole microseconds.

@@ -44,11 +44,11 @@ pub fn encode(ticket: &Ticket) -> Vec<u8> {
         out.push_text(&policy.revision);
     }
     out.push_length(ticket.keys.len());
-    for key in &ticket.keys {
+    for key in &*ticket.keys {
         out.push_text(key);
     }
     out.push_length(ticket.secrets.len());
-    for read in &ticket.secrets {
+    for read in &*ticket.secrets {
         out.push_text(&read.secret.store);
         out.push_text(&read.secret.path);
         out.push_optional_text(read.version.as_deref());
@@ -117,10 +117,10 @@ fn decode_caller(input: &mut Decoder<'_>) -> Result<Caller, DecodeError> {
     Ok(Caller { issuer, subject, groups: Vec::new(), workload, unbound: None, claims })
 }
 
-fn decode_list<T>(
+fn decode_list<T, L: FromIterator<T>>(
     input: &mut Decoder<'_>,
     mut item: impl FnMut(&mut Decoder<'_>) -> Result<T, DecodeError>,
-) -> Result<Vec<T>, DecodeError> {
+) -> Result<L, DecodeError> {
     // The length is not used as a capacity, because the bytes are not trusted.
     (0..input.take_length()?).map(|_| item(input)).collect()
 }
@@ -146,8 +146,8 @@ mod tests {
             repo: Repo::try_from("apps/site").expect("a repo"),
             branch: Branch::try_from("feature/x").expect("a branch"),
             policies: vec![PolicyRef { name: name.as_str().into(), revision: uid.as_str().into() }; 2],
-            keys: vec![key.clone(), path.clone()],
-            secrets: vec![SecretVersion { secret: SecretRef { store: key.as_str().into(), path }, version }],
+            keys: [key.clone(), path.clone()].into(),
+            secrets: [SecretVersion { secret: SecretRef { store: key.as_str().into(), path }, version }].into(),
             issued_at: Timestamp::UNIX_EPOCH,
             expires_at: Timestamp::UNIX_EPOCH + SignedDuration::from_micros(90_000_001),
             bind_to: BindTo::Identity,

@@ -2,6 +2,7 @@
 //! the JSON; the tests compare it with what `serde` writes.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// An event without `hash`. Its JSON text is hashed, and [`append_hash`] appends the hash.
 #[derive(Debug, Clone)]
@@ -33,7 +34,7 @@ pub struct AuditEvent<'a> {
     /// Branch, if it was valid.
     pub branch: Option<&'a str>,
     /// Names of the policies that decided.
-    pub policies: &'a [String],
+    pub policies: &'a [Arc<str>],
     /// Names of the keys in the bundle.
     pub keys: &'a [String],
     /// Public id of the ticket.

@@ -161,6 +161,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::net::IpAddr;
+    use std::sync::Arc;
 
     #[test]
     fn a_plain_text_is_one_that_is_written_as_it_is() {
@@ -187,6 +188,7 @@ mod tests {
         ) {
             let text = |index: usize| texts[index].as_str();
             let maybe = |index: usize| some[index].then_some(text(index % 8));
+            let names: Vec<Arc<str>> = list.iter().map(|name| name.as_str().into()).collect();
             let event = AuditEvent {
                 id: text(0),
                 time: text(1),
@@ -206,7 +208,7 @@ mod tests {
                 source_ip: some[5].then_some(source_ip),
                 repo: maybe(6),
                 branch: maybe(7),
-                policies: &list,
+                policies: &names,
                 keys: &list[list.len() / 2..],
                 ticket_id: maybe(8),
                 secrets: list.iter().map(|path| SecretView { store: text(2), path, version: maybe(9) }).collect(),

@@ -172,7 +172,7 @@ fn without_a_key_a_rehashed_event_is_reported_at_the_next() {
         edit_and_rehash(&mut rows[index]);
         let row = &rows[index];
         let is_expected = log.predecessors.iter().any(|(chain, seq, _)| *chain == row.chain && *seq == row.seq)
-            || log.heads.iter().any(|head| head.chain == row.chain && head.seq == row.seq);
+            || log.heads.iter().any(|head| *head.chain == *row.chain && head.seq == row.seq);
         (row.chain.clone(), row.seq + i64::from(!is_expected))
     });
 }
@@ -190,7 +190,7 @@ fn without_a_key_a_rehashed_tail_is_reported_only_with_checkpoints() {
         let first_known =
             log.predecessors.iter().filter(|(name, seq, _)| *name == chain && *seq >= log.rows[index].seq);
         let first_known = first_known.map(|(_, seq, _)| *seq).min();
-        let head = log.heads.iter().find(|head| head.chain == chain).map(|head| head.seq);
+        let head = log.heads.iter().find(|head| *head.chain == *chain).map(|head| head.seq);
         assert_eq!((broken.chain, Some(broken.seq)), (chain, first_known.or(head)), "{index}");
         assert_eq!(broken.reason, BrokenReason::NotAsCheckpoint);
     }

@@ -91,7 +91,7 @@ impl Log {
 
     fn begin(&mut self, chain: &str) -> Head {
         let last = self.rows.last().map(|last| (last.chain.clone(), last.seq, last.texts[HASH].clone()));
-        let hash = last.as_ref().map_or_else(|| NO_PREDECESSOR.to_owned(), |(.., hash)| hash.clone());
+        let hash = last.as_ref().map_or(NO_PREDECESSOR, |(.., hash)| hash).into();
         self.predecessors.extend(last);
         Head { chain: chain.into(), seq: 0, hash, time: "".into() }
     }
@@ -102,8 +102,8 @@ impl Log {
         let link = hasher.link(head, &event, &format_time(now).into()).expect("JSON");
         let subject = event.caller.as_ref().map(|caller| caller.subject.clone()).unwrap_or_default();
         let texts = [
-            link.prev_hash,
-            link.hash,
+            link.prev_hash.to_string(),
+            link.hash.to_string(),
             link.time.to_string(),
             event.kind.as_str().into(),
             event.outcome.as_str().into(),
@@ -111,9 +111,9 @@ impl Log {
             "apps/site".into(),
             "main".into(),
             String::new(),
-            link.text,
+            link.text.to_string(),
         ];
-        self.rows.push(Row { chain: head.chain.clone(), seq: link.seq, texts });
+        self.rows.push(Row { chain: head.chain.to_string(), seq: link.seq, texts });
     }
 
     /// Known events as from anchors.

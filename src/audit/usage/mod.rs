@@ -8,6 +8,7 @@ mod deleted_policies;
 mod policy_use;
 mod table;
 mod usage_event;
+mod usage_parts;
 
 pub use policy_use::{PolicyUse, UseKind};
 pub use table::{LastUse, UsageError, UsageProgress, UsageSummary, UsageTable};

@@ -2,11 +2,12 @@
 
 use super::policy_use::{PolicyUse, UseKind};
 use super::usage_event::UsageEvent;
+use super::usage_parts::UsageParts;
 use crate::audit::reader::Reader;
 use crate::database::{Database, DatabaseError, Param, Query, Row, Sql};
 use crate::model::clock::format_time;
 use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Maximum number of events that one statement reads.
 const PAGE_EVENTS: i64 = 1000;
@@ -120,15 +121,24 @@ impl UsageTable {
         for _ in 0..pages {
             let query = Query::new(EVENTS).value(from);
             let rows = self.database().read(&query.sql(" ORDER BY rowid LIMIT ").value(PAGE_EVENTS)).await?;
-            let mut last_times: BTreeMap<PolicyUse, String> = BTreeMap::new();
             let mut settled_row = None;
+            // The time and text of the last event of each use.
+            let mut last_events: HashMap<UsageParts<'_>, (&str, &str)> = HashMap::new();
             for row in &rows {
+                let time = row.str(1)?;
                 from = row.number(0)?;
-                is_settled &= row.str(1)? <= settled.as_str();
+                is_settled &= time <= settled.as_str();
                 if is_settled {
                     settled_row = Some(from);
                 }
-                for (policy_use, time) in uses_in_row(row, uses)? {
+                if let Some(text) = row.optional_str(2)? {
+                    let last = last_events.entry(UsageParts::of(text)).or_insert((time, text));
+                    *last = (*last).max((time, text));
+                }
+            }
+            let mut last_times: BTreeMap<PolicyUse, String> = BTreeMap::new();
+            for (_, text) in last_events.into_values() {
+                for (policy_use, time) in uses_in_text(text, uses) {
                     let last = last_times.entry(policy_use).or_default();
                     if *last < time {
                         *last = time;
@@ -255,14 +265,11 @@ impl UsageTable {
     }
 }
 
-/// Returns the uses of a row's event, with their time. Events of other types have none.
-fn uses_in_row(
-    row: &Row,
-    uses: &dyn Fn(&UsageEvent<'_>) -> Vec<PolicyUse>,
-) -> Result<Vec<(PolicyUse, String)>, DatabaseError> {
-    let Some(event) = row.optional_str(2)?.and_then(UsageEvent::parse) else { return Ok(Vec::new()) };
+/// Returns the uses of an event, with their time. An altered text may have none.
+fn uses_in_text(text: &str, uses: &dyn Fn(&UsageEvent<'_>) -> Vec<PolicyUse>) -> Vec<(PolicyUse, String)> {
+    let Some(event) = UsageEvent::parse(text) else { return Vec::new() };
     // PostgreSQL cannot store NUL in a text.
     let replace_nul = |text: String| if text.contains('\0') { text.replace('\0', "\u{FFFD}") } else { text };
     let uses = uses(&event).into_iter().map(|used| PolicyUse { name: replace_nul(used.name), ..used });
-    Ok(uses.map(|used| (used, event.time.clone().into_owned())).collect())
+    uses.map(|used| (used, event.time.clone().into_owned())).collect()
 }

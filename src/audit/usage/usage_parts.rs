@@ -1,0 +1,118 @@
+//! The parts of an event's text on which its uses depend. Of the events of a page with equal parts only the last one is parsed,
+//! because parsing takes longer than all other work of a page.
+
+use memchr::memmem::Finder;
+use std::sync::LazyLock;
+
+/// The names at which the parts begin and end, in their order in the text. The searches are prepared once and not for each event.
+static BOUNDS: LazyLock<[Finder<'static>; 7]> = LazyLock::new(|| {
+    const NAMES: [&str; 7] = ["type", "pod", "repo", "keys", "secrets", "requestId", "shadow"];
+    NAMES.map(|name| Finder::new(&format!(",\"{name}\":")).into_owned())
+});
+
+/// Type to ServiceAccount, repo to policies, secrets, and shadow policies. Pod, times, numbers, addresses and IDs are left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct UsageParts<'a>([&'a str; 4]);
+
+impl<'a> UsageParts<'a> {
+    /// The parts of a recorded event. A text of another form, such as an altered one, is a part as a whole.
+    ///
+    /// A name with its quotes, as it is searched for here, cannot be within a value: there the quotes have backslashes.
+    #[must_use]
+    pub fn of(text: &'a str) -> Self {
+        Self::split(text).unwrap_or(Self([text, "", "", ""]))
+    }
+
+    fn split(text: &'a str) -> Option<Self> {
+        let [kind, pod, repo, keys, secrets, request_id, shadow] = &*BOUNDS;
+        let (caller, rest) = between(text, kind, pod)?;
+        let (decision, rest) = between(rest, repo, keys)?;
+        let (secrets, rest) = between(rest, secrets, request_id)?;
+        let shadow = shadow.find(rest.as_bytes()).map_or("", |start| &rest[start..]);
+        Some(Self([caller, decision, secrets, shadow]))
+    }
+}
+
+/// The text from the first name to the second one, and what follows.
+fn between<'a>(text: &'a str, from: &Finder<'_>, to: &Finder<'_>) -> Option<(&'a str, &'a str)> {
+    let text = &text[from.find(text.as_bytes())?..];
+    Some(text.split_at(to.find(text.as_bytes())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::chain::Head;
+    use crate::audit::chain_hasher::ChainHasher;
+    use crate::audit::port::Event;
+    use crate::metrics::labels::{EventType, Outcome};
+    use crate::model::branch::Branch;
+    use crate::model::caller::{Caller, Pod};
+    use crate::model::clock::format_time;
+    use crate::model::secret_ref::{SecretRef, SecretVersion};
+    use crate::model::shadow::{ShadowOutcome, ShadowVerdict};
+    use jiff::Timestamp;
+    use std::sync::Arc;
+
+    fn event(branch: &str, pod: &str) -> Event {
+        let account = ("ci".to_owned(), "build-bot".to_owned());
+        let pod = Pod { name: pod.to_owned(), uid: pod.to_owned() };
+        let mut event = Event::new(EventType::TicketIssued, Outcome::Ok);
+        event.caller = Some(Arc::new(Caller::from_event("cluster", "build-bot", Some(account), Some(pod))));
+        event.branch = Branch::try_from(branch).ok();
+        event.policies = vec!["p".into()];
+        event.secrets = [secret("a")].into();
+        event
+    }
+
+    fn secret(path: &str) -> SecretVersion {
+        SecretVersion { secret: SecretRef { store: "vault".into(), path: path.into() }, version: None }
+    }
+
+    /// The text with this number in its chain.
+    fn text(event: &Event, seq: i64) -> Arc<str> {
+        let mut head = Head { chain: "c".into(), seq, hash: seq.to_string().into(), time: "".into() };
+        let time = format_time(Timestamp::from_second(seq).expect("a time")).into();
+        ChainHasher::without_key().link(&mut head, event, &time).expect("JSON").text
+    }
+
+    #[test]
+    fn events_of_equal_use_have_equal_parts() {
+        let (first, second) = (text(&event("main", "pod-1"), 1), text(&event("main", "pod-2"), 2));
+        assert_ne!(first, second);
+        assert_eq!(UsageParts::of(&first), UsageParts::of(&second));
+        assert_ne!(UsageParts::of(&first).0[1], "");
+    }
+
+    #[test]
+    fn each_member_that_uses_depend_on_is_in_a_part() {
+        let base = text(&event("main", "pod"), 1);
+        let changed = |change: fn(&mut Event)| {
+            let mut event = event("main", "pod");
+            change(&mut event);
+            text(&event, 1)
+        };
+        for other in [
+            changed(|event| event.kind = EventType::SecretsRead),
+            changed(|event| event.reason = Some("attestation_failed")),
+            changed(|event| event.caller = None),
+            changed(|event| event.branch = Branch::try_from("other").ok()),
+            changed(|event| event.branch = Branch::try_from("a\",\"keys\":[]").ok()),
+            changed(|event| event.policies.push("q".into())),
+            changed(|event| event.secrets = [secret("b")].into()),
+            changed(|event| {
+                event.shadow =
+                    vec![ShadowVerdict { policy: "s".into(), denies: true, outcome: ShadowOutcome::NoChange }];
+            }),
+        ] {
+            assert_ne!(UsageParts::of(&base), UsageParts::of(&other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_text_of_another_form_is_a_part_as_a_whole() {
+        for text in ["", "{}", "{\"time\":\"x\",\"type\":\"ticket.issued\"}", "é,\"pod\":,\"type\":é"] {
+            assert_eq!(UsageParts::of(text), UsageParts([text, "", "", ""]));
+        }
+    }
+}
