@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` the tests. Both install their requirements.
-.PHONY: demo demo-cluster cluster cluster-down cluster-test dev test race kills failover upgrade slow external-secrets custom-resources mounts openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-against load-test-short soak mutations fuzz fuzz-short faults clouds-live findings compatibility matrix lint deny sbom static image
+.PHONY: demo demo-cluster cluster cluster-down cluster-test dev test race kills failover upgrade slow external-secrets custom-resources mounts openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-against load-test-short soak mutations fuzz fuzz-short faults clouds-live findings compatibility matrix dependencies lint deny sbom static image
 
 demo: ## run the main job with `claviger dev`: a ticket, its one-time download, and the audit events
 	@rig/install base
@@ -190,6 +190,14 @@ static: ## build one static executable that runs in an empty root folder
 	@rig/install base
 	$(released) CARGO_TARGET_DIR=target/static RUSTFLAGS='$(static_flags)' \
 		cargo build --locked --profile $(static_profile) --target $(static_triple)
+
+dependency_map := $(CURDIR)/target/static/dependencies.map
+
+dependencies: ## write what each dependency costs in the static executable into docs/DESIGN.md; builds the executable again, outside of CI
+	@rig/install base
+	$(released) CARGO_TARGET_DIR=target/static RUSTFLAGS='$(static_flags)' \
+		cargo rustc --locked --profile image --target $(static_triple) --bin claviger -- -C link-arg=-Wl,-Map=$(dependency_map)
+	tools/dependencies.py $(dependency_map) docs/DESIGN.md
 
 image: static ## build and test the image, target/claviger-image.tar
 	@rig/install base buildah skopeo
