@@ -73,7 +73,7 @@ mod tests {
     fn text(event: &Event, seq: i64) -> Arc<str> {
         let mut head = Head { chain: "c".into(), seq, hash: seq.to_string().into(), time: "".into() };
         let time = format_time(Timestamp::from_second(seq).expect("a time")).into();
-        ChainHasher::without_key().link(&mut head, event, &time).expect("JSON").text
+        ChainHasher::new(None, &[]).link(&mut head, event, &time).expect("JSON").text
     }
 
     #[test]
