@@ -15,8 +15,7 @@ const MAX_SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
 const SEGMENTS_PER_LOG: u64 = 64;
 /// Maximum number of rows that one statement reads.
 const PAGE_ROWS: i64 = 1000;
-/// Age from which on an event is settled on PostgreSQL: no replica commits an event with a lower row number any more. SQLite has one
-/// writer at a time, so its events are settled at once, and each is read once and not three times.
+/// Age from which on an event is settled: no replica commits an event with a lower row number any more.
 const SETTLE_TIME: SignedDuration = SignedDuration::from_secs(10);
 
 const SELECT_ROWS: &str = "SELECT rowid, time, CAST(1200 + octet_length(event) + 3 * (octet_length(coalesce(subject, '')) \
@@ -61,8 +60,7 @@ impl Segments {
         let segments = self.database.read(&Query::new(SEGMENTS)).await?;
         let row = segments.first().ok_or_else(DatabaseError::missing_row)?;
         let (mut last_segment_row, mut segment_bytes) = (row.number(0)?, to_u64(row.number(1)?));
-        let settle_time = if self.database.is_remote() { SETTLE_TIME } else { SignedDuration::ZERO };
-        let settled = format_time(now.saturating_sub(settle_time).unwrap_or(Timestamp::MIN));
+        let settled = format_time(now.saturating_sub(SETTLE_TIME).unwrap_or(Timestamp::MIN));
         let (mut after, mut rest_bytes, mut may_insert) = (last_segment_row, 0, true);
         loop {
             let page = Query::new(SELECT_ROWS).value(after).sql(" ORDER BY rowid LIMIT ").value(PAGE_ROWS);
@@ -190,18 +188,5 @@ mod tests {
         assert_eq!(b.last_excess_row(by_b).await.unwrap(), Some(last_row));
         let remaining = bytes_above(&database, last_row).await;
         assert!((MAX_SIZE - MIN_SEGMENT_BYTES - 4096..=MAX_SIZE).contains(&remaining), "{remaining}");
-    }
-
-    #[tokio::test]
-    async fn rows_of_sqlite_are_settled_at_once() {
-        const ROWS: u64 = 5000;
-        let database = log_of(ROWS).await;
-        let segments = Segments::new(database.clone(), None);
-        let written: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        let unsettled = segments.measure(written).await.unwrap();
-        assert_eq!((unsettled.segment_bytes, unsettled.rest_bytes), (0, ROWS * 2000), "written at this moment");
-        let size = segments.measure(written + SignedDuration::from_micros(1)).await.unwrap();
-        assert_eq!(size.bytes(), ROWS * 2000);
-        assert!(size.rest_bytes < MAX_SEGMENT_BYTES, "only these rows are read again: {size:?}");
     }
 }
