@@ -53,7 +53,7 @@ fn event(number: usize, ticket: TicketId) -> Event {
     event.keys = ["GITHUB_TOKEN", "NPM_TOKEN", "PUBLIC_URL"].map(str::to_owned).into();
     event.ticket_id = Some(ticket);
     let secret = SecretRef { store: "vault".into(), path: "homelab/site/main".into() };
-    event.secrets = vec![SecretVersion { secret, version: Some("3".into()) }];
+    event.secrets = [SecretVersion { secret, version: Some("3".into()) }].into();
     event.took = Duration::from_millis(7);
     event
 }

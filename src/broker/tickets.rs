@@ -54,7 +54,7 @@ impl Broker {
         let waiting = store.list_waiting(self.stages.clock.now(), after, page.lookup_limit()).await;
         let mut waiting = waiting.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
         let next = page.truncate(&mut waiting).map(|last| format!("{}.{}", last.issued_at.as_microsecond(), last.id));
-        Ok(TicketList { items: waiting.into_iter().map(ticket_object).collect(), continue_token: next })
+        Ok(TicketList { items: waiting.iter().map(ticket_object).collect(), continue_token: next })
     }
 
     /// Revokes the selected waiting tickets, and returns their number. A ticket that is issued meanwhile may remain.
@@ -147,7 +147,7 @@ fn parse_position(text: &str) -> Option<ListPosition> {
     Some(ListPosition { issued_at: issued_at.parse().ok()?, id: id.parse().ok()? })
 }
 
-fn ticket_object(ticket: Ticket) -> TicketObject {
+fn ticket_object(ticket: &Ticket) -> TicketObject {
     TicketObject {
         ticket_id: ticket.id.to_string(),
         caller: caller_object(&ticket.caller),
