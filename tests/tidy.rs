@@ -50,11 +50,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     // sealing: Repr-Digest, and the hashes in the policy of the documentation page.
     ("http", &["sealing", "model", "wire", "metrics", "traces", "broker"]),
+    // trust: the stamps of the listener's certificate files.
     (
         "app",
         &[
-            "sealing", "model", "wire", "document", "config", "metrics", "traces", "database", "cluster", "authn",
-            "attest", "policy", "stores", "tickets", "render", "audit", "admins", "broker", "http",
+            "sealing", "model", "wire", "document", "config", "metrics", "traces", "database", "trust", "cluster",
+            "authn", "attest", "policy", "stores", "tickets", "render", "audit", "admins", "broker", "http",
         ],
     ),
     // The search for values is pure, and shared by two commands: masking and scanning.
