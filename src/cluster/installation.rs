@@ -129,6 +129,23 @@ mod tests {
     use super::*;
     use crate::cluster::fake::FakeApiServer;
 
+    #[tokio::test]
+    async fn a_right_is_one_that_a_review_allows_and_does_not_deny() {
+        let review = |kind: &str, status: &str| format!(r#"{{"kind":"{kind}","status":{status}}}"#);
+        let own = "SelfSubjectAccessReview";
+        for (body, expected) in [
+            (review(own, r#"{"allowed":true}"#), Ok(true)),
+            (review(own, r#"{"allowed":false}"#), Ok(false)),
+            (review(own, r#"{"allowed":true,"denied":true}"#), Ok(false)),
+            (review("SubjectAccessReview", r#"{"allowed":true}"#), Err(CallFailure::Malformed)),
+        ] {
+            let cluster = FakeApiServer::responding(201, &body).await.cluster().await;
+            let access =
+                OwnAccess { group: "", resource: "pods", subresource: None, verb: "get", namespace: None, name: None };
+            assert_eq!(cluster.is_allowed(access).await, expected, "{body}");
+        }
+    }
+
     async fn issuer(status: u16, body: &str) -> Result<String, CallFailure> {
         FakeApiServer::responding(status, body).await.cluster().await.issuer().await
     }

@@ -49,20 +49,26 @@ mod tests {
     use crate::model::branch::Branch;
     use crate::model::caller::{Caller, Pod};
     use crate::model::clock::format_time;
+    use crate::model::repo::Repo;
     use crate::model::secret_ref::{SecretRef, SecretVersion};
     use crate::model::shadow::{ShadowOutcome, ShadowVerdict};
     use jiff::Timestamp;
     use std::sync::Arc;
 
-    fn event(branch: &str, pod: &str) -> Event {
-        let account = ("ci".to_owned(), "build-bot".to_owned());
-        let pod = Pod { name: pod.to_owned(), uid: pod.to_owned() };
+    fn event(pod: &str) -> Event {
         let mut event = Event::new(EventType::TicketIssued, Outcome::Ok);
-        event.caller = Some(Arc::new(Caller::from_event("cluster", "build-bot", Some(account), Some(pod))));
-        event.branch = Branch::try_from(branch).ok();
+        event.caller = Some(caller(["cluster", "subject", "ci", "build-bot"], pod));
+        event.repo = Repo::try_from("site").ok();
+        event.branch = Branch::try_from("main").ok();
         event.policies = vec!["p".into()];
         event.secrets = [secret("a")].into();
         event
+    }
+
+    fn caller([issuer, subject, namespace, account]: [&str; 4], pod: &str) -> Arc<Caller> {
+        let pod = Pod { name: pod.to_owned(), uid: pod.to_owned() };
+        let account = (namespace.to_owned(), account.to_owned());
+        Arc::new(Caller::from_event(issuer, subject, Some(account), Some(pod)))
     }
 
     fn secret(path: &str) -> SecretVersion {
@@ -78,7 +84,7 @@ mod tests {
 
     #[test]
     fn events_of_equal_use_have_equal_parts() {
-        let (first, second) = (text(&event("main", "pod-1"), 1), text(&event("main", "pod-2"), 2));
+        let (first, second) = (text(&event("pod-1"), 1), text(&event("pod-2"), 2));
         assert_ne!(first, second);
         assert_eq!(UsageParts::of(&first), UsageParts::of(&second));
         assert_ne!(UsageParts::of(&first).0[1], "");
@@ -86,9 +92,9 @@ mod tests {
 
     #[test]
     fn each_member_that_uses_depend_on_is_in_a_part() {
-        let base = text(&event("main", "pod"), 1);
+        let base = text(&event("pod"), 1);
         let changed = |change: fn(&mut Event)| {
-            let mut event = event("main", "pod");
+            let mut event = event("pod");
             change(&mut event);
             text(&event, 1)
         };
@@ -96,6 +102,11 @@ mod tests {
             changed(|event| event.kind = EventType::SecretsRead),
             changed(|event| event.reason = Some("attestation_failed")),
             changed(|event| event.caller = None),
+            changed(|event| event.caller = Some(caller(["other", "subject", "ci", "build-bot"], "pod"))),
+            changed(|event| event.caller = Some(caller(["cluster", "other", "ci", "build-bot"], "pod"))),
+            changed(|event| event.caller = Some(caller(["cluster", "subject", "other", "build-bot"], "pod"))),
+            changed(|event| event.caller = Some(caller(["cluster", "subject", "ci", "other"], "pod"))),
+            changed(|event| event.repo = Repo::try_from("other").ok()),
             changed(|event| event.branch = Branch::try_from("other").ok()),
             changed(|event| event.branch = Branch::try_from("a\",\"keys\":[]").ok()),
             changed(|event| event.policies.push("q".into())),

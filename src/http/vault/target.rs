@@ -103,7 +103,8 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// The allowed methods, as the value of the header `Allow`. `None` if the method decides what the target means.
+    /// The allowed methods, as the value of the header `Allow`. `None` for a bundle, whose method is checked later, and for paths
+    /// that are refused with every method.
     pub const fn allowed_methods(self) -> Option<&'static str> {
         match self {
             Self::Login { .. } | Self::RevokeSelf | Self::RenewSelf => Some("POST, PUT"),
@@ -200,6 +201,20 @@ mod tests {
             Some(Target::Data { names: Some("site/main") })
         );
         assert_eq!(Target::parse("/v1/claviger/data/site/main", "builds"), Some(Target::Other));
+    }
+
+    #[test]
+    fn the_served_methods_are_the_allowed_ones() {
+        use Target::{Data, Health, LookupSelf, Mount, RenewSelf, RevokeSelf, SealStatus};
+        let login = Target::Login { mount: "jwt" };
+        for target in [login, LookupSelf, RevokeSelf, RenewSelf, Mount, Health, SealStatus] {
+            let served = SERVED.iter().filter(|(template, _)| *template == target.template());
+            let served: Vec<&str> = served.map(|(_, method)| *method).collect();
+            assert_eq!(target.allowed_methods(), Some(served.join(", ").as_str()), "{target:?}");
+        }
+        for target in [Data { names: None }, Target::OtherKvPath, Target::KvVersion1, Target::Other] {
+            assert_eq!(target.allowed_methods(), None, "{target:?}");
+        }
     }
 
     #[test]

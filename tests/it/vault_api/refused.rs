@@ -190,3 +190,20 @@ fn the_layers_below_speak_vaults_words_too() {
     );
     assert_eq!(raw(&format!("{get}\r\nHost: a\r\nConnection: close"), "").status, 200);
 }
+
+#[test]
+fn another_method_is_refused_with_those_that_are_allowed() {
+    let edge = edge();
+    for (method, path, allowed) in [
+        ("GET", "/v1/auth/jwt/login", "POST, PUT"),
+        ("GET", "/v1/auth/token/revoke-self", "POST, PUT"),
+        ("DELETE", "/v1/auth/token/renew-self", "POST, PUT"),
+        ("POST", "/v1/sys/health", "GET, HEAD"),
+        ("PUT", "/v1/sys/seal-status", "GET"),
+    ] {
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let answer = String::from_utf8(exchange(edge.api, head.as_bytes())).unwrap();
+        let allow = format!("\r\nallow: {allowed}\r\n");
+        assert!(answer.starts_with("HTTP/1.1 405 ") && answer.contains(&allow), "{method} {path}: {answer}");
+    }
+}
