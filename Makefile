@@ -88,7 +88,7 @@ audit-figures: ## measure writing, queries, verification, export and pruning of 
 released := AWS_LC_SYS_NO_JITTER_ENTROPY=1
 
 load-test: ## compare with the alternatives, and write load-tests/RESULTS.md; before=BINARY adds another build
-	@rig/install base bao kube postgres pgbouncer
+	@rig/install base bao kube postgres $(if $(before),pgbouncer)
 	@$(released) cargo build --quiet --locked --release --bin claviger --example load-test
 	target/release/examples/load-test
 	$(if $(before),target/release/examples/load-test against $(before))
@@ -103,7 +103,7 @@ load-test-against: ## compare with the build of another commit, REV=COMMIT, in t
 	@git -C $(against)/tree checkout --quiet --detach "$$(git rev-parse --verify '$(REV)^{commit}')"
 	@cd $(against)/tree && $(released) CARGO_TARGET_DIR=$(CURDIR)/$(against)/target cargo build --quiet --locked --release --bin claviger
 	@$(released) cargo build --quiet --locked --release --bin claviger --example load-test
-	target/release/examples/load-test against $(against)/target/release/claviger $(WORD)
+	target/release/examples/load-test against $(against)/target/release/claviger '$(WORD)'
 
 load-test-short: ## the short form, about a minute: fails if a ratio has fallen by a third
 	@rig/install base bao kube postgres

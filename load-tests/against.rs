@@ -33,7 +33,8 @@ pub async fn against(binary: &Path, word: &str) -> String {
             }
         }
     }
-    table(format!("{} {word}", binary.display()).trim_end(), &field, &runs)
+    let word = if word.is_empty() { String::new() } else { format!(" '{word}'") };
+    table(&format!("{}{word}", binary.display()), &field, &runs)
 }
 
 async fn one(field: &Field, at: usize, round: usize) -> Run {

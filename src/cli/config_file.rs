@@ -23,8 +23,7 @@ impl ConfigArgument {
 
 /// Loads a configuration file, and returns the bounds that it sets for policies.
 pub fn load_policy_bounds(file: &Path) -> Result<Bounds, CommandError> {
-    let config = config::load(file);
-    let config = config.map_err(|faults| CommandError::from_faults(&file.display().to_string(), &faults))?;
+    let config = config::load(file).map_err(|faults| config_error(file, &faults))?;
     Ok(app::policy_bounds(&config))
 }
 

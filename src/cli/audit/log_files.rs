@@ -6,8 +6,10 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-/// Reads the checkpoints, pruning records and events in the standard output of a server. Other lines are ignored. Fails if there
-/// are none of these.
+/// Reads the checkpoints, pruning records and events in the standard output of a server. Other lines are ignored.
+///
+/// # Errors
+/// The file cannot be read, or has no such line.
 pub fn read_checkpoints(file: &Path) -> Result<KnownEvents, CommandError> {
     let mut known = KnownEvents::default();
     let mut records = 0_u64;

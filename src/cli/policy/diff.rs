@@ -51,7 +51,7 @@ pub struct DiffArguments {
     /// Also check the policies against the stores, authenticators and ceiling of this configuration.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Output format (default: text).
+    /// json: one object (default: text).
     #[arg(short, long)]
     output: Option<JsonFormat>,
 }

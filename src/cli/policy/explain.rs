@@ -28,7 +28,7 @@ pub struct ExplainArguments {
     branch: Option<String>,
     #[command(flatten)]
     caller: CallerArguments,
-    /// Output format.
+    /// json: answer of the API (default: text).
     #[arg(short, long)]
     output: Option<JsonFormat>,
 }

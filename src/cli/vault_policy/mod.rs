@@ -87,10 +87,7 @@ type MountsByPath = BTreeMap<(Arc<str>, Vec<PathPart>), Mount>;
 
 /// Prints the ACL.
 pub fn run(arguments: &VaultPolicyArguments) -> Result<(), CommandError> {
-    let config = arguments.file.load().map_err(|error| {
-        error.report();
-        CommandError::usage("the configuration is not good")
-    })?;
+    let config = arguments.file.load()?;
     let stores = vault_stores(&config, arguments.store.as_deref())?;
     let policies = match arguments.server()? {
         Some(server) => block_on(server_policies(&server, &config))?,
