@@ -1,4 +1,4 @@
-//! Composition: a configuration becomes a running process. Only this module opens the other modules of the crate.
+//! Composition: a configuration becomes a running process. Only this room opens the other rooms.
 
 mod authenticators;
 mod check;

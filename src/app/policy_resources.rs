@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 /// The delay after the first failure. It doubles with each further failure in a row, to at most [`MAX_RETRY_DELAY`].
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(500);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
-/// How long changes are collected into a batch. Each batch compiles a new set of all policies, so many small batches would be slow.
+/// Changes that arrive within this time are applied together, because each batch compiles a new set of all policies.
 const BATCH_WINDOW: Duration = Duration::from_millis(50);
 /// Maximum number of changes in a batch. Further changes are in the next batch.
 const MAX_BATCH: usize = 1_000;

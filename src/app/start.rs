@@ -63,11 +63,11 @@ pub struct Running {
     audit_writer: JoinHandle<()>,
 }
 
-/// Opens every module and starts to serve.
+/// Opens every room and starts to serve.
 ///
 /// # Errors
 /// See [`StartError`].
-#[expect(clippy::too_many_lines, reason = "the order in which the modules are opened, as one list")]
+#[expect(clippy::too_many_lines, reason = "the order in which the rooms are opened, as one list")]
 pub async fn start(config: Config) -> Result<Running, StartError> {
     // All fields are named, so that the code does not compile with a new setting until it is used or ignored here.
     let Config {
@@ -317,7 +317,7 @@ pub(super) fn new_metrics(config: &Config) -> Result<Metrics, prometheus::Error>
     Ok(metrics)
 }
 
-/// Creates one client for each cluster, which all modules share.
+/// Creates one client for each cluster, which all rooms share.
 pub(super) async fn connect_clusters(config: &Config, metrics: &Arc<Metrics>) -> Result<Clusters, StartError> {
     let mut clusters = Clusters::default();
     for authenticator in &config.authenticators {

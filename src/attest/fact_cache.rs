@@ -111,7 +111,7 @@ impl<V: Send + Sync + 'static> FactCache<V> {
     }
 
     /// Like [`Self::find`], but does not use a look-up that started before `not_before`, whether its fact is cached or it is in
-    /// flight. `None` means any time.
+    /// flight. `None` means any time; a time must not be in the future.
     pub async fn find_not_before<F, R>(
         self: &Arc<Self>,
         key: &str,
@@ -141,7 +141,7 @@ impl<V: Send + Sync + 'static> FactCache<V> {
                 }
             });
             let result = flight.await.unwrap_or(Err(AttestError::Unavailable));
-            // At most once: what is in flight after that has started after this call.
+            // Seldom more than once: the next flight may still return a fact that the first one has cached.
             if was_in_flight && result.as_ref().is_ok_and(|cached| cached.is_older_than(not_before)) {
                 continue;
             }

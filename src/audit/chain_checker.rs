@@ -54,7 +54,7 @@ pub struct VerificationResult {
 /// Where a chain may start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChainStart {
-    /// At its first event, or behind an event that is known to be the last deleted one.
+    /// At its first event, or after an event that is known to be the last deleted one.
     FirstOrPruned,
     /// At any event. For exports without the earlier events.
     Anywhere,

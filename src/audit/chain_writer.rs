@@ -7,8 +7,7 @@ use super::chain_hasher::ChainHasher;
 use super::queued_event::QueuedEvent;
 use super::rows::{COLUMNS, TABLE, filter_values, test_values, values};
 use crate::database::{CommitError, Database, DatabaseError, Param, Step, StepRunner};
-use crate::model::clock::Clock;
-use crate::model::clock::format_time;
+use crate::model::clock::{Clock, format_time};
 use crate::model::request_id::RequestId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,7 +39,7 @@ pub struct Group {
 }
 
 impl ChainWriter {
-    /// Starts a chain behind the last event of the database.
+    /// Starts a chain after its predecessor in the log.
     pub async fn new(
         database: Database,
         hasher: Arc<ChainHasher>,
@@ -201,7 +200,7 @@ impl ChainWriter {
 
     /// Whether everything that is visible now is also on the synchronous standbys. PostgreSQL makes a commit durable first and
     /// then waits for them: a server that is restarted during the wait shows the rows, which a failover would lose. A later
-    /// commit that did wait proves that they have arrived. It inserts a row behind the group, and deletes it.
+    /// commit that did wait proves that they have arrived. It inserts a row after the group, and deletes it.
     async fn is_replicated(&self, in_group: usize) -> bool {
         const DELETE: &str = "DELETE FROM audit_events WHERE chain = $1 AND seq = $2";
         if !self.database.is_remote() {

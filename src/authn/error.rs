@@ -15,9 +15,9 @@ pub enum AuthnError {
     /// The caller's token is valid but bound to no pod, and the configuration does not admit such tokens for it.
     #[error("the token is not bound to a pod")]
     NotPodBound(Arc<Caller>),
-    /// The token was not reviewed: the limit of reviews is reached, and the client's address has sent refused tokens or more than
+    /// The token was not reviewed: no review was free in time for the client's address, which has sent refused tokens or more than
     /// its share of new ones.
-    #[error("the token was not reviewed, because the limit of reviews is reached")]
+    #[error("the token was not reviewed, because no review was free for its client's address")]
     Limited,
     /// The token names an unknown key, and the issuer's keys were fetched too recently to fetch them again. The issuer may have
     /// published the key since, so this is no refusal, and the client may retry.

@@ -90,8 +90,7 @@ impl Broker {
                 self.aggregated.add(EventType::AuthnFailed, Outcome::Denied, "rate_limited", context.source_ip);
                 Code::RateLimited.into()
             }
-            // The issuer may publish the key soon, so the client is told to retry. The limit is for clients that name keys at
-            // random.
+            // A client may retry, because the issuer may publish the key soon. The limit stops clients that name random keys.
             AuthnError::UnknownKey if !self.malformed_tokens.charge(ipv6_prefix(context.source_ip)) => {
                 self.aggregated.add(EventType::AuthnFailed, Outcome::Denied, "rate_limited", context.source_ip);
                 Code::RateLimited.into()

@@ -1,4 +1,4 @@
-//! THE PIPELINE: the only folder of `src/` that joins the stages (`authn`, `attest`, `policy`, `stores`, `tickets`, `render` and
+//! THE PIPELINE: the only room that joins the stages (`authn`, `attest`, `policy`, `stores`, `tickets`, `render` and
 //! `audit`). Each verb has its own file and is a sequence of calls to stages.
 //!
 //! The verbs are methods of [`Broker`]: `authenticate`, `log_in`, `issue`, `deliver`, `redeem`, `explain`; for administrators

@@ -30,7 +30,7 @@ use std::time::Duration;
 /// For each other failure that an address may have, it may send this many malformed tokens. A malformed token is refused without a
 /// call to the API server, and clients that share an address must not be blocked by the malformed tokens of one of them.
 const MALFORMED_TOKEN_FACTOR: NonZeroU32 = NonZeroU32::new(10).unwrap();
-/// How long an address counts as failing after a failure.
+/// How long an address counts as failing after its first failure. Further failures in that time do not prolong it.
 const FAILING_TTL: Duration = Duration::from_mins(1);
 
 /// The stages, and the shared state of the verbs.
@@ -48,7 +48,7 @@ pub struct Broker {
     pub(super) unbound_failures: RateLimiter<Identity>,
     /// Limits malformed tokens, by address.
     pub(super) malformed_tokens: RateLimiter<IpAddr>,
-    /// The set of addresses that had a failure within [`FAILING_TTL`]. It limits nothing: a failure charges the one unit of its
+    /// The set of addresses that count as failing, see [`FAILING_TTL`]. It limits nothing: a failure charges the one unit of its
     /// address, so the address is exhausted for that time.
     pub(super) failing_addresses: RateLimiter<IpAddr>,
     /// Tickets that were refused within the last second.

@@ -166,7 +166,6 @@ fn matches_annotated_digest(policy: &ValidatingAdmissionPolicy, expression: &str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::CallFailure;
     use crate::cluster::fake::FakeApiServer;
     use serde_json::{Value, json};
 

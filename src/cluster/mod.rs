@@ -1,7 +1,7 @@
-//! One Kubernetes client for each cluster, shared by all modules that call the API server.
+//! One Kubernetes client for each cluster, shared by all rooms that call the API server.
 //!
 //! Every call has a deadline, a bounded queue and a bounded response. Error texts of `kube` may quote tokens and URLs, so they do
-//! not leave this module: other modules get a [`CallFailure`].
+//! not leave this room: other rooms get a [`CallFailure`].
 
 pub mod access_review;
 mod admission_policy;

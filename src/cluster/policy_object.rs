@@ -65,7 +65,7 @@ pub(super) fn to_resource(object: DynamicObject) -> Option<PolicyResource> {
     })
 }
 
-/// The spec, unless it is too large: then it is discarded.
+/// `Complete`, or `TooLarge` without the spec if it exceeds [`MAX_SPEC_BYTES`].
 fn to_spec(spec: Value) -> ResourceSpec {
     if serde_json::to_writer(RemainingBytes(MAX_SPEC_BYTES), &spec).is_err() {
         return ResourceSpec::TooLarge { may_deny: may_deny(&spec) };

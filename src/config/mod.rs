@@ -1,4 +1,4 @@
-//! The configuration, one file for each section. It does not import the modules that it configures.
+//! The configuration, one file for each section. It does not import the rooms that it configures.
 //!
 //! A section has two types: a raw one for serde, in which every key is optional, and a validated one, which only [`load`] creates.
 

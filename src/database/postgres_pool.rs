@@ -43,7 +43,7 @@ pub struct PostgresPool(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     server: Arc<Server>,
-    /// Where notifications come from. `None` behind a pooler, where a session cannot listen.
+    /// Where notifications come from. `None` behind a pooler without `directUrl`: a session there cannot listen.
     notifying_server: Option<Arc<Server>>,
     /// One permit for each connection in use.
     permits: Arc<Semaphore>,

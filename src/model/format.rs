@@ -1,7 +1,7 @@
 //! The formats in which a bundle is rendered.
 
 closed_enum! {
-    /// A format of a rendered bundle.
+    /// A format of a rendered bundle. Names as in `?format=`.
     #[derive(Default)]
     pub enum Format {
         /// `export NAME='value'` lines, for the `.` command of any POSIX shell.

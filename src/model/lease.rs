@@ -22,7 +22,7 @@ impl Encoding {
 }
 
 closed_enum! {
-    /// Which callers share the lease of a dynamic secret.
+    /// Which callers share the lease of a dynamic secret. Names as in policies.
     #[derive(Default)]
     pub enum LeaseMode {
         /// Each caller has its own lease.

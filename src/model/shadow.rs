@@ -14,7 +14,7 @@ pub struct ShadowVerdict {
 }
 
 closed_enum! {
-    /// The change of a result.
+    /// The change of a result. Names as in the metric's label and in audit events.
     pub enum ShadowOutcome {
         /// A refused request would be allowed, or an allowed request would get more secrets.
         WouldAllow => "would_allow",

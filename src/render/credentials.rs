@@ -44,7 +44,7 @@ impl<'a> CredentialPart<'a> {
 /// suffix holds the address.
 ///
 /// # Errors
-/// A key has none of the suffixes, a credential lacks a key, or two credentials have the same address.
+/// The bundle has a key without one of the suffixes, a credential that lacks a suffix, or two credentials with one address.
 pub(super) fn group_credentials<'a, const N: usize>(
     bundle: &'a Bundle,
     suffixes: [&str; N],

@@ -21,8 +21,8 @@ use super::credentials::{CredentialPart, group_credentials};
 use super::port::{Emit, UnrenderableKey, UnrenderableReason};
 use crate::model::bundle::Bundle;
 
-/// Machine, login and password together must be shorter than this.
-const TOO_LONG_BYTES: usize = 4000;
+/// Maximum size of machine, login and password together.
+const MAX_BYTES: usize = 3999;
 
 /// Returns the credentials: machine, login and password. Fails as [`group_credentials`] does, if a machine is not a host, or if
 /// readers would read a login or password differently.
@@ -32,7 +32,7 @@ pub(super) fn prepare(bundle: &Bundle) -> Result<Vec<[CredentialPart<'_>; 3]>, U
         machine.require(is_host(machine.value()), UnrenderableReason::NotAnAddress)?;
         login.require(is_word(login.value()) && !login.value().contains(':'), UnrenderableReason::ReadersDisagree)?;
         let length = machine.value().len() + login.value().len() + password.value().len();
-        password.require(is_word(password.value()) && length < TOO_LONG_BYTES, UnrenderableReason::ReadersDisagree)?;
+        password.require(is_word(password.value()) && length <= MAX_BYTES, UnrenderableReason::ReadersDisagree)?;
     }
     Ok(credentials)
 }

@@ -42,7 +42,7 @@ pub struct UnrenderableKey {
 }
 
 closed_enum! {
-    /// Why a format cannot hold a key.
+    /// Why a format cannot hold a key. Each text is the predicate of a sentence that begins with the name of the key.
     pub enum UnrenderableReason {
         /// The name is not a valid variable name.
         NotAVariable => "is not a variable name of letters, digits and underscores that does not begin with a digit",

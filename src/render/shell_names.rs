@@ -24,7 +24,7 @@ const RESERVED_BY_SHELLS: &str = "
     RANDOM SECONDS SHELLOPTS SRANDOM UID USER_ID
 ";
 
-/// The lists of dangerous names. A star stands for any ending. [`can_run_code`] adds those of Python and npm.
+/// The lists of dangerous names. A star stands for any ending. [`can_run_code`] adds those that shells reserve, and those of Python and npm.
 const DANGEROUS_NAMES: [&str; 6] =
     [READ_BY_SHELLS, READ_BY_LIBRARIES, READ_BY_INTERPRETERS, READ_BY_GIT, READ_BY_TOOLS, CHANGES_TLS_TRUST];
 

@@ -64,7 +64,7 @@ impl ConnectFailure {
         matches!(self, Self::Refused | Self::UnknownHost)
     }
 
-    /// Finds the cause in an error or its sources. `None` if none of them is a known failure of a connection.
+    /// Why a connection failed, by the error and its sources. `None` for an error of another kind.
     #[must_use]
     pub fn from_error(error: &(dyn Error + 'static)) -> Option<Self> {
         source_chain(error).find_map(|cause| {

@@ -1,5 +1,5 @@
 //! JSON bodies of the REST API, shared by the server and the client commands, and the custom resource definitions (`crd`), which
-//! are generated from the bodies of policies. Validation is left to the modules that use the bodies.
+//! are generated from the bodies of policies. Validation is left to the rooms that use the bodies.
 
 pub mod audit_event;
 pub mod audit_list;

@@ -64,7 +64,7 @@ fn compile_namespaced(
         }
         let Some(kubernetes) = &mut subject.kubernetes else { continue };
         if !kubernetes.namespaces.is_empty() {
-            let detail = "must be left out: the namespace of the policy is implied";
+            let detail = "must be left out: the namespace of the policy applies";
             faults.push(Fault::new(format!("/spec/subjects/{index}/kubernetes/namespaces"), detail));
         }
         // The name of a namespace has no wildcard, so as a pattern it matches only itself.

@@ -99,7 +99,7 @@ pub(in crate::stores) struct LeaseManager {
     pub(super) in_registration: Mutex<HashSet<Arc<str>>>,
     /// The IDs of leases of this process whose records cannot be opened.
     pub(super) unreadable_ids: Mutex<HashSet<Arc<str>>>,
-    /// The records up to this ID were compared with the index. The next comparison continues behind it.
+    /// The records up to this ID were compared with the index. The next comparison continues after it.
     pub(super) last_compared_id: Mutex<String>,
     pub(super) event_recorder: Arc<dyn LeaseEventRecorder>,
     pub(super) clock: Arc<dyn Clock>,

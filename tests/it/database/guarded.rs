@@ -8,7 +8,7 @@ use crate::rig::postgres::{Postgres, address_of, checked};
 use std::time::{Duration, Instant};
 
 const WRITE: &str = "UPDATE policy_head SET revision = revision + 1";
-const MAY_FORGET: Option<&str> = Some("may_lose_commits");
+const MAY_LOSE_COMMITS: Option<&str> = Some("may_lose_commits");
 
 /// Writes until the result is this kind of error, or none: alone, and in a unit of work.
 async fn writes(database: &Database, expected: Option<&str>, why: &str) {
@@ -41,17 +41,17 @@ async fn opened(pooler: &PgBouncer) -> [Database; 2] {
 }
 
 #[tokio::test]
-async fn open_sessions_through_a_pooler_fail_after_a_setting_may_lose_commits() {
+async fn open_sessions_through_a_pooler_fail_after_a_setting_allows_losing_commits() {
     let server = Postgres::start(&[]).unwrap();
     for mode in ["session", "transaction"] {
         let pooler = PgBouncer::start(&server.database().await, mode, &[]);
         let [strict, lenient] = opened(&pooler).await;
         for (setting, allowed) in
-            [("fsync", MAY_FORGET), ("full_page_writes", MAY_FORGET), ("synchronous_commit", None)]
+            [("fsync", MAY_LOSE_COMMITS), ("full_page_writes", MAY_LOSE_COMMITS), ("synchronous_commit", None)]
         {
             let why = format!("{setting} in {mode} mode");
             server.set(setting, "off");
-            writes(&strict, MAY_FORGET, &why).await;
+            writes(&strict, MAY_LOSE_COMMITS, &why).await;
             writes(&lenient, allowed, &why).await;
             server.set(setting, "on");
             writes(&strict, None, &why).await;
@@ -76,7 +76,7 @@ async fn statements_fail_after_the_pooler_leads_to_a_standby() {
         let written = primary.ask("SELECT CAST(pg_current_wal_lsn() AS TEXT)");
         let replayed = format!("SELECT CAST(pg_last_wal_replay_lsn() >= CAST('{written}' AS pg_lsn) AS TEXT)");
         wait_until("the standby", || standby.ask(&replayed) == "true");
-        for (server, expected) in [(&primary, None), (&standby, MAY_FORGET), (&primary, None)] {
+        for (server, expected) in [(&primary, None), (&standby, MAY_LOSE_COMMITS), (&primary, None)] {
             cable.lead_to(port(server, &url));
             for database in &databases {
                 writes(database, expected, mode).await;

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 impl PolicyRegister {
-    /// At most `limit` policies whose names come after `after`, in bytewise order of name.
+    /// At most `limit` policies whose names come after `after`, in bytewise order of name. The active policies of files and clusters
+    /// are among them, and are read-only.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -110,7 +111,7 @@ impl PolicyRegister {
     }
 
     /// At most `limit` revisions of a policy, newest first; only those before the revision `before`. A deleted policy has
-    /// revisions too; a policy of a file has none.
+    /// revisions too; a policy of a file or of a cluster has none.
     ///
     /// # Errors
     /// [`PolicyStoreError::NotFound`] for a name that was never used, or the database cannot be read.
