@@ -76,7 +76,9 @@ impl VaultSession {
             return Err(error);
         };
         let response = self.call_with(&other, options, endpoint(), request_id, &parse).await;
-        self.share_token(&other);
+        if !options.creates_lease {
+            self.share_token(&other);
+        }
         Ok((response?, other))
     }
 

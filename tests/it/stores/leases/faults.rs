@@ -1,8 +1,9 @@
 //! Failures of leases: stores that do not revoke, databases that cannot record, invalid answers.
 
 use super::*;
-use crate::rig::fake::{Act, Fake, json};
+use crate::rig::fake::{Act, Fake, good, json, status};
 use claviger::stores::{EndedLease, ReadError, RevocationProgress};
+use serde_json::json;
 use std::sync::atomic::AtomicUsize;
 
 #[tokio::test]
@@ -197,4 +198,50 @@ async fn leases_survive_a_restart_of_the_server_under_load() {
     let failures: usize = workers.join_all().await.into_iter().sum();
     assert_eq!(failures, 0, "a pod that had a lease went without");
     assert!(open(&url, &before[1]).await);
+}
+
+/// Only a fake server answers late enough: a new token is assumed to be valid for five seconds.
+#[tokio::test]
+async fn a_token_that_created_a_lease_after_a_403_is_not_used_for_other_calls() {
+    let (logins, creations) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let tokens_of_reads = Arc::new(Mutex::new(Vec::new()));
+    let seen = tokens_of_reads.clone();
+    let fake = Fake::start_by_head(move |head| {
+        let line = head.lines().next().unwrap();
+        if line.contains("/login") {
+            let number = logins.fetch_add(1, Ordering::SeqCst) + 1;
+            let auth = json!({"client_token": format!("s.{number}"), "lease_duration": 600, "num_uses": 100});
+            return json(&json!({ "auth": auth }).to_string());
+        }
+        if line.contains("/mounts/database/") {
+            return json(r#"{"data":{"path":"database/","type":"database"}}"#);
+        }
+        if line.contains("/v1/database/creds/app") {
+            return match creations.fetch_add(1, Ordering::SeqCst) {
+                0 => Act::Late(Duration::from_millis(5200), Box::new(status("403 Forbidden"))),
+                _ => json(
+                    r#"{"lease_id":"database/creds/app/x","lease_duration":600,"data":{"username":"u","password":"p"}}"#,
+                ),
+            };
+        }
+        if line.contains("/data/") {
+            let token = head.lines().find_map(|line| line.strip_prefix("x-vault-token: ")).unwrap();
+            seen.lock().unwrap().push(token.to_owned());
+        }
+        good(line)
+    })
+    .await;
+    let place = Place::sqlite();
+    let token_file = place.folder.path().join("token");
+    let keeper = Keeper::with(&place, &fake.address, "a.b.c", |vault| {
+        vault.auth = VaultAuth::Kubernetes { mount: "kubernetes".into(), role: "claviger".into(), token_file };
+        vault.make_timeout = Duration::from_secs(10);
+    })
+    .await;
+    let secret = SecretRef { store: "vault".into(), path: "homelab/a".into() };
+    keeper.stores.read(&secret, &RequestId::random()).await.unwrap();
+    keeper.read("app", PER_POD, &pod("one")).await.unwrap();
+    keeper.stores.read(&secret, &RequestId::random()).await.unwrap();
+    let tokens = tokens_of_reads.lock().unwrap().clone();
+    assert_eq!(tokens[0], tokens[1], "the token of the lease must keep its uses");
 }
