@@ -1,5 +1,5 @@
-//! A cluster with the custom resource definitions, and a broker that reads policies from it. One control plane for all tests of
-//! this kind, which have it one after the other: a broker reads the objects of a whole cluster.
+//! A cluster with the custom resource definitions, and a broker that reads policies from it. Two control planes for all tests of
+//! this kind. One test at a time has each, because a broker reads the objects of a whole cluster.
 
 use crate::chart::rendered::{Rendered, render_values};
 use crate::rig::claviger::{Claviger, run, wait_until};
@@ -11,7 +11,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::thread::sleep;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -20,6 +21,20 @@ pub struct PolicyCluster {
     /// The tests' hand in it.
     pub kube: Kube,
     _alone: Option<MutexGuard<'static, ()>>,
+}
+
+/// A control plane that tests share.
+struct SharedPlane {
+    plane: OnceLock<ControlPlane>,
+    alone: Mutex<()>,
+    /// Whether it has the definitions and the rights.
+    is_prepared: AtomicBool,
+}
+
+impl SharedPlane {
+    const fn new() -> Self {
+        Self { plane: OnceLock::new(), alone: Mutex::const_new(()), is_prepared: AtomicBool::new(false) }
+    }
 }
 
 /// What `kubectl` said.
@@ -31,18 +46,21 @@ pub struct Said {
 }
 
 impl PolicyCluster {
-    /// The shared one, emptied.
+    /// A shared one, emptied.
     pub async fn alone() -> Self {
-        static PLANE: OnceLock<ControlPlane> = OnceLock::new();
-        static ALONE: Mutex<()> = Mutex::const_new(());
-        let alone = ALONE.lock().await;
-        let plane = PLANE.get_or_init(|| ControlPlane::start(&[]).unwrap_or_else(|why| panic!("{why}")));
+        static SHARED: [SharedPlane; 2] = [SharedPlane::new(), SharedPlane::new()];
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let shared = &SHARED[NEXT.fetch_add(1, Ordering::Relaxed) % SHARED.len()];
+        let alone = shared.alone.lock().await;
+        let plane = shared.plane.get_or_init(|| ControlPlane::start(&[]).unwrap_or_else(|why| panic!("{why}")));
         let cluster = Self { kube: Kube::of(plane).await, _alone: Some(alone) };
-        cluster.install_definitions();
-        cluster.install_rights().await;
-        for kind in ["policies.claviger.dev", "clusterpolicies.claviger.dev"] {
-            cluster.kubectl(&["delete", kind, "--all", "--all-namespaces", "--wait=true"]).good();
+        if !shared.is_prepared.load(Ordering::Relaxed) {
+            cluster.install_definitions();
+            cluster.install_rights().await;
+            shared.is_prepared.store(true, Ordering::Relaxed);
         }
+        let kinds = "policies.claviger.dev,clusterpolicies.claviger.dev";
+        cluster.kubectl(&["delete", kinds, "--all", "--all-namespaces", "--wait=true"]).good();
         cluster.kubectl(&["delete", "lease", "-n", "claviger", "--all"]).good();
         cluster
     }
@@ -140,14 +158,9 @@ impl PolicyCluster {
 
     /// The condition `Ready` of an object, once it speaks of the object as it is: status, reason, message.
     pub fn condition(&self, object: &Value) -> (String, String, String) {
-        let name = object["metadata"]["name"].as_str().unwrap();
-        let resource =
-            if object["kind"] == "Policy" { "policies.claviger.dev" } else { "clusterpolicies.claviger.dev" };
-        let namespace = object["metadata"]["namespace"].as_str().unwrap_or("default");
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            let said = self.kubectl(&["get", resource, name, "-n", namespace, "-o", "json"]);
-            let found: Value = serde_json::from_str(&said.good()).unwrap();
+            let found = self.get(object);
             let (generation, condition) = (&found["metadata"]["generation"], &found["status"]["conditions"][0]);
             if condition["observedGeneration"] == *generation {
                 assert_eq!(found["status"]["observedGeneration"], *generation, "{found:#}");
@@ -159,6 +172,22 @@ impl PolicyCluster {
             assert!(Instant::now() < deadline, "no status: {found:#}");
             sleep(Duration::from_millis(50));
         }
+    }
+
+    /// The object as it is stored. It is asked for repeatedly, and `kubectl` would take half a second of CPU time for each answer.
+    fn get(&self, object: &Value) -> Value {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        let path = match object["metadata"]["namespace"].as_str() {
+            Some(namespace) => format!("/apis/claviger.dev/v1alpha1/namespaces/{namespace}/policies/{name}"),
+            None => format!("/apis/claviger.dev/v1alpha1/clusterpolicies/{name}"),
+        };
+        let ask = async {
+            let request = http::Request::get(path).body(Vec::new()).unwrap();
+            self.kube.plane.client(User::Admin).await.request(request).await.unwrap()
+        };
+        // The caller is not async and is called in another runtime.
+        let on_thread = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(ask);
+        scope(|scope| scope.spawn(on_thread).join().unwrap())
     }
 
     /// Waits until the condition of an object has this reason.
