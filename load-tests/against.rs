@@ -1,7 +1,7 @@
 //! Compares this build with another one, on the same servers in one run: the ratio of each round, so that drift of
 //! the machine cancels out.
 
-use crate::contenders::{Field, before, line_up_builds};
+use crate::contenders::{CALLING_PODS, Field, before, line_up_builds};
 use crate::load::{Load, Run};
 use crate::report::median;
 use std::fmt::Write as _;
@@ -48,7 +48,8 @@ async fn one(field: &Field, at: usize, round: usize) -> Run {
 fn table(arguments: &str, field: &Field, runs: &[Vec<Run>]) -> String {
     let mut text = format!(
         "\n## Against the build before\n\nWritten by `load-test against {arguments}`. {} connections, {} s for each build in each of {ROUNDS} rounds, in turns.\n\
-         A ratio is the median of the rounds' own, this build over the one before; least and most are those of single rounds.\n\n\
+         A ratio is the median of the rounds' own, this build over the one before; least and most are those of single rounds.\n\
+         Replicas on PostgreSQL are called by {CALLING_PODS} pods in turn, in both builds.\n\n\
          | what | cycles/s | before | ratio | least | most | p99 ms | before | CPU s / 1,000 | before | ratio |\n\
          |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
         LOAD.connections,

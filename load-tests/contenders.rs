@@ -24,6 +24,10 @@ const JSON: (&str, &str) = ("Content-Type", "application/json");
 const TEXT: (&str, &str) = ("Accept", "text/plain");
 const ASKED: &str = "repo=site&branch=main";
 
+/// Number of pods whose tokens call replicas that share a database. Replicas take turns at a caller, so calls of a single pod would
+/// measure waiting for its lock.
+pub const CALLING_PODS: usize = 16;
+
 /// The names in the results.
 pub const BARE: &str = "bare axum";
 pub const MEMORY: &str = "claviger, tickets in memory";
@@ -117,6 +121,7 @@ pub async fn line_up_builds(other: &Path) -> Field {
             replicas.push(replica);
         }
     }
+    let builds = tokens_of_pods(&plan.kube).await;
     let key = database_key(&plan);
     let pooler = PgBouncer::start(&postgres().database().await, "transaction", &[]);
     for (name, binary, url) in [
@@ -130,7 +135,7 @@ pub async fn line_up_builds(other: &Path) -> Field {
             Some(binary) => replica_of(&plan, binary, Some(&database)),
         };
         let sharing: Vec<Claviger> = (0..3).map(|_| start()).collect();
-        contenders.push(sharing_tickets(name, &sharing, &known));
+        contenders.push(sharing_tickets(name, &sharing, &builds));
         replicas.extend(sharing);
     }
     let Plan { kube, bao, .. } = plan;
@@ -144,11 +149,23 @@ fn database_key(plan: &Plan) -> PathBuf {
     key
 }
 
-/// Replicas that share a database. Each connection redeems at another replica than the issuing one.
-fn sharing_tickets(name: &'static str, replicas: &[Claviger], known: &str) -> Arc<Contender> {
+/// A token of each of [`CALLING_PODS`] pods.
+async fn tokens_of_pods(kube: &Kube) -> Vec<String> {
+    let mut tokens = Vec::with_capacity(CALLING_PODS);
+    for _ in 0..CALLING_PODS {
+        tokens.push(kube.pod("ci/build-bot").await.token);
+    }
+    tokens
+}
+
+/// Replicas that share a database. Each connection redeems at another replica than the issuing one. The pods of the tokens ask in
+/// turn.
+fn sharing_tickets(name: &'static str, replicas: &[Claviger], tokens: &[String]) -> Arc<Contender> {
     let ours: Vec<SocketAddr> = replicas.iter().map(|replica| replica.api).collect();
     let next: Vec<SocketAddr> = (0..ours.len()).map(|at| ours[(at + 1) % ours.len()]).collect();
-    contender(name, &ours, &next, asks_with(known), Box::new(fetches), replicas.iter().map(Claviger::id).collect())
+    let requests: Vec<Vec<u8>> = tokens.iter().map(|token| asks(token)).collect();
+    let asks_in_turn = Box::new(move |cycle: usize| Some(requests[cycle % requests.len()].clone()));
+    contender(name, &ours, &next, asks_in_turn, Box::new(fetches), replicas.iter().map(Claviger::id).collect())
 }
 
 async fn plan() -> Plan {
@@ -197,6 +214,7 @@ pub async fn line_up(runs: usize) -> Field {
     let bare = Bare::start();
     let mint = Arc::new(Mint::new(&plan.kube).await);
     let known = plan.kube.pod("ci/build-bot").await.token;
+    let builds = tokens_of_pods(&plan.kube).await;
     let of_runs = Arc::new(Mint::of_runs(&plan.kube, runs).await);
     let [never_seen, reviewed, logged_in, compatible, attested, chained] = [(); 6].map(|()| Pool::default());
 
@@ -210,7 +228,7 @@ pub async fn line_up(runs: usize) -> Field {
         at_one(MEMORY, memory, asks_with(&known)),
         at_one(FORGETFUL, forgetful, asks_with(&known)),
         at_one(SQLITE, sqlite, asks_with(&known)),
-        sharing_tickets(POSTGRES, sharing, &known),
+        sharing_tickets(POSTGRES, sharing, &builds),
         contender(WRAP, &[bao], &[bao], wraps(&plan.bao.root), Box::new(unwraps), vec![plan.bao.id()]),
         contender(
             LOGIN,

@@ -1,7 +1,8 @@
 //! The report of a load test: a table, a chart, and the ratios for the short form.
 
 use crate::contenders::{
-    BARE, CHAIN, FORGETFUL, KV_READ, LOGIN, MEMORY, NEVER_SEEN, POSTGRES, REVIEWS, RUNS, VAULT_LOGIN, VAULT_READ, WRAP,
+    BARE, CALLING_PODS, CHAIN, FORGETFUL, KV_READ, LOGIN, MEMORY, NEVER_SEEN, POSTGRES, REVIEWS, RUNS, VAULT_LOGIN,
+    VAULT_READ, WRAP,
 };
 use crate::load::Run;
 use std::collections::BTreeMap;
@@ -85,6 +86,7 @@ impl Findings {
             "# Load test\n\nWritten by `{command}`. {machine}. {} connections, {} s for each contender in each of {} rounds,\n\
              interleaved. A cycle is two requests: ask and redeem, wrap and unwrap, log in and read, read and read, review and look at the pod; with runs four:\n\
              review, and look at the pod, its TaskRun and its PipelineRun. Each token of a run has a pod and runs of its own.\n\
+             Replicas on PostgreSQL are called by {CALLING_PODS} pods in turn, the other replicas with known tokens by one pod.\n\
              Every event is durable before it is answered (SQLite `synchronous=FULL`, PostgreSQL `synchronous_commit=on`), but\n\
              where the audit log is in memory, which is there to tell what that costs.\n\n\
              ![Cycles a second](results.svg)\n\n\
