@@ -5,6 +5,7 @@ use super::blocks::BlockWriter;
 use super::chain::{Head, Link, NO_PREDECESSOR};
 use super::chain_hasher::ChainHasher;
 use super::queued_event::QueuedEvent;
+use super::recent_rows::RecentRows;
 use super::rows::{COLUMNS, TABLE, filter_values, test_values, values};
 use crate::database::{CommitError, Database, DatabaseError, Param, Step, StepRunner};
 use crate::model::clock::{Clock, format_time};
@@ -30,6 +31,7 @@ pub struct ChainWriter {
     writable: Arc<AtomicBool>,
     /// Only for SQLite.
     blocks: Option<BlockWriter>,
+    recent: Arc<RecentRows>,
 }
 
 /// The result of a group: for each event whether it was written, and the links of those that were.
@@ -55,7 +57,8 @@ impl ChainWriter {
             time: "".into(),
         };
         let blocks = if database.is_remote() { None } else { Some(BlockWriter::start(database.clone()).await?) };
-        Ok(Self { database, hasher, clock, head, writable: Arc::new(AtomicBool::new(true)), blocks })
+        let writable = Arc::new(AtomicBool::new(true));
+        Ok(Self { database, hasher, clock, head, writable, blocks, recent: Arc::default() })
     }
 
     pub const fn head(&self) -> &Head {
@@ -64,6 +67,11 @@ impl ChainWriter {
 
     pub const fn writable(&self) -> &Arc<AtomicBool> {
         &self.writable
+    }
+
+    /// The rows that were written last. Those of PostgreSQL are not added.
+    pub const fn recent(&self) -> &Arc<RecentRows> {
+        &self.recent
     }
 
     pub fn set_writable(&self, writable: bool) {
@@ -119,6 +127,10 @@ impl ChainWriter {
         let last = committed.map_err(CommitError::Failed)?;
         if let Some(blocks) = &mut self.blocks {
             blocks.add(params.chunks(COLUMNS).map(filter_values), last);
+        }
+        if let Some(last_row) = last {
+            let rows = i64::try_from(links.len()).unwrap_or(i64::MAX);
+            self.recent.add(last_row.saturating_add(1).saturating_sub(rows), &links, &params);
         }
         drop(params);
         self.head = head;

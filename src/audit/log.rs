@@ -50,9 +50,9 @@ impl AuditLog {
         let hasher = Arc::new(hasher);
         let stdout = stdout.then(|| Arc::new(StdoutWriter::start()));
         let chain = ChainWriter::new(database.clone(), hasher.clone(), clock).await?;
-        let is_writable = chain.writable().clone();
+        let (is_writable, recent) = (chain.writable().clone(), chain.recent().clone());
         let writer = Writer::new(chain, stdout.clone(), metrics);
-        let reader = Reader::new(database.clone(), hasher, writer.heads());
+        let reader = Reader::new(database.clone(), hasher, writer.heads(), recent);
         let checkpoints = stdout
             .clone()
             .map(|stdout| checkpoint::print_checkpoints(writer.heads(), move |line| stdout.write_lines(line)));

@@ -5,6 +5,7 @@ use super::chain::Head;
 use super::chain_checker::{ChainChecker, ChainStart, VerificationResult};
 use super::chain_hasher::ChainHasher;
 use super::filter::{Cursor, Filter};
+use super::recent_rows::RecentRows;
 use super::{postgres_query, rows, sqlite_query};
 use crate::database::{Database, DatabaseError, Query, Row};
 use crate::wire::audit_event::append_hash;
@@ -21,6 +22,7 @@ pub struct Reader {
     pub(super) database: Database,
     pub(super) hasher: Arc<ChainHasher>,
     heads: watch::Receiver<Head>,
+    pub(super) recent: Arc<RecentRows>,
 }
 
 impl fmt::Debug for Reader {
@@ -39,8 +41,13 @@ pub struct RecordedEvent {
 }
 
 impl Reader {
-    pub(super) fn new(database: Database, hasher: Arc<ChainHasher>, heads: watch::Receiver<Head>) -> Self {
-        Self { database, hasher, heads }
+    pub(super) fn new(
+        database: Database,
+        hasher: Arc<ChainHasher>,
+        heads: watch::Receiver<Head>,
+        recent: Arc<RecentRows>,
+    ) -> Self {
+        Self { database, hasher, heads, recent }
     }
 
     /// Returns at most `limit` matching events, newest first, starting after the cursor.

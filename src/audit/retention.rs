@@ -95,7 +95,7 @@ impl Retention {
     #[must_use]
     pub fn new(log: &AuditLog, limits: RetentionLimits, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
         let (log, reader, stdout) = (log.clone(), log.reader(), log.stdout.clone());
-        let segments = Segments::new(reader.database.clone(), limits.max_size);
+        let segments = Segments::new(reader.database.clone(), limits.max_size, reader.recent.clone());
         metrics.set_audit_max_bytes(limits.max_size.unwrap_or_default());
         Self { log, reader, stdout, limits, segments, clock, metrics }
     }

@@ -1,12 +1,14 @@
 //! Measures the size of the log in segments: ranges of rows whose size is stored once no more rows are added to them.
 //!
-//! PostgreSQL reports the size of a table, but not how much of it is in use, and an SQLite file contains other tables.
-//! Therefore the sizes of rows are added up. The 1,200 bytes of overhead for each row are an upper estimate from measurements
-//! of both databases.
+//! The rows after the segments are measured by reading them. In SQLite each row is read at most once, and not at all if
+//! [`RecentRows`] has its size.
 
+use super::recent_rows::RecentRows;
+use super::row_sizes::{self, RowSizes};
 use crate::database::{Database, DatabaseError, Query, UnitOfWork};
 use crate::model::clock::format_time;
 use jiff::{SignedDuration, Timestamp};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bounds of the size of a segment. Only whole segments are deleted, so they are small; but a large log must have few of them.
 const MIN_SEGMENT_BYTES: u64 = 64 * 1024;
@@ -17,9 +19,6 @@ const SEGMENTS_PER_LOG: u64 = 64;
 const PAGE_ROWS: i64 = 1000;
 /// Age from which on an event is settled: no replica commits an event with a lower row number any more.
 const SETTLE_TIME: SignedDuration = SignedDuration::from_secs(10);
-
-const SELECT_ROWS: &str = "SELECT rowid, time, CAST(1200 + octet_length(event) + 3 * (octet_length(coalesce(subject, '')) \
-     + octet_length(coalesce(repo, '')) + octet_length(coalesce(branch, ''))) AS BIGINT) FROM audit_events WHERE rowid > ";
 
 /// The size of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +42,21 @@ impl LogSize {
 pub struct Segments {
     database: Database,
     max_size: Option<u64>,
+    recent: Arc<RecentRows>,
+    /// The last measurement. `None` for PostgreSQL, where rows of lower numbers can appear later, and after a failure.
+    measured: Mutex<Option<Measured>>,
+}
+
+/// What was measured of the rows after the segments.
+struct Measured {
+    /// `audit_retention.runs`, which changes when any process stores a segment or deletes rows.
+    runs: i64,
+    rest: RowSizes,
 }
 
 impl Segments {
-    pub fn new(database: Database, max_size: Option<u64>) -> Self {
-        Self { database, max_size }
+    pub fn new(database: Database, max_size: Option<u64>, recent: Arc<RecentRows>) -> Self {
+        Self { database, max_size, recent, measured: Mutex::new(None) }
     }
 
     /// Measures the rows after the last segment, and stores new segments of settled rows.
@@ -55,33 +64,51 @@ impl Segments {
     /// # Errors
     /// When the database fails.
     pub async fn measure(&self, now: Timestamp) -> Result<LogSize, DatabaseError> {
-        const SEGMENTS: &str =
-            "SELECT coalesce(max(last_row), 0), CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM audit_segments";
+        const SEGMENTS: &str = "SELECT coalesce(max(last_row), 0), CAST(coalesce(sum(bytes), 0) AS BIGINT), \
+             (SELECT runs FROM audit_retention) FROM audit_segments";
         let segments = self.database.read(&Query::new(SEGMENTS)).await?;
         let row = segments.first().ok_or_else(DatabaseError::missing_row)?;
-        let (mut last_segment_row, mut segment_bytes) = (row.number(0)?, to_u64(row.number(1)?));
+        let (last_segment_row, mut segment_bytes, mut runs) = (row.number(0)?, to_u64(row.number(1)?), row.number(2)?);
         let settled = format_time(now.saturating_sub(SETTLE_TIME).unwrap_or(Timestamp::MIN));
-        let (mut after, mut rest_bytes, mut may_insert) = (last_segment_row, 0, true);
+        let measured = self.replace_measured(None).filter(|measured| measured.runs == runs);
+        let mut rest = measured.map_or_else(|| RowSizes::starting_after(last_segment_row), |measured| measured.rest);
+        rest.append(self.recent.take_sizes());
+        let mut may_insert = true;
         loop {
-            let page = Query::new(SELECT_ROWS).value(after).sql(" ORDER BY rowid LIMIT ").value(PAGE_ROWS);
-            let rows = self.database.read(&page).await?;
-            for row in &rows {
-                after = row.number(0)?;
-                rest_bytes += to_u64(row.number(2)?);
-                may_insert &= row.str(1)? < settled.as_str();
-                if may_insert && rest_bytes >= self.segment_size() {
-                    // False if another replica has stored these rows. The next measurement then reads its segment.
-                    may_insert = self.insert_segment(last_segment_row, after, rest_bytes).await?;
-                    if may_insert {
-                        (last_segment_row, segment_bytes, rest_bytes) = (after, segment_bytes + rest_bytes, 0);
-                    }
+            let is_last_page = self.read_page(&mut rest).await?;
+            while may_insert && let Some((last, bytes)) = rest.first_settled(self.segment_size(), &settled) {
+                // False if another replica has stored these rows. The next measurement then reads its segment.
+                may_insert = self.insert_segment(rest.after(), last, bytes).await?;
+                if may_insert {
+                    rest.remove_up_to(last);
+                    segment_bytes += bytes;
+                    runs += 1;
                 }
             }
-            if i64::try_from(rows.len()).is_ok_and(|rows| rows < PAGE_ROWS) {
-                return Ok(LogSize { last_segment_row, segment_bytes, rest_bytes });
+            if is_last_page {
+                break;
             }
             tokio::task::yield_now().await;
         }
+        let size = LogSize { last_segment_row: rest.after(), segment_bytes, rest_bytes: rest.bytes() };
+        if !self.database.is_remote() {
+            self.replace_measured(Some(Measured { runs, rest }));
+        }
+        Ok(size)
+    }
+
+    fn replace_measured(&self, measured: Option<Measured>) -> Option<Measured> {
+        std::mem::replace(&mut *self.measured.lock().unwrap_or_else(PoisonError::into_inner), measured)
+    }
+
+    /// Reads the next rows. Returns whether they are the last ones.
+    async fn read_page(&self, rest: &mut RowSizes) -> Result<bool, DatabaseError> {
+        let page = Query::new(row_sizes::SELECT).value(rest.last_row()).sql(" ORDER BY rowid LIMIT ").value(PAGE_ROWS);
+        let rows = self.database.read(&page).await?;
+        for row in &rows {
+            rest.push(row.number(0)?, row.str(1)?, to_u64(row.number(2)?));
+        }
+        Ok(i64::try_from(rows.len()).is_ok_and(|rows| rows < PAGE_ROWS))
     }
 
     /// Returns the last row of those oldest segments that must be deleted to get below the size limit. `None` if the log is
@@ -173,7 +200,8 @@ mod tests {
     #[tokio::test]
     async fn rows_are_not_counted_twice_if_another_replica_stores_their_segment() {
         let database = log_of(MAX_SIZE * 105 / 100 / 2000).await;
-        let (a, b) = (Segments::new(database.clone(), Some(MAX_SIZE)), Segments::new(database.clone(), Some(MAX_SIZE)));
+        let segments = || Segments::new(database.clone(), Some(MAX_SIZE), Arc::default());
+        let (a, b) = (segments(), segments());
         let written: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let settled = written + SignedDuration::from_secs(11);
         // For replica `a` no row is settled. Replica `b` measures later and stores segments.

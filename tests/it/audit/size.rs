@@ -1,13 +1,18 @@
 //! A log above its maximum size loses its oldest events and records that.
 
 use super::{Place, Replica, on_every_place, seq};
+use claviger::audit::{Retention, RetentionLimits};
+use claviger::metrics::Metrics;
 use jiff::SignedDuration;
+use std::sync::Arc;
 use std::time::Duration;
 
 const FOR_EVER: Duration = Duration::from_hours(24 * 3650);
 const MIB: u64 = 1 << 20;
-/// A segment of the smallest size, and the row that fills it.
-const SEGMENT: u64 = 68 * 1024;
+/// Rows of one time are measured in parts of at most this size.
+const PART: u64 = 16 * 1024;
+/// A segment of the smallest size, and the part that fills it.
+const SEGMENT: u64 = 64 * 1024 + PART;
 
 on_every_place! {
     beyond_max_size_the_oldest_events_are_deleted_and_the_rest_verifies
@@ -15,14 +20,22 @@ on_every_place! {
     several_replicas_can_measure_the_log
     a_broken_log_is_not_pruned
     the_measured_size_is_not_below_the_used_size
+    the_size_is_exact_while_events_are_written_and_deleted
+}
+
+impl Place {
+    /// The size of all events in bytes.
+    async fn size(&self) -> u64 {
+        const SIZE: &str = "SELECT CAST(coalesce(sum(1200 + octet_length(event) + 3 * (octet_length(coalesce(subject, '')) \
+             + octet_length(coalesce(repo, '')) + octet_length(coalesce(branch, '')))), 0) AS BIGINT) FROM audit_events";
+        u64::try_from(self.database.run(SIZE, &[]).await.unwrap()[0].number(0).unwrap()).unwrap()
+    }
 }
 
 impl Replica {
     /// Checks that it deleted what was necessary, and at most one segment more.
     async fn is_just_small_enough(&self, place: &Place, max_size: u64, segment: u64) {
-        const SIZE: &str = "SELECT CAST(sum(1200 + octet_length(event) + 3 * (octet_length(coalesce(subject, '')) \
-             + octet_length(coalesce(repo, '')) + octet_length(coalesce(branch, '')))) AS BIGINT) FROM audit_events";
-        let size = u64::try_from(place.database.run(SIZE, &[]).await.unwrap()[0].number(0).unwrap()).unwrap();
+        let size = place.size().await;
         // The event about the deletion may be counted, and so may pending writes.
         assert!((max_size - segment..max_size + 8 * 1024).contains(&size), "{size} of {max_size}");
     }
@@ -39,7 +52,7 @@ async fn beyond_max_size_the_oldest_events_are_deleted_and_the_rest_verifies(pla
     assert_eq!(replica.shrinks(&place, 16 * MIB).await, 0, "it is small enough");
     let deleted = replica.shrinks(&place, MIB).await;
     // The oldest segments were created under a larger limit.
-    let large = 16 * MIB / 64 + 4096;
+    let large = 16 * MIB / 64 + PART;
     replica.is_just_small_enough(&place, MIB, large).await;
     replica.records(3000..3001).await;
     let all = replica.all().await;
@@ -108,4 +121,41 @@ async fn the_measured_size_is_not_below_the_used_size(place: Place) {
     // One segment too many may be deleted, so the limit is a little lower.
     assert_eq!(replica.shrinks(&place, used * 3).await, 0, "{used}");
     assert!(replica.shrinks(&place, used).await > 0, "{used} are in use, and less were measured");
+}
+
+async fn the_size_is_exact_while_events_are_written_and_deleted(place: Place) {
+    let replica = place.replica().await;
+    replica.records_together(0..300).await;
+    let metrics = Arc::new(Metrics::new(&[], &[]).unwrap());
+    let limits = RetentionLimits { max_age: Duration::from_mins(1), max_size: Some(64 * MIB) };
+    let retention = Retention::new(&replica.log, limits, place.clock.clone(), metrics.clone());
+    let measured_exactly = async || {
+        assert_eq!(retention.enforce_max_size().await.unwrap(), 0);
+        let line = format!("claviger_audit_size_bytes {}\n", place.size().await);
+        let text = String::from_utf8(metrics.encode().unwrap()).unwrap();
+        assert!(text.contains(&line), "{line} is not in {text}");
+    };
+    measured_exactly().await;
+    replica.records_together(300..700).await;
+    measured_exactly().await;
+    // An event of another replica, whose size this one does not know.
+    let other = place.replica().await;
+    other.records(0..3).await;
+    replica.records(700..710).await;
+    measured_exactly().await;
+    for round in 0..4 {
+        place.clock.turn(SignedDuration::from_secs(11));
+        let first = 710 + round * 1000;
+        replica.records_together(first..first + 1000).await;
+        measured_exactly().await;
+    }
+    place.clock.turn(SignedDuration::from_secs(45));
+    while retention.delete_old_batch().await.unwrap().has_more {}
+    replica.records(5000..5010).await;
+    // A segment of which some rows are deleted counts until all of them are.
+    place.clock.turn(SignedDuration::from_secs(70));
+    while retention.delete_old_batch().await.unwrap().has_more {}
+    measured_exactly().await;
+    replica.records_together(5010..5100).await;
+    measured_exactly().await;
 }

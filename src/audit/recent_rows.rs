@@ -1,0 +1,45 @@
+//! What the writer knows of the rows that it has written, so that they need not be read again. Only for SQLite, where the number
+//! of each row is known and no row of a lower number appears later.
+//!
+//! Whoever takes rows from here compares their numbers with what it has, and reads the log if there is a gap: after the start,
+//! after rows of another process, and if more rows were written than are kept here.
+
+use super::chain::Link;
+use super::row_sizes::{RowSizes, row_bytes};
+use super::rows::COLUMNS;
+use crate::database::Param;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Maximum number of parts whose sizes are kept: 1.5 MB. They are taken every five seconds.
+const MAX_PARTS: usize = 16 * 1024;
+
+/// The rows that were written since they were last taken.
+#[derive(Debug, Default)]
+pub struct RecentRows {
+    sizes: Mutex<RowSizes>,
+}
+
+impl RecentRows {
+    /// Adds committed rows from `first_row` on. `params` are their [`super::rows::values`], one after the other.
+    pub fn add(&self, first_row: i64, links: &[Link], params: &[Param<'_>]) {
+        let before = first_row.saturating_sub(1);
+        let mut sizes = lock(&self.sizes);
+        if sizes.last_row() != before || sizes.part_count() >= MAX_PARTS {
+            *sizes = RowSizes::starting_after(before);
+        }
+        for ((row, link), values) in (first_row..).zip(links).zip(params.chunks(COLUMNS)) {
+            sizes.push(row, &link.time, row_bytes(values));
+        }
+    }
+
+    /// Takes the sizes of the rows.
+    pub fn take_sizes(&self) -> RowSizes {
+        let mut sizes = lock(&self.sizes);
+        let next = RowSizes::starting_after(sizes.last_row());
+        std::mem::replace(&mut sizes, next)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

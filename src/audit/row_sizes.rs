@@ -1,0 +1,160 @@
+//! The sizes of consecutive rows of the log that are not in a segment yet.
+//!
+//! PostgreSQL reports the size of a table, but not how much of it is in use, and an SQLite file contains other tables.
+//! Therefore the sizes of rows are added up. The 1,200 bytes of overhead for each row are an upper estimate from measurements
+//! of both databases.
+
+use crate::database::Param;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Selects the row number, the time and the size of rows: the same size as [`row_bytes`].
+pub const SELECT: &str = "SELECT rowid, time, CAST(1200 + octet_length(event) + 3 * (octet_length(coalesce(subject, '')) \
+     + octet_length(coalesce(repo, '')) + octet_length(coalesce(branch, ''))) AS BIGINT) FROM audit_events WHERE rowid > ";
+
+/// Maximum size of several rows that are kept as one part.
+const MAX_PART_BYTES: u64 = 16 * 1024;
+
+/// The size of a row, from its [`super::rows::values`].
+pub fn row_bytes(values: &[Param<'_>]) -> u64 {
+    let length = |column: usize| values.get(column).and_then(Param::as_text).map_or(0, |text| text.len() as u64);
+    1200 + length(11) + 3 * (length(7) + length(8) + length(9))
+}
+
+/// The sizes of consecutive rows, in parts.
+#[derive(Debug, Default)]
+pub struct RowSizes {
+    /// The row before the first one.
+    after: i64,
+    parts: VecDeque<Part>,
+    bytes: u64,
+}
+
+/// Some consecutive rows of the same time.
+#[derive(Debug)]
+struct Part {
+    last_row: i64,
+    bytes: u64,
+    time: Arc<str>,
+}
+
+impl RowSizes {
+    /// No rows yet. The first one will be the one after this row.
+    pub const fn starting_after(row: i64) -> Self {
+        Self { after: row, parts: VecDeque::new(), bytes: 0 }
+    }
+
+    /// The row before the first one.
+    pub const fn after(&self) -> i64 {
+        self.after
+    }
+
+    /// The last row. If there are no rows, the row before them.
+    pub fn last_row(&self) -> i64 {
+        self.parts.back().map_or(self.after, |part| part.last_row)
+    }
+
+    /// Bytes of all rows.
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The number of parts, each of 40 bytes and a time that it shares with other parts of one transaction.
+    pub fn part_count(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Adds the next row. Only rows of the same time are kept as one part, so each transaction of SQLite ends with a part.
+    pub fn push(&mut self, row: i64, time: &str, bytes: u64) {
+        self.bytes += bytes;
+        match self.parts.back_mut() {
+            Some(part) if *part.time == *time && part.bytes + bytes <= MAX_PART_BYTES => {
+                (part.last_row, part.bytes) = (row, part.bytes + bytes);
+            }
+            last => {
+                let time =
+                    last.filter(|part| *part.time == *time).map_or_else(|| time.into(), |part| part.time.clone());
+                self.parts.push_back(Part { last_row: row, bytes, time });
+            }
+        }
+    }
+
+    /// Adds those of `other` that are after the last row, unless there are rows in between.
+    pub fn append(&mut self, other: Self) {
+        if other.after > self.last_row() {
+            return;
+        }
+        for part in other.parts {
+            if part.last_row > self.last_row() {
+                self.bytes += part.bytes;
+                self.parts.push_back(part);
+            }
+        }
+    }
+
+    /// The last row and the size of the first rows that together have at least `min_bytes` and are older than `settled`.
+    pub fn first_settled(&self, min_bytes: u64, settled: &str) -> Option<(i64, u64)> {
+        let mut bytes = 0;
+        self.parts.iter().take_while(|part| *part.time < *settled).find_map(|part| {
+            bytes += part.bytes;
+            (bytes >= min_bytes).then_some((part.last_row, bytes))
+        })
+    }
+
+    /// Removes the rows up to this one.
+    pub fn remove_up_to(&mut self, row: i64) {
+        while let Some(part) = self.parts.pop_front_if(|part| part.last_row <= row) {
+            (self.after, self.bytes) = (part.last_row, self.bytes - part.bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of 5,000 bytes, all written at this time.
+    fn rows(range: std::ops::RangeInclusive<i64>, time: &str) -> RowSizes {
+        let mut sizes = RowSizes::starting_after(range.start() - 1);
+        range.for_each(|row| sizes.push(row, time, 5000));
+        sizes
+    }
+
+    #[test]
+    fn rows_of_one_time_share_parts() {
+        let mut sizes = rows(1..=7, "a");
+        assert_eq!((sizes.part_count(), sizes.last_row(), sizes.bytes()), (3, 7, 35_000));
+        sizes.push(8, "b", 5000);
+        assert_eq!((sizes.part_count(), sizes.last_row(), sizes.bytes()), (4, 8, 40_000));
+        sizes.push(9, "b", 50_000);
+        assert_eq!((sizes.part_count(), sizes.last_row(), sizes.bytes()), (5, 9, 90_000));
+    }
+
+    #[test]
+    fn rows_are_added_once_and_only_without_a_gap() {
+        let mut sizes = rows(1..=4, "a");
+        sizes.append(rows(6..=9, "b"));
+        assert_eq!((sizes.last_row(), sizes.bytes()), (4, 20_000), "row 5 is missing");
+        let mut overlapping = rows(3..=4, "a");
+        overlapping.append(rows(5..=9, "b"));
+        sizes.append(overlapping);
+        assert_eq!((sizes.last_row(), sizes.bytes()), (9, 45_000));
+        sizes.append(RowSizes::default());
+        assert_eq!((sizes.last_row(), sizes.bytes()), (9, 45_000));
+    }
+
+    #[test]
+    fn only_settled_rows_make_a_segment() {
+        let mut sizes = rows(1..=3, "a");
+        sizes.append(rows(4..=6, "b"));
+        sizes.append(rows(7..=9, "a"));
+        assert_eq!(sizes.first_settled(1, "a"), None);
+        assert_eq!(sizes.first_settled(1, "b"), Some((3, 15_000)));
+        assert_eq!(sizes.first_settled(15_001, "b"), None, "a later row is not settled before an earlier one");
+        assert_eq!(sizes.first_settled(15_001, "c"), Some((6, 30_000)));
+        sizes.remove_up_to(6);
+        assert_eq!((sizes.after(), sizes.last_row(), sizes.bytes()), (6, 9, 15_000));
+        sizes.remove_up_to(9);
+        assert_eq!((sizes.after(), sizes.last_row(), sizes.bytes()), (9, 9, 0));
+    }
+}
