@@ -6,7 +6,8 @@
 
 use super::chain::Link;
 use super::row_sizes::{RowSizes, row_bytes};
-use super::rows::COLUMNS;
+use super::rows::{COLUMNS, kind};
+use super::usage::recent_uses::RecentUses;
 use crate::database::Param;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +18,7 @@ const MAX_PARTS: usize = 16 * 1024;
 #[derive(Debug, Default)]
 pub struct RecentRows {
     sizes: Mutex<RowSizes>,
+    uses: Mutex<RecentUses>,
 }
 
 impl RecentRows {
@@ -27,8 +29,13 @@ impl RecentRows {
         if sizes.last_row() != before || sizes.part_count() >= MAX_PARTS {
             *sizes = RowSizes::starting_after(before);
         }
+        let mut uses = lock(&self.uses);
+        if uses.last_row() != before {
+            uses.restart_after(before);
+        }
         for ((row, link), values) in (first_row..).zip(links).zip(params.chunks(COLUMNS)) {
             sizes.push(row, &link.time, row_bytes(values));
+            uses.push(kind(values), &link.time, &link.text);
         }
     }
 
@@ -37,6 +44,14 @@ impl RecentRows {
         let mut sizes = lock(&self.sizes);
         let next = RowSizes::starting_after(sizes.last_row());
         std::mem::replace(&mut sizes, next)
+    }
+
+    /// Takes the events that can have uses.
+    pub fn take_uses(&self) -> RecentUses {
+        let mut uses = lock(&self.uses);
+        let mut next = RecentUses::default();
+        next.restart_after(uses.last_row());
+        std::mem::replace(&mut uses, next)
     }
 }
 

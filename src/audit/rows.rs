@@ -51,6 +51,11 @@ pub fn filter_values<'a>(values: &'a [Param<'a>]) -> (&'a str, FilterValues<'a>)
     (text(4).unwrap_or_default(), [5, 6, 7, 8, 9, 10].map(text))
 }
 
+/// The type of the event, from the [`values`] of its row.
+pub fn kind<'a>(values: &'a [Param<'a>]) -> &'a str {
+    values.get(5).and_then(Param::as_text).unwrap_or_default()
+}
+
 /// The values of a row that is inserted as a test and then rolled back or deleted.
 pub fn test_values(chain: &str, seq: i64) -> [Param<'_>; COLUMNS] {
     let empty = || Param::from("");

@@ -2,10 +2,12 @@
 //!
 //! The table `policy_usage` is filled from the log in the background, not by requests. It holds only times of last use, so
 //! adding an event twice changes nothing. Therefore replicas need no lock, and an event that becomes visible late is added by a
-//! later pass.
+//! later pass. With SQLite, the events that this process has written are taken from memory. They are read from the log only
+//! after a restart, and if there are too many different ones.
 
 mod deleted_policies;
 mod policy_use;
+pub(super) mod recent_uses;
 mod table;
 mod usage_event;
 mod usage_parts;

@@ -22,9 +22,8 @@ const BATCH_POLICIES: usize = 1000;
 /// Maximum number of secrets whose excess names one call of `tidy` deletes.
 const MAX_TIDIED_SECRETS: i64 = 100;
 
-/// Selects the next events. The text is NULL for events of other types, such as redemptions, which are half of the log and use
-/// nothing that was not used before.
-const EVENTS: &str = "SELECT rowid, time, CASE WHEN type IN ('ticket.issued', 'secrets.read', 'ticket.denied', 'ticket.failed') \
+/// Selects the next events. The text is NULL for events of other types than [`super::recent_uses`] has.
+pub(super) const EVENTS: &str = "SELECT rowid, time, CASE WHEN type IN ('ticket.issued', 'secrets.read', 'ticket.denied', 'ticket.failed') \
      THEN event END FROM audit_events WHERE rowid > ";
 const HEAD: &str = "SELECT last_row FROM policy_usage_head";
 const SET_HEAD: &str = "UPDATE policy_usage_head SET last_row = $1 WHERE last_row < $1";
@@ -117,6 +116,11 @@ impl UsageTable {
         let settled = format_time(now.checked_sub(settle_time).unwrap_or(now));
         let head = self.database().read(&Query::new(HEAD)).await?;
         let mut from = head.first().map_or(Ok(0), |row| row.number(0))?;
+        let recent = self.reader.recent.take_uses();
+        if (recent.after()..recent.last_row()).contains(&from) {
+            self.upsert(&last_times(recent.texts(), uses), Some(recent.last_row())).await?;
+            from = recent.last_row();
+        }
         let mut is_settled = true;
         for _ in 0..pages {
             let query = Query::new(EVENTS).value(from);
@@ -136,16 +140,8 @@ impl UsageTable {
                     *last = (*last).max((time, text));
                 }
             }
-            let mut last_times: BTreeMap<PolicyUse, String> = BTreeMap::new();
-            for (_, text) in last_events.into_values() {
-                for (policy_use, time) in uses_in_text(text, uses) {
-                    let last = last_times.entry(policy_use).or_default();
-                    if *last < time {
-                        *last = time;
-                    }
-                }
-            }
-            self.upsert(&last_times, settled_row).await?;
+            let texts = last_events.into_values().map(|(_, text)| text);
+            self.upsert(&last_times(texts, uses), settled_row).await?;
             if i64::try_from(rows.len()).is_ok_and(|rows| rows < PAGE_EVENTS) {
                 return Ok(UsageProgress::Complete);
             }
@@ -263,6 +259,21 @@ impl UsageTable {
             query.sql(" AND policy IN (SELECT value FROM json_each(").value(Param::Texts(policies)).sql("))")
         }
     }
+}
+
+/// The uses of some events, each with its last time.
+fn last_times<'a>(
+    texts: impl Iterator<Item = &'a str>,
+    uses: &dyn Fn(&UsageEvent<'_>) -> Vec<PolicyUse>,
+) -> BTreeMap<PolicyUse, String> {
+    let mut last_times: BTreeMap<PolicyUse, String> = BTreeMap::new();
+    for (policy_use, time) in texts.flat_map(|text| uses_in_text(text, uses)) {
+        let last = last_times.entry(policy_use).or_default();
+        if *last < time {
+            *last = time;
+        }
+    }
+    last_times
 }
 
 /// Returns the uses of an event, with their time. An altered text may have none.

@@ -23,6 +23,15 @@ impl<'a> UsageParts<'a> {
         Self::split(text).unwrap_or(Self([text, "", "", ""]))
     }
 
+    /// Writes a text that is equal for equal parts only: NUL separates them, which JSON does not contain.
+    pub fn write_key(&self, key: &mut String) {
+        key.clear();
+        for part in self.0 {
+            key.push_str(part);
+            key.push('\0');
+        }
+    }
+
     fn split(text: &'a str) -> Option<Self> {
         let [kind, pod, repo, keys, secrets, request_id, shadow] = &*BOUNDS;
         let (caller, rest) = between(text, kind, pod)?;

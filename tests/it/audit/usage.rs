@@ -1,9 +1,17 @@
-//! The table of last uses: uses of policies that are gone are forgotten, and those of others never.
+//! The table of last uses: uses of policies that are gone are forgotten, and those of others never. Uses from memory are those of
+//! the log.
 
-use super::{Place, on_every_place};
+use super::{Place, Replica, on_every_place};
+use claviger::audit::{Event, PolicyUse, UsageEvent, UsageProgress, UseKind};
+use claviger::metrics::labels::{EventType, Outcome};
+use claviger::model::branch::Branch;
+use claviger::model::caller::Caller;
+use claviger::model::clock::Clock as _;
+use claviger::model::repo::Repo;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Map, json};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// More policies than are kept after they are gone, and than one statement has.
@@ -12,6 +20,10 @@ const MANY: usize = 10_100;
 on_every_place! {
     uses_of_a_deleted_policy_are_kept_for_a_month
     uses_of_the_last_deleted_policies_are_kept
+    uses_from_memory_are_those_of_the_log
+    uses_of_a_killed_process_are_added_by_the_next
+    uses_of_too_many_events_are_read_from_the_log
+    events_that_this_process_wrote_are_not_read_again
 }
 
 /// Uses of these policies at the time of the test, by two callers each.
@@ -89,4 +101,134 @@ async fn uses_of_the_last_deleted_policies_are_kept(place: Place) {
     assert!(left.contains("team-a/p-00000") && left.contains(&all[MANY - 1]), "those that went first are forgotten");
     assert!(!left.contains(&all[MANY - 200]));
     assert_eq!(policies(&place, "gone").await, left);
+}
+
+/// An event with a use of its own for each repo, and with one for all of a policy.
+fn used_event(kind: EventType, policy: &str, repo: usize) -> Event {
+    let mut event = Event::new(kind, Outcome::Ok);
+    event.caller = Some(Arc::new(Caller {
+        issuer: "ci".into(),
+        subject: format!("build-\u{202e}{}\0", repo % 5),
+        groups: Vec::new(),
+        workload: None,
+        unbound: None,
+        claims: Map::new(),
+    }));
+    event.repo = Some(Repo::try_from(format!("apps/site-{repo}").as_str()).unwrap());
+    event.branch = Some(Branch::try_from("main").unwrap());
+    event.policies = vec![policy.into()];
+    event
+}
+
+fn uses_in(event: &UsageEvent<'_>) -> Vec<PolicyUse> {
+    let used = |policy: &String, kind, name: String| PolicyUse {
+        policy: policy.clone(),
+        store: String::new(),
+        path: String::new(),
+        kind,
+        name,
+    };
+    let caller = event.caller.as_ref().map(|caller| caller.subject.clone()).unwrap_or_default();
+    let by = [(UseKind::Matched, event.kind.to_string()), (UseKind::Caller, caller)];
+    let by = by.into_iter().chain([(UseKind::Repo, event.repo.clone().unwrap_or_default())]);
+    by.flat_map(|(kind, name)| event.policies.iter().map(move |policy| used(policy, kind, name.clone()))).collect()
+}
+
+impl Place {
+    async fn uses(&self) -> Vec<Vec<String>> {
+        let query = "SELECT policy, kind, name, last_at FROM policy_usage ORDER BY policy, kind, name";
+        let rows = self.database.run(query, &[]).await.unwrap();
+        rows.iter().map(|row| (0..4).map(|column| row.text(column).unwrap()).collect()).collect()
+    }
+
+    /// Events of PostgreSQL are settled after 20 seconds.
+    async fn counts(&self, replica: &Replica) {
+        let now = self.clock.now().checked_add(SignedDuration::from_secs(30)).unwrap();
+        let progress = replica.log.reader().usage().add_new_events(now, 100, &uses_in).await.unwrap();
+        assert_eq!(progress, UsageProgress::Complete);
+    }
+
+    /// Deletes the uses and adds those of all events in the log, which must be the same.
+    async fn counts_as_from_the_log(&self, replica: &Replica) {
+        let before = self.uses().await;
+        for sql in ["DELETE FROM policy_usage", "UPDATE policy_usage_head SET last_row = 0"] {
+            self.database.run(sql, &[]).await.unwrap();
+        }
+        self.counts(replica).await;
+        let after = self.uses().await;
+        assert!(!after.is_empty() && before == after, "{before:?} is not {after:?}");
+    }
+}
+
+impl Replica {
+    async fn uses_together(&self, kind: EventType, policy: &str, repos: std::ops::Range<usize>) {
+        let repos: Vec<usize> = repos.collect();
+        for some in repos.chunks(250) {
+            let events = some.iter().map(|repo| self.log.record(used_event(kind, policy, *repo)));
+            futures_util::future::try_join_all(events).await.unwrap();
+        }
+    }
+}
+
+async fn uses_from_memory_are_those_of_the_log(place: Place) {
+    let (replica, other) = (place.replica().await, place.replica().await);
+    for round in 0..4 {
+        for kind in EventType::ALL.iter().copied() {
+            replica.uses_together(kind, "p", round..round + 20).await;
+            place.clock.turn(SignedDuration::from_secs(1));
+            replica.uses_together(kind, "q", round + 15..round + 16).await;
+        }
+        if round == 2 {
+            other.uses_together(EventType::TicketDenied, "other", 0..3).await;
+            other.uses_together(EventType::TicketIssued, "other", 2..3).await;
+        }
+        place.counts(&replica).await;
+        // Another replica counts what is new for it; nothing, if the first one has counted.
+        place.counts(&other).await;
+    }
+    let kinds: BTreeSet<String> =
+        place.uses().await.into_iter().filter(|used| used[1] == "matched").map(|used| used[2].clone()).collect();
+    assert_eq!(kinds, names(&["secrets.read", "ticket.denied", "ticket.failed", "ticket.issued"]));
+    place.counts_as_from_the_log(&replica).await;
+}
+
+async fn uses_of_a_killed_process_are_added_by_the_next(place: Place) {
+    let killed = place.replica().await;
+    killed.uses_together(EventType::TicketIssued, "p", 0..5).await;
+    place.counts(&killed).await;
+    killed.uses_together(EventType::TicketIssued, "p", 5..9).await;
+    // What it has in memory is lost.
+    killed.ends().await;
+    let next = place.replica().await;
+    next.uses_together(EventType::TicketIssued, "p", 9..11).await;
+    place.counts(&next).await;
+    let repos = place.uses().await.into_iter().filter(|used| used[1] == "repo").count();
+    assert_eq!(repos, 11);
+    next.uses_together(EventType::TicketIssued, "p", 11..12).await;
+    place.counts(&next).await;
+    place.counts_as_from_the_log(&next).await;
+}
+
+async fn uses_of_too_many_events_are_read_from_the_log(place: Place) {
+    let replica = place.replica().await;
+    place.counts(&replica).await;
+    replica.uses_together(EventType::TicketIssued, "p", 0..2500).await;
+    place.counts(&replica).await;
+    let repos = place.uses().await.into_iter().filter(|used| used[1] == "repo").count();
+    assert_eq!(repos, 2500);
+    replica.uses_together(EventType::TicketIssued, "p", 2500..2600).await;
+    place.counts(&replica).await;
+    place.counts_as_from_the_log(&replica).await;
+}
+
+async fn events_that_this_process_wrote_are_not_read_again(place: Place) {
+    let replica = place.replica().await;
+    replica.uses_together(EventType::TicketIssued, "p", 0..5).await;
+    place.database.run("UPDATE audit_events SET event = '{}'", &[]).await.unwrap();
+    place.counts(&replica).await;
+    let is_empty = place.uses().await.is_empty();
+    assert_eq!(is_empty, place.database.is_remote(), "only SQLite has them in memory");
+    replica.uses_together(EventType::TicketIssued, "p", 0..5).await;
+    place.counts(&replica).await;
+    assert_eq!(place.uses().await.len(), 11, "five callers and repos, and a policy");
 }
