@@ -1,7 +1,7 @@
 //! THE EDGE: the HTTP/1.1 server. A handler has extractors, calls the broker once, and builds one response.
 //!
-//! `serve` owns the connections, `head_scan` and `guard` refuse malformed requests, `observe` is the layer around all handlers, and
-//! `routes` lists all routes.
+//! `serve` owns the connections, `head_scan` and `guard` refuse malformed requests, `observe` is the layer around all handlers,
+//! `routes` lists all routes, and `direct_routes` those of every build, which are not looked up.
 
 #[macro_use]
 mod extract;
@@ -20,6 +20,7 @@ mod connection_limit;
 mod contract;
 mod decisions;
 mod detached;
+mod direct_routes;
 mod docs;
 mod downloads;
 mod edge;
