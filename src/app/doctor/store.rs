@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Maximum number of paths that are checked in one store. The number of further paths is reported.
-const MAX_PATHS: usize = 1000;
+/// Maximum number of accesses (paths to read or write) that are checked in one store. The number of further ones is reported.
+const MAX_ACCESSES: usize = 1000;
 
 pub async fn check(stores: &Stores, policies: &[Arc<Policy>]) -> Vec<DoctorCheck> {
     let mut checks = Vec::new();
@@ -38,7 +38,7 @@ pub async fn check(stores: &Stores, policies: &[Arc<Policy>]) -> Vec<DoctorCheck
 
 /// Checks whether the ACL lets the broker read or write the paths that the policies grant. `x` stands for each placeholder.
 async fn check_rights(stores: &Stores, store: &str, policies: &[Arc<Policy>]) -> Vec<DoctorCheck> {
-    // The names of the policies that grant a path, by path and whether it is written.
+    // Key: a path, and whether it is written (else read). Value: the names of the policies that grant this access.
     let mut granted: BTreeMap<(String, bool), Vec<&str>> = BTreeMap::new();
     for policy in policies {
         for path in policy.paths().into_iter().filter(|path| *path.store == *store) {
@@ -48,13 +48,13 @@ async fn check_rights(stores: &Stores, store: &str, policies: &[Arc<Policy>]) ->
             }
         }
     }
-    let paths: Vec<(String, bool)> = granted.keys().take(MAX_PATHS).cloned().collect();
-    if paths.is_empty() {
+    let accesses: Vec<(String, bool)> = granted.keys().take(MAX_ACCESSES).cloned().collect();
+    if accesses.is_empty() {
         return Vec::new();
     }
-    let Some(results) = stores.may_use(store, &paths).await else { return Vec::new() };
+    let Some(results) = stores.may_use(store, &accesses).await else { return Vec::new() };
     let (mut checks, mut allowed) = (Vec::new(), 0);
-    for ((path, writes), result) in paths.iter().zip(results) {
+    for ((path, writes), result) in accesses.iter().zip(results) {
         let verb = if *writes { "write" } else { "read" };
         let policies = granted.get(&(path.clone(), *writes)).map(|names| names.join(", ")).unwrap_or_default();
         let name = format!("store {store}: {verb} {path}");
@@ -88,19 +88,21 @@ async fn check_rights(stores: &Stores, store: &str, policies: &[Arc<Policy>]) ->
             }
         }
     }
-    if allowed > 0 {
-        checks.insert(
-            0,
-            DoctorCheck::passed(format!("store {store}: ACL"), describe_allowed(allowed, paths.len(), granted.len())),
-        );
+    if let Some(detail) = describe_allowed(allowed, accesses.len(), granted.len()) {
+        let name = format!("store {store}: ACL");
+        let advice = "correct the ACL or the policies, and check again";
+        let summary =
+            if allowed > 0 { DoctorCheck::passed(name, detail) } else { DoctorCheck::failed(name, detail, advice) };
+        checks.insert(0, summary);
     }
     checks
 }
 
-/// The result of the checks for people: how many of the checked paths are allowed, and how many paths were not checked.
-fn describe_allowed(allowed: usize, checked: usize, all: usize) -> String {
+/// A sentence with the number of allowed and of unchecked accesses. `None` if no access is allowed and all were checked: then
+/// each access has a failed check.
+fn describe_allowed(allowed: usize, checked: usize, all: usize) -> Option<String> {
     let unchecked = if all > checked { format!("; {} more were not checked", all - checked) } else { String::new() };
-    format!("allows {allowed} of {checked} paths{unchecked}")
+    (allowed > 0 || all > checked).then(|| format!("allows {allowed} of {checked} reads and writes{unchecked}"))
 }
 
 const fn advice(fault: OnlineError) -> &'static str {
@@ -112,5 +114,19 @@ const fn advice(fault: OnlineError) -> &'static str {
         OnlineError::Sealed => "unseal the store",
         OnlineError::Refused => "correct the role, the token file or the credentials of the store's auth section",
         OnlineError::Misconfigured => "correct auth.mount, auth.role or namespace",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unchecked_accesses_are_reported_even_if_none_is_allowed() {
+        let described = |allowed, all| describe_allowed(allowed, 1000, all);
+        assert_eq!(described(7, 1000).as_deref(), Some("allows 7 of 1000 reads and writes"));
+        assert_eq!(described(7, 1002).as_deref(), Some("allows 7 of 1000 reads and writes; 2 more were not checked"));
+        assert_eq!(described(0, 1002).as_deref(), Some("allows 0 of 1000 reads and writes; 2 more were not checked"));
+        assert_eq!(described(0, 1000), None);
     }
 }
