@@ -10,8 +10,8 @@ use claviger::config::aws_secrets_manager::{AwsAuth, AwsSecretsManager};
 use claviger::config::azure_key_vault::{AzureAuth, AzureKeyVault, ExpiredSecrets};
 use claviger::config::cache::Cache;
 use claviger::config::gcp_secret_manager::{GcpAuth, GcpSecretManager};
-use claviger::config::secret_values::SecretValues;
-use claviger::config::stores::{Kind, Store, Vault, VaultAuth};
+use claviger::config::stores::{Kind, Store, Vault, VaultAuthMethod};
+use claviger::config::value_format::ValueFormat;
 use claviger::metrics::Metrics;
 use claviger::model::request_id::RequestId;
 use claviger::model::secret_ref::SecretRef;
@@ -171,7 +171,7 @@ async fn open_clouds() -> (Stores, Servers) {
                 client_id: CLIENT.into(),
                 token_file: token_file.clone(),
             },
-            values: SecretValues::Object,
+            values: ValueFormat::Object,
             expired: ExpiredSecrets::Refuse,
             timeout,
             cache,
@@ -189,7 +189,7 @@ async fn open_clouds() -> (Stores, Servers) {
                 sts_url: google.address().to_owned(),
                 iam_credentials_url: google.address().to_owned(),
             },
-            values: SecretValues::Object,
+            values: ValueFormat::Object,
             timeout,
             cache,
         }),
@@ -250,7 +250,7 @@ async fn vault() -> (Store, tempfile::NamedTempFile) {
     });
     let token = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(token.path(), "s.token").unwrap();
-    let auth = VaultAuth::TokenFile(token.path().to_owned());
+    let auth = VaultAuthMethod::TokenFile(token.path().to_owned());
     let timeout = Duration::from_secs(10);
     let vault = Vault {
         address,

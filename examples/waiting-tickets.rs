@@ -8,7 +8,6 @@
 use claviger::config::database::Url;
 use claviger::config::tickets::{TicketStorage, Tickets as Settings};
 use claviger::database::Database;
-use claviger::model::binding::BindTo;
 use claviger::model::branch::Branch;
 use claviger::model::bundle::{Bundle, Entry};
 use claviger::model::caller::{Caller, Pod, Workload};
@@ -18,6 +17,7 @@ use claviger::model::request_id::RequestId;
 use claviger::model::secret::SecretValue;
 use claviger::model::secret_ref::{SecretRef, SecretVersion};
 use claviger::model::ticket::TicketToken;
+use claviger::model::ticket_binding::TicketBinding;
 use claviger::sealing::keys::RootKey;
 use claviger::tickets::{Ticket, Tickets};
 use jiff::{SignedDuration, Timestamp};
@@ -32,8 +32,13 @@ async fn main() {
     let count: usize = std::env::args().nth(1).map_or(1_000_000, |text| text.parse().unwrap());
     let database = Database::open(&Url::SqliteMemory).await.unwrap();
     let life = Duration::from_mins(2);
-    let settings =
-        Settings { ttl: life, max_ttl: life, bind_to: BindTo::Ip, store: TicketStorage::Memory, max_live_per_pod: 64 };
+    let settings = Settings {
+        ttl: life,
+        max_ttl: life,
+        binding: TicketBinding::Ip,
+        store: TicketStorage::Memory,
+        max_live_per_pod: 64,
+    };
     let tickets = Tickets::open(&settings, &database, &RootKey::new([7; 32].into())).unwrap();
     let before = resident();
     let mut sealed_bytes = 0;
@@ -44,7 +49,7 @@ async fn main() {
                 let ticket = ticket(&token);
                 let sealed = tickets.sealer.seal(&bundle(), &token, &ticket).unwrap();
                 sealed_bytes += sealed.size();
-                tickets.store.issue_step(&ticket, sealed, None)
+                tickets.store.step_to_issue(&ticket, sealed, None)
             })
             .collect();
         let steps: Vec<_> = steps.iter().collect();
@@ -88,7 +93,7 @@ fn ticket(token: &TicketToken) -> Ticket {
             .into(),
         issued_at,
         expires_at: issued_at + SignedDuration::from_mins(2),
-        bind_to: BindTo::Ip,
+        binding: TicketBinding::Ip,
         source_ip: [10, 1, 2, 3].into(),
     }
 }

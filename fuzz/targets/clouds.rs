@@ -3,7 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use claviger::config::secret_values::SecretValues;
+use claviger::config::value_format::ValueFormat;
 use claviger::model::secret::Secret;
 use claviger::stores::ReadError;
 use claviger::stores::{azure_fuzzing, gcp_fuzzing};
@@ -24,14 +24,14 @@ fuzz_target!(|answer: &[u8]| {
     let now = "2026-11-29T12:00:00Z".parse().expect("a time");
     let Ok(json) = serde_json::from_slice::<Value>(body) else {
         // The second reader also looks at numbers and escapes that ours skips, so there is nothing to compare.
-        let _ = azure_fuzzing::secret(status, body, "homelab--a", "homelab/a", SecretValues::Object, now);
-        let _ = gcp_fuzzing::secret(status, body, "homelab__a", "homelab/a", SecretValues::Object);
+        let _ = azure_fuzzing::secret(status, body, "homelab--a", "homelab/a", ValueFormat::Object, now);
+        let _ = gcp_fuzzing::secret(status, body, "homelab__a", "homelab/a", ValueFormat::Object);
         let _ = (azure_fuzzing::login(status, body), gcp_fuzzing::exchange(status, body));
         return;
     };
     let at = |pointer: &str| json.pointer(pointer).and_then(Value::as_str);
 
-    for form in [SecretValues::Object, SecretValues::Text] {
+    for form in [ValueFormat::Object, ValueFormat::Text] {
         match azure_fuzzing::secret(status, body, "homelab--a", "homelab/a", form, now) {
             Ok(secret) => {
                 let id = at("/id").expect("an id").to_ascii_lowercase();
@@ -73,9 +73,9 @@ const fn is_life(life: Duration) -> bool {
     life.as_secs() >= 1 && life.as_secs() <= DAY
 }
 
-fn same(secret: &Secret, text: &[u8], form: SecretValues) {
+fn same(secret: &Secret, text: &[u8], form: ValueFormat) {
     let value = |key: &str| secret.data[key].as_ref().map(|value| value.expose_secret().as_bytes());
-    if form == SecretValues::Text {
+    if form == ValueFormat::Text {
         assert_eq!((secret.data.len(), value("a")), (1, Some(text)));
         return;
     }

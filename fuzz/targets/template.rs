@@ -6,7 +6,7 @@ use claviger::model::caller::{Caller, Pod, Workload};
 use claviger::model::repo::Repo;
 use claviger::model::request::Request;
 use claviger::policy::fuzzing::expand_template;
-use claviger::stores::path::StorePath;
+use claviger::stores::store_path::StorePath;
 use libfuzzer_sys::fuzz_target;
 
 // One line each: the template, the repo, the branch and the namespace.

@@ -1,4 +1,4 @@
-//! THE ADMINISTRATORS: authorisation by the API server's `SubjectAccessReview` or by the static list. A user whom neither
+//! Authorisation of administrators by the API server's `SubjectAccessReview` or by the static list. A user whom neither
 //! allows is refused.
 
 mod permission_cache;
@@ -52,7 +52,7 @@ impl Administrators {
     /// other caller.
     ///
     /// # Errors
-    /// `Refused` if the user may not perform the action, `Unavailable` if the API server gives no usable response.
+    /// `Refused` if the user is not allowed to perform the action, `Unavailable` if the API server gives no usable response.
     pub async fn authorise(&self, applicant: &Applicant, action: AdminAction<'_>) -> Result<(), AdminsError> {
         match &applicant.user {
             Some(user) => self.review(&applicant.caller.issuer, user, action).await,

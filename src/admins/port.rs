@@ -25,7 +25,6 @@ impl Verb {
 }
 
 closed_enum! {
-    /// The resource.
     pub enum Resource {
         /// Policies.
         Policies => "policies",

@@ -1,7 +1,7 @@
 //! Only an explicit permission allows an action, for every kind of user.
 
 use super::*;
-use crate::cluster::fake::FakeApiServer;
+use crate::cluster::fake_api_server::FakeApiServer;
 use crate::model::caller::Caller;
 use serde_json::{Value, json};
 use std::time::Duration;

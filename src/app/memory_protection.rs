@@ -9,7 +9,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior,
 /// # Errors
 /// The kernel or a system call filter refuses the protection.
 pub fn protect_memory() -> io::Result<()> {
-    // A resource limit alone prevents neither core dumps to a pipe nor debuggers.
+    // A resource limit prevents neither core dumps to a pipe nor debuggers.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
 }

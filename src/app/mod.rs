@@ -1,11 +1,11 @@
-//! Composition: a configuration becomes a running process. Only this room opens the other rooms.
+//! Composition: a configuration becomes a running process. Only this module opens the others.
 
-mod authenticators;
-mod check;
+mod authenticator_check;
+mod configuration_check;
 mod data_loss;
 mod database_clock;
 mod database_watch;
-mod descriptors;
+mod descriptor_limit;
 mod doctor;
 mod drain;
 mod error;
@@ -24,7 +24,7 @@ mod stop;
 mod tls;
 mod traces;
 
-pub use check::{CheckedConfiguration, Engine, check_offline, check_online, find_mounts};
+pub use configuration_check::{CheckedConfiguration, Engine, check_offline, check_online, find_mounts};
 pub use doctor::{diagnose, misconfiguration_report};
 pub use error::{StartError, with_causes};
 pub use logging::start as start_logging;

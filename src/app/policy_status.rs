@@ -87,7 +87,7 @@ impl StatusWriter {
                     }
                     // The watch will report its deletion.
                     Ok(StatusWritten::Gone) => {}
-                    // The failure concerns this object alone, so the statuses of the other objects are still written.
+                    // The failure concerns only this object, so the statuses of the other objects are still written.
                     Err(error @ (CallFailure::Status | CallFailure::Malformed)) => {
                         self.log_failure(&error.to_string());
                         self.recent_writes.insert(status.key.clone(), (Instant::now(), status.clone()));

@@ -10,7 +10,7 @@ use super::reload::Reload;
 use super::signals::{SignalHandlers, SignalRequest};
 use super::stop::{Stop, run_until_stopped, wait_for_stop};
 use super::tls::Certificate;
-use super::{authenticators, descriptors, drain, policies, policy_resources, policy_status};
+use super::{authenticator_check, descriptor_limit, drain, policies, policy_resources, policy_status};
 use crate::admins::Administrators;
 use crate::attest::Attestors;
 use crate::audit::{self, AuditLog, ChainHasher, Retention};
@@ -24,7 +24,7 @@ use crate::config::server::Server;
 use crate::config::tickets::TicketStorage;
 use crate::config::vault_api;
 use crate::database::Database;
-use crate::http::{self, Edge, EdgeState, ServeLimits, VaultApi, api, ops, serve};
+use crate::http::{self, HttpState, HttpStateFields, ServeLimits, VaultApi, api, ops, serve};
 use crate::metrics::Metrics;
 use crate::metrics::labels::Outcome;
 use crate::model::clock::{Clock, SystemClock};
@@ -63,11 +63,11 @@ pub struct Running {
     audit_writer: JoinHandle<()>,
 }
 
-/// Opens every room and starts to serve.
+/// Opens all parts of the process and starts to serve.
 ///
 /// # Errors
 /// See [`StartError`].
-#[expect(clippy::too_many_lines, reason = "the order in which the rooms are opened, as one list")]
+#[expect(clippy::too_many_lines, reason = "the order in which all parts are opened, as one list")]
 pub async fn start(config: Config) -> Result<Running, StartError> {
     // All fields are named, so that the code does not compile with a new setting until it is used or ignored here.
     let Config {
@@ -91,7 +91,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     // The expiry of tokens is checked by this machine's clock. All times that replicas share come from the database's clock.
     let system_clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(new_metrics(&config)?);
-    let found = authenticators::check(&config);
+    let found = authenticator_check::check(&config);
     for warning in &found.warnings {
         tracing::warn!(setting = warning.dotted_path(), "{}", warning.detail);
     }
@@ -179,7 +179,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         broker: broker.clone(),
     };
 
-    let edge = Edge::from(EdgeState {
+    let state = HttpState::from(HttpStateFields {
         broker: broker.clone(),
         trusted_proxies: trusted_proxies.clone().into(),
         body_bytes: limits.body_bytes,
@@ -189,16 +189,18 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let limits = ServeLimits {
         header_timeout: limits.header_timeout,
         write_timeout: limits.request_timeout,
-        max_connections: descriptors::limit_connections(limits.max_connections),
-        proxies: edge.trusted_proxies.clone(),
+        max_connections: descriptor_limit::limit_connections(limits.max_connections),
+        proxies: state.trusted_proxies.clone(),
     };
-    let ops_limits =
-        ServeLimits { max_connections: descriptors::OPS_CONNECTIONS.min(limits.max_connections), ..limits.clone() };
+    let ops_limits = ServeLimits {
+        max_connections: descriptor_limit::OPS_CONNECTIONS.min(limits.max_connections),
+        ..limits.clone()
+    };
     let (stop, stopped) = watch::channel(false);
     let tls = certificate.as_ref().map(|certificate| certificate.tls_source());
     let mut tasks = vec![
-        tokio::spawn(serve(api_listener, tls, api(edge.clone()), limits, Some(metrics), stopped.clone())),
-        tokio::spawn(serve(ops_listener, None, ops(edge), ops_limits, None, stopped.clone())),
+        tokio::spawn(serve(api_listener, tls, api(state.clone()), limits, Some(metrics), stopped.clone())),
+        tokio::spawn(serve(ops_listener, None, ops(state), ops_limits, None, stopped.clone())),
         tokio::spawn(upkeep(broker.clone(), stopped.clone())),
         tokio::spawn(run_until_stopped(stopped.clone(), broker.clone().follow_holders())),
         tokio::spawn(run_until_stopped(stopped.clone(), broker.clone().follow_admission_policies())),
@@ -317,7 +319,7 @@ pub(super) fn new_metrics(config: &Config) -> Result<Metrics, prometheus::Error>
     Ok(metrics)
 }
 
-/// Creates one client for each cluster, which all rooms share.
+/// Creates one client for each cluster, which all users share.
 pub(super) async fn connect_clusters(config: &Config, metrics: &Arc<Metrics>) -> Result<Clusters, StartError> {
     let mut clusters = Clusters::default();
     for authenticator in &config.authenticators {
@@ -331,7 +333,6 @@ pub(super) async fn connect_clusters(config: &Config, metrics: &Arc<Metrics>) ->
     Ok(clusters)
 }
 
-/// Opens all authenticators.
 pub(super) fn open_authenticators(
     config: &Config,
     clusters: &Clusters,

@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// Timeout for one batch.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time limit for the last spans at shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -39,7 +38,7 @@ impl TraceExporter {
             .build()
             .map_err(|_| HttpClientError)?;
         let provider = SdkTracerProvider::builder()
-            // The configuration alone decides whether requests are traced. The sampled flag of a caller has no effect.
+            // Only the configuration decides whether requests are traced. The sampled flag of a caller has no effect.
             .with_sampler(Sampler::AlwaysOn)
             .with_resource(Resource::builder_empty().with_service_name("claviger").build())
             .with_batch_exporter(exporter)

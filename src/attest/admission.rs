@@ -1,8 +1,8 @@
-//! Whether a cluster enforces the admission policy that protects the owner references of pods and runs, and whether Tekton runs may
-//! attest facts without that policy.
+//! Whether a cluster enforces the admission policy that protects the owner references of pods and runs. If the policy is required
+//! and missing, Tekton runs cannot attest facts.
 
 use super::error::AttestError;
-use crate::cluster::{AdmissionPolicyState, AdmissionPolicyStatus, CallFailure, Cluster};
+use crate::cluster::{AdmissionPolicyState, CallFailure, Cluster, FoundAdmissionPolicy};
 use crate::config::attestation::AdmissionPolicy;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 /// Interval between reads of the policy and its binding.
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
-/// Interval until the state is known for the first time.
+/// The same interval, until the state is known.
 const FIRST_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 const UNKNOWN: u8 = 0;
@@ -25,7 +25,7 @@ pub struct Admission {
     /// `UNKNOWN`, `PRESENT` or `MISSING`.
     state: AtomicU8,
     /// The last logged result, so that only changes are logged.
-    logged: Mutex<Option<Result<AdmissionPolicyStatus, CallFailure>>>,
+    logged: Mutex<Option<Result<FoundAdmissionPolicy, CallFailure>>>,
 }
 
 impl Admission {
@@ -65,7 +65,7 @@ impl Admission {
 
     /// Reads the policy once. If the API server gives no usable response, the last result stays. If the broker has no right to
     /// read the policy, it counts as missing.
-    pub async fn refresh(&self, cluster: &Cluster, name: &str) -> Result<AdmissionPolicyStatus, CallFailure> {
+    pub async fn refresh(&self, cluster: &Cluster, name: &str) -> Result<FoundAdmissionPolicy, CallFailure> {
         let found = cluster.admission_policy().await;
         match &found {
             Ok(found) => {
@@ -83,22 +83,22 @@ impl Admission {
         found
     }
 
-    fn log_change(&self, authenticator: &str, found: &Result<AdmissionPolicyStatus, CallFailure>) {
+    fn log_change(&self, authenticator: &str, found: &Result<FoundAdmissionPolicy, CallFailure>) {
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         if logged.as_ref() == Some(found) {
             return;
         }
         let required = self.mode == AdmissionPolicy::Require;
         match found {
-            Ok(AdmissionPolicyStatus { state: AdmissionPolicyState::Present, .. }) => {
+            Ok(FoundAdmissionPolicy { state: AdmissionPolicyState::Present, .. }) => {
                 tracing::info!(authenticator, "the admission policy for owners of Tekton runs is in force");
             }
-            Ok(AdmissionPolicyStatus { state: AdmissionPolicyState::Outdated, version }) => tracing::warn!(
+            Ok(FoundAdmissionPolicy { state: AdmissionPolicyState::Outdated, version }) => tracing::warn!(
                 authenticator,
                 version = version.as_deref().unwrap_or("unknown"),
                 "the admission policy for owners of Tekton runs is of another version: update the chart"
             ),
-            Ok(AdmissionPolicyStatus { state, .. }) => tracing::warn!(
+            Ok(FoundAdmissionPolicy { state, .. }) => tracing::warn!(
                 authenticator,
                 state = state.as_str(),
                 required,

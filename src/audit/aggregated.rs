@@ -31,15 +31,15 @@ struct CountKey {
     reason: &'static str,
     /// IPv6 addresses are reduced to their /64, as in rate limits.
     source_ip: Option<IpAddr>,
-    /// The account of the caller, where the token is valid.
-    account: Option<Identity>,
+    /// Of the caller, if the token is valid.
+    quota_identity: Option<Identity>,
 }
 
 #[derive(Debug, Default)]
 struct Count {
     /// Number of events since the last write.
     events: u64,
-    /// The caller of the key's account.
+    /// The first caller that was counted. All callers of a count have the same quota identity.
     caller: Option<Arc<Caller>>,
     consecutive_writes: u32,
     /// Number of seconds until the count may be written again.
@@ -50,7 +50,7 @@ impl AggregatedEvents {
     /// Counts an event.
     pub fn add(&self, kind: EventType, outcome: Outcome, reason: &'static str, source_ip: IpAddr) {
         let source_ip = Some(ipv6_prefix(source_ip));
-        self.count(CountKey { kind, outcome, reason, source_ip, account: None }, None);
+        self.count(CountKey { kind, outcome, reason, source_ip, quota_identity: None }, None);
     }
 
     /// Counts an event of a caller whose token is valid.
@@ -62,14 +62,14 @@ impl AggregatedEvents {
         reason: &'static str,
         source_ip: IpAddr,
     ) {
-        let (source_ip, account) = (Some(ipv6_prefix(source_ip)), Some(caller.quota_identity()));
-        self.count(CountKey { kind, outcome, reason, source_ip, account }, Some(caller));
+        let (source_ip, quota_identity) = (Some(ipv6_prefix(source_ip)), Some(caller.quota_identity()));
+        self.count(CountKey { kind, outcome, reason, source_ip, quota_identity }, Some(caller));
     }
 
     fn count(&self, mut key: CountKey, mut caller: Option<&Arc<Caller>>) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.len() >= MAX_COUNTS && !counts.contains_key(&key) {
-            (key.source_ip, key.account, caller) = (None, None, None);
+            (key.source_ip, key.quota_identity, caller) = (None, None, None);
         }
         let count = counts.entry(key).or_default();
         count.events += 1;
@@ -78,12 +78,12 @@ impl AggregatedEvents {
         }
     }
 
-    /// Queues the counts that are due in the log. Must be called once a second.
+    /// Queues the due counts for the audit log. Must be called once a second.
     pub fn flush(&self, log: &AuditLog) {
         self.take_due().into_iter().for_each(|event| log.record_later(event));
     }
 
-    /// Queues all counts in the log, at the end of the process.
+    /// Queues all counts for the audit log, at the end of the process.
     pub fn flush_all(&self, log: &AuditLog) {
         let counts = std::mem::take(&mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner));
         for (key, count) in counts.into_iter().filter(|(_, count)| count.events > 0) {
@@ -173,7 +173,7 @@ mod tests {
         let events = aggregated.take_due();
         assert!(events.len() <= MAX_COUNTS + 1, "{}", events.len());
         assert_eq!(events.iter().filter_map(|event| event.count).sum::<u64>(), 5000);
-        assert_eq!(events.iter().filter(|event| event.caller.is_none()).count(), 1, "the rest is counted without");
+        assert_eq!(events.iter().filter(|event| event.caller.is_none()).count(), 1, "the rest is one count");
     }
 
     #[test]

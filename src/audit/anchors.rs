@@ -4,7 +4,7 @@
 use super::chain_hasher::{ChainHasher, HashError, HashKind, key_digest_in};
 use super::known_events::KnownEvents;
 use crate::database::{Database, DatabaseError, Query, UnitOfWork};
-use crate::wire::inert_json;
+use crate::wire::shell_safe_json;
 use serde::Serialize;
 
 /// The kind of an anchor for an event whose hash is in the first event of another chain.
@@ -43,7 +43,7 @@ impl Anchor<'_> {
 
     fn text(&self) -> String {
         // Serializing texts and a number cannot fail.
-        inert_json::to_string(self).unwrap_or_default()
+        shell_safe_json::to_string(self).unwrap_or_default()
     }
 }
 

@@ -48,7 +48,7 @@ impl ChainHasher {
     /// [`crate::model::clock::format_time`].
     ///
     /// # Errors
-    /// When the event cannot be serialized, a programming error. The head is then unchanged.
+    /// The event cannot be serialized, which does not occur. The head is then unchanged.
     pub fn link(&self, head: &mut Head, event: &Event, time: &Arc<str>) -> Result<Link, serde_json::Error> {
         let seq = head.seq + 1;
         let ticket_id = event.ticket_id.map(|id| id.to_string());

@@ -6,7 +6,7 @@ use super::chain::{Head, Link, NO_PREDECESSOR};
 use super::chain_hasher::ChainHasher;
 use super::queued_event::QueuedEvent;
 use super::recent_rows::RecentRows;
-use super::rows::{COLUMNS, TABLE, filter_values, test_values, values};
+use super::rows::{COLUMNS, INSERT_TARGET, filter_values, probe_values, values};
 use crate::database::{CommitError, Database, DatabaseError, Param, Step, StepRunner};
 use crate::model::clock::{Clock, format_time};
 use crate::model::request_id::RequestId;
@@ -81,7 +81,7 @@ impl ChainWriter {
     /// Writes a group in one unit of work. Events whose step is rejected are not written, and do not hinder the others.
     ///
     /// # Errors
-    /// Nothing is written then. `Rejected` is a programming error: an event cannot be serialized.
+    /// Nothing is written then. `Rejected` does not occur: every event can be serialized.
     pub async fn write_group(&mut self, group: &[QueuedEvent]) -> Result<Group, CommitError<serde_json::Error>> {
         let mut work = self.database.begin_lazily();
         let mut verdicts = vec![true; group.len()];
@@ -118,7 +118,7 @@ impl ChainWriter {
         let rows = rows.map(|(link, one)| values(&self.head.chain, link, &one.event));
         let mut params: Vec<Param> = Vec::with_capacity(links.len() * COLUMNS);
         params.extend(rows.flatten());
-        let committed = match work.insert_and_commit(TABLE, COLUMNS, &params).await {
+        let committed = match work.insert_and_commit(INSERT_TARGET, COLUMNS, &params).await {
             Ok(last) => Ok(last),
             Err(CommitError::Failed(failed)) => Err(failed),
             Err(CommitError::Unknown(failed)) => self.resolve_outcome(began, &params, failed).await.map(|()| None),
@@ -137,8 +137,8 @@ impl ChainWriter {
         Ok(Group { written: verdicts, links })
     }
 
-    /// Stores what filters need of the last events, if it is due. No outcome depends on it, so it is called after they are
-    /// reported.
+    /// Stores the block of the last rows, by which filters find events, if it is full. Called after the outcomes are reported,
+    /// because they do not depend on it.
     pub async fn store_block_if_full(&mut self) {
         if let Some(blocks) = &mut self.blocks {
             blocks.store_if_full().await;
@@ -156,8 +156,8 @@ impl ChainWriter {
 
     /// Whether an event could be made durable now: one is inserted and rolled back.
     pub async fn can_write(&self) -> bool {
-        let row = test_values(&self.head.chain, self.head.seq + 1);
-        self.database.begin_lazily().insert(TABLE, COLUMNS, &row).await.is_ok()
+        let row = probe_values(&self.head.chain, self.head.seq + 1);
+        self.database.begin_lazily().insert(INSERT_TARGET, COLUMNS, &row).await.is_ok()
     }
 
     /// Reads the end of the chain from the database.
@@ -193,12 +193,12 @@ impl ChainWriter {
         loop {
             let again = if was_transaction {
                 let mut work = self.database.begin_lazily();
-                match work.insert(TABLE, COLUMNS, &params[..COLUMNS]).await {
+                match work.insert(INSERT_TARGET, COLUMNS, &params[..COLUMNS]).await {
                     Ok(_) => return Err(failed),
                     Err(error) => error,
                 }
             } else {
-                match self.database.begin_lazily().insert_and_commit(TABLE, COLUMNS, params).await {
+                match self.database.begin_lazily().insert_and_commit(INSERT_TARGET, COLUMNS, params).await {
                     Ok(_) => return Ok(()),
                     Err(CommitError::Failed(error) | CommitError::Unknown(error)) => error,
                 }
@@ -222,7 +222,7 @@ impl ChainWriter {
         let seq = self.head.seq + i64::try_from(in_group).unwrap_or(i64::MAX / 2) + 1;
         let mut work = self.database.begin_lazily();
         let written = async {
-            work.insert(TABLE, COLUMNS, &test_values(chain, seq)).await?;
+            work.insert(INSERT_TARGET, COLUMNS, &probe_values(chain, seq)).await?;
             work.run(DELETE, &[chain.into(), seq.into()]).await?;
             work.commit().await
         };

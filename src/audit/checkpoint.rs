@@ -3,7 +3,7 @@
 
 use super::chain::Head;
 use super::known_events::{CHECKPOINT_TYPE, PRUNED_TYPE};
-use crate::wire::inert_json;
+use crate::wire::shell_safe_json;
 use serde::Serialize;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -55,7 +55,7 @@ pub fn pruned_line(time: &str, chain: &str, seq: i64, hash: &str) -> String {
 
 fn line(kind: &str, time: &str, chain: &str, seq: i64, hash: &str) -> String {
     // Serializing texts and a number cannot fail.
-    inert_json::to_string(&CheckpointLine { kind, time, chain, seq, hash }).unwrap_or_default() + "\n"
+    shell_safe_json::to_string(&CheckpointLine { kind, time, chain, seq, hash }).unwrap_or_default() + "\n"
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::chain_hasher::ChainHasher;
 use super::chain_writer::ChainWriter;
 use super::checkpoint;
-use super::port::{AuditUnavailable, CommitError, Event};
+use super::port::{AuditUnavailable, Event, EventCommitError};
 use super::queued_event::QueuedEvent;
 use super::reader::Reader;
 use super::stdout::StdoutWriter;
@@ -80,33 +80,33 @@ impl AuditLog {
     /// Commits an event and its step in one transaction.
     ///
     /// # Errors
-    /// See [`CommitError`].
+    /// See [`EventCommitError`].
     pub async fn commit(
         &self,
         event: impl Into<Box<Event>>,
         step: Option<Step>,
-    ) -> Result<(), CommitError<Box<Event>>> {
-        let (queued, mut outcome, claim) = QueuedEvent::with_sender(event.into(), step);
-        self.queue.try_send(queued).map_err(|_| CommitError::Failed(AuditUnavailable))?;
+    ) -> Result<(), EventCommitError<Box<Event>>> {
+        let (queued, mut outcome, claim) = QueuedEvent::awaited(event.into(), step);
+        self.queue.try_send(queued).map_err(|_| EventCommitError::Failed(AuditUnavailable))?;
         // If the writer has ended without an outcome, it may have committed the event.
-        let unknown = Err(CommitError::Unknown(AuditUnavailable));
+        let unknown = Err(EventCommitError::Unknown(AuditUnavailable));
         if let Ok(outcome) = timeout(MAX_WAIT, &mut outcome).await {
             return outcome.unwrap_or(unknown);
         }
         if claim.withdraw() {
-            return Err(CommitError::Failed(AuditUnavailable));
+            return Err(EventCommitError::Failed(AuditUnavailable));
         }
         // The writer has claimed the event, so the outcome is expected soon.
         timeout(MAX_WAIT, outcome)
             .await
-            .map_or(unknown, |outcome| outcome.unwrap_or(Err(CommitError::Unknown(AuditUnavailable))))
+            .map_or(unknown, |outcome| outcome.unwrap_or(Err(EventCommitError::Unknown(AuditUnavailable))))
     }
 
     /// Queues an event without waiting, for verbs that release nothing. If the queue is full, the event is logged as lost.
     pub fn record_later(&self, event: impl Into<Box<Event>>) {
         let event = event.into();
         let kind = event.kind.as_str();
-        if self.queue.try_send(QueuedEvent::without_sender(event)).is_err() {
+        if self.queue.try_send(QueuedEvent::not_awaited(event)).is_err() {
             tracing::error!(event = kind, "an audit event was lost; the queue is full or the writer has stopped");
         }
     }

@@ -38,7 +38,7 @@ pub use filter::{Cursor, Filter};
 pub use known_events::KnownEvents;
 pub use log::AuditLog;
 pub use open_event::OpenEvent;
-pub use port::{AuditUnavailable, CommitError, Event};
+pub use port::{AuditUnavailable, Event, EventCommitError};
 pub use reader::{Reader, RecordedEvent};
 pub use refusals::{INDIVIDUAL_PER_MINUTE, Refusals};
 pub use retention::{Retention, RetentionLimits};

@@ -1,7 +1,7 @@
 //! An event that a verb opens on its first line and closes on every path out.
 
 use super::log::AuditLog;
-use super::port::{AuditUnavailable, CommitError, Event};
+use super::port::{AuditUnavailable, Event, EventCommitError};
 use crate::database::Step;
 use crate::metrics::labels::Outcome;
 use crate::traces::Stage;
@@ -38,17 +38,17 @@ impl OpenEvent {
     /// Commits the event and a step in one transaction.
     ///
     /// # Errors
-    /// See [`CommitError`]. `Rejected` returns the event, still open.
-    pub async fn close_with(mut self, step: Step) -> Result<(), CommitError<Box<Self>>> {
+    /// See [`EventCommitError`]. `Rejected` returns the event, still open.
+    pub async fn close_with(mut self, step: Step) -> Result<(), EventCommitError<Box<Self>>> {
         let Some(event) = self.take() else { return Ok(()) };
         match self.log.commit(event, Some(step)).instrument(Stage::Audit.span()).await {
             Ok(()) => Ok(()),
-            Err(CommitError::Rejected(event)) => {
+            Err(EventCommitError::Rejected(event)) => {
                 self.event = Some(event);
-                Err(CommitError::Rejected(Box::new(self)))
+                Err(EventCommitError::Rejected(Box::new(self)))
             }
-            Err(CommitError::Failed(error)) => Err(CommitError::Failed(error)),
-            Err(CommitError::Unknown(error)) => Err(CommitError::Unknown(error)),
+            Err(EventCommitError::Failed(error)) => Err(EventCommitError::Failed(error)),
+            Err(EventCommitError::Unknown(error)) => Err(EventCommitError::Unknown(error)),
         }
     }
 

@@ -109,11 +109,11 @@ impl Event {
 #[error("the audit log cannot be written")]
 pub struct AuditUnavailable;
 
-/// The event and its step are not durable, or may not be. `Rejected` returns the event whose step was rejected.
-pub type CommitError<R> = database::CommitError<R, AuditUnavailable>;
+/// The event and its step are not durable, or it is unknown whether they are. `Rejected` returns the event whose step was rejected.
+pub type EventCommitError<R> = database::CommitError<R, AuditUnavailable>;
 
-impl<R> From<CommitError<R>> for AuditUnavailable {
-    fn from(_: CommitError<R>) -> Self {
+impl<R> From<EventCommitError<R>> for AuditUnavailable {
+    fn from(_: EventCommitError<R>) -> Self {
         Self
     }
 }

@@ -1,6 +1,6 @@
-//! An event in the queue of the writer, and the channel to its sender.
+//! An event in the queue of the writer, and the channel to the caller that waits for the outcome.
 
-use super::port::{CommitError, Event};
+use super::port::{Event, EventCommitError};
 use crate::database::Step;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -12,15 +12,15 @@ pub struct QueuedEvent {
     pub event: Box<Event>,
     /// The step to run in the same transaction.
     pub step: Option<Step>,
-    /// The sender that waits for the outcome. Without one, the writer retries if the database fails, unless it rejects the
-    /// event.
-    sender: Option<(oneshot::Sender<WriteOutcome>, Claim)>,
+    /// The channel to the caller that waits for the outcome. Without one, the writer retries if the database fails, unless it
+    /// rejects the event.
+    outcome_channel: Option<(oneshot::Sender<WriteOutcome>, Claim)>,
 }
 
 /// The outcome of a write. `Rejected` returns the event.
-pub type WriteOutcome = Result<(), CommitError<Box<Event>>>;
+pub type WriteOutcome = Result<(), EventCommitError<Box<Event>>>;
 
-/// Decides whether the writer claims an event or its sender withdraws it. Exactly one of them succeeds, so an event that was
+/// Decides whether the writer claims an event or its caller withdraws it. Exactly one of them succeeds, so an event that was
 /// reported as not written is never written.
 #[derive(Clone)]
 pub struct Claim(Arc<AtomicU8>);
@@ -41,32 +41,32 @@ impl Claim {
 }
 
 impl QueuedEvent {
-    /// An event whose sender waits for the outcome of the first attempt.
-    pub fn with_sender(event: Box<Event>, step: Option<Step>) -> (Self, oneshot::Receiver<WriteOutcome>, Claim) {
+    /// An event whose caller waits for the outcome of the first attempt.
+    pub fn awaited(event: Box<Event>, step: Option<Step>) -> (Self, oneshot::Receiver<WriteOutcome>, Claim) {
         let (sender, receiver) = oneshot::channel();
         let claim = Claim(Arc::new(AtomicU8::new(FREE)));
-        (Self { event, step, sender: Some((sender, claim.clone())) }, receiver, claim)
+        (Self { event, step, outcome_channel: Some((sender, claim.clone())) }, receiver, claim)
     }
 
-    /// An event whose sender does not wait for its outcome.
-    pub const fn without_sender(event: Box<Event>) -> Self {
-        Self { event, step: None, sender: None }
+    /// An event whose caller does not wait for its outcome.
+    pub const fn not_awaited(event: Box<Event>) -> Self {
+        Self { event, step: None, outcome_channel: None }
     }
 
-    /// Claims the event for the writer. False if its sender has withdrawn it.
+    /// Claims the event for the writer. False if its caller has withdrawn it.
     pub fn claim(&self) -> bool {
-        self.sender.as_ref().is_none_or(|(_, claim)| claim.claim())
+        self.outcome_channel.as_ref().is_none_or(|(_, claim)| claim.claim())
     }
 
-    /// Whether a sender waits for the outcome.
-    pub const fn has_sender(&self) -> bool {
-        self.sender.is_some()
+    /// Whether a caller waits for the outcome.
+    pub const fn is_awaited(&self) -> bool {
+        self.outcome_channel.is_some()
     }
 
-    /// Sends the outcome to the sender, if there is one.
+    /// Sends the outcome to the caller that waits for it, if any.
     pub fn report_outcome(self, outcome: impl FnOnce(Box<Event>) -> WriteOutcome) {
-        if let Some((sender, _)) = self.sender {
-            // An error means that the sender no longer waits.
+        if let Some((sender, _)) = self.outcome_channel {
+            // An error means that the caller no longer waits.
             drop(sender.send(outcome(self.event)));
         }
     }
@@ -78,7 +78,7 @@ mod tests {
     use crate::metrics::labels::{EventType, Outcome};
 
     fn queued() -> (QueuedEvent, oneshot::Receiver<WriteOutcome>, Claim) {
-        QueuedEvent::with_sender(Event::new(EventType::TicketRedeemed, Outcome::Ok).into(), None)
+        QueuedEvent::awaited(Event::new(EventType::TicketRedeemed, Outcome::Ok).into(), None)
     }
 
     #[test]

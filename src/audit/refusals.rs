@@ -32,7 +32,7 @@ struct RefusalKey {
     kind: EventType,
     outcome: Outcome,
     reason: Option<&'static str>,
-    /// The account of the caller.
+    /// The quota identity of the caller.
     caller: Option<Identity>,
 }
 
@@ -90,14 +90,14 @@ impl Refusals {
         false
     }
 
-    /// Queues the counts that are due in the log. Must be called once a second.
+    /// Queues the due counts for the audit log. Must be called once a second.
     pub fn flush(&self, log: &AuditLog) {
         for event in self.take_due(Instant::now()) {
             log.record_later(event);
         }
     }
 
-    /// Queues all counts in the log, at the end of the process.
+    /// Queues all counts for the audit log, at the end of the process.
     pub fn flush_all(&self, log: &AuditLog) {
         for event in self.lock().drain().filter_map(|(_, minute)| Some(with_count(minute.counted?))) {
             log.record_later(event);

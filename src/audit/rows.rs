@@ -17,7 +17,7 @@ macro_rules! columns {
 /// The number of columns.
 pub const COLUMNS: usize = 12;
 /// The table and columns into which [`values`] are inserted.
-pub const TABLE: &str = concat!("audit_events (", columns!(), ")");
+pub const INSERT_TARGET: &str = concat!("audit_events (", columns!(), ")");
 /// Selects the row number and all columns.
 pub const SELECT: &str = concat!("SELECT rowid, ", columns!(), " FROM audit_events");
 /// Selects the oldest rows, but never the newest row of the table.
@@ -56,8 +56,8 @@ pub fn kind<'a>(values: &'a [Param<'a>]) -> &'a str {
     values.get(5).and_then(Param::as_text).unwrap_or_default()
 }
 
-/// The values of a row that is inserted as a test and then rolled back or deleted.
-pub fn test_values(chain: &str, seq: i64) -> [Param<'_>; COLUMNS] {
+/// The values of a row that is inserted to test whether inserts succeed, and then rolled back or deleted.
+pub fn probe_values(chain: &str, seq: i64) -> [Param<'_>; COLUMNS] {
     let empty = || Param::from("");
     let none = || Param::NoText;
     [chain.into(), seq.into(), empty(), empty(), empty(), empty(), empty(), none(), none(), none(), none(), empty()]

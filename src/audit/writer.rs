@@ -2,7 +2,7 @@
 
 use super::chain::{Head, Link};
 use super::chain_writer::ChainWriter;
-use super::port::{AuditUnavailable, CommitError};
+use super::port::{AuditUnavailable, EventCommitError};
 use super::queued_event::QueuedEvent;
 use super::stdout::StdoutWriter;
 use crate::database;
@@ -14,9 +14,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 
-/// Maximum number of events per commit.
+/// Maximum number of new events per commit, and of failed events that are kept and added to the next commit.
 const MAX_GROUP: usize = 256;
-/// Pause before the write of failed events is retried.
+/// Maximum pause before the write of failed events is retried. New events end the pause.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Interval of test writes while there are no events.
 const WRITE_CHECK_INTERVAL: Duration = Duration::from_secs(2);
@@ -45,14 +45,14 @@ impl Writer {
     pub async fn run(mut self, mut events: mpsc::Receiver<QueuedEvent>) {
         let mut group = Vec::with_capacity(MAX_GROUP);
         loop {
-            // After a failure, the writer waits for new events only for the pause before the retry.
+            // After a failure, the writer retries after this pause even if there are no new events.
             let max_wait = if group.is_empty() && self.chain.writable().load(Ordering::Relaxed) {
                 WRITE_CHECK_INTERVAL
             } else {
                 RETRY_PAUSE
             };
             let is_closed = timeout(max_wait, events.recv_many(&mut group, MAX_GROUP)).await == Ok(0);
-            // Drops withdrawn events.
+            // Claims the events, so that their callers can no longer withdraw them, and drops those that are already withdrawn.
             group.retain(QueuedEvent::claim);
             if !group.is_empty() {
                 group = self.write(group).await;
@@ -87,7 +87,7 @@ impl Writer {
                         self.chain.read_head().await;
                     }
                     if (failed.is_invalid_data() || failed.is_conflict()) && part.len() > 1 {
-                        // Split, so that an event that the database rejects does not fail the others.
+                        // One event may be the cause, so the part is split, and the other events are written without it.
                         let rest = part.split_off(part.len() / 2);
                         parts.extend([rest, part]);
                         continue;
@@ -102,6 +102,7 @@ impl Writer {
                 }
             }
         }
+        // A block indexes rows for filters, see `audit/blocks`.
         self.chain.store_block_if_full().await;
         for lost in to_retry.drain(MAX_GROUP.min(to_retry.len())..) {
             tracing::error!(event = lost.event.kind.as_str(), "an audit event was lost");
@@ -114,7 +115,7 @@ impl Writer {
             self.metrics.record_audit_event(queued.event.kind, queued.event.outcome, started.elapsed());
             queued.report_outcome(|_| Ok(()));
         } else {
-            queued.report_outcome(|event| Err(CommitError::Rejected(event)));
+            queued.report_outcome(|event| Err(EventCommitError::Rejected(event)));
         }
     }
 
@@ -130,16 +131,17 @@ impl Writer {
     }
 }
 
-/// Reports the failure to the senders. Returns the events without a sender if they may be retried; otherwise logs them as lost.
+/// Reports the failure to the callers that wait for an outcome. Returns the events that no caller waits for if they may be retried;
+/// otherwise logs them as lost.
 fn report_failure(part: Vec<QueuedEvent>, may_retry: bool) -> Vec<QueuedEvent> {
-    let (with_sender, without_sender): (Vec<_>, Vec<_>) = part.into_iter().partition(QueuedEvent::has_sender);
-    for queued in with_sender {
-        queued.report_outcome(|_| Err(CommitError::Failed(AuditUnavailable)));
+    let (awaited, not_awaited): (Vec<_>, Vec<_>) = part.into_iter().partition(QueuedEvent::is_awaited);
+    for queued in awaited {
+        queued.report_outcome(|_| Err(EventCommitError::Failed(AuditUnavailable)));
     }
     if may_retry {
-        return without_sender;
+        return not_awaited;
     }
-    for lost in &without_sender {
+    for lost in &not_awaited {
         tracing::error!(event = lost.event.kind.as_str(), "an audit event was lost");
     }
     Vec::new()

@@ -1,6 +1,6 @@
 //! The ServiceAccount of an authenticated token, and the pod that the token is bound to. Pure.
 
-use crate::cluster::name::is_object_name;
+use crate::cluster::object_name::is_object_name;
 use crate::cluster::token_review::User;
 use crate::model::caller::{Pod, ServiceAccount, Workload};
 

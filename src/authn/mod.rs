@@ -130,8 +130,8 @@ impl Authenticators {
         self.authenticate_for(token, Purpose::Administer, history).await
     }
 
-    /// The cached caller of a build's token. `None` if it is not cached, or may not build. Neither parses the token nor calls an
-    /// API server.
+    /// The cached caller of a build's token. `None` if it is not cached, or not admitted for builds. Neither parses the token
+    /// nor calls an API server.
     pub async fn cached_caller(&self, token: BearerToken<'_>) -> Option<Arc<Caller>> {
         self.cached_for(token, Purpose::Build).await.map(|applicant| applicant.caller)
     }

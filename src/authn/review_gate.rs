@@ -143,7 +143,7 @@ impl ReviewGate {
             sleep_until(slot).await;
             return Ok(());
         }
-        let exhausted_rates = if self.forged_claims.is_exhausted(&(history.address, *claims)) {
+        let rates = if self.forged_claims.is_exhausted(&(history.address, *claims)) {
             &self.forged_claims_rates
         } else {
             &self.exhausted_rates
@@ -152,7 +152,7 @@ impl ReviewGate {
         let deadline = Instant::now() + MAX_WAIT_FOR_SPARE;
         loop {
             // The rate of the address is charged first. If there is no spare slot then, only this address loses a unit.
-            if (!history.is_exhausted() || exhausted_rates.charge(history.address)) && self.window.take_spare() {
+            if (!history.is_exhausted() || rates.charge(history.address)) && self.window.take_spare() {
                 return Ok(());
             }
             if Instant::now() >= deadline {

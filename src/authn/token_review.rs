@@ -130,13 +130,13 @@ impl Authenticator for TokenReview {
     }
 }
 
-/// The caller, if its token is bound to a pod or admitted without a pod. `NotPodBound` for any other token, which may not build.
+/// The caller, if its token is bound to a pod or admitted without a pod. `NotPodBound` for any other token.
 fn require_bound_pod(applicant: Applicant) -> ReviewResult<Arc<Caller>> {
     let Applicant { caller, .. } = applicant;
     if caller.service_account().is_some() { Ok(caller) } else { Err(not_pod_bound(&caller)) }
 }
 
-/// The refusal of a valid token that may not build. It contains the caller only for the audit event, which names the
+/// The refusal of a valid token that is not admitted for builds. It contains the caller only for the audit event, which names the
 /// ServiceAccount.
 fn not_pod_bound(caller: &Caller) -> AuthnError {
     let unbound = service_account(&caller.subject);
@@ -198,7 +198,7 @@ impl Reviewer {
 
     fn applicant(&self, user: User, workload: Option<Workload>, unbound: Option<ServiceAccount>) -> Applicant {
         let User { audiences, username, uid, groups, extra } = user;
-        // A token with only the audience for callers without a pod may not administer.
+        // A token with only the audience for callers without a pod is not allowed to administer.
         let may_administer = audiences.contains(&self.audience);
         Applicant {
             caller: Arc::new(Caller {
@@ -236,7 +236,7 @@ impl Reviewer {
 mod tests {
     use super::*;
     use crate::authn::unverified_token::BearerToken;
-    use crate::cluster::fake::FakeApiServer;
+    use crate::cluster::fake_api_server::FakeApiServer;
     use crate::metrics::Metrics;
     use base64::Engine as _;
     use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};

@@ -1,6 +1,6 @@
 //! Verbs of administrators on the audit log: list, stream and verify.
 
-use super::administer::Administrator;
+use super::administrator::Administrator;
 use super::error::Error;
 use super::page::Page;
 use super::pipeline::Broker;

@@ -57,7 +57,7 @@ impl Broker {
             let result = authentication.instrument(Stage::Authn.span()).await;
             result.map_err(|error| self.refuse_authentication(error, history, context))?
         };
-        if !self.callers.charge(applicant.caller.quota_identity()) {
+        if !self.requests.charge(applicant.caller.quota_identity()) {
             return Err(Code::RateLimited.into());
         }
         Ok(applicant)

@@ -5,7 +5,7 @@ use super::gather::set_stale_reason;
 use super::issue_request::{DeliveryMode, IssueRequest};
 use super::pipeline::{Broker, Delivered};
 use super::refusal::{EventData, Refusal};
-use super::versions;
+use super::versions_digest;
 use crate::metrics::labels::Outcome;
 use crate::model::format::Rendering;
 use crate::render;
@@ -46,7 +46,7 @@ impl Broker {
     ) -> Result<(Delivered, EventData), Refusal> {
         let gathered = self.gather(request, DeliveryMode::Direct).await?;
         let (event_data, created_at, bundle) = (gathered.event_data(), gathered.created_at, gathered.bundle);
-        if version.is_some_and(|version| version != u64::from(versions::version_number(&bundle.versions))) {
+        if version.is_some_and(|version| version != u64::from(versions_digest::version_number(&bundle.versions))) {
             return Err(Refusal::new(Code::SecretNotFound, EventData { keys: [].into(), ..event_data }));
         }
         match Stage::Render.span().in_scope(|| render::render(&bundle, rendering)) {

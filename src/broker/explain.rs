@@ -1,7 +1,7 @@
 //! The verb `explain`: the decision for a caller, and which part of each policy does not match. Reads no secret and issues no
 //! ticket.
 
-use super::administer::Administrator;
+use super::administrator::Administrator;
 use super::error::Error;
 use super::pipeline::Broker;
 use crate::admins::{AdminAction, Resource, Verb};

@@ -6,7 +6,6 @@ use super::pipeline::Broker;
 use super::refusal::{EventData, Refusal};
 use crate::audit::Event;
 use crate::metrics::labels::Outcome;
-use crate::model::binding::BindTo;
 use crate::model::branch::Branch;
 use crate::model::bundle::Bundle;
 use crate::model::compatible_api::CompatibleApi;
@@ -17,8 +16,9 @@ use crate::model::request::UnverifiedRequest;
 use crate::model::secret::Secret;
 use crate::model::secret_ref::{SecretRef, SecretVersion};
 use crate::model::shadow::ShadowVerdict;
+use crate::model::ticket_binding::TicketBinding;
 use crate::policy::{
-    self, Absence, Decision, Delivery, Denial, Grant, GrantedSecret, MergeError, MergedSecrets, PolicySet,
+    self, Absence, AllowedDeliveries, Decision, Denial, Grant, GrantedSecret, MergeError, MergedSecrets, PolicySet,
 };
 use crate::stores::{FetchError, FetchedSecret, ReadError, ReadRequest};
 use crate::traces::Stage;
@@ -76,7 +76,7 @@ impl Broker {
         if self.clocks_differ.load(Ordering::Relaxed) {
             return Err(Code::ClocksDiffer.into());
         }
-        if !self.callers.charge(request.caller.quota_identity()) {
+        if !self.requests.charge(request.caller.quota_identity()) {
             return Err(Code::RateLimited.into());
         }
         let unverified = self.parse_request(request)?;
@@ -112,7 +112,10 @@ impl Broker {
                 ..Refusal::new(Code::TicketLimit, EventData::from_grant(&grant))
             });
         }
-        if mode == DeliveryMode::Ticket && self.bind_to(&grant) == BindTo::Ip && !request.context.source_is_known {
+        if mode == DeliveryMode::Ticket
+            && self.ticket_binding(&grant) == TicketBinding::Ip
+            && !request.context.source_is_known
+        {
             let error = Error::InvalidRequest(
                 "the X-Forwarded-For of a trusted proxy is not an address, so the ticket cannot be bound to one",
             );
@@ -142,9 +145,8 @@ impl Broker {
         Ok(GatheredSecrets { grant, bundle, secrets, created_at, missing, ttl_limit, shadow: Vec::new() })
     }
 
-    /// The binding of a ticket for this grant.
-    pub(super) fn bind_to(&self, grant: &Grant) -> BindTo {
-        grant.bind_to.unwrap_or(self.stages.ticket_settings.bind_to)
+    pub(super) fn ticket_binding(&self, grant: &Grant) -> TicketBinding {
+        grant.binding.unwrap_or(self.stages.ticket_settings.binding)
     }
 
     /// The lifetime of a ticket for this grant: at most `limit`, and at most what policies and settings allow.
@@ -266,7 +268,7 @@ struct DecidedRequest {
 fn require_grant(
     decision: Decision,
     unverified: &UnverifiedRequest,
-    is_allowed: impl Fn(Delivery) -> bool,
+    is_allowed: impl Fn(AllowedDeliveries) -> bool,
 ) -> Result<Grant, Refusal> {
     match decision {
         Decision::Granted(grant) if is_allowed(grant.delivery) => Ok(grant),

@@ -1,6 +1,6 @@
 //! The inventory: when each policy last matched, when each of its secrets was last read and by whom, and which of them are unused.
 
-use super::administer::Administrator;
+use super::administrator::Administrator;
 use super::error::Error;
 use super::page::Page;
 use super::pipeline::Broker;

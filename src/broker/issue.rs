@@ -6,7 +6,7 @@ use super::issue_request::{DeliveryMode, IssueRequest};
 use super::pipeline::Broker;
 use super::redeem::describe_ticket;
 use super::refusal::{EventData, Refusal};
-use crate::audit::{CommitError, OpenEvent};
+use crate::audit::{EventCommitError, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::shadow::ShadowVerdict;
 use crate::model::ticket::TicketToken;
@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// An issued ticket.
 pub struct IssuedTicket {
     /// The one-time download URL.
     pub url: Zeroizing<String>,
@@ -38,6 +37,7 @@ struct PreparedTicket {
     missing: usize,
     sizes: Option<Vec<usize>>,
     is_stale: bool,
+    /// The ticket store marks them as reached if they are the reason of a rejection.
     limits: Option<Arc<CallerLimits>>,
     shadow: Vec<ShadowVerdict>,
 }
@@ -68,19 +68,21 @@ impl Broker {
         event.shadow = shadow;
         (event.kind, event.outcome) = (EventType::TicketIssued, Outcome::Ok);
         set_stale_reason(&mut event, is_stale);
-        match event.close_with(self.stages.tickets.store.issue_step(&ticket, sealed, limits.clone())).await {
+        match event.close_with(self.stages.tickets.store.step_to_issue(&ticket, sealed, limits.clone())).await {
             Ok(()) => {}
-            Err(CommitError::Rejected(mut event)) if limits.is_some_and(|limits| limits.is_reached()) => {
+            Err(EventCommitError::Rejected(mut event)) if limits.is_some_and(|limits| limits.is_reached()) => {
                 event.ticket_id = None;
                 let event_data = EventData { shadow: std::mem::take(&mut event.shadow), ..ticket_event_data(&ticket) };
                 let refusal = Refusal { outcome: Outcome::Denied, ..Refusal::new(Code::TicketLimit, event_data) };
                 return Err(self.close_refused(*event, refusal, request, DeliveryMode::Ticket).await);
             }
-            Err(CommitError::Rejected(event)) => {
+            Err(EventCommitError::Rejected(event)) => {
                 return Err(self.close_refused(*event, Code::RateLimited.into(), request, DeliveryMode::Ticket).await);
             }
             // If the ticket was stored nevertheless, it cannot be redeemed, because its URL was not sent.
-            Err(CommitError::Failed(_) | CommitError::Unknown(_)) => return Err(Code::AuditUnavailable.into()),
+            Err(EventCommitError::Failed(_) | EventCommitError::Unknown(_)) => {
+                return Err(Code::AuditUnavailable.into());
+            }
         }
         let names = ticket.policies.iter().map(|policy| &*policy.name);
         self.stages.metrics.count_issued_ticket(names.filter(|name| self.has_series(name)));
@@ -104,7 +106,7 @@ impl Broker {
         let GatheredSecrets { grant, bundle, secrets, missing, ttl_limit, shadow, .. } = gathered;
         let issued_at = truncate_to_microseconds(self.stages.clock.now());
         let expires_at = self.expiry(issued_at, &grant, ttl_limit);
-        let bind_to = self.bind_to(&grant);
+        let binding = self.ticket_binding(&grant);
         let limits = CallerLimits::from_limits(grant.limits);
         let ticket = Arc::new(Ticket {
             id: token.ticket_id(),
@@ -116,7 +118,7 @@ impl Broker {
             secrets,
             issued_at,
             expires_at,
-            bind_to,
+            binding,
             source_ip: request.context.source_ip,
         });
         let sealed = Stage::Tickets.span().in_scope(|| self.stages.tickets.sealer.seal(&bundle, &token, &ticket));

@@ -3,7 +3,7 @@
 use super::context::Context;
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::caller::Caller;
-use crate::policy::Delivery;
+use crate::policy::AllowedDeliveries;
 use crate::wire::ticket::TicketRequest;
 use std::sync::Arc;
 
@@ -22,7 +22,6 @@ pub struct IssueRequest {
 /// The form of delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryMode {
-    /// By a ticket.
     Ticket,
     /// In the response.
     Direct,
@@ -40,7 +39,7 @@ impl DeliveryMode {
 
     /// Whether this caller may get its secrets in this mode, if the decision allows `delivery`. A ServiceAccount whose token is
     /// not bound to a pod gets its secrets only in the response; an OIDC caller may get a ticket.
-    pub(super) const fn is_allowed(self, delivery: Delivery, caller: &Caller) -> bool {
+    pub(super) const fn is_allowed(self, delivery: AllowedDeliveries, caller: &Caller) -> bool {
         match self {
             Self::Ticket => delivery.ticket && caller.unbound.is_none(),
             Self::Direct => delivery.direct,

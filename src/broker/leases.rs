@@ -1,6 +1,6 @@
 //! Verbs of administrators on leases: list and revoke.
 
-use super::administer::Administrator;
+use super::administrator::Administrator;
 use super::error::Error;
 use super::page::Page;
 use super::pipeline::Broker;

@@ -17,7 +17,6 @@ const MIN_LIFETIME_SECONDS: u64 = 30;
 
 /// The caller of a token, and the token's validity.
 pub struct Session {
-    /// The caller.
     pub caller: Arc<Caller>,
     /// The validity of the token.
     pub lifetime: TokenLifetime,
@@ -46,7 +45,7 @@ impl Broker {
     /// As for [`Broker::authenticate`], and `rate_limited` if the caller sends too many requests.
     pub async fn session(&self, bearer: Option<&SecretValue>, context: &Context) -> Result<Session, Error> {
         let caller = self.authenticate(bearer, context).await?;
-        if !self.callers.charge(caller.quota_identity()) {
+        if !self.requests.charge(caller.quota_identity()) {
             return Err(Code::RateLimited.into());
         }
         let lifetime = bearer.and_then(|bearer| self.stages.authenticators.lifetime_of(BearerToken::new(bearer)));

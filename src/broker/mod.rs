@@ -1,11 +1,11 @@
-//! THE PIPELINE: the only room that joins the stages (`authn`, `attest`, `policy`, `stores`, `tickets`, `render` and
-//! `audit`). Each verb has its own file and is a sequence of calls to stages.
+//! The verbs of the broker, such as `issue` and `redeem`. Only this module joins the stages (`authn`, `attest`, `policy`,
+//! `stores`, `tickets`, `render` and `audit`). Each verb has its own file and is a sequence of calls to stages.
 //!
 //! The verbs are methods of [`Broker`]: `authenticate`, `log_in`, `issue`, `deliver`, `redeem`, `explain`; for administrators
-//! `policies`, `write_policy`, `tickets`, `leases`, `audit`, `inventory`. `upkeep` and `holders` run in the background. The command
-//! `claviger restore` calls `restore`, without a broker.
+//! `policies`, `write_policy`, `tickets`, `leases`, `audit`, `inventory`. `upkeep` and `lease_holders` run in the background.
+//! The command `claviger restore` calls `restore`, without a broker.
 
-mod administer;
+mod administrator;
 mod audit;
 mod authenticate;
 mod context;
@@ -14,10 +14,10 @@ mod error;
 mod explain;
 mod facts;
 mod gather;
-mod holders;
 mod inventory;
 mod issue;
 mod issue_request;
+mod lease_holders;
 mod leases;
 mod log_in;
 mod page;
@@ -30,18 +30,18 @@ mod restore;
 mod shadow;
 mod tickets;
 mod upkeep;
-mod versions;
+mod versions_digest;
 mod write_policy;
 
 pub use crate::stores::RevocationProgress;
-pub use administer::Administrator;
+pub use administrator::Administrator;
 pub use audit::{Cursor, EventType, Filter, Outcome};
 pub use context::Context;
 pub use error::Error;
-pub use holders::LeaseRecorder;
 pub use inventory::InventoryCursor;
 pub use issue::IssuedTicket;
 pub use issue_request::{DeliveryMode, IssueRequest};
+pub use lease_holders::LeaseRecorder;
 pub use leases::LeasePosition;
 pub use log_in::Session;
 pub use page::Page;
@@ -49,5 +49,5 @@ pub use pipeline::{Broker, Delivered, Stages};
 pub use redeem::RedeemRequest;
 pub use restore::revoke_after_restore;
 pub use tickets::TicketSelector;
-pub use versions::{VersionsKey, version_number};
+pub use versions_digest::{VersionsKey, version_number};
 pub use write_policy::{Precondition, PutOutcome, Syntax, WritePolicy};

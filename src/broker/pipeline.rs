@@ -2,7 +2,7 @@
 //! drain and readiness.
 
 use super::refused_tickets::RefusedTickets;
-use super::versions::VersionsKey;
+use super::versions_digest::VersionsKey;
 use crate::admins::Administrators;
 use crate::attest::Attestors;
 use crate::audit::{AggregatedEvents, AuditLog, AuditUnavailable, OpenEvent, Refusals};
@@ -41,7 +41,7 @@ pub struct Broker {
     /// Decides which refusals are recorded one by one in the audit log; repeated ones are only counted.
     pub(super) refusal_events: Refusals,
     /// Limits requests, by caller.
-    pub(super) callers: RateLimiter<Identity>,
+    pub(super) requests: RateLimiter<Identity>,
     /// Limits refused tokens and tickets, by address.
     pub(super) failures: RateLimiter<IpAddr>,
     /// Limits refused tokens that are valid but not bound to a pod, by subject.
@@ -115,7 +115,7 @@ impl Broker {
         Self {
             aggregated: AggregatedEvents::default(),
             refusal_events: Refusals::default(),
-            callers: RateLimiter::new(stages.limits.requests_per_second_per_caller),
+            requests: RateLimiter::new(stages.limits.requests_per_second_per_caller),
             failures: RateLimiter::new(stages.limits.failures_per_second_per_address),
             unbound_failures: RateLimiter::new(stages.limits.failures_per_second_per_address),
             malformed_tokens: RateLimiter::new(

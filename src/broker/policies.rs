@@ -1,11 +1,11 @@
 //! Verbs of administrators that read policies: list, get, and the revisions of one policy.
 
-use super::administer::Administrator;
+use super::administrator::Administrator;
 use super::error::Error;
 use super::page::Page;
 use super::pipeline::Broker;
 use crate::admins::{AdminAction, Resource, Verb};
-use crate::policy::{PolicyRevision, SpecChange, StoredPolicy, is_policy_or_resource_name};
+use crate::policy::{PolicyRecord, PolicyRevision, SpecChange, is_policy_or_resource_name};
 use crate::wire::policy_object::{PolicyList, PolicyObject, PolicyRevisionList, PolicyRevisionObject, SpecEdit};
 use crate::wire::problem::Code;
 
@@ -61,7 +61,7 @@ pub(super) fn policies_action(verb: Verb, name: Option<&str>) -> AdminAction<'_>
     AdminAction { verb, resource: Resource::Policies, name: name.filter(|name| is_policy_or_resource_name(name)) }
 }
 
-pub(super) fn policy_object(policy: StoredPolicy) -> PolicyObject {
+pub(super) fn policy_object(policy: PolicyRecord) -> PolicyObject {
     PolicyObject {
         name: policy.name,
         revision: policy.revision,

@@ -4,14 +4,14 @@ use super::context::Context;
 use super::error::Error;
 use super::pipeline::{Broker, Delivered};
 use super::refused_tickets::RefusalEvent;
-use crate::audit::{CommitError, Event, OpenEvent};
+use crate::audit::{Event, EventCommitError, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome, RedemptionOutcome};
-use crate::model::binding::BindTo;
 use crate::model::format::Rendering;
 use crate::model::idempotency_key::IdempotencyKey;
 use crate::model::ipv6_prefix::ipv6_prefix;
 use crate::model::secret::SecretValue;
 use crate::model::ticket::TicketToken;
+use crate::model::ticket_binding::TicketBinding;
 use crate::render;
 use crate::tickets::{FinalState, RedeemError, RedeemableTicket, Rejection, Ticket};
 use crate::traces::Stage;
@@ -129,7 +129,7 @@ impl Broker {
         if std::mem::take(&mut admitted.is_charged) {
             self.failures.refund(&ipv6_prefix(redeem.context.source_ip));
         }
-        match self.is_bound_to(&ticket, redeem).await {
+        match self.satisfies_binding(&ticket, redeem).await {
             Ok(true) => {}
             Ok(false) => {
                 return Err(match redeemed_at {
@@ -138,7 +138,7 @@ impl Broker {
                     None => RedeemRefusal::Misuse(ticket),
                 });
             }
-            Err(error) if ticket.bind_to == BindTo::Ip => return Err(RedeemRefusal::failed(error, ticket)),
+            Err(error) if ticket.binding == TicketBinding::Ip => return Err(RedeemRefusal::failed(error, ticket)),
             // The failed authentication has its own event.
             Err(error) => return Err(RedeemRefusal::Unrecorded(error)),
         }
@@ -163,7 +163,7 @@ impl Broker {
         (event.kind, event.outcome, event.reason) = (EventType::TicketRedeemed, Outcome::Ok, None);
         let replay_digest = redeem.idempotency_key.as_ref().map(|key| Box::new(key.digest(ticket.id)));
         match event
-            .close_with(self.stages.tickets.store.end_step(ticket.id, FinalState::Redeemed { at, replay_digest }))
+            .close_with(self.stages.tickets.store.step_to_end(ticket.id, FinalState::Redeemed { at, replay_digest }))
             .await
         {
             Ok(()) => {
@@ -183,7 +183,7 @@ impl Broker {
         mut event: OpenEvent,
         redeem: &RedeemRequest,
     ) -> Result<Delivered, Error> {
-        if !self.callers.charge(ticket.caller.quota_identity()) {
+        if !self.requests.charge(ticket.caller.quota_identity()) {
             let reason = Code::RateLimited.as_str();
             self.aggregated.add(EventType::TicketFailed, Outcome::Failed, reason, redeem.context.source_ip);
             event.discard();
@@ -198,11 +198,11 @@ impl Broker {
 
     /// Whether the redeemer satisfies the ticket's binding. With `bindTo: identity`, the address does not matter, and a missing or
     /// refused token is an error that does not revoke the ticket.
-    async fn is_bound_to(&self, ticket: &Ticket, redeem: &RedeemRequest) -> Result<bool, Error> {
-        match ticket.bind_to {
-            BindTo::None => Ok(true),
-            BindTo::Ip => self.is_from_bound_address(ticket, &redeem.context).await,
-            BindTo::Identity => {
+    async fn satisfies_binding(&self, ticket: &Ticket, redeem: &RedeemRequest) -> Result<bool, Error> {
+        match ticket.binding {
+            TicketBinding::None => Ok(true),
+            TicketBinding::Ip => self.is_from_bound_address(ticket, &redeem.context).await,
+            TicketBinding::Identity => {
                 let caller = self.authenticate(redeem.bearer.as_ref(), &redeem.context).await?;
                 Ok(caller.identity() == ticket.caller.identity())
             }
@@ -221,9 +221,9 @@ impl Broker {
         Ok(self.pod_addresses(&ticket.caller).await?.contains(&context.source_ip))
     }
 
-    /// Refuses some requests before the ticket is looked up, and returns the token of all other requests. A token whose ID no
-    /// replica created is charged to the address first. A genuine ID is refused only if it was refused within the last second and
-    /// the address has reached its failure limit.
+    /// Returns the token, unless the request is refused before the ticket is looked up. A token whose ID no replica created is
+    /// charged to the address first. A genuine ID is refused only if it was refused within the last second and the address has
+    /// reached its failure limit.
     fn admit<'r>(&self, redeem: &'r RedeemRequest) -> Result<AdmittedToken<'r>, Error> {
         let source_ip = redeem.context.source_ip;
         let Some(token) = &redeem.token else { return Err(self.refuse_unknown(None, source_ip)) };
@@ -280,7 +280,7 @@ impl Broker {
         describe_ticket(&mut event, ticket);
         (event.kind, event.outcome) = (EventType::TicketRejected, Outcome::Denied);
         event.reason = Some(RedemptionOutcome::Misuse.as_str());
-        match event.close_with(self.stages.tickets.store.end_step(ticket.id, FinalState::Revoked)).await {
+        match event.close_with(self.stages.tickets.store.step_to_end(ticket.id, FinalState::Revoked)).await {
             Ok(()) => {
                 self.stages.metrics.count_redemption(RedemptionOutcome::Misuse);
                 Attempt::Done(Err(Code::TicketMisuse.into()))
@@ -337,12 +337,12 @@ impl RedeemRefusal {
     }
 }
 
-impl From<CommitError<Box<OpenEvent>>> for Attempt {
-    fn from(error: CommitError<Box<OpenEvent>>) -> Self {
+impl From<EventCommitError<Box<OpenEvent>>> for Attempt {
+    fn from(error: EventCommitError<Box<OpenEvent>>) -> Self {
         match error {
-            CommitError::Rejected(event) => Self::Changed(event),
-            CommitError::Failed(_) => Self::Done(Err(Code::AuditUnavailable.into())),
-            CommitError::Unknown(_) => Self::Done(Err(Error::Dropped)),
+            EventCommitError::Rejected(event) => Self::Changed(event),
+            EventCommitError::Failed(_) => Self::Done(Err(Code::AuditUnavailable.into())),
+            EventCommitError::Unknown(_) => Self::Done(Err(Error::Dropped)),
         }
     }
 }

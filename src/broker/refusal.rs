@@ -105,7 +105,7 @@ impl Broker {
         mode: DeliveryMode,
         error: Error,
     ) -> Error {
-        if !self.callers.charge(caller.quota_identity()) {
+        if !self.requests.charge(caller.quota_identity()) {
             self.count_rate_limited(context, mode);
             return Code::RateLimited.into();
         }

@@ -2,8 +2,8 @@
 
 use super::error::Error;
 use super::redeem::describe_ticket;
-use super::tickets::end_waiting;
-use crate::audit::{AuditLog, CommitError, Event, OpenEvent};
+use super::tickets::end_waiting_tickets;
+use crate::audit::{AuditLog, Event, EventCommitError, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::tickets::{FinalState, Ticket, TicketStore};
 use crate::wire::problem::Code;
@@ -24,7 +24,7 @@ pub async fn revoke_after_restore(
 ) -> Result<usize, Error> {
     let mut event = OpenEvent::new(audit, Event::new(EventType::DatabaseRestored, Outcome::Ok));
     // Tickets that had expired by the time of the backup cannot have been redeemed since.
-    let revoked = end_waiting(store, backup, |_| true, |ticket| revoke(store, audit, ticket)).await?;
+    let revoked = end_waiting_tickets(store, backup, |_| true, |ticket| revoke(store, audit, ticket)).await?;
     event.count = Some(revoked as u64);
     event.close().await.map_err(|_| Error::Plain(Code::AuditUnavailable))?;
     Ok(revoked)
@@ -35,12 +35,12 @@ async fn revoke(store: &dyn TicketStore, audit: &AuditLog, ticket: Ticket) -> Re
     let mut event = OpenEvent::new(audit, Event::new(EventType::TicketRevoked, Outcome::Ok));
     describe_ticket(&mut event, &ticket);
     event.reason = Some(REASON);
-    match event.close_with(store.end_step(ticket.id, FinalState::Revoked)).await {
+    match event.close_with(store.step_to_end(ticket.id, FinalState::Revoked)).await {
         Ok(()) => Ok(true),
-        Err(CommitError::Rejected(event)) => {
+        Err(EventCommitError::Rejected(event)) => {
             event.discard();
             Ok(false)
         }
-        Err(CommitError::Failed(_) | CommitError::Unknown(_)) => Err(Code::AuditUnavailable.into()),
+        Err(EventCommitError::Failed(_) | EventCommitError::Unknown(_)) => Err(Code::AuditUnavailable.into()),
     }
 }

@@ -42,7 +42,7 @@ impl Broker {
         needs: Needs,
         shadows: &ShadowPolicies<'_>,
     ) -> Option<Facts> {
-        let all = needs.and(shadows.needs());
+        let all = needs.union(shadows.needs());
         if all == needs {
             return Some(known.clone());
         }

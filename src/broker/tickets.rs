@@ -1,13 +1,13 @@
 //! Verbs of administrators on tickets: list and revoke the waiting tickets of all replicas.
 
-use super::administer::Administrator;
+use super::administrator::Administrator;
 use super::error::Error;
 use super::leases::caller_object;
 use super::page::Page;
 use super::pipeline::Broker;
 use super::redeem::describe_ticket;
 use crate::admins::{AdminAction, Resource, Verb};
-use crate::audit::{CommitError, OpenEvent};
+use crate::audit::{EventCommitError, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::ticket::TicketId;
 use crate::tickets::{FinalState, ListPosition, Ticket, TicketState, TicketStore};
@@ -73,7 +73,7 @@ impl Broker {
         )
         .await?;
         let (store, now) = (&*self.stages.tickets.store, self.stages.clock.now());
-        end_waiting(
+        end_waiting_tickets(
             store,
             now,
             |ticket| selector.selects(ticket),
@@ -107,20 +107,20 @@ impl Broker {
             OpenEvent::new(&self.stages.audit, administrator.context.event(EventType::TicketRevoked, Outcome::Ok));
         describe_ticket(&mut event, &ticket);
         event.caller = Some(administrator.applicant.caller.clone());
-        match event.close_with(self.stages.tickets.store.end_step(ticket.id, FinalState::Revoked)).await {
+        match event.close_with(self.stages.tickets.store.step_to_end(ticket.id, FinalState::Revoked)).await {
             Ok(()) => Ok(true),
-            Err(CommitError::Rejected(event)) => {
+            Err(EventCommitError::Rejected(event)) => {
                 event.discard();
                 Ok(false)
             }
             // If the ticket was revoked nevertheless, the request can be repeated without harm.
-            Err(CommitError::Failed(_) | CommitError::Unknown(_)) => Err(Code::AuditUnavailable.into()),
+            Err(EventCommitError::Failed(_) | EventCommitError::Unknown(_)) => Err(Code::AuditUnavailable.into()),
         }
     }
 }
 
-/// Calls `end` for the selected tickets that are waiting at `now`. Returns how often it returned true.
-pub(super) async fn end_waiting<F: Future<Output = Result<bool, Error>>>(
+/// Calls `end` for the selected tickets that are waiting at `now`. Returns the number of calls that returned true.
+pub(super) async fn end_waiting_tickets<F: Future<Output = Result<bool, Error>>>(
     store: &dyn TicketStore,
     now: Timestamp,
     selects: impl Fn(&Ticket) -> bool,

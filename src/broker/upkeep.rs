@@ -37,7 +37,7 @@ impl Broker {
         let expiries = overdue.into_iter().map(|ticket| async move {
             let mut event = Event::new(EventType::TicketExpired, Outcome::Ok);
             describe_ticket(&mut event, &ticket);
-            let step = event.ticket_id.map(|id| store.end_step(id, FinalState::Expired));
+            let step = event.ticket_id.map(|id| store.step_to_end(id, FinalState::Expired));
             drop(self.stages.audit.commit(event, step).await);
         });
         stream::iter(expiries).buffer_unordered(MAX_CONCURRENT).collect::<()>().await;

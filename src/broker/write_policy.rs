@@ -1,6 +1,6 @@
 //! Verbs of administrators that write policies: create, replace, delete. A change is recorded before the response is sent.
 
-use super::administer::{Administrator, AuthorisationError};
+use super::administrator::{Administrator, AuthorisationError};
 use super::error::Error;
 use super::pipeline::Broker;
 use super::policies::{policies_action, policy_object};
@@ -8,7 +8,7 @@ use crate::admins::Verb;
 use crate::audit::{AuditUnavailable, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
 use crate::policy::{
-    Draft, NewPolicy, PolicySource, PolicyStoreError, StoredPolicy, WritePrecondition, is_policy_or_resource_name,
+    Draft, NewPolicy, PolicyRecord, PolicySource, PolicyStoreError, WritePrecondition, is_policy_or_resource_name,
 };
 use crate::wire::policy_object::PolicyObject;
 use crate::wire::problem::Code;
@@ -225,10 +225,10 @@ impl Broker {
         &self,
         administrator: &Administrator,
         draft: &Draft,
-        current: Option<StoredPolicy>,
+        current: Option<PolicyRecord>,
     ) -> PolicyObject {
         let now = self.stages.clock.now();
-        policy_object(StoredPolicy {
+        policy_object(PolicyRecord {
             name: draft.policy.name().to_string(),
             revision: DRY_RUN.into(),
             created_at: current.map_or(now, |policy| policy.created_at),
@@ -246,7 +246,7 @@ fn new_policy(administrator: &Administrator, draft: Draft) -> NewPolicy {
 
 /// Checks the precondition against the current policy, and returns the precondition for the store, so that a concurrent write is
 /// not overwritten.
-fn check_precondition(current: Option<&StoredPolicy>, precondition: &Precondition) -> Result<WritePrecondition, Error> {
+fn check_precondition(current: Option<&PolicyRecord>, precondition: &Precondition) -> Result<WritePrecondition, Error> {
     match (current, precondition) {
         (Some(policy), _) if policy.source.is_read_only() => Err(Code::ReadOnly.into()),
         (Some(_), Precondition::Absent) | (None, Precondition::OneOf(_) | Precondition::Exists) => {

@@ -4,7 +4,7 @@ use super::command_error::CommandError;
 use super::http_client::{self, RESPONSE_TIMEOUT};
 use super::retry_budget::RetryBudget;
 use super::runtime::block_on;
-use super::server::ServerArguments;
+use super::server_arguments::ServerArguments;
 use super::workflow::RunnerStream;
 use bytes::BytesMut;
 use http::Method;

@@ -4,7 +4,7 @@ use super::audit::{parse_time, query_parameter};
 use super::command_error::CommandError;
 use super::connection::{Connection, with_connection};
 use super::policy::output::{JsonFormat, print_json, print_line, print_table};
-use super::server::ServerArguments;
+use super::server_arguments::ServerArguments;
 use crate::wire::inventory::{Inventory, InventoryItem};
 
 /// Maximum number of pages, more than any server has.

@@ -1,4 +1,4 @@
-//! THE COMMANDS: one module for each command of the binary, and what they share.
+//! One module for each command of the binary, and what they share.
 
 mod atomic_file;
 mod audit;
@@ -28,7 +28,7 @@ mod retry_budget;
 mod runtime;
 mod scan;
 mod serve;
-mod server;
+mod server_arguments;
 mod terminal;
 mod token;
 mod vault_policy;

@@ -88,7 +88,7 @@ fn decision(status: &SubjectAccessReviewStatus) -> AccessDecision {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::fake::FakeApiServer;
+    use crate::cluster::fake_api_server::FakeApiServer;
 
     const ACTION: ResourceAttributes<'static> =
         ResourceAttributes { group: "claviger.dev", resource: "policies", verb: "get", name: Some("a") };

@@ -5,7 +5,7 @@
 
 use super::client::Cluster;
 use super::error::CallFailure;
-use super::exchange::get;
+use super::http_exchange::get;
 use super::object::is_absent;
 use crate::metrics::labels::AdmissionPolicyState as State;
 use crate::sealing::digest;
@@ -35,7 +35,7 @@ const PROTECTED_RESOURCES: [(&str, &str); 3] =
 
 /// The admission policy of a cluster, compared with that of the chart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AdmissionPolicyStatus {
+pub struct FoundAdmissionPolicy {
     /// The combined state of policy and binding.
     pub state: State,
     /// The chart version according to the policy's label.
@@ -47,7 +47,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The API server gives no usable response.
-    pub async fn admission_policy(&self) -> Result<AdmissionPolicyStatus, CallFailure> {
+    pub async fn admission_policy(&self) -> Result<FoundAdmissionPolicy, CallFailure> {
         let (policy, binding) = tokio::try_join!(
             self.get_cluster_scoped::<ValidatingAdmissionPolicy>("validatingadmissionpolicies"),
             self.get_cluster_scoped::<ValidatingAdmissionPolicyBinding>("validatingadmissionpolicybindings"),
@@ -73,9 +73,9 @@ impl Cluster {
 fn compare_with_chart(
     policy: Option<&ValidatingAdmissionPolicy>,
     binding: Option<&ValidatingAdmissionPolicyBinding>,
-) -> AdmissionPolicyStatus {
+) -> FoundAdmissionPolicy {
     let (Some(policy), Some(binding)) = (policy, binding) else {
-        return AdmissionPolicyStatus { state: State::Absent, version: None };
+        return FoundAdmissionPolicy { state: State::Absent, version: None };
     };
     let version = policy.metadata.labels.as_ref().and_then(|labels| labels.get(VERSION_LABEL));
     let version = version.filter(|version| is_loggable_version(version)).cloned();
@@ -85,7 +85,7 @@ fn compare_with_chart(
         Some(expression) if matches_annotated_digest(policy, expression) => State::Outdated,
         _ => State::Weakened,
     };
-    AdmissionPolicyStatus { state, version }
+    FoundAdmissionPolicy { state, version }
 }
 
 /// The version is logged, so its length and its characters are restricted.
@@ -166,7 +166,7 @@ fn matches_annotated_digest(policy: &ValidatingAdmissionPolicy, expression: &str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::fake::FakeApiServer;
+    use crate::cluster::fake_api_server::FakeApiServer;
     use serde_json::{Value, json};
 
     fn policy() -> Value {
@@ -281,7 +281,7 @@ mod tests {
         let not_found = r#"{"kind":"Status","reason":"NotFound"}"#;
         for body in [not_found, "404 page not found\n"] {
             let found = FakeApiServer::responding(404, body).await.cluster().await.admission_policy().await;
-            assert_eq!(found, Ok(AdmissionPolicyStatus { state: State::Absent, version: None }), "{body}");
+            assert_eq!(found, Ok(FoundAdmissionPolicy { state: State::Absent, version: None }), "{body}");
         }
         let refused = FakeApiServer::responding(403, not_found).await.cluster().await.admission_policy().await;
         assert_eq!(refused, Err(CallFailure::Credentials));

@@ -1,8 +1,8 @@
 //! One client for each configured cluster, shared by all stages.
 
 use super::client::Cluster;
+use super::client_reload;
 use super::connect_error::ConnectError;
-use super::reload;
 use crate::metrics::Metrics;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -21,7 +21,7 @@ impl Clusters {
     pub async fn connect(&mut self, kubeconfig: Option<&Path>, metrics: &Arc<Metrics>) -> Result<(), ConnectError> {
         if let Entry::Vacant(entry) = self.0.entry(kubeconfig.map(Path::to_path_buf)) {
             let cluster = Arc::new(Cluster::connect(kubeconfig, metrics.clone()).await?);
-            tokio::spawn(reload::poll_for_changes(Arc::downgrade(&cluster)));
+            tokio::spawn(client_reload::poll_for_changes(Arc::downgrade(&cluster)));
             entry.insert(cluster);
         }
         Ok(())

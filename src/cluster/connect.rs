@@ -4,7 +4,7 @@ use super::call_limit::CallLimit;
 use super::client::{Cluster, Connection};
 use super::connect_error::{ConnectError, KubeconfigFault};
 use super::credentials::CredentialReader;
-use super::exchange;
+use super::http_exchange;
 use super::kubeconfig::{self, ClientInputs};
 use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex};
 pub struct CheckedCredentials {
     /// Settings that work but should be changed.
     pub warnings: Vec<KubeconfigFault>,
-    /// The claims of the broker's own token. `None` if the token is not a JWT with an issuer, or `kube` sends it.
+    /// The claims of the broker's own token. `None` if `kube` adds the token to calls itself, or if it is no JWT with an issuer.
     pub own_token: Option<OwnToken>,
 }
 
@@ -34,12 +34,12 @@ pub struct OwnToken {
     pub audiences: Vec<String>,
 }
 
-/// Checks whether a kubeconfig, or the in-cluster files, have everything that a client needs. Sends nothing and
-/// runs no credential plugin.
+/// Checks whether a kubeconfig (or without one, the in-cluster files) has everything that a client needs. Sends nothing and runs no
+/// credential plugin.
 ///
 /// # Errors
 /// See [`ConnectError`].
-pub fn check(kubeconfig: Option<&Path>) -> Result<CheckedCredentials, ConnectError> {
+pub fn check_credentials(kubeconfig: Option<&Path>) -> Result<CheckedCredentials, ConnectError> {
     let ClientInputs { warnings, authorization, .. } = read_inputs(kubeconfig)?;
     Ok(CheckedCredentials { warnings, own_token: authorization.as_ref().and_then(parse_own_token) })
 }
@@ -77,7 +77,7 @@ impl Connection {
     pub(super) fn open(kubeconfig: Option<&Path>) -> Result<Self, ConnectError> {
         let ClientInputs { mut config, authorization, files, .. } = read_inputs(kubeconfig)?;
         // Each call has its own deadline. `kube` must not retry, so that a failed call is reported at once.
-        config.connect_timeout = Some(exchange::DEADLINE);
+        config.connect_timeout = Some(http_exchange::DEADLINE);
         config.default_retry = false;
         // `kube` panics if a credential plugin returns a token that is not a valid header value.
         let client = catch_unwind(AssertUnwindSafe(|| Client::try_from(config)));

@@ -37,7 +37,7 @@ pub(super) fn bearer_header(token: &str) -> Result<HeaderValue, &'static str> {
     }
     let header = Zeroizing::new(format!("Bearer {token}"));
     let mut header = HeaderValue::from_bytes(header.as_bytes()).map_err(
-        |_| "the token has a character that no HTTP header can carry, such as a line break: write the token alone, in one line",
+        |_| "the token has a character that no HTTP header can carry, such as a line break: write only the token, in one line",
     )?;
     header.set_sensitive(true);
     Ok(header)
@@ -106,7 +106,7 @@ impl CredentialReader {
         let token = self.read_file(path).and_then(|bytes| match std::str::from_utf8(&bytes) {
             Ok(text) if text.trim().is_empty() => Err("the file holds no token"),
             Ok(text) => Ok(Zeroizing::new(text.to_owned())),
-            Err(_) => Err("the file is not text: write the token alone, in one line"),
+            Err(_) => Err("the file is not text: write only the token, in one line"),
         });
         match (token, inline) {
             (Ok(token), _) => self.ok_or_record(field, bearer_header(&token)),

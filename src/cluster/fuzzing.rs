@@ -1,7 +1,7 @@
 //! Entry points for fuzz targets, which parse responses of the API server.
 
 use super::error::CallFailure;
-use super::exchange::ApiResponse;
+use super::http_exchange::ApiResponse;
 use super::object;
 use super::tekton::{self, PipelineRun, TaskRun};
 use super::token_review::{self, Review};

@@ -3,7 +3,7 @@
 
 use super::client::Cluster;
 use super::error::CallFailure;
-use super::exchange::get;
+use super::http_exchange::get;
 use super::review_request::{decode_review, review_request};
 use jiff::Timestamp;
 use k8s_openapi::api::authorization::v1::SubjectAccessReviewStatus;
@@ -41,7 +41,7 @@ pub struct OwnAccess<'a> {
 
 /// The API server's time.
 #[derive(Debug, Clone, Copy)]
-pub struct ServedTime {
+pub struct ApiServerTime {
     /// The time, with a resolution of one second.
     pub time: Timestamp,
     /// The duration of the call, which limits the precision of the time.
@@ -106,10 +106,10 @@ impl Cluster {
     ///
     /// # Errors
     /// The API server gives no usable response.
-    pub async fn served_time(&self) -> Result<Option<ServedTime>, CallFailure> {
+    pub async fn api_server_time(&self) -> Result<Option<ApiServerTime>, CallFailure> {
         let started_at = Instant::now();
         let response = self.call(get("/version")?, MAX_RESPONSE_BYTES).await?;
-        Ok(response.date.map(|time| ServedTime { time, round_trip: started_at.elapsed() }))
+        Ok(response.date.map(|time| ApiServerTime { time, round_trip: started_at.elapsed() }))
     }
 
     /// The `iss` of new tokens of this cluster. By default, the role `system:service-account-issuer-discovery` allows every
@@ -127,7 +127,7 @@ impl Cluster {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::fake::FakeApiServer;
+    use crate::cluster::fake_api_server::FakeApiServer;
 
     #[tokio::test]
     async fn a_right_is_one_that_a_review_allows_and_does_not_deny() {

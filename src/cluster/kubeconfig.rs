@@ -5,7 +5,7 @@
 
 use super::connect_error::{ConnectError, KubeconfigFault};
 use super::credentials::{CredentialReader, bearer_header};
-use super::name::is_object_name;
+use super::object_name::is_object_name;
 use crate::trust::FileStamp;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +16,6 @@ use rustls::pki_types::ServerName;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// The inputs for a client.
 pub(super) struct ClientInputs {
     pub(super) config: Config,
     /// The `Authorization` header of every call. `None` if `kube` adds the header itself, or if none is sent.

@@ -5,8 +5,8 @@
 
 use super::client::Cluster;
 use super::error::CallFailure;
-use super::exchange::{DEADLINE, get};
-use super::name::is_object_name;
+use super::http_exchange::{DEADLINE, get};
+use super::object_name::is_object_name;
 use crate::model::request_id::RequestId;
 use http::{Method, Request, StatusCode, header};
 use jiff::Timestamp;

@@ -1,33 +1,33 @@
-//! One Kubernetes client for each cluster, shared by all rooms that call the API server.
+//! One Kubernetes client for each cluster, shared by all modules that call the API server.
 //!
 //! Every call has a deadline, a bounded queue and a bounded response. Error texts of `kube` may quote tokens and URLs, so they do
-//! not leave this room: other rooms get a [`CallFailure`].
+//! not leave this module: other modules get a [`CallFailure`].
 
 pub mod access_review;
 mod admission_policy;
 mod call_limit;
 mod client;
+mod client_reload;
 mod clusters;
 mod connect;
 mod connect_error;
 mod credentials;
 mod error;
-mod exchange;
 #[cfg(test)]
-pub(crate) mod fake;
+pub(crate) mod fake_api_server;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod http_exchange;
 mod installation;
 mod kubeconfig;
 mod leader_lease;
-pub mod name;
 mod object;
+pub mod object_name;
 pub mod pod;
 mod policy_list;
 mod policy_object;
 mod policy_status;
 mod policy_watch;
-mod reload;
 mod review_request;
 
 pub mod tekton;
@@ -35,13 +35,13 @@ pub mod token_review;
 mod watch_client;
 
 pub use crate::metrics::labels::AdmissionPolicyState;
-pub use admission_policy::AdmissionPolicyStatus;
+pub use admission_policy::FoundAdmissionPolicy;
 pub use client::Cluster;
 pub use clusters::Clusters;
-pub use connect::{CheckedCredentials, OwnToken, check};
+pub use connect::{CheckedCredentials, OwnToken, check_credentials};
 pub use connect_error::{ConnectError, KubeconfigFault};
 pub use error::CallFailure;
-pub use installation::{OwnAccess, ServedTime};
+pub use installation::{ApiServerTime, OwnAccess};
 pub use leader_lease::LeaderLease;
 pub use object::{Owner, Time};
 pub use policy_status::StatusWritten;

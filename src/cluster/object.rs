@@ -3,8 +3,8 @@
 
 use super::client::Cluster;
 use super::error::CallFailure;
-use super::exchange::{ApiResponse, DEADLINE, get};
-use super::name::is_object_name;
+use super::http_exchange::{ApiResponse, DEADLINE, get};
+use super::object_name::is_object_name;
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;

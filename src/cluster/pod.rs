@@ -130,7 +130,7 @@ fn to_pod(object: Object<Spec, Status>) -> Pod {
 mod tests {
     use super::*;
     use crate::cluster::CallFailure;
-    use crate::cluster::fake::FakeApiServer;
+    use crate::cluster::fake_api_server::FakeApiServer;
     use crate::model::caller;
     use serde_json::json;
     use std::collections::BTreeMap;

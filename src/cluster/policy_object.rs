@@ -2,8 +2,8 @@
 
 use super::client::Cluster;
 use super::error::CallFailure;
-use super::exchange::get;
-use super::name::is_object_name;
+use super::http_exchange::get;
+use super::object_name::is_object_name;
 use crate::model::may_deny::may_deny;
 use crate::model::policy_resource::{
     GROUP, MAX_SPEC_BYTES, ObservedStatus, PolicyResource, ResourceKey, ResourceSpec, ResourceStatus, VERSION,
@@ -129,7 +129,7 @@ fn parse_status(status: Value) -> Option<ObservedStatus> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::fake::FakeApiServer;
+    use crate::cluster::fake_api_server::FakeApiServer;
     use serde_json::json;
 
     #[tokio::test]

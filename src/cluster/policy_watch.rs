@@ -20,7 +20,7 @@ pub enum PolicyWatchError {
     /// The API server does not serve the resource.
     #[error("the custom resource definitions are not installed")]
     NotInstalled,
-    /// The broker may not list or watch the objects.
+    /// The broker is not allowed to list or watch the objects.
     #[error("the broker may not list and watch policies and clusterpolicies of claviger.dev")]
     NotAllowed,
     /// There is no usable response. A later attempt may succeed.

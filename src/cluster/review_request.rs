@@ -1,7 +1,7 @@
 //! Requests for reviews, such as `TokenReview`, and their responses: the API server returns the same object with a `status`.
 
 use super::error::CallFailure;
-use super::exchange::ApiResponse;
+use super::http_exchange::ApiResponse;
 use http::{Method, Request, header};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

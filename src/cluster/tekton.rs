@@ -304,7 +304,7 @@ fn is_param_value(value: &Value) -> bool {
 mod tests {
     use super::*;
     use crate::cluster::CallFailure;
-    use crate::cluster::fake::FakeApiServer;
+    use crate::cluster::fake_api_server::FakeApiServer;
     use serde_json::json;
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::client::Cluster;
 use super::error::CallFailure;
-use super::exchange::{ApiResponse, DEADLINE};
+use super::http_exchange::{ApiResponse, DEADLINE};
 use super::pod::Pod;
 use super::review_request::{decode_review, review_request};
 use crate::model::caller::Workload;
@@ -167,7 +167,7 @@ fn to_review(status: TokenReviewStatus) -> Review {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::fake::FakeApiServer;
+    use crate::cluster::fake_api_server::FakeApiServer;
 
     async fn review_by(fake: FakeApiServer) -> Result<Review, CallFailure> {
         fake.cluster().await.token_review(&SecretValue::new("hunter2".into()), &["claviger"]).await

@@ -34,7 +34,6 @@ pub(super) const PAGE_SIZE: u32 = 50;
 struct WatchService(Arc<Cluster>);
 
 impl Cluster {
-    /// A client for a watch.
     pub(super) fn watch_client(self: &Arc<Self>) -> kube::Client {
         kube::Client::new(WatchService(self.clone()), self.connection.load().client.default_namespace())
     }

@@ -101,7 +101,7 @@ impl SubjectAccessReviewSetting {
     fn validate(self, clusters: &[String], faults: &mut FaultCollector) -> Option<Vec<Arc<str>>> {
         match self {
             Self::All(false) => Some(Vec::new()),
-            Self::All(true) if clusters.len() > 1 => faults.refuse(SUBJECT_ACCESS_REVIEW_POINTER,
+            Self::All(true) if clusters.len() > 1 => faults.record_none(SUBJECT_ACCESS_REVIEW_POINTER,
                     "must not be true where there is more than one kubernetes authenticator, because administrators of any of these \
                      clusters could then administer Claviger. Write false, or a list of the authenticators whose users may: [name, ...]"),
             Self::All(true) => Some(clusters.iter().map(|name| name.as_str().into()).collect()),

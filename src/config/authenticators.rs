@@ -145,7 +145,7 @@ pub(super) fn validate(raw: Vec<Option<RawAuthenticator>>, faults: &mut FaultCol
                 oidc_issuers.extend(oidc.as_ref().map(|oidc| (format!("{pointer}/issuer"), oidc.issuer.clone())));
                 oidc.map(Kind::Oidc)
             }
-            _ => faults.refuse(&pointer, "must have exactly one of kubernetes, oidc"),
+            _ => faults.record_none(&pointer, "must have exactly one of kubernetes, oidc"),
         };
         checked.extend(name.zip(kind).map(|(name, kind)| Authenticator { name, kind }));
     }
@@ -159,7 +159,7 @@ pub(super) fn validate(raw: Vec<Option<RawAuthenticator>>, faults: &mut FaultCol
 
 /// The fault of an `oidc` entry whose issuer is that of a configured cluster.
 pub const CLUSTER_ISSUER_FAULT: &str = "is the issuer of a cluster that has a kubernetes entry: the tokens of its pods would be \
-     accepted by their signature alone, without TokenReview, attestation and deny policies. Remove this entry; for tokens that are \
+     accepted only by their signature, without TokenReview, attestation and deny policies. Remove this entry; for tokens that are \
      not bound to a pod, set kubernetes.unboundAudience";
 
 impl RawKubernetes {

@@ -108,7 +108,8 @@ struct RawStaticKeys {
 impl RawAwsSecretsManager {
     pub(super) fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<AwsSecretsManager> {
         if !cfg!(feature = "aws") {
-            return faults.refuse(pointer, "is not in this build of claviger, which was made without its feature aws");
+            return faults
+                .record_none(pointer, "is not in this build of claviger, which was made without its feature aws");
         }
         let region = validate_region(&format!("{pointer}/region"), self.region, faults);
         let endpoint_url = address::validate_optional(&format!("{pointer}/endpointUrl"), self.endpoint_url, faults);
@@ -135,7 +136,7 @@ impl RawAuth {
             (Some(raw), None, None) => raw.validate(&format!("{pointer}/webIdentity"), faults),
             (None, Some(raw), None) => raw.validate(&format!("{pointer}/containerCredentials"), faults),
             (None, None, Some(raw)) => raw.validate(&format!("{pointer}/staticKeys"), faults),
-            _ => faults.refuse(pointer, "must have exactly one of webIdentity, containerCredentials, staticKeys"),
+            _ => faults.record_none(pointer, "must have exactly one of webIdentity, containerCredentials, staticKeys"),
         }
     }
 }

@@ -6,7 +6,7 @@
 use super::address;
 use super::cache::{Cache, RawCache};
 use super::fault_collector::{FaultCollector, MILLISECOND, MINUTE};
-use super::secret_values::{self, SecretValues};
+use super::value_format::{self, ValueFormat};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub struct AzureKeyVault {
     /// Claviger's identity.
     pub auth: AzureAuth,
     /// How the text of a secret becomes keys and values.
-    pub values: SecretValues,
+    pub values: ValueFormat,
     /// What happens with a secret that has expired or is not yet active.
     pub expired: ExpiredSecrets,
     /// The timeout of one call.
@@ -119,7 +119,7 @@ impl RawAzureKeyVault {
     pub(super) fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<AzureKeyVault> {
         if !cfg!(feature = "azure") {
             return faults
-                .refuse(pointer, "is not in this build of claviger, which was made without its feature azure");
+                .record_none(pointer, "is not in this build of claviger, which was made without its feature azure");
         }
         let vault_url =
             faults.require_parsed(&format!("{pointer}/vaultUrl"), self.vault_url, address::validate_https_server);
@@ -134,13 +134,14 @@ impl RawAzureKeyVault {
             }
             (authority, _) => {
                 let missing = if authority.is_some() { "scope" } else { "authorityUrl" };
-                faults.refuse(format!("{pointer}/{missing}"), "must be set: authorityUrl and scope need each other")
+                faults
+                    .record_none(format!("{pointer}/{missing}"), "must be set: authorityUrl and scope need each other")
             }
         };
         let ca_file = faults.optional_file(&format!("{pointer}/caFile"), self.ca_file);
         let proxy_url = address::validate_optional(&format!("{pointer}/proxyUrl"), self.proxy_url, faults);
         let auth = self.auth.unwrap_or_default().validate(&format!("{pointer}/auth"), faults);
-        let values = secret_values::validate(&format!("{pointer}/values"), self.values, faults);
+        let values = value_format::validate(&format!("{pointer}/values"), self.values, faults);
         let choices = ExpiredSecrets::ALL;
         let expired =
             faults.require_one_of(&format!("{pointer}/expired"), self.expired, choices, ExpiredSecrets::as_str);
@@ -186,7 +187,7 @@ impl RawAuth {
                     client_secret_file: client_secret_file?,
                 })
             }
-            _ => faults.refuse(pointer, "must have exactly one of workloadIdentity, clientSecret"),
+            _ => faults.record_none(pointer, "must have exactly one of workloadIdentity, clientSecret"),
         }
     }
 }

@@ -125,8 +125,10 @@ fn add_postgres_settings(
 
 fn validate_postgres_url(faults: &mut FaultCollector, pointer: &str, url: String) -> Option<PostgresUrl> {
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        return faults
-            .refuse(pointer, "must be a URL such as postgres://user:password@host:5432/database?sslmode=verify-full");
+        return faults.record_none(
+            pointer,
+            "must be a URL such as postgres://user:password@host:5432/database?sslmode=verify-full",
+        );
     }
     let url = faults.ok_or_record(pointer, PostgresUrl::new(url))?;
     for (name, file) in url.files() {
@@ -146,19 +148,19 @@ fn validate_url(faults: &mut FaultCollector, value: Option<String>) -> Option<Ur
         return validate_postgres_url(faults, URL_POINTER, url).map(Url::Postgres);
     }
     let Some(path) = url.strip_prefix("sqlite://").filter(|path| !path.is_empty()) else {
-        return faults.refuse(
+        return faults.record_none(
             URL_POINTER,
             "must be sqlite::memory:, sqlite:///absolute/path, sqlite://relative/path or postgres://...",
         );
     };
     // In SQLite's URI filenames these characters have a meaning; here the path is used byte by byte.
     if path.contains(['?', '#', '%']) {
-        return faults.refuse(URL_POINTER, "must be a path without ?, # and %");
+        return faults.record_none(URL_POINTER, "must be a path without ?, # and %");
     }
     let path = faults.require_path(URL_POINTER, Some(path.to_owned()))?;
     // The file is created at start, but not its folder.
     if path.is_dir() || !path.parent().is_some_and(|folder| folder.as_os_str().is_empty() || folder.is_dir()) {
-        return faults.refuse(URL_POINTER, "must be a file in a directory that exists");
+        return faults.record_none(URL_POINTER, "must be a file in a directory that exists");
     }
     Some(Url::SqliteFile(path))
 }

@@ -38,7 +38,7 @@ impl<'a> FaultCollector<'a> {
     }
 
     /// Records a fault. Returns `None`, in place of the value that has the fault.
-    pub(super) fn refuse<T>(&mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Option<T> {
+    pub(super) fn record_none<T>(&mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Option<T> {
         self.record(pointer, detail);
         None
     }
@@ -100,11 +100,11 @@ impl<'a> FaultCollector<'a> {
         let mut known = BTreeSet::new();
         self.validate_each(pointer, names, |name, pointer, faults| {
             if !clusters.contains(&name) {
-                faults.refuse(pointer, "must be the name of a kubernetes authenticator")
+                faults.record_none(pointer, "must be the name of a kubernetes authenticator")
             } else if known.insert(name.clone()) {
                 Some(name.into())
             } else {
-                faults.refuse(pointer, duplicate)
+                faults.record_none(pointer, duplicate)
             }
         })
     }
@@ -113,7 +113,7 @@ impl<'a> FaultCollector<'a> {
     pub(super) fn require_text(&mut self, pointer: &str, value: Option<String>) -> Option<String> {
         let text = self.require(pointer, value)?;
         if text.trim().is_empty() || text.chars().any(char::is_control) {
-            return self.refuse(pointer, "must not be empty, and must not contain control characters");
+            return self.record_none(pointer, "must not be empty, and must not contain control characters");
         }
         Some(text)
     }
@@ -161,13 +161,13 @@ impl<'a> FaultCollector<'a> {
         let name = self.require(pointer, value)?;
         let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         if !(1..=63).contains(&name.len()) || !name.bytes().all(inner) || name.starts_with('-') || name.ends_with('-') {
-            return self.refuse(
+            return self.record_none(
                 pointer,
                 "must be at most 63 lower-case letters, digits and hyphens, and no hyphen at either end",
             );
         }
         if taken.iter().any(|other| **other == *name) {
-            return self.refuse(pointer, "is the name of another entry");
+            return self.record_none(pointer, "is the name of another entry");
         }
         Some(name.into())
     }
@@ -182,7 +182,7 @@ impl<'a> FaultCollector<'a> {
         let text = self.require(pointer, value)?;
         let duration = self.ok_or_record(pointer, duration::parse(&text).map_err(|error| error.to_string()))?;
         if !bounds.contains(&duration) {
-            return self.refuse(
+            return self.record_none(
                 pointer,
                 format!("must be between {} and {}", format_duration(*bounds.start()), format_duration(*bounds.end())),
             );
@@ -199,7 +199,7 @@ impl<'a> FaultCollector<'a> {
     ) -> Option<u64> {
         let number = self.require(pointer, value)?;
         if !bounds.contains(&number) {
-            return self.refuse(pointer, format!("must be between {} and {}", bounds.start(), bounds.end()));
+            return self.record_none(pointer, format!("must be between {} and {}", bounds.start(), bounds.end()));
         }
         Some(number)
     }
@@ -233,7 +233,7 @@ impl<'a> FaultCollector<'a> {
     pub(super) fn optional_directory(&mut self, pointer: &str, value: Option<String>) -> Option<PathBuf> {
         let path = self.require_path(pointer, Some(value?))?;
         if !path.is_dir() {
-            return self.refuse(pointer, "there is no such directory");
+            return self.record_none(pointer, "there is no such directory");
         }
         Some(path)
     }

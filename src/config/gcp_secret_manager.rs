@@ -5,7 +5,7 @@
 use super::address;
 use super::cache::{Cache, RawCache};
 use super::fault_collector::{FaultCollector, MILLISECOND, MINUTE};
-use super::secret_values::{self, SecretValues};
+use super::value_format::{self, ValueFormat};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub struct GcpSecretManager {
     /// Claviger's identity.
     pub auth: GcpAuth,
     /// How the data of a secret becomes keys and values.
-    pub values: SecretValues,
+    pub values: ValueFormat,
     /// The timeout of one call.
     pub timeout: Duration,
     /// How long secrets are cached.
@@ -105,7 +105,8 @@ struct RawMetadataServer {
 impl RawGcpSecretManager {
     pub(super) fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<GcpSecretManager> {
         if !cfg!(feature = "gcp") {
-            return faults.refuse(pointer, "is not in this build of claviger, which was made without its feature gcp");
+            return faults
+                .record_none(pointer, "is not in this build of claviger, which was made without its feature gcp");
         }
         let project_pointer = format!("{pointer}/project");
         let project = faults.require_text(&project_pointer, self.project).and_then(|project| {
@@ -128,7 +129,7 @@ impl RawGcpSecretManager {
         let ca_file = faults.optional_file(&format!("{pointer}/caFile"), self.ca_file);
         let proxy_url = address::validate_optional(&format!("{pointer}/proxyUrl"), self.proxy_url, faults);
         let auth = self.auth.unwrap_or_default().validate(&format!("{pointer}/auth"), faults);
-        let values = secret_values::validate(&format!("{pointer}/values"), self.values, faults);
+        let values = value_format::validate(&format!("{pointer}/values"), self.values, faults);
         let timeout = faults.require_duration(&format!("{pointer}/timeout"), self.timeout, MILLISECOND..=MINUTE);
         let cache = self.cache.unwrap_or_default().validate(&format!("{pointer}/cache"), faults);
         Some(GcpSecretManager {
@@ -153,7 +154,7 @@ impl RawAuth {
             (None, None, Some(path)) => faults
                 .require_file(&format!("{pointer}/serviceAccountKeyFile"), Some(path))
                 .map(GcpAuth::ServiceAccountKeyFile),
-            _ => faults.refuse(
+            _ => faults.record_none(
                 pointer,
                 "must have exactly one of workloadIdentityFederation, metadataServer, serviceAccountKeyFile",
             ),

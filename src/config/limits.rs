@@ -15,7 +15,8 @@ pub struct Limits {
     pub requests_per_second_per_caller: NonZeroU32,
     /// Maximum number of refused requests per second of one source address.
     pub failures_per_second_per_address: NonZeroU32,
-    /// Maximum number of `TokenReview`s per second of tokens that were not accepted before, over all addresses and API servers.
+    /// Maximum number of `TokenReview`s per second for tokens that no earlier review accepted. One limit for all source addresses
+    /// and API servers together.
     pub reviews_per_second: NonZeroU32,
     /// The time limit of a whole request.
     pub request_timeout: Duration,

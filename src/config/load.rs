@@ -101,7 +101,7 @@ fn parse_and_validate(
         faults.extend(document::prune::<ConfigFile>(&mut document).1);
         // The values of claims may have any type.
         let is_untyped = |path: &[&str]| matches!(path, ["administrators", "static", _, "claims", ..]);
-        faults.extend(document::check_altered_scalars(yaml, is_untyped).map_err(|fault| vec![fault])?);
+        faults.extend(document::check_reinterpreted_scalars(yaml, is_untyped).map_err(|fault| vec![fault])?);
     }
     let file: ConfigFile = document::decode(defaults.merge_with(document))?;
     let mut collector = FaultCollector::new(folder);

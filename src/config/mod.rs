@@ -1,4 +1,4 @@
-//! The configuration, one file for each section. It does not import the rooms that it configures.
+//! The configuration, one file for each section. It does not import the modules that it configures.
 //!
 //! A section has two types: a raw one for serde, in which every key is optional, and a validated one, which only [`load`] creates.
 
@@ -16,12 +16,12 @@ pub mod key_file;
 pub mod limits;
 pub mod policies;
 pub mod postgres_url;
-pub mod secret_values;
 pub mod server;
 pub mod stores;
 pub mod telemetry;
 pub mod tenants;
 pub mod tickets;
+pub mod value_format;
 pub mod vault_api;
 
 mod address;

@@ -16,7 +16,7 @@ const REFUSED_OPTIONS: [(&str, &str); 21] = [
         "must not have the option options: session settings could override what is checked at start. Set them with ALTER ROLE",
     ),
     ("password", "must not have the option password: write it before the host, or use database.passwordFile"),
-    ("passfile", "must not have the option passfile: write database.passwordFile, a file with the password alone"),
+    ("passfile", "must not have the option passfile: write database.passwordFile, a file with only the password"),
     ("user", "must not have the option user: write the user before the host"),
     ("dbname", "must not have the option dbname: write the database after the hosts"),
     ("hostaddr", "must not have the option hostaddr: write the address as the host"),

@@ -49,7 +49,7 @@ pub struct Vault {
     /// The proxy for this server.
     pub proxy_url: Option<String>,
     /// How Claviger logs in.
-    pub auth: VaultAuth,
+    pub auth: VaultAuthMethod,
     /// The timeout of one call.
     pub timeout: Duration,
     /// The timeout of a call that creates, renews or revokes a credential.
@@ -69,7 +69,7 @@ pub struct ClientCertificate {
 
 /// How Claviger logs in to Vault.
 #[derive(Debug, Clone)]
-pub enum VaultAuth {
+pub enum VaultAuthMethod {
     /// With Claviger's `ServiceAccount` token.
     Kubernetes {
         /// The auth mount.
@@ -194,7 +194,7 @@ impl RawStore {
             (None, None, None, None, Some(file)) => {
                 faults.require_file(&format!("{pointer}/file/path"), file.path).map(Kind::File)
             }
-            _ => faults.refuse(
+            _ => faults.record_none(
                 pointer,
                 "must have exactly one of vault, awsSecretsManager, azureKeyVault, gcpSecretManager, file",
             ),
@@ -238,27 +238,27 @@ impl RawVault {
 }
 
 impl RawAuth {
-    fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<VaultAuth> {
+    fn validate(self, pointer: &str, faults: &mut FaultCollector) -> Option<VaultAuthMethod> {
         match (self.kubernetes, self.jwt, self.app_role, self.token_file) {
             (Some(raw), None, None, None) => {
                 let (mount, role, token_file) = raw.validate(&format!("{pointer}/kubernetes"), faults)?;
-                Some(VaultAuth::Kubernetes { mount, role, token_file })
+                Some(VaultAuthMethod::Kubernetes { mount, role, token_file })
             }
             (None, Some(raw), None, None) => {
                 let (mount, role, token_file) = raw.validate(&format!("{pointer}/jwt"), faults)?;
-                Some(VaultAuth::Jwt { mount, role, token_file })
+                Some(VaultAuthMethod::Jwt { mount, role, token_file })
             }
             (None, None, Some(raw), None) => {
                 let pointer = format!("{pointer}/appRole");
                 let mount = validate_mount(&format!("{pointer}/mount"), raw.mount, faults);
                 let role_id = faults.require_text(&format!("{pointer}/roleId"), raw.role_id);
                 let secret_id_file = faults.require_file(&format!("{pointer}/secretIdFile"), raw.secret_id_file);
-                Some(VaultAuth::AppRole { mount: mount?, role_id: role_id?, secret_id_file: secret_id_file? })
+                Some(VaultAuthMethod::AppRole { mount: mount?, role_id: role_id?, secret_id_file: secret_id_file? })
             }
             (None, None, None, Some(path)) => {
-                faults.require_file(&format!("{pointer}/tokenFile"), Some(path)).map(VaultAuth::TokenFile)
+                faults.require_file(&format!("{pointer}/tokenFile"), Some(path)).map(VaultAuthMethod::TokenFile)
             }
-            _ => faults.refuse(pointer, "must have exactly one of kubernetes, jwt, appRole, tokenFile"),
+            _ => faults.record_none(pointer, "must have exactly one of kubernetes, jwt, appRole, tokenFile"),
         }
     }
 }
@@ -280,7 +280,8 @@ fn validate_mount(pointer: &str, value: Option<String>, faults: &mut FaultCollec
             && segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
     };
     if !text.split('/').all(is_valid) {
-        return faults.refuse(pointer, "must be segments of letters, digits and . _ - with no slash at either end");
+        return faults
+            .record_none(pointer, "must be segments of letters, digits and . _ - with no slash at either end");
     }
     Some(text)
 }

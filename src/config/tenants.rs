@@ -10,7 +10,7 @@ pub const NAMESPACE_PLACEHOLDER: &str = "{namespace}";
 /// A validated entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenant {
-    /// Patterns of namespaces, at least one. The room `policy` compiles them.
+    /// Patterns of namespaces, at least one. The module `policy` compiles them.
     pub namespaces: Vec<String>,
     /// The secrets that their policies may grant, at least one entry. A segment of a prefix may be [`NAMESPACE_PLACEHOLDER`].
     pub ceiling: Vec<CeilingEntry>,

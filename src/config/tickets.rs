@@ -2,7 +2,7 @@
 
 use super::database::Url;
 use super::fault_collector::{DAY, FaultCollector, SECOND};
-use crate::model::binding::BindTo;
+use crate::model::ticket_binding::TicketBinding;
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub struct Tickets {
     /// The maximum lifetime that a policy or a request may set.
     pub max_ttl: Duration,
     /// The default binding.
-    pub bind_to: BindTo,
+    pub binding: TicketBinding,
     /// Where tickets are stored.
     pub store: TicketStorage,
     /// Maximum number of unredeemed tickets of one caller.
@@ -51,13 +51,13 @@ impl RawTickets {
         {
             faults.record("/tickets/ttl", "must not be longer than tickets.maxTtl");
         }
-        let bind_to = faults.require_one_of("/tickets/bindTo", self.bind_to, BindTo::ALL, BindTo::as_str);
+        let binding = faults.require_one_of("/tickets/bindTo", self.bind_to, TicketBinding::ALL, TicketBinding::as_str);
         let store = validate_store(faults, self.store, database);
         let max_live_per_pod = faults.require_number("/tickets/maxLivePerPod", self.max_live_per_pod, 1..=100_000);
         Some(Tickets {
             ttl: ttl?,
             max_ttl: max_ttl?,
-            bind_to: bind_to?,
+            binding: binding?,
             store: store?,
             max_live_per_pod: usize::try_from(max_live_per_pod?).ok()?,
         })
@@ -73,7 +73,7 @@ fn validate_store(faults: &mut FaultCollector, value: Option<String>, database: 
     }
     let store = faults.require_one_of(POINTER, value, TicketStorage::ALL, TicketStorage::as_str)?;
     if store == TicketStorage::Database && matches!(database, Some(Url::SqliteMemory)) {
-        return faults.refuse(
+        return faults.record_none(
             POINTER,
             "must be memory where the database is in memory, whose content is lost when the process ends",
         );

@@ -56,10 +56,10 @@ fn validate_mount(faults: &mut FaultCollector, value: Option<String>) -> Option<
     let mount = faults.require_text(POINTER, value)?;
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if mount.len() > MAX_MOUNT_BYTES || !mount.bytes().all(is_allowed) || matches!(mount.as_str(), "." | "..") {
-        return faults.refuse(POINTER, "must be one path segment of at most 64 letters, digits and . _ -");
+        return faults.record_none(POINTER, "must be one path segment of at most 64 letters, digits and . _ -");
     }
     if RESERVED.contains(&mount.as_str()) {
-        return faults.refuse(POINTER, "is a path of Vault's or of Claviger's own API");
+        return faults.record_none(POINTER, "is a path of Vault's or of Claviger's own API");
     }
     Some(mount)
 }

@@ -21,7 +21,7 @@ pub fn substitute_placeholders(sql: &str, params: &[Param<'_>]) -> String {
         let number = part[..digits].parse::<usize>().unwrap_or_default();
         match number.checked_sub(1).and_then(|index| params.get(index)) {
             Some(param) => write_literal(&mut text, param),
-            // A programming error. The server refuses the statement.
+            // Does not occur. The server would refuse the statement.
             None => text.extend(["$", &part[..digits]]),
         }
         text.push_str(&part[digits..]);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub enum Param<'a> {
     /// A text. PostgreSQL does not support the character NUL, so the conversions replace it by U+FFFD, for SQLite too.
     Text(Cow<'a, str>),
-    /// A text without NUL characters. SQLite's thread gets this reference to it instead of a copy.
+    /// A text without NUL characters. SQLite's thread gets another reference to it, not a copy.
     Shared(Arc<str>),
     /// A NULL text.
     NoText,

@@ -104,7 +104,6 @@ impl PostgresPool {
         self.acquire_with(MAX_UNTESTED_IDLE).await
     }
 
-    /// A tested connection.
     pub(super) async fn acquire_tested(&self) -> Result<Connection, Error> {
         self.acquire_with(Duration::ZERO).await
     }

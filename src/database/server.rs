@@ -35,7 +35,6 @@ pub struct Server {
     refuses_marker: AtomicBool,
 }
 
-/// A new connection.
 pub struct NewConnection {
     pub connection: PgConnection,
     /// Whether it leads through a pooler, so that two statements may run in two sessions.

@@ -1,7 +1,7 @@
-//! A step: a change that one room prepares and another room executes and commits in its unit of work.
+//! A step: a change that one module prepares, and another executes and commits in its unit of work.
 //!
-//! For example, `tickets` prepares the redemption of a ticket, and `audit` commits it with the audit event. Neither room knows
-//! the other.
+//! For example, `tickets` prepares the redemption of a ticket, and `audit` commits it with the audit event. Neither module
+//! knows the other.
 
 use super::errors::DatabaseError;
 use super::unit_of_work::UnitOfWork;
@@ -15,7 +15,7 @@ pub struct Step {
     payload: Box<dyn Any + Send + Sync>,
 }
 
-/// Executes the steps of one room: all those of a unit of work together, in few statements.
+/// Executes the steps of one module: all those of a unit of work together, in few statements.
 #[async_trait]
 pub trait StepRunner: Send + Sync + 'static {
     /// Executes the steps. Returns for each, in order, whether it was accepted. A rejected step changes nothing and does not

@@ -16,7 +16,7 @@ impl Fault {
     }
 
     /// Adds a fault to a list. Returns `None`, in place of the value that has the fault.
-    pub fn refuse<T>(faults: &mut Vec<Self>, pointer: impl Into<String>, detail: impl Into<String>) -> Option<T> {
+    pub fn record_none<T>(faults: &mut Vec<Self>, pointer: impl Into<String>, detail: impl Into<String>) -> Option<T> {
         faults.push(Self::new(pointer, detail));
         None
     }

@@ -10,7 +10,9 @@ mod strict;
 
 pub use fault::{Fault, escape_pointer_token};
 pub use json::parse_json;
-pub use source_text::{SourceScalar, SourceValue, altered_scalars, check_altered_scalars, parse_with_source};
+pub use source_text::{
+    SourceScalar, SourceValue, check_reinterpreted_scalars, parse_with_source, reinterpreted_scalars,
+};
 
 use fault::syntax_error_detail;
 use serde::Serialize;
@@ -41,7 +43,7 @@ pub fn parse_all(text: &str) -> Result<Vec<Value>, Fault> {
 /// Serialises a value as YAML, such that [`parse`] gives the same value.
 ///
 /// # Errors
-/// The value has no YAML form, which for a JSON tree is a programming error.
+/// The value has no YAML form. Every JSON tree has one.
 pub fn to_yaml<T: Serialize>(value: &T) -> Result<String, serde_saphyr::SerializeError> {
     serde_saphyr::to_string(value)
 }
@@ -58,9 +60,9 @@ pub fn decode<T: DeserializeOwned>(mut tree: Value) -> Result<T, Vec<Fault>> {
     }
 }
 
-/// Removes every key and value that `T` does not accept from the tree, and decodes the rest. Returns the decoded rest, which can be
-/// checked too, and a fault for each removed value. In a list, null replaces a removed value. `None` after 100 faults, or if the whole
-/// tree is not accepted.
+/// Removes every key and value that `T` does not accept from the tree, and decodes the rest. Returns the decoded rest, so that
+/// the caller can also report faults in it, and a fault for each removed value. In a list, null replaces a removed value.
+/// `None` after 100 faults, or at a fault that cannot be removed: of the whole tree, of a missing field, or of null in a list.
 pub fn prune<T: DeserializeOwned>(tree: &mut Value) -> (Option<T>, Vec<Fault>) {
     let mut faults = Vec::new();
     loop {
@@ -85,7 +87,7 @@ fn describe(error: &serde_json::Error) -> String {
         return "unknown key".into();
     }
     match text.rsplit_once("expected ") {
-        Some((_, "u8" | "u16" | "u32" | "u64" | "usize")) => "must be a whole number, and not a huge one".into(),
+        Some((_, "u8" | "u16" | "u32" | "u64" | "usize")) => "must be a whole number in the valid range".into(),
         Some((_, "a boolean")) => "must be true or false".into(),
         Some((_, "a sequence")) => "must be a list".into(),
         Some((_, expected)) if expected.starts_with("struct ") => "must be a map".into(),

@@ -1,8 +1,8 @@
 //! A YAML parser that keeps the source text of unquoted scalars.
 //!
-//! YAML reads an unquoted `1.10`, `0123`, `0x1F`, `yes` or `1e3` as a number or boolean, whose source text is lost. Where a value must
-//! be text, [`parse_with_source`] gives its source text. Where a value may have any type, [`check_altered_scalars`] reports scalars
-//! whose source text would change.
+//! YAML reads an unquoted `1.10`, `0123`, `0x1F`, `yes` or `1e3` as a number or boolean, whose source text is lost. Where a
+//! value must be text, [`parse_with_source`] gives its source text. Where a value may have any type,
+//! [`check_reinterpreted_scalars`] reports scalars whose source text would change.
 
 use super::fault::{Fault, escape_pointer_token, syntax_error_detail};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -75,7 +75,7 @@ pub fn parse_with_source(text: &str) -> Result<SourceValue, serde_saphyr::Error>
 ///
 /// # Errors
 /// The text is not one well-formed document.
-pub fn altered_scalars(text: &str) -> Result<Vec<String>, Fault> {
+pub fn reinterpreted_scalars(text: &str) -> Result<Vec<String>, Fault> {
     let root = parse_with_source(text).map_err(|error| Fault::new("", syntax_error_detail(&error)))?;
     let mut found = Vec::new();
     collect_altered(&root, &mut String::new(), &mut found);
@@ -87,10 +87,10 @@ pub fn altered_scalars(text: &str) -> Result<Vec<String>, Fault> {
 ///
 /// # Errors
 /// The text is not one well-formed document.
-pub fn check_altered_scalars(text: &str, is_untyped: impl Fn(&[&str]) -> bool) -> Result<Vec<Fault>, Fault> {
+pub fn check_reinterpreted_scalars(text: &str, is_untyped: impl Fn(&[&str]) -> bool) -> Result<Vec<Fault>, Fault> {
     const DETAIL: &str = "must be put in quotes: without them YAML takes it for a number, a boolean or null and writes it in another way";
     let is_checked = |pointer: &String| is_untyped(&pointer.split('/').skip(1).collect::<Vec<_>>());
-    Ok(altered_scalars(text)?.into_iter().filter(is_checked).map(|pointer| Fault::new(pointer, DETAIL)).collect())
+    Ok(reinterpreted_scalars(text)?.into_iter().filter(is_checked).map(|pointer| Fault::new(pointer, DETAIL)).collect())
 }
 
 fn collect_altered(node: &SourceValue, pointer: &mut String, found: &mut Vec<String>) {
@@ -310,9 +310,9 @@ mod tests {
     #[test]
     fn altered_scalars_are_reported_with_their_place() {
         let text = "a: {b/c: 1.10, d: 1.5, e: 10, f: true, g: null, h: text}\ni: [1, yes, {j: ~}]\nk: 1e3\n";
-        assert_eq!(altered_scalars(text), Ok(vec!["/a/b~1c".into(), "/i/1".into(), "/i/2/j".into(), "/k".into()]));
-        let faults = check_altered_scalars(text, |at| at.first() == Some(&"a")).unwrap();
+        assert_eq!(reinterpreted_scalars(text).unwrap(), ["/a/b~1c", "/i/1", "/i/2/j", "/k"]);
+        let faults = check_reinterpreted_scalars(text, |at| at.first() == Some(&"a")).unwrap();
         assert_eq!(faults.iter().map(Fault::dotted_path).collect::<Vec<_>>(), ["a.b/c"]);
-        assert!(altered_scalars("a: [").is_err());
+        assert!(reinterpreted_scalars("a: [").is_err());
     }
 }

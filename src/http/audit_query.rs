@@ -1,7 +1,7 @@
 //! The query of `GET /v1/audit`: a filter, and a page without a default limit. An error detail lists the allowed values.
 
 use super::paging::{parse_cursor, parse_limit};
-use super::percent;
+use super::percent_decoding;
 use super::query::{invalid, parameters};
 use super::responses::ApiError;
 use crate::broker::{Cursor, EventType, Filter, Outcome};
@@ -53,7 +53,7 @@ pub fn parse_decoded<T>(
     value: Option<&str>,
     parse: impl Fn(&str) -> Result<T, ApiError>,
 ) -> Result<Option<T>, ApiError> {
-    let decode = |value| percent::decode(value).map_err(|_| invalid("the query is not percent-encoded UTF-8"));
+    let decode = |value| percent_decoding::decode(value).map_err(|_| invalid("the query is not percent-encoded UTF-8"));
     value.map(|value| parse(&decode(value)?)).transpose()
 }
 

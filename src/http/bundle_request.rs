@@ -1,8 +1,8 @@
 //! The extractor of a request for secrets. The caller is authenticated before the body is read.
 
-use super::edge::Edge;
 use super::responses::ApiError;
-use super::{bearer, body, bundle, observe, ticket_body};
+use super::state::HttpState;
+use super::{bearer, body, bundle_response, observe, ticket_body};
 use crate::broker::{Context, DeliveryMode, Error};
 use crate::model::caller::Caller;
 use crate::model::format::Format;
@@ -24,23 +24,23 @@ pub struct BundleRequest<B> {
     body: PhantomData<fn() -> B>,
 }
 
-impl<B: RequestBody> FromRequest<Edge> for BundleRequest<B> {
+impl<B: RequestBody> FromRequest<HttpState> for BundleRequest<B> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, edge: &Edge) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self, ApiError> {
         let (mut parts, body) = request.into_parts();
         let context = observe::context(&mut parts)?;
-        let caller = edge.broker.authenticate(bearer::token(&parts.headers).as_ref(), &context).await?;
-        match read_body::<B>(edge, &parts.headers, body).await {
+        let caller = state.broker.authenticate(bearer::token(&parts.headers).as_ref(), &context).await?;
+        match read_body::<B>(state, &parts.headers, body).await {
             Ok((request, format)) => Ok(Self { caller, context, request, format, body: PhantomData }),
-            Err(error) => Err(edge.broker.refuse_unreadable(caller, &context, B::MODE, error).await.into()),
+            Err(error) => Err(state.broker.refuse_unreadable(caller, &context, B::MODE, error).await.into()),
         }
     }
 }
 
 /// Reads a body within the limits of [`body::read`], and parses it.
 async fn read_body<B: RequestBody>(
-    edge: &Edge,
+    state: &HttpState,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<(TicketRequest, Option<Format>), Error> {
@@ -49,9 +49,9 @@ async fn read_body<B: RequestBody>(
         Some("application/x-www-form-urlencoded") => B::from_form,
         _ => return Err(Code::UnsupportedMediaType.into()),
     };
-    let bytes = body::read(edge, headers, body).await?;
+    let bytes = body::read(state, headers, body).await?;
     let (request, format) = parse(&bytes).map_err(Error::InvalidRequest)?;
-    Ok((request, format.as_deref().map(bundle::parse_format).transpose()?))
+    Ok((request, format.as_deref().map(bundle_response::parse_format).transpose()?))
 }
 
 /// The request in a body, and the format; or the detail of the error.

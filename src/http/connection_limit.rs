@@ -115,7 +115,7 @@ mod tests {
         // A proxy can use all connections.
         slots.clear();
         for _ in 0..800 {
-            slots.push(admit(&limit, "192.0.2.99").await.expect("there is room"));
+            slots.push(admit(&limit, "192.0.2.99").await.expect("a free slot"));
         }
         slots.clear();
         assert!(limit.lock().is_empty(), "no entry remains");

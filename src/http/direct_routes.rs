@@ -1,7 +1,7 @@
 //! The routes of the two verbs of each build, whose handlers are called without axum's router: it would box and clone the service
 //! of each request several times. Requests with other methods go to the router, which refuses them.
 
-use super::edge::Edge;
+use super::state::HttpState;
 use super::{downloads, tickets};
 use axum::extract::Request;
 use axum::handler::Handler;
@@ -41,10 +41,10 @@ impl DirectRoute {
     }
 
     /// Runs the handler.
-    pub fn handle(self, edge: Edge, request: Request) -> BoxFuture<'static, Response> {
+    pub fn handle(self, state: HttpState, request: Request) -> BoxFuture<'static, Response> {
         match self {
-            Self::Issue => tickets::issue.call(request, edge),
-            Self::Redeem => downloads::redeem.call(request, edge),
+            Self::Issue => tickets::issue.call(request, state),
+            Self::Redeem => downloads::redeem.call(request, state),
         }
     }
 }
@@ -62,9 +62,9 @@ mod tests {
 
     /// A router with all documented routes, which answers with the template of the path.
     fn router() -> Router {
-        let (_, contract) = routes::documented().split_for_parts();
+        let (_, document) = routes::documented().split_for_parts();
         let mut router = Router::new().fallback(async || "");
-        for (path, item) in &contract.paths.paths {
+        for (path, item) in &document.paths.paths {
             let template = async |matched: MatchedPath| matched.as_str().to_owned();
             let methods = routes::methods(item).map(|method| method.parse::<Method>().expect("a method"));
             let methods = methods.map(|method| MethodFilter::try_from(method).expect("a method of axum"));

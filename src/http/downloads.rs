@@ -1,8 +1,9 @@
 //! `GET` or `POST /v1/downloads/{ticket}`: the one-time download.
 
+use super::bundle_response::{self, format_from_accept, parse_format};
 use super::query::{invalid, parameters};
 use super::responses::ApiError;
-use super::{bearer, bundle, observe, path, percent};
+use super::{bearer, observe, path_parameter, percent_decoding};
 use crate::broker::{Broker, RedeemRequest};
 use crate::model::format::Rendering;
 use crate::model::idempotency_key::IdempotencyKey;
@@ -37,7 +38,7 @@ use std::sync::Arc;
     security((), ("bearer" = []))
 )]
 pub(super) async fn redeem(State(broker): State<Arc<Broker>>, redeem: RedeemRequest) -> Result<Response, ApiError> {
-    Ok(bundle::bundle_response(broker.redeem(&redeem).await?)?)
+    Ok(bundle_response::build(broker.redeem(&redeem).await?)?)
 }
 
 extract!(RedeemRequest, |parts| {
@@ -49,7 +50,7 @@ extract!(RedeemRequest, |parts| {
     Ok(Self {
         idempotency_key: parse_idempotency_key(headers)?,
         rendering: parse_rendering(&parts.uri, headers)?,
-        token: path::parameter(&parts.uri).parse().ok(),
+        token: path_parameter::parameter(&parts.uri).parse().ok(),
         bearer: bearer::token(headers),
         context,
     })
@@ -70,11 +71,11 @@ fn parse_idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, 
 /// one does not consume the ticket.
 fn parse_rendering(uri: &Uri, headers: &HeaderMap) -> Result<Rendering, ApiError> {
     let [format, key] = parameters(uri, ["format", "key"])?;
-    let format = format.map(bundle::parse_format).transpose()?.unwrap_or_else(|| bundle::format_from_accept(headers));
+    let format = format.map(parse_format).transpose()?.unwrap_or_else(|| format_from_accept(headers));
     let key = match key {
         Some("") => return Err(invalid("key is empty")),
         Some(name) => {
-            Some(percent::decode(name).map_err(|_| invalid("key is not percent-encoded UTF-8"))?.into_owned())
+            Some(percent_decoding::decode(name).map_err(|_| invalid("key is not percent-encoded UTF-8"))?.into_owned())
         }
         None => None,
     };
@@ -158,7 +159,7 @@ mod tests {
     #[test]
     fn the_contract_names_every_format() {
         let words = Format::ALL.iter().map(|format| format.as_str()).collect::<Vec<_>>().join("|");
-        let contract = crate::http::openapi::text().expect("a document");
-        assert!(contract.contains(&format!("^({words})$")), "{words}");
+        let document = crate::http::openapi::text().expect("a document");
+        assert!(document.contains(&format!("^({words})$")), "{words}");
     }
 }

@@ -12,7 +12,6 @@ use http::{StatusCode, Uri};
 use jiff::Timestamp;
 use std::sync::Arc;
 
-/// The query of the inventory.
 pub(super) struct InventoryQuery {
     since: Option<Timestamp>,
     page: Page<InventoryCursor>,

@@ -1,7 +1,7 @@
 //! `/v1/leases`: lists and revokes leases, for administrators.
 
 use super::paging::{self, Paging};
-use super::path::PathId;
+use super::path_parameter::PathId;
 use super::query::{LeaseSelector, NoQuery};
 use super::responses::{ApiError, json};
 use crate::broker::{Administrator, Broker, LeasePosition, Page, RevocationProgress};

@@ -1,6 +1,6 @@
-//! THE EDGE: the HTTP/1.1 server. A handler has extractors, calls the broker once, and builds one response.
+//! The HTTP/1.1 server. A handler has extractors, calls the broker once, and builds one response.
 //!
-//! `serve` owns the connections, `head_scan` and `guard` refuse malformed requests, `observe` is the layer around all handlers,
+//! `serve` owns the connections, `head_scan` and `request_guard` refuse malformed requests, `observe` is the layer around all handlers,
 //! `routes` lists all routes, and `direct_routes` those of every build, which are not looked up.
 
 #[macro_use]
@@ -13,39 +13,39 @@ mod audit;
 mod audit_query;
 mod bearer;
 mod body;
-mod bundle;
 mod bundle_request;
+mod bundle_response;
 mod client_address;
 mod connection_limit;
-mod contract;
 mod decisions;
-mod detached;
+mod detached_handler;
 mod direct_routes;
-mod docs;
+mod docs_page;
 mod downloads;
-mod edge;
 mod framing;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod guard;
 mod head_scan;
 mod inventory;
 mod leases;
 mod observe;
 pub mod openapi;
+mod openapi_additions;
 mod ops;
 mod paging;
-mod path;
-mod percent;
+mod path_parameter;
+mod percent_decoding;
 mod policies;
 mod preconditions;
 mod query;
+mod request_guard;
 mod responses;
 mod router;
 mod routes;
 mod secrets;
 mod serve;
 mod slow_client;
+mod state;
 mod ticket_body;
 mod tickets;
 mod traced_body;
@@ -53,7 +53,7 @@ mod vault;
 mod waiting_tickets;
 
 pub use accept::listen;
-pub use edge::{Edge, EdgeState};
 pub use router::{api, ops};
 pub use serve::{ServeLimits, TlsSource, serve};
+pub use state::{HttpState, HttpStateFields};
 pub use vault::api::VaultApi;

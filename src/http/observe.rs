@@ -1,11 +1,11 @@
 //! What is done around all handlers: request ID, span, source address and metrics. Headers, bodies and paths
 //! are not logged.
 
-use super::detached::detached;
-use super::edge::Edge;
+use super::detached_handler::run_detached;
 use super::responses::ApiError;
+use super::state::HttpState;
 use super::vault::api::VaultApi;
-use super::{client_address, framing, guard, traced_body, vault};
+use super::{client_address, framing, request_guard, traced_body, vault};
 use crate::broker::Context;
 use crate::model::compatible_api::CompatibleApi;
 use crate::model::request_id::RequestId;
@@ -81,39 +81,39 @@ impl RequestIdentity {
 }
 
 /// The layer around the handlers of the router.
-pub async fn observe(State(edge): State<Edge>, request: Request, next: Next) -> Response {
+pub async fn observe(State(state): State<HttpState>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<SocketAddr>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip);
-    let identity = RequestIdentity::new(Route::matched(&request, edge.vault.as_deref()), peer);
-    observe_handler(edge, request, identity, |_, request| next.run(request)).await
+    let identity = RequestIdentity::new(Route::matched(&request, state.vault.as_deref()), peer);
+    observe_handler(state, request, identity, |_, request| next.run(request)).await
 }
 
 /// Does the same around a handler that is called directly. `template` is that of the path.
 pub async fn observe_direct<F>(
-    edge: Edge,
+    state: HttpState,
     request: Request,
     peer: SocketAddr,
     template: &'static str,
-    handler: impl FnOnce(Edge, Request) -> F + Send,
+    handler: impl FnOnce(HttpState, Request) -> F + Send,
 ) -> Response
 where
     F: Future<Output = Response> + Send + 'static,
 {
     let identity = RequestIdentity::new(Route::Direct(template), peer.ip());
-    observe_handler(edge, request, identity, handler).await
+    observe_handler(state, request, identity, handler).await
 }
 
 /// Opens the span of a request, and records the status and the error code of the response in the span.
 async fn observe_handler<F>(
-    edge: Edge,
+    state: HttpState,
     request: Request,
     identity: RequestIdentity,
-    handler: impl FnOnce(Edge, Request) -> F + Send,
+    handler: impl FnOnce(HttpState, Request) -> F + Send,
 ) -> Response
 where
     F: Future<Output = Response> + Send + 'static,
 {
     let span = identity.span(&request);
-    let response = handle_request(edge, request, identity, handler).instrument(span.clone()).await;
+    let response = handle_request(state, request, identity, handler).instrument(span.clone()).await;
     if span.is_disabled() {
         return response;
     }
@@ -124,17 +124,17 @@ where
 /// Runs the handler with the [`Context`] of the request. Adds `X-Request-Id` to the response, makes its length the first header,
 /// and counts the request.
 async fn handle_request<F>(
-    edge: Edge,
+    state: HttpState,
     mut request: Request,
     identity: RequestIdentity,
-    handler: impl FnOnce(Edge, Request) -> F + Send,
+    handler: impl FnOnce(HttpState, Request) -> F + Send,
 ) -> Response
 where
     F: Future<Output = Response> + Send + 'static,
 {
     let started = Instant::now();
     let method = method_label(request.method());
-    let client = client_address::determine(identity.peer, request.headers(), &edge.trusted_proxies);
+    let client = client_address::determine(identity.peer, request.headers(), &state.trusted_proxies);
     let context = Context {
         request_id: identity.id.clone(),
         client_request_id: client_request_id(request.headers()),
@@ -146,14 +146,14 @@ where
     request.extensions_mut().insert(context);
     hide_credentials(request.headers_mut());
 
-    let response = match guard::refusal(&request) {
+    let response = match request_guard::refusal(&request) {
         Some(refusal) => refusal,
-        None => detached(handler(edge.clone(), request)).await,
+        None => run_detached(handler(state.clone(), request)).await,
     };
     let response = if identity.route.is_vault() { vault::into_vault_error(response) } else { response };
     let response = with_request_id(response, &identity.id);
 
-    let metrics = edge.broker.metrics();
+    let metrics = state.broker.metrics();
     let status = response.status().as_u16();
     metrics.record_http_request(identity.route.template(), method, status, started.elapsed());
     if let Some(code) = error_code(&response) {
@@ -173,7 +173,7 @@ fn hide_credentials(headers: &mut HeaderMap) {
 
 /// The layer of the ops listener: adds a request ID, and makes the length the first header. Nothing is recorded or counted.
 pub async fn add_request_id(request: Request, next: Next) -> Response {
-    let response = match guard::refusal(&request) {
+    let response = match request_guard::refusal(&request) {
         Some(refusal) => refusal,
         None => next.run(request).await,
     };

@@ -1,16 +1,16 @@
-//! `GET /openapi.json`: the `OpenAPI` document of the API (the contract), generated from the routes.
+//! `GET /openapi.json`: the `OpenAPI` document of the API, generated from the routes.
 
-use super::{contract, routes, vault};
+use super::{openapi_additions, routes, vault};
 use axum::response::IntoResponse;
 use http::header::CONTENT_TYPE;
 use std::sync::LazyLock;
 
-/// The contract as JSON, as it is committed (`openapi/claviger.json`) and served.
+/// The document as JSON, as it is committed (`openapi/claviger.json`) and served.
 ///
 /// # Errors
-/// When the document cannot be serialized, a programming error.
+/// The document cannot be serialized, which does not occur.
 pub fn text() -> Result<String, serde_json::Error> {
-    let mut document = contract::complete(routes::documented().into_openapi());
+    let mut document = openapi_additions::complete(routes::documented().into_openapi());
     vault::openapi::add(&mut document);
     document.to_pretty_json().map(|json| json + "\n")
 }

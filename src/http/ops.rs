@@ -1,7 +1,7 @@
 //! The handlers of the ops listener: metrics and probes.
 
-use super::edge::Edge;
 use super::responses::{ApiError, method_not_allowed};
+use super::state::HttpState;
 use crate::wire::problem::Code;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -9,9 +9,9 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode};
 
 /// Returns the metrics in the Prometheus text format.
-pub async fn metrics(State(edge): State<Edge>) -> Response {
-    edge.broker.update_gauges().await;
-    match edge.broker.metrics().encode() {
+pub async fn metrics(State(state): State<HttpState>) -> Response {
+    state.broker.update_gauges().await;
+    match state.broker.metrics().encode() {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(_) => ApiError::from(Code::Internal).into_response(),
     }
@@ -28,10 +28,10 @@ pub async fn livez() -> &'static str {
 }
 
 /// Returns 200 while tickets can be issued; otherwise 503 with the reason.
-pub async fn readyz(State(edge): State<Edge>) -> Response {
-    let Some(code) = edge.broker.not_ready_reason() else { return "ok\n".into_response() };
+pub async fn readyz(State(state): State<HttpState>) -> Response {
+    let Some(code) = state.broker.not_ready_reason() else { return "ok\n".into_response() };
     let mut text = format!("not ready: {}: {}\n", code.as_str(), code.title());
-    for cluster in edge.broker.unread_clusters() {
+    for cluster in state.broker.unread_clusters() {
         // `cluster` is the configured name of an authenticator.
         text = format!("{text}the policies of the cluster {cluster} have not been read\n");
     }

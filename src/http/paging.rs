@@ -1,8 +1,8 @@
 //! The extractor of `limit` and `continue`, the query parameters of a list.
 
-use super::edge::Edge;
 use super::query::{invalid, parameters};
 use super::responses::ApiError;
+use super::state::HttpState;
 use crate::broker::Page;
 use axum::extract::FromRequestParts;
 use base64::Engine as _;
@@ -27,10 +27,10 @@ pub struct Paging {
     r#continue: Option<String>,
 }
 
-impl<T: FromStr> FromRequestParts<Edge> for Page<T> {
+impl<T: FromStr> FromRequestParts<HttpState> for Page<T> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Edge) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, _: &HttpState) -> Result<Self, ApiError> {
         parse_page(&parts.uri)
     }
 }

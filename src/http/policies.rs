@@ -1,10 +1,10 @@
 //! `/v1/policies`: reads and writes policies, for administrators.
 
-use super::edge::Edge;
 use super::paging::{self, Paging};
-use super::path::PolicyName;
+use super::path_parameter::PolicyName;
 use super::query::{DryRun, NoQuery};
 use super::responses::{ApiError, json};
+use super::state::HttpState;
 use super::{body, preconditions};
 use crate::broker::{Administrator, Broker, Page, Precondition, PutOutcome, Syntax, WritePolicy};
 use crate::wire::policy::PolicyDocument;
@@ -160,12 +160,12 @@ pub(super) async fn list_revisions(
     json(StatusCode::OK, &revisions)
 }
 
-impl FromRequest<Edge> for WritePolicy {
+impl FromRequest<HttpState> for WritePolicy {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, edge: &Edge) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self, ApiError> {
         let (mut parts, body) = request.into_parts();
-        let DryRun { dry_run } = DryRun::from_request_parts(&mut parts, edge).await?;
+        let DryRun { dry_run } = DryRun::from_request_parts(&mut parts, state).await?;
         let syntax = match body::media_type(&parts.headers).as_deref() {
             Some("application/json") => Ok(Syntax::Json),
             Some("application/yaml" | "text/yaml" | "application/x-yaml") => Ok(Syntax::Yaml),
@@ -173,7 +173,7 @@ impl FromRequest<Edge> for WritePolicy {
         };
         // Not an error here: a document that cannot be read is a failed write, which the verb records.
         let document = match syntax {
-            Ok(syntax) => body::read(edge, &parts.headers, body).await.map(|body| (body, syntax)),
+            Ok(syntax) => body::read(state, &parts.headers, body).await.map(|body| (body, syntax)),
             Err(code) => Err(code),
         };
         Ok(Self { document, dry_run })

@@ -47,7 +47,6 @@ pub fn matches_if_none_match(headers: &HeaderMap, revision: &str) -> Result<bool
     })
 }
 
-/// The `ETag` of a revision.
 pub fn etag(revision: &str) -> Result<HeaderValue, Code> {
     HeaderValue::from_str(&format!("\"{revision}\"")).map_err(|_| Code::Internal)
 }

@@ -1,6 +1,6 @@
 //! The extractors of query parameters. Unknown and repeated parameters are refused.
 
-use super::percent;
+use super::percent_decoding;
 use super::responses::ApiError;
 use crate::broker::TicketSelector;
 use crate::wire::problem::Code;
@@ -88,7 +88,7 @@ fn parse_ticket_selector(uri: &Uri) -> Result<TicketSelector, ApiError> {
 /// Percent-decodes a value, if there is one. It must have 1 to `max_chars` characters.
 fn decode_text(value: Option<&str>, max_chars: usize) -> Result<Option<String>, ApiError> {
     let Some(value) = value else { return Ok(None) };
-    let decoded = percent::decode(value).map_err(|_| invalid("the query is not percent-encoded UTF-8"))?;
+    let decoded = percent_decoding::decode(value).map_err(|_| invalid("the query is not percent-encoded UTF-8"))?;
     match decoded.chars().count() {
         0 => Err(invalid("the query has an empty value")),
         length if length > max_chars => Err(invalid("the query has a value that is too long")),

@@ -1,8 +1,8 @@
 //! Responses that several handlers build. The only place that maps an error to HTTP.
 
 use crate::broker;
-use crate::wire::inert_json;
 use crate::wire::problem::{Code, Problem};
+use crate::wire::shell_safe_json;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -48,7 +48,7 @@ impl From<broker::Error> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = inert_json::to_string(&self.problem).unwrap_or_default() + "\n";
+        let body = shell_safe_json::to_string(&self.problem).unwrap_or_default() + "\n";
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // The code is read by metrics and spans.

@@ -1,10 +1,10 @@
 //! The routers of both listeners, and the layers around them.
 
 use super::direct_routes::DirectRoute;
-use super::edge::Edge;
 use super::ops::{livez, metrics, only_get, readyz};
 use super::responses::ApiError;
-use super::{docs, observe, openapi, responses, routes, vault};
+use super::state::HttpState;
+use super::{docs_page, observe, openapi, responses, routes, vault};
 use crate::wire::problem::Code;
 use axum::Router;
 use axum::body::Body;
@@ -32,7 +32,7 @@ pub trait Responder: Clone + Send + Sync + 'static {
 /// The routes of the API listener.
 #[derive(Clone)]
 pub struct Api {
-    edge: Edge,
+    state: HttpState,
     router: Router,
 }
 
@@ -40,8 +40,8 @@ impl Responder for Api {
     async fn respond(self, request: http::Request<Incoming>, peer: SocketAddr) -> Response {
         match DirectRoute::of(request.method(), request.uri().path()) {
             Some(route) => {
-                let handler = move |edge, request| route.handle(edge, request);
-                observe::observe_direct(self.edge, request.map(Body::new), peer, route.template(), handler).await
+                let handler = move |state, request| route.handle(state, request);
+                observe::observe_direct(self.state, request.map(Body::new), peer, route.template(), handler).await
             }
             None => self.router.respond(request, peer).await,
         }
@@ -57,30 +57,30 @@ impl Responder for Router {
 }
 
 /// The routes of the API listener. The metrics of each route begin at zero.
-pub fn api(edge: Edge) -> Api {
-    let metrics = edge.broker.metrics();
-    let (mut router, contract) = routes::documented().split_for_parts();
-    for (path, item) in &contract.paths.paths {
+pub fn api(state: HttpState) -> Api {
+    let metrics = state.broker.metrics();
+    let (mut router, document) = routes::documented().split_for_parts();
+    for (path, item) in &document.paths.paths {
         routes::methods(item).for_each(|method| metrics.init_route(path, method));
     }
-    for (path, page) in [("/openapi.json", get(openapi::handle)), ("/docs", get(docs::handle))] {
+    for (path, page) in [("/openapi.json", get(openapi::handle)), ("/docs", get(docs_page::handle))] {
         metrics.init_route(path, "GET");
         router = router.route(path, routes::refuse_others(page, &["GET"]));
     }
-    let router = router.merge(vault::router(metrics, edge.vault.as_deref())).fallback(responses::not_found);
-    let router = router.layer(from_fn_with_state(edge.clone(), observe::observe)).with_state(edge.clone());
-    Api { edge, router }
+    let router = router.merge(vault::router(metrics, state.vault.as_deref())).fallback(responses::not_found);
+    let router = router.layer(from_fn_with_state(state.clone(), observe::observe)).with_state(state.clone());
+    Api { state, router }
 }
 
 /// The router of the ops listener: no authentication, and never a secret.
-pub fn ops(edge: Edge) -> Router {
+pub fn ops(state: HttpState) -> Router {
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .fallback(responses::not_found)
         .method_not_allowed_fallback(only_get);
-    with_ops_layers(router).with_state(edge)
+    with_ops_layers(router).with_state(state)
 }
 
 /// The layers of the ops listener. Its handlers change nothing, so they may be cancelled.

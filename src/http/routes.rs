@@ -1,8 +1,9 @@
 //! The routes of the API. Method, path and documentation of a route are in the `#[utoipa::path]` of its handler.
 
-use super::edge::Edge;
+use super::state::HttpState;
 use super::{
-    audit, contract, decisions, downloads, inventory, leases, policies, responses, secrets, tickets, waiting_tickets,
+    audit, decisions, downloads, inventory, leases, openapi_additions, policies, responses, secrets, tickets,
+    waiting_tickets,
 };
 use axum::routing::MethodRouter;
 use http::{HeaderValue, Method};
@@ -11,7 +12,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 /// All documented routes, with their `OpenAPI` document.
-pub fn documented() -> OpenApiRouter<Edge> {
+pub fn documented() -> OpenApiRouter<HttpState> {
     [
         routes!(tickets::issue, waiting_tickets::list, waiting_tickets::revoke_all),
         routes!(waiting_tickets::revoke),
@@ -28,11 +29,11 @@ pub fn documented() -> OpenApiRouter<Edge> {
         routes!(inventory::list),
     ]
     .into_iter()
-    .map(|(schemas, paths, handlers): UtoipaMethodRouter<Edge>| {
+    .map(|(schemas, paths, handlers): UtoipaMethodRouter<HttpState>| {
         let allowed: Vec<_> = paths.paths.values().flat_map(methods).collect();
         (schemas, paths, refuse_others(handlers, &allowed))
     })
-    .fold(OpenApiRouter::with_openapi(contract::header()), OpenApiRouter::routes)
+    .fold(OpenApiRouter::with_openapi(openapi_additions::header()), OpenApiRouter::routes)
 }
 
 /// The methods that a path supports.
@@ -43,7 +44,7 @@ pub fn methods(item: &PathItem) -> impl Iterator<Item = &'static str> {
 
 /// Refuses all other methods with `405` and the allowed methods. Also `HEAD`, for which axum would run the handler of `GET` and
 /// thereby consume a ticket.
-pub fn refuse_others(handlers: MethodRouter<Edge>, allowed: &[&str]) -> MethodRouter<Edge> {
+pub fn refuse_others(handlers: MethodRouter<HttpState>, allowed: &[&str]) -> MethodRouter<HttpState> {
     let allowed = HeaderValue::from_str(&allowed.join(", ")).unwrap_or_else(|_| HeaderValue::from_static(""));
     let refuse = move |method: Method| async move { responses::method_not_allowed(&method, allowed) };
     handlers.head(refuse.clone()).fallback(refuse)

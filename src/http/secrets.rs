@@ -1,7 +1,7 @@
 //! `POST /v1/secrets`: returns the bundle in the response, without a ticket.
 
-use super::bundle::{self, AcceptedFormat};
 use super::bundle_request::BundleRequest;
+use super::bundle_response::{self, AcceptedFormat};
 use super::responses::ApiError;
 use crate::broker::{Broker, IssueRequest};
 use crate::wire::ticket::SecretsRequest;
@@ -37,5 +37,5 @@ pub(super) async fn deliver(
     let format = format.unwrap_or(accepted);
     let delivered =
         broker.deliver(&IssueRequest { caller, body: request, context, sizes: false }, &format.into(), None).await?;
-    Ok(bundle::bundle_response(delivered)?)
+    Ok(bundle_response::build(delivered)?)
 }

@@ -141,7 +141,7 @@ async fn serve_http<S: AsyncRead + AsyncWrite + 'static>(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         // Nothing is read while a request is handled: a read would need another buffer, only to detect that the client has
-        // disconnected, which has no effect (`detached`).
+        // disconnected, which has no effect (`detached_handler`).
         .half_close(true)
         .max_header_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)

@@ -1,6 +1,6 @@
 //! Strict parsers of the body of a request for secrets, as JSON or as a form.
 
-use super::percent::{self, DecodeError};
+use super::percent_decoding::{self, DecodeError};
 use crate::wire::ticket::SecretsRequest;
 use serde::de::DeserializeOwned;
 
@@ -23,7 +23,8 @@ pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, &'static
 /// Parses a form. It may have a `format`, which `bundle_request` refuses in a request for a ticket.
 pub(super) fn parse_form(body: &[u8]) -> Result<SecretsRequest, &'static str> {
     let decode = |text| {
-        percent::decode(text).map_err(|DecodeError| "the form is not percent-encoded UTF-8 (curl: --data-urlencode)")
+        percent_decoding::decode(text)
+            .map_err(|DecodeError| "the form is not percent-encoded UTF-8 (curl: --data-urlencode)")
     };
     let text = std::str::from_utf8(body).map_err(|_| "the form is not UTF-8")?;
     let mut request = SecretsRequest::default();

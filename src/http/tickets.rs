@@ -6,8 +6,8 @@ use super::framing;
 use super::responses::ApiError;
 use crate::broker::{Broker, IssueRequest, IssuedTicket};
 use crate::metrics::labels::Outcome;
-use crate::wire::inert_json;
 use crate::wire::problem::Code;
+use crate::wire::shell_safe_json;
 use crate::wire::ticket::{TicketIssued, TicketRequest};
 use axum::body::Body;
 use axum::extract::State;
@@ -56,7 +56,7 @@ fn created_response(issued: &IssuedTicket, as_text: bool) -> Result<Response, Ap
         ("text/plain; charset=utf-8", format!("{}\n", issued.url.as_str()))
     } else {
         let ticket = &issued.ticket;
-        let body = inert_json::to_string(&TicketIssued {
+        let body = shell_safe_json::to_string(&TicketIssued {
             ticket_id: ticket.id.to_string(),
             url: &issued.url,
             expires_at: format!("{:.3}", ticket.expires_at),

@@ -1,7 +1,7 @@
 //! `GET` and `DELETE /v1/tickets`, `DELETE /v1/tickets/{ticketId}`: outstanding tickets, for administrators.
 
 use super::paging::{self, Paging};
-use super::path::PathId;
+use super::path_parameter::PathId;
 use super::query::NoQuery;
 use super::responses::{ApiError, json};
 use crate::broker::{Administrator, Broker, Page, TicketSelector};

@@ -8,9 +8,9 @@ use aho_corasick::{Anchored, BuildError, dfa};
 use std::collections::HashMap;
 use zeroize::Zeroizing;
 
-/// How many leading bytes of each needle are in the automaton, which bounds its size. The rest of a needle is compared after a
-/// match.
-const ANCHOR_BYTES: usize = 16;
+/// Maximum length of the prefix of a needle, for which the automaton searches. This bounds the size of the automaton. The rest of a
+/// needle is compared after the prefix was found.
+const PREFIX_BYTES: usize = 16;
 /// Maximum number of needles for a DFA, which is faster than an NFA. For more needles a DFA would be too large, so an NFA is used.
 const MAX_DFA_NEEDLES: usize = 4000;
 
@@ -18,8 +18,8 @@ const MAX_DFA_NEEDLES: usize = 4000;
 pub struct Needles {
     pub(super) list: Vec<Needle>,
     pub(super) automaton: NeedleAutomaton,
-    /// For each state, the number of bytes of a needle that it has matched.
-    match_lengths: HashMap<StateID, usize>,
+    /// For each state, the number of bytes of a prefix that have matched so far.
+    partial_lengths: HashMap<StateID, usize>,
     names: Vec<String>,
 }
 
@@ -63,10 +63,10 @@ impl Needles {
             names.push(name.to_owned());
         }
         let automaton = NeedleAutomaton::new(&needles)?;
-        let mut compiled = Self { match_lengths: HashMap::new(), list: needles, automaton, names };
-        compiled.match_lengths = match &compiled.automaton {
-            NeedleAutomaton::Dfa(dfa) => match_lengths(dfa, &compiled.list),
-            NeedleAutomaton::Nfa(nfa) => match_lengths(nfa, &compiled.list),
+        let mut compiled = Self { partial_lengths: HashMap::new(), list: needles, automaton, names };
+        compiled.partial_lengths = match &compiled.automaton {
+            NeedleAutomaton::Dfa(dfa) => partial_lengths(dfa, &compiled.list),
+            NeedleAutomaton::Nfa(nfa) => partial_lengths(nfa, &compiled.list),
         };
         Ok((compiled, short))
     }
@@ -90,26 +90,26 @@ impl Needles {
         self.names.is_empty()
     }
 
-    /// How many of the last bytes of the input may be the start of a needle.
-    pub(super) fn match_length(&self, state: StateID) -> usize {
-        self.match_lengths.get(&state).copied().unwrap_or(0)
+    /// How many of the last bytes of the input may be the start of a prefix.
+    pub(super) fn partial_length(&self, state: StateID) -> usize {
+        self.partial_lengths.get(&state).copied().unwrap_or(0)
     }
 }
 
 impl Needle {
-    /// The leading bytes, which are in the automaton.
-    pub(super) fn anchor(&self) -> &[u8] {
-        &self.bytes[..self.bytes.len().min(ANCHOR_BYTES)]
+    /// The leading bytes, for which the automaton searches.
+    pub(super) fn prefix(&self) -> &[u8] {
+        &self.bytes[..self.bytes.len().min(PREFIX_BYTES)]
     }
 }
 
 impl NeedleAutomaton {
     fn new(needles: &[Needle]) -> Result<Self, BuildError> {
-        let anchors = needles.iter().map(Needle::anchor);
+        let prefixes = needles.iter().map(Needle::prefix);
         if needles.len() <= MAX_DFA_NEEDLES {
-            dfa::DFA::builder().prefilter(false).build(anchors).map(Self::Dfa)
+            dfa::DFA::builder().prefilter(false).build(prefixes).map(Self::Dfa)
         } else {
-            NFA::builder().prefilter(false).build(anchors).map(Self::Nfa)
+            NFA::builder().prefilter(false).build(prefixes).map(Self::Nfa)
         }
     }
 
@@ -127,11 +127,11 @@ fn start(automaton: &impl Automaton) -> StateID {
     automaton.start_state(Anchored::No).unwrap_or_default()
 }
 
-fn match_lengths(automaton: &impl Automaton, needles: &[Needle]) -> HashMap<StateID, usize> {
+fn partial_lengths(automaton: &impl Automaton, needles: &[Needle]) -> HashMap<StateID, usize> {
     let mut lengths = HashMap::new();
     for needle in needles {
         let mut state = start(automaton);
-        for (index, byte) in needle.anchor().iter().enumerate() {
+        for (index, byte) in needle.prefix().iter().enumerate() {
             state = automaton.next_state(Anchored::No, state, *byte);
             lengths.insert(state, index + 1);
         }

@@ -20,7 +20,7 @@ pub struct Search<'n> {
     needles: &'n Needles,
     state: StateID,
     position: u64,
-    /// Needles whose first bytes have matched and whose rest is being compared.
+    /// Needles whose prefix was found and whose rest is being compared.
     partial_matches: Vec<PartialMatch>,
 }
 
@@ -42,8 +42,8 @@ impl<'n> Search<'n> {
         let (needles, position) = (self.needles, self.position);
         self.partial_matches.retain_mut(|partial| partial.advance(&needles.list[partial.needle], piece, &mut hit));
         let partial_matches = &mut self.partial_matches;
-        let mut anchor_found = |end: usize, needle: usize| {
-            let matched = needles.list[needle].anchor().len();
+        let mut prefix_found = |end: usize, needle: usize| {
+            let matched = needles.list[needle].prefix().len();
             let start = position + end as u64 - matched as u64;
             let mut new = PartialMatch { needle, start, matched };
             if new.advance(&needles.list[needle], &piece[end..], &mut hit) {
@@ -51,8 +51,8 @@ impl<'n> Search<'n> {
             }
         };
         match &needles.automaton {
-            NeedleAutomaton::Dfa(dfa) => run_automaton(dfa, &mut self.state, piece, &mut anchor_found),
-            NeedleAutomaton::Nfa(nfa) => run_automaton(nfa, &mut self.state, piece, &mut anchor_found),
+            NeedleAutomaton::Dfa(dfa) => run_automaton(dfa, &mut self.state, piece, &mut prefix_found),
+            NeedleAutomaton::Nfa(nfa) => run_automaton(nfa, &mut self.state, piece, &mut prefix_found),
         }
         self.position += piece.len() as u64;
     }
@@ -60,8 +60,8 @@ impl<'n> Search<'n> {
     /// Every occurrence that starts before this position has been reported.
     #[must_use]
     pub fn reported_position(&self) -> u64 {
-        let anchor = self.position - self.needles.match_length(self.state) as u64;
-        self.partial_matches.iter().map(|partial| partial.start).fold(anchor, u64::min)
+        let possible_start = self.position - self.needles.partial_length(self.state) as u64;
+        self.partial_matches.iter().map(|partial| partial.start).fold(possible_start, u64::min)
     }
 
     /// The number of bytes searched.
@@ -92,14 +92,14 @@ fn run_automaton<A: Automaton>(
     automaton: &A,
     state: &mut StateID,
     piece: &[u8],
-    anchor_found: &mut impl FnMut(usize, usize),
+    prefix_found: &mut impl FnMut(usize, usize),
 ) {
     let mut current = *state;
     for (index, byte) in piece.iter().enumerate() {
         current = automaton.next_state(Anchored::No, current, *byte);
         if automaton.is_special(current) && automaton.is_match(current) {
             for pattern in 0..automaton.match_len(current) {
-                anchor_found(index + 1, automaton.match_pattern(current, pattern).as_usize());
+                prefix_found(index + 1, automaton.match_pattern(current, pattern).as_usize());
             }
         }
     }
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_value_is_found_wherever_the_input_is_cut() {
-        let long = "a long value that is longer than any anchor";
+        let long = "a long value that is longer than any prefix";
         let needles = needles(&[long]);
         let text = format!("xx{long}yy{long}");
         let expected = [(2, 45, Form::Raw), (47, 90, Form::Raw)];

@@ -95,7 +95,7 @@ impl Metrics {
     /// Registers all families, and initialises their series with zero. The names of authenticators and stores are label values.
     ///
     /// # Errors
-    /// Two families have the same name, which is a programming error.
+    /// Two families have the same name, which does not occur.
     pub fn new(authenticators: &[&str], stores: &[&str]) -> Result<Self, prometheus::Error> {
         let metrics = Self::register(Registry::new())?;
         // Process metrics under their standard names.

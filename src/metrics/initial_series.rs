@@ -1,11 +1,11 @@
 //! Series that start at zero: those of every label value that is known at start.
 
 use super::families::Metrics;
+use super::http_statuses::STATUSES;
 use super::labels::{
     AuthenticationOutcome, BreakerScope, CacheOutcome, EventType, Outcome, PruneReason, RedemptionOutcome,
     RevocationOutcome, StoreOperation, StoreOutcome,
 };
-use super::statuses::STATUSES;
 
 /// The `authenticator` label for tokens that matched no authenticator.
 pub const NO_AUTHENTICATOR: &str = "none";

@@ -6,10 +6,10 @@
 
 mod exposition;
 mod families;
+mod http_statuses;
 mod initial_series;
 pub mod labels;
 mod register;
-mod statuses;
 mod updates;
 
 pub use families::Metrics;

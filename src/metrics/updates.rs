@@ -1,11 +1,11 @@
 //! Updates of the metrics, one method for each kind of event.
 
 use super::families::Metrics;
+use super::http_statuses::status_label;
 use super::labels::{
     AdmissionPolicyState, AuthenticationOutcome, BreakerScope, CacheOutcome, DataLoss, EventType, Outcome, PruneReason,
     RedemptionOutcome, RevocationOutcome, StoreOperation, StoreOutcome,
 };
-use super::statuses::status_label;
 use prometheus::IntGauge;
 use std::time::Duration;
 

@@ -86,8 +86,8 @@ impl Caller {
         Self { issuer, subject, groups: Vec::new(), workload, unbound, claims: serde_json::Map::new() }
     }
 
-    /// Namespace and name of the ServiceAccount, with or without a pod. `None` for OIDC callers, and for Kubernetes users that may
-    /// not build.
+    /// Namespace and name of the ServiceAccount, with or without a pod. `None` for OIDC callers, and for Kubernetes
+    /// users that are not admitted for builds.
     #[must_use]
     pub fn service_account(&self) -> Option<(&str, &str)> {
         match (&self.workload, &self.unbound) {

@@ -29,16 +29,16 @@ pub struct Needs {
 impl Needs {
     /// No facts.
     pub const NOTHING: Self = Self { pod: false, task_run: false, pipeline_run: false };
-    /// The pod alone.
+    /// Only the pod.
     pub const POD: Self = Self { pod: true, ..Self::NOTHING };
-    /// The `TaskRun` alone.
+    /// Only the `TaskRun`.
     pub const TASK_RUN: Self = Self { task_run: true, ..Self::NOTHING };
-    /// The `PipelineRun` alone.
+    /// Only the `PipelineRun`.
     pub const PIPELINE_RUN: Self = Self { pipeline_run: true, ..Self::NOTHING };
 
-    /// The facts that one of both values needs.
+    /// The facts that at least one of the two needs.
     #[must_use]
-    pub const fn and(self, other: Self) -> Self {
+    pub const fn union(self, other: Self) -> Self {
         Self {
             pod: self.pod || other.pod,
             task_run: self.task_run || other.task_run,

@@ -60,7 +60,7 @@ pub struct Rendering {
 }
 
 impl Rendering {
-    /// A rendering in this format, of this key alone if one is given.
+    /// A rendering in this format; only of this key, if one is given.
     ///
     /// # Errors
     /// When a key is given and the format is not [`Format::Raw`].

@@ -1,7 +1,6 @@
 //! The domain types that all stages share. No serde, no I/O.
 
 pub mod applicant;
-pub mod binding;
 pub mod branch;
 pub mod bundle;
 pub mod caller;
@@ -26,6 +25,7 @@ pub mod secret;
 pub mod secret_ref;
 pub mod shadow;
 pub mod ticket;
+pub mod ticket_binding;
 pub mod ticket_limit;
 pub mod token68;
 pub mod write_body;

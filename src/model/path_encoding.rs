@@ -37,7 +37,8 @@ pub fn decode(segment: &str) -> Option<String> {
     (!matches!(name.as_str(), "" | "." | "..")).then_some(name)
 }
 
-/// Whether an encoded name may contain this character. Any other character in a path template ends an encoded name unambiguously.
+/// Whether an encoded name may contain this character. In a path template, any other character after a placeholder shows where
+/// the name ends.
 #[must_use]
 pub const fn is_encoded_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '~' | '=' | '-')

@@ -31,7 +31,7 @@ impl AttestSection {
         [&self.repo, &self.branch]
             .into_iter()
             .flatten()
-            .fold(Needs::NOTHING, |needs, expression| needs.and(expression.needs()))
+            .fold(Needs::NOTHING, |needs, expression| needs.union(expression.needs()))
     }
 }
 

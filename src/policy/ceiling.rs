@@ -44,7 +44,6 @@ impl Ceiling {
     }
 }
 
-/// The prefixes of the limit for a store.
 fn prefixes_of_store<'a>(limit: &'a Limit, store: &str) -> impl Iterator<Item = &'a str> {
     limit.iter().filter(move |(limit_store, _)| **limit_store == *store).map(|(_, prefix)| prefix.as_str())
 }

@@ -37,7 +37,7 @@ pub(super) fn compile(
                 Some(glob) if has_word_like_class(text) => match on_ambiguous {
                     AmbiguousPatternAction::MatchAsPattern => Some(glob),
                     AmbiguousPatternAction::MatchAlsoLiterally => Some(glob.or_literal(text)),
-                    AmbiguousPatternAction::Refuse => Fault::refuse(
+                    AmbiguousPatternAction::Refuse => Fault::record_none(
                         faults,
                         pointer(),
                         "has a class that looks like a part of a name, as in dependabot[bot], and would match one \
@@ -49,8 +49,8 @@ pub(super) fn compile(
         }
         Some(ClaimValue::Literal(literal)) => match literal.is.as_deref() {
             Some(text) if text.len() <= MAX_LITERAL_BYTES => Some(Glob::from_literal(text)),
-            Some(_) => Fault::refuse(faults, format!("{}/is", pointer()), "must have at most 1024 bytes"),
-            None => Fault::refuse(faults, format!("{}/is", pointer()), "is missing"),
+            Some(_) => Fault::record_none(faults, format!("{}/is", pointer()), "must have at most 1024 bytes"),
+            None => Fault::record_none(faults, format!("{}/is", pointer()), "is missing"),
         },
         None => compile_pattern(None, pointer, faults),
     }

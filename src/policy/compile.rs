@@ -6,15 +6,15 @@ use super::cel::{Expression, InvalidExpression};
 use super::claim_value::{AmbiguousPatternAction, is_ambiguous};
 use super::compiled_policy::{Effect, GrantTerms, Mode, Policy, SecretTemplate};
 use super::key_selection::KeySelection;
-use super::outcome::Delivery;
+use super::outcome::AllowedDeliveries;
 use super::patterns::{MAX_ENTRIES, Patterns};
 use super::subject::Subject;
 use super::template::Template;
 use super::write_template::WriteTemplate;
 use crate::document::Fault;
-use crate::model::binding::BindTo;
 use crate::model::duration;
 use crate::model::lease::{Encoding, LeaseMode};
+use crate::model::ticket_binding::TicketBinding;
 use crate::sealing::digest::{sha256, to_hex, truncate};
 use crate::wire::policy::{PolicySpec, Secret};
 use std::sync::Arc;
@@ -123,7 +123,7 @@ fn parse_mode(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Mode> {
     match spec.mode.as_deref() {
         None | Some("enforce") => Some(Mode::Enforce),
         Some("audit") => Some(Mode::Audit),
-        Some(_) => Fault::refuse(faults, "/spec/mode", "must be enforce or audit"),
+        Some(_) => Fault::record_none(faults, "/spec/mode", "must be enforce or audit"),
     }
 }
 
@@ -152,10 +152,10 @@ fn compile_subjects(
     faults: &mut Vec<Fault>,
 ) -> Option<Box<[Subject]>> {
     if spec.subjects.is_empty() {
-        return Fault::refuse(faults, "/spec/subjects", "must have at least one subject");
+        return Fault::record_none(faults, "/spec/subjects", "must have at least one subject");
     }
     if spec.subjects.len() > MAX_ENTRIES {
-        return Fault::refuse(faults, "/spec/subjects", "must have at most 1000 subjects");
+        return Fault::record_none(faults, "/spec/subjects", "must have at most 1000 subjects");
     }
     compile_each(&spec.subjects, "/spec/subjects", faults, |subject, pointer, faults| {
         Subject::compile(subject, pointer, bounds, denies, on_ambiguous, faults)
@@ -165,7 +165,7 @@ fn compile_subjects(
 fn compile_attest(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<AttestSection> {
     let Some(attest) = &spec.attest else { return Some(AttestSection::default()) };
     if attest.repo.is_none() && attest.branch.is_none() {
-        return Fault::refuse(faults, "/spec/attest", "must have repo, branch or both");
+        return Fault::record_none(faults, "/spec/attest", "must have repo, branch or both");
     }
     let repo = compile_optional(attest.repo.as_deref(), compile_attestation, "/spec/attest/repo", faults);
     let branch = compile_optional(attest.branch.as_deref(), compile_attestation, "/spec/attest/branch", faults);
@@ -194,7 +194,7 @@ fn compile_optional<T, E: ToString>(
     match source.map(compile) {
         None => Some(None),
         Some(Ok(compiled)) => Some(Some(compiled)),
-        Some(Err(reason)) => Fault::refuse(faults, pointer, reason.to_string()),
+        Some(Err(reason)) => Fault::record_none(faults, pointer, reason.to_string()),
     }
 }
 
@@ -216,19 +216,19 @@ fn compile_allow(spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) ->
     let secrets = compile_secrets(spec, bounds, faults);
     // The fields of `ticket` are optional: `None` if the field is unset, or if it is invalid and a fault was recorded.
     let ttl = parse_ttl(spec, bounds.max_ttl, faults);
-    let bind_to = parse_bind_to(spec, faults);
+    let binding = parse_binding(spec, faults);
     let max_per_caller = check_max_per_caller(spec, faults);
     let delivery = parse_delivery(spec, faults);
     let ceiling = bounds.ceiling.clone();
-    Some(Effect::Allow(GrantTerms { secrets: secrets?, ttl, bind_to, delivery: delivery?, max_per_caller, ceiling }))
+    Some(Effect::Allow(GrantTerms { secrets: secrets?, ttl, binding, delivery: delivery?, max_per_caller, ceiling }))
 }
 
 fn compile_secrets(spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<Box<[SecretTemplate]>> {
     if spec.secrets.is_empty() {
-        return Fault::refuse(faults, "/spec/secrets", "an allow policy grants at least one secret");
+        return Fault::record_none(faults, "/spec/secrets", "an allow policy grants at least one secret");
     }
     if spec.secrets.len() > MAX_ENTRIES {
-        return Fault::refuse(faults, "/spec/secrets", "must have at most 1000 secrets");
+        return Fault::record_none(faults, "/spec/secrets", "must have at most 1000 secrets");
     }
     compile_each(&spec.secrets, "/spec/secrets", faults, |secret, pointer, faults| {
         compile_secret(secret, pointer, bounds, faults)
@@ -243,8 +243,8 @@ fn compile_secret(secret: &Secret, pointer: &str, bounds: &Bounds, faults: &mut 
     }
     let path = match secret.path.as_deref().map(Template::parse) {
         Some(Ok(template)) => Some(template),
-        Some(Err(reason)) => Fault::refuse(faults, format!("{pointer}/path"), reason.to_string()),
-        None => Fault::refuse(faults, format!("{pointer}/path"), "is missing"),
+        Some(Err(reason)) => Fault::record_none(faults, format!("{pointer}/path"), reason.to_string()),
+        None => Fault::record_none(faults, format!("{pointer}/path"), "is missing"),
     };
     if let (Some(store), Some(path)) = (store, &path)
         && !bounds.ceiling.may_allow(store, path)
@@ -261,7 +261,7 @@ fn compile_secret(secret: &Secret, pointer: &str, bounds: &Bounds, faults: &mut 
     let encoding = match secret.encoding.as_deref() {
         None => Some(Encoding::Plain),
         Some(word) if Some(word) == Encoding::Base64.as_str() => Some(Encoding::Base64),
-        Some(_) => Fault::refuse(faults, format!("{pointer}/encoding"), "must be base64, or left out"),
+        Some(_) => Fault::record_none(faults, format!("{pointer}/encoding"), "must be base64, or left out"),
     };
     Some(SecretTemplate {
         store: store?.clone(),
@@ -282,12 +282,12 @@ fn parse_ttl(spec: &PolicySpec, max_ttl: Duration, faults: &mut Vec<Fault>) -> O
         Ok(ttl) if ttl > max_ttl => "must not be longer than tickets.maxTtl of this server".into(),
         Ok(ttl) => return Some(ttl),
     };
-    Fault::refuse(faults, "/spec/ticket/ttl", detail)
+    Fault::record_none(faults, "/spec/ticket/ttl", detail)
 }
 
-fn parse_bind_to(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<BindTo> {
+fn parse_binding(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<TicketBinding> {
     let text = spec.ticket.as_ref()?.bind_to.as_deref();
-    let parse = |text: &str| BindTo::from_name(text).ok_or("must be one of none, ip, identity");
+    let parse = |text: &str| TicketBinding::from_name(text).ok_or("must be one of none, ip, identity");
     compile_optional(text, parse, "/spec/ticket/bindTo", faults).flatten()
 }
 
@@ -300,10 +300,10 @@ fn check_max_per_caller(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<u3
     max
 }
 
-fn parse_delivery(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Delivery> {
-    let Some(methods) = &spec.delivery else { return Some(Delivery { ticket: true, direct: false }) };
+fn parse_delivery(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<AllowedDeliveries> {
+    let Some(methods) = &spec.delivery else { return Some(AllowedDeliveries { ticket: true, direct: false }) };
     let before = faults.len();
-    let mut delivery = Delivery { ticket: false, direct: false };
+    let mut delivery = AllowedDeliveries { ticket: false, direct: false };
     for (index, method) in methods.iter().enumerate().take(MAX_ENTRIES) {
         match method.as_deref() {
             Some("ticket") => delivery.ticket = true,
@@ -323,7 +323,7 @@ fn parse_delivery(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Delivery
 /// A digest of the spec. Serde writes the fields in a fixed order and the maps sorted, so equal specs give equal digests.
 fn compute_revision(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Arc<str>> {
     let Ok(canonical) = serde_json::to_vec(spec) else {
-        return Fault::refuse(faults, "/spec", "cannot be written as JSON");
+        return Fault::record_none(faults, "/spec", "cannot be written as JSON");
     };
     Some(to_hex(&truncate::<REVISION_BYTES>(&sha256(&canonical))).into())
 }

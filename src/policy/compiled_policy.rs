@@ -4,18 +4,18 @@ use super::attestation::AttestSection;
 use super::ceiling::Ceiling;
 use super::cel::Expression;
 use super::key_selection::KeySelection;
-use super::outcome::{Delivery, GrantedSecret};
+use super::outcome::{AllowedDeliveries, GrantedSecret};
 use super::patterns::Patterns;
 use super::subject::Subject;
 use super::template::Template;
 use super::write_template::WriteTemplate;
-use crate::model::binding::BindTo;
 use crate::model::caller::Caller;
 use crate::model::facts::Needs;
 use crate::model::lease::{Encoding, LeaseMode};
 use crate::model::policy_ref::PolicyRef;
 use crate::model::request::Request;
 use crate::model::secret_ref::SecretRef;
+use crate::model::ticket_binding::TicketBinding;
 use crate::wire::policy::PolicySpec;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,8 +61,8 @@ pub(super) struct GrantTerms {
     /// Never empty.
     pub(super) secrets: Box<[SecretTemplate]>,
     pub(super) ttl: Option<Duration>,
-    pub(super) bind_to: Option<BindTo>,
-    pub(super) delivery: Delivery,
+    pub(super) binding: Option<TicketBinding>,
+    pub(super) delivery: AllowedDeliveries,
     /// Maximum number of tickets per pod, or per OIDC token.
     pub(super) max_per_caller: Option<u32>,
     /// Every expanded path is checked against it, because the value of a placeholder can lead outside of it.
@@ -123,7 +123,6 @@ impl Policy {
         &self.spec
     }
 
-    /// Whether the caller is one of its subjects.
     pub(super) fn has_subject(&self, caller: &Caller) -> bool {
         self.subjects.iter().any(|subject| subject.matches(caller))
     }

@@ -3,7 +3,7 @@
 use super::cel::Inputs;
 use super::compiled_policy::{Effect, GrantTerms, Policy};
 use super::evaluation::Evaluation;
-use super::outcome::{Decision, Delivery, Denial, Grant, GrantedSecret};
+use super::outcome::{AllowedDeliveries, Decision, Denial, Grant, GrantedSecret};
 use super::set::PolicySet;
 use crate::model::caller::Caller;
 use crate::model::facts::Facts;
@@ -39,8 +39,8 @@ impl Evaluation<'_> {
             policies: Vec::new(),
             secrets: Vec::new(),
             ttl: None,
-            bind_to: None,
-            delivery: Delivery { ticket: true, direct: true },
+            binding: None,
+            delivery: AllowedDeliveries { ticket: true, direct: true },
             limits: Vec::new(),
         };
         let mut denying = Vec::new();
@@ -80,7 +80,7 @@ impl Grant {
         self.policies.push(policy.policy_ref());
         self.secrets.extend(secrets);
         self.ttl = [self.ttl, terms.ttl].into_iter().flatten().min();
-        self.bind_to = [self.bind_to, terms.bind_to].into_iter().flatten().max();
+        self.binding = [self.binding, terms.binding].into_iter().flatten().max();
         self.delivery.ticket &= terms.delivery.ticket;
         self.delivery.direct &= terms.delivery.direct;
         self.limits.extend(terms.max_per_caller.map(|max| TicketLimit { policy: policy.name.clone(), max }));

@@ -3,7 +3,7 @@
 use super::cel::Inputs;
 use super::compiled_policy::{Effect, MismatchKind, Policy};
 use super::evaluation::{Evaluation, Mismatch};
-use super::outcome::{Decision, Delivery, Grant, GrantedSecret};
+use super::outcome::{AllowedDeliveries, Decision, Grant, GrantedSecret};
 use super::set::PolicySet;
 use super::shadow::{Baseline, ShadowEvaluation};
 use crate::model::caller::Caller;
@@ -65,7 +65,7 @@ impl PolicySet {
         let attestations = self.evaluate_attestations(&stated_inputs);
         let evaluation = Evaluation::new(stated_inputs, &attestations);
         let request = evaluation.verify_request();
-        let is_deliverable = |delivery: Delivery| delivery.ticket || delivery.direct;
+        let is_deliverable = |delivery: AllowedDeliveries| delivery.ticket || delivery.direct;
         let mut baseline = self.shadow_index().map(|_| Baseline::new(self, stated_inputs, &is_deliverable));
         let mut matching: Vec<&Policy> = Vec::new();
         let mut policies = Vec::with_capacity(self.policies().len());
@@ -92,7 +92,7 @@ impl PolicySet {
             Err(decision) => decision,
         };
         let (allowed, reason, secrets) = match decision {
-            Decision::Granted(Grant { delivery: Delivery { ticket: false, direct: false }, .. }) => {
+            Decision::Granted(Grant { delivery: AllowedDeliveries { ticket: false, direct: false }, .. }) => {
                 (false, "delivery_not_allowed", Vec::new())
             }
             Decision::Granted(grant) => (true, "granted", self.explain_secrets(grant)),

@@ -42,7 +42,6 @@ struct Level<T> {
 pub(super) struct Index {
     /// By namespace, ServiceAccount and repo.
     by_service_account: Level<Level<Level<SlotList>>>,
-    /// By issuer.
     by_issuer: HashMap<Arc<str>, Arc<IssuerIndex>>,
 }
 
@@ -116,18 +115,18 @@ impl Index {
                     .iter()
                     .filter_map(|(name, glob)| Some((name, glob.common_start()?)))
                     .max_by_key(|(_, start)| start.as_str().len());
-                let change_slots = &mut |slots: &mut SlotList| change_slots(slots, slot, change);
+                let change_repo = &mut |slots: &mut SlotList| change_slots(slots, slot, change);
                 match selective_claim {
                     Some((name, start)) => {
                         let values = issuer_index.by_claim.entry(name.clone()).or_default();
                         values.change(Some(&[start]), change, &mut |level| {
-                            level.change(repos.as_deref(), change, change_slots);
+                            level.change(repos.as_deref(), change, change_repo);
                         });
                         if values.is_empty() {
                             issuer_index.by_claim.remove(name);
                         }
                     }
-                    None => issuer_index.by_repo.change(repos.as_deref(), change, change_slots),
+                    None => issuer_index.by_repo.change(repos.as_deref(), change, change_repo),
                 }
                 if issuer_index.by_claim.is_empty() && issuer_index.by_repo.is_empty() {
                     self.by_issuer.remove(issuer);

@@ -53,6 +53,7 @@ impl Template {
             Segment::Literal(literal) => **literal == **part,
             Segment::Placeholder(_) => !part.is_empty(),
         };
+        // A template has at most one such placeholder.
         let Some(index) = segments.iter().position(spans_segments) else {
             return segments.len() == parts.len() && segments.iter().zip(&parts).all(matches);
         };

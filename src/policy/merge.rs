@@ -41,7 +41,6 @@ pub enum MergeError {
     /// A required secret lacks a key that the policy names, or the key is null.
     #[error("a required key is not in its secret")]
     KeyAbsent {
-        /// The secret.
         secret: SecretRef,
         /// The key, by its name in the store.
         key: String,
@@ -49,7 +48,6 @@ pub enum MergeError {
     /// A value that the policy declares as base64 is not valid base64.
     #[error("the value of the key {key:?} is not base64, as the policy's encoding says")]
     NotBase64 {
-        /// The secret.
         secret: SecretRef,
         /// The key, by its name in the store.
         key: String,

@@ -1,11 +1,11 @@
 //! The result of a decision: a grant, a denial, or a missing part of the request.
 
 use super::key_selection::KeySelection;
-use crate::model::binding::BindTo;
 use crate::model::lease::{Encoding, LeaseMode};
 use crate::model::policy_ref::PolicyRef;
 use crate::model::request::Request;
 use crate::model::secret_ref::SecretRef;
+use crate::model::ticket_binding::TicketBinding;
 use crate::model::ticket_limit::TicketLimit;
 use crate::model::write_body::WriteBody;
 use std::sync::Arc;
@@ -56,9 +56,9 @@ pub struct Grant {
     /// The shortest ticket lifetime that one of these policies sets.
     pub ttl: Option<Duration>,
     /// The strictest ticket binding that one of these policies sets.
-    pub bind_to: Option<BindTo>,
+    pub binding: Option<TicketBinding>,
     /// The deliveries that all of these policies allow; possibly none.
-    pub delivery: Delivery,
+    pub delivery: AllowedDeliveries,
     /// The limits of the policies that set `ticket.maxPerCaller`, in the order of the policies.
     pub limits: Vec<TicketLimit>,
 }
@@ -82,7 +82,7 @@ pub struct GrantedSecret {
 
 /// The allowed deliveries of a bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Delivery {
+pub struct AllowedDeliveries {
     /// By a one-time download URL.
     pub ticket: bool,
     /// In the response itself.

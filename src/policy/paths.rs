@@ -5,12 +5,10 @@ use super::placeholder::Placeholder;
 use super::template::Segment;
 use std::sync::Arc;
 
-/// A part of a path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PathPart {
     /// Exactly this segment.
     Literal(Box<str>),
-    /// Any one segment.
     AnySegment,
     /// One or more segments.
     AnySegments,
@@ -19,7 +17,6 @@ pub enum PathPart {
 /// The access that a path needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Access {
-    /// A read.
     Read,
     /// A write whose response is the secret.
     Write,
@@ -28,7 +25,6 @@ pub enum Access {
 /// A path that a policy can grant, with wildcards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantedPath {
-    /// The store.
     pub store: Arc<str>,
     /// The path, segment by segment.
     pub parts: Vec<PathPart>,

@@ -14,10 +14,10 @@ impl Patterns {
     /// Compiles a list. If patterns are invalid, records all faults and returns `None`.
     pub(super) fn compile(raw: &[Option<String>], pointer: &str, faults: &mut Vec<Fault>) -> Option<Self> {
         if raw.is_empty() {
-            return Fault::refuse(faults, pointer, "must have at least one pattern");
+            return Fault::record_none(faults, pointer, "must have at least one pattern");
         }
         if raw.len() > MAX_ENTRIES {
-            return Fault::refuse(faults, pointer, "must have at most 1000 patterns");
+            return Fault::record_none(faults, pointer, "must have at most 1000 patterns");
         }
         let globs: Vec<_> = raw
             .iter()

@@ -135,7 +135,8 @@ impl<'s> Replay<'s> {
         compare_decisions(&before, &after)
     }
 
-    /// Whether the parts of a policy of the old set match. What cannot be computed may follow from the recorded decision.
+    /// Whether the parts of a policy of the old set match. A part that cannot be computed is inferred from the recorded decision
+    /// where that is possible.
     fn match_old_parts(&self, policy: &Policy, recorded: &RecordedRequest) -> PartMatches {
         let mut parts = match_parts(policy, recorded);
         if !(self.unchanged_since)(&policy.name) {

@@ -133,13 +133,13 @@ impl PolicySet {
         let (repo, branch) = unverified_request.stated_parts();
         self.indices.attesting.visit(caller, repo, &mut |slots| {
             for policy in self.policies_in(slots).filter(|policy| policy.has_subject(caller)) {
-                needs = needs.and(policy.attest.needs());
+                needs = needs.union(policy.attest.needs());
             }
         });
         self.indices.needing_facts.visit(caller, repo, &mut |slots| {
             for policy in self.policies_in(slots) {
                 if policy.may_match(repo, branch) && policy.has_subject(caller) {
-                    needs = needs.and(policy.condition_needs());
+                    needs = needs.union(policy.condition_needs());
                 }
             }
         });

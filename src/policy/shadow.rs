@@ -1,12 +1,12 @@
 //! Shadow mode: what each policy with `mode: audit` would change if it were enforced.
 //!
-//! Each policy is evaluated alone: the decision with it is compared with the decision without it. Its attestation, which may
+//! Each policy is evaluated separately: the decision with it is compared with the decision without it. Its attestation, which may
 //! refuse a request, and its `delivery` count as if it were enforced.
 
 use super::cel::Inputs;
 use super::compiled_policy::Policy;
 use super::evaluation::{Attestation, Evaluation, Mismatch};
-use super::outcome::{Decision, Delivery, Grant};
+use super::outcome::{AllowedDeliveries, Decision, Grant};
 use super::set::PolicySet;
 use crate::model::caller::Caller;
 use crate::model::facts::{Facts, Needs};
@@ -37,7 +37,7 @@ pub(super) struct Baseline<'a> {
     set: &'a PolicySet,
     stated_inputs: Inputs<'a>,
     /// Whether the request can be answered by one of the deliveries that a grant allows.
-    is_deliverable: &'a dyn Fn(Delivery) -> bool,
+    is_deliverable: &'a dyn Fn(AllowedDeliveries) -> bool,
     attestations: Vec<Attestation<'a>>,
     /// The request and the enforced policies that match it, with their positions. `None` if the request is refused before
     /// policies are matched.
@@ -81,7 +81,8 @@ impl ShadowPolicies<'_> {
     #[must_use]
     pub fn needs(&self) -> Needs {
         let policies = self.positions.iter().map(|position| &self.set.policies()[*position]);
-        policies.fold(Needs::NOTHING, |needs, policy| needs.and(policy.attest.needs()).and(policy.condition_needs()))
+        policies
+            .fold(Needs::NOTHING, |needs, policy| needs.union(policy.attest.needs()).union(policy.condition_needs()))
     }
 
     /// What each policy would change. Omits policies that neither match nor change anything.
@@ -91,7 +92,7 @@ impl ShadowPolicies<'_> {
         caller: &Caller,
         facts: &Facts,
         unverified_request: &UnverifiedRequest,
-        is_deliverable: &dyn Fn(Delivery) -> bool,
+        is_deliverable: &dyn Fn(AllowedDeliveries) -> bool,
     ) -> Vec<ShadowVerdict> {
         let mut baseline =
             Baseline::new(self.set, Inputs::from_stated_request(caller, facts, unverified_request), is_deliverable);
@@ -112,7 +113,7 @@ impl<'a> Baseline<'a> {
     pub(super) fn new(
         set: &'a PolicySet,
         stated_inputs: Inputs<'a>,
-        is_deliverable: &'a dyn Fn(Delivery) -> bool,
+        is_deliverable: &'a dyn Fn(AllowedDeliveries) -> bool,
     ) -> Self {
         let attestations = set.evaluate_attestations(&stated_inputs);
         let (matching, decision) = {

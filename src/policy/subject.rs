@@ -66,7 +66,7 @@ impl Subject {
         match (&subject.kubernetes, &subject.oidc) {
             (Some(subject), None) => compile_kubernetes(subject, &format!("{pointer}/kubernetes"), denies, faults),
             (None, Some(subject)) => compile_oidc(subject, &format!("{pointer}/oidc"), bounds, on_ambiguous, faults),
-            _ => Fault::refuse(faults, pointer, "must have exactly one of kubernetes and oidc"),
+            _ => Fault::record_none(faults, pointer, "must have exactly one of kubernetes and oidc"),
         }
     }
 
@@ -130,14 +130,14 @@ fn compile_oidc(
         (given, _) => {
             let detail =
                 if given.is_none() { "is missing" } else { "must be the name of a configured oidc authenticator" };
-            Fault::refuse(faults, format!("{pointer}/issuer"), detail)
+            Fault::record_none(faults, format!("{pointer}/issuer"), detail)
         }
     };
     if subject.claims.is_empty() {
         faults.push(Fault::new(format!("{pointer}/claims"), "must have at least one claim"));
     }
     if subject.claims.len() > MAX_ENTRIES {
-        return Fault::refuse(faults, format!("{pointer}/claims"), "must have at most 1000 claims");
+        return Fault::record_none(faults, format!("{pointer}/claims"), "must have at most 1000 claims");
     }
     let mut claims = Vec::with_capacity(subject.claims.len());
     for (name, value) in &subject.claims {

@@ -1,8 +1,8 @@
 //! Path templates: `homelab/{repo}/{branch}`. Different values of the placeholders always give different paths.
 //!
-//! A placeholder is exactly one segment, and the encoding of its value is injective. Therefore a path has as many segments as
-//! its template, and each segment determines its value. One `|path` placeholder may be several segments; as
-//! everything else in the template is one segment each, the segments of its value are known too.
+//! A placeholder is exactly one segment, and the encoding of its value is injective, so each value can be read back from its
+//! segment. A template may have one `|path` placeholder, whose value is one or more segments: those that remain after the fixed
+//! number of segments before and behind it.
 
 use super::placeholder::{Placeholder, closing_brace};
 use crate::model::caller::Caller;
@@ -24,7 +24,7 @@ pub(super) struct Template(Box<[Segment]>);
 /// One segment of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Segment {
-    /// Exactly this name, without percent-encoding.
+    /// This name, already percent-decoded.
     Literal(Box<str>),
     /// The value of a placeholder.
     Placeholder(Placeholder),

@@ -45,7 +45,7 @@ impl WriteTemplate {
     pub(super) fn compile(raw: &BTreeMap<String, Value>, pointer: &str, faults: &mut Vec<Fault>) -> Option<Self> {
         let before = faults.len();
         if serde_json::to_vec(raw).map_or(true, |text| text.len() > MAX_BYTES) {
-            return Fault::refuse(faults, pointer, "must have at most 16384 bytes");
+            return Fault::record_none(faults, pointer, "must have at most 16384 bytes");
         }
         let mut compiler = Compiler { placeholder_count: 0, faults };
         let members = compiler.compile_members(raw.iter(), pointer, 1);
@@ -108,10 +108,10 @@ impl Compiler<'_> {
 
     fn compile_node(&mut self, value: &Value, pointer: &str, depth: usize) -> Option<Node> {
         if depth == MAX_DEPTH && (value.is_array() || value.is_object()) {
-            return Fault::refuse(self.faults, pointer, "must have at most 4 maps and lists within each other");
+            return Fault::record_none(self.faults, pointer, "must have at most 4 maps and lists within each other");
         }
         match value {
-            Value::Null => Fault::refuse(self.faults, pointer, "must not be null"),
+            Value::Null => Fault::record_none(self.faults, pointer, "must not be null"),
             Value::Bool(_) | Value::Number(_) => Some(Node::Scalar(value.clone())),
             Value::String(text) => match parse_pieces(text) {
                 Ok(pieces) => {
@@ -119,7 +119,7 @@ impl Compiler<'_> {
                         pieces.iter().filter(|piece| matches!(piece, Piece::Placeholder(_))).count();
                     Some(Node::Text(pieces.into()))
                 }
-                Err(reason) => Fault::refuse(self.faults, pointer, reason),
+                Err(reason) => Fault::record_none(self.faults, pointer, reason),
             },
             Value::Array(values) => {
                 let nodes = values.iter().enumerate();

@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// The bytes of a value.
 pub(super) enum ValueBytes<'a> {
     /// The bytes of a text value.
     Text(&'a str),

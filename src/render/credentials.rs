@@ -23,13 +23,11 @@ pub(super) struct CredentialPart<'a> {
 }
 
 impl<'a> CredentialPart<'a> {
-    /// The value.
     #[expect(clippy::disallowed_methods, reason = "the value is checked and rendered")]
     pub(super) fn value(self) -> &'a str {
         self.entry.value.expose_secret()
     }
 
-    /// The error for this key.
     pub(super) fn error(self, reason: UnrenderableReason) -> UnrenderableKey {
         UnrenderableKey { key: self.name.to_owned(), reason }
     }

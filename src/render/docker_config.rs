@@ -19,9 +19,9 @@
 //! A user name with a colon, a password with NUL, and an empty user name or password are refused, because readers cut, drop or
 //! refuse them.
 
-use super::address::Address;
 use super::credentials::group_credentials;
 use super::port::{Emit, UnrenderableKey, UnrenderableReason};
+use super::registry_address::Address;
 use crate::model::bundle::Bundle;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

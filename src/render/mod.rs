@@ -3,7 +3,6 @@
 //! Every reader of the format reads exactly the original values. If the format cannot hold a key, nothing is rendered, and the
 //! error names the first such key.
 
-mod address;
 mod binary_values;
 mod credentials;
 mod docker_config;
@@ -16,6 +15,7 @@ mod netrc;
 mod npmrc;
 mod port;
 mod raw;
+mod registry_address;
 mod shell_names;
 mod tar;
 

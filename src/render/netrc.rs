@@ -16,9 +16,9 @@
 //!
 //! The machine is a host in lower case without a port: readers compare it with the host of the URL.
 
-use super::address::is_host;
 use super::credentials::{CredentialPart, group_credentials};
 use super::port::{Emit, UnrenderableKey, UnrenderableReason};
+use super::registry_address::is_host;
 use crate::model::bundle::Bundle;
 
 /// Maximum size of machine, login and password together.

@@ -8,9 +8,9 @@
 //! other character has a meaning in ini files or to npm (`${NAME}`), or cannot be sent. The words `true`, `false`, `null` and
 //! `undefined`, which npm does not read as text, are refused too. Use `raw` for a complete `.npmrc`.
 
-use super::address::Address;
 use super::credentials::{CredentialPart, group_credentials};
 use super::port::{Emit, UnrenderableKey, UnrenderableReason};
+use super::registry_address::Address;
 use crate::model::bundle::Bundle;
 
 /// A registry and its token.

@@ -1,6 +1,6 @@
 //! All cryptography of this crate: random bytes, digests, key derivation, authenticated encryption and length-prefixed encoding.
 //!
-//! This room handles bytes only. `tests/tidy.rs` checks that no other room names a primitive of `aws-lc-rs`. There are two
+//! This module handles bytes only. `tests/tidy.rs` checks that no other names a primitive of `aws-lc-rs`. There are two
 //! exceptions: the development issuer signs its tokens, and libraries compute TLS and verify token signatures.
 //!
 //! | key | source | lifetime | purpose and nonce rule |

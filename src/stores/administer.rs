@@ -1,8 +1,8 @@
 //! For administrators: lists and ends the leases of all processes and the cached secrets of this process.
 
 use super::leases::{LeaseView, PageStart, RevocationProgress};
-use super::path::StorePath;
 use super::registry::{OpenedStore, Stores};
+use super::store_path::StorePath;
 use crate::database::DatabaseError;
 use crate::model::caller::{Caller, Identity};
 use crate::model::secret_ref::SecretRef;

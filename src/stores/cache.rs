@@ -9,8 +9,8 @@ mod entry;
 pub(super) mod sealed;
 mod secret_codec;
 
-use super::path::StorePath;
 use super::port::{OpenError, ReadError, SecretStore};
+use super::store_path::StorePath;
 use crate::config::cache::Cache as CacheSettings;
 use crate::flights::{Flight, SingleFlight};
 use crate::metrics::Metrics;

@@ -69,13 +69,13 @@ impl CallError {
         }
     }
 
-    /// A malformed response.
+    /// A response with status 200 that cannot be used.
     #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
-    pub(super) const fn malformed(error: ReadError) -> Self {
+    pub(super) const fn unusable(error: ReadError) -> Self {
         Self { log_code: "decode", status: 200, ..Self::not_sent(error) }
     }
 
-    /// A refusal, by its status alone.
+    /// A refusal of which only the status is known.
     #[cfg(feature = "aws")]
     pub(super) const fn refused_with_status(status: u16) -> Self {
         Self { log_code: "status", status, ..Self::not_sent(ReadError::Forbidden) }
@@ -132,8 +132,8 @@ impl Calls {
         Self { store, breakers, metrics }
     }
 
-    /// Makes a login call. If a login has succeeded before (`has_worked`), a refusal is reported as `Unavailable`, because
-    /// servers also refuse while they cannot reach the identity provider.
+    /// Makes a login call. If a login has succeeded before (`has_logged_in_before`), a refusal is reported as `Unavailable`,
+    /// because servers also refuse while they cannot reach the identity provider.
     ///
     /// # Errors
     /// As for [`Self::make`].
@@ -141,13 +141,13 @@ impl Calls {
     pub(super) async fn log_in<T>(
         &self,
         target: BreakerTarget<'_>,
-        has_worked: bool,
+        has_logged_in_before: bool,
         request_id: &RequestId,
         call: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, ReadError> {
         let call = async {
             call.await.map_err(|failed| match failed.error {
-                ReadError::Forbidden if has_worked => CallError { error: ReadError::Unavailable, ..failed },
+                ReadError::Forbidden if has_logged_in_before => CallError { error: ReadError::Unavailable, ..failed },
                 _ => failed,
             })
         };

@@ -2,10 +2,10 @@
 
 use super::breaker::{BreakerTarget, Probe};
 use super::calls::{CallError, Calls};
-use super::names::Naming;
-use super::path::StorePath;
+use super::cloud_session::{CloudSession, CredentialSource, LoginCredentials};
 use super::port::{OnlineError, OpenError, ReadError, SecretStore};
-use super::session::{CloudSession, CredentialSource, LoginCredentials};
+use super::secret_names::Naming;
+use super::store_path::StorePath;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{StoreOperation, StoreOutcome};
 use crate::model::request_id::RequestId;
@@ -103,7 +103,7 @@ impl<C: Cloud> CloudStore<C> {
         credentials: &LoginCredentials<Client<C>>,
         request_id: &RequestId,
     ) -> Result<Secret, CallError> {
-        let name = C::NAMING.secret_name(path.as_str()).ok_or(CallError::malformed(ReadError::Misconfigured))?;
+        let name = C::NAMING.secret_name(path.as_str()).ok_or(CallError::not_sent(ReadError::Misconfigured))?;
         let group = C::quota_group(path.as_str());
         let target = BreakerTarget { mount: &group, path: None, secret: Some(path.as_str()) };
         let read = self.cloud.read(&credentials.client, &name, path, request_id);

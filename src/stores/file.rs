@@ -6,8 +6,8 @@
 //! differently. Otherwise the file is refused, with the place.
 
 use super::bounded_file::{self, FileError};
-use super::path::StorePath;
 use super::port::{OpenError, ReadError, SecretStore, outcome_label};
+use super::store_path::StorePath;
 use crate::document::{SourceScalar, SourceValue, escape_pointer_token, parse_with_source};
 use crate::metrics::Metrics;
 use crate::metrics::labels::StoreOperation;

@@ -1,9 +1,9 @@
 //! For `claviger doctor`: permissions on paths, and clocks. For `claviger check`: the files of file stores.
 
 use super::file::FileStore;
-use super::path::StorePath;
 use super::port::ReadError;
 use super::registry::{Backend, StoreOpenError, Stores};
+use super::store_path::StorePath;
 use crate::config::stores::{Kind, Store};
 use std::time::{Duration, Instant};
 

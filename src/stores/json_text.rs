@@ -15,8 +15,7 @@ const MAX_DEPTH: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct InvalidJson;
 
-/// Parses an object. `None` if the JSON is invalid or of another type: serde alone would also accept an array of the fields'
-/// values.
+/// Parses an object. `None` if the JSON is invalid or of another type: serde would also accept an array of the fields' values.
 pub(super) fn parse_object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
     let first = json.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
     if first != Some(&b'{') {

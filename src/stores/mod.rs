@@ -13,28 +13,28 @@ mod cache;
 mod calls;
 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
 mod cloud;
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+mod cloud_session;
 #[cfg(any(feature = "azure", feature = "gcp"))]
 mod cloud_values;
 mod credential_file;
-mod dynamic;
+mod current_login;
+mod dynamic_store;
 mod file;
 #[cfg(feature = "gcp")]
 mod gcp;
 mod inspect;
 mod json_text;
 mod leases;
-mod login;
-mod names;
 #[cfg(any(feature = "azure", feature = "gcp"))]
 mod oauth_response;
 mod outbound;
-pub mod path;
 mod port;
 mod registry;
 mod renewal;
 mod secret_ids;
-#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
-mod session;
+mod secret_names;
+pub mod store_path;
 mod values;
 mod vault;
 
@@ -58,9 +58,9 @@ pub use leases::{
     FetchError, LeaseEvent, LeaseEventKind, LeaseEventRecorder, LeaseSettings, LeaseView, PageStart, RecordingError,
     RevocationProgress,
 };
-pub use names::Naming;
 pub use port::{EngineMismatch, FetchedSecret, OnlineError, OpenError, ReadError, SecretStore};
 pub use registry::{ReadRequest, StoreOpenError, Stores};
+pub use secret_names::Naming;
 pub use vault::Engine;
 #[cfg(fuzzing)]
 pub use vault::fuzzing;

@@ -1,6 +1,6 @@
 //! The interface of a store for reads, and its errors.
 
-use super::path::StorePath;
+use super::store_path::StorePath;
 use crate::metrics::labels::StoreOutcome;
 use crate::model::request_id::RequestId;
 use crate::model::secret::Secret;
@@ -52,7 +52,7 @@ pub enum ReadError {
     /// The policy does not fit the engine of the path.
     #[error(transparent)]
     EngineMismatch(#[from] EngineMismatch),
-    /// The broker's own token may not read the path.
+    /// The broker's own token is not allowed to read the path.
     #[error("the store forbids the broker to read it")]
     Forbidden,
     /// No usable response: unreachable, sealed, overloaded, or malformed.

@@ -1,7 +1,7 @@
 //! The IDs and times of cached secrets in the lists of administrators.
 
 use super::leases::{LeaseState, LeaseView};
-use super::path::StorePath;
+use super::store_path::StorePath;
 use crate::model::clock::format_time;
 use crate::sealing::digest::{MacKey, to_hex, truncate};
 use crate::sealing::keys::{Purpose, RootKey};

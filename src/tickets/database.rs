@@ -7,7 +7,7 @@ mod sealed_bytes_limit;
 mod step_runner;
 
 use super::caller_limits::{COUNT_RETENTION, CallerLimits};
-use super::owner::Owner;
+use super::owner_digest::OwnerDigest;
 use super::port::{FinalState, REPLAY_WINDOW, StoredTicket, TicketState, TicketStore, TicketStoreError};
 use super::sealed_bundle::SealedBundle;
 use super::ticket::{ListPosition, Ticket, from_microseconds, to_microseconds};
@@ -79,12 +79,12 @@ impl TicketStore for DatabaseTicketStore {
         true
     }
 
-    fn issue_step(&self, ticket: &Ticket, sealed: SealedBundle, limits: Option<Arc<CallerLimits>>) -> Step {
+    fn step_to_issue(&self, ticket: &Ticket, sealed: SealedBundle, limits: Option<Arc<CallerLimits>>) -> Step {
         Step::new(self.step_runner.clone(), TicketChange::issue(ticket, sealed, limits))
     }
 
     async fn has_reached_limit(&self, caller: &Identity, limits: &[TicketLimit]) -> Result<bool, TicketStoreError> {
-        let owner = Owner::from_identity(caller);
+        let owner = OwnerDigest::from_identity(caller);
         let rows = self.query(caller_counts::SELECT_COUNTS, &[Param::Texts(&[&owner.to_text()])]).await?;
         let counts = caller_counts::read_counts(&rows).map_err(unavailable)?;
         let count =
@@ -92,7 +92,7 @@ impl TicketStore for DatabaseTicketStore {
         Ok(limits.iter().any(|limit| count(limit) >= i64::from(limit.max)))
     }
 
-    fn end_step(&self, id: TicketId, final_state: FinalState) -> Step {
+    fn step_to_end(&self, id: TicketId, final_state: FinalState) -> Step {
         Step::new(self.step_runner.clone(), TicketChange::End { id, final_state })
     }
 

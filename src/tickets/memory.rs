@@ -8,7 +8,7 @@ mod encoded_ticket;
 mod ended_tickets;
 
 use super::caller_limits::CallerLimits;
-use super::owner::Owner;
+use super::owner_digest::OwnerDigest;
 use super::port::{
     FinalState, MAX_BYTES_PER_CALLER, REPLAY_WINDOW, StoredTicket, TicketState, TicketStore, TicketStoreError,
 };
@@ -59,9 +59,9 @@ struct TicketTable {
     /// Ended tickets in the order in which they ended.
     ended: EndedTickets,
     /// A caller without an entry has no tickets.
-    callers: HashMap<Owner, CallerUsage>,
+    callers: HashMap<OwnerDigest, CallerUsage>,
     /// The sealed bytes of each account (a pod, or issuer and subject with all their tokens).
-    account_bytes: HashMap<Owner, usize>,
+    account_bytes: HashMap<OwnerDigest, usize>,
     sealed_bytes: usize,
     /// Tickets by caller and policy, for policies with a limit.
     counts: TicketCounts,
@@ -81,8 +81,8 @@ struct TicketRecord {
     encoded_ticket: EncodedTicket,
     /// Ciphertext and tag. Empty after the bundle is deleted.
     ciphertext: Arc<[u8]>,
-    owner: Owner,
-    account: Owner,
+    owner: OwnerDigest,
+    account: OwnerDigest,
     /// False until the event of the issue is durable. Readers ignore the ticket until then.
     is_issued: bool,
     /// True from the beginning of a change until its event is durable or has failed.
@@ -107,19 +107,19 @@ impl MemoryTicketStore {
 #[async_trait]
 impl TicketStore for MemoryTicketStore {
     fn has_room_for(&self, caller: &Identity) -> bool {
-        let owner = Owner::from_identity(caller);
+        let owner = OwnerDigest::from_identity(caller);
         self.0.lock().callers.get(&owner).is_none_or(|usage| usage.live < self.0.max_live_per_caller)
     }
 
-    fn issue_step(&self, ticket: &Ticket, sealed: SealedBundle, limits: Option<Arc<CallerLimits>>) -> Step {
+    fn step_to_issue(&self, ticket: &Ticket, sealed: SealedBundle, limits: Option<Arc<CallerLimits>>) -> Step {
         self.step(TicketChange::issue(ticket, sealed, limits))
     }
 
     async fn has_reached_limit(&self, caller: &Identity, limits: &[TicketLimit]) -> Result<bool, TicketStoreError> {
-        Ok(!self.0.lock().counts.is_below_limits(Owner::from_identity(caller), limits))
+        Ok(!self.0.lock().counts.is_below_limits(OwnerDigest::from_identity(caller), limits))
     }
 
-    fn end_step(&self, id: TicketId, final_state: FinalState) -> Step {
+    fn step_to_end(&self, id: TicketId, final_state: FinalState) -> Step {
         self.step(TicketChange::End { id, final_state })
     }
 
@@ -381,7 +381,7 @@ impl TicketTable {
         }
     }
 
-    fn subtract_usage(&mut self, owner: Owner, live: usize, bytes: usize) {
+    fn subtract_usage(&mut self, owner: OwnerDigest, live: usize, bytes: usize) {
         if let Entry::Occupied(mut usage) = self.callers.entry(owner) {
             let remaining = usage.get_mut();
             remaining.live -= live;

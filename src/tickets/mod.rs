@@ -8,7 +8,7 @@ mod bundle_codec;
 mod caller_limits;
 mod database;
 mod memory;
-mod owner;
+mod owner_digest;
 mod port;
 mod redeemable;
 mod seal;

@@ -93,15 +93,15 @@ pub struct TicketStoreError;
 #[async_trait]
 pub trait TicketStore: Send + Sync + 'static {
     /// False if it is known without I/O that the caller has the maximum number of live (waiting) tickets. A check before secrets
-    /// are read; the step of [`Self::issue_step`] checks again and decides.
+    /// are read; the step of [`Self::step_to_issue`] checks again and decides.
     fn has_room_for(&self, caller: &Identity) -> bool;
 
     /// A step that stores a ticket. It is rejected if the caller has the maximum number of live tickets or of bytes, if the
     /// bundles of all callers have their maximum size, or if one of `limits` is reached; only in the last case
     /// [`CallerLimits::is_reached`] becomes true.
-    fn issue_step(&self, ticket: &Ticket, sealed: SealedBundle, limits: Option<Arc<CallerLimits>>) -> Step;
+    fn step_to_issue(&self, ticket: &Ticket, sealed: SealedBundle, limits: Option<Arc<CallerLimits>>) -> Step;
 
-    /// Whether the caller has reached one of `limits`. A check before secrets are read; the step of [`Self::issue_step`] checks
+    /// Whether the caller has reached one of `limits`. A check before secrets are read; the step of [`Self::step_to_issue`] checks
     /// again and decides.
     ///
     /// # Errors
@@ -110,7 +110,7 @@ pub trait TicketStore: Send + Sync + 'static {
 
     /// A step that sets the final state of a waiting ticket. It is rejected if the ticket is not waiting, so of concurrent
     /// steps for one ticket exactly one succeeds.
-    fn end_step(&self, id: TicketId, final_state: FinalState) -> Step;
+    fn step_to_end(&self, id: TicketId, final_state: FinalState) -> Step;
 
     /// Returns the ticket with this ID, in any state. `None` if there is none, or if it was deleted after its end.
     ///
@@ -130,7 +130,7 @@ pub trait TicketStore: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Ticket>, TicketStoreError>;
 
-    /// Lists waiting tickets that have expired at `now`, which must be ended by [`Self::end_step`]. At most 1000.
+    /// Lists waiting tickets that have expired at `now`, which must be ended by [`Self::step_to_end`]. At most 1000.
     ///
     /// # Errors
     /// When the store cannot be reached.

@@ -24,10 +24,10 @@ pub enum SealError {
     /// The key, the epoch or the ticket differs from the one that the bundle was sealed with.
     #[error(transparent)]
     Open(#[from] OpenMessageError),
-    /// The encryption failed. This is a programming error.
+    /// The encryption failed, which does not occur.
     #[error(transparent)]
     Seal(#[from] SealMessageError),
-    /// The decrypted bytes are not a bundle. This is a programming error.
+    /// The decrypted bytes are not a bundle, which does not occur.
     #[error(transparent)]
     Malformed(#[from] DecodeError),
     /// The sealed bundle would exceed [`MAX_BUNDLE_BYTES`].

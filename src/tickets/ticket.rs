@@ -1,12 +1,12 @@
 //! A ticket without its secrets, and its position in the list of waiting tickets.
 
-use crate::model::binding::BindTo;
 use crate::model::branch::Branch;
 use crate::model::caller::Caller;
 use crate::model::policy_ref::PolicyRef;
 use crate::model::repo::Repo;
 use crate::model::secret_ref::SecretVersion;
 use crate::model::ticket::TicketId;
+use crate::model::ticket_binding::TicketBinding;
 use jiff::Timestamp;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub struct Ticket {
     /// The time of expiry, in whole microseconds.
     pub expires_at: Timestamp,
     /// What the redeeming client must have in common with the caller.
-    pub bind_to: BindTo,
+    pub binding: TicketBinding,
     /// The client address of the request that issued the ticket.
     pub source_ip: IpAddr,
 }

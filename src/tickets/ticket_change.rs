@@ -1,7 +1,7 @@
 //! The payload of a [`crate::database::Step`] of either ticket store: a ticket to issue or to end.
 
 use super::caller_limits::CallerLimits;
-use super::owner::Owner;
+use super::owner_digest::OwnerDigest;
 use super::port::FinalState;
 use super::sealed_bundle::SealedBundle;
 use super::ticket::{Ticket, to_microseconds};
@@ -12,9 +12,9 @@ use std::sync::Arc;
 pub enum TicketChange {
     Issue {
         id: TicketId,
-        owner: Owner,
+        owner: OwnerDigest,
         /// The digest of issuer and subject without the token's ID. Equal to `owner` for a pod.
-        account: Owner,
+        account: OwnerDigest,
         issued_at: i64,
         expires_at: i64,
         sealed: SealedBundle,
@@ -29,10 +29,10 @@ pub enum TicketChange {
 impl TicketChange {
     pub fn issue(ticket: &Ticket, sealed: SealedBundle, limits: Option<Arc<CallerLimits>>) -> Self {
         let identity = ticket.caller.identity();
-        let owner = Owner::from_identity(&identity);
+        let owner = OwnerDigest::from_identity(&identity);
         let account = match identity {
             Identity::Pod { .. } => owner,
-            Identity::Token { .. } => Owner::from_identity(&ticket.caller.quota_identity()),
+            Identity::Token { .. } => OwnerDigest::from_identity(&ticket.caller.quota_identity()),
         };
         Self::Issue {
             id: ticket.id,

@@ -4,13 +4,13 @@
 //! The encoding is compact, because a store may hold a million tickets.
 
 use super::ticket::{Ticket, from_microseconds, to_microseconds};
-use crate::model::binding::BindTo;
 use crate::model::branch::Branch;
 use crate::model::caller::{Caller, Pod, Workload};
 use crate::model::policy_ref::PolicyRef;
 use crate::model::repo::Repo;
 use crate::model::secret_ref::{SecretRef, SecretVersion};
 use crate::model::ticket::TicketId;
+use crate::model::ticket_binding::TicketBinding;
 use crate::sealing::codec::{DecodeError, Decoder, Encoder, LengthEncoding};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -26,7 +26,6 @@ pub fn decode_times(own_part: &[u8; OWN_PART_BYTES]) -> (i64, i64) {
     (time(17), time(25))
 }
 
-/// Encodes a ticket.
 pub fn encode(ticket: &Ticket) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(512);
     let mut out = Encoder::new(&mut bytes, LengthEncoding::Leb128);
@@ -34,7 +33,7 @@ pub fn encode(ticket: &Ticket) -> Vec<u8> {
     out.push_array(ticket.id.as_bytes());
     out.push_array(&to_microseconds(ticket.issued_at).to_le_bytes());
     out.push_array(&to_microseconds(ticket.expires_at).to_le_bytes());
-    for text in [ticket.bind_to.as_str(), &ticket.source_ip.to_string(), ticket.repo.as_str(), ticket.branch.as_str()] {
+    for text in [ticket.binding.as_str(), &ticket.source_ip.to_string(), ticket.repo.as_str(), ticket.branch.as_str()] {
         out.push_text(text);
     }
     encode_caller(&mut out, &ticket.caller);
@@ -84,7 +83,7 @@ pub fn decode(bytes: &[u8]) -> Result<Ticket, DecodeError> {
     let id = TicketId::from_bytes(input.take_array()?);
     let issued_at = from_microseconds(i64::from_le_bytes(input.take_array()?));
     let expires_at = from_microseconds(i64::from_le_bytes(input.take_array()?));
-    let bind_to = BindTo::from_name(input.take_text()?).ok_or(DecodeError)?;
+    let binding = TicketBinding::from_name(input.take_text()?).ok_or(DecodeError)?;
     let source_ip = input.take_text()?.parse().map_err(|_| DecodeError)?;
     let repo = Repo::try_from(input.take_text()?).map_err(|_| DecodeError)?;
     let branch = Branch::try_from(input.take_text()?).map_err(|_| DecodeError)?;
@@ -98,7 +97,7 @@ pub fn decode(bytes: &[u8]) -> Result<Ticket, DecodeError> {
         Ok(SecretVersion { secret, version: input.take_optional_text()?.map(str::to_owned) })
     })?;
     reader.finish()?;
-    Ok(Ticket { id, caller, repo, branch, policies, keys, secrets, issued_at, expires_at, bind_to, source_ip })
+    Ok(Ticket { id, caller, repo, branch, policies, keys, secrets, issued_at, expires_at, binding, source_ip })
 }
 
 fn decode_caller(input: &mut Decoder<'_>) -> Result<Caller, DecodeError> {
@@ -128,8 +127,8 @@ fn decode_list<T, L: FromIterator<T>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::binding::BindTo;
     use crate::model::ticket::TicketToken;
+    use crate::model::ticket_binding::TicketBinding;
     use jiff::{SignedDuration, Timestamp};
     use proptest::prelude::*;
 
@@ -150,7 +149,7 @@ mod tests {
             secrets: [SecretVersion { secret: SecretRef { store: key.as_str().into(), path }, version }].into(),
             issued_at: Timestamp::UNIX_EPOCH,
             expires_at: Timestamp::UNIX_EPOCH + SignedDuration::from_micros(90_000_001),
-            bind_to: BindTo::Identity,
+            binding: TicketBinding::Identity,
             source_ip: [127, 0, 0, 1].into(),
         }
     }

@@ -4,10 +4,10 @@
 //! values of closed enums and the request ID, never a repo, a branch, a subject, a path, a token or a ticket. Without
 //! an OTLP endpoint every span is disabled.
 
-mod context;
-mod request;
+mod request_span;
 mod stage;
+mod traceparent;
 
-pub use context::{trace_id, traceparent};
-pub use request::{REQUEST_SPAN_TARGET, record_response, request_span};
+pub use request_span::{REQUEST_SPAN_TARGET, record_response, request_span};
 pub use stage::{STAGE_SPAN_TARGET, Stage};
+pub use traceparent::{trace_id, traceparent};

@@ -1,7 +1,7 @@
 //! The client certificate, sent to servers that request one.
 
+use super::crypto_provider::provider;
 use super::file_value::FileValue;
-use super::provider::provider;
 use rustls::SignatureScheme;
 use rustls::client::ResolvesClientCert;
 use rustls::pki_types::pem::PemObject as _;
@@ -16,12 +16,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(super) struct ClientCertificate {
     key: Option<FileValue<CertifiedKey>>,
     /// Whether a server has requested a certificate, and none was sent.
-    was_missing: AtomicBool,
+    was_requested_but_missing: AtomicBool,
 }
 
 impl ClientCertificate {
     pub(super) fn new(key: Option<FileValue<CertifiedKey>>) -> Self {
-        Self { key, was_missing: AtomicBool::new(false) }
+        Self { key, was_requested_but_missing: AtomicBool::new(false) }
     }
 
     /// Reads the files, if a client certificate is configured. Fails if the files are invalid.
@@ -30,8 +30,8 @@ impl ClientCertificate {
     }
 
     /// Whether a server has requested a certificate, and none was sent. Some servers accept that.
-    pub(super) fn was_missing(&self) -> bool {
-        self.was_missing.load(Ordering::Relaxed)
+    pub(super) fn was_requested_but_missing(&self) -> bool {
+        self.was_requested_but_missing.load(Ordering::Relaxed)
     }
 }
 
@@ -39,7 +39,7 @@ impl ResolvesClientCert for ClientCertificate {
     fn resolve(&self, _root_hint_subjects: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let key = self.key.as_ref().map(FileValue::current).filter(|key| key.key.choose_scheme(schemes).is_some());
         if key.is_none() {
-            self.was_missing.store(true, Ordering::Relaxed);
+            self.was_requested_but_missing.store(true, Ordering::Relaxed);
         }
         key
     }

@@ -1,6 +1,7 @@
 //! The cause of a failed connection, determined from the source chain of an error.
 //!
-//! The texts of errors are not used, because they contain addresses, which may be secret.
+//! The texts of errors are never shown, because they contain addresses, which may be secret. Two texts are compared, where an
+//! error has no kind.
 
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 use std::error::Error;
@@ -21,15 +22,16 @@ closed_enum! {
         Expired => "certificate_expired",
         /// The certificate is not valid yet.
         NotYetValid => "certificate_not_yet_valid",
-        /// The certificate is a CA certificate, and the CA file does not contain it.
+        /// The server uses a CA certificate as its own. It would be accepted only if the CA file contained it.
         CaAsEndEntity => "certificate_of_ca",
         /// The certificate is invalid for another reason: revoked, malformed, or with a forbidden algorithm or
         /// purpose.
         BadCertificate => "certificate_invalid",
         /// The server requires a client certificate, and received none or rejected it.
         ClientCertificateRequired => "client_certificate_required",
-        /// The peer does not use TLS, or supports no TLS version or algorithm of this client.
-        NoTls => "no_tls",
+        /// The TLS handshake failed for another reason: for example, the peer does not use TLS, or supports no TLS version or
+        /// algorithm of this client.
+        HandshakeFailed => "no_tls",
     }
 }
 
@@ -51,10 +53,10 @@ impl ConnectFailure {
                  file, or issue one with CA:FALSE"
             }
             Self::BadCertificate => "the server's certificate is not acceptable",
-            Self::ClientCertificateRequired => {
-                "the server requires a client certificate, or refuses the one it was shown"
+            Self::ClientCertificateRequired => "the server requires a client certificate, or refuses the received one",
+            Self::HandshakeFailed => {
+                "the TLS handshake failed: the server does not speak TLS, or has no version or algorithm in common"
             }
-            Self::NoTls => "no TLS handshake succeeds: the server speaks no TLS, or no version and algorithm in common",
         }
     }
 
@@ -121,7 +123,7 @@ fn from_tls_error(error: &TlsError) -> Option<ConnectFailure> {
         | TlsError::PeerIncompatible(_)
         | TlsError::PeerMisbehaved(_)
         | TlsError::InappropriateMessage { .. }
-        | TlsError::InappropriateHandshakeMessage { .. } => Failure::NoTls,
+        | TlsError::InappropriateHandshakeMessage { .. } => Failure::HandshakeFailed,
         _ => return None,
     })
 }

@@ -1,15 +1,15 @@
 //! Outgoing TLS: the verification of server certificates, the client certificate, and the cause of a failed connection.
 //!
-//! A server certificate is accepted if a CA in the CA file signed it, or if the CA file contains it byte for byte. Its names and
-//! dates are checked in both cases. Changed files are read again at the next handshake; an invalid file never replaces a valid one.
-//! Nothing of a certificate is logged.
+//! A server certificate is accepted if a CA in the CA file signed it (or without a CA file, a CA of the system), or if the CA file
+//! contains it byte for byte. Its names and dates are checked in all cases. Changed files are read again at the next handshake; an
+//! invalid file never replaces a valid one. Nothing of a certificate is logged.
 
 mod client_certificate;
 mod connect_failure;
+mod crypto_provider;
 mod error;
 mod file_stamp;
 mod file_value;
-mod provider;
 mod roots;
 mod sessions;
 mod verifier;
@@ -19,8 +19,8 @@ pub use error::TrustError;
 pub use file_stamp::FileStamp;
 
 use client_certificate::ClientCertificate;
+use crypto_provider::provider;
 use file_value::FileValue;
-use provider::provider;
 use roots::Roots;
 use rustls::ClientConfig;
 use rustls::client::Resumption;
@@ -88,7 +88,7 @@ impl Trust {
             .dangerous()
             .with_custom_certificate_verifier(verifier.clone())
             .with_client_cert_resolver(client_certificate.clone());
-        // The server certificate is not verified when a session is resumed.
+        // A resumed session skips the verification of the server certificate, so the cache is emptied when a file changes.
         config.resumption = Resumption::store(Arc::new(SessionCache::new(watched)));
         Ok(Self { config, verifier, client_certificate, has_response: Arc::default() })
     }
@@ -104,19 +104,20 @@ impl Trust {
         self.has_response.store(true, Ordering::Relaxed);
     }
 
-    /// Why a connection failed, by the error of the request. `None` if the error has another cause.
+    /// Why the connection of a failed request failed. `None` if the request failed for another reason than its connection.
     #[must_use]
     pub fn connect_failure(&self, error: &(dyn Error + 'static)) -> Option<ConnectFailure> {
         // In TLS 1.3 the handshake of a client without a certificate succeeds. The server closes the connection afterwards, and its
         // alert can be lost in the connection reset.
-        let may_lack_certificate = self.client_certificate.was_missing() && !self.has_response.load(Ordering::Relaxed);
+        let may_lack_certificate =
+            self.client_certificate.was_requested_but_missing() && !self.has_response.load(Ordering::Relaxed);
         if may_lack_certificate && connect_failure::is_closed_by_peer(error) {
             return Some(ConnectFailure::ClientCertificateRequired);
         }
         ConnectFailure::from_error(error)
     }
 
-    /// Reads the files, whether changed or not.
+    /// Reads the files, whether changed or not. After an invalid one, the others are only read at the next handshake.
     ///
     /// # Errors
     /// A file is invalid; its last valid content stays in use.

@@ -1,6 +1,6 @@
 //! Root certificates for the verification of servers.
 
-use super::provider::provider;
+use super::crypto_provider::provider;
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::CertificateDer;

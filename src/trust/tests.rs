@@ -197,7 +197,7 @@ async fn other_connection_failures_are_classified() {
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
         }
     });
-    assert_eq!(client.request("127.0.0.1", port).await, Err(Some(ConnectFailure::NoTls)));
+    assert_eq!(client.request("127.0.0.1", port).await, Err(Some(ConnectFailure::HandshakeFailed)));
     assert_eq!(client.request("no-such-host.invalid", 1).await, Err(Some(ConnectFailure::UnknownHost)));
 }
 

@@ -1,8 +1,8 @@
 //! Verification of server certificates.
 
+use super::crypto_provider::provider;
 use super::error::TrustError;
 use super::file_value::FileValue;
-use super::provider::provider;
 use super::roots::Roots;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};

@@ -1,7 +1,7 @@
-//! The text of an audit event: the same JSON as `inert_json` would write, but with one pass over each string instead of several.
+//! The text of an audit event: the same JSON as `shell_safe_json` would write, but with one pass over each string instead of several.
 
 use super::audit_event::{AuditEvent, CallerView, PodView, SecretView, ShadowView};
-use super::inert_json;
+use super::shell_safe_json;
 use std::fmt::Write as _;
 
 /// Initial capacity in bytes. Most events have about a thousand.
@@ -11,7 +11,7 @@ impl AuditEvent<'_> {
     /// The hashed text.
     ///
     /// # Errors
-    /// If a text cannot be JSON, which would be a programming error.
+    /// A text cannot be written as JSON, which does not occur.
     pub fn to_text(&self) -> Result<String, serde_json::Error> {
         let mut out = Text(String::with_capacity(USUAL_BYTES));
         out.text("{\"id\":", self.id)?;
@@ -72,7 +72,7 @@ impl Text {
         if is_plain(value) {
             self.0.extend(["\"", value, "\""]);
         } else {
-            self.0.push_str(&inert_json::to_string(&value)?);
+            self.0.push_str(&shell_safe_json::to_string(&value)?);
         }
         Ok(())
     }
@@ -167,7 +167,7 @@ mod tests {
     fn a_plain_text_is_one_that_is_written_as_it_is() {
         for character in (0..0x250).filter_map(char::from_u32) {
             let text = format!("0123456789abcdef{character}0123456789abcdef");
-            let as_it_is = inert_json::to_string(&text).expect("JSON") == format!("\"{text}\"");
+            let as_it_is = shell_safe_json::to_string(&text).expect("JSON") == format!("\"{text}\"");
             assert_eq!(is_plain(&text), as_it_is, "{character:?}");
         }
     }
@@ -223,7 +223,7 @@ mod tests {
                     .map(|policy| ShadowView { policy, effect: text(3), would_change: some[15] })
                     .collect(),
             };
-            prop_assert_eq!(event.to_text().expect("JSON"), inert_json::to_string(&event).expect("JSON"));
+            prop_assert_eq!(event.to_text().expect("JSON"), shell_safe_json::to_string(&event).expect("JSON"));
         }
     }
 }

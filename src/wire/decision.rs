@@ -170,12 +170,12 @@ pub struct SecretExplained {
     pub store: String,
     /// Path with all placeholders filled in.
     pub path: String,
-    /// Name of the secret in a cloud store; absent in stores that have paths, and if the store cannot have the name.
+    /// Name of the secret in a cloud store; absent for stores with paths, and if the path has no valid name in the store.
     #[serde(default, rename = "storeName", skip_serializing_if = "Option::is_none")]
     pub store_name: Option<String>,
     /// Key patterns; `**` selects all keys.
     pub keys: Vec<String>,
-    /// Body of the write with all placeholders filled in.
+    /// For a secret that is created by a write, such as a certificate: the request body with all placeholders filled in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub write: Option<Map<String, Value>>,
     /// Encoding of the stored values.

@@ -20,7 +20,7 @@ macro_rules! secrets_request {
             #[serde(default, deserialize_with = "refuse_null", skip_serializing_if = "Option::is_none")]
             #[schema(nullable = false, min_length = 1, max_length = 1024)]
             pub branch: Option<String>,
-            /// Shorter lifetime of the ticket, for example `30s`.
+            /// Maximum lifetime of the ticket, for example `30s`. Policies and settings may set a shorter one.
             #[serde(default, deserialize_with = "refuse_null", skip_serializing_if = "Option::is_none")]
             #[schema(nullable = false, pattern = "^([0-9]{1,6}(ms|s|m|h))+$")]
             pub ttl: Option<String>,
@@ -65,7 +65,7 @@ impl SecretsRequest {
 }
 
 /// The response to `POST /v1/tickets`.
-// No `Debug` and no owned URL, because the URL contains the ticket.
+// No `Debug`, because the holder of the URL can redeem the ticket. The URL is borrowed, so that there is no second copy.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TicketIssued<'a> {
@@ -86,7 +86,7 @@ pub struct TicketIssued<'a> {
     pub sizes: Option<BTreeMap<&'a str, usize>>,
 }
 
-/// The fields of the response that the client commands use. It has no `Debug`, because the URL contains the ticket.
+/// The fields of the response that the client commands use. It has no `Debug`, because the holder of the URL can redeem the ticket.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TicketReceipt {
@@ -94,7 +94,7 @@ pub struct TicketReceipt {
     pub url: String,
     /// Names of the keys in the bundle.
     pub keys: Vec<String>,
-    /// Lengths of the values in bytes, by key. Empty if the server is older.
+    /// Lengths of the values in bytes, by key. Empty if the server does not support `Prefer: sizes`.
     #[serde(default)]
     pub sizes: BTreeMap<String, usize>,
 }

@@ -3,7 +3,7 @@
 use crate::rig::bao::Bao;
 use crate::rig::claviger::{run, write_policies};
 use claviger::config::cache::Cache;
-use claviger::config::stores::{Kind, Store, Vault, VaultAuth};
+use claviger::config::stores::{Kind, Store, Vault, VaultAuthMethod};
 use claviger::metrics::Metrics;
 use claviger::model::request_id::RequestId;
 use claviger::model::secret_ref::SecretRef;
@@ -79,7 +79,7 @@ fn stores(address: &str, folder: &Path, token: &str) -> Stores {
     std::fs::write(&file, token).unwrap();
     let none = Duration::ZERO;
     let cache = Cache { ttl: none, negative_ttl: none, serve_stale_for: none, max_entries: 0 };
-    let (address, auth, timeout) = (address.to_owned(), VaultAuth::TokenFile(file), Duration::from_secs(5));
+    let (address, auth, timeout) = (address.to_owned(), VaultAuthMethod::TokenFile(file), Duration::from_secs(5));
     let vault = Vault {
         address,
         namespace: None,

@@ -40,8 +40,8 @@ pub async fn read_active_policies(config: &Config, metrics: &Arc<Metrics>) -> (V
     (register.active_set().load().policies().to_vec(), checks)
 }
 
-/// Opens a register with the policies of files and database. If the database cannot be read, opens one with the policies of files
-/// alone. `None` if that fails too.
+/// Opens a register with the policies of files and database. If the database cannot be read, opens one with only the policies
+/// of files. `None` if that fails too.
 async fn open_register(config: &Config, checks: &mut Vec<DoctorCheck>) -> Option<PolicyRegister> {
     const NAME: &str = "database: policies";
     let open = |database| {

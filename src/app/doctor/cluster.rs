@@ -24,7 +24,7 @@ pub async fn check(config: &Config, clusters: &Clusters, namespaces: &[String]) 
         let Kind::Kubernetes(kubernetes) = &authenticator.kind else { continue };
         let Some(cluster) = clusters.get(kubernetes.kubeconfig.as_deref()) else { continue };
         let name = &authenticator.name;
-        match cluster.served_time().await {
+        match cluster.api_server_time().await {
             Ok(served) => {
                 checks.push(DoctorCheck::passed(format!("cluster {name}: API server"), "reached"));
                 checks.extend(served.map(|served| {

@@ -9,7 +9,7 @@ mod cluster;
 mod database;
 mod store;
 
-use super::check::check_offline;
+use super::configuration_check::check_offline;
 use super::error::with_causes;
 use super::start::{connect_clusters, new_metrics, open_authenticators};
 use crate::attest::Attestors;

@@ -5,7 +5,7 @@ use crate::database::{Database, DatabaseError, Param, Query, Row, UnitOfWork};
 
 /// The number of columns of the table.
 const FIELDS: usize = 6;
-const TABLE: &str = "audit_blocks (kind, last_row, first_row, since, until, hashes)";
+const INSERT_TARGET: &str = "audit_blocks (kind, last_row, first_row, since, until, hashes)";
 
 /// The hashes of one column of a stored block.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub async fn insert_block(database: &Database, block: &Block) -> Result<(), Data
             hashes.as_slice().into(),
         ]);
     }
-    database.insert(TABLE, FIELDS, &params).await
+    database.insert(INSERT_TARGET, FIELDS, &params).await
 }
 
 /// Returns blocks whose rows are all below `row`, newest first. Without a column, the hashes are not read.

@@ -4,7 +4,7 @@ use super::filters::FilterArguments;
 use super::printer::Printer;
 use crate::cli::command_error::CommandError;
 use crate::cli::connection::Connection;
-use crate::cli::server::ServerArguments;
+use crate::cli::server_arguments::ServerArguments;
 
 /// The options of `claviger audit export`.
 #[derive(Debug, clap::Args)]

@@ -6,7 +6,7 @@ use super::printer::Printer;
 use crate::cli::command_error::CommandError;
 use crate::cli::connection::Connection;
 use crate::cli::policy::output::JsonFormat;
-use crate::cli::server::ServerArguments;
+use crate::cli::server_arguments::ServerArguments;
 use crate::wire::audit_list::{AuditEventList, AuditEventObject};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;

@@ -4,7 +4,7 @@ use super::log_files::{check_export_line, for_each_line, read_checkpoints};
 use crate::audit::{ChainChecker, ChainHasher, ChainStart, KnownEvents, VerificationResult};
 use crate::cli::command_error::CommandError;
 use crate::cli::connection::{Connection, with_connection};
-use crate::cli::server::ServerArguments;
+use crate::cli::server_arguments::ServerArguments;
 use crate::config::key_file;
 use crate::sealing::keys::RootKey;
 use crate::wire::audit_list::{AuditVerified, BrokenPlace};
@@ -33,7 +33,7 @@ pub struct VerifyArguments {
     #[arg(long = "key-file", value_name = "FILE", requires = "file")]
     key_files: Vec<PathBuf>,
     /// Retired HMAC key (`audit.retiredKeyFiles`); repeatable. Without --key-file newer chains may have no key, as on a server
-    /// with retired keys alone.
+    /// with only retired keys.
     #[arg(long = "retired-key-file", value_name = "FILE", requires = "file")]
     retired_key_files: Vec<PathBuf>,
     /// Standard output of the server as kept by the log system: checkpoints, pruning records, events.

@@ -116,7 +116,7 @@ fn parse_layout(format: Option<&str>, file: Option<String>) -> Result<Layout, Mo
             Ok(Layout::SingleFile { path, format: format.unwrap_or_default() })
         }
         (_, Some(_)) => Err(MountError::invalid_parameters(
-            "Correct the parameter \"file\": it must be a relative path. Its names must not begin with \"..\" or contain control characters.",
+            "Correct the parameter \"file\": it must be a relative path. No component may be empty, \".\" or longer than 255 bytes, begin with \"..\", or contain a backslash or a control character.",
         )),
     }
 }

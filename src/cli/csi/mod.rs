@@ -14,7 +14,7 @@ mod token;
 
 use super::command_error::CommandError;
 use super::runtime::block_on;
-use super::server::ServerArguments;
+use super::server_arguments::ServerArguments;
 use crate::app;
 use crate::config::telemetry::{LogFormat, LogLevel, Telemetry};
 use crate::model::duration;
@@ -58,7 +58,7 @@ fn parse_time_limit(text: &str) -> Result<Duration, String> {
     is_valid.then_some(limit).ok_or_else(|| "must be from 1s to 30s".to_owned())
 }
 
-/// Serves until a signal ends the process.
+/// Serves until a signal arrives. With `--probe`, only checks that a provider answers.
 pub fn run(csi: &CsiArguments) -> Result<(), CommandError> {
     if csi.probe { probe::probe(&csi.socket) } else { csi.serve() }
 }

@@ -7,7 +7,7 @@ use super::proto::{MountRequest, MountResponse, ObjectVersion};
 use super::token;
 use crate::cli::command_error::CommandError;
 use crate::cli::download::{DownloadedBundle, Sizes, TicketClient, TimeoutArgument};
-use crate::cli::server::ServerArguments;
+use crate::cli::server_arguments::ServerArguments;
 use crate::model::request_id::RequestId;
 use crate::wire::ticket::TicketRequest;
 use prost::Message as _;

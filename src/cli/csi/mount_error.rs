@@ -144,7 +144,7 @@ impl MountError {
         }
     }
 
-    /// The error for a response: by its code, or by its status alone if the code is not one of Claviger.
+    /// The error for a response: by its code, or only by its status if the code is not one of Claviger.
     fn from_code_or_status(status: u16, code: Option<Code>) -> Self {
         use FinalCode as Final;
         let Some(code) = code else {

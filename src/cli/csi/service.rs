@@ -17,21 +17,23 @@ use tower::service_fn;
 const PROTOCOL_VERSION: &str = "v1alpha1";
 /// Maximum size of a request. tonic refuses a larger one with `OUT_OF_RANGE`.
 const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+/// In the error of a mount that panicked.
+const UNKNOWN_MOUNT_ID: &str = "none";
 
 /// Handles one call. The status is always one that kubelet takes as final.
 pub async fn handle_call(provider: Arc<Provider>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let response = match request.uri().path() {
         VERSION_PATH => {
             let grpc = Grpc::new(ProstCodec::<VersionResponse, VersionRequest>::default());
-            let version = |_| async { Ok(tonic::Response::new(version())) };
-            grpc.max_decoding_message_size(MAX_MESSAGE_BYTES).unary(service_fn(version), request).await
+            let answer_version = |_| async { Ok(tonic::Response::new(version())) };
+            grpc.max_decoding_message_size(MAX_MESSAGE_BYTES).unary(service_fn(answer_version), request).await
         }
         MOUNT_PATH => {
             let grpc = Grpc::new(ProstCodec::<MountResponse, MountRequest>::default());
-            let mount = |request: tonic::Request<MountRequest>| mount(provider.clone(), request.into_inner());
-            grpc.max_decoding_message_size(MAX_MESSAGE_BYTES).unary(service_fn(mount), request).await
+            let answer_mount = |request: tonic::Request<MountRequest>| mount(provider.clone(), request.into_inner());
+            grpc.max_decoding_message_size(MAX_MESSAGE_BYTES).unary(service_fn(answer_mount), request).await
         }
-        _ => Status::unimplemented("claviger csi answers v1alpha1.CSIDriverProvider alone").into_http(),
+        _ => Status::unimplemented("claviger csi implements only v1alpha1.CSIDriverProvider").into_http(),
     };
     Ok(with_final_status(response))
 }
@@ -47,7 +49,7 @@ fn version() -> VersionResponse {
 /// Mounts in a separate task: a panic in the task of the call would reset the stream, which the driver reports as `CANCELLED`.
 async fn mount(provider: Arc<Provider>, request: MountRequest) -> Result<tonic::Response<MountResponse>, Status> {
     let result = tokio::spawn(async move { provider.mount(request).await }).await;
-    result.unwrap_or_else(|_| Err(MountError::internal().into_status("none"))).map(tonic::Response::new)
+    result.unwrap_or_else(|_| Err(MountError::internal().into_status(UNKNOWN_MOUNT_ID))).map(tonic::Response::new)
 }
 
 /// Replaces a status that kubelet does not take as final. Only tonic returns such a status, for requests that it cannot decode.

@@ -1,20 +1,20 @@
 //! Downloads a bundle: requests a ticket, redeems it once, and verifies the bundle. Shared by `fetch`, `exec`, `scan` and `csi`.
 
 mod attempt_error;
+mod download_link;
 mod downloaded_bundle;
-mod link;
 mod progress;
 mod redeem;
 mod request_ticket;
 mod verification;
 
+pub use download_link::DownloadLink;
 pub use downloaded_bundle::DownloadedBundle;
-pub use link::DownloadLink;
 pub use progress::Progress;
 
 use super::command_error::CommandError;
 use super::retry_budget::RetryBudget;
-use super::server::ServerArguments;
+use super::server_arguments::ServerArguments;
 use super::workflow::RunnerStream;
 use crate::model::duration;
 use crate::model::format::Format;

@@ -4,8 +4,8 @@
 //! returns the same bytes again. After a decision of the server there is no retry.
 
 use super::attempt_error::{AttemptError, ServerEffect};
+use super::download_link::DownloadLink;
 use super::downloaded_bundle::DownloadedBundle;
-use super::link::DownloadLink;
 use super::progress::Progress;
 use super::verification::{DownloadHeaders, verify};
 use crate::cli::command_error::CommandError;

@@ -5,7 +5,7 @@
 
 mod argument_space;
 mod exit_code;
-mod masked;
+mod masked_command;
 mod signals;
 mod value_file;
 
@@ -82,7 +82,7 @@ impl ExecArguments {
         let (environment, file_values) = result.inspect_err(|_| files.remove())?;
         let exit = if self.mask {
             let secrets = environment.iter().chain(&file_values).map(|(name, value)| (name.as_str(), value));
-            masked::run(self.command(&environment), secrets)
+            masked_command::run(self.command(&environment), secrets)
         } else {
             Ok(self.report_start_error(&self.command(&environment).exec()))
         };
@@ -141,7 +141,7 @@ impl ExecArguments {
     }
 
     fn report_start_error(&self, error: &std::io::Error) -> ExitCode {
-        masked::report_start_error(&self.command[0], error)
+        masked_command::report_start_error(&self.command[0], error)
     }
 }
 

@@ -51,7 +51,7 @@ impl SignalReceiver {
 ///
 /// The terminal sends SIGINT and SIGQUIT (Ctrl-C and Ctrl-\) to the whole foreground process group, the command included, so
 /// they are not forwarded while this process is in that group. tokio does not report the sender of a signal, so a SIGINT
-/// or SIGQUIT from `kill` to this process alone is not forwarded then either. SIGHUP is always forwarded, and may arrive
+/// or SIGQUIT from `kill` to only this process is not forwarded then either. SIGHUP is always forwarded, and may arrive
 /// twice, because the foreground group of a closed terminal cannot be read.
 pub fn forward(signal: Signal, child: u32) {
     if matches!(signal, Signal::INT | Signal::QUIT) && is_in_foreground() {

@@ -5,7 +5,7 @@ use super::manifests::{self, Document, Manifests};
 use super::output::print_line;
 use crate::cli::command_error::{CommandError, fault_line};
 use crate::cli::connection::Connection;
-use crate::cli::server::ServerArguments;
+use crate::cli::server_arguments::ServerArguments;
 use crate::document::Fault;
 use crate::wire::policy_object::PolicyObject;
 use http::Method;

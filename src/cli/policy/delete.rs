@@ -4,7 +4,7 @@ use super::get::{parse_policy_name, policy_path};
 use super::output::print_line;
 use crate::cli::command_error::CommandError;
 use crate::cli::connection::Connection;
-use crate::cli::server::ServerArguments;
+use crate::cli::server_arguments::ServerArguments;
 use http::Method;
 use zeroize::Zeroizing;
 

@@ -9,7 +9,7 @@ use crate::cli::audit::{parse_time, query_parameter};
 use crate::cli::command_error::{CommandError, fault_line};
 use crate::cli::config_file::load_policy_bounds;
 use crate::cli::connection::{Connection, with_connection};
-use crate::cli::server::ServerArguments;
+use crate::cli::server_arguments::ServerArguments;
 use crate::policy::{Bounds, Policy, PolicySet, Replay};
 use crate::wire::audit_list::AuditEventObject;
 use crate::wire::policy::{Metadata, PolicyManifest};

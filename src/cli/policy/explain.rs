@@ -4,9 +4,9 @@ use super::output::{JsonFormat, print_json, print_line};
 use crate::cli::command_error::CommandError;
 use crate::cli::connection::Connection;
 use crate::cli::input_file;
-use crate::cli::server::ServerArguments;
+use crate::cli::server_arguments::ServerArguments;
 use crate::cli::token;
-use crate::document::{check_altered_scalars, parse, prune};
+use crate::document::{check_reinterpreted_scalars, parse, prune};
 use crate::model::secret::SecretValue;
 use crate::wire::decision::{DecisionExplained, DescribedCaller};
 use http::Method;
@@ -91,7 +91,7 @@ fn read_described_caller(file: &Path) -> Result<Value, CommandError> {
     let ill_formed = |fault| CommandError::from_faults(&file_name, &[fault]);
     let tree = parse(&text).map_err(ill_formed)?;
     let (_, mut faults) = prune::<DescribedCaller>(&mut tree.clone());
-    faults.extend(check_altered_scalars(&text, may_have_any_type).map_err(ill_formed)?);
+    faults.extend(check_reinterpreted_scalars(&text, may_have_any_type).map_err(ill_formed)?);
     if faults.is_empty() { Ok(tree) } else { Err(CommandError::from_faults(&file_name, &faults)) }
 }
 

@@ -3,7 +3,7 @@
 use super::output::{Format, print_json, print_manifests};
 use crate::cli::command_error::CommandError;
 use crate::cli::connection::Connection;
-use crate::cli::server::ServerArguments;
+use crate::cli::server_arguments::ServerArguments;
 use crate::policy::is_policy_or_resource_name;
 use crate::wire::policy_object::PolicyObject;
 

@@ -3,7 +3,7 @@
 use super::output::{Format, print_json, print_manifests, print_table};
 use crate::cli::command_error::CommandError;
 use crate::cli::connection::Connection;
-use crate::cli::server::ServerArguments;
+use crate::cli::server_arguments::ServerArguments;
 use crate::wire::policy_object::{PolicyList, PolicyObject};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 

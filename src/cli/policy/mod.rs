@@ -1,7 +1,6 @@
 //! `claviger policy`: manages policies with the admin API, and tests policy files without a server.
 
 mod apply;
-mod case;
 mod delete;
 mod diff;
 mod explain;
@@ -12,11 +11,12 @@ pub mod output;
 mod recorded_request;
 mod replay_report;
 mod test;
+mod test_case;
 mod test_file;
 
 use super::command_error::CommandError;
 use super::connection::{Connection, with_connection};
-use super::server::ServerArguments;
+use super::server_arguments::ServerArguments;
 use clap::Subcommand;
 use std::process::ExitCode;
 

@@ -1,11 +1,11 @@
 //! Reads a test file: policies, and test cases for them.
 
-use super::case::{Case, RawCase};
 use super::explain::may_have_any_type;
 use super::manifests::{self, Manifests};
+use super::test_case::{Case, RawCase};
 use crate::cli::command_error::{CommandError, fault_line};
 use crate::cli::input_file;
-use crate::document::{Fault, check_altered_scalars, parse, prune};
+use crate::document::{Fault, check_reinterpreted_scalars, parse, prune};
 use crate::policy::{Bounds, FileKind, Policy, PolicySet};
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -41,7 +41,7 @@ impl TestFile {
         let mut tree = parse(&text).map_err(ill_formed)?;
         let (raw, mut faults) = prune::<RawTestFile>(&mut tree);
         let is_untyped = |path: &[&str]| matches!(path, ["cases", _, "caller", below @ ..] if may_have_any_type(below));
-        faults.extend(check_altered_scalars(&text, is_untyped).map_err(ill_formed)?);
+        faults.extend(check_reinterpreted_scalars(&text, is_untyped).map_err(ill_formed)?);
         let RawTestFile { policies, cases } = raw.unwrap_or_default();
         let cases = check_cases(cases, &mut faults);
         let folder = file.parent().unwrap_or(Path::new(""));

@@ -44,7 +44,7 @@ enum TokenSource {
 
 impl TokenArguments {
     /// The options for a token in this file.
-    pub const fn from_file(file: PathBuf) -> Self {
+    pub const fn for_token_file(file: PathBuf) -> Self {
         Self {
             token_from: TokenSource::File,
             token_file: Some(file),
@@ -103,7 +103,7 @@ fn read_token_variable(name: &str) -> Result<SecretValue, CommandError> {
     let usage_error = |reason: &str| CommandError::usage(format!("--token-from gitlab: {name} {reason}"));
     let text = ci_variable(name).ok_or_else(|| {
         usage_error(&format!(
-            "is not set; the job needs `id_tokens: {{{name}: {{aud: claviger}}}}`, or --token-variable names another"
+            "is not set; the job needs `id_tokens: {{{name}: {{aud: claviger}}}}`, or set --token-variable to the variable with the id token"
         ))
     })?;
     text.to_str().and_then(parse_token).ok_or_else(|| usage_error("contains no bearer token"))

@@ -6,7 +6,7 @@ use super::command_error::CommandError;
 use super::config_file::ConfigArgument;
 use super::policy;
 use super::runtime::block_on;
-use super::server::ServerArguments;
+use super::server_arguments::ServerArguments;
 use crate::app::{self, Engine};
 use crate::config::Config;
 use crate::config::stores::Kind;

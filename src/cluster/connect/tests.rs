@@ -1,7 +1,7 @@
 //! Kubeconfigs of every kind: the resulting client, or the field with the fault.
 
 use super::*;
-use crate::cluster::fake;
+use crate::cluster::fake_api_server;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -212,7 +212,8 @@ async fn faults_of_certificates_keys_and_addresses_name_their_field() {
 async fn insecure_settings_are_accepted_with_a_warning() {
     let folder = Folder::new();
     let warnings = |changes: &[(&str, Value)]| -> Vec<String> {
-        check(Some(&folder.write(changes))).unwrap().warnings.into_iter().map(|warning| warning.field).collect()
+        let credentials = check_credentials(Some(&folder.write(changes))).unwrap();
+        credentials.warnings.into_iter().map(|warning| warning.field).collect()
     };
     assert_eq!(warnings(&[]), Vec::<String>::new());
     for (pointer, members, field) in [
@@ -229,7 +230,7 @@ async fn insecure_settings_are_accepted_with_a_warning() {
 fn issuer_and_audiences_are_read_from_the_brokers_own_token() {
     let folder = Folder::new();
     let own = |token: &str| {
-        let checked = check(Some(&folder.write(&[(USER, json!({"token": token}))]))).unwrap();
+        let checked = check_credentials(Some(&folder.write(&[(USER, json!({"token": token}))]))).unwrap();
         checked.own_token.map(|own| (own.issuer, own.audiences))
     };
     let token = |claims: Value| format!("h.{}.s\n", URL_SAFE_NO_PAD.encode(claims.to_string()));
@@ -285,7 +286,7 @@ async fn errors_of_a_kubeconfig_do_not_quote_it() {
         fs::write(&path, text).unwrap();
         Cluster::connect(Some(&path), Arc::new(Metrics::new(&[], &[]).unwrap())).await
     };
-    assert!(connect(&fake::kubeconfig("http://127.0.0.1:1")).await.is_ok());
+    assert!(connect(&fake_api_server::kubeconfig("http://127.0.0.1:1")).await.is_ok());
 
     for text in ["", "a: [", "token: hunter2\n  bad: indentation", "kind: Config\ncurrent-context: hunter2"] {
         let error = connect(text).await.err().expect("no kubeconfig");

@@ -69,7 +69,7 @@ fn assert_refused(kind: &str, store: impl Fn(&Value) -> Value, rows: &[(&Value, 
 mod azure_key_vault {
     use super::*;
     use crate::config::azure_key_vault::{AzureAuth, AzureKeyVault, ExpiredSecrets};
-    use crate::config::secret_values::SecretValues;
+    use crate::config::value_format::ValueFormat;
     use std::time::Duration;
 
     fn vault(store: &Value) -> AzureKeyVault {
@@ -87,7 +87,7 @@ mod azure_key_vault {
             (azure.authority_url.as_str(), azure.scope.as_str()),
             ("https://login.microsoftonline.com", "https://vault.azure.net/.default")
         );
-        assert_eq!((azure.values, azure.expired), (SecretValues::Object, ExpiredSecrets::Refuse));
+        assert_eq!((azure.values, azure.expired), (ValueFormat::Object, ExpiredSecrets::Refuse));
         assert_eq!((azure.ca_file, azure.proxy_url), (None, None));
         assert_eq!((azure.timeout, azure.cache.ttl), (Duration::from_secs(2), Duration::from_mins(1)));
         let AzureAuth::WorkloadIdentity { tenant_id, client_id, .. } = azure.auth else { panic!("no identity") };
@@ -185,7 +185,7 @@ mod azure_key_vault {
 mod gcp_secret_manager {
     use super::*;
     use crate::config::gcp_secret_manager::{GcpAuth, GcpSecretManager};
-    use crate::config::secret_values::SecretValues;
+    use crate::config::value_format::ValueFormat;
 
     fn manager(store: &Value) -> GcpSecretManager {
         match loaded(&Folder::new(), "gcpSecretManager", store) {
@@ -198,7 +198,7 @@ mod gcp_secret_manager {
     fn defaults_are_as_documented() {
         let google = manager(&gcp(&federation()));
         assert_eq!(google.endpoint_url, "https://secretmanager.googleapis.com");
-        assert_eq!((google.location, google.values), (None, SecretValues::Object));
+        assert_eq!((google.location, google.values), (None, ValueFormat::Object));
         let GcpAuth::WorkloadIdentityFederation { service_account, sts_url, iam_credentials_url, .. } = google.auth
         else {
             panic!("no federation")

@@ -30,7 +30,7 @@ limits: {bodyBytes: hunter2, maxConnections: hunter2}
             "authenticators[1].oidc.jwksFile: there is no such file",
             "database.url: must name a database: postgres://user:password@host:5432/database",
             "limits.bodyBytes: must be a size such as 64KiB, 1MiB or 65536",
-            "limits.maxConnections: must be a whole number, and not a huge one",
+            "limits.maxConnections: must be a whole number in the valid range",
             "policies.ceiling[0].pathPrefix: no segment may be empty, . or .., and there is no slash at either end",
             "policies.ceiling[0].store: must be the name of a store",
             "server.bogus: unknown key",

@@ -11,10 +11,10 @@ mod warnings;
 use bad_values::BAD_VALUES;
 
 use super::authenticators::{Algorithm, Kind as AuthenticatorKind};
-use super::stores::{Kind as StoreKind, VaultAuth};
+use super::stores::{Kind as StoreKind, VaultAuthMethod};
 use super::*;
 use crate::document::Fault;
-use crate::model::binding::BindTo;
+use crate::model::ticket_binding::TicketBinding;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -165,14 +165,14 @@ vaultApi: {enabled: true, mount: claviger, maxTokenTtl: 10m}
     assert_eq!((dev.audience.as_str(), &*dev.algorithms), ("claviger", &[Algorithm::EdDsa, Algorithm::Es384][..]));
     assert_eq!(&*config.administrators.static_administrators[0].authenticator, "dev");
     let StoreKind::Vault(vault) = &config.stores[0].kind else { panic!("not vault") };
-    let VaultAuth::Kubernetes { token_file, .. } = &vault.auth else { panic!("not kubernetes") };
+    let VaultAuthMethod::Kubernetes { token_file, .. } = &vault.auth else { panic!("not kubernetes") };
     assert_eq!((token_file, vault.ca_file.as_ref()), (&folder.path("token"), Some(&folder.path("ca.pem"))));
     let client = vault.client_certificate.as_ref().map(|client| (&client.cert_file, &client.key_file));
     assert_eq!(client, Some((&folder.path("cert.pem"), &folder.path("key.pem"))));
     assert_eq!(vault.proxy_url.as_deref(), Some("http://proxy.example:3128"));
     let StoreKind::Vault(other) = &config.stores[1].kind else { panic!("not vault") };
     assert_eq!(other.address, "http://127.0.0.1:8200/gate/vault");
-    assert!(matches!(&other.auth, VaultAuth::AppRole { mount, .. } if mount == "approle"));
+    assert!(matches!(&other.auth, VaultAuthMethod::AppRole { mount, .. } if mount == "approle"));
     assert_eq!(config.database.url, database::Url::SqliteFile(folder.path("claviger.db")));
     assert_eq!(config.policies.directory, Some(folder.path("policies")));
     assert_eq!(config.limits.body_bytes, 65536);
@@ -220,7 +220,7 @@ fn defaults_are_as_documented() {
     assert_eq!(vault.cache.max_entries, 100_000);
     assert_eq!(config.administrators.subject_access_review, ["cluster".into()]);
     assert_eq!((config.tickets.ttl, config.tickets.max_ttl), (Duration::from_mins(2), Duration::from_mins(15)));
-    assert_eq!((config.tickets.bind_to, config.tickets.max_live_per_pod), (BindTo::Ip, 64));
+    assert_eq!((config.tickets.binding, config.tickets.max_live_per_pod), (TicketBinding::Ip, 64));
     assert_eq!(config.limits.requests_per_second_per_caller.get(), 50);
     assert_eq!(config.limits.failures_per_second_per_address.get(), 20);
     assert_eq!(config.limits.reviews_per_second.get(), 50);

@@ -4,15 +4,16 @@ use super::refusal::{Refusal, invalid};
 use super::responses::json;
 use super::vault_request::VaultRequest;
 use crate::http::body;
-use crate::http::percent;
+use crate::http::percent_decoding;
 use crate::model::secret::SecretValue;
-use crate::wire::inert_json;
 use crate::wire::problem::Code;
+use crate::wire::shell_safe_json;
 use crate::wire::vault::{VaultAnswer, VaultAuth, VaultLoggedIn, VaultLogin, VaultNoData, VaultRole};
 use axum::body::Body;
 use axum::response::Response;
 
-const INVALID_MOUNT_DETAIL: &str = "name the mount of the auth method: auth/{mount}/login, any name but token";
+const INVALID_MOUNT_DETAIL: &str =
+    "the path must be auth/{mount}/login, and no segment of the mount may be empty, . or .., or have an encoded slash";
 
 /// Authenticates the caller's own token and returns it as the client token. Nothing is stored: the token keeps its own expiry.
 #[utoipa::path(
@@ -21,18 +22,19 @@ const INVALID_MOUNT_DETAIL: &str = "name the mount of the auth method: auth/{mou
     operation_id = "vaultLogin",
     tag = "vault",
     security(()),
-    params(("mount" = String, Path, description = "Any name but `token`; it decides nothing", pattern = "^[a-su-z][a-z]*$")),
+    // The pattern is narrower than what is accepted: it has only names of one segment that cannot be `token`.
+    params(("mount" = String, Path, description = "Any name but `token`; it is ignored", pattern = "^[a-su-z][a-z]*$")),
     request_body(content((VaultLogin = "application/json"))),
     responses((status = 200, description = "The login", body = inline(VaultLoggedIn)))
 )]
 pub(super) async fn log_in(request: VaultRequest<'_>, mount: &str, body: Body) -> Result<Response, Refusal> {
     check_mount(mount)?;
-    let bytes = body::read(request.edge, &request.parts.headers, body).await?;
+    let bytes = body::read(request.state, &request.parts.headers, body).await?;
     let VaultLogin { jwt, role } = parse_body(&bytes)?;
     // Without a token, the login is refused like any request without a token.
     let jwt = jwt.unwrap_or_default();
     let token = (!jwt.trim().is_empty()).then(|| trim_token(jwt));
-    let session = request.edge.broker.log_in(token.as_ref(), &request.context).await?;
+    let session = request.state.broker.log_in(token.as_ref(), &request.context).await?;
     let token = token.ok_or(Code::Unauthenticated)?;
     #[expect(clippy::disallowed_methods, reason = "the token goes back to its bearer")]
     let auth = VaultAuth {
@@ -50,12 +52,12 @@ pub(super) async fn log_in(request: VaultRequest<'_>, mount: &str, body: Body) -
         num_uses: 0,
     };
     let body = VaultAnswer::<VaultNoData>::with_auth(request.request_id(), auth);
-    Ok(json(inert_json::to_string(&body).map_err(|_| Code::Internal)?))
+    Ok(json(shell_safe_json::to_string(&body).map_err(|_| Code::Internal)?))
 }
 
 /// Checks that the mount has only valid segments. [`super::target`] has refused the mount `token` before.
 fn check_mount(mount: &str) -> Result<(), Refusal> {
-    let mut segments = mount.split('/').map(percent::decode);
+    let mut segments = mount.split('/').map(percent_decoding::decode);
     let is_name =
         |name: &str| !matches!(name, "" | "." | "..") && !name.contains('/') && !name.contains(char::is_control);
     if segments.all(|segment| segment.is_ok_and(|name| is_name(&name))) {
@@ -68,11 +70,11 @@ fn check_mount(mount: &str) -> Result<(), Refusal> {
 /// Parses the body as JSON whatever its `Content-Type`, because clients send no header or that of a form. The error is a fixed
 /// text, because Serde's message could quote the token.
 fn parse_body(bytes: &[u8]) -> Result<VaultLogin, Refusal> {
-    const NOT_AN_OBJECT_DETAIL: &str = "the body must be one JSON object with jwt and role, both strings";
+    const INVALID_BODY_DETAIL: &str = "the body must be one JSON object with jwt and role, both strings";
     if bytes.trim_ascii_start().first() != Some(&b'{') {
-        return Err(invalid(NOT_AN_OBJECT_DETAIL));
+        return Err(invalid(INVALID_BODY_DETAIL));
     }
-    serde_json::from_slice(bytes).map_err(|_| invalid(NOT_AN_OBJECT_DETAIL))
+    serde_json::from_slice(bytes).map_err(|_| invalid(INVALID_BODY_DETAIL))
 }
 
 /// Removes whitespace around a token, and overwrites the original.

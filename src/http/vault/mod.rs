@@ -16,8 +16,8 @@ mod target;
 mod token;
 mod vault_request;
 
-use super::edge::Edge;
 use super::responses::not_found;
+use super::state::HttpState;
 use crate::broker::Context;
 use crate::metrics::Metrics;
 use api::VaultApi;
@@ -36,7 +36,7 @@ pub use refusal::into_vault_error;
 const FALLBACK_ROUTES: [&str; 2] = ["/v1/{*path}", "/v1/"];
 
 /// The router of this API, to be merged with the native one. Without routes if the API is disabled.
-pub fn router(metrics: &Metrics, api: Option<&VaultApi>) -> Router<Edge> {
+pub fn router(metrics: &Metrics, api: Option<&VaultApi>) -> Router<HttpState> {
     if api.is_none() {
         return Router::new();
     }
@@ -57,11 +57,11 @@ pub fn is_fallback(matched: &MatchedPath) -> bool {
     FALLBACK_ROUTES.contains(&matched.as_str())
 }
 
-async fn handle(State(edge): State<Edge>, Extension(context): Extension<Context>, request: Request) -> Response {
+async fn handle(State(state): State<HttpState>, Extension(context): Extension<Context>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let target = edge.vault.as_deref().and_then(|api| Some((api, Target::parse(parts.uri.path(), &api.mount)?)));
+    let target = state.vault.as_deref().and_then(|api| Some((api, Target::parse(parts.uri.path(), &api.mount)?)));
     let Some((api, target)) = target else { return not_found().await.into_response() };
-    let request = VaultRequest { edge: &edge, api, context, parts: &parts };
+    let request = VaultRequest { state: &state, api, context, parts: &parts };
     dispatch(request, target, body).await.unwrap_or_else(IntoResponse::into_response)
 }
 

@@ -46,7 +46,7 @@ const ERRORS: [(&str, &str); 12] = [
     ("505", "Only HTTP/1.1 is supported"),
 ];
 
-/// Adds the operations to the contract of the native API.
+/// Adds the operations to the document of the native API.
 pub fn add(document: &mut Document) {
     let mut vault_document = Api::openapi();
     for item in vault_document.paths.paths.values_mut() {

@@ -42,7 +42,7 @@ pub(super) async fn read_bundle(request: VaultRequest<'_>, names: Option<&str>) 
         _ => return Err(refusal::denied(refusal::READ_ONLY_DETAIL)),
     }
     let bearer = headers::token(&request.parts.headers);
-    let broker = &request.edge.broker;
+    let broker = &request.state.broker;
     let caller = broker.authenticate(bearer.as_ref(), &request.context).await?;
     let parsed = bundle_name::parse(names).and_then(|names| Ok((names, parse_version(query)?)));
     let ((repo, branch), version) = match parsed {
@@ -62,7 +62,7 @@ pub(super) async fn read_bundle(request: VaultRequest<'_>, names: Option<&str>) 
 }
 
 /// The response with the bundle. The buffer has its final capacity from the start, so that no reallocation leaves a copy in memory.
-/// `None` if the response cannot be built, a programming error.
+/// `None` if the response cannot be built, which does not occur.
 fn secret_response(request_id: String, delivered: &Delivered, now: Timestamp) -> Option<Response> {
     let bytes = &delivered.rendered.bytes;
     let data: &RawValue = serde_json::from_slice(bytes).ok()?;

@@ -3,8 +3,8 @@
 use super::bundle_name::PATH_FORMAT;
 use super::responses::json;
 use crate::broker;
-use crate::wire::inert_json;
 use crate::wire::problem::Code;
+use crate::wire::shell_safe_json;
 use crate::wire::vault::VaultErrors;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -116,7 +116,7 @@ fn error_texts(code: Code, detail: Option<Cow<'static, str>>) -> Vec<String> {
 }
 
 fn error_response(status: StatusCode, errors: Vec<String>) -> Response {
-    let body = inert_json::to_string(&VaultErrors { errors }).unwrap_or_default() + "\n";
+    let body = shell_safe_json::to_string(&VaultErrors { errors }).unwrap_or_default() + "\n";
     let mut response = json(Body::from(body));
     *response.status_mut() = status;
     response

@@ -4,8 +4,8 @@ use super::headers;
 use super::refusal::Refusal;
 use super::responses::json;
 use super::vault_request::VaultRequest;
-use crate::wire::inert_json;
 use crate::wire::problem::Code;
+use crate::wire::shell_safe_json;
 use crate::wire::vault::{
     VaultAnswer, VaultHealth, VaultMount, VaultMountConfig, VaultMountOptions, VaultMounted, VaultSealStatus,
 };
@@ -46,7 +46,7 @@ pub(super) async fn mount(request: VaultRequest<'_>) -> Result<Response, Refusal
         uuid: MOUNT_ID,
     };
     let body = VaultAnswer::with_data(request.request_id(), data);
-    Ok(json(inert_json::to_string(&body).map_err(|_| Code::Internal)?))
+    Ok(json(shell_safe_json::to_string(&body).map_err(|_| Code::Internal)?))
 }
 
 /// Returns 200 while requests are served. The query is ignored.
@@ -59,7 +59,7 @@ pub(super) async fn mount(request: VaultRequest<'_>) -> Result<Response, Refusal
     responses((status = 200, description = "Requests are served", body = VaultHealth))
 )]
 pub(super) fn health(request: &VaultRequest<'_>) -> Result<Response, Refusal> {
-    if let Some(code) = request.edge.broker.not_ready_reason() {
+    if let Some(code) = request.state.broker.not_ready_reason() {
         return Err(code.into());
     }
     let health = VaultHealth {
@@ -69,12 +69,12 @@ pub(super) fn health(request: &VaultRequest<'_>) -> Result<Response, Refusal> {
         performance_standby: false,
         replication_performance_mode: "disabled",
         replication_dr_mode: "disabled",
-        server_time_utc: request.edge.broker.now().as_second(),
+        server_time_utc: request.state.broker.now().as_second(),
         version: VERSION,
         cluster_name: CLUSTER,
         cluster_id: CLUSTER_ID,
     };
-    Ok(json(inert_json::to_string(&health).map_err(|_| Code::Internal)?))
+    Ok(json(shell_safe_json::to_string(&health).map_err(|_| Code::Internal)?))
 }
 
 /// Returns the status of a Vault that is unsealed.
@@ -103,5 +103,5 @@ pub(super) fn seal_status() -> Result<Response, Refusal> {
         cluster_id: CLUSTER_ID,
         storage_type: "claviger",
     };
-    Ok(json(inert_json::to_string(&status).map_err(|_| Code::Internal)?))
+    Ok(json(shell_safe_json::to_string(&status).map_err(|_| Code::Internal)?))
 }

@@ -38,7 +38,6 @@ const OTHER_KV_PATHS: [&str; 6] = ["metadata", "delete", "undelete", "destroy", 
 /// The target of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target<'a> {
-    /// A login.
     Login {
         /// The raw path between `auth/` and `/login`.
         mount: &'a str,
@@ -62,7 +61,6 @@ pub enum Target<'a> {
     Mount,
     /// The health of the server.
     Health,
-    /// The seal status.
     SealStatus,
     /// Any other path of Vault's API.
     Other,

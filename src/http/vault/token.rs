@@ -4,8 +4,8 @@ use super::headers;
 use super::refusal::{Refusal, invalid};
 use super::responses::{forbid_caching, json};
 use super::vault_request::VaultRequest;
-use crate::wire::inert_json;
 use crate::wire::problem::Code;
+use crate::wire::shell_safe_json;
 use crate::wire::vault::{VaultAnswer, VaultLookup, VaultToken};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -46,7 +46,7 @@ pub(super) async fn look_up(request: VaultRequest<'_>) -> Result<Response, Refus
         kind: "batch",
     };
     let body = VaultAnswer::with_data(request.request_id(), token);
-    Ok(json(inert_json::to_string(&body).map_err(|_| Code::Internal)?))
+    Ok(json(shell_safe_json::to_string(&body).map_err(|_| Code::Internal)?))
 }
 
 /// Does nothing: Claviger cannot revoke the token, which keeps its own expiry.

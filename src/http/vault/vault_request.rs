@@ -3,12 +3,12 @@
 use super::api::VaultApi;
 use super::refusal::{self, Refusal};
 use crate::broker::{Context, Session};
-use crate::http::edge::Edge;
+use crate::http::state::HttpState;
 use crate::model::secret::SecretValue;
 
 /// A request without its body.
 pub struct VaultRequest<'a> {
-    pub edge: &'a Edge,
+    pub state: &'a HttpState,
     pub api: &'a VaultApi,
     pub context: Context,
     pub parts: &'a http::request::Parts,
@@ -23,7 +23,7 @@ impl VaultRequest<'_> {
 
     /// Authenticates the token, and charges the request to the rate limit of its caller.
     pub async fn authenticate(&self, bearer: Option<&SecretValue>) -> Result<Session, Refusal> {
-        Ok(self.edge.broker.session(bearer, &self.context).await?)
+        Ok(self.state.broker.session(bearer, &self.context).await?)
     }
 
     pub fn request_id(&self) -> String {

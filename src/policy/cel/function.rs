@@ -3,7 +3,6 @@
 use super::InvalidExpression;
 use super::kind::Kind;
 
-/// A function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Function {
     Size,

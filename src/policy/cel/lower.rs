@@ -135,7 +135,7 @@ impl Lowering {
     }
 
     fn add_needs(&mut self, needs: Needs) {
-        self.needs = self.needs.and(needs);
+        self.needs = self.needs.union(needs);
     }
 
     fn lower_list(&mut self, elements: &[IdedExpr]) -> Result<Lowered, InvalidExpression> {

@@ -9,33 +9,33 @@ impl<'a> Evaluator<'_, 'a> {
     pub(super) fn evaluate_macro(
         &mut self,
         operation: Macro,
-        range: &'a Node,
+        collection: &'a Node,
         body: &'a Node,
     ) -> Result<Value<'a>, EvaluationError> {
-        let range = self.evaluate(range)?;
-        if let Some(count) = range.map_len() {
+        let collection = self.evaluate(collection)?;
+        if let Some(count) = collection.map_len() {
             self.charge(count)?;
         }
-        let range = match range.map_keys() {
+        let collection = match collection.map_keys() {
             Some(keys) => Value::List(keys),
-            None => range,
+            None => collection,
         };
-        let count = range.list_len().ok_or(EvaluationError::WrongType)?;
+        let count = collection.list_len().ok_or(EvaluationError::WrongType)?;
         match operation {
-            Macro::All => self.evaluate_quantifier(&range, count, body, false),
-            Macro::Exists => self.evaluate_quantifier(&range, count, body, true),
+            Macro::All => self.evaluate_quantifier(&collection, count, body, false),
+            Macro::Exists => self.evaluate_quantifier(&collection, count, body, true),
             Macro::ExistsOne => {
                 let mut found = 0;
                 for index in 0..count {
-                    found += usize::from(self.evaluate_for_element(&range, index, body)?);
+                    found += usize::from(self.evaluate_for_element(&collection, index, body)?);
                 }
                 Ok(Value::Bool(found == 1))
             }
             Macro::Filter => {
                 let mut filtered = Vec::new();
                 for index in 0..count {
-                    if self.evaluate_for_element(&range, index, body)? {
-                        filtered.push(self.copy_element(&range, index)?);
+                    if self.evaluate_for_element(&collection, index, body)? {
+                        filtered.push(self.copy_element(&collection, index)?);
                     }
                 }
                 Ok(Value::List(filtered))
@@ -43,7 +43,7 @@ impl<'a> Evaluator<'_, 'a> {
             Macro::Map => {
                 let mut mapped = Vec::new();
                 for index in 0..count {
-                    mapped.push(self.with_element(&range, index, |evaluator| evaluator.evaluate(body))?);
+                    mapped.push(self.with_element(&collection, index, |evaluator| evaluator.evaluate(body))?);
                 }
                 Ok(Value::List(mapped))
             }
@@ -54,14 +54,14 @@ impl<'a> Evaluator<'_, 'a> {
     /// result, and errors of other elements are then ignored.
     fn evaluate_quantifier(
         &mut self,
-        range: &Value<'a>,
+        collection: &Value<'a>,
         count: usize,
         body: &'a Node,
         deciding: bool,
     ) -> Result<Value<'a>, EvaluationError> {
         let mut error = None;
         for index in 0..count {
-            match self.evaluate_for_element(range, index, body) {
+            match self.evaluate_for_element(collection, index, body) {
                 Ok(is_true) if is_true == deciding => return Ok(Value::Bool(deciding)),
                 Ok(_) => {}
                 Err(EvaluationError::TooManySteps) => return Err(EvaluationError::TooManySteps),
@@ -73,29 +73,29 @@ impl<'a> Evaluator<'_, 'a> {
 
     fn evaluate_for_element(
         &mut self,
-        range: &Value<'a>,
+        collection: &Value<'a>,
         index: usize,
         body: &'a Node,
     ) -> Result<bool, EvaluationError> {
-        self.with_element(range, index, |evaluator| evaluator.evaluate_bool(body))
+        self.with_element(collection, index, |evaluator| evaluator.evaluate_bool(body))
     }
 
     /// Runs an evaluation with the element as the innermost variable.
     fn with_element<T>(
         &mut self,
-        range: &Value<'a>,
+        collection: &Value<'a>,
         index: usize,
         run: impl FnOnce(&mut Self) -> Result<T, EvaluationError>,
     ) -> Result<T, EvaluationError> {
-        let element = self.copy_element(range, index)?;
+        let element = self.copy_element(collection, index)?;
         self.variables.push(element);
         let result = run(self);
         self.variables.pop();
         result
     }
 
-    fn copy_element(&mut self, range: &Value<'a>, index: usize) -> Result<Value<'a>, EvaluationError> {
-        let element = range.list_element(index)?;
+    fn copy_element(&mut self, collection: &Value<'a>, index: usize) -> Result<Value<'a>, EvaluationError> {
+        let element = collection.list_element(index)?;
         self.charge(1 + element.copy_steps())?;
         Ok(element)
     }

@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// A value.
 #[derive(Debug, Clone)]
 pub(super) enum Value<'a> {
     Bool(bool),

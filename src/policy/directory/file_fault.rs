@@ -3,7 +3,6 @@
 use crate::document::Fault;
 use std::fmt;
 
-/// A fault in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileFault {
     /// The file's name; `.` for the directory itself.

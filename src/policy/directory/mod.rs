@@ -9,7 +9,7 @@ pub use file_fault::FileFault;
 
 use super::bounds::Bounds;
 use super::compiled_policy::Policy;
-use super::store::port::{PolicySource, StoredPolicy};
+use super::store::port::{PolicyRecord, PolicySource};
 use crate::document::Fault;
 use read::ValidFile;
 use std::collections::{BTreeMap, BTreeSet};
@@ -107,11 +107,11 @@ impl Directory {
 
     /// The active policies in the form of the API.
     #[must_use]
-    pub fn stored_policies(&self) -> Vec<StoredPolicy> {
+    pub fn policy_records(&self) -> Vec<PolicyRecord> {
         let policies = self.files.iter().flat_map(|(name, file)| {
             let stored = |policy: &Arc<Policy>| {
                 let (time, file_name) = (file.modified_at, name.to_string_lossy().into_owned());
-                StoredPolicy::read_only(policy, PolicySource::File, time, time, file_name)
+                PolicyRecord::read_only(policy, PolicySource::File, time, time, file_name)
             };
             file.policies.iter().map(stored)
         });

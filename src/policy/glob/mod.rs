@@ -34,7 +34,7 @@ enum Matcher {
     OrLiteral { pattern: Box<Glob>, literal: Box<str> },
 }
 
-/// The common beginning of all texts that a pattern matches.
+/// A common beginning of all texts that a pattern matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CommonStart<'a> {
     /// The only matching text.
@@ -103,7 +103,7 @@ impl Glob {
         }
     }
 
-    /// The only matching text; `None` if the pattern has a wildcard.
+    /// The only matching text. `None` if other texts may match.
     pub(super) fn as_literal(&self) -> Option<&str> {
         match &self.0 {
             Matcher::Literal(literal) => Some(literal),
@@ -111,7 +111,8 @@ impl Glob {
         }
     }
 
-    /// The beginning that all matching texts have in common; `None` if there is none, as with a leading wildcard.
+    /// A beginning that all matching texts have in common, and not always the longest. `None` if none is known, as with a leading
+    /// wildcard.
     pub(super) fn common_start(&self) -> Option<CommonStart<'_>> {
         let prefix = match &self.0 {
             Matcher::Everything => return None,

@@ -7,7 +7,7 @@ use std::fmt;
 pub(super) const MAX_STEPS: usize = 1024;
 
 /// Number of 64-bit words that hold one bit for each step and one for the end.
-const WORDS: usize = MAX_STEPS / 64 + 1;
+const MAX_WORDS: usize = MAX_STEPS / 64 + 1;
 
 /// One step of a pattern.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +56,7 @@ impl Program {
 
     pub(super) fn matches(&self, text: &str) -> bool {
         // Most patterns are short; a set of their steps fits a single word.
-        if self.0.len() < 64 { self.run::<1>(text) } else { self.run::<WORDS>(text) }
+        if self.0.len() < 64 { self.run::<1>(text) } else { self.run::<MAX_WORDS>(text) }
     }
 
     fn run<const WORDS: usize>(&self, text: &str) -> bool {
@@ -87,7 +87,8 @@ impl Program {
     }
 
     /// Adds a step to the set, and every step that can be reached from it without reading a character. Stops at a step that the set
-    /// already has, so no step is visited twice. Only alternatives recurse, and their number is limited.
+    /// already has, so no step is visited twice, and the loop ends at a step that reads a character. Only alternatives recurse, and
+    /// their number is limited.
     fn add<const WORDS: usize>(&self, mut index: usize, steps: &mut StepSet<WORDS>) {
         while steps.insert(index) {
             match self.0.get(index) {

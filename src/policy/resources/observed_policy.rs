@@ -8,7 +8,7 @@ use crate::model::may_deny::may_deny;
 use crate::model::policy_resource::{ObservedStatus, PolicyResource, ResourceKey, ResourceSpec, ResourceStatus};
 use crate::policy::bounds::Bounds;
 use crate::policy::compiled_policy::Policy;
-use crate::policy::store::port::{PolicySource, StoredPolicy};
+use crate::policy::store::port::{PolicyRecord, PolicySource};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -135,7 +135,6 @@ impl ObservedPolicy {
         &self.uid
     }
 
-    /// The policy, if it is active.
     pub(super) fn active_policy(&self) -> Option<&Arc<Policy>> {
         self.policy.as_ref().filter(|_| self.precedence == Precedence::Free).map(|usable| &usable.policy)
     }
@@ -173,7 +172,7 @@ impl ObservedPolicy {
             (_, Precedence::NameTaken(owner)) => owner.message().into(),
             (_, Precedence::Excess(why)) => (*why).into(),
             (CompileResult::SpecDropped, Precedence::Free) => {
-                "There is room for the policy again; it is about to be read.".into()
+                "The policy is within the limits again; it is about to be read.".into()
             }
             (CompileResult::Valid, Precedence::Free)
                 if self.active_policy().is_some_and(|policy| policy.is_shadow()) =>
@@ -256,8 +255,8 @@ pub struct ActiveResource {
 impl ActiveResource {
     /// The policy in the form of the API.
     #[must_use]
-    pub fn to_stored_policy(&self) -> StoredPolicy {
+    pub fn to_record(&self) -> PolicyRecord {
         let Self { policy, created_at, updated_at, updated_by } = self;
-        StoredPolicy::read_only(policy, PolicySource::Kubernetes, *created_at, *updated_at, updated_by.to_string())
+        PolicyRecord::read_only(policy, PolicySource::Kubernetes, *created_at, *updated_at, updated_by.to_string())
     }
 }

@@ -9,6 +9,6 @@ mod register;
 
 pub use diff::SpecChange;
 pub use port::{
-    ChangeKind, NewPolicy, PolicyRevision, PolicySource, PolicyStoreError, PutOutcome, StoredPolicy, WritePrecondition,
+    ChangeKind, NewPolicy, PolicyRecord, PolicyRevision, PolicySource, PolicyStoreError, PutOutcome, WritePrecondition,
 };
 pub use register::{PolicyObserver, PolicyRegister, RegisterError};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// A policy with its metadata.
 #[derive(Debug, Clone)]
-pub struct StoredPolicy {
+pub struct PolicyRecord {
     /// The name; `namespace/name` for a namespaced custom resource.
     pub name: String,
     /// The strong `ETag`, different after each write.
@@ -25,7 +25,7 @@ pub struct StoredPolicy {
     pub spec: PolicySpec,
 }
 
-impl StoredPolicy {
+impl PolicyRecord {
     /// A policy of a file or of a cluster.
     pub(in crate::policy) fn read_only(
         policy: &Policy,

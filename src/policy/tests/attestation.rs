@@ -25,8 +25,8 @@ fn deny(name: &str, lines: &str) -> Policy {
 }
 
 /// The result as text, with the policies that caused it.
-fn outcome(policies: Vec<Policy>, caller: &Caller, facts: &Facts, unverified_request: &UnverifiedRequest) -> String {
-    match decide(policies, caller, facts, unverified_request) {
+fn outcome(policies: Vec<Policy>, caller: &Caller, facts: &Facts, request: &UnverifiedRequest) -> String {
+    match decide(policies, caller, facts, request) {
         Decision::Granted(grant) => {
             let request = &grant.request;
             format!("{}@{}: {}", request.repo, request.branch, paths(&grant).join(" "))
@@ -54,11 +54,8 @@ fn a_request_must_equal_the_attested_values() {
         ("site", "main/x", "attestation_failed: a"),
         ("site", "m\u{430}in", "attestation_failed: a"),
     ] {
-        let unverified_request = request_for(repo, branch);
-        assert_eq!(
-            outcome(vec![allow("a", BY_LABEL)], &pod("ci", "bot"), &site_facts(), &unverified_request),
-            expected
-        );
+        let request = request_for(repo, branch);
+        assert_eq!(outcome(vec![allow("a", BY_LABEL)], &pod("ci", "bot"), &site_facts(), &request), expected);
     }
 }
 

@@ -4,15 +4,15 @@ use super::{decide, facts_with_labels, partial_request, paths, pod, policy, requ
 use crate::model::facts::Facts;
 use crate::policy::{Decision, Policy};
 
-const ANYONE: &str =
+const ANY_POD: &str =
     "subjects: [{kubernetes: {namespaces: ['**'], serviceAccounts: ['**']}}]\nrepos: ['**']\nbranches: ['**']\n";
 
 fn allow(name: &str, condition: &str) -> Policy {
-    policy(name, &format!("{ANYONE}condition: {condition:?}\nsecrets: [{{store: vault, path: {name}}}]"))
+    policy(name, &format!("{ANY_POD}condition: {condition:?}\nsecrets: [{{store: vault, path: {name}}}]"))
 }
 
 fn deny(name: &str, condition: &str) -> Policy {
-    policy(name, &format!("{ANYONE}effect: deny\ncondition: {condition:?}"))
+    policy(name, &format!("{ANY_POD}effect: deny\ncondition: {condition:?}"))
 }
 
 fn outcome(policies: Vec<Policy>, facts: &Facts) -> String {
@@ -66,7 +66,7 @@ fn a_failing_condition_is_false_in_an_allow_policy_and_true_in_a_deny_policy() {
 
 #[test]
 fn a_missing_condition_counts_as_true() {
-    let bare = policy("a", &format!("{ANYONE}secrets: [{{store: vault, path: a}}]"));
+    let bare = policy("a", &format!("{ANY_POD}secrets: [{{store: vault, path: a}}]"));
     assert_eq!(outcome(vec![bare], &Facts::default()), outcome(vec![allow("a", "true")], &Facts::default()));
 }
 
@@ -74,7 +74,7 @@ fn a_missing_condition_counts_as_true() {
 fn a_condition_has_the_attested_values_of_omitted_parts() {
     let attest = "attest: {repo: 'caller.pod.labels.repo', branch: 'caller.pod.labels.branch'}";
     let text =
-        |condition: &str| format!("{ANYONE}{attest}\ncondition: {condition:?}\nsecrets: [{{store: vault, path: a}}]");
+        |condition: &str| format!("{ANY_POD}{attest}\ncondition: {condition:?}\nsecrets: [{{store: vault, path: a}}]");
     let facts = facts_with_labels(&[("repo", "site"), ("branch", "main")]);
     for (condition, matches) in
         [("request.repo + request.branch == 'sitemain'", true), ("request.repo == 'shop'", false)]

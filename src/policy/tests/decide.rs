@@ -4,8 +4,8 @@ use super::{
     bounds, bounds_with_ceiling, decide, expect_denial, expect_grant, names, oidc_caller, paths, pod, policy,
     request_for, spec,
 };
-use crate::model::binding::BindTo;
 use crate::model::facts::Facts;
+use crate::model::ticket_binding::TicketBinding;
 use crate::policy::compiled_policy::MismatchKind;
 use crate::policy::{Decision, Denial, Policy, PolicySet};
 use serde_json::json;
@@ -20,14 +20,14 @@ branches: [main, 'release/**']
 secrets: [{store: vault, path: homelab/shared}, {store: vault, path: 'homelab/{repo}/{branch}'}]
 ";
 
-const ANYONE: &str = "
+const ANY_POD: &str = "
 subjects: [{kubernetes: {namespaces: ['**'], serviceAccounts: ['**']}}]
 repos: ['**']
 branches: ['**']
 ";
 
 fn allow(name: &str, path: &str) -> Policy {
-    policy(name, &format!("{ANYONE}secrets: [{{store: vault, path: '{path}'}}]"))
+    policy(name, &format!("{ANY_POD}secrets: [{{store: vault, path: '{path}'}}]"))
 }
 
 #[test]
@@ -99,21 +99,21 @@ fn claims_match_as_strings_numbers_booleans_and_lists_of_them() {
 
 #[test]
 fn kubernetes_subjects_match_only_pods_but_of_any_cluster() {
-    let everyone = || vec![allow("everyone", "a")];
-    expect_grant(everyone(), &pod("ci", "bot"), &request_for("r", "b"));
+    let any_pod = || vec![allow("any-pod", "a")];
+    expect_grant(any_pod(), &pod("ci", "bot"), &request_for("r", "b"));
     assert_eq!(
-        expect_denial(everyone(), &oidc_caller("github", json!({"a": "b"})), &request_for("r", "b")),
+        expect_denial(any_pod(), &oidc_caller("github", json!({"a": "b"})), &request_for("r", "b")),
         Denial::NoPolicyMatches
     );
     let mut of_another_cluster = pod("ci", "bot");
     of_another_cluster.issuer = "second".into();
-    expect_grant(everyone(), &of_another_cluster, &request_for("r", "b"));
+    expect_grant(any_pod(), &of_another_cluster, &request_for("r", "b"));
 }
 
 #[test]
 fn granted_policies_are_in_bytewise_order_and_secrets_as_listed() {
     let secrets = "secrets: [{store: vault, path: z}, {store: local, path: 'a/{branch}', required: true}]";
-    let policies = vec![allow("b", "b/{repo}"), policy("a.b", &format!("{ANYONE}{secrets}")), allow("a-b", "c")];
+    let policies = vec![allow("b", "b/{repo}"), policy("a.b", &format!("{ANY_POD}{secrets}")), allow("a-b", "c")];
     let grant = expect_grant(policies, &pod("ci", "bot"), &request_for("r/s", "x/y"));
     assert_eq!(names(&grant.policies), ["a-b", "a.b", "b"]);
     assert_eq!(paths(&grant), ["c", "z", "a/x~y", "b/r~s"]);
@@ -124,7 +124,7 @@ fn granted_policies_are_in_bytewise_order_and_secrets_as_listed() {
 #[test]
 fn one_deny_policy_overrides_all_allow_policies() {
     let deny = |name: &str, branch: &str| {
-        policy(name, &format!("{ANYONE}effect: deny").replace("branches: ['**']", &format!("branches: ['{branch}']")))
+        policy(name, &format!("{ANY_POD}effect: deny").replace("branches: ['**']", &format!("branches: ['{branch}']")))
     };
     let policies = || vec![allow("a", "x"), deny("no-tmp", "tmp/**"), deny("b", "tmp/x"), allow("z", "y")];
     let caller = pod("ci", "bot");
@@ -136,17 +136,17 @@ fn one_deny_policy_overrides_all_allow_policies() {
 
 #[test]
 fn the_strictest_ticket_settings_apply() {
-    let with = |name: &str, rest: &str| policy(name, &format!("{ANYONE}secrets: [{{store: vault, path: a}}]\n{rest}"));
+    let with = |name: &str, rest: &str| policy(name, &format!("{ANY_POD}secrets: [{{store: vault, path: a}}]\n{rest}"));
     let grant = |rests: &[&str]| {
         let policies = rests.iter().enumerate().map(|(index, rest)| with(&format!("p{index}"), rest)).collect();
         let grant = expect_grant(policies, &pod("ci", "bot"), &request_for("r", "b"));
-        (grant.ttl.map(|ttl| ttl.as_secs()), grant.bind_to, grant.delivery.ticket, grant.delivery.direct)
+        (grant.ttl.map(|ttl| ttl.as_secs()), grant.binding, grant.delivery.ticket, grant.delivery.direct)
     };
     assert_eq!(grant(&[""]), (None, None, true, false));
-    assert_eq!(grant(&["ticket: {ttl: 2m, bindTo: none}", ""]), (Some(120), Some(BindTo::None), true, false));
+    assert_eq!(grant(&["ticket: {ttl: 2m, bindTo: none}", ""]), (Some(120), Some(TicketBinding::None), true, false));
     assert_eq!(
         grant(&["ticket: {ttl: 2m, bindTo: none}", "ticket: {ttl: 90s}", "ticket: {ttl: 5m, bindTo: ip}"]),
-        (Some(90), Some(BindTo::Ip), true, false)
+        (Some(90), Some(TicketBinding::Ip), true, false)
     );
     assert_eq!(grant(&["delivery: [direct, ticket]"]), (None, None, true, true));
     assert_eq!(grant(&["delivery: [direct]", "delivery: [direct, ticket]"]), (None, None, false, true));
@@ -166,9 +166,9 @@ fn a_policy_with_a_path_that_cannot_be_expanded_grants_nothing() {
 
 #[test]
 fn an_expanded_path_outside_the_ceiling_is_denied() {
-    let text = format!("{ANYONE}secrets: [{{store: vault, path: 'homelab/{{repo|path}}'}}]");
+    let text = format!("{ANY_POD}secrets: [{{store: vault, path: 'homelab/{{repo|path}}'}}]");
     let compile = |prefix: &str| {
-        Policy::compile("p", &spec(&text), &bounds_with_ceiling(&[("vault", prefix)])).expect("possible")
+        Policy::compile("p", &spec(&text), &bounds_with_ceiling(&[("vault", prefix)])).expect("path below prefix")
     };
     let caller = pod("ci", "bot");
     assert_eq!(
@@ -201,20 +201,20 @@ fn a_set_lists_its_policies_by_name() {
 
 #[test]
 fn a_ticket_lifetime_keeps_its_milliseconds() {
-    let text = format!("{ANYONE}secrets: [{{store: vault, path: a}}]\nticket: {{ttl: 1500ms}}");
+    let text = format!("{ANY_POD}secrets: [{{store: vault, path: a}}]\nticket: {{ttl: 1500ms}}");
     let grant = expect_grant(vec![policy("p", &text)], &pod("ci", "bot"), &request_for("r", "b"));
     assert_eq!(grant.ttl, Some(Duration::from_millis(1500)));
 }
 
 #[test]
 fn a_literal_claim_matches_only_its_text() {
-    let allow = || {
+    let any_actor = || {
         policy(
             "lax",
             "subjects: [{oidc: {issuer: github, claims: {actor: '**'}}}]\nrepos: ['**']\nbranches: ['**']\nsecrets: [{store: vault, path: a}]",
         )
     };
-    let deny = || {
+    let no_bot = || {
         policy(
             "bots",
             "effect: deny\nsubjects: [{oidc: {issuer: github, claims: {actor: {is: 'dependabot[bot]'}}}}]\nrepos: ['**']\nbranches: ['**']",
@@ -224,7 +224,7 @@ fn a_literal_claim_matches_only_its_text() {
         [("dependabot[bot]", true), ("dependabott", false), ("dependabotb", false), ("dependabot", false)]
     {
         let caller = oidc_caller("github", serde_json::json!({"actor": actor}));
-        let decision = decide(vec![allow(), deny()], &caller, &Facts::default(), &request_for("site", "main"));
+        let decision = decide(vec![any_actor(), no_bot()], &caller, &Facts::default(), &request_for("site", "main"));
         assert_eq!(matches!(decision, Decision::Denied(Denial::DeniedByPolicy(_))), denied, "{actor}: {decision:?}");
         assert_eq!(matches!(decision, Decision::Granted(_)), !denied, "{actor}");
     }
@@ -251,11 +251,11 @@ fn a_stored_ambiguous_claim_pattern_also_matches_literally_in_deny_policies() {
         ("dependabot[bot]x", false, false),
     ] {
         let caller = oidc_caller("github", serde_json::json!({"actor": actor}));
-        let unverified_request = request_for("site", "main");
-        let decision = decide(vec![stored("bots", grants)], &caller, &Facts::default(), &unverified_request);
+        let request = request_for("site", "main");
+        let decision = decide(vec![stored("bots", grants)], &caller, &Facts::default(), &request);
         assert_eq!(matches!(decision, Decision::Granted(_)), allowed, "{actor}: {decision:?}");
         let both = vec![policy("lax", &format!("{lax}{grants}")), stored("no-bots", "effect: deny")];
-        let decision = decide(both, &caller, &Facts::default(), &unverified_request);
+        let decision = decide(both, &caller, &Facts::default(), &request);
         assert_eq!(matches!(decision, Decision::Denied(Denial::DeniedByPolicy(_))), denied, "{actor}: {decision:?}");
     }
     assert!(stored("bots", grants).has_ambiguous_claim() && stored("no-bots", "effect: deny").has_ambiguous_claim());

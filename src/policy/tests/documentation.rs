@@ -23,21 +23,16 @@ fn example(name: &str) -> Policy {
 }
 
 /// The granted paths, or why none are granted.
-fn outcome(examples: &[&str], caller: &Caller, facts: &Facts, unverified_request: &UnverifiedRequest) -> String {
-    match PolicySet::new(examples.iter().map(|name| example(name))).decide(caller, facts, unverified_request) {
+fn outcome(examples: &[&str], caller: &Caller, facts: &Facts, request: &UnverifiedRequest) -> String {
+    match PolicySet::new(examples.iter().map(|name| example(name))).decide(caller, facts, request) {
         Decision::Granted(grant) => paths(&grant).join(" "),
         Decision::Denied(denial) => format!("{}: {}", denial.as_str(), names(denial.policies()).join(" ")),
         Decision::PartMissing(part) => part.missing_message().to_owned(),
     }
 }
 
-fn outcome_for_pod(
-    examples: &[&str],
-    namespace: &str,
-    account: &str,
-    unverified_request: &UnverifiedRequest,
-) -> String {
-    outcome(examples, &pod(namespace, account), &Facts::default(), unverified_request)
+fn outcome_for_pod(examples: &[&str], namespace: &str, account: &str, request: &UnverifiedRequest) -> String {
+    outcome(examples, &pod(namespace, account), &Facts::default(), request)
 }
 
 #[test]
@@ -71,8 +66,8 @@ fn registry_and_no_bots() {
 #[test]
 fn tekton_params() {
     let run = facts_with_params(json!({"repo": "acme/site", "branch": "feature/x"}));
-    let ask = |facts: &Facts, unverified_request: &UnverifiedRequest| {
-        outcome(&["tekton-params"], &pod("tekton-web", "build-bot"), facts, unverified_request)
+    let ask = |facts: &Facts, request: &UnverifiedRequest| {
+        outcome(&["tekton-params"], &pod("tekton-web", "build-bot"), facts, request)
     };
     assert_eq!(ask(&run, &partial_request(None, None)), "homelab/acme~site/feature~x");
     assert_eq!(ask(&run, &request_for("acme/site", "feature/x")), "homelab/acme~site/feature~x");
@@ -168,15 +163,15 @@ fn gitlab() {
     let mut older = claims.clone();
     older.as_object_mut().expect("an object").remove("job_project_id");
     let older = oidc_caller("gitlab", older);
-    let unverified_request = request_for("acme/web/site", "main");
-    assert_eq!(outcome(&["gitlab-protected"], &older, &Facts::default(), &unverified_request), "no_policy_matches: ");
+    let request = request_for("acme/web/site", "main");
+    assert_eq!(outcome(&["gitlab-protected"], &older, &Facts::default(), &request), "no_policy_matches: ");
 }
 
 #[test]
 fn release_hours() {
     let at = |time: &str, branch: &str| {
-        let unverified_request = UnverifiedRequest { time: time.parse().expect("a time"), ..request_for("a", branch) };
-        outcome_for_pod(&["registry", "release-hours"], "tekton-web", "bot", &unverified_request)
+        let request = UnverifiedRequest { time: time.parse().expect("a time"), ..request_for("a", branch) };
+        outcome_for_pod(&["registry", "release-hours"], "tekton-web", "bot", &request)
     };
     assert_eq!(at("2026-11-20T16:59:59Z", "production"), "homelab/registry");
     assert_eq!(at("2026-11-20T17:00:00Z", "production"), "denied_by_policy: release-hours");

@@ -125,19 +125,19 @@ fn facts_with_params(params: Value) -> Facts {
     Facts { pipeline_run: Some(PipelineRunFacts { params, ..PipelineRunFacts::default() }), ..Facts::default() }
 }
 
-fn decide(policies: Vec<Policy>, caller: &Caller, facts: &Facts, unverified_request: &UnverifiedRequest) -> Decision {
-    PolicySet::new(policies).decide(caller, facts, unverified_request)
+fn decide(policies: Vec<Policy>, caller: &Caller, facts: &Facts, request: &UnverifiedRequest) -> Decision {
+    PolicySet::new(policies).decide(caller, facts, request)
 }
 
-fn expect_grant(policies: Vec<Policy>, caller: &Caller, unverified_request: &UnverifiedRequest) -> Grant {
-    match decide(policies, caller, &Facts::default(), unverified_request) {
+fn expect_grant(policies: Vec<Policy>, caller: &Caller, request: &UnverifiedRequest) -> Grant {
+    match decide(policies, caller, &Facts::default(), request) {
         Decision::Granted(grant) => grant,
         other => panic!("{other:?}"),
     }
 }
 
-fn expect_denial(policies: Vec<Policy>, caller: &Caller, unverified_request: &UnverifiedRequest) -> Denial {
-    match decide(policies, caller, &Facts::default(), unverified_request) {
+fn expect_denial(policies: Vec<Policy>, caller: &Caller, request: &UnverifiedRequest) -> Denial {
+    match decide(policies, caller, &Facts::default(), request) {
         Decision::Denied(denial) => denial,
         other => panic!("{other:?}"),
     }

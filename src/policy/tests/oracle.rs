@@ -16,7 +16,6 @@ enum AttestationResult {
     OtherType,
 }
 
-/// The result of a condition.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum ConditionResult {
     True,
@@ -197,10 +196,10 @@ proptest! {
             for repo in [None, Some('l'), Some('r')] {
                 for branch in [None, Some('l'), Some('r')] {
                     let text = |part: Option<char>| part.map(String::from);
-                    let unverified_request = partial_request(text(repo).as_deref(), text(branch).as_deref());
-                    let decided = decision_as_text(&set.decide(&caller, &facts, &unverified_request));
+                    let request = partial_request(text(repo).as_deref(), text(branch).as_deref());
+                    let decided = decision_as_text(&set.decide(&caller, &facts, &request));
                     prop_assert_eq!(&decided, &oracle(&models, namespace, repo, branch), "{:?} {:?} {:?}", namespace, repo, branch);
-                    let explained = set.explain(&caller, &facts, &unverified_request);
+                    let explained = set.explain(&caller, &facts, &request);
                     prop_assert_eq!(explained.allowed, decided.contains('@'));
                     let matching = explained.policies.iter().filter(|policy| policy.matched);
                     if explained.allowed {
@@ -209,8 +208,8 @@ proptest! {
                         prop_assert_eq!(explained.reason, &*decided);
                     }
                     // The decision depends only on facts that are reported as needed.
-                    if !set.needs(&caller, &unverified_request).pod {
-                        prop_assert_eq!(decision_as_text(&set.decide(&caller, &Facts::default(), &unverified_request)), decided);
+                    if !set.needs(&caller, &request).pod {
+                        prop_assert_eq!(decision_as_text(&set.decide(&caller, &Facts::default(), &request)), decided);
                     }
                 }
             }

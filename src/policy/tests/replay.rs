@@ -3,16 +3,16 @@
 use super::{pod, policy, request_for, verified_request};
 use crate::policy::{DecisionDifference, Policy, PolicySet, RecordedDecision, RecordedRequest, Replay, ReplayResult};
 
-const ANYONE: &str = "subjects: [{kubernetes: {namespaces: ['**'], serviceAccounts: ['**']}}]\nbranches: ['**']\n";
+const ANY_POD: &str = "subjects: [{kubernetes: {namespaces: ['**'], serviceAccounts: ['**']}}]\nbranches: ['**']\n";
 
 fn allow(name: &str, lines: &str) -> Policy {
     let repos = if lines.contains("repos:") { "" } else { "repos: ['**']\n" };
     let secrets = if lines.contains("secrets:") { "" } else { "\nsecrets: [{store: vault, path: 'a/{repo}'}]" };
-    policy(name, &format!("{ANYONE}{repos}{lines}{secrets}"))
+    policy(name, &format!("{ANY_POD}{repos}{lines}{secrets}"))
 }
 
 fn deny(name: &str, lines: &str) -> Policy {
-    policy(name, &format!("{ANYONE}effect: deny\nrepos: ['**']\n{lines}"))
+    policy(name, &format!("{ANY_POD}effect: deny\nrepos: ['**']\n{lines}"))
 }
 
 fn recorded(decision: RecordedDecision, policies: &[&str]) -> RecordedRequest {

@@ -6,28 +6,28 @@ use crate::model::facts::{Facts, Needs};
 use crate::model::request::UnverifiedRequest;
 use crate::model::shadow::ShadowOutcome;
 use crate::policy::compiled_policy::MismatchKind;
-use crate::policy::outcome::Delivery;
+use crate::policy::outcome::AllowedDeliveries;
 use crate::policy::{Decision, Policy, PolicySet};
 use serde_json::json;
 
-const ANYONE: &str = "subjects: [{kubernetes: {namespaces: ['**'], serviceAccounts: ['**']}}]\nbranches: ['**']\n";
+const ANY_POD: &str = "subjects: [{kubernetes: {namespaces: ['**'], serviceAccounts: ['**']}}]\nbranches: ['**']\n";
 
 fn allow(name: &str, lines: &str) -> Policy {
     let repos = if lines.contains("repos:") { "" } else { "repos: ['**']\n" };
-    policy(name, &format!("{ANYONE}{repos}{lines}\nsecrets: [{{store: vault, path: '{name}/{{repo}}'}}]"))
+    policy(name, &format!("{ANY_POD}{repos}{lines}\nsecrets: [{{store: vault, path: '{name}/{{repo}}'}}]"))
 }
 
 fn deny(name: &str, lines: &str) -> Policy {
     let repos = if lines.contains("repos:") { "" } else { "repos: ['**']\n" };
-    policy(name, &format!("{ANYONE}effect: deny\n{repos}{lines}"))
+    policy(name, &format!("{ANY_POD}effect: deny\n{repos}{lines}"))
 }
 
-/// What each policy in shadow mode would change for a request that needs a ticket, as text.
-fn evaluate_shadows(policies: Vec<Policy>, facts: &Facts, unverified_request: &UnverifiedRequest) -> String {
+/// What each matching policy in shadow mode would change for a request that needs a ticket, as text.
+fn evaluate_shadows(policies: Vec<Policy>, facts: &Facts, request: &UnverifiedRequest) -> String {
     let set = PolicySet::new(policies);
     let caller = pod("ci", "bot");
-    let Some(shadows) = set.shadow_policies(&caller, unverified_request) else { return "nothing".into() };
-    let verdicts = shadows.evaluate(&caller, facts, unverified_request, &|delivery: Delivery| delivery.ticket);
+    let Some(shadows) = set.shadow_policies(&caller, request) else { return "no shadow policies".into() };
+    let verdicts = shadows.evaluate(&caller, facts, request, &|delivery: AllowedDeliveries| delivery.ticket);
     let shown = verdicts.iter().map(|verdict| {
         format!("{} {} {}", verdict.policy, if verdict.denies { "deny" } else { "allow" }, verdict.outcome.as_str())
     });
@@ -44,9 +44,9 @@ fn a_shadow_deny_would_deny_only_allowed_requests() {
     assert_eq!(evaluate_for_site(vec![deny("d", "mode: audit")]), "d deny no_change");
     assert_eq!(evaluate_for_site(vec![allow("a", ""), deny("b", ""), deny("d", "mode: audit")]), "d deny no_change");
     // Policies that do not match are omitted, and so are enforced ones.
-    assert_eq!(evaluate_for_site(vec![allow("a", ""), deny("d", "mode: audit\nrepos: [shop]")]), "nothing");
+    assert_eq!(evaluate_for_site(vec![allow("a", ""), deny("d", "mode: audit\nrepos: [shop]")]), "no shadow policies");
     assert_eq!(evaluate_for_site(vec![allow("a", ""), deny("d", "mode: audit\ncondition: 'false'")]), "");
-    assert_eq!(evaluate_for_site(vec![allow("a", ""), deny("d", "mode: enforce")]), "nothing");
+    assert_eq!(evaluate_for_site(vec![allow("a", ""), deny("d", "mode: enforce")]), "no shadow policies");
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_shadow_allow_would_allow_or_add_secrets() {
     assert_eq!(evaluate_for_site(vec![allow("a", ""), allow("b", "mode: audit")]), "b allow would_allow");
     // `b` grants the same secret with a shorter ticket lifetime: the bundle does not change.
     let same = |name: &str, lines: &str| {
-        policy(name, &format!("{ANYONE}repos: ['**']\n{lines}\nsecrets: [{{store: vault, path: a/b}}]"))
+        policy(name, &format!("{ANY_POD}repos: ['**']\n{lines}\nsecrets: [{{store: vault, path: a/b}}]"))
     };
     assert_eq!(
         evaluate_for_site(vec![same("a", ""), same("b", "mode: audit\nticket: {ttl: 1m}")]),
@@ -65,7 +65,7 @@ fn a_shadow_allow_would_allow_or_add_secrets() {
     // Two policies are evaluated independently.
     let two = vec![allow("a", "mode: audit"), deny("d", "mode: audit")];
     assert_eq!(evaluate_for_site(two), "a allow would_allow, d deny no_change");
-    // Only deliveries that all matching policies allow are possible: here none.
+    // A delivery must be allowed by all matching policies. `a` allows only tickets (the default), and `b` only `direct`.
     let direct = vec![allow("a", ""), allow("b", "mode: audit\ndelivery: [direct]")];
     assert_eq!(evaluate_for_site(direct), "b allow would_deny");
 }
@@ -86,31 +86,31 @@ fn a_shadow_attestation_has_no_effect_but_is_evaluated() {
         evaluate_shadows(shadow(), &facts_with_labels(&[("repo", "site")]), &request_for("site", "main")),
         "b allow would_allow"
     );
-    // A policy in shadow mode does not attest omitted parts either.
-    let unverified_request = partial_request(None, Some("main"));
-    let alone = || vec![allow("b", &format!("mode: audit\n{by_label}"))];
-    assert!(matches!(PolicySet::new(alone()).decide(&caller, &shop, &unverified_request), Decision::PartMissing(_)));
-    assert_eq!(evaluate_shadows(alone(), &shop, &unverified_request), "b allow would_allow");
+    // A policy in shadow mode attests no repo for a request that omits it.
+    let request = partial_request(None, Some("main"));
+    let only_b = || vec![allow("b", &format!("mode: audit\n{by_label}"))];
+    assert!(matches!(PolicySet::new(only_b()).decide(&caller, &shop, &request), Decision::PartMissing(_)));
+    assert_eq!(evaluate_shadows(only_b(), &shop, &request), "b allow would_allow");
 }
 
 #[test]
-fn shadow_policies_grant_nothing_and_need_no_facts() {
+fn decisions_ignore_the_secrets_and_facts_of_shadow_policies() {
     let run = "mode: audit\ncondition: 'caller.pipelineRun.params.repo == \"site\"'";
     let policies =
         || vec![allow("a", ""), allow("b", run), allow("c", "mode: audit\nattest: {repo: 'caller.pod.node'}")];
-    let (caller, unverified_request) = (pod("ci", "bot"), request_for("site", "main"));
-    let grant = expect_grant(policies(), &caller, &unverified_request);
+    let (caller, request) = (pod("ci", "bot"), request_for("site", "main"));
+    let grant = expect_grant(policies(), &caller, &request);
     assert_eq!((names(&grant.policies), grant.secrets.len()), (vec!["a"], 1));
     let set = PolicySet::new(policies());
-    assert_eq!(set.needs(&caller, &unverified_request), Needs::NOTHING);
-    let shadows = set.shadow_policies(&caller, &unverified_request).expect("two");
-    assert_eq!(shadows.needs(), Needs::POD.and(Needs::PIPELINE_RUN));
+    assert_eq!(set.needs(&caller, &request), Needs::NOTHING);
+    let shadows = set.shadow_policies(&caller, &request).expect("two");
+    assert_eq!(shadows.needs(), Needs::POD.union(Needs::PIPELINE_RUN));
     assert!(set.get("b").is_some_and(|policy| policy.is_shadow()) && set.get("d").is_none());
     // For a caller that no policy in shadow mode has as a subject, none is evaluated.
     let oidc_caller = Caller { issuer: "github".into(), workload: None, ..caller };
-    assert!(set.shadow_policies(&oidc_caller, &unverified_request).is_none());
+    assert!(set.shadow_policies(&oidc_caller, &request).is_none());
     let facts = facts_with_params(json!({"repo": "site"}));
-    assert_eq!(evaluate_shadows(policies(), &facts, &unverified_request), "b allow would_allow");
+    assert_eq!(evaluate_shadows(policies(), &facts, &request), "b allow would_allow");
     assert!(set.policies().iter().filter(|policy| policy.is_shadow()).all(|policy| policy.paths().is_empty()));
 }
 

@@ -17,8 +17,8 @@ fn secret(rest: &str) -> String {
 
 fn body(write: &Value, repo: &str, branch: &str) -> Option<Value> {
     let policy = policy("p", &secret(&format!("write: {write}")));
-    let unverified_request = request_for(repo, branch);
-    match PolicySet::new([policy]).decide(&pod("ci", "bot"), &Facts::default(), &unverified_request) {
+    let request = request_for(repo, branch);
+    match PolicySet::new([policy]).decide(&pod("ci", "bot"), &Facts::default(), &request) {
         Decision::Granted(grant) => {
             Some(serde_json::from_str(grant.secrets[0].write.as_ref().expect("a write").as_json()).expect("JSON"))
         }

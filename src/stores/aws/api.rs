@@ -1,6 +1,6 @@
 //! Reads the current version of a secret.
 
-use super::credentials::{AwsCredentials, Signer};
+use super::credentials::{AwsCredentials, SdkClient};
 use super::responses;
 use super::sdk_error::convert_sdk_error;
 use super::transport::{CapturedBody, Transport};
@@ -8,9 +8,9 @@ use crate::model::request_id::RequestId;
 use crate::model::secret::Secret;
 use crate::stores::calls::CallError;
 use crate::stores::cloud::{Cloud, MISSING_SECRET};
-use crate::stores::names::Naming;
-use crate::stores::path::StorePath;
 use crate::stores::port::{OpenError, ReadError};
+use crate::stores::secret_names::Naming;
+use crate::stores::store_path::StorePath;
 use async_trait::async_trait;
 use aws_sdk_secretsmanager::config::{AppName, Builder};
 use std::borrow::Cow;
@@ -27,32 +27,33 @@ impl Cloud for SecretsManager {
 
     const NAMING: Naming = Naming::AwsSecretsManager;
 
-    /// The first segment of the path.
+    /// Paths with the same first segment are one group. Returns this segment and `/`.
     fn quota_group(path: &str) -> Cow<'static, str> {
         format!("{}/", path.split('/').next().unwrap_or_default()).into()
     }
 
     async fn read(
         &self,
-        signer: &Signer,
+        sdk: &SdkClient,
         name: &str,
         _path: &StorePath,
         request_id: &RequestId,
     ) -> Result<Secret, CallError> {
         let captured = CapturedBody::default();
         let slot = captured.clone();
-        let get = signer.client.get_secret_value().secret_id(name).customize();
+        let get = sdk.client.get_secret_value().secret_id(name).customize();
         let get = get.mutate_request(move |request| request.add_extension(slot.clone()));
         let mut with_app_name = Builder::new();
         with_app_name.set_app_name(app_name(request_id));
         get.config_override(with_app_name).send().await.map_err(|error| convert_sdk_error(&error))?;
-        let body = captured.take().ok_or(CallError::malformed(ReadError::Unavailable))?;
-        responses::parse_secret(&body, name).map_err(CallError::malformed)
+        let body = captured.take().ok_or(CallError::unusable(ReadError::Unavailable))?;
+        responses::parse_secret(&body, name).map_err(CallError::unusable)
     }
 
-    /// The permission to read does not include `DescribeSecret`. But a denied call shows that the credentials were accepted.
-    async fn look_up_missing_secret(&self, signer: &Signer, _request: &RequestId) -> Result<(), CallError> {
-        let describe = signer.client.describe_secret().secret_id(MISSING_SECRET);
+    /// Calls `DescribeSecret`, which the permission to read does not include. A denied call also shows that AWS accepted the
+    /// credentials.
+    async fn look_up_missing_secret(&self, sdk: &SdkClient, _request: &RequestId) -> Result<(), CallError> {
+        let describe = sdk.client.describe_secret().secret_id(MISSING_SECRET);
         describe.send().await.map(|_| ()).map_err(|error| convert_sdk_error(&error))
     }
 

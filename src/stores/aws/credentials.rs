@@ -9,10 +9,10 @@ use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;
 use crate::stores::breaker::BreakerTarget;
 use crate::stores::calls::{CallError, Calls};
+use crate::stores::cloud_session::{CredentialSource, NewCredentials};
 use crate::stores::credential_file;
 use crate::stores::json_text::parse_object;
 use crate::stores::port::ReadError;
-use crate::stores::session::{CredentialSource, NewCredentials};
 use async_trait::async_trait;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::{Config, Credentials};
@@ -28,8 +28,8 @@ const LOGIN: BreakerTarget<'static> = BreakerTarget::group("login/");
 /// The requested lifetime of the credentials of an assumed role. Every role allows it.
 const ROLE_SESSION_LIFETIME: Duration = Duration::from_hours(1);
 
-/// A client, and the credentials with which it signs requests.
-pub struct Signer {
+/// A client of the SDK, and the credentials with which it signs requests.
+pub struct SdkClient {
     pub(super) client: Client,
     credentials: Credentials,
 }
@@ -49,18 +49,18 @@ impl AwsCredentials {
         Self { auth, sts, agent, config }
     }
 
-    fn signer(
+    fn new_client(
         &self,
         NewCredentials { client: credentials, ttl }: NewCredentials<Credentials>,
-    ) -> NewCredentials<Signer> {
+    ) -> NewCredentials<SdkClient> {
         let config = self.config.to_builder().credentials_provider(credentials.clone()).build();
-        NewCredentials { client: Signer { client: Client::from_conf(config), credentials }, ttl }
+        NewCredentials { client: SdkClient { client: Client::from_conf(config), credentials }, ttl }
     }
 
     async fn credentials(
         &self,
         calls: &Calls,
-        has_worked: bool,
+        has_logged_in_before: bool,
         request_id: &RequestId,
     ) -> Result<NewCredentials<Credentials>, ReadError> {
         match &self.auth {
@@ -77,13 +77,13 @@ impl AwsCredentials {
             AwsAuth::WebIdentity { role_arn, token_file, session_name, .. } => {
                 let token = credential_file::read(&calls.store, token_file).await?;
                 let call = assume_role(&self.sts, role_arn, session_name, &token);
-                calls.log_in(LOGIN, has_worked, request_id, call).await
+                calls.log_in(LOGIN, has_logged_in_before, request_id, call).await
             }
             AwsAuth::ContainerCredentials { token_file, .. } => {
                 let token = credential_file::read(&calls.store, token_file).await?;
                 let header = authorization(&token).ok_or_else(|| credential_file::log_unusable(&calls.store))?;
                 let agent = self.agent.as_ref().ok_or(ReadError::Misconfigured)?;
-                calls.log_in(LOGIN, has_worked, request_id, request_agent_credentials(agent, header)).await
+                calls.log_in(LOGIN, has_logged_in_before, request_id, request_agent_credentials(agent, header)).await
             }
         }
     }
@@ -91,14 +91,14 @@ impl AwsCredentials {
 
 #[async_trait]
 impl CredentialSource for AwsCredentials {
-    type Client = Signer;
+    type Client = SdkClient;
 
     fn is_file_based(&self) -> bool {
         matches!(self.auth, AwsAuth::StaticKeys { .. })
     }
 
-    fn are_equal(&self, before: &Signer, fresh: &Signer) -> bool {
-        before.credentials == fresh.credentials
+    fn are_equal(&self, previous: &SdkClient, fresh: &SdkClient) -> bool {
+        previous.credentials == fresh.credentials
     }
 
     /// Fails with `Forbidden` if the broker's token is refused, and with `Misconfigured` for an invalid role. If a login has
@@ -106,10 +106,10 @@ impl CredentialSource for AwsCredentials {
     async fn request_credentials(
         &self,
         calls: &Calls,
-        has_worked: bool,
+        has_logged_in_before: bool,
         request_id: &RequestId,
-    ) -> Result<NewCredentials<Signer>, ReadError> {
-        Ok(self.signer(self.credentials(calls, has_worked, request_id).await?))
+    ) -> Result<NewCredentials<SdkClient>, ReadError> {
+        Ok(self.new_client(self.credentials(calls, has_logged_in_before, request_id).await?))
     }
 }
 
@@ -124,14 +124,14 @@ fn is_header_value(text: &str) -> bool {
     HeaderValue::from_str(text).is_ok()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the agent is shown it; the header is marked sensitive")]
+#[expect(clippy::disallowed_methods, reason = "it is sent to the agent; the header is marked as sensitive")]
 fn authorization(token: &SecretValue) -> Option<HeaderValue> {
     let mut header = HeaderValue::from_str(token.expose_secret()).ok().filter(|_| !token.is_empty())?;
     header.set_sensitive(true);
     Some(header)
 }
 
-#[expect(clippy::disallowed_methods, reason = "STS has this token checked")]
+#[expect(clippy::disallowed_methods, reason = "the token is sent to STS")]
 async fn assume_role(
     sts: &Sts,
     role: &str,
@@ -145,10 +145,10 @@ async fn assume_role(
         .web_identity_token(token.expose_secret())
         .duration_seconds(i32::try_from(ROLE_SESSION_LIFETIME.as_secs()).unwrap_or(i32::MAX));
     let response = call.send().await.map_err(|error| convert_sdk_error(&error))?;
-    let Some(granted) = response.credentials else { return Err(CallError::malformed(ReadError::Unavailable)) };
+    let Some(granted) = response.credentials else { return Err(CallError::unusable(ReadError::Unavailable)) };
     let (id, secret, session) = (granted.access_key_id, granted.secret_access_key, granted.session_token);
     if !is_header_value(&id) || !is_header_value(&session) {
-        return Err(CallError::malformed(ReadError::Unavailable));
+        return Err(CallError::unusable(ReadError::Unavailable));
     }
     Ok(NewCredentials {
         client: Credentials::new(id, secret, Some(session), None, "sts"),
@@ -162,7 +162,7 @@ async fn request_agent_credentials(
 ) -> Result<NewCredentials<Credentials>, CallError> {
     match agent.get(header).await.map_err(CallError::no_response)? {
         (200, body) => {
-            parse_agent_credentials(&body, SystemClock.now()).ok_or(CallError::malformed(ReadError::Unavailable))
+            parse_agent_credentials(&body, SystemClock.now()).ok_or(CallError::unusable(ReadError::Unavailable))
         }
         (status @ 400..=428, _) => Err(CallError::refused_with_status(status)),
         (status, _) => Err(CallError::from_response(status, classify_error(status, None, None), None)),

@@ -40,10 +40,10 @@ pub(super) fn open(name: &Arc<str>, config: &AwsSecretsManager, metrics: &Arc<Me
         proxy: config.proxy_url.as_deref(),
         timeout: config.timeout,
     };
-    let open = |address: Option<&str>| {
+    let open_transport = |address: Option<&str>| {
         Transport::open(&ClientSettings { address: address.unwrap_or(server.address), ..server })
     };
-    let (transport, sts_transport) = (open(config.endpoint_url.as_deref())?, open(sts_url)?);
+    let (transport, sts_transport) = (open_transport(config.endpoint_url.as_deref())?, open_transport(sts_url)?);
     let agent = match &config.auth {
         AwsAuth::ContainerCredentials { full_uri, .. } => {
             let agent = ClientSettings { address: full_uri, trust: &TrustFiles::default(), proxy: None, ..server };

@@ -20,7 +20,7 @@ pub(super) fn convert_sdk_error<E: ProvideErrorMetadata>(error: &SdkError<E, Htt
             CallError::from_response(status, meaning, wait.map(Duration::from_secs))
         }
         SdkError::ResponseError(response_error) => match response_error.raw().status().as_u16() {
-            200 => CallError::malformed(ReadError::Unavailable),
+            200 => CallError::unusable(ReadError::Unavailable),
             status => CallError::from_response(status, classify_error(status, None, None), None),
         },
         SdkError::DispatchFailure(dispatch_failure) => {

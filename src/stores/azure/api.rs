@@ -4,16 +4,16 @@ use super::responses;
 use super::tokens::AzureTokenSource;
 use super::transport::{AzureTransport, Exchange};
 use crate::config::azure_key_vault::{AzureKeyVault, ExpiredSecrets};
-use crate::config::secret_values::SecretValues;
+use crate::config::value_format::ValueFormat;
 use crate::model::clock::{Clock as _, SystemClock};
 use crate::model::request_id::RequestId;
 use crate::model::secret::Secret;
 use crate::stores::calls::CallError;
 use crate::stores::cloud::{Cloud, MISSING_SECRET};
-use crate::stores::names::Naming;
 use crate::stores::outbound::{StoreResponse, TransportError};
-use crate::stores::path::StorePath;
 use crate::stores::port::OpenError;
+use crate::stores::secret_names::Naming;
+use crate::stores::store_path::StorePath;
 use async_trait::async_trait;
 use azure_core::http::{ClientMethodOptions, Context};
 use azure_security_keyvault_secrets::SecretClient;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 /// The API of one vault.
 pub struct KeyVault {
-    values: SecretValues,
+    values: ValueFormat,
     expired: ExpiredSecrets,
     vault: Arc<AzureTransport>,
     authority: Arc<AzureTransport>,
@@ -64,8 +64,8 @@ impl Cloud for KeyVault {
         request_id: &RequestId,
     ) -> Result<Secret, CallError> {
         let response = self.get(client, name, request_id).await?;
-        let dated = responses::parse_secret(&response.body, name, self.values, path).map_err(CallError::malformed)?;
-        dated.if_valid_now(self.expired, SystemClock.now()).map_err(CallError::malformed)
+        let dated = responses::parse_secret(&response.body, name, self.values, path).map_err(CallError::unusable)?;
+        dated.if_valid_now(self.expired, SystemClock.now()).map_err(CallError::unusable)
     }
 
     async fn look_up_missing_secret(&self, client: &SecretClient, request_id: &RequestId) -> Result<(), CallError> {

@@ -2,10 +2,10 @@
 
 use super::responses;
 use crate::config::azure_key_vault::ExpiredSecrets;
-use crate::config::secret_values::SecretValues;
+use crate::config::value_format::ValueFormat;
 use crate::model::secret::{Secret, SecretValue};
-use crate::stores::path::StorePath;
 use crate::stores::port::ReadError;
+use crate::stores::store_path::StorePath;
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub fn secret(
     body: &[u8],
     name: &str,
     path: &str,
-    form: SecretValues,
+    form: ValueFormat,
     now: Timestamp,
 ) -> Result<Secret, ReadError> {
     let path = StorePath::try_from(path).map_err(|_| ReadError::Misconfigured)?;

@@ -4,14 +4,14 @@
 //! JSON with `SecretNotFound` means that a secret is absent, because the 404 of a gateway is HTML.
 
 use crate::config::azure_key_vault::ExpiredSecrets;
-use crate::config::secret_values::SecretValues;
+use crate::config::value_format::ValueFormat;
 use crate::model::secret::{Secret, SecretValue};
 use crate::stores::calls::ResponseMeaning;
 use crate::stores::cloud_values::parse_keys_and_values;
 use crate::stores::json_text::{parse_object, unescape};
 use crate::stores::oauth_response::{bearer_token, error_code};
-use crate::stores::path::StorePath;
 use crate::stores::port::ReadError;
+use crate::stores::store_path::StorePath;
 use crate::stores::values::into_secret_value;
 use http::HeaderValue;
 use jiff::Timestamp;
@@ -123,7 +123,7 @@ impl DatedSecret {
 pub(super) fn parse_secret(
     body: &[u8],
     requested_name: &str,
-    form: SecretValues,
+    form: ValueFormat,
     path: &StorePath,
 ) -> Result<DatedSecret, ReadError> {
     #[derive(Deserialize)]

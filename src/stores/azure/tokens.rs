@@ -9,9 +9,9 @@ use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;
 use crate::stores::breaker::BreakerTarget;
 use crate::stores::calls::{CallError, Calls};
+use crate::stores::cloud_session::{CredentialSource, NewCredentials};
 use crate::stores::credential_file;
 use crate::stores::port::ReadError;
-use crate::stores::session::{CredentialSource, NewCredentials};
 use async_trait::async_trait;
 use azure_core::cloud::CustomConfiguration;
 use azure_core::credentials::{AccessToken, Secret, TokenCredential, TokenRequestOptions};
@@ -35,8 +35,8 @@ pub struct AzureTokenSource {
     vault_url: String,
     authority_url: String,
     scope: String,
-    authority: Arc<AzureTransport>,
-    vault: Arc<AzureTransport>,
+    authority_transport: Arc<AzureTransport>,
+    vault_transport: Arc<AzureTransport>,
 }
 
 impl AzureTokenSource {
@@ -46,8 +46,8 @@ impl AzureTokenSource {
             vault_url: config.vault_url.clone(),
             authority_url: config.authority_url.clone(),
             scope: config.scope.clone(),
-            authority,
-            vault,
+            authority_transport: authority,
+            vault_transport: vault,
         }
     }
 
@@ -64,9 +64,9 @@ impl AzureTokenSource {
     }
 
     /// The credential of one login.
-    #[expect(clippy::disallowed_methods, reason = "Entra ID has it checked; the SDK's types have no Debug of it")]
+    #[expect(clippy::disallowed_methods, reason = "it is sent to Entra ID; the SDK's types do not show it in Debug")]
     fn credential(&self, broker_credential: &SecretValue) -> Option<Arc<dyn TokenCredential>> {
-        let client_options = self.client_options(&self.authority);
+        let client_options = self.client_options(&self.authority_transport);
         match &self.auth {
             AzureAuth::WorkloadIdentity { tenant_id, client_id, .. } => {
                 let (tenant, client) = (tenant_id.clone(), client_id.clone());
@@ -94,13 +94,13 @@ impl AzureTokenSource {
         let credential = self.credential(broker_credential).ok_or(CallError::not_sent(ReadError::Misconfigured))?;
         let exchange = Exchange::new(&format!("claviger-{request_id}"));
         let method_options = ClientMethodOptions { context: Context::new().with_value(exchange.clone()) };
-        // The result is ignored: the exchange has the response or the error.
         let options = TokenRequestOptions { method_options };
+        // The result is ignored: the exchange has the response or the error.
         let _ = credential.get_token(&[self.scope.as_str()], Some(options)).await;
         let response =
             exchange.take().ok_or(CallError::not_sent(ReadError::Misconfigured))?.map_err(CallError::no_response)?;
         match response.status {
-            200 => parse_token(&response.body).ok_or(CallError::malformed(ReadError::Unavailable)),
+            200 => parse_token(&response.body).ok_or(CallError::unusable(ReadError::Unavailable)),
             status => Err(CallError::from_response(
                 status,
                 classify_login_error(status, &response.body),
@@ -109,14 +109,15 @@ impl AzureTokenSource {
         }
     }
 
-    /// A client with a fixed token. Its first request has no token, and `transport` responds to it with a challenge.
-    #[expect(clippy::disallowed_methods, reason = "the SDK puts it into a header; its type has no Debug of it")]
+    /// A client with a fixed token. The SDK sends its first request without a token; [`super::transport`] answers that request
+    /// itself, with a challenge.
+    #[expect(clippy::disallowed_methods, reason = "the SDK puts it into a header; its type does not show it in Debug")]
     fn client(&self, token: &SecretValue, ttl: Duration) -> Option<SecretClient> {
         let expires_at = SystemClock.now().as_second().checked_add(i64::try_from(ttl.as_secs()).ok()?)?;
         let expires_at = OffsetDateTime::from_unix_timestamp(expires_at).ok()?;
         let token = FixedToken(AccessToken::new(Secret::new(token.expose_secret().to_owned()), expires_at));
         let options = SecretClientOptions {
-            client_options: self.client_options(&self.vault),
+            client_options: self.client_options(&self.vault_transport),
             // The challenge comes from `transport`, not from the server.
             verify_challenge_resource: Some(false),
             ..SecretClientOptions::default()
@@ -132,7 +133,7 @@ impl CredentialSource for AzureTokenSource {
     async fn request_credentials(
         &self,
         calls: &Calls,
-        has_worked: bool,
+        has_logged_in_before: bool,
         request_id: &RequestId,
     ) -> Result<NewCredentials<SecretClient>, ReadError> {
         let (AzureAuth::WorkloadIdentity { token_file: file, .. }
@@ -142,7 +143,7 @@ impl CredentialSource for AzureTokenSource {
             return Err(credential_file::log_unusable(&calls.store));
         }
         let login = self.log_in(&broker_credential, request_id);
-        let (token, ttl) = calls.log_in(LOGIN, has_worked, request_id, login).await?;
+        let (token, ttl) = calls.log_in(LOGIN, has_logged_in_before, request_id, login).await?;
         let client = self.client(&token, ttl).ok_or(ReadError::Unavailable)?;
         Ok(NewCredentials { client, ttl: Some(ttl) })
     }
@@ -159,7 +160,7 @@ impl fmt::Debug for ServiceAccountToken {
 
 #[async_trait]
 impl ClientAssertion for ServiceAccountToken {
-    #[expect(clippy::disallowed_methods, reason = "Entra ID has this token checked")]
+    #[expect(clippy::disallowed_methods, reason = "the token is sent to Entra ID")]
     async fn secret(&self, _: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
         Ok(self.0.expose_secret().to_owned())
     }

@@ -4,7 +4,7 @@ use super::sealed::{SealedSecret, SecretSealer};
 use crate::config::cache::Cache as CacheSettings;
 use crate::model::secret::Secret;
 use crate::sealing::random::jitter;
-use crate::stores::path::StorePath;
+use crate::stores::store_path::StorePath;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::Instant;
 
@@ -96,7 +96,7 @@ impl CacheEntry {
         Some(Secret { stale: true, ..sealer.open(path, sealed)? })
     }
 
-    /// When the secret was read. `None` if it may not be served any more.
+    /// When the secret was read. `None` if it must not be served any more.
     pub(super) fn servable_since(&self, settings: &CacheSettings) -> Option<Instant> {
         let servable =
             self.is_secret() && self.read_at.elapsed() < settings.ttl.saturating_add(settings.serve_stale_for);

@@ -5,7 +5,7 @@ use super::secret_codec::{decode, encode, encoded_length};
 use crate::model::secret::Secret;
 use crate::sealing::aead::SealingKey;
 use crate::sealing::random::RandomError;
-use crate::stores::path::StorePath;
+use crate::stores::store_path::StorePath;
 
 /// A secret that only its [`SecretSealer`] can open.
 pub(in crate::stores) struct SealedSecret(Box<[u8]>);

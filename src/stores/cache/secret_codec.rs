@@ -18,7 +18,6 @@ pub(super) fn encoded_length(secret: &Secret) -> usize {
         + values.sum::<usize>()
 }
 
-/// Encodes a secret.
 pub(super) fn encode(secret: &Secret, out: &mut Vec<u8>) {
     let mut out = Encoder::new(out, LengthEncoding::U32);
     out.push_optional_text(secret.version.as_deref());

@@ -3,16 +3,16 @@
 use super::responses::{self, SecretParseError};
 use super::tokens::GcpTokenSource;
 use crate::config::gcp_secret_manager::GcpSecretManager;
-use crate::config::secret_values::SecretValues;
+use crate::config::value_format::ValueFormat;
 use crate::model::request_id::RequestId;
 use crate::model::secret::Secret;
 use crate::stores::access_token::AccessToken;
 use crate::stores::calls::CallError;
 use crate::stores::cloud::{Cloud, MISSING_SECRET};
-use crate::stores::names::Naming;
 use crate::stores::outbound::{HttpClient, StoreResponse};
-use crate::stores::path::StorePath;
 use crate::stores::port::OpenError;
+use crate::stores::secret_names::Naming;
+use crate::stores::store_path::StorePath;
 use async_trait::async_trait;
 use http::Method;
 use http::header::{AUTHORIZATION, USER_AGENT};
@@ -23,7 +23,7 @@ use std::time::Duration;
 pub struct SecretManager {
     /// The URL below which secrets are, with a slash at its end.
     secrets: String,
-    values: SecretValues,
+    values: ValueFormat,
     timeout: Duration,
     http: HttpClient,
     /// The clients of the logins, only to reload their certificates.
@@ -70,7 +70,7 @@ impl Cloud for SecretManager {
             }
             result => result,
         };
-        result.map_err(|error| CallError::malformed(error.into()))
+        result.map_err(|error| CallError::unusable(error.into()))
     }
 
     async fn look_up_missing_secret(&self, token: &AccessToken, request_id: &RequestId) -> Result<(), CallError> {

@@ -1,10 +1,10 @@
 //! Entry points for fuzz targets: the parsers of responses, without a project.
 
 use super::responses;
-use crate::config::secret_values::SecretValues;
+use crate::config::value_format::ValueFormat;
 use crate::model::secret::Secret;
-use crate::stores::path::StorePath;
 use crate::stores::port::ReadError;
+use crate::stores::store_path::StorePath;
 use http::HeaderValue;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use std::time::Duration;
 ///
 /// # Errors
 /// See [`ReadError`].
-pub fn secret(status: u16, body: &[u8], name: &str, path: &str, form: SecretValues) -> Result<Secret, ReadError> {
+pub fn secret(status: u16, body: &[u8], name: &str, path: &str, form: ValueFormat) -> Result<Secret, ReadError> {
     let path = StorePath::try_from(path).map_err(|_| ReadError::Misconfigured)?;
     if status != 200 {
         return Err(responses::classify_error(status, body).error);

@@ -3,16 +3,16 @@
 //! Sources: the reference of `projects.secrets.versions.access`, AIP-193 (errors), and RFC 8693 with RFC 6749 for the exchange
 //! of tokens. Only JSON with `NOT_FOUND` means that a secret is absent, because the 404 of a front end is HTML.
 
-use crate::config::secret_values::SecretValues;
+use crate::config::value_format::ValueFormat;
 use crate::model::secret::Secret;
 use crate::stores::access_token::AccessToken;
 use crate::stores::calls::ResponseMeaning;
 use crate::stores::cloud_values::parse_keys_and_values;
 use crate::stores::json_text::{parse_object, unescape};
 use crate::stores::oauth_response::{bearer_token, error_code};
-use crate::stores::path::StorePath;
 use crate::stores::port::ReadError;
 use crate::stores::renewal::token_lifetime;
+use crate::stores::store_path::StorePath;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crc::{CRC_32_ISCSI, Crc};
@@ -111,7 +111,7 @@ impl From<SecretParseError> for ReadError {
 pub(super) fn parse_secret(
     body: &[u8],
     requested_name: &str,
-    form: SecretValues,
+    form: ValueFormat,
     path: &StorePath,
 ) -> Result<Secret, SecretParseError> {
     #[derive(Deserialize)]
@@ -169,10 +169,10 @@ pub(super) fn classify_exchange_error(status: u16, body: &[u8]) -> ResponseMeani
     }
 }
 
-/// What an error response to an impersonation, or of the metadata server, means.
-pub(super) const fn classify_token_error(status: u16) -> ResponseMeaning {
+/// What an error response to an impersonation, or of the metadata server, means. Only its status is used.
+pub(super) const fn classify_iam_or_metadata_error(status: u16) -> ResponseMeaning {
     match status {
-        // 404: the service account does not exist, or the caller may not see it.
+        // 404: the service account does not exist, or the caller is not allowed to see it.
         401 | 403 | 404 => ResponseMeaning::new(ReadError::Forbidden, "status"),
         400 => ResponseMeaning::new(ReadError::Misconfigured, "status"),
         429 => ResponseMeaning::throttled("status"),

@@ -2,7 +2,7 @@
 //! token with a service account's key. All addresses are from the configuration.
 
 use super::key_file::{self, SCOPE};
-use super::responses::{classify_exchange_error, classify_token_error, parse_impersonation, parse_token};
+use super::responses::{classify_exchange_error, classify_iam_or_metadata_error, parse_impersonation, parse_token};
 use crate::config::gcp_secret_manager::GcpAuth;
 use crate::model::clock::{Clock as _, SystemClock};
 use crate::model::request_id::RequestId;
@@ -10,10 +10,10 @@ use crate::model::secret::SecretValue;
 use crate::stores::access_token::AccessToken;
 use crate::stores::breaker::BreakerTarget;
 use crate::stores::calls::{CallError, Calls, ResponseMeaning};
+use crate::stores::cloud_session::{CredentialSource, NewCredentials};
 use crate::stores::credential_file;
 use crate::stores::outbound::{HttpClient, StoreResponse, TransportError, read_body, retry_after};
 use crate::stores::port::ReadError;
-use crate::stores::session::{CredentialSource, NewCredentials};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::Method;
@@ -43,7 +43,6 @@ pub struct GcpTokenSource {
     timeout: Duration,
 }
 
-/// A token and its lifetime.
 type TokenWithLifetime = (AccessToken, Duration);
 
 impl GcpTokenSource {
@@ -75,7 +74,7 @@ impl GcpTokenSource {
         let message = message.header(CONTENT_TYPE, "application/json").body(body);
         let response = http.send_and_read(message, true, self.timeout).await.map_err(CallError::no_response)?;
         let token = parse_impersonation(&response.body, SystemClock.now());
-        token_or_error(&response, token, classify_token_error(response.status))
+        token_or_error(&response, token, classify_iam_or_metadata_error(response.status))
     }
 
     async fn request_from_metadata_server(&self, url: &str, account: &str) -> Result<TokenWithLifetime, CallError> {
@@ -85,7 +84,7 @@ impl GcpTokenSource {
         let response = send_to_metadata_server(http, message, self.timeout).await.map_err(CallError::no_response)?;
         let (response, is_genuine) = response;
         let token = parse_token(&response.body).filter(|_| is_genuine);
-        token_or_error(&response, token, classify_token_error(response.status))
+        token_or_error(&response, token, classify_iam_or_metadata_error(response.status))
     }
 }
 
@@ -96,7 +95,7 @@ impl CredentialSource for GcpTokenSource {
     async fn request_credentials(
         &self,
         calls: &Calls,
-        has_worked: bool,
+        has_logged_in_before: bool,
         request_id: &RequestId,
     ) -> Result<NewCredentials<AccessToken>, ReadError> {
         let (token, ttl) = match &self.auth {
@@ -112,18 +111,18 @@ impl CredentialSource for GcpTokenSource {
                     return Err(credential_file::log_unusable(&calls.store));
                 }
                 let exchange = self.exchange(sts_url, provider, &subject);
-                let federated = calls.log_in(EXCHANGE, has_worked, request_id, exchange).await?;
+                let federated = calls.log_in(EXCHANGE, has_logged_in_before, request_id, exchange).await?;
                 match service_account {
                     None => federated,
                     Some(account) => {
                         let impersonate = self.impersonate(iam_credentials_url, account, &federated.0);
-                        calls.log_in(IMPERSONATION, has_worked, request_id, impersonate).await?
+                        calls.log_in(IMPERSONATION, has_logged_in_before, request_id, impersonate).await?
                     }
                 }
             }
             GcpAuth::MetadataServer { service_account, endpoint_url } => {
                 let call = self.request_from_metadata_server(endpoint_url, service_account);
-                calls.log_in(EXCHANGE, has_worked, request_id, call).await?
+                calls.log_in(EXCHANGE, has_logged_in_before, request_id, call).await?
             }
             GcpAuth::ServiceAccountKeyFile(file) => {
                 let text = credential_file::read(&calls.store, file).await?;
@@ -142,7 +141,7 @@ fn token_or_error(
     error: ResponseMeaning,
 ) -> Result<TokenWithLifetime, CallError> {
     match response.status {
-        200 => token.ok_or(CallError::malformed(ReadError::Unavailable)),
+        200 => token.ok_or(CallError::unusable(ReadError::Unavailable)),
         status => Err(CallError::from_response(status, error, response.retry_after)),
     }
 }
@@ -160,7 +159,7 @@ async fn send_to_metadata_server(
 }
 
 /// The form of an exchange (RFC 8693). Its audience is the provider, not that of the ServiceAccount token.
-#[expect(clippy::disallowed_methods, reason = "Google has this token checked")]
+#[expect(clippy::disallowed_methods, reason = "the token is sent to Google")]
 fn exchange_form(provider: &str, subject: &SecretValue) -> Bytes {
     let urn = "urn:ietf:params:oauth";
     let audience = format!("//iam.googleapis.com/{provider}");

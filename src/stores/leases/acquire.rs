@@ -10,9 +10,9 @@ use crate::model::clock::format_time;
 use crate::model::lease::LeaseMode;
 use crate::model::request_id::RequestId;
 use crate::model::secret::{Secret, SecretValue};
-use crate::stores::dynamic::{CreatedSecret, GrantedLifetime};
-use crate::stores::path::StorePath;
+use crate::stores::dynamic_store::{CreatedSecret, GrantedLifetime};
 use crate::stores::port::{FetchedSecret, ReadError};
+use crate::stores::store_path::StorePath;
 use jiff::SignedDuration;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,9 +76,10 @@ impl LeaseManager {
         key: &LeaseKey,
         min_lifetime: Option<Duration>,
     ) -> Option<&'i mut Lease> {
-        let session = self.sources.get(&key.store)?.store.session();
+        let login = self.sources.get(&key.store)?.store.login_number();
         let now = Instant::now();
-        let lease = index.current(key).filter(|lease| lease.session == session && lease.state == LeaseState::Active)?;
+        let lease =
+            index.current(key).filter(|lease| lease.login_number == login && lease.state == LeaseState::Active)?;
         let suffices = match min_lifetime {
             Some(min_lifetime) => lease.lifetime.suffices_for(min_lifetime, now),
             None => lease.lifetime.remaining(now) >= MIN_REMAINING,
@@ -93,10 +94,10 @@ impl LeaseManager {
             let lease = self.issuable_lease(&mut index, key, min_lifetime)?;
             let now = Instant::now();
             lease.last_issued_at = now;
-            lease.undelivered_until = None;
+            lease.deliver_by = None;
             (lease.values.clone()?, lease.lifetime.remaining(now))
         };
-        let secret = Arc::new(self.values.open(&key.path, &sealed)?);
+        let secret = Arc::new(self.secret_sealer.open(&key.path, &sealed)?);
         Some(FetchedSecret { secret, valid_for: Some(remaining) })
     }
 
@@ -129,9 +130,9 @@ impl LeaseManager {
 
     /// The ID of the current lease, if it can be renewed.
     fn renewable_lease(&self, key: &LeaseKey) -> Option<Arc<str>> {
-        let session = self.sources.get(&key.store)?.store.session();
+        let login = self.sources.get(&key.store)?.store.login_number();
         let mut index = self.index();
-        let lease = index.current(key).filter(|lease| lease.session == session && lease.lifetime.renewable)?;
+        let lease = index.current(key).filter(|lease| lease.login_number == login && lease.lifetime.renewable)?;
         (lease.lifetime.remaining(Instant::now()) >= MIN_REMAINING).then(|| lease.id.clone())
     }
 
@@ -144,14 +145,15 @@ impl LeaseManager {
             return Err(ReadError::Unavailable.into());
         };
         let requested_at = Instant::now();
-        let (created, session) = source.store.create(&key.path, request.write.as_ref(), &request.request_id).await?;
+        let (created, login_number) =
+            source.store.create(&key.path, request.write.as_ref(), &request.request_id).await?;
         match created {
             CreatedSecret::Unleased(secret) => {
                 self.keep_undelivered(key, &secret);
                 Ok(AcquiredSecret::Unleased(Arc::new(secret)))
             }
             CreatedSecret::Leased { secret, lease_id, grant } => {
-                self.register(acquisition, secret, (lease_id, grant, session), requested_at).await?;
+                self.register(acquisition, secret, (lease_id, grant, login_number), requested_at).await?;
                 // At the limit, the least recently used lease is revoked.
                 let evicted = self.index().eviction_candidate(&key.store, source.max_leases);
                 if let Some(id) = evicted {
@@ -180,12 +182,12 @@ impl LeaseManager {
         &self,
         acquisition: &Acquisition,
         secret: Secret,
-        (lease_id, grant, session): (SecretValue, GrantedLifetime, u64),
+        (lease_id, grant, login_number): (SecretValue, GrantedLifetime, u64),
         requested_at: Instant,
     ) -> Result<(), FetchError> {
-        let mut lease = self.new_lease(acquisition, (lease_id, grant, session), requested_at);
+        let mut lease = self.new_lease(acquisition, (lease_id, grant, login_number), requested_at);
         let secret = Secret { version: Some(lease.id.to_string()), ..secret };
-        lease.values = self.values.seal(&acquisition.key.path, &secret).map(Arc::new);
+        lease.values = self.secret_sealer.seal(&acquisition.key.path, &secret).map(Arc::new);
         drop(secret);
         if lease.values.is_none() {
             self.revoke_unused(lease, "unusable").await;
@@ -202,16 +204,16 @@ impl LeaseManager {
             return Err(FetchError::Unrecorded);
         }
         // A waiting caller gets the secret at once. A caller that has left repeats its request soon or not at all.
-        lease.next_action_at = lease.lifetime.renewal_time(requested_at);
-        let undelivered_until = Instant::now() + LEASE_RETENTION;
-        lease.undelivered_until = Some(undelivered_until);
-        let due = lease.next_action_at.min(undelivered_until);
+        lease.first_renewal_at = lease.lifetime.renewal_time(requested_at);
+        let deliver_by = Instant::now() + LEASE_RETENTION;
+        lease.deliver_by = Some(deliver_by);
+        let due = lease.first_renewal_at.min(deliver_by);
         self.insert(lease, due, true);
         Ok(())
     }
 
     async fn insert_record(&self, lease: &Lease) -> bool {
-        let Some(record) = self.records.seal(lease) else { return false };
+        let Some(record) = self.record_sealer.seal(lease) else { return false };
         let result = self.ledger.insert(&record).await;
         if let Err(error) = &result {
             tracing::error!(kind = error.kind(), "a lease could not be recorded; revoking it");
@@ -235,7 +237,7 @@ impl LeaseManager {
     fn new_lease(
         &self,
         Acquisition { key, request }: &Acquisition,
-        (lease_id, grant, session): (SecretValue, GrantedLifetime, u64),
+        (lease_id, grant, login_number): (SecretValue, GrantedLifetime, u64),
         requested_at: Instant,
     ) -> Lease {
         let acquired_at = self.clock.now();
@@ -247,7 +249,7 @@ impl LeaseManager {
             holder: key.holder.is_some().then(|| request.caller.clone()),
             store_id: Arc::new(lease_id),
             values: None,
-            session,
+            login_number,
             lifetime: LeaseLifetime::new(grant, requested_at),
             state: LeaseState::Active,
             revocation_reason: None,
@@ -255,8 +257,8 @@ impl LeaseManager {
             acquired_at,
             expires_at: acquired_at.checked_add(ttl).unwrap_or(acquired_at),
             last_issued_at: requested_at,
-            undelivered_until: None,
-            next_action_at: requested_at,
+            deliver_by: None,
+            first_renewal_at: requested_at,
         }
     }
 

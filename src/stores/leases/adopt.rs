@@ -25,7 +25,7 @@ pub(super) struct Heartbeats {
     /// For each process, its heartbeat and the time since when it is unchanged, by the clock of this process.
     observed: HashMap<String, (i64, Instant)>,
     last_check: Option<Instant>,
-    /// The authenticators whose orphaned leases were already logged.
+    /// The authenticators whose unrenewable leases were already logged.
     reported: BTreeSet<Arc<str>>,
 }
 
@@ -60,7 +60,7 @@ impl LeaseManager {
         if let Err(error) = self.try_heartbeat(heartbeats).await {
             tracing::warn!(kind = error.kind(), "lease records could not be read or written");
         }
-        self.report_orphans(&mut heartbeats.reported);
+        self.report_unrenewable(&mut heartbeats.reported);
     }
 
     async fn try_heartbeat(&self, heartbeats: &mut Heartbeats) -> Result<(), DatabaseError> {
@@ -88,7 +88,7 @@ impl LeaseManager {
 
     /// Adds the lease of a record to the index. Returns false if the record cannot be opened.
     pub(super) async fn restore_record(&self, record: &LeaseRecord) -> bool {
-        let Ok(lease) = self.records.open(record, self.clock.now()) else {
+        let Ok(lease) = self.record_sealer.open(record, self.clock.now()) else {
             if self.unreadable_ids().insert(record.id.as_str().into()) {
                 tracing::error!(lease = record.id, "a lease record could not be decrypted; it cannot be revoked");
             }
@@ -116,7 +116,7 @@ impl LeaseManager {
                 .record_eventually(Self::new_event(&lease, LeaseEventKind::Failed, Some("store_unknown")))
                 .await;
         }
-        lease.next_action_at = due;
+        lease.first_renewal_at = due;
         self.insert(lease, due, false);
     }
 }

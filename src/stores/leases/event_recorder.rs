@@ -1,4 +1,4 @@
-//! The port through which lease events reach the audit log, which this room does not know.
+//! The port through which lease events reach the audit log, which `stores` does not know.
 
 use crate::model::caller::Caller;
 use crate::model::request_id::RequestId;

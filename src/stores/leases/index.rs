@@ -148,7 +148,6 @@ impl LeaseIndex {
         }
     }
 
-    /// Removes a lease.
     pub(super) fn remove(&mut self, id: &str) -> Option<Lease> {
         let entry = self.entries.remove(id)?;
         if let Some(queue) = self.queues.get_mut(&entry.queue_key) {
@@ -232,9 +231,9 @@ mod tests {
     use crate::model::caller::{Pod, Workload};
     use crate::model::lease::LeaseMode;
     use crate::model::secret::SecretValue;
-    use crate::stores::dynamic::GrantedLifetime;
+    use crate::stores::dynamic_store::GrantedLifetime;
     use crate::stores::leases::lease::LeaseLifetime;
-    use crate::stores::path::StorePath;
+    use crate::stores::store_path::StorePath;
     use jiff::Timestamp;
     use std::time::Duration;
 
@@ -253,7 +252,7 @@ mod tests {
             holder: None,
             store_id: Arc::new(SecretValue::new("h".into())),
             values: None,
-            session: 1,
+            login_number: 1,
             lifetime: LeaseLifetime::new(grant, Instant::now()),
             state: LeaseState::Active,
             revocation_reason: None,
@@ -261,12 +260,11 @@ mod tests {
             acquired_at: Timestamp::UNIX_EPOCH,
             expires_at: Timestamp::UNIX_EPOCH,
             last_issued_at: Instant::now(),
-            undelivered_until: None,
-            next_action_at: Instant::now(),
+            deliver_by: None,
+            first_renewal_at: Instant::now(),
         }
     }
 
-    /// The lease of a pod.
     fn held_by(namespace: &str, pod: &str, path: &str) -> Lease {
         let workload = Workload {
             namespace: namespace.into(),

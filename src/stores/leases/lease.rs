@@ -6,9 +6,9 @@ use crate::model::secret::SecretValue;
 use crate::model::secret_ref::SecretRef;
 use crate::model::write_body::WriteBody;
 use crate::stores::cache::sealed::SealedSecret;
-use crate::stores::dynamic::GrantedLifetime;
-use crate::stores::path::StorePath;
+use crate::stores::dynamic_store::GrantedLifetime;
 use crate::stores::renewal::renew_after;
+use crate::stores::store_path::StorePath;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,7 +27,6 @@ pub(super) struct LeaseKey {
 }
 
 closed_enum! {
-    /// The state of a lease.
     pub enum LeaseState {
         /// In use.
         Active => "active",
@@ -82,8 +81,8 @@ impl LeaseLifetime {
         self.ends_at.saturating_duration_since(now)
     }
 
-    /// Whether the remaining lifetime is enough for a ticket with this lifetime. Half of the granted lifetime always is,
-    /// because a new lease would have no more than the granted lifetime.
+    /// Whether the remaining lifetime is enough for a ticket with this lifetime. For a longer ticket, half of the granted
+    /// lifetime is enough, because a new lease would last at most twice as long. Less than [`MIN_REMAINING`] is never enough.
     pub(super) fn suffices_for(&self, lifetime: Duration, now: Instant) -> bool {
         let remaining = self.remaining(now);
         remaining >= MIN_REMAINING && remaining >= lifetime.min(self.granted / 2)
@@ -103,10 +102,11 @@ pub(super) struct Lease {
     pub(super) holder: Option<Arc<Caller>>,
     /// The store's ID of the lease, with which it is renewed and revoked.
     pub(super) store_id: Arc<SecretValue>,
-    /// The sealed secret. `None` for an adopted lease, which is never issued again.
+    /// The sealed secret. `None` for a lease that was adopted from another process. Such a lease is never issued again.
     pub(super) values: Option<Arc<SealedSecret>>,
-    /// The number of the broker's session in which the lease was created. The lease ends with the session.
-    pub(super) session: u64,
+    /// The number of the broker's login under which the lease was created. The store revokes the lease together with the token of
+    /// this login.
+    pub(super) login_number: u64,
     pub(super) lifetime: LeaseLifetime,
     pub(super) state: LeaseState,
     /// Set when the revocation begins.
@@ -115,12 +115,12 @@ pub(super) struct Lease {
     pub(super) attempts: u32,
     pub(super) acquired_at: Timestamp,
     pub(super) expires_at: Timestamp,
-    /// When the lease was last issued.
+    /// When the lease was last issued, or acquired if no caller has received it yet.
     pub(super) last_issued_at: Instant,
-    /// When the lease is revoked if no caller gets it. `None` after it was issued.
-    pub(super) undelivered_until: Option<Instant>,
+    /// When the lease is revoked if no caller has received it. `None` once a caller has received it.
+    pub(super) deliver_by: Option<Instant>,
     /// When the lease is renewed for the first time.
-    pub(super) next_action_at: Instant,
+    pub(super) first_renewal_at: Instant,
 }
 
 impl Lease {

@@ -35,7 +35,6 @@ impl Ledger {
         Self { database, identity: Mutex::new(ProcessIdentity::new()) }
     }
 
-    /// Records a lease.
     pub(super) async fn insert(&self, record: &LeaseRecord) -> Result<(), DatabaseError> {
         const TABLE_AND_COLUMNS: &str = "leases (owner, id, store, path, mode, state, acquired_at, expires_at, sealed)";
         let own_name = self.register_process().await?;
@@ -94,7 +93,6 @@ impl Ledger {
         Ok(())
     }
 
-    /// The other processes with leases.
     pub(super) async fn other_processes(&self) -> Result<Vec<LeaseProcess>, DatabaseError> {
         const SQL: &str = "SELECT l.owner, CAST(o.beat AS TEXT) FROM leases l \
             LEFT JOIN lease_owners o ON o.owner = l.owner WHERE l.owner <> $1 GROUP BY l.owner, o.beat";

@@ -56,7 +56,7 @@ impl LeaseManager {
 
     /// How a record is listed. If it cannot be opened, its holder is missing.
     fn view(&self, record: LeaseRecord) -> LeaseView {
-        let opened = self.records.open(&record, self.clock.now()).ok();
+        let opened = self.record_sealer.open(&record, self.clock.now()).ok();
         let own = self.index().get(&record.id).map(|lease| (lease.lifetime.renewable, lease.state));
         let renewable =
             own.map_or(opened.as_ref().is_some_and(|lease| lease.lifetime.renewable), |(renewable, _)| renewable);

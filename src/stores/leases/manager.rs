@@ -17,7 +17,7 @@ use crate::model::write_body::WriteBody;
 use crate::sealing::keys::RootKey;
 use crate::sealing::random::RandomError;
 use crate::stores::cache::sealed::{SealedSecret, SecretSealer};
-use crate::stores::dynamic::DynamicStore;
+use crate::stores::dynamic_store::DynamicStore;
 use crate::stores::port::ReadError;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -83,13 +83,13 @@ pub(super) enum AcquiredSecret {
 /// For each secret, the time at which it is dropped.
 pub(super) type UndeliveredSecrets = HashMap<LeaseKey, (Instant, SealedSecret)>;
 
-/// The state that the tasks of this room share.
+/// The state that all tasks of leases share.
 pub(in crate::stores) struct LeaseManager {
     pub(super) sources: BTreeMap<Arc<str>, DynamicSource>,
     pub(super) index: Mutex<LeaseIndex>,
     pub(super) ledger: Ledger,
-    pub(super) records: RecordSealer,
-    pub(super) values: SecretSealer,
+    pub(super) record_sealer: RecordSealer,
+    pub(super) secret_sealer: SecretSealer,
     pub(super) flights: Arc<SingleFlight<LeaseKey, Result<AcquiredSecret, FetchError>>>,
     /// Secrets without a lease whose request ended before they were created.
     pub(super) undelivered: Mutex<UndeliveredSecrets>,
@@ -123,8 +123,8 @@ impl LeaseManager {
             sources,
             index: Mutex::default(),
             ledger: Ledger::new(settings.database),
-            records: RecordSealer::new(&settings.key),
-            values: SecretSealer::new()?,
+            record_sealer: RecordSealer::new(&settings.key),
+            secret_sealer: SecretSealer::new()?,
             flights: SingleFlight::new(),
             undelivered: Mutex::default(),
             creations: Mutex::default(),

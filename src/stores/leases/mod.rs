@@ -1,10 +1,11 @@
 //! Leases of dynamic secrets: issued to their holders, renewed in time, and revoked at the end.
 //!
 //! In reading order: `manager` has the state that all tasks share, `lease` is one lease, `index` has all leases of this
-//! process. `acquire` issues and creates leases, `renew` and `revoke` are called by `upkeep` when a lease is due, and
-//! `undelivered` keeps secrets whose request ended early. `record` and `ledger` are the rows in the database: `adopt` takes
-//! over the leases of a process that ended, and `restore` finds leases that are missing in the index. `orphans` reports leases
-//! that cannot be renewed, `list` lists leases for administrators, and `event_recorder` is the port to the audit log.
+//! process. `acquire` gives a holder its current lease or a new one, `renew` and `revoke` are called by `upkeep` when a lease is
+//! due, and `undelivered` keeps secrets whose request ended early. `ledger` reads and writes the records of leases in the
+//! database, `adopt` takes over the leases of a process that ended, and `restore` finds leases that are missing in the index.
+//! `unrenewable` reports leases that cannot be renewed, `list` lists leases for administrators, and `event_recorder` is the port
+//! to the audit log.
 
 mod acquire;
 mod adopt;
@@ -14,12 +15,12 @@ mod lease;
 mod ledger;
 mod list;
 mod manager;
-mod orphans;
 mod record;
 mod renew;
 mod restore;
 mod revoke;
 mod undelivered;
+mod unrenewable;
 mod upkeep;
 
 use crate::metrics::Metrics;

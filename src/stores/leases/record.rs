@@ -10,7 +10,7 @@ use crate::model::secret::SecretValue;
 use crate::sealing::aead::{Message, OpenMessageError, SealingKey};
 use crate::sealing::codec::encode_parts;
 use crate::sealing::keys::{Purpose, RootKey};
-use crate::stores::path::StorePath;
+use crate::stores::store_path::StorePath;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use jiff::Timestamp;
@@ -109,7 +109,7 @@ impl RecordSealer {
             holder,
             store_id: Arc::new(SecretValue::new(sealed.lease_id)),
             values: None,
-            session: 0,
+            login_number: 0,
             lifetime: LeaseLifetime {
                 granted: Duration::from_secs(sealed.granted_seconds),
                 renewable: sealed.renewable,
@@ -121,8 +121,8 @@ impl RecordSealer {
             acquired_at: time(&record.acquired_at)?,
             expires_at,
             last_issued_at: Instant::now(),
-            undelivered_until: None,
-            next_action_at: Instant::now(),
+            deliver_by: None,
+            first_renewal_at: Instant::now(),
         })
     }
 
@@ -197,7 +197,7 @@ impl From<SealedHolder> for Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stores::dynamic::GrantedLifetime;
+    use crate::stores::dynamic_store::GrantedLifetime;
 
     fn caller(pod: bool) -> Caller {
         let workload = Workload {
@@ -230,7 +230,7 @@ mod tests {
             holder,
             store_id: Arc::new(SecretValue::new("db/creds/r/hunter2".into())),
             values: None,
-            session: 3,
+            login_number: 3,
             lifetime: LeaseLifetime::new(
                 GrantedLifetime { ttl: Duration::from_mins(1), renewable: true },
                 Instant::now(),
@@ -241,8 +241,8 @@ mod tests {
             acquired_at: "2026-01-01T00:00:00Z".parse().unwrap(),
             expires_at: "2026-01-01T00:01:00Z".parse().unwrap(),
             last_issued_at: Instant::now(),
-            undelivered_until: None,
-            next_action_at: Instant::now(),
+            deliver_by: None,
+            first_renewal_at: Instant::now(),
         }
     }
 

@@ -76,8 +76,8 @@ impl LeaseManager {
         (Instant::now() + retry_pause(lease.attempts)).min(lease.lifetime.ends_at)
     }
 
-    /// Handles a refusal of the store, and returns when the lease is due next. If the broker may not renew the lease, it is
-    /// used until its end. Otherwise the store does not know the lease any more, so it is revoked.
+    /// Handles a refusal of the store, and returns when the lease is due next. If the broker is not allowed to renew the lease,
+    /// it is used until its end. Otherwise the store does not know the lease any more, so it is revoked.
     async fn handle_refusal(&self, id: &str, error: ReadError) -> Instant {
         let (event, ends_at) = {
             let mut index = self.index();

@@ -32,7 +32,7 @@ impl LeaseManager {
             // The response to a write is only for the caller that made the call, and this key does not name the caller.
             return;
         }
-        let Some(sealed) = self.values.seal(&key.path, secret) else { return };
+        let Some(sealed) = self.secret_sealer.seal(&key.path, secret) else { return };
         let mut undelivered = self.undelivered();
         if undelivered.len() < MAX_UNLEASED {
             undelivered.insert(key.clone(), (Instant::now() + UNLEASED_RETENTION, sealed));
@@ -42,7 +42,7 @@ impl LeaseManager {
     /// Removes and returns the undelivered secret of a key.
     pub(super) fn take_undelivered(&self, key: &LeaseKey) -> Option<Arc<Secret>> {
         let (until, sealed) = self.undelivered().remove(key)?;
-        (Instant::now() < until).then(|| self.values.open(&key.path, &sealed)).flatten().map(Arc::new)
+        (Instant::now() < until).then(|| self.secret_sealer.open(&key.path, &sealed)).flatten().map(Arc::new)
     }
 
     /// Drops expired secrets.

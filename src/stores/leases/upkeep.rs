@@ -59,13 +59,13 @@ enum NextStep {
 
 impl NextStep {
     fn for_lease(lease: &Lease, now: Instant, clusters: &BTreeSet<Arc<str>>) -> Self {
-        match (lease.state, lease.undelivered_until) {
+        match (lease.state, lease.deliver_by) {
             (LeaseState::Revoking | LeaseState::RevocationFailed, _) => Self::Revoke,
             // The store ends an expired lease itself; the revocation verifies it.
             (LeaseState::Active, _) if lease.lifetime.ends_at <= now => Self::End("expired"),
             (LeaseState::Active, Some(until)) if until <= now => Self::End("untaken"),
             (LeaseState::Active, Some(until)) => Self::Wait(until.min(lease.lifetime.ends_at)),
-            (LeaseState::Active, None) if now < lease.next_action_at => Self::Wait(lease.next_action_at),
+            (LeaseState::Active, None) if now < lease.first_renewal_at => Self::Wait(lease.first_renewal_at),
             (LeaseState::Active, None) if lease.is_worth_renewing(clusters) => Self::Renew,
             (LeaseState::Active, None) => Self::Wait(lease.lifetime.ends_at),
         }

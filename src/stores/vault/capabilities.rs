@@ -9,7 +9,7 @@ use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::stores::breaker::BreakerTarget;
 use crate::stores::outbound::StoreResponse;
-use crate::stores::path::StorePath;
+use crate::stores::store_path::StorePath;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -74,7 +74,7 @@ impl VaultStore {
 
     /// The server's time in seconds since 1970. `None` if it reports no time.
     pub(in crate::stores) async fn server_time(&self) -> Option<i64> {
-        let response = self.exchange.client.health(&RequestId::random()).await.ok()?;
+        let response = self.server.client.health(&RequestId::random()).await.ok()?;
         serde_json::from_slice::<HealthResponse>(&response.body).ok().map(|health| health.server_time_utc)
     }
 }

@@ -220,7 +220,7 @@ impl rustify::client::Client for Transport<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stores::path::StorePath;
+    use crate::stores::store_path::StorePath;
     use crate::stores::vault::endpoints::OwnEndpoint;
     use proptest::prelude::*;
     use std::io;

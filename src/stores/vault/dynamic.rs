@@ -14,10 +14,10 @@ use crate::model::secret::SecretValue;
 use crate::model::write_body::WriteBody;
 use crate::stores::breaker::BreakerTarget;
 use crate::stores::calls::CallError;
-use crate::stores::dynamic::{CreatedSecret, DynamicStore, GrantedLifetime};
+use crate::stores::dynamic_store::{CreatedSecret, DynamicStore, GrantedLifetime};
 use crate::stores::outbound::StoreResponse;
-use crate::stores::path::StorePath;
 use crate::stores::port::ReadError;
+use crate::stores::store_path::StorePath;
 use async_trait::async_trait;
 use rustify::endpoint::Endpoint;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl DynamicStore for VaultStore {
         };
         if let Err(CallError { may_have_taken_effect: true, .. }) = response {
             tracing::warn!(
-                store = %self.exchange.calls.store,
+                store = %self.server.calls.store,
                 %request_id,
                 "a dynamic secret may exist without an answer; it expires at the store"
             );
@@ -60,7 +60,7 @@ impl DynamicStore for VaultStore {
         if let CreatedSecret::Leased { grant, .. } = &mut created {
             *grant = limit_to_token(*grant, &token);
         }
-        Ok((created, token.session()))
+        Ok((created, token.lease_login_number()))
     }
 
     async fn renew(
@@ -80,8 +80,8 @@ impl DynamicStore for VaultStore {
         revoke(&self.session, &self.mounts, lease_id, request_id).await
     }
 
-    fn session(&self) -> u64 {
-        self.session.number()
+    fn login_number(&self) -> u64 {
+        self.session.lease_login_number()
     }
 }
 
@@ -105,7 +105,7 @@ impl VaultStore {
 
     /// Revokes a lease whose secret no caller gets.
     pub(super) fn revoke_in_background(&self, lease_id: SecretValue, request_id: &RequestId) {
-        tracing::warn!(store = %self.exchange.calls.store, "a key-value mount returned a lease; revoking it");
+        tracing::warn!(store = %self.server.calls.store, "a key-value mount returned a lease; revoking it");
         let (session, mounts, request_id) = (self.session.clone(), self.mounts.clone(), request_id.clone());
         // A failure is logged. The lease then ends when it expires.
         tokio::spawn(async move { revoke(&session, &mounts, &lease_id, &request_id).await });
@@ -150,7 +150,7 @@ impl LeaseOrigin {
 
 /// Limits the lifetime of a secret that was created with an exclusive token to that of the token, which is not renewed.
 fn limit_to_token(grant: GrantedLifetime, token: &Token) -> GrantedLifetime {
-    match token.lifetime {
+    match token.expiry {
         TokenExpiry::Until { end, .. } if token.uses.is_some() => {
             let remaining = end.saturating_duration_since(Instant::now());
             // Never zero. A secret with less than a second is not issued anyway.

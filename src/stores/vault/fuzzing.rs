@@ -4,8 +4,8 @@ use super::mounts::Engine;
 use super::responses;
 use crate::model::secret::{Secret, SecretValue};
 use crate::stores::outbound::StoreResponse;
-use crate::stores::path::StorePath;
 use crate::stores::port::ReadError;
+use crate::stores::store_path::StorePath;
 use std::time::Duration;
 use zeroize::Zeroizing;
 

@@ -4,7 +4,7 @@
 use super::mounts::Engine;
 use super::responses::{parse_not_found, parse_ttl};
 use crate::model::secret::{Secret, SecretValue};
-use crate::stores::dynamic::{CreatedSecret, GrantedLifetime};
+use crate::stores::dynamic_store::{CreatedSecret, GrantedLifetime};
 use crate::stores::json_text::{parse_object, unescape};
 use crate::stores::outbound::StoreResponse;
 use crate::stores::port::{EngineMismatch, ReadError};

@@ -1,16 +1,16 @@
 //! Logs in: exchanges the credentials in a file for a token, or reads the token from its file.
 
 use super::call::{Call, CallOptions};
-use super::exchange::Exchange;
 use super::responses;
+use super::server::VaultServer;
 use super::token::token_header;
-use crate::config::stores::VaultAuth;
+use crate::config::stores::VaultAuthMethod;
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;
 use crate::stores::breaker::BreakerTarget;
 use crate::stores::credential_file;
-use crate::stores::dynamic::GrantedLifetime;
+use crate::stores::dynamic_store::GrantedLifetime;
 use crate::stores::port::ReadError;
 use crate::trust::FileStamp;
 use http::HeaderValue;
@@ -20,7 +20,6 @@ use vaultrs::api::auth::approle::requests::LoginWithApproleRequest;
 use vaultrs::api::auth::kubernetes::requests::LoginWithKubernetesRequest;
 use vaultrs::api::auth::oidc::requests::JWTLoginRequest;
 
-/// The result of a login.
 pub(super) struct LoginResult {
     /// The token.
     pub(super) header: HeaderValue,
@@ -32,39 +31,39 @@ pub(super) struct LoginResult {
     pub(super) uses: Option<u32>,
 }
 
-/// Gets a token. `has_worked` says that a login has succeeded before.
+/// Gets a token. `has_logged_in_before` says that a login has succeeded before.
 ///
 /// # Errors
 /// `Forbidden` if the store refuses the credentials, `Misconfigured` for an unknown mount or role. If a login has succeeded
 /// before, a refusal is `Unavailable`, because a server also refuses while it cannot reach the Kubernetes API to review the
 /// token.
-pub(super) async fn log_in(
-    exchange: &Exchange,
-    auth: &VaultAuth,
-    has_worked: bool,
+pub(super) async fn obtain_token(
+    server: &VaultServer,
+    auth: &VaultAuthMethod,
+    has_logged_in_before: bool,
     request_id: &RequestId,
 ) -> Result<LoginResult, ReadError> {
     match auth {
-        VaultAuth::Kubernetes { mount, role, token_file } => {
-            let jwt = expose(&credential_file::read(&exchange.calls.store, token_file).await?);
+        VaultAuthMethod::Kubernetes { mount, role, token_file } => {
+            let jwt = expose(&credential_file::read(&server.calls.store, token_file).await?);
             let endpoint = LoginWithKubernetesRequest { mount: mount.clone(), role: role.clone(), jwt };
-            exchange_for_token(exchange, mount, endpoint, has_worked, request_id).await
+            exchange_for_token(server, mount, endpoint, has_logged_in_before, request_id).await
         }
-        VaultAuth::Jwt { mount, role, token_file } => {
-            let jwt = expose(&credential_file::read(&exchange.calls.store, token_file).await?);
+        VaultAuthMethod::Jwt { mount, role, token_file } => {
+            let jwt = expose(&credential_file::read(&server.calls.store, token_file).await?);
             let endpoint = JWTLoginRequest { mount: mount.clone(), role: Some(role.clone()), jwt };
-            exchange_for_token(exchange, mount, endpoint, has_worked, request_id).await
+            exchange_for_token(server, mount, endpoint, has_logged_in_before, request_id).await
         }
-        VaultAuth::AppRole { mount, role_id, secret_id_file } => {
-            let secret_id = expose(&credential_file::read(&exchange.calls.store, secret_id_file).await?);
+        VaultAuthMethod::AppRole { mount, role_id, secret_id_file } => {
+            let secret_id = expose(&credential_file::read(&server.calls.store, secret_id_file).await?);
             let endpoint = LoginWithApproleRequest { mount: mount.clone(), role_id: role_id.clone(), secret_id };
-            exchange_for_token(exchange, mount, endpoint, has_worked, request_id).await
+            exchange_for_token(server, mount, endpoint, has_logged_in_before, request_id).await
         }
-        VaultAuth::TokenFile(file) => {
+        VaultAuthMethod::TokenFile(file) => {
             // Read before the token: a file that is replaced in between is then read again later.
             let stamp = file_stamp(file).await;
-            let header = token_header(&credential_file::read(&exchange.calls.store, file).await?);
-            let header = header.ok_or_else(|| credential_file::log_unusable(&exchange.calls.store))?;
+            let header = token_header(&credential_file::read(&server.calls.store, file).await?);
+            let header = header.ok_or_else(|| credential_file::log_unusable(&server.calls.store))?;
             Ok(LoginResult { header, grant: None, stamp, uses: None })
         }
     }
@@ -77,21 +76,21 @@ fn expose(credential: &SecretValue) -> String {
 }
 
 async fn exchange_for_token(
-    exchange: &Exchange,
+    server: &VaultServer,
     mount: &str,
     endpoint: impl Endpoint,
-    has_worked: bool,
+    has_logged_in_before: bool,
     request_id: &RequestId,
 ) -> Result<LoginResult, ReadError> {
     let group = format!("auth/{mount}/");
     let options =
         CallOptions { no_retry: true, ..CallOptions::read_only(StoreOperation::Login, BreakerTarget::group(&group)) };
     let parse = |response: &_| match responses::parse_login(response) {
-        Err(ReadError::Forbidden) if has_worked => Err(ReadError::Unavailable),
+        Err(ReadError::Forbidden) if has_logged_in_before => Err(ReadError::Unavailable),
         result => result,
     };
     let call = Call { endpoint, options, token: None };
-    let granted = exchange.call(call, request_id, parse).await.map_err(|failed| failed.error)?;
+    let granted = server.call(call, request_id, parse).await.map_err(|failed| failed.error)?;
     let header = token_header(&granted.token).ok_or(ReadError::Unavailable)?;
     Ok(LoginResult { header, grant: Some(granted.grant), stamp: None, uses: granted.uses })
 }

@@ -6,7 +6,6 @@ mod capabilities;
 mod client;
 mod dynamic;
 mod endpoints;
-mod exchange;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod lease_responses;
@@ -14,6 +13,7 @@ mod login;
 mod mount_lookup;
 mod mounts;
 mod responses;
+mod server;
 mod session;
 mod token;
 mod upkeep;
@@ -21,9 +21,9 @@ mod upkeep;
 use super::breaker::BreakerTarget;
 use super::calls::CallError;
 use super::outbound::{StoreResponse, TransportError};
-use super::path::{StorePath, is_plain};
 use super::port::{OnlineError, OpenError, ReadError, SecretStore};
-use crate::config::stores::{Vault, VaultAuth};
+use super::store_path::{StorePath, is_plain};
+use crate::config::stores::{Vault, VaultAuthMethod};
 use crate::metrics::Metrics;
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
@@ -31,10 +31,10 @@ use crate::model::secret::Secret;
 use async_trait::async_trait;
 use call::CallOptions;
 use client::Client;
-use exchange::Exchange;
 use mount_lookup::MountLookup;
 use mounts::{Mount, Mounts};
 use rustify::endpoint::Endpoint;
+use server::VaultServer;
 use session::VaultSession;
 use std::sync::{Arc, Mutex, PoisonError};
 use upkeep::Upkeep;
@@ -45,7 +45,7 @@ pub use mounts::Engine;
 
 /// A Vault or OpenBao server.
 pub(super) struct VaultStore {
-    exchange: Arc<Exchange>,
+    server: Arc<VaultServer>,
     session: Arc<VaultSession>,
     mounts: Arc<Mounts>,
     mount_lookup: MountLookup,
@@ -59,19 +59,20 @@ impl VaultStore {
     /// # Errors
     /// An invalid configuration or an unusable CA file.
     pub(super) fn open(name: &Arc<str>, config: &Vault, metrics: &Arc<Metrics>) -> Result<Self, OpenError> {
-        if let VaultAuth::Kubernetes { mount, .. } | VaultAuth::Jwt { mount, .. } | VaultAuth::AppRole { mount, .. } =
-            &config.auth
+        if let VaultAuthMethod::Kubernetes { mount, .. }
+        | VaultAuthMethod::Jwt { mount, .. }
+        | VaultAuthMethod::AppRole { mount, .. } = &config.auth
             && !is_plain(mount)
         {
             return Err(OpenError::AuthMount);
         }
         let client = Client::open(name, config)?;
-        let exchange = Arc::new(Exchange::new(name.clone(), client, metrics.clone()));
-        let session = Arc::new(VaultSession::new(exchange.clone(), config.auth.clone()));
+        let server = Arc::new(VaultServer::new(name.clone(), client, metrics.clone()));
+        let session = Arc::new(VaultSession::new(server.clone(), config.auth.clone()));
         let upkeep = Upkeep::start(session.clone());
         let mounts = Arc::default();
         let mount_lookup = MountLookup::new(&session, &mounts);
-        Ok(Self { exchange, session, mounts, mount_lookup, _upkeep: upkeep })
+        Ok(Self { server, session, mounts, mount_lookup, _upkeep: upkeep })
     }
 
     /// Reads the CA file and the token file again.
@@ -80,7 +81,7 @@ impl VaultStore {
     /// An unusable CA file; the old roots stay.
     pub(super) async fn reload(&self) -> Result<(), OpenError> {
         self.session.reload(&RequestId::random()).await;
-        self.exchange.client.reload()
+        self.server.client.reload()
     }
 
     /// Checks the server's health and the broker's credentials.
@@ -89,7 +90,7 @@ impl VaultStore {
     /// See [`OnlineError`].
     pub(super) async fn check_online(&self) -> Result<(), OnlineError> {
         let request_id = RequestId::random();
-        match self.exchange.client.health(&request_id).await.map(|response| response.status) {
+        match self.server.client.health(&request_id).await.map(|response| response.status) {
             // Active, standby, and the two kinds of replicas.
             Ok(200 | 429 | 472 | 473) => {}
             Ok(501) => return Err(OnlineError::Uninitialised),
@@ -104,7 +105,7 @@ impl VaultStore {
             return Ok(());
         }
         match self.session.look_up_token(&token, &request_id).await {
-            // The token is from a recent login. Its policies may not allow it to look itself up.
+            // The token is from a recent login. Possibly its policies do not allow it to look itself up.
             Err(ReadError::Forbidden) if self.session.can_log_in() => Ok(()),
             result => result.map(|_| ()).map_err(OnlineError::from_login_error),
         }

@@ -10,8 +10,8 @@ use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::stores::breaker::BreakerTarget;
 use crate::stores::calls::CallError;
-use crate::stores::path::StorePath;
 use crate::stores::port::ReadError;
+use crate::stores::store_path::StorePath;
 use std::sync::Arc;
 
 /// Looks up mounts, and caches the results.

@@ -1,6 +1,6 @@
 //! The cache of mounts, by path.
 
-use crate::stores::path::StorePath;
+use crate::stores::store_path::StorePath;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -29,7 +29,6 @@ pub enum Engine {
 pub(super) struct Mount {
     /// The path, with a slash at the end.
     pub(super) path: Arc<str>,
-    /// The engine.
     pub(super) engine: Engine,
 }
 

@@ -4,11 +4,11 @@
 
 use super::mounts::{Engine, Mount};
 use crate::model::secret::{Secret, SecretValue};
-use crate::stores::dynamic::GrantedLifetime;
+use crate::stores::dynamic_store::GrantedLifetime;
 use crate::stores::json_text::{parse_object, unescape};
 use crate::stores::outbound::StoreResponse;
-use crate::stores::path::{SYSTEM_MOUNTS, StorePath};
 use crate::stores::port::ReadError;
+use crate::stores::store_path::{SYSTEM_MOUNTS, StorePath};
 use crate::stores::values::{into_secret_value, parse_values};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
@@ -22,7 +22,7 @@ const MAX_TTL_SECONDS: u64 = 10 * 365 * 24 * 3600;
 /// Parses the response to the preflight of a path: its mount.
 ///
 /// # Errors
-/// `Misconfigured` if there is no mount, if the broker may not see it, or if it is one of the server's internal mounts.
+/// `Misconfigured` if there is no mount, if the broker is not allowed to see it, or if it is one of the server's internal mounts.
 pub(super) fn parse_mount(response: &StoreResponse, path: &StorePath) -> Result<Mount, ReadError> {
     #[derive(Deserialize)]
     struct Body {
@@ -227,7 +227,7 @@ pub(super) fn parse_login(response: &StoreResponse) -> Result<GrantedToken, Read
 /// Parses the response to a renewal of the broker's own token.
 ///
 /// # Errors
-/// `Forbidden` if the token may not be renewed or is not valid any more.
+/// `Forbidden` if the broker is not allowed to renew the token, or if it is not valid any more.
 pub(super) fn parse_renewal(response: &StoreResponse) -> Result<GrantedLifetime, ReadError> {
     match response.status {
         200 => parse_auth(&response.body).and_then(|auth| auth.grant()).ok_or(ReadError::Unavailable),
@@ -240,7 +240,7 @@ pub(super) fn parse_renewal(response: &StoreResponse) -> Result<GrantedLifetime,
 /// Parses the response to a token's look-up of itself. `None` for a token that never expires.
 ///
 /// # Errors
-/// `Forbidden` if the token is not valid any more, or may not look itself up.
+/// `Forbidden` if the token is not valid any more, or is not allowed to look itself up.
 pub(super) fn parse_token_lookup(response: &StoreResponse) -> Result<Option<GrantedLifetime>, ReadError> {
     #[derive(Deserialize)]
     struct Body<'a> {

@@ -1,17 +1,17 @@
 //! The broker's session at a Vault server: keeps its token, and logs in again when needed.
 
 use super::call::{Call, CallOptions};
-use super::exchange::Exchange;
-use super::login::{LoginResult, file_stamp, log_in};
+use super::login::{LoginResult, file_stamp, obtain_token};
 use super::responses;
+use super::server::VaultServer;
 use super::token::{Token, TokenExpiry, TokenUses};
-use crate::config::stores::VaultAuth;
+use crate::config::stores::VaultAuthMethod;
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::stores::breaker::BreakerTarget;
 use crate::stores::calls::CallError;
-use crate::stores::dynamic::GrantedLifetime;
-use crate::stores::login::{Login, LoginAttempt, SUSPECT_AGE};
+use crate::stores::current_login::{CurrentLogin, LoginAttempt, SUSPECT_FROM_AGE};
+use crate::stores::dynamic_store::GrantedLifetime;
 use crate::stores::outbound::StoreResponse;
 use crate::stores::port::ReadError;
 use rustify::endpoint::Endpoint;
@@ -28,32 +28,32 @@ const MIN_VERIFYING_LOGIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A broker's session at one server.
 pub(super) struct VaultSession {
-    pub(super) exchange: Arc<Exchange>,
-    auth: VaultAuth,
-    login: Login<Token>,
+    pub(super) server: Arc<VaultServer>,
+    auth: VaultAuthMethod,
+    login: CurrentLogin<Token>,
     /// The time of the last verifying login.
     last_verifying_login: Mutex<Option<Instant>>,
-    /// Whether even new tokens may not look themselves up, because they lack the `default` policy. Then a refused look-up does
-    /// not show that a token is invalid.
-    cannot_look_up_itself: AtomicBool,
+    /// True if even a new token is refused its own look-up, because it lacks the `default` policy. Then a refused look-up does not
+    /// show that a token is invalid.
+    token_look_up_is_forbidden: AtomicBool,
 }
 
 impl VaultSession {
     /// Creates a session without a login.
-    pub(super) fn new(exchange: Arc<Exchange>, auth: VaultAuth) -> Self {
-        let login = Login::new(matches!(auth, VaultAuth::TokenFile(_)));
+    pub(super) fn new(server: Arc<VaultServer>, auth: VaultAuthMethod) -> Self {
+        let is_file_based = matches!(auth, VaultAuthMethod::TokenFile(_));
         Self {
-            exchange,
+            server,
             auth,
-            login,
+            login: CurrentLogin::new(is_file_based),
             last_verifying_login: Mutex::default(),
-            cannot_look_up_itself: AtomicBool::new(false),
+            token_look_up_is_forbidden: AtomicBool::new(false),
         }
     }
 
-    /// Makes a call with the broker's token. If the response is 403 and the token has expired or was revoked, repeats the call
-    /// with a new token, even if it creates a secret: a server creates nothing for an invalid token. Returns what `parse` made
-    /// of the response, and the token.
+    /// Makes a call with the broker's token. If the response is 403 and the token may be invalid (expired, revoked, used up or
+    /// already replaced), repeats the call with another token, even if it creates a lease: a server creates nothing for an invalid
+    /// token. Returns what `parse` made of the response, and the token.
     ///
     /// # Errors
     /// The error of `parse`, or of the login.
@@ -95,7 +95,7 @@ impl VaultSession {
         parse: impl FnOnce(&StoreResponse) -> Result<T, ReadError>,
     ) -> Result<T, CallError> {
         let options = CallOptions { no_retry: options.no_retry || token.uses.is_some(), ..options };
-        self.exchange.call(Call { endpoint, options, token: Some(&token.header) }, request_id, parse).await
+        self.server.call(Call { endpoint, options, token: Some(&token.header) }, request_id, parse).await
     }
 
     /// The token for one call, of which one use is taken. Logs in if there is no usable token.
@@ -143,16 +143,18 @@ impl VaultSession {
     async fn is_outdated(&self, token: &Token) -> bool {
         match &self.auth {
             // Without a changed file there is no other token, so the expiry is not checked.
-            VaultAuth::TokenFile(file) => {
+            VaultAuthMethod::TokenFile(file) => {
                 let stamp = file_stamp(file).await;
                 stamp.is_some() && stamp != token.stamp
             }
-            VaultAuth::Kubernetes { .. } | VaultAuth::Jwt { .. } | VaultAuth::AppRole { .. } => token.has_expired(),
+            VaultAuthMethod::Kubernetes { .. } | VaultAuthMethod::Jwt { .. } | VaultAuthMethod::AppRole { .. } => {
+                token.has_expired()
+            }
         }
     }
 
-    /// Another token after a 403, if the used one is not valid any more. `None` if it is valid, so that the 403 concerns the
-    /// path.
+    /// Another token after a 403, if the used one may be invalid or was already replaced. `None` if the used one is valid, so that
+    /// the 403 concerns the path.
     ///
     /// # Errors
     /// It is unknown whether the token is valid, or the login failed.
@@ -175,13 +177,13 @@ impl VaultSession {
         }
         match self.look_up_token(used, request_id).await {
             Ok(_) => {
-                self.cannot_look_up_itself.store(false, Ordering::Relaxed);
+                self.token_look_up_is_forbidden.store(false, Ordering::Relaxed);
                 return Ok(None);
             }
             Err(ReadError::Forbidden) => {}
             Err(error) => return Err(error),
         }
-        if self.cannot_look_up_itself.load(Ordering::Relaxed) && used.requested_at.elapsed() < SUSPECT_AGE {
+        if self.token_look_up_is_forbidden.load(Ordering::Relaxed) && used.requested_at.elapsed() < SUSPECT_FROM_AGE {
             return Ok(None);
         }
         let fresh = self.replace(Some(used.number), false, request_id).await?;
@@ -190,7 +192,7 @@ impl VaultSession {
             return Err(ReadError::Forbidden);
         }
         if self.look_up_token(&fresh, request_id).await == Err(ReadError::Forbidden) {
-            self.cannot_look_up_itself.store(true, Ordering::Relaxed);
+            self.token_look_up_is_forbidden.store(true, Ordering::Relaxed);
         }
         Ok(Some(fresh))
     }
@@ -225,32 +227,34 @@ impl VaultSession {
         }
     }
 
-    /// Logs in, unless another token than `outdated` is already in use. While logins fail, the old token stays. With
-    /// `takes_use`, one use of the returned token is taken.
+    /// Logs in, unless the token in use has another number than `outdated_number`. If the login fails, the token in use is kept.
+    /// With `takes_use`, one use of the returned token is taken.
     ///
     /// # Errors
-    /// The login failed.
+    /// The login failed. With a token file, only if no token is in use.
     pub(super) async fn replace(
         &self,
-        outdated: Option<u64>,
+        outdated_number: Option<u64>,
         takes_use: bool,
         request_id: &RequestId,
     ) -> Result<Arc<Token>, ReadError> {
-        let is_usable = |current: &Token| !takes_use || current.take_use();
+        let try_use = |current: &Token| !takes_use || current.take_use();
         self.login
-            .replace(outdated, is_usable, |attempt, before| self.log_in(attempt, before, takes_use, request_id))
+            .replace(outdated_number, try_use, |attempt, previous| {
+                self.log_in(attempt, previous, takes_use, request_id)
+            })
             .await
     }
 
     async fn log_in(
         &self,
         attempt: LoginAttempt,
-        before: Option<Arc<Token>>,
+        previous: Option<Arc<Token>>,
         takes_use: bool,
         request_id: &RequestId,
     ) -> Result<Arc<Token>, ReadError> {
-        let result = log_in(&self.exchange, &self.auth, attempt.has_worked, request_id).await?;
-        let token = token_from_login(result, attempt, before.as_deref());
+        let result = obtain_token(&self.server, &self.auth, attempt.has_logged_in_before, request_id).await?;
+        let token = token_from_login(result, attempt, previous.as_deref());
         if takes_use {
             token.take_use();
         }
@@ -260,7 +264,7 @@ impl VaultSession {
     /// Looks a token up at the server: its remaining lifetime, or `None` if it never expires.
     ///
     /// # Errors
-    /// `Forbidden` if the token is not valid any more or may not look itself up.
+    /// `Forbidden` if the token is not valid any more or is not allowed to look itself up.
     pub(super) async fn look_up_token(
         &self,
         token: &Token,
@@ -272,44 +276,44 @@ impl VaultSession {
         response.map_err(|failed| failed.error)
     }
 
-    /// Sets the lifetime of the token, if it is still in use.
-    pub(super) fn set_lifetime(&self, token: &Arc<Token>, lifetime: TokenExpiry) {
-        let updated = Arc::new(token.with_lifetime(lifetime));
+    /// Sets the expiry of the token, if it is still in use.
+    pub(super) fn set_expiry(&self, token: &Arc<Token>, expiry: TokenExpiry) {
+        let updated = Arc::new(token.with_expiry(expiry));
         self.login.current.compare_and_swap(&Some(token.clone()), Some(updated));
     }
 
-    /// The number of the session in which leases are created now. 0 before the first login.
-    pub(super) fn number(&self) -> u64 {
-        self.login.current.load().as_ref().map_or(0, |token| token.session())
+    /// The number of the login under which leases are created now. 0 before the first login, and with tokens of limited uses.
+    pub(super) fn lease_login_number(&self) -> u64 {
+        self.login.current.load().as_ref().map_or(0, |token| token.lease_login_number())
     }
 
     /// Whether a login can give a new token.
     pub(super) const fn can_log_in(&self) -> bool {
-        !matches!(self.auth, VaultAuth::TokenFile(_))
+        !matches!(self.auth, VaultAuthMethod::TokenFile(_))
     }
 
     /// Reads the token file again, if there is one.
     pub(super) async fn reload(&self, request_id: &RequestId) {
         if !self.can_log_in() {
-            let outdated = self.login.current.load_full().map(|token| token.number);
+            let outdated_number = self.login.current.load_full().map(|token| token.number);
             // A failure is logged, and the old token stays.
-            let _ = self.replace(outdated, false, request_id).await;
+            let _ = self.replace(outdated_number, false, request_id).await;
         }
     }
 }
 
-/// The token of a login. If its file still has the same token, its number and lifetime do not change.
+/// Makes the token of a login. If the token file still has the previous token, its number and expiry are kept.
 fn token_from_login(
     result: LoginResult,
     LoginAttempt { number, requested_at, .. }: LoginAttempt,
-    before: Option<&Token>,
+    previous: Option<&Token>,
 ) -> Token {
     let LoginResult { header, grant, stamp, uses } = result;
-    if let Some(before) = before
-        && before.header == header
+    if let Some(previous) = previous
+        && previous.header == header
     {
-        return Token { stamp, ..before.with_lifetime(before.lifetime) };
+        return Token { stamp, ..previous.with_expiry(previous.expiry) };
     }
-    let lifetime = grant.map_or(TokenExpiry::Unknown, |grant| TokenExpiry::from_grant(requested_at, grant));
-    Token { number, header, lifetime, stamp, requested_at, uses: uses.map(TokenUses::new) }
+    let expiry = grant.map_or(TokenExpiry::Unknown, |grant| TokenExpiry::from_grant(requested_at, grant));
+    Token { number, header, expiry, stamp, requested_at, uses: uses.map(TokenUses::new) }
 }

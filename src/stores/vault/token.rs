@@ -1,8 +1,8 @@
 //! The broker's own token at a store.
 
 use crate::model::secret::SecretValue;
-use crate::stores::dynamic::GrantedLifetime;
-use crate::stores::login::Credentials;
+use crate::stores::current_login::Credentials;
+use crate::stores::dynamic_store::GrantedLifetime;
 use crate::stores::renewal::renew_after;
 use crate::trust::FileStamp;
 use bytes::Bytes;
@@ -12,14 +12,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-/// A token and its known lifetime.
+/// A token and its expiry, as far as known.
 #[derive(Debug)]
 pub(super) struct Token {
     /// The number of the login. A renewed token keeps it.
     pub(super) number: u64,
     /// The header with the token: marked as sensitive, so `Debug` does not show it, and overwritten on drop.
     pub(super) header: HeaderValue,
-    pub(super) lifetime: TokenExpiry,
+    pub(super) expiry: TokenExpiry,
     /// The state of the token file, if the token is from a file.
     pub(super) stamp: Option<FileStamp>,
     /// When the token was requested.
@@ -52,7 +52,7 @@ impl TokenUses {
     }
 }
 
-/// The lifetime of a token.
+/// When a token expires.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum TokenExpiry {
     /// The token is from a file and was not looked up yet.
@@ -71,7 +71,7 @@ pub(super) enum TokenExpiry {
 }
 
 impl TokenExpiry {
-    /// The lifetime of a token that was requested at this instant. See [`renew_after`].
+    /// The expiry of a token that was requested at this instant. See [`renew_after`].
     pub(super) fn from_grant(requested_at: Instant, grant: GrantedLifetime) -> Self {
         Self::Until { end: requested_at + grant.ttl, renew_at: requested_at + renew_after(grant.ttl), grant }
     }
@@ -86,13 +86,13 @@ impl Credentials for Token {
 impl Token {
     /// Whether the token has expired.
     pub(super) fn has_expired(&self) -> bool {
-        matches!(self.lifetime, TokenExpiry::Until { end, .. } if end <= Instant::now())
+        matches!(self.expiry, TokenExpiry::Until { end, .. } if end <= Instant::now())
     }
 
-    /// The same token with another lifetime.
-    pub(super) fn with_lifetime(&self, lifetime: TokenExpiry) -> Self {
+    /// The same token with another expiry.
+    pub(super) fn with_expiry(&self, expiry: TokenExpiry) -> Self {
         let (header, uses) = (self.header.clone(), self.uses.clone());
-        Self { number: self.number, header, lifetime, stamp: self.stamp, requested_at: self.requested_at, uses }
+        Self { number: self.number, header, expiry, stamp: self.stamp, requested_at: self.requested_at, uses }
     }
 
     /// Takes one use. Returns false if no use is left.
@@ -100,9 +100,9 @@ impl Token {
         self.uses.as_ref().is_none_or(|uses| uses.take())
     }
 
-    /// The number of the session in which leases are created. 0 for a token with limited uses, with which only one lease is
+    /// The number of the login under which leases are created. 0 for a token with limited uses, with which only one lease is
     /// created.
-    pub(super) fn session(&self) -> u64 {
+    pub(super) fn lease_login_number(&self) -> u64 {
         if self.uses.is_some() { 0 } else { self.number }
     }
 }
@@ -147,14 +147,14 @@ mod tests {
         let token = Token {
             number: 1,
             header,
-            lifetime: TokenExpiry::Unknown,
+            expiry: TokenExpiry::Unknown,
             stamp: None,
             requested_at: Instant::now(),
             uses: None,
         };
         let grant = GrantedLifetime { ttl: Duration::from_secs(10), renewable: true };
-        let expiring = token.with_lifetime(TokenExpiry::from_grant(Instant::now(), grant));
-        let endless = token.with_lifetime(TokenExpiry::Never);
+        let expiring = token.with_expiry(TokenExpiry::from_grant(Instant::now(), grant));
+        let endless = token.with_expiry(TokenExpiry::Never);
         tokio::time::advance(Duration::from_secs(9)).await;
         assert!(!expiring.has_expired());
         tokio::time::advance(Duration::from_secs(1)).await;
@@ -162,25 +162,19 @@ mod tests {
     }
 
     #[test]
-    fn with_lifetime_shares_the_count_of_uses() {
+    fn with_expiry_shares_the_count_of_uses() {
         let header = token_header(&SecretValue::new("s.x".into())).unwrap();
         let uses = Some(TokenUses::new(3));
-        let token = Token {
-            number: 7,
-            header,
-            lifetime: TokenExpiry::Unknown,
-            stamp: None,
-            requested_at: Instant::now(),
-            uses,
-        };
+        let token =
+            Token { number: 7, header, expiry: TokenExpiry::Unknown, stamp: None, requested_at: Instant::now(), uses };
         assert!(token.take_use() && token.uses.as_ref().unwrap().is_first());
-        let known = token.with_lifetime(TokenExpiry::Never);
+        let known = token.with_expiry(TokenExpiry::Never);
         assert!(known.take_use() && !token.uses.as_ref().unwrap().is_first());
         assert!(token.take_use() && !token.take_use() && !known.take_use());
-        assert_eq!(token.session(), 0);
+        assert_eq!(token.lease_login_number(), 0);
         let unlimited = Token { uses: None, ..token };
         assert!((0..100).all(|_| unlimited.take_use()));
-        assert_eq!(unlimited.session(), 7);
+        assert_eq!(unlimited.lease_login_number(), 7);
     }
 
     #[test]

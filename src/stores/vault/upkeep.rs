@@ -8,7 +8,7 @@ use super::token::{Token, TokenExpiry};
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::stores::breaker::BreakerTarget;
-use crate::stores::dynamic::GrantedLifetime;
+use crate::stores::dynamic_store::GrantedLifetime;
 use crate::stores::port::ReadError;
 use crate::stores::renewal::retry_pause;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ async fn run_due_step(session: &VaultSession) -> Result<Duration, ReadError> {
         // A renewal would take one of the token's uses. The next call without a usable token logs in.
         return Ok(FILE_CHECK_INTERVAL);
     }
-    let wait = match token.lifetime {
+    let wait = match token.expiry {
         TokenExpiry::Unknown => look_up_lifetime(session, &token, &request_id).await?,
         TokenExpiry::Never => FILE_CHECK_INTERVAL,
         TokenExpiry::Until { renew_at, .. } if renew_at > Instant::now() => renew_at - Instant::now(),
@@ -76,7 +76,7 @@ async fn look_up_lifetime(
 ) -> Result<Duration, ReadError> {
     let requested_at = Instant::now();
     let grant = session.look_up_token(token, request_id).await?;
-    session.set_lifetime(token, grant.map_or(TokenExpiry::Never, |grant| TokenExpiry::from_grant(requested_at, grant)));
+    session.set_expiry(token, grant.map_or(TokenExpiry::Never, |grant| TokenExpiry::from_grant(requested_at, grant)));
     // The next step computes when the renewal is due.
     Ok(Duration::ZERO)
 }
@@ -93,7 +93,7 @@ async fn renew_token(
     let renewed = if before.renewable { renew(session, token, request_id).await } else { Err(ReadError::Forbidden) };
     match renewed {
         Ok(grant) if grant.ttl >= before.ttl / 2 || !session.can_log_in() => {
-            session.set_lifetime(token, TokenExpiry::from_grant(requested_at, grant));
+            session.set_expiry(token, TokenExpiry::from_grant(requested_at, grant));
             Ok(Duration::ZERO)
         }
         _ if session.can_log_in() => {

@@ -21,7 +21,7 @@ pub const DELETE_OLD_COUNTS: Sql = Sql {
          WHERE last_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING owner",
 };
 
-/// Numbers of tickets, by caller (the text of an [`Owner`](crate::tickets::owner::Owner)) and policy.
+/// Numbers of tickets, by caller (the text of an [`OwnerDigest`](crate::tickets::owner_digest::OwnerDigest)) and policy.
 pub type Counts = BTreeMap<(String, String), i64>;
 
 /// Reads the rows of [`SELECT_COUNTS`].

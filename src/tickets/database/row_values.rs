@@ -2,7 +2,7 @@
 
 use crate::model::ticket::TicketId;
 use crate::tickets::caller_limits::CallerLimits;
-use crate::tickets::owner::Owner;
+use crate::tickets::owner_digest::OwnerDigest;
 use crate::tickets::port::FinalState;
 use crate::tickets::sealed_bundle::SealedBundle;
 use crate::tickets::ticket::to_microseconds;
@@ -17,7 +17,7 @@ pub const REVOKED: i64 = 3;
 pub struct IssueRow<'a> {
     pub step_index: usize,
     pub id: String,
-    pub owner: Owner,
+    pub owner: OwnerDigest,
     pub issued_at: i64,
     pub expires_at: i64,
     pub sealed: &'a SealedBundle,
@@ -54,7 +54,7 @@ pub fn ended_at_column(final_state: &FinalState) -> i64 {
     }
 }
 
-/// The column `replay`: the digest of the `Idempotency-Key` with which the download may be repeated. `None` if it may not.
+/// The column `replay`: the digest of the `Idempotency-Key` with which the download can be repeated. `None` if it cannot.
 pub fn replay_column(final_state: &FinalState) -> Option<&[u8; 32]> {
     match final_state {
         FinalState::Redeemed { replay_digest, .. } => replay_digest.as_deref(),

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub struct SealedBytesLimit {
     limit: usize,
     last_count: AtomicUsize,
-    /// Bytes issued by this replica that the last count may not include.
+    /// Bytes issued by this replica that are possibly not included in the last count.
     issued_since_count: AtomicUsize,
     is_almost_full: AtomicBool,
 }

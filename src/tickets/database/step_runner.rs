@@ -9,7 +9,7 @@ use super::change_statement::change_in_one_statement;
 use super::row_values::{EndRow, IssueRow, bundle_bytes_column, ended_at_column, replay_column, state_column};
 use super::sealed_bytes_limit::SealedBytesLimit;
 use crate::database::{DatabaseError, Param, Step, StepRunner, UnitOfWork};
-use crate::tickets::owner::Owner;
+use crate::tickets::owner_digest::OwnerDigest;
 use crate::tickets::port::MAX_BYTES_PER_CALLER;
 use crate::tickets::ticket_change::TicketChange;
 use async_trait::async_trait;
@@ -63,7 +63,7 @@ impl StepRunner for TicketStepRunner {
             change_in_one_statement(work, self.max_live_per_caller, &issues, &ends).await?
         } else {
             let mut accepted = self.insert_within_limits(work, &issues).await?;
-            accepted.extend(end_waiting(work, &ends).await?);
+            accepted.extend(end_waiting_tickets(work, &ends).await?);
             accepted
         }
         .into_iter()
@@ -140,10 +140,10 @@ async fn lock_callers(work: &mut UnitOfWork, issues: &[IssueRow<'_>]) -> Result<
 async fn query_usages(
     work: &mut UnitOfWork,
     issues: &[IssueRow<'_>],
-) -> Result<BTreeMap<Owner, CallerUsage>, DatabaseError> {
+) -> Result<BTreeMap<OwnerDigest, CallerUsage>, DatabaseError> {
     const COUNT: &str = "SELECT owner, count(*) FILTER (WHERE state = 0), CAST(sum(bundle_bytes) AS BIGINT) FROM tickets \
              WHERE owner IN (SELECT value FROM json_each($1)) AND bundle_bytes > 0 GROUP BY owner";
-    let owners_by_text: BTreeMap<String, Owner> =
+    let owners_by_text: BTreeMap<String, OwnerDigest> =
         issues.iter().map(|issue| (issue.owner.to_text(), issue.owner)).collect();
     let texts: Vec<&str> = owners_by_text.keys().map(String::as_str).collect();
     let mut usages = BTreeMap::new();
@@ -159,7 +159,7 @@ async fn query_usages(
 
 /// Ends the tickets that are waiting, with one statement each, because SQLite has no round trips. Returns the indices of their
 /// steps.
-async fn end_waiting(work: &mut UnitOfWork, ends: &[EndRow<'_>]) -> Result<Vec<usize>, DatabaseError> {
+async fn end_waiting_tickets(work: &mut UnitOfWork, ends: &[EndRow<'_>]) -> Result<Vec<usize>, DatabaseError> {
     const END: &str = "UPDATE tickets SET state = $2, ended_at = $3, replay = $4, \
              bundle = CASE WHEN $4 IS NULL THEN NULL ELSE bundle END, \
              bundle_bytes = CASE WHEN $4 IS NULL THEN 0 ELSE bundle_bytes END \

@@ -2,7 +2,7 @@
 
 use crate::model::ticket_limit::TicketLimit;
 use crate::tickets::caller_limits::COUNT_RETENTION;
-use crate::tickets::owner::Owner;
+use crate::tickets::owner_digest::OwnerDigest;
 use crate::tickets::ticket::to_microseconds;
 use jiff::Timestamp;
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ const DELETION_INTERVAL_SECONDS: u64 = 60;
 /// Counts by caller and policy.
 #[derive(Default)]
 pub struct TicketCounts {
-    by_caller_and_policy: HashMap<(Owner, Arc<str>), Count>,
+    by_caller_and_policy: HashMap<(OwnerDigest, Arc<str>), Count>,
     /// Time of the last deletion of old counts, in seconds since 1970.
     last_deletion: i64,
 }
@@ -30,7 +30,7 @@ struct Count {
 
 impl TicketCounts {
     /// Whether the caller has fewer tickets than each limit allows.
-    pub fn is_below_limits(&self, owner: Owner, limits: &[TicketLimit]) -> bool {
+    pub fn is_below_limits(&self, owner: OwnerDigest, limits: &[TicketLimit]) -> bool {
         limits.iter().all(|limit| {
             let count = self.by_caller_and_policy.get(&(owner, limit.policy.clone()));
             count.is_none_or(|count| count.issued < limit.max)
@@ -38,7 +38,7 @@ impl TicketCounts {
     }
 
     /// Adds a ticket to the counts of these policies.
-    pub fn add(&mut self, owner: Owner, limits: &[TicketLimit], issued_at: i64) {
+    pub fn add(&mut self, owner: OwnerDigest, limits: &[TicketLimit], issued_at: i64) {
         if self.by_caller_and_policy.len() + limits.len() > MAX_COUNTS {
             self.remove_older_half();
         }
@@ -49,7 +49,7 @@ impl TicketCounts {
     }
 
     /// Subtracts a ticket that was added but did not become durable.
-    pub fn subtract(&mut self, owner: Owner, limits: &[TicketLimit]) {
+    pub fn subtract(&mut self, owner: OwnerDigest, limits: &[TicketLimit]) {
         for limit in limits {
             if let Some(count) = self.by_caller_and_policy.get_mut(&(owner, limit.policy.clone())) {
                 count.issued = count.issued.saturating_sub(1);
@@ -86,8 +86,8 @@ mod tests {
     use super::*;
     use crate::model::caller::Identity;
 
-    fn owner(number: usize) -> Owner {
-        Owner::from_identity(&Identity::Pod { issuer: "i".into(), uid: number.to_string() })
+    fn owner(number: usize) -> OwnerDigest {
+        OwnerDigest::from_identity(&Identity::Pod { issuer: "i".into(), uid: number.to_string() })
     }
 
     fn limit(max: u32) -> [TicketLimit; 1] {

@@ -1,7 +1,7 @@
 //! Limits the number of ended tickets that are kept, for each caller and in total.
 
 use crate::model::ticket::TicketId;
-use crate::tickets::owner::Owner;
+use crate::tickets::owner_digest::OwnerDigest;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// Maximum number for one caller. Beyond it, the ticket of this caller that ended first is removed.
@@ -13,13 +13,13 @@ const MAX_TOTAL: usize = 100_000;
 #[derive(Default)]
 pub struct EndedTickets {
     next_number: u64,
-    by_number: BTreeMap<u64, (TicketId, Owner)>,
-    by_caller: HashMap<Owner, VecDeque<u64>>,
+    by_number: BTreeMap<u64, (TicketId, OwnerDigest)>,
+    by_caller: HashMap<OwnerDigest, VecDeque<u64>>,
 }
 
 impl EndedTickets {
     /// Adds an ended ticket. Returns its number and, if a maximum is exceeded, the older ticket that the store must remove.
-    pub fn push(&mut self, id: TicketId, owner: Owner) -> (u64, Option<TicketId>) {
+    pub fn push(&mut self, id: TicketId, owner: OwnerDigest) -> (u64, Option<TicketId>) {
         let number = self.next_number;
         self.next_number += 1;
         self.by_number.insert(number, (id, owner));
@@ -59,8 +59,8 @@ mod tests {
         TicketId::from_bytes((number as u128).to_be_bytes())
     }
 
-    fn owner(number: usize) -> Owner {
-        Owner::from_identity(&Identity::Pod { issuer: "i".into(), uid: number.to_string() })
+    fn owner(number: usize) -> OwnerDigest {
+        OwnerDigest::from_identity(&Identity::Pod { issuer: "i".into(), uid: number.to_string() })
     }
 
     #[test]

@@ -3,13 +3,13 @@
 use super::*;
 use crate::config::database::Url;
 use crate::database::Database;
-use crate::model::binding::BindTo;
 use crate::model::branch::Branch;
 use crate::model::bundle::{Bundle, Entry};
 use crate::model::caller::Caller;
 use crate::model::repo::Repo;
 use crate::model::secret::SecretValue;
 use crate::model::ticket::TicketToken;
+use crate::model::ticket_binding::TicketBinding;
 use crate::tickets::seal::TicketSealer;
 use jiff::SignedDuration;
 
@@ -65,7 +65,7 @@ impl TestStore {
         let entry = Entry { value: SecretValue::new("x".repeat(bytes)), named_by_policy: true, is_base64: false };
         let bundle = Bundle { entries: [("K".to_owned(), entry)].into(), ..Bundle::default() };
         let sealed = self.sealer.seal(&bundle, &token, &ticket).expect("sealed");
-        self.run_and_end(self.store.issue_step(&ticket, sealed, None), committed).await.then_some(token)
+        self.run_and_end(self.store.step_to_issue(&ticket, sealed, None), committed).await.then_some(token)
     }
 
     async fn state(&self, token: &TicketToken) -> Option<TicketState> {
@@ -95,7 +95,7 @@ fn ticket(token: &TicketToken, subject: &str) -> Ticket {
         secrets: [].into(),
         issued_at: start(),
         expires_at: start() + LIFE,
-        bind_to: BindTo::None,
+        binding: TicketBinding::None,
         source_ip: [127, 0, 0, 1].into(),
     }
 }
@@ -107,22 +107,22 @@ fn redeemed() -> FinalState {
 #[tokio::test]
 async fn until_an_end_is_durable_the_ticket_is_waiting_and_no_other_end_begins() {
     let test = TestStore::new().await;
-    let token = test.issue("s", 1, true).await.expect("room");
-    let first = test.store.end_step(token.ticket_id(), redeemed());
+    let token = test.issue("s", 1, true).await.expect("within the limits");
+    let first = test.store.step_to_end(token.ticket_id(), redeemed());
     assert!(test.run(&first).await);
     assert_eq!(test.state(&token).await, Some(TicketState::Waiting));
-    assert!(!test.run_and_end(test.store.end_step(token.ticket_id(), FinalState::Revoked), true).await);
+    assert!(!test.run_and_end(test.store.step_to_end(token.ticket_id(), FinalState::Revoked), true).await);
     first.runner().on_end(&[&first], false);
     assert_eq!(test.state(&token).await, Some(TicketState::Waiting), "the event was not durable");
-    assert!(test.run_and_end(test.store.end_step(token.ticket_id(), redeemed()), true).await);
+    assert!(test.run_and_end(test.store.step_to_end(token.ticket_id(), redeemed()), true).await);
     assert_eq!(test.state(&token).await, Some(TicketState::Redeemed { at: start(), replay_digest: None }));
 }
 
 #[tokio::test]
 async fn a_ticket_is_overdue_after_a_redemption_that_failed() {
     let test = TestStore::new().await;
-    let token = test.issue("s", 1, true).await.expect("room");
-    let redemption = test.store.end_step(token.ticket_id(), redeemed());
+    let token = test.issue("s", 1, true).await.expect("within the limits");
+    let redemption = test.store.step_to_end(token.ticket_id(), redeemed());
     assert!(test.run(&redemption).await);
     assert!(test.store.list_overdue(start() + LIFE).await.expect("in memory").is_empty());
     redemption.runner().on_end(&[&redemption], false);
@@ -136,7 +136,7 @@ async fn a_ticket_whose_issue_is_not_durable_is_never_found() {
     let token = TicketToken::random().expect("random bytes");
     let ticket = ticket(&token, "s");
     let sealed = test.sealer.seal(&Bundle::default(), &token, &ticket).expect("sealed");
-    let step = test.store.issue_step(&ticket, sealed, None);
+    let step = test.store.step_to_issue(&ticket, sealed, None);
     assert!(test.run(&step).await);
     assert_eq!(test.state(&token).await, None);
     step.runner().on_end(&[&step], false);
@@ -159,8 +159,8 @@ async fn all_tables_are_empty_after_the_retention() {
         FinalState::Expired,
         FinalState::Redeemed { at: start(), replay_digest: Some(Box::new([7; 32])) },
     ] {
-        let token = test.issue("s", 100, true).await.expect("room");
-        assert!(test.run_and_end(test.store.end_step(token.ticket_id(), ending), true).await);
+        let token = test.issue("s", 100, true).await.expect("within the limits");
+        assert!(test.run_and_end(test.store.step_to_end(token.ticket_id(), ending), true).await);
     }
     assert!(test.store.0.lock().sealed_bytes > 100, "one download may be repeated");
     test.store.tidy(start() + SignedDuration::from_secs(30)).await.expect("in memory");
@@ -182,13 +182,13 @@ async fn total_size_of_bundles_is_bounded() {
     let mut tokens = Vec::new();
     for caller in 0..8 {
         for _ in 0..2 {
-            tokens.push(test.issue(&caller.to_string(), LARGE, true).await.expect("room"));
+            tokens.push(test.issue(&caller.to_string(), LARGE, true).await.expect("within the limits"));
         }
     }
     assert!(test.issue("0", LARGE, true).await.is_none(), "more than the limit of a caller");
-    tokens.push(test.issue("8", LARGE, true).await.expect("room"));
+    tokens.push(test.issue("8", LARGE, true).await.expect("within the limits"));
     assert!(test.issue("9", LARGE, true).await.is_none(), "more than the total allows");
-    let redemption = test.store.end_step(tokens[0].ticket_id(), redeemed());
+    let redemption = test.store.step_to_end(tokens[0].ticket_id(), redeemed());
     assert!(test.run(&redemption).await);
     assert!(test.issue("9", LARGE, true).await.is_none(), "the redemption may still fail");
     redemption.runner().on_end(&[&redemption], true);
@@ -208,7 +208,7 @@ async fn tokens_of_one_subject_share_its_limit_of_bytes() {
     for jti in 0..64 {
         assert!(test.issue_with("minter", Some(100 + jti / 32), 1, true).await.is_some(), "{jti}");
     }
-    assert!(test.run_and_end(test.store.end_step(tokens[0].ticket_id(), FinalState::Revoked), true).await);
+    assert!(test.run_and_end(test.store.step_to_end(tokens[0].ticket_id(), FinalState::Revoked), true).await);
     assert!(test.issue_with("minter", Some(7), LARGE, true).await.is_some(), "below the limit again");
     assert!(test.issue_with("minter", Some(8), LARGE, true).await.is_none());
 }
@@ -217,8 +217,8 @@ async fn tokens_of_one_subject_share_its_limit_of_bytes() {
 async fn tickets_of_a_caller_share_equal_bytes_and_decode_to_the_same_tickets() {
     let test = TestStore::new().await;
     let (first, second) = (test.issue("s", 1, true).await, test.issue("s", 1, true).await);
-    let (first, second) = (first.expect("room"), second.expect("room"));
-    let other = test.issue("another", 1, true).await.expect("room");
+    let (first, second) = (first.expect("within the limits"), second.expect("within the limits"));
+    let other = test.issue("another", 1, true).await.expect("within the limits");
     let shared = |token: &TicketToken| test.store.0.lock().records[&token.ticket_id()].encoded_ticket.shared().clone();
     assert!(Arc::ptr_eq(&shared(&first), &shared(&second)));
     assert!(!Arc::ptr_eq(&shared(&first), &shared(&other)));
@@ -233,9 +233,9 @@ async fn tickets_of_a_caller_share_equal_bytes_and_decode_to_the_same_tickets() 
 async fn ended_tickets_are_bounded_for_each_caller() {
     let test = TestStore::new().await;
     let ended = async |subject: &str| {
-        let token = test.issue(subject, 10, true).await.expect("room");
+        let token = test.issue(subject, 10, true).await.expect("within the limits");
         let ending = FinalState::Redeemed { at: start(), replay_digest: None };
-        assert!(test.run_and_end(test.store.end_step(token.ticket_id(), ending), true).await);
+        assert!(test.run_and_end(test.store.step_to_end(token.ticket_id(), ending), true).await);
         token
     };
     let honest = ended("honest").await;

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 const POD: Needs = Needs::POD;
 const PIPELINE_RUN: Needs = Needs::PIPELINE_RUN;
-const BOTH: Needs = POD.and(PIPELINE_RUN);
+const BOTH: Needs = POD.union(PIPELINE_RUN);
 
 /// Attestors with empty caches.
 struct Desk(Attestors);

@@ -54,7 +54,7 @@ async fn the_task_run_and_the_run_above_it_are_one_chain() {
     let facts = desk.facts(&build.pod, Needs::TASK_RUN).await.unwrap();
     assert_eq!(facts.task_run.map(|run| run.name), Some(build.task_run.name.clone()));
     assert_eq!(front.asked().len(), 2, "the pod and the TaskRun");
-    let facts = desk.facts(&build.pod, Needs::PIPELINE_RUN.and(Needs::POD)).await.unwrap();
+    let facts = desk.facts(&build.pod, Needs::PIPELINE_RUN.union(Needs::POD)).await.unwrap();
     assert!(facts.task_run.is_none() && facts.pod.is_some());
     assert_eq!(facts.pipeline_run.map(|run| run.name), Some(build.pipeline_run.name.clone()));
     let last = format!("/apis/tekton.dev/v1/namespaces/ci/pipelineruns/{}", build.pipeline_run.name);

@@ -6,7 +6,7 @@ use crate::rig::fake::{Fake, good};
 use crate::rig::oidc::Issuer;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use claviger::config::stores::{ClientCertificate, VaultAuth};
+use claviger::config::stores::{ClientCertificate, VaultAuthMethod};
 use claviger::stores::OnlineError;
 use claviger::stores::ReadError::Unavailable;
 use claviger::trust::ConnectFailure;
@@ -82,7 +82,7 @@ async fn certificates_of_the_ca_file_are_accepted_and_each_connect_failure_has_i
     let nobody = "https://127.0.0.1:1";
     for (address, ca, failure) in [
         (address.as_str(), other.file("ca.pem"), ConnectFailure::CaAsEndEntity),
-        (&bao.address.replace("http:", "https:"), pki.file("ca.pem"), ConnectFailure::NoTls),
+        (&bao.address.replace("http:", "https:"), pki.file("ca.pem"), ConnectFailure::HandshakeFailed),
         (nobody, pki.file("ca.pem"), ConnectFailure::Refused),
     ] {
         let rig = with(address, ca);
@@ -199,7 +199,7 @@ fn jwt(bao: &Bao, mount: &str, role: &str, token: &str) -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let token_file = dir.path().join("token");
     std::fs::write(&token_file, format!("{token}\n")).unwrap();
-    let auth = VaultAuth::Jwt { mount: mount.into(), role: role.into(), token_file };
+    let auth = VaultAuthMethod::Jwt { mount: mount.into(), role: role.into(), token_file };
     Rig::open(dir, &bao.address, auth, NO_CACHE, |_| {})
 }
 

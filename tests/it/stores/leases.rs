@@ -13,7 +13,7 @@ use crate::rig::bao::{Bao, until};
 use crate::rig::postgres::postgres;
 use async_trait::async_trait;
 use claviger::config::database::Url;
-use claviger::config::stores::{Kind, Store, Vault, VaultAuth};
+use claviger::config::stores::{Kind, Store, Vault, VaultAuthMethod};
 use claviger::database::Database;
 use claviger::metrics::Metrics;
 use claviger::model::caller::{Caller, Pod, Workload};
@@ -115,7 +115,7 @@ impl Keeper {
     ) -> Self {
         let file: PathBuf = place.folder.path().join("token");
         std::fs::write(&file, token).unwrap();
-        let (address, auth, timeout) = (address.to_owned(), VaultAuth::TokenFile(file), Duration::from_secs(5));
+        let (address, auth, timeout) = (address.to_owned(), VaultAuthMethod::TokenFile(file), Duration::from_secs(5));
         let cache = claviger::config::cache::Cache { max_entries: 100, ..NO_CACHE };
         let mut vault = Vault {
             address,

@@ -15,7 +15,7 @@ mod vault_faults;
 mod vault_read;
 
 use claviger::config::cache::Cache;
-use claviger::config::stores::{Kind, Store, Vault, VaultAuth};
+use claviger::config::stores::{Kind, Store, Vault, VaultAuthMethod};
 use claviger::metrics::Metrics;
 use claviger::model::request_id::RequestId;
 use claviger::model::secret::Secret;
@@ -57,7 +57,7 @@ impl Rig {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("token");
         std::fs::write(&file, format!("{token}\n")).unwrap();
-        Self::open(dir, address, VaultAuth::TokenFile(file), cache, change)
+        Self::open(dir, address, VaultAuthMethod::TokenFile(file), cache, change)
     }
 
     /// A store with a timeout of less than a second.
@@ -70,11 +70,11 @@ impl Rig {
         let dir = tempfile::tempdir().unwrap();
         let token_file = dir.path().join("token");
         std::fs::write(&token_file, "a.b.c").unwrap();
-        let auth = VaultAuth::Kubernetes { mount: "kubernetes".into(), role: "claviger".into(), token_file };
+        let auth = VaultAuthMethod::Kubernetes { mount: "kubernetes".into(), role: "claviger".into(), token_file };
         Self::open(dir, address, auth, cache, |vault| vault.timeout = IMPATIENT)
     }
 
-    fn open(dir: TempDir, address: &str, auth: VaultAuth, cache: Cache, change: impl FnOnce(&mut Vault)) -> Self {
+    fn open(dir: TempDir, address: &str, auth: VaultAuthMethod, cache: Cache, change: impl FnOnce(&mut Vault)) -> Self {
         let address = address.to_owned();
         let timeout = Duration::from_secs(5);
         let mut vault = Vault {
@@ -94,7 +94,7 @@ impl Rig {
 
     /// Whether a store with these settings can be opened.
     fn try_new(address: &str, change: impl FnOnce(&mut Vault)) -> Result<(), claviger::stores::StoreOpenError> {
-        let (auth, timeout) = (VaultAuth::TokenFile("/nonexistent".into()), IMPATIENT);
+        let (auth, timeout) = (VaultAuthMethod::TokenFile("/nonexistent".into()), IMPATIENT);
         let address = address.to_owned();
         let mut vault = Vault {
             address,

@@ -3,7 +3,7 @@
 use super::Rig;
 use crate::rig::bao::{Bao, until};
 use claviger::config::cache::Cache;
-use claviger::config::stores::VaultAuth;
+use claviger::config::stores::VaultAuthMethod;
 use claviger::stores::ReadError::{self, Unavailable};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -147,7 +147,7 @@ async fn by_app_role(bao: &Bao) -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let secret_id_file = dir.path().join("secret-id");
     std::fs::write(&secret_id_file, secret_id).unwrap();
-    let auth = VaultAuth::AppRole { mount: "approle".into(), role_id, secret_id_file };
+    let auth = VaultAuthMethod::AppRole { mount: "approle".into(), role_id, secret_id_file };
     let cache = Cache { ttl: Duration::from_millis(500), negative_ttl: Duration::ZERO, ..CACHE };
     Rig::open(dir, &bao.address, auth, cache, |vault| vault.timeout = Duration::from_secs(2))
 }

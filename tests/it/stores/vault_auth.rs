@@ -2,7 +2,7 @@
 
 use super::{NO_CACHE, Rig, one};
 use crate::rig::bao::{Bao, until};
-use claviger::config::stores::VaultAuth;
+use claviger::config::stores::VaultAuthMethod;
 use claviger::stores::OnlineError;
 use claviger::stores::ReadError::{Forbidden, Misconfigured, Unavailable};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ fn app_role(bao: &Bao, role_id: &str, secret_id: &str) -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let secret_id_file = dir.path().join("token");
     std::fs::write(&secret_id_file, format!("{secret_id}\n")).unwrap();
-    let auth = VaultAuth::AppRole { mount: "approle".into(), role_id: role_id.into(), secret_id_file };
+    let auth = VaultAuthMethod::AppRole { mount: "approle".into(), role_id: role_id.into(), secret_id_file };
     Rig::open(dir, &bao.address, auth, NO_CACHE, |_| {})
 }
 

@@ -15,13 +15,12 @@ pub mod under_load;
 mod unknown;
 
 use crate::rig::postgres::{checked, postgres};
-use claviger::audit::{AuditLog, ChainHasher, CommitError, Event};
+use claviger::audit::{AuditLog, ChainHasher, Event, EventCommitError};
 use claviger::config::database::Url;
 use claviger::config::tickets::{TicketStorage, Tickets as Settings};
 use claviger::database::{Database, Step};
 use claviger::metrics::Metrics;
 use claviger::metrics::labels::{EventType, Outcome};
-use claviger::model::binding::BindTo;
 use claviger::model::branch::Branch;
 use claviger::model::bundle::{Bundle, Entry};
 use claviger::model::caller::{Caller, Pod, Workload};
@@ -32,6 +31,7 @@ use claviger::model::repo::Repo;
 use claviger::model::secret::SecretValue;
 use claviger::model::secret_ref::{SecretRef, SecretVersion};
 use claviger::model::ticket::{TicketId, TicketToken};
+use claviger::model::ticket_binding::TicketBinding;
 use claviger::sealing::keys::RootKey;
 use claviger::tickets::{FinalState, RedeemError, RedeemableTicket, Rejection, Ticket, Tickets};
 use jiff::{SignedDuration, Timestamp};
@@ -90,7 +90,7 @@ impl Place {
         let settings = Settings {
             ttl: minutes,
             max_ttl: minutes,
-            bind_to: BindTo::None,
+            binding: TicketBinding::None,
             store: self.store,
             max_live_per_pod: MAX_LIVE,
         };
@@ -115,14 +115,14 @@ impl Replica {
         event.ticket_id = id;
         match self.audit.commit(event, Some(step)).await {
             Ok(()) => true,
-            Err(CommitError::Rejected(_)) => false,
+            Err(EventCommitError::Rejected(_)) => false,
             Err(error) => panic!("{error:?}"),
         }
     }
 
     async fn issues(&self, ticket: &Ticket, token: &TicketToken, bundle: &Bundle) -> bool {
         let sealed = self.tickets.sealer.seal(bundle, token, ticket).unwrap();
-        self.does_as(EventType::TicketIssued, Some(ticket.id), self.tickets.store.issue_step(ticket, sealed, None))
+        self.does_as(EventType::TicketIssued, Some(ticket.id), self.tickets.store.step_to_issue(ticket, sealed, None))
             .await
     }
 
@@ -134,7 +134,7 @@ impl Replica {
     }
 
     async fn ends(&self, token: &TicketToken, ending: FinalState) -> bool {
-        self.does(self.tickets.store.end_step(token.ticket_id(), ending)).await
+        self.does(self.tickets.store.step_to_end(token.ticket_id(), ending)).await
     }
 
     async fn redeems(&self, token: &TicketToken) -> bool {
@@ -213,7 +213,7 @@ fn ticket(token: &TicketToken, pod: &str) -> Ticket {
         secrets: [SecretVersion { secret, version: Some("3".into()) }].into(),
         issued_at: start(),
         expires_at: start() + LIFE,
-        bind_to: BindTo::Ip,
+        binding: TicketBinding::Ip,
         source_ip: [127, 0, 0, 1].into(),
     }
 }

@@ -130,7 +130,7 @@ async fn the_check_sees_a_store_that_reads_before_it_ends() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn and_finds_nothing_where_the_statement_decides() {
     let ending = |replica: &Replica, token: &TicketToken| {
-        replica.tickets.store.end_step(token.ticket_id(), redeemed(None, token))
+        replica.tickets.store.step_to_end(token.ticket_id(), redeemed(None, token))
     };
     assert_eq!(Box::pin(raced(ending)).await, Verdict::default());
 }

@@ -84,10 +84,10 @@ async fn replicas() -> (Replica, Proxy, Replica) {
     (place(&behind).replica().await, proxy, place(&url).replica().await)
 }
 
-async fn redeem(replica: &Replica, token: &TicketToken) -> Result<(), CommitError<Box<Event>>> {
+async fn redeem(replica: &Replica, token: &TicketToken) -> Result<(), EventCommitError<Box<Event>>> {
     let mut event = Event::new(EventType::TicketRedeemed, Outcome::Ok);
     event.ticket_id = Some(token.ticket_id());
-    let step = replica.tickets.store.end_step(token.ticket_id(), redeemed(None, token));
+    let step = replica.tickets.store.step_to_end(token.ticket_id(), redeemed(None, token));
     replica.audit.commit(event, Some(step)).await
 }
 
@@ -115,7 +115,7 @@ async fn a_commit_that_was_lost_is_told_as_not_done() {
     let (replica, proxy, other) = replicas().await;
     let token = replica.waiting("a").await;
     proxy.set(b"COMMIT", Fate::IsLost);
-    assert!(matches!(redeem(&replica, &token).await, Err(CommitError::Failed(_))));
+    assert!(matches!(redeem(&replica, &token).await, Err(EventCommitError::Failed(_))));
     assert!(proxy.has_sprung());
     assert_eq!(redemptions(&other, &token).await, 0);
     assert!(other.presented(&token, start()).await.is_ok(), "it waits");
@@ -158,7 +158,7 @@ async fn an_event_that_the_database_refuses_takes_no_other_with_it() {
             let mut event = Event::new(EventType::TicketRedeemed, Outcome::Ok);
             event.ticket_id = Some(token.ticket_id());
             event.branch = Some(Branch::try_from(if place == 7 { "refused" } else { "main" }).unwrap());
-            let step = replica.tickets.store.end_step(token.ticket_id(), redeemed(None, token));
+            let step = replica.tickets.store.step_to_end(token.ticket_id(), redeemed(None, token));
             replica.audit.commit(event, Some(step))
         });
         let outcomes = futures_util::future::join_all(redemptions).await;

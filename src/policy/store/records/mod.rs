@@ -4,7 +4,7 @@ mod changes;
 mod row;
 mod write;
 
-use super::port::{NewPolicy, PolicyRevision, PolicyStoreError, PutOutcome, StoredPolicy, WritePrecondition};
+use super::port::{NewPolicy, PolicyRecord, PolicyRevision, PolicyStoreError, PutOutcome, WritePrecondition};
 use crate::database::{Database, DatabaseError, Listener};
 use crate::model::clock::Clock;
 use row::unavailable;
@@ -40,7 +40,7 @@ impl PolicyTables {
         changes::read_since(&self.database, revision).await
     }
 
-    pub async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<StoredPolicy>, PolicyStoreError> {
+    pub async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<PolicyRecord>, PolicyStoreError> {
         const LIST: &str = "SELECT name, revision, created_at, updated_at, updated_by, spec FROM policies \
              WHERE name > $1 ORDER BY name LIMIT $2";
         let params = [after.unwrap_or_default().into(), to_i64(limit).into()];
@@ -48,7 +48,7 @@ impl PolicyTables {
         rows.iter().map(|row| PolicyRow::parse(row, 0).map_err(unavailable)?.into_policy()).collect()
     }
 
-    pub async fn get(&self, name: &str) -> Result<Option<StoredPolicy>, PolicyStoreError> {
+    pub async fn get(&self, name: &str) -> Result<Option<PolicyRecord>, PolicyStoreError> {
         let rows = self.database.run(write::SELECT_POLICY, &[name.into()]).await.map_err(unavailable)?;
         rows.first().map(|row| PolicyRow::parse(row, 0).map_err(unavailable)?.into_policy()).transpose()
     }
@@ -56,10 +56,9 @@ impl PolicyTables {
     /// Creates or replaces a policy. Returns it with its revision number and what was done.
     pub async fn put(
         &self,
-        policy: NewPolicy,
+        NewPolicy { policy, written_by }: NewPolicy,
         precondition: &WritePrecondition,
-    ) -> Result<(StoredPolicy, i64, PutOutcome), PolicyStoreError> {
-        let NewPolicy { policy, written_by } = policy;
+    ) -> Result<(PolicyRecord, i64, PutOutcome), PolicyStoreError> {
         let name = policy.name().to_string();
         let spec = serde_json::to_string(&**policy.spec()).map_err(|error| {
             tracing::error!(%error, "a policy could not be serialized");
@@ -78,7 +77,7 @@ impl PolicyTables {
         name: &str,
         subject: &str,
         precondition: &WritePrecondition,
-    ) -> Result<StoredPolicy, PolicyStoreError> {
+    ) -> Result<PolicyRecord, PolicyStoreError> {
         let deletion = PolicyWrite { name, subject, new_spec: None, precondition };
         let result = write(&self.database, &*self.clock, &deletion).await?;
         result.previous.ok_or(PolicyStoreError::NotFound)?.into_policy()

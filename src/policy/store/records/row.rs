@@ -2,7 +2,7 @@
 
 use crate::database::{DatabaseError, Row};
 use crate::policy::store::diff::SpecChange;
-use crate::policy::store::port::{ChangeKind, PolicyRevision, PolicySource, PolicyStoreError, StoredPolicy};
+use crate::policy::store::port::{ChangeKind, PolicyRecord, PolicyRevision, PolicySource, PolicyStoreError};
 use crate::wire::policy::PolicySpec;
 use jiff::Timestamp;
 
@@ -31,13 +31,13 @@ impl PolicyRow {
         })
     }
 
-    pub(super) fn into_policy(self) -> Result<StoredPolicy, PolicyStoreError> {
+    pub(super) fn into_policy(self) -> Result<PolicyRecord, PolicyStoreError> {
         let spec = serde_json::from_str(&self.spec).unwrap_or_else(|_| {
             // The policy must be listed, so that it can be replaced or deleted.
             tracing::error!(policy = self.name, "a stored policy could not be parsed; it is shown empty");
             PolicySpec::default()
         });
-        Ok(StoredPolicy {
+        Ok(PolicyRecord {
             revision: self.revision.to_string(),
             created_at: parse_time(&self.created_at)?,
             updated_at: parse_time(&self.updated_at)?,

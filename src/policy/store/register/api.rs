@@ -4,7 +4,7 @@
 use super::PolicyRegister;
 use crate::policy::draft::is_policy_name;
 use crate::policy::store::port::{
-    NewPolicy, PolicyRevision, PolicyStoreError, PutOutcome, StoredPolicy, WritePrecondition,
+    NewPolicy, PolicyRecord, PolicyRevision, PolicyStoreError, PutOutcome, WritePrecondition,
 };
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -15,17 +15,17 @@ impl PolicyRegister {
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<StoredPolicy>, PolicyStoreError> {
+    pub async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<PolicyRecord>, PolicyStoreError> {
         let stored = self.tables.list(after, limit).await?;
-        let mut by_name: BTreeMap<String, StoredPolicy> =
+        let mut by_name: BTreeMap<String, PolicyRecord> =
             stored.into_iter().map(|policy| (policy.name.clone(), policy)).collect();
         let names_after = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
         for (name, policy) in self.files.load().range::<str, _>(names_after).take(limit) {
             by_name.insert(name.clone(), policy.clone());
         }
         for (name, policy) in self.active_resources.load().range::<str, _>(names_after).take(limit) {
-            // The sources are not read at the same moment, so both may have the name; the one with precedence is listed.
-            by_name.entry(name.to_string()).or_insert_with(|| policy.to_stored_policy());
+            // The sources are not read at the same moment, so a file or the database may have the name too. They have precedence.
+            by_name.entry(name.to_string()).or_insert_with(|| policy.to_record());
         }
         // Stored policies beyond the limit were not read, so names beyond the limit may be missing. Up to the limit the list is
         // complete.
@@ -36,7 +36,7 @@ impl PolicyRegister {
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn get(&self, name: &str) -> Result<Option<StoredPolicy>, PolicyStoreError> {
+    pub async fn get(&self, name: &str) -> Result<Option<PolicyRecord>, PolicyStoreError> {
         if let Some(policy) = self.files.load().get(name) {
             return Ok(Some(policy.clone()));
         }
@@ -54,7 +54,7 @@ impl PolicyRegister {
     /// # Errors
     /// [`PolicyStoreError::AlreadyExists`] if a stored policy has the name, [`PolicyStoreError::ReadOnly`] if a file or a cluster
     /// has it, and other errors.
-    pub async fn create(&self, policy: NewPolicy) -> Result<StoredPolicy, PolicyStoreError> {
+    pub async fn create(&self, policy: NewPolicy) -> Result<PolicyRecord, PolicyStoreError> {
         match self.put(policy, WritePrecondition::Absent).await {
             Ok((policy, _)) => Ok(policy),
             Err(PolicyStoreError::PreconditionFailed) => Err(PolicyStoreError::AlreadyExists),
@@ -68,33 +68,33 @@ impl PolicyRegister {
     /// See [`PolicyStoreError`].
     pub async fn put(
         &self,
-        policy: NewPolicy,
+        new: NewPolicy,
         precondition: WritePrecondition,
-    ) -> Result<(StoredPolicy, PutOutcome), PolicyStoreError> {
+    ) -> Result<(PolicyRecord, PutOutcome), PolicyStoreError> {
         let mut state = self.state.lock().await;
-        if self.is_read_only(policy.policy.name()) {
+        if self.is_read_only(new.policy.name()) {
             return Err(PolicyStoreError::ReadOnly);
         }
-        let compiled = policy.policy.clone();
-        let (stored, revision, outcome) = self.tables.put(policy, &precondition).await?;
+        let compiled = new.policy.clone();
+        let (stored, revision, outcome) = self.tables.put(new, &precondition).await?;
         state.compiled_policies.insert(compiled, revision);
         self.activate(&mut state);
         Ok((stored, outcome))
     }
 
-    /// Deletes a stored policy for the administrator `subject`, and returns its last state. If a file has a policy of this name,
-    /// the deletion resolves the conflict, but must not have a precondition: the API does not show the revision of the stored
-    /// policy.
+    /// Deletes a stored policy for the administrator `subject`, and returns its last state. If a file has a policy of the same
+    /// name, the API shows the policy of the file. The stored policy can then be deleted only without a precondition, because its
+    /// revision is not shown.
     ///
     /// # Errors
-    /// [`PolicyStoreError::NotFound`] if there is none, whatever the precondition, [`PolicyStoreError::ReadOnly`] if only a file or
-    /// a cluster has it, and other errors.
+    /// [`PolicyStoreError::NotFound`] if there is none. [`PolicyStoreError::ReadOnly`] if only a file or a cluster has it, or if a
+    /// file has it and there is a precondition. Other errors as in [`PolicyStoreError`].
     pub async fn delete(
         &self,
         name: &str,
         subject: &str,
         precondition: WritePrecondition,
-    ) -> Result<StoredPolicy, PolicyStoreError> {
+    ) -> Result<PolicyRecord, PolicyStoreError> {
         let mut state = self.state.lock().await;
         if self.is_file_policy(name) && precondition != WritePrecondition::Any {
             return Err(PolicyStoreError::ReadOnly);

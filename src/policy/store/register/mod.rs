@@ -8,7 +8,7 @@ mod api;
 mod resources;
 
 use super::compiled_policies::{CompiledPolicies, InvalidPolicy};
-use super::port::StoredPolicy;
+use super::port::PolicyRecord;
 use super::records::PolicyTables;
 use crate::database::{Database, DatabaseError, Listener};
 use crate::model::clock::Clock;
@@ -48,7 +48,7 @@ pub struct PolicyRegister {
     bounds: Bounds,
     active_set: Arc<ArcSwap<PolicySet>>,
     /// The policies of the files, by name, for reads without the lock.
-    files: ArcSwap<BTreeMap<String, StoredPolicy>>,
+    files: ArcSwap<BTreeMap<String, PolicyRecord>>,
     /// The active policies of clusters, by name.
     active_resources: ArcSwap<BTreeMap<Arc<str>, ActiveResource>>,
     /// Notified when the status of a custom resource may have changed.
@@ -208,7 +208,7 @@ impl PolicyRegister {
 
     /// Updates the policies of files that the API reads.
     fn publish_files(&self, state: &RegisterState) {
-        let policies = state.directory.as_ref().map(Directory::stored_policies).unwrap_or_default();
+        let policies = state.directory.as_ref().map(Directory::policy_records).unwrap_or_default();
         let by_name = policies.into_iter().map(|policy| (policy.name.clone(), policy));
         self.files.store(Arc::new(by_name.collect()));
     }

@@ -5,7 +5,7 @@ use crate::model::policy_resource::{ObservedStatus, ResourceChange, ResourceKey,
 use crate::policy::compiled_policy::Policy;
 use crate::policy::resources::{ActiveResource, ClusterResources, NameOwner, PendingStatus};
 use crate::policy::store::compiled_policies::CompiledPolicies;
-use crate::policy::store::port::StoredPolicy;
+use crate::policy::store::port::PolicyRecord;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -90,7 +90,7 @@ impl PolicyRegister {
     /// Decides which policies of clusters are active beside those of files and database, and returns them.
     pub(super) fn resolve_resource_names(
         &self,
-        files: &BTreeMap<String, StoredPolicy>,
+        files: &BTreeMap<String, PolicyRecord>,
         api_policies: &CompiledPolicies,
         clusters: &mut [ClusterResources],
     ) -> Vec<Arc<Policy>> {
@@ -122,7 +122,7 @@ impl PolicyRegister {
     }
 
     /// The active policy with this name, if it comes from a custom resource.
-    pub(super) fn find_resource(&self, name: &str) -> Option<StoredPolicy> {
-        self.active_resources.load().get(name).map(ActiveResource::to_stored_policy)
+    pub(super) fn find_resource(&self, name: &str) -> Option<PolicyRecord> {
+        self.active_resources.load().get(name).map(ActiveResource::to_record)
     }
 }

@@ -1,11 +1,12 @@
-//! The table of responses. Those marked "seen" are what moto's server sends, the others are from AWS's documentation.
+//! The meaning of responses. Those marked "seen" were sent by moto, a simulator of AWS. The others are from AWS's documentation or
+//! invented.
 
 use super::*;
 use crate::model::secret::SecretValue;
 use ReadError::{Absent, Deleted, Forbidden, Misconfigured, Unavailable};
 
 #[test]
-fn only_one_code_means_absent_and_unknown_ones_are_unavailable() {
+fn only_one_code_means_absent_and_an_unknown_code_follows_the_status() {
     for (status, code, expected) in [
         (400, "ResourceNotFoundException", Absent),
         (404, "ResourceNotFoundException", Absent), // seen

@@ -1,4 +1,4 @@
-//! The table of responses, from Microsoft's reference. No emulator of Key Vault is to be had.
+//! The meaning of responses, from Microsoft's reference or invented. There is no emulator of Key Vault.
 
 use super::*;
 use ReadError::{Absent, Deleted, Forbidden, Misconfigured, Unavailable};
@@ -91,21 +91,21 @@ fn version(id: &str, value: &str, attributes: &str) -> String {
     format!(r#"{{"value":{value},"id":"{id}","attributes":{{{attributes}}},"tags":{{}}}}"#)
 }
 
-fn read(body: &str, form: SecretValues) -> Result<DatedSecret, ReadError> {
+fn read(body: &str, form: ValueFormat) -> Result<DatedSecret, ReadError> {
     parse_secret(body.as_bytes(), "homelab--a", form, &StorePath::try_from("homelab/a").unwrap())
 }
 
 #[test]
 fn a_response_becomes_the_keys_and_values_of_the_requested_secret() {
     let good = version(ID, r#"{"K":"v"}"#, r#""enabled":true,"created":1493938410,"updated":1493938410"#);
-    let DatedSecret { secret, not_before, expires } = read(&good, SecretValues::Object).unwrap();
+    let DatedSecret { secret, not_before, expires } = read(&good, ValueFormat::Object).unwrap();
     assert_eq!(secret.data, [("K".to_owned(), Some(SecretValue::new("v".into())))].into());
     assert_eq!(secret.version.as_deref(), Some("4387e9f3d6e14c459867679a90fd0f79"));
     assert_eq!(secret.created_at, Timestamp::from_second(1_493_938_410).ok());
     assert_eq!((not_before, expires), (None, None));
     let upper = version(&ID.replace("homelab--a", "HomeLab--A"), "{}", "");
-    assert!(read(&upper, SecretValues::Object).is_ok(), "names know no case");
-    let text = read(&version(ID, "hunter2", ""), SecretValues::Text).unwrap();
+    assert!(read(&upper, ValueFormat::Object).is_ok(), "names know no case");
+    let text = read(&version(ID, "hunter2", ""), ValueFormat::Text).unwrap();
     assert_eq!(text.secret.data, [("a".to_owned(), Some(SecretValue::new("hunter2".into())))].into());
 }
 
@@ -128,9 +128,9 @@ fn each_malformed_response_has_its_class() {
         ("<html>".into(), Unavailable),
         (String::new(), Unavailable),
     ] {
-        assert_eq!(read(&body, SecretValues::Object), Err(expected), "{body}");
+        assert_eq!(read(&body, ValueFormat::Object), Err(expected), "{body}");
     }
-    assert_eq!(read(&version(ID, "a\0", ""), SecretValues::Text), Err(Misconfigured));
+    assert_eq!(read(&version(ID, "a\0", ""), ValueFormat::Text), Err(Misconfigured));
 }
 
 #[test]
@@ -146,9 +146,9 @@ fn a_secret_outside_its_dates_counts_as_deleted_unless_configured_otherwise() {
         (r#""nbf":1,"exp":2000000"#, true),
         (r#""nbf":1,"exp":2"#, false),
     ] {
-        let read = || read(&version(ID, "{}", attributes), SecretValues::Object).unwrap();
-        let refused = read().if_valid_now(ExpiredSecrets::Refuse, now).map(|_| ());
+        let parsed = || read(&version(ID, "{}", attributes), ValueFormat::Object).unwrap();
+        let refused = parsed().if_valid_now(ExpiredSecrets::Refuse, now).map(|_| ());
         assert_eq!(refused, if in_time { Ok(()) } else { Err(Deleted) }, "{attributes}");
-        assert!(read().if_valid_now(ExpiredSecrets::Serve, now).is_ok(), "{attributes}");
+        assert!(parsed().if_valid_now(ExpiredSecrets::Serve, now).is_ok(), "{attributes}");
     }
 }

@@ -1,4 +1,5 @@
-//! The table of responses. Those marked "seen" are what drongo's server sends, the others are from Google's reference.
+//! The meaning of responses. Those marked "seen" were sent by drongo, a simulator of Secret Manager. The others are from Google's
+//! reference or invented.
 
 use super::*;
 use crate::model::secret::SecretValue;
@@ -42,7 +43,7 @@ fn only_not_found_in_json_means_absent_and_unknown_responses_are_unavailable() {
 }
 
 #[test]
-fn a_refused_login_is_forbidden_and_a_missing_provider_misconfigured() {
+fn a_refused_exchange_is_forbidden_and_a_missing_provider_misconfigured() {
     for (status, code, expected) in [
         (400, "invalid_grant", Forbidden),
         (400, "unauthorized_client", Forbidden),
@@ -59,6 +60,10 @@ fn a_refused_login_is_forbidden_and_a_missing_provider_misconfigured() {
         let body = format!(r#"{{"error":"{code}","error_description":"canary"}}"#);
         assert_eq!(classify_exchange_error(status, body.as_bytes()).error, expected, "{status} {code}");
     }
+}
+
+#[test]
+fn a_missing_service_account_is_forbidden() {
     for (status, expected) in [
         (401, Forbidden),
         (403, Forbidden),
@@ -68,7 +73,7 @@ fn a_refused_login_is_forbidden_and_a_missing_provider_misconfigured() {
         (500, Unavailable),
         (301, Unavailable),
     ] {
-        assert_eq!(classify_token_error(status).error, expected, "{status}");
+        assert_eq!(classify_iam_or_metadata_error(status).error, expected, "{status}");
     }
 }
 
@@ -76,7 +81,7 @@ fn a_refused_login_is_forbidden_and_a_missing_provider_misconfigured() {
 type Shown = (Vec<(String, Option<String>)>, Option<String>);
 
 #[expect(clippy::disallowed_methods, reason = "the test compares the values")]
-fn read(body: &str, form: SecretValues) -> Result<Shown, SecretParseError> {
+fn read(body: &str, form: ValueFormat) -> Result<Shown, SecretParseError> {
     let text = |value: SecretValue| value.expose_secret().to_owned();
     let path = StorePath::try_from("homelab/a").unwrap();
     let read = parse_secret(body.as_bytes(), "homelab__a", form, &path)?;
@@ -95,15 +100,15 @@ const NAME: &str = "projects/123456789012/secrets/homelab__a/versions/5";
 fn a_response_becomes_the_keys_and_values_of_the_requested_secret() {
     let good = Ok((vec![("K".to_owned(), Some("v".to_owned()))], Some("5".to_owned())));
     let data = br#"{"K":"v"}"#;
-    assert_eq!(read(&version(NAME, data, None), SecretValues::Object), good);
+    assert_eq!(read(&version(NAME, data, None), ValueFormat::Object), good);
     let right = CRC32C.checksum(data).to_string();
-    assert_eq!(read(&version(NAME, data, Some(&right)), SecretValues::Object), good);
+    assert_eq!(read(&version(NAME, data, Some(&right)), ValueFormat::Object), good);
     let regional = "projects/acme/locations/europe-west3/secrets/homelab__a/versions/5";
-    assert_eq!(read(&version(regional, data, None), SecretValues::Object), good);
-    let text = read(&version(NAME, "é\n".as_bytes(), None), SecretValues::Text);
+    assert_eq!(read(&version(regional, data, None), ValueFormat::Object), good);
+    let text = read(&version(NAME, "é\n".as_bytes(), None), ValueFormat::Text);
     assert_eq!(text.unwrap().0, [("a".to_owned(), Some("é\n".to_owned()))]);
     let empty = format!(r#"{{"name":"{NAME}","payload":{{"dataCrc32c":"0"}}}}"#);
-    assert_eq!(read(&empty, SecretValues::Text).unwrap().0, [("a".to_owned(), Some(String::new()))]);
+    assert_eq!(read(&empty, ValueFormat::Text).unwrap().0, [("a".to_owned(), Some(String::new()))]);
 }
 
 #[test]
@@ -134,10 +139,10 @@ fn each_malformed_response_has_its_class() {
         ("<html>".into(), Unavailable.into()),
         (String::new(), Unavailable.into()),
     ] {
-        assert_eq!(read(&body, SecretValues::Object).unwrap_err(), expected, "{body}");
+        assert_eq!(read(&body, ValueFormat::Object).unwrap_err(), expected, "{body}");
     }
-    assert_eq!(read(&version(NAME, &[0xff], None), SecretValues::Text), Err(Misconfigured.into()));
-    assert_eq!(read(&version(NAME, b"a\0", None), SecretValues::Text), Err(Misconfigured.into()));
+    assert_eq!(read(&version(NAME, &[0xff], None), ValueFormat::Text), Err(Misconfigured.into()));
+    assert_eq!(read(&version(NAME, b"a\0", None), ValueFormat::Text), Err(Misconfigured.into()));
 }
 
 #[test]

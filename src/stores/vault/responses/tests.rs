@@ -1,4 +1,4 @@
-//! The table of responses. Those marked "seen" are what OpenBao 2.7.2 really sends.
+//! The meaning of responses. Those marked "seen" were sent by OpenBao 2.7.2.
 
 use super::*;
 use ReadError::{Absent, Deleted, Forbidden, Misconfigured, Unavailable};

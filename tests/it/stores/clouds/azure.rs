@@ -8,7 +8,7 @@ use crate::rig::clouds::azure::{
 };
 use crate::rig::fake::{Act, status};
 use claviger::config::azure_key_vault::{AzureAuth, ExpiredSecrets};
-use claviger::config::secret_values::SecretValues;
+use claviger::config::value_format::ValueFormat;
 use claviger::stores::OnlineError;
 use claviger::stores::ReadError::{self, Absent, Deleted, Forbidden, Misconfigured, Unavailable};
 use serde_json::json;
@@ -81,7 +81,7 @@ async fn with_text_values_the_secret_is_one_value() {
     stub.put("shared--signing", "-----BEGIN PRIVATE KEY-----");
     stub.set_content_type("shared--signing", "application/x-pem-file");
     let objects = azure(&stub, NO_CACHE, |_| {});
-    let texts = azure(&stub, NO_CACHE, |config| config.values = SecretValues::Text);
+    let texts = azure(&stub, NO_CACHE, |config| config.values = ValueFormat::Text);
     assert_eq!(texts.read("shared/npm-token").await, one("npm-token", "hunter2"));
     assert_eq!(texts.read("shared/signing").await, one("signing", "-----BEGIN PRIVATE KEY-----"));
     for path in ["shared/npm-token", "shared/signing"] {

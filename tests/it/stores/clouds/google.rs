@@ -8,7 +8,7 @@ use crate::rig::fake::{Act, Fake, json as plain, status};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claviger::config::gcp_secret_manager::GcpAuth;
-use claviger::config::secret_values::SecretValues;
+use claviger::config::value_format::ValueFormat;
 use claviger::stores::OnlineError;
 use claviger::stores::ReadError::{self, Absent, Deleted, Forbidden, Misconfigured, Unavailable};
 use serde_json::{Value, json};
@@ -128,7 +128,7 @@ async fn with_text_values_the_secret_is_one_value_and_binary_data_is_refused() {
     stub.put("shared__bytes", &[0xff, 0xfe]);
     stub.put("shared__nul", b"a\0b");
     let objects = google(&stub, NO_CACHE, |_| {});
-    let texts = google(&stub, NO_CACHE, |config| config.values = SecretValues::Text);
+    let texts = google(&stub, NO_CACHE, |config| config.values = ValueFormat::Text);
     assert_eq!(texts.read("shared/npm-token").await, one("npm-token", "hunter2"));
     assert_eq!(objects.read("shared/npm-token").await, Err(Misconfigured));
     for path in ["shared/bytes", "shared/nul"] {

@@ -11,8 +11,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use claviger::config::azure_key_vault::{AzureAuth, AzureKeyVault, ExpiredSecrets};
 use claviger::config::gcp_secret_manager::{GcpAuth, GcpSecretManager};
-use claviger::config::secret_values::SecretValues;
 use claviger::config::stores::Kind;
+use claviger::config::value_format::ValueFormat;
 use claviger::model::request_id::RequestId;
 use claviger::stores::Naming;
 use reqwest::{Client, Method};
@@ -120,7 +120,7 @@ async fn the_vault_named_in_the_environment_meets_the_contract() {
         ca_file: None,
         proxy_url: None,
         auth,
-        values: SecretValues::Object,
+        values: ValueFormat::Object,
         expired: ExpiredSecrets::Refuse,
         timeout: Duration::from_secs(10),
         cache: NO_CACHE,
@@ -141,7 +141,7 @@ async fn the_project_named_in_the_environment_meets_the_contract() {
         ca_file: None,
         proxy_url: None,
         auth: GcpAuth::ServiceAccountKeyFile(file.into()),
-        values: SecretValues::Object,
+        values: ValueFormat::Object,
         timeout: Duration::from_secs(10),
         cache: NO_CACHE,
     };

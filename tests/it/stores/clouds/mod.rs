@@ -14,8 +14,8 @@ use crate::rig::clouds::google::{Google, PROJECT, PROVIDER};
 use claviger::config::azure_key_vault::{AzureAuth, AzureKeyVault, ExpiredSecrets};
 use claviger::config::cache::Cache;
 use claviger::config::gcp_secret_manager::{GcpAuth, GcpSecretManager};
-use claviger::config::secret_values::SecretValues;
 use claviger::config::stores::Kind;
+use claviger::config::value_format::ValueFormat;
 use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -49,7 +49,7 @@ fn azure_as(stub: &Azure, dir: TempDir, auth: AzureAuth, cache: Cache, change: i
         ca_file: Some(stub.ca_file()),
         proxy_url: None,
         auth,
-        values: SecretValues::Object,
+        values: ValueFormat::Object,
         expired: ExpiredSecrets::Refuse,
         timeout: TIMEOUT,
         cache,
@@ -89,7 +89,7 @@ fn google_as(
         ca_file: Some(stub.ca_file()),
         proxy_url: None,
         auth,
-        values: SecretValues::Object,
+        values: ValueFormat::Object,
         timeout: TIMEOUT,
         cache,
     };

@@ -234,7 +234,7 @@ async fn a_token_that_created_a_lease_after_a_403_is_not_used_for_other_calls() 
     let place = Place::sqlite();
     let token_file = place.folder.path().join("token");
     let keeper = Keeper::with(&place, &fake.address, "a.b.c", |vault| {
-        vault.auth = VaultAuth::Kubernetes { mount: "kubernetes".into(), role: "claviger".into(), token_file };
+        vault.auth = VaultAuthMethod::Kubernetes { mount: "kubernetes".into(), role: "claviger".into(), token_file };
         vault.make_timeout = Duration::from_secs(10);
     })
     .await;

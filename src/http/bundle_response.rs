@@ -36,7 +36,7 @@ pub struct AcceptedFormat(pub Format);
 extract!(AcceptedFormat, |parts| Ok(Self(format_from_accept(&parts.headers))));
 
 /// The response that carries a bundle.
-pub fn bundle_response(delivered: Delivered) -> Result<Response, Code> {
+pub fn build(delivered: Delivered) -> Result<Response, Code> {
     let bytes = delivered.rendered.bytes;
     let repr_digest = format!("sha-256=:{}:", STANDARD.encode(sha256(&bytes)));
     let mut headers = framing::headers_with_length(bytes.len());

@@ -15,13 +15,13 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 /// The client of one store, whose calls are counted, logged and suspended by [`Calls`].
-pub(super) struct Exchange {
+pub(super) struct VaultServer {
     pub(super) client: Arc<Client>,
     pub(super) calls: Calls,
 }
 
-impl Exchange {
-    /// Creates the exchange of the store with this name.
+impl VaultServer {
+    /// Creates the server of the store with this name.
     pub(super) fn new(store: Arc<str>, client: Client, metrics: Arc<Metrics>) -> Self {
         let client = Arc::new(client);
         let health = HealthProbe { store: store.clone(), client: client.clone(), metrics: metrics.clone() };

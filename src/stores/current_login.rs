@@ -1,4 +1,4 @@
-//! The login at a store: one at a time, with a pause after a failed one. Keeps the credentials in use.
+//! The credentials in use at a store, and the logins that replace them: one at a time, with a pause after a failed one.
 
 use super::port::ReadError;
 use arc_swap::ArcSwapOption;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 /// The pause after a failed login, for all callers.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Minimum age of credentials at which a refusal by the store causes a new login.
-pub(super) const SUSPECT_AGE: Duration = Duration::from_mins(1);
+pub(super) const SUSPECT_FROM_AGE: Duration = Duration::from_mins(1);
 
 /// Credentials of one login.
 pub(super) trait Credentials {
@@ -26,11 +26,11 @@ pub(super) struct LoginAttempt {
     /// The start of the attempt. A granted lifetime begins at this time.
     pub(super) requested_at: Instant,
     /// Whether a login has succeeded before.
-    pub(super) has_worked: bool,
+    pub(super) has_logged_in_before: bool,
 }
 
-/// The login at one store.
-pub(super) struct Login<C> {
+/// The credentials in use at one store.
+pub(super) struct CurrentLogin<C> {
     /// The credentials in use.
     pub(super) current: ArcSwapOption<C>,
     /// Locked during a login. Waiting callers get its result.
@@ -46,7 +46,7 @@ struct LoginState {
     last_failure: Option<(Instant, ReadError)>,
 }
 
-impl<C: Credentials> Login<C> {
+impl<C: Credentials> CurrentLogin<C> {
     /// Without credentials. `is_file_based` says that they are read from a file, and not granted by a server.
     pub(super) fn new(is_file_based: bool) -> Self {
         Self { current: ArcSwapOption::empty(), state: Mutex::default(), is_file_based }
@@ -58,27 +58,27 @@ impl<C: Credentials> Login<C> {
         self.state.try_lock().is_ok()
     }
 
-    /// Logs in, unless usable credentials with another number than `outdated` are already in use. While logins fail, the old
-    /// credentials stay. `log_in` gets the credentials in use.
+    /// Logs in, unless usable credentials with another number than `outdated` are already in use. If the login
+    /// fails, the credentials in use are kept. `log_in` gets the credentials in use.
     ///
     /// # Errors
-    /// The login failed, or one failed less than a second ago.
+    /// The login failed, or one failed less than a second ago. With credentials in a file, only if none are in use.
     pub(super) async fn replace<F: Future<Output = Result<Arc<C>, ReadError>>>(
         &self,
         outdated: Option<u64>,
-        is_usable: impl Fn(&C) -> bool,
+        try_use: impl Fn(&C) -> bool,
         log_in: impl FnOnce(LoginAttempt, Option<Arc<C>>) -> F,
     ) -> Result<Arc<C>, ReadError> {
         let mut state = self.state.lock().await;
         let current = self.current.load_full();
         if let Some(current) = &current
             && outdated != Some(current.number())
-            && is_usable(current)
+            && try_use(current)
         {
             return Ok(current.clone());
         }
-        let before = current.clone();
-        match self.attempt(&mut state, |attempt| log_in(attempt, before)).await {
+        let previous = current.clone();
+        match self.attempt(&mut state, |attempt| log_in(attempt, previous)).await {
             Ok(fresh) => {
                 self.current.store(Some(fresh.clone()));
                 Ok(fresh)
@@ -110,8 +110,8 @@ impl<C: Credentials> Login<C> {
         {
             return Err(error);
         }
-        let (number, has_worked) = (state.logins + 1, state.logins > 0);
-        let result = log_in(LoginAttempt { number, requested_at: Instant::now(), has_worked }).await;
+        let (number, has_logged_in_before) = (state.logins + 1, state.logins > 0);
+        let result = log_in(LoginAttempt { number, requested_at: Instant::now(), has_logged_in_before }).await;
         match &result {
             Ok(_) => {
                 state.last_failure = None;
@@ -145,17 +145,17 @@ mod tests {
         ready(Err(ReadError::Forbidden))
     }
 
-    async fn logs_in(login: &Login<Number>, outdated: Option<u64>) -> Result<u64, ReadError> {
+    async fn logs_in(login: &CurrentLogin<Number>, outdated: Option<u64>) -> Result<u64, ReadError> {
         login.replace(outdated, |_| true, |attempt, _| granted(attempt)).await.map(|number| number.0)
     }
 
-    async fn fails(login: &Login<Number>, outdated: Option<u64>) -> Result<u64, ReadError> {
+    async fn fails(login: &CurrentLogin<Number>, outdated: Option<u64>) -> Result<u64, ReadError> {
         login.replace(outdated, |_| true, |_, _| refused()).await.map(|number| number.0)
     }
 
     #[tokio::test(start_paused = true)]
     async fn callers_that_waited_for_a_login_get_its_credentials() {
-        let login = Login::new(false);
+        let login = CurrentLogin::new(false);
         assert_eq!(logs_in(&login, None).await, Ok(1));
         assert_eq!(logs_in(&login, None).await, Ok(1), "another has logged in meanwhile");
         assert_eq!(logs_in(&login, Some(1)).await, Ok(2));
@@ -165,7 +165,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_login_is_not_retried_for_a_second() {
-        let login = Login::new(false);
+        let login = CurrentLogin::new(false);
         assert_eq!(fails(&login, None).await, Err(ReadError::Forbidden));
         assert_eq!(logs_in(&login, None).await, Err(ReadError::Forbidden));
         tokio::time::advance(RETRY_PAUSE).await;
@@ -174,7 +174,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn credentials_of_a_file_that_becomes_unreadable_stay_in_use() {
-        let login = Login::new(true);
+        let login = CurrentLogin::new(true);
         assert_eq!(fails(&login, None).await, Err(ReadError::Forbidden));
         assert_eq!(logs_in(&login, None).await, Ok(1), "without a pause");
         assert_eq!(fails(&login, Some(1)).await, Ok(1));

@@ -1,6 +1,6 @@
 //! The root span of a request.
 
-use super::context;
+use super::traceparent;
 use tracing::field::Empty;
 use tracing::{Level, Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -29,11 +29,11 @@ pub fn request_span(method: &'static str, route: &str, request_id: &str, tracepa
         "error.type" = Empty,
         "traceId" = Empty,
     );
-    if let Some(parent) = traceparent.and_then(context::parse_parent) {
+    if let Some(parent) = traceparent.and_then(traceparent::parse_parent) {
         // Fails only for a span that has already started.
         let _ = span.set_parent(parent);
     }
-    if let Some(id) = context::trace_id(&span) {
+    if let Some(id) = traceparent::trace_id(&span) {
         // For the log lines of this request.
         span.record("traceId", &*id);
     }

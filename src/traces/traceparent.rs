@@ -10,7 +10,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 const TRACEPARENT: &str = "traceparent";
 
-/// A carrier with the value of `traceparent` alone.
+/// A carrier that has only the value of `traceparent`.
 struct TraceparentCarrier<'a>(&'a str);
 
 impl Extractor for TraceparentCarrier<'_> {

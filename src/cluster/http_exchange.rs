@@ -18,7 +18,6 @@ pub const DEADLINE: Duration = Duration::from_secs(5);
 
 /// The response of the API server.
 pub struct ApiResponse {
-    /// The status.
     pub status: StatusCode,
     /// The server's time, with a resolution of one second.
     pub(super) date: Option<Timestamp>,
@@ -57,7 +56,6 @@ impl ApiResponse {
         &self.body
     }
 
-    /// The failure for an unexpected status.
     pub fn unexpected_status(&self) -> CallFailure {
         match self.status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => CallFailure::Credentials,
@@ -68,7 +66,6 @@ impl ApiResponse {
     }
 }
 
-/// A GET request.
 pub(super) fn get(path: impl AsRef<str>) -> Result<Request<Vec<u8>>, CallFailure> {
     Request::get(path.as_ref()).body(Vec::new()).map_err(|_| CallFailure::Malformed)
 }

@@ -1,7 +1,6 @@
 //! The syntax of names of Kubernetes objects. A name is checked before it is used in a URL path.
 
-/// Whether a pod, a `ServiceAccount` or a namespace can have this name: an RFC 1123 subdomain of at most 253
-/// bytes.
+/// Whether a pod, a `ServiceAccount` or a namespace can have this name: an RFC 1123 subdomain of at most 253 bytes.
 #[must_use]
 pub fn is_object_name(text: &str) -> bool {
     text.len() <= 253

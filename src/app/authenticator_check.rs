@@ -28,7 +28,7 @@ pub fn check(config: &Config) -> FileFindings {
         let Kind::Kubernetes(kubernetes) = kind else { continue };
         let pointer = format!("/authenticators/{index}/kubernetes");
         let kubeconfig = format!("{pointer}/kubeconfig");
-        match cluster::check(kubernetes.kubeconfig.as_deref()) {
+        match cluster::check_credentials(kubernetes.kubeconfig.as_deref()) {
             Ok(checked) => {
                 let warnings = checked.warnings.iter().map(|warning| Fault::new(&kubeconfig, warning.to_string()));
                 found.warnings.extend(warnings);

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 /// A handle to the state that all handlers share. It is one pointer, because each request clones it several times.
 #[derive(Clone)]
-pub struct Edge(Arc<EdgeState>);
+pub struct HttpState(Arc<HttpStateFields>);
 
 /// The state that all handlers share.
-pub struct EdgeState {
+pub struct HttpStateFields {
     /// The broker, whose methods are the verbs.
     pub broker: Arc<Broker>,
     /// Proxies whose `X-Forwarded-For` is trusted.
@@ -26,22 +26,22 @@ pub struct EdgeState {
     pub vault: Option<Arc<VaultApi>>,
 }
 
-impl From<EdgeState> for Edge {
-    fn from(state: EdgeState) -> Self {
+impl From<HttpStateFields> for HttpState {
+    fn from(state: HttpStateFields) -> Self {
         Self(Arc::new(state))
     }
 }
 
-impl Deref for Edge {
-    type Target = EdgeState;
+impl Deref for HttpState {
+    type Target = HttpStateFields;
 
-    fn deref(&self) -> &EdgeState {
+    fn deref(&self) -> &HttpStateFields {
         &self.0
     }
 }
 
-impl FromRef<Edge> for Arc<Broker> {
-    fn from_ref(edge: &Edge) -> Self {
-        edge.broker.clone()
+impl FromRef<HttpState> for Arc<Broker> {
+    fn from_ref(state: &HttpState) -> Self {
+        state.broker.clone()
     }
 }

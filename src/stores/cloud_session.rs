@@ -1,7 +1,7 @@
 //! The broker's session at a cloud: keeps its credentials, and gets new ones before they expire.
 
 use super::calls::Calls;
-use super::login::{self, Login, LoginAttempt, SUSPECT_AGE};
+use super::current_login::{self, CurrentLogin, LoginAttempt, SUSPECT_FROM_AGE};
 use super::port::ReadError;
 use super::renewal::renew_after;
 use crate::model::request_id::RequestId;
@@ -26,29 +26,28 @@ pub(super) trait CredentialSource: Send + Sync + 'static {
     }
 
     /// Whether two logins gave the same credentials. Only called for credentials in files.
-    fn are_equal(&self, _before: &Self::Client, _fresh: &Self::Client) -> bool {
+    fn are_equal(&self, _previous: &Self::Client, _fresh: &Self::Client) -> bool {
         false
     }
 
-    /// Gets credentials. `has_worked` says that a login has succeeded before.
+    /// Gets credentials. `has_logged_in_before` says that a login has succeeded before.
     ///
     /// # Errors
     /// See [`ReadError`].
     async fn request_credentials(
         &self,
         calls: &Calls,
-        has_worked: bool,
+        has_logged_in_before: bool,
         request_id: &RequestId,
     ) -> Result<NewCredentials<Self::Client>, ReadError>;
 }
 
-/// New credentials, and their lifetime. `None` if they do not expire.
 pub(super) struct NewCredentials<C> {
     pub(super) client: C,
+    /// `None` if the credentials do not expire.
     pub(super) ttl: Option<Duration>,
 }
 
-/// The credentials of one login.
 pub(super) struct LoginCredentials<C> {
     /// The number of its login.
     number: u64,
@@ -57,7 +56,7 @@ pub(super) struct LoginCredentials<C> {
     lifetime: Option<CredentialLifetime>,
 }
 
-impl<C> login::Credentials for LoginCredentials<C> {
+impl<C> current_login::Credentials for LoginCredentials<C> {
     fn number(&self) -> u64 {
         self.number
     }
@@ -83,13 +82,13 @@ impl CredentialLifetime {
 pub(super) struct CloudSession<S: CredentialSource> {
     calls: Calls,
     source: S,
-    login: Login<LoginCredentials<S::Client>>,
+    login: CurrentLogin<LoginCredentials<S::Client>>,
 }
 
 impl<S: CredentialSource> CloudSession<S> {
     /// Creates a session without a login.
     pub(super) fn new(calls: Calls, source: S) -> Self {
-        let login = Login::new(source.is_file_based());
+        let login = CurrentLogin::new(source.is_file_based());
         Self { calls, source, login }
     }
 
@@ -129,7 +128,7 @@ impl<S: CredentialSource> CloudSession<S> {
         if newer.is_some() {
             return Ok(newer);
         }
-        if !self.source.is_file_based() && used.requested_at.elapsed() < SUSPECT_AGE {
+        if !self.source.is_file_based() && used.requested_at.elapsed() < SUSPECT_FROM_AGE {
             return Ok(None);
         }
         let fresh = self.replace(Some(used.number), request_id).await?;
@@ -151,20 +150,20 @@ impl<S: CredentialSource> CloudSession<S> {
         outdated: Option<u64>,
         request_id: &RequestId,
     ) -> Result<Arc<LoginCredentials<S::Client>>, ReadError> {
-        self.login.replace(outdated, |_| true, |attempt, before| self.log_in(attempt, before, request_id)).await
+        self.login.replace(outdated, |_| true, |attempt, previous| self.log_in(attempt, previous, request_id)).await
     }
 
     async fn log_in(
         &self,
-        LoginAttempt { number, requested_at, has_worked }: LoginAttempt,
-        before: Option<Arc<LoginCredentials<S::Client>>>,
+        LoginAttempt { number, requested_at, has_logged_in_before }: LoginAttempt,
+        previous: Option<Arc<LoginCredentials<S::Client>>>,
         request_id: &RequestId,
     ) -> Result<Arc<LoginCredentials<S::Client>>, ReadError> {
         let NewCredentials { client, ttl } =
-            self.source.request_credentials(&self.calls, has_worked, request_id).await?;
+            self.source.request_credentials(&self.calls, has_logged_in_before, request_id).await?;
         // If the files still have the same keys, their number does not change.
         let unchanged =
-            before.filter(|before| self.source.is_file_based() && self.source.are_equal(&before.client, &client));
+            previous.filter(|previous| self.source.is_file_based() && self.source.are_equal(&previous.client, &client));
         let lifetime = ttl.map(|ttl| CredentialLifetime::from_grant(requested_at, ttl));
         Ok(unchanged.unwrap_or_else(|| Arc::new(LoginCredentials { number, client, requested_at, lifetime })))
     }

@@ -3,7 +3,7 @@
 use super::error::{StartError, fault_line};
 use super::start::{connect_clusters, new_metrics, open_authenticators};
 use super::tls::Certificate;
-use super::{authenticators, keys, policies};
+use super::{authenticator_check, keys, policies};
 use crate::attest::Attestors;
 use crate::cluster::Clusters;
 use crate::config::authenticators::Kind;
@@ -36,7 +36,7 @@ pub struct CheckedConfiguration {
 /// # Errors
 /// Every fault, as a line for people.
 pub fn check_offline(config: &Config) -> Result<CheckedConfiguration, Vec<String>> {
-    let found = authenticators::check(config);
+    let found = authenticator_check::check(config);
     let mut faults: Vec<String> = found.faults.iter().map(fault_line).collect();
     let certificate = config.server.tls.clone().map(|files| Certificate::open(files, None)).transpose();
     faults.extend(certificate.err().map(|error| format!("server.tls: {error}")));

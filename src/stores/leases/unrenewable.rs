@@ -1,4 +1,4 @@
-//! Reports orphaned leases: those of pods whose authenticator was renamed or removed. They are not renewed.
+//! Reports leases that cannot be renewed, because their pods belong to an authenticator that was renamed or removed.
 
 use super::manager::LeaseManager;
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 impl LeaseManager {
     /// Sets the metric, and logs each missing authenticator once: `reported` has those that were logged.
-    pub(super) fn report_orphans(&self, reported: &mut BTreeSet<Arc<str>>) {
+    pub(super) fn report_unrenewable(&self, reported: &mut BTreeSet<Arc<str>>) {
         let mut by_store: BTreeMap<Arc<str>, usize> = self.sources.keys().map(|store| (store.clone(), 0)).collect();
         let mut by_issuer: BTreeMap<Arc<str>, usize> = BTreeMap::new();
         for (store, issuer) in self.index().stores_and_issuers().filter(|(_, issuer)| !self.clusters.contains(*issuer))

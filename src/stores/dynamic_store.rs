@@ -1,7 +1,7 @@
 //! The port to stores that create dynamic secrets. A secret with a lease is renewed and revoked by its lease ID.
 
-use super::path::StorePath;
 use super::port::ReadError;
+use super::store_path::StorePath;
 use crate::model::request_id::RequestId;
 use crate::model::secret::{Secret, SecretValue};
 use crate::model::write_body::WriteBody;
@@ -26,23 +26,20 @@ pub(super) enum CreatedSecret {
         secret: Secret,
         /// The lease ID. It is secret, because the lease can be revoked with it.
         lease_id: SecretValue,
-        /// The lifetime.
         grant: GrantedLifetime,
     },
     /// Without a lease: the store sets no end.
     Unleased(Secret),
     /// With a lease, but without valid values or a valid lifetime. It must be revoked.
-    Unusable {
-        /// The lease ID.
-        lease_id: SecretValue,
-    },
+    Unusable { lease_id: SecretValue },
 }
 
 /// A store that creates a secret for each request.
 #[async_trait]
 pub(super) trait DynamicStore: Send + Sync + 'static {
     /// Creates the secret of a path, by a read or by this write. The call is never retried, because each call creates a secret.
-    /// Also returns the number of the broker's session; the lease ends with this session.
+    /// Also returns the number of the broker's login under which the lease was created. The lease ends with the token of this
+    /// login.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -56,7 +53,7 @@ pub(super) trait DynamicStore: Send + Sync + 'static {
     /// Extends a lease by this time, or by as much as the store allows.
     ///
     /// # Errors
-    /// `Misconfigured` if the lease does not exist, `Forbidden` if the broker may not renew it.
+    /// `Misconfigured` if the lease does not exist, `Forbidden` if the broker is not allowed to renew it.
     async fn renew(
         &self,
         lease_id: &SecretValue,
@@ -70,6 +67,6 @@ pub(super) trait DynamicStore: Send + Sync + 'static {
     /// The store has not confirmed the revocation.
     async fn revoke(&self, lease_id: &SecretValue, request_id: &RequestId) -> Result<(), ReadError>;
 
-    /// The number of the current session of the broker.
-    fn session(&self) -> u64;
+    /// The number of the broker's last login, see [`Self::create`].
+    fn login_number(&self) -> u64;
 }

@@ -14,27 +14,27 @@ const INITIAL_CAPACITY: usize = 1536;
 /// Serialises a value as one line.
 ///
 /// # Errors
-/// If the value has no JSON form, which for the bodies of `wire` is a programming error.
+/// The value has no JSON form. Every body of `wire` has one.
 pub fn to_string<T: Serialize>(value: &T) -> Result<String, serde_json::Error> {
     let mut bytes = Vec::with_capacity(INITIAL_CAPACITY);
-    value.serialize(&mut Serializer::with_formatter(&mut bytes, InertFormatter(CompactFormatter)))?;
+    value.serialize(&mut Serializer::with_formatter(&mut bytes, ShellSafeFormatter(CompactFormatter)))?;
     // The formatter writes ASCII only.
     String::from_utf8(bytes).map_err(|error| serde::ser::Error::custom(error.utf8_error()))
 }
 
-struct InertFormatter(CompactFormatter);
+struct ShellSafeFormatter(CompactFormatter);
 
-impl Formatter for InertFormatter {
+impl Formatter for ShellSafeFormatter {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        // Nearly every text is inert. `fold` has no early exit, so the compiler checks many bytes at once.
-        if fragment.bytes().fold(true, |inert, byte| inert & is_inert(byte)) {
+        // Nearly every text needs no escape. `fold` has no early exit, so the compiler checks many bytes at once.
+        if fragment.bytes().fold(true, |safe, byte| safe & is_shell_safe(byte)) {
             return self.0.write_string_fragment(writer, fragment);
         }
         let mut units = [0; 2];
         let mut rest = fragment;
-        while let Some(at) = rest.bytes().position(|byte| !is_inert(byte)) {
-            let (inert, tail) = rest.split_at(at);
-            self.0.write_string_fragment(writer, inert)?;
+        while let Some(at) = rest.bytes().position(|byte| !is_shell_safe(byte)) {
+            let (safe, tail) = rest.split_at(at);
+            self.0.write_string_fragment(writer, safe)?;
             let mut chars = tail.chars();
             if let Some(c) = chars.next() {
                 for unit in c.encode_utf16(&mut units) {
@@ -48,7 +48,7 @@ impl Formatter for InertFormatter {
 }
 
 /// Whether a byte is written as it is. False for all bytes of a character outside ASCII.
-const fn is_inert(byte: u8) -> bool {
+const fn is_shell_safe(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && !matches!(byte, b'$' | b'`' | b'!')
 }
 

@@ -29,7 +29,7 @@ pub struct ServerArguments {
 impl ServerArguments {
     /// For a command that declares these options itself, because it does not always need a server.
     pub const fn new(server: String, token_file: PathBuf, ca_file: Option<PathBuf>, insecure: bool) -> Self {
-        Self { server, insecure, token: TokenArguments::from_file(token_file), ca_file }
+        Self { server, insecure, token: TokenArguments::for_token_file(token_file), ca_file }
     }
 
     /// Parses the URL of the server. Fails if tokens would be sent unencrypted without `--insecure`.

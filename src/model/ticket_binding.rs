@@ -3,7 +3,7 @@
 closed_enum! {
     /// What the redeeming client must have in common with the caller of the ticket. Ordered from least to most strict, so the
     /// maximum of several values is the strictest. Names as in policies and in the configuration.
-    pub enum BindTo {
+    pub enum TicketBinding {
         /// Nothing: any client with the URL may redeem.
         None => "none",
         /// The same source address.

@@ -9,9 +9,9 @@ const DIGEST_BYTES: usize = 16;
 
 /// The owner of tickets: the first half of a SHA-256 of the caller's identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Owner([u8; DIGEST_BYTES]);
+pub struct OwnerDigest([u8; DIGEST_BYTES]);
 
-impl Owner {
+impl OwnerDigest {
     /// Digests the identity. Different identities give the hash function different inputs.
     pub fn from_identity(identity: &Identity) -> Self {
         let mut digest = PartsHasher::sha256();
@@ -66,8 +66,8 @@ mod tests {
             token("u", Some("j")),
             token("uj", None),
         ];
-        let owners: std::collections::BTreeSet<_> = identities.iter().map(Owner::from_identity).collect();
+        let owners: std::collections::BTreeSet<_> = identities.iter().map(OwnerDigest::from_identity).collect();
         assert_eq!(owners.len(), identities.len());
-        assert_eq!(Owner::from_identity(&identities[0]), Owner::from_identity(&identities[0].clone()));
+        assert_eq!(OwnerDigest::from_identity(&identities[0]), OwnerDigest::from_identity(&identities[0].clone()));
     }
 }

@@ -28,7 +28,7 @@ impl Naming {
         }
     }
 
-    /// The name of the secret of a path; `None` if the store cannot have such a name.
+    /// The name of the secret of a path; `None` if the path has no valid name in the store.
     #[must_use]
     pub fn secret_name(self, path: &str) -> Option<String> {
         let name = match self {

@@ -8,7 +8,7 @@ use tracing::Instrument as _;
 
 /// Runs the handler in a separate task, in the current span. If the client disconnects, hyper drops the returned future, but the
 /// task continues. If the handler panics, the response is `500`.
-pub async fn detached(handler: impl Future<Output = Response> + Send + 'static) -> Response {
+pub async fn run_detached(handler: impl Future<Output = Response> + Send + 'static) -> Response {
     let task = tokio::spawn(handler.in_current_span());
     task.await.unwrap_or_else(|_| ApiError::from(Code::Internal).into_response())
 }
@@ -28,7 +28,7 @@ mod tests {
             let _ = completed.send(());
             Response::default()
         };
-        let mut waiting = Box::pin(detached(handler));
+        let mut waiting = Box::pin(run_detached(handler));
         assert!(poll!(waiting.as_mut()).is_pending());
         drop(waiting);
         assert!(completion.await.is_ok());
@@ -37,6 +37,6 @@ mod tests {
     #[tokio::test]
     async fn the_response_to_a_panic_is_500() {
         let handler = async { panic!("on purpose") };
-        assert_eq!(detached(handler).await.status(), 500);
+        assert_eq!(run_detached(handler).await.status(), 500);
     }
 }
