@@ -124,12 +124,6 @@ fn add_postgres_settings(
 }
 
 fn validate_postgres_url(faults: &mut FaultCollector, pointer: &str, url: String) -> Option<PostgresUrl> {
-    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        return faults.record_none(
-            pointer,
-            "must be a URL such as postgres://user:password@host:5432/database?sslmode=verify-full",
-        );
-    }
     let url = faults.ok_or_record(pointer, PostgresUrl::new(url))?;
     for (name, file) in url.files() {
         if !file.is_file() {

@@ -112,10 +112,8 @@ impl<'a> FaultCollector<'a> {
     /// Requires a text that is not blank and has no control characters.
     pub(super) fn require_text(&mut self, pointer: &str, value: Option<String>) -> Option<String> {
         let text = self.require(pointer, value)?;
-        if text.trim().is_empty() || text.chars().any(char::is_control) {
-            return self.record_none(pointer, "must not be empty, and must not contain control characters");
-        }
-        Some(text)
+        let is_valid = !text.trim().is_empty() && !text.chars().any(char::is_control);
+        self.valid_or_record(pointer, text, is_valid, "must not be empty, and must not contain control characters")
     }
 
     /// Requires the name of one of these choices.
@@ -166,10 +164,8 @@ impl<'a> FaultCollector<'a> {
                 "must be at most 63 lower-case letters, digits and hyphens, and no hyphen at either end",
             );
         }
-        if taken.iter().any(|other| **other == *name) {
-            return self.record_none(pointer, "is the name of another entry");
-        }
-        Some(name.into())
+        let is_free = taken.iter().all(|other| **other != *name);
+        self.valid_or_record(pointer, name.into(), is_free, "is the name of another entry")
     }
 
     /// Requires a duration within bounds.
@@ -181,13 +177,9 @@ impl<'a> FaultCollector<'a> {
     ) -> Option<Duration> {
         let text = self.require(pointer, value)?;
         let duration = self.ok_or_record(pointer, duration::parse(&text).map_err(|error| error.to_string()))?;
-        if !bounds.contains(&duration) {
-            return self.record_none(
-                pointer,
-                format!("must be between {} and {}", format_duration(*bounds.start()), format_duration(*bounds.end())),
-            );
-        }
-        Some(duration)
+        let [min, max] = [bounds.start(), bounds.end()].map(|bound| format_duration(*bound));
+        let detail = format!("must be between {min} and {max}");
+        self.valid_or_record(pointer, duration, bounds.contains(&duration), &detail)
     }
 
     /// Requires a whole number within bounds.
@@ -198,10 +190,8 @@ impl<'a> FaultCollector<'a> {
         bounds: RangeInclusive<u64>,
     ) -> Option<u64> {
         let number = self.require(pointer, value)?;
-        if !bounds.contains(&number) {
-            return self.record_none(pointer, format!("must be between {} and {}", bounds.start(), bounds.end()));
-        }
-        Some(number)
+        let detail = format!("must be between {} and {}", bounds.start(), bounds.end());
+        self.valid_or_record(pointer, number, bounds.contains(&number), &detail)
     }
 
     /// Requires a path. A relative path starts at the folder of the configuration.
@@ -232,10 +222,8 @@ impl<'a> FaultCollector<'a> {
     /// Validates a directory if one is set.
     pub(super) fn optional_directory(&mut self, pointer: &str, value: Option<String>) -> Option<PathBuf> {
         let path = self.require_path(pointer, Some(value?))?;
-        if !path.is_dir() {
-            return self.record_none(pointer, "there is no such directory");
-        }
-        Some(path)
+        let is_directory = path.is_dir();
+        self.valid_or_record(pointer, path, is_directory, "there is no such directory")
     }
 }
 

@@ -32,7 +32,7 @@ pub struct PostgresUrl {
 }
 
 impl PostgresUrl {
-    /// Parses a URL that begins with `postgres://` or `postgresql://`.
+    /// Parses a URL.
     ///
     /// # Errors
     /// The fault. It contains no part of the URL.
@@ -41,9 +41,10 @@ impl PostgresUrl {
         #[expect(clippy::disallowed_methods, reason = "its parts are checked, and kept as secrets")]
         let url = url.expose_secret();
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
-        let rest = base.split_once("://").map_or("", |(_, rest)| rest);
+        let rest = ["postgres://", "postgresql://"].iter().find_map(|scheme| base.strip_prefix(scheme));
         // The hosts may be in an option instead. The database is required.
         let (authority, database) = rest
+            .ok_or(INVALID_URL_FAULT)?
             .split_once('/')
             // An `@` after the first slash means that the password contains that slash.
             .filter(|(_, database)| !database.is_empty() && !database.contains('@'))

@@ -275,13 +275,11 @@ impl RawTokenAuth {
 /// Validates an auth mount or a namespace. Its characters are restricted, because it becomes part of a URL path or of a header.
 fn validate_mount(pointer: &str, value: Option<String>, faults: &mut FaultCollector) -> Option<String> {
     let text = faults.require_text(pointer, value)?;
-    let is_valid = |segment: &str| {
+    let is_segment = |segment: &str| {
         !matches!(segment, "" | "." | "..")
             && segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
     };
-    if !text.split('/').all(is_valid) {
-        return faults
-            .record_none(pointer, "must be segments of letters, digits and . _ - with no slash at either end");
-    }
-    Some(text)
+    let is_valid = text.split('/').all(is_segment);
+    let detail = "must be segments of letters, digits and . _ - with no slash at either end";
+    faults.valid_or_record(pointer, text, is_valid, detail)
 }

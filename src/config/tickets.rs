@@ -72,11 +72,7 @@ fn validate_store(faults: &mut FaultCollector, value: Option<String>, database: 
         return Some(if is_shared { TicketStorage::Database } else { TicketStorage::Memory });
     }
     let store = faults.require_one_of(POINTER, value, TicketStorage::ALL, TicketStorage::as_str)?;
-    if store == TicketStorage::Database && matches!(database, Some(Url::SqliteMemory)) {
-        return faults.record_none(
-            POINTER,
-            "must be memory where the database is in memory, whose content is lost when the process ends",
-        );
-    }
-    Some(store)
+    let is_possible = store == TicketStorage::Memory || !matches!(database, Some(Url::SqliteMemory));
+    let detail = "must be memory where the database is in memory, whose content is lost when the process ends";
+    faults.valid_or_record(POINTER, store, is_possible, detail)
 }

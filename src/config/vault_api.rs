@@ -58,8 +58,6 @@ fn validate_mount(faults: &mut FaultCollector, value: Option<String>) -> Option<
     if mount.len() > MAX_MOUNT_BYTES || !mount.bytes().all(is_allowed) || matches!(mount.as_str(), "." | "..") {
         return faults.record_none(POINTER, "must be one path segment of at most 64 letters, digits and . _ -");
     }
-    if RESERVED.contains(&mount.as_str()) {
-        return faults.record_none(POINTER, "is a path of Vault's or of Claviger's own API");
-    }
-    Some(mount)
+    let is_free = !RESERVED.contains(&mount.as_str());
+    faults.valid_or_record(POINTER, mount, is_free, "is a path of Vault's or of Claviger's own API")
 }
