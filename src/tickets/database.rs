@@ -2,29 +2,31 @@
 
 mod caller_counts;
 mod change_statement;
+mod look_ups;
 mod row_values;
 mod sealed_bytes_limit;
 mod step_runner;
+mod stored_ticket;
 
 use super::caller_limits::{COUNT_RETENTION, CallerLimits};
 use super::owner_digest::OwnerDigest;
-use super::port::{FinalState, REPLAY_WINDOW, StoredTicket, TicketState, TicketStore, TicketStoreError};
+use super::port::{FinalState, REPLAY_WINDOW, StoredTicket, TicketStore, TicketStoreError};
 use super::sealed_bundle::SealedBundle;
-use super::ticket::{ListPosition, Ticket, from_microseconds, to_microseconds};
+use super::ticket::{ListPosition, Ticket, to_microseconds};
 use super::ticket_change::TicketChange;
-use super::ticket_codec;
-use crate::database::{Database, DatabaseError, Param, Row, Sql, Step};
+use crate::database::{Database, Param, Row, Sql, Step};
 use crate::model::caller::Identity;
 use crate::model::ticket::TicketId;
 use crate::model::ticket_limit::TicketLimit;
 use async_trait::async_trait;
 use jiff::Timestamp;
-use row_values::{EXPIRED, REDEEMED, WAITING};
+use look_ups::{LookUps, find_ticket};
 use sealed_bytes_limit::SealedBytesLimit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use step_runner::TicketStepRunner;
+use stored_ticket::{decode, unavailable};
 
 const STATE_RETENTION: Duration = Duration::from_hours(1);
 /// Maximum total size of unredeemed bundles, in bytes.
@@ -45,6 +47,8 @@ const ENDED_CHECK_INTERVAL_SECONDS: u64 = 60;
 /// Stores tickets in the database.
 pub struct DatabaseTicketStore {
     database: Database,
+    /// Only for PostgreSQL.
+    look_ups: Option<LookUps>,
     step_runner: Arc<TicketStepRunner>,
     /// Time of the last check of the number of ended tickets, in seconds since 1970.
     last_ended_check: AtomicI64,
@@ -55,7 +59,8 @@ impl DatabaseTicketStore {
     pub fn new(database: Database, max_live_per_caller: usize) -> Self {
         let sealed_bytes = SealedBytesLimit::new(MAX_SEALED_BYTES);
         let step_runner = Arc::new(TicketStepRunner { max_live_per_caller, sealed_bytes });
-        Self { database, step_runner, last_ended_check: AtomicI64::new(i64::MIN) }
+        let look_ups = database.is_remote().then(|| LookUps::new(database.clone()));
+        Self { database, look_ups, step_runner, last_ended_check: AtomicI64::new(i64::MIN) }
     }
 
     async fn query(&self, sql: impl Into<Sql>, params: &[Param<'_>]) -> Result<Vec<Row>, TicketStoreError> {
@@ -97,12 +102,10 @@ impl TicketStore for DatabaseTicketStore {
     }
 
     async fn find(&self, id: TicketId) -> Result<Option<StoredTicket>, TicketStoreError> {
-        const FIND: &str = "SELECT details, verifier, bundle, state, ended_at, replay FROM tickets WHERE id = $1";
-        let rows = self.database.look_up(FIND, &[(&id.to_string()).into()]).await.map_err(unavailable)?;
-        Ok(match rows.first() {
-            Some(row) => read_ticket(id, row).map_err(unavailable)?,
-            None => None,
-        })
+        match &self.look_ups {
+            Some(look_ups) => look_ups.find(id).await,
+            None => find_ticket(&self.database, id).await,
+        }
     }
 
     /// Reads further rows in place of those that cannot be decoded, so fewer tickets than `limit` mean the end of the list.
@@ -236,36 +239,4 @@ impl DatabaseTicketStore {
         }
         Ok(())
     }
-}
-
-/// Reads the ticket of a row. `None` if a column cannot be decoded or belongs to another ticket.
-fn read_ticket(id: TicketId, row: &Row) -> Result<Option<StoredTicket>, DatabaseError> {
-    let encoded_ticket = row.optional_bytes(0)?.unwrap_or_default();
-    let verifier = row.optional_bytes(1)?.unwrap_or_default();
-    let ciphertext = row.optional_bytes(2)?.unwrap_or_default();
-    let at = row.optional_number(4)?.map_or(Timestamp::MIN, from_microseconds);
-    let replay_digest = row.optional_bytes(5)?.and_then(|digest| digest.try_into().ok());
-    let state = match row.number(3)? {
-        WAITING => TicketState::Waiting,
-        REDEEMED => TicketState::Redeemed { at, replay_digest },
-        EXPIRED => TicketState::Expired,
-        _ => TicketState::Revoked,
-    };
-    let ticket = decode(&encoded_ticket).filter(|ticket| ticket.id == id);
-    let (Some(ticket), Ok(verifier)) = (ticket, verifier.try_into()) else {
-        tracing::error!(ticket = %id, "a ticket row in the database was modified");
-        return Ok(None);
-    };
-    let sealed = SealedBundle { verifier, encoded_ticket: encoded_ticket.into(), ciphertext: ciphertext.into() };
-    Ok(Some(StoredTicket { ticket, sealed, state }))
-}
-
-fn decode(encoded_ticket: &[u8]) -> Option<Ticket> {
-    ticket_codec::decode(encoded_ticket).ok()
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn unavailable(error: DatabaseError) -> TicketStoreError {
-    tracing::error!(kind = error.kind(), "tickets are unavailable");
-    TicketStoreError
 }

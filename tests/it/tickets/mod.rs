@@ -8,6 +8,7 @@ mod hung_up;
 pub mod judge;
 mod kills;
 mod limited;
+mod look_ups;
 mod race;
 mod revoked_together;
 mod served;
