@@ -1,7 +1,7 @@
 //! `claviger policy apply`: writes the policies in files to a server, unless any of them is invalid.
 
 use super::get::policy_path;
-use super::manifests::{self, Document, Manifests};
+use super::manifests::{self, Document};
 use super::output::print_line;
 use crate::cli::command_error::{CommandError, fault_line};
 use crate::cli::connection::Connection;
@@ -36,16 +36,20 @@ struct PendingWrite {
 
 /// Compares each policy with the server's, has the server validate those that differ, and then writes them.
 pub async fn run(apply: &ApplyArguments, server: &Connection) -> Result<(), CommandError> {
-    let Manifests { documents, mut faults } = manifests::read_manifests(&apply.files);
-    for document in documents.iter().filter(|document| document.name.contains('/')) {
-        faults.push(format!("{}: is the custom resource of a namespace: apply it with kubectl", document.position));
-    }
-    if !faults.is_empty() {
+    let manifests = manifests::read_manifests(&apply.files);
+    let resources = manifests.documents.iter().filter(|document| document.name.contains('/'));
+    let refused: Vec<String> = resources
+        .map(|document| format!("{}: is the custom resource of a namespace: apply it with kubectl", document.position))
+        .collect();
+    if manifests.have_faults() || !refused.is_empty() {
+        // The server is not asked, so what it would find is found here, as far as that is possible without its configuration.
+        let mut faults = manifests.compile(None).err().unwrap_or_default();
+        faults.extend(refused);
         return Err(CommandError::Usage(faults));
     }
     let mut writes = Vec::new();
     let mut unchanged = Vec::new();
-    for document in documents {
+    for document in manifests.documents {
         match compare(document, server).await? {
             Ok(write) => writes.push(write),
             Err(name) => unchanged.push(name),

@@ -1,12 +1,12 @@
 //! `claviger policy diff`: replays the requests of the audit log against changed policies.
 
 use super::list::fetch_policies;
-use super::manifests::{self, Document, Manifests};
+use super::manifests;
 use super::output::JsonFormat;
 use super::recorded_request::parse_request;
 use super::replay_report::ReplayReport;
 use crate::cli::audit::{parse_time, query_parameter};
-use crate::cli::command_error::{CommandError, fault_line};
+use crate::cli::command_error::CommandError;
 use crate::cli::config_file::load_policy_bounds;
 use crate::cli::connection::{Connection, with_connection};
 use crate::cli::server_arguments::ServerArguments;
@@ -85,12 +85,10 @@ pub fn run(diff: &DiffArguments) -> ExitCode {
 
 async fn replay(diff: &DiffArguments, server: &Connection) -> Result<ReplayReport, CommandError> {
     let since = parse_time("--since", &diff.since)?;
-    let Manifests { documents, faults } = manifests::read_manifests(&diff.files);
-    if !faults.is_empty() {
-        return Err(CommandError::Usage(faults));
-    }
+    let bounds = diff.config.as_deref().map(load_policy_bounds).transpose()?;
+    let changed = manifests::read_manifests(&diff.files).compile(bounds.as_ref()).map_err(CommandError::Usage)?;
     let mut report = ReplayReport::default();
-    let sets = compile_sets(diff, documents, fetch_policies(server).await?)?;
+    let sets = compile_sets(diff, changed, fetch_policies(server).await?, bounds)?;
     for event_type in EVENT_TYPES {
         let path = format!("/v1/audit?{}{}", query_parameter("type", event_type), query_parameter("since", &since));
         let mut remaining = diff.limit;
@@ -128,28 +126,19 @@ fn replay_event(report: &mut ReplayReport, event: &AuditEventObject, sets: &Poli
 /// Compiles the policies of the server, and those that would be active after the change.
 fn compile_sets(
     diff: &DiffArguments,
-    documents: Vec<Document>,
+    changed: Vec<Policy>,
     current: Vec<PolicyObject>,
+    bounds: Option<Bounds>,
 ) -> Result<PolicySets, CommandError> {
-    let bounds = load_bounds(diff, &documents, &current)?;
     let mut faults = Vec::new();
     for name in diff.deleted.iter().filter(|name| !current.iter().any(|policy| policy.name == **name)) {
         faults.push(format!("--delete: the server has no policy {name}"));
     }
-    let mut changed = Vec::with_capacity(documents.len());
-    for document in documents {
-        let compiled = match (document.name.split_once('/'), &document.manifest.spec) {
-            (Some((namespace, name)), Some(spec)) => Policy::compile_resource(namespace, name, spec, &bounds),
-            _ => Policy::from_document(document.tree, &bounds),
-        };
-        match compiled {
-            Ok(policy) => changed.push(Arc::new(policy)),
-            Err(found) => faults.extend(found.iter().map(|fault| fault_line(&document.position, fault))),
-        }
-    }
     if !faults.is_empty() {
         return Err(CommandError::Usage(faults));
     }
+    let bounds = bounds.unwrap_or_else(|| permissive_bounds(&current));
+    let changed: Vec<_> = changed.into_iter().map(Arc::new).collect();
     let mut updated_at = BTreeMap::new();
     let mut before = Vec::with_capacity(current.len());
     for policy in current {
@@ -166,17 +155,13 @@ fn compile_sets(
     Ok(PolicySets { after, before: PolicySet::new(before), updated_at })
 }
 
-/// The bounds that the configuration sets. Without `--config`, bounds that allow whatever the policies name.
-fn load_bounds(diff: &DiffArguments, documents: &[Document], current: &[PolicyObject]) -> Result<Bounds, CommandError> {
-    if let Some(file) = &diff.config {
-        return load_policy_bounds(file);
-    }
-    let current_manifests = current.iter().map(|policy| PolicyManifest {
+/// Bounds that allow whatever the policies of the server name.
+fn permissive_bounds(current: &[PolicyObject]) -> Bounds {
+    let to_manifest = |policy: &PolicyObject| PolicyManifest {
         metadata: Some(Metadata::with_name(Some(policy.name.clone()))),
         spec: Some(policy.spec.clone()),
         ..PolicyManifest::default()
-    });
-    let manifests: Vec<PolicyManifest> =
-        current_manifests.chain(documents.iter().map(|document| document.manifest.clone())).collect();
-    Ok(Bounds::permissive(&manifests))
+    };
+    let manifests: Vec<PolicyManifest> = current.iter().map(to_manifest).collect();
+    Bounds::permissive(&manifests)
 }

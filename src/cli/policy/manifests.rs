@@ -3,7 +3,7 @@
 use crate::cli::command_error::fault_line;
 use crate::cli::input_file;
 use crate::document::{Fault, parse_all, prune};
-use crate::policy::{is_policy_name, resource_namespace};
+use crate::policy::{Bounds, Policy, is_policy_name, resource_namespace};
 use crate::wire::policy::PolicyManifest;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -19,18 +19,65 @@ pub struct Document {
     pub tree: Value,
     /// The document, decoded.
     pub manifest: PolicyManifest,
+    /// The faults of decoding, and of the name. With any, `name` may be empty or invalid.
+    faults: Vec<Fault>,
 }
 
 /// The documents of several files.
 #[derive(Default)]
 pub struct Manifests {
-    /// The valid documents, each with a unique name.
+    /// The documents, valid or not.
     pub documents: Vec<Document>,
-    /// The faults of the other documents and of files, one per line.
-    pub faults: Vec<String>,
+    /// The faults of files that have no documents, one per line.
+    faults: Vec<String>,
 }
 
-/// Reads the documents of all files. A document without faults is returned even if others have some.
+impl Manifests {
+    /// Compiles all documents. Without `bounds` the policies may name any store and issuer.
+    ///
+    /// # Errors
+    /// The faults of all files and documents, one per line.
+    pub fn compile(self, bounds: Option<&Bounds>) -> Result<Vec<Policy>, Vec<String>> {
+        let Self { documents, mut faults } = self;
+        let permissive = || {
+            let manifests: Vec<_> = documents.iter().map(|document| document.manifest.clone()).collect();
+            Bounds::permissive(&manifests)
+        };
+        let bounds = bounds.cloned().unwrap_or_else(permissive);
+        let mut policies = Vec::with_capacity(documents.len());
+        for document in documents {
+            match document.compile(&bounds) {
+                Ok(policy) => policies.push(policy),
+                Err(lines) => faults.extend(lines),
+            }
+        }
+        if faults.is_empty() { Ok(policies) } else { Err(faults) }
+    }
+
+    /// Whether a file cannot be read or split into documents, or a document cannot be decoded or has an invalid name.
+    pub fn have_faults(&self) -> bool {
+        !self.faults.is_empty() || self.documents.iter().any(|document| !document.faults.is_empty())
+    }
+}
+
+impl Document {
+    /// Compiles the policy, or returns all faults of the document, one per line.
+    fn compile(self, bounds: &Bounds) -> Result<Policy, Vec<String>> {
+        let Self { position, tree, mut faults, .. } = self;
+        match Policy::from_resource_document(tree, bounds) {
+            Ok(policy) if faults.is_empty() => return Ok(policy),
+            Ok(_) => {}
+            // The compiler decodes the document again, and checks its name again.
+            Err(mut found) => {
+                found.retain(|fault| faults.iter().all(|known| known.pointer != fault.pointer));
+                faults.append(&mut found);
+            }
+        }
+        Err(faults.iter().map(|fault| fault_line(&position, fault)).collect())
+    }
+}
+
+/// Reads the documents of all files. Faults are kept beside the documents, so that further faults can be found in these.
 pub fn read_manifests<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Manifests {
     let Manifests { mut documents, mut faults } = Manifests::default();
     let mut names = BTreeSet::new();
@@ -56,39 +103,34 @@ pub fn read_manifests<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Manif
         };
         for (index, tree) in trees.into_iter().enumerate() {
             let position = format!("{file_name}, document {}", index + 1);
-            match parse_document(position.clone(), tree, &mut names) {
-                Ok(document) => documents.push(document),
-                Err(found) => faults.extend(found.iter().map(|fault| fault_line(&position, fault))),
-            }
+            documents.push(parse_document(position, tree, &mut names));
         }
     }
     Manifests { documents, faults }
 }
 
 /// Decodes a document, and checks its name. `names` are those of the earlier documents.
-fn parse_document(position: String, tree: Value, names: &mut BTreeSet<String>) -> Result<Document, Vec<Fault>> {
+fn parse_document(position: String, tree: Value, names: &mut BTreeSet<String>) -> Document {
     let (manifest, mut faults) = prune::<PolicyManifest>(&mut tree.clone());
     let manifest = manifest.unwrap_or_default();
     let name = manifest.metadata.as_ref().and_then(|metadata| metadata.name.clone());
-    let namespace = resource_namespace(&manifest).map(str::to_owned);
+    let namespace = resource_namespace(&manifest);
+    let full_name = name.as_ref().map(|name| full_name(namespace, name)).unwrap_or_default();
     match name {
-        Some(_) if namespace.as_deref().is_some_and(|namespace| !is_policy_name(namespace)) => {
+        Some(_) if namespace.is_some_and(|namespace| !is_policy_name(namespace)) => {
             faults.push(Fault::new("/metadata/namespace", "is not the name of a namespace"));
         }
         Some(name) if !is_policy_name(&name) => {
             faults.push(Fault::new("/metadata/name", "is not the name of a policy (an RFC 1123 subdomain)"));
         }
-        Some(name) if !names.insert(full_name(namespace.as_deref(), &name)) => {
+        Some(_) if !names.insert(full_name.clone()) => {
             faults.push(Fault::new("/metadata/name", "is the name of another policy here too"));
-        }
-        Some(name) if faults.is_empty() => {
-            return Ok(Document { position, name: full_name(namespace.as_deref(), &name), tree, manifest });
         }
         Some(_) => {}
         None if faults.iter().any(|fault| fault.pointer.starts_with("/metadata") || fault.pointer.is_empty()) => {}
         None => faults.push(Fault::new("/metadata/name", "is missing")),
     }
-    Err(faults)
+    Document { position, name: full_name, tree, manifest, faults }
 }
 
 fn full_name(namespace: Option<&str>, name: &str) -> String {

@@ -1,12 +1,12 @@
 //! Reads a test file: policies, and test cases for them.
 
 use super::explain::may_have_any_type;
-use super::manifests::{self, Manifests};
+use super::manifests;
 use super::test_case::{Case, RawCase};
-use crate::cli::command_error::{CommandError, fault_line};
+use crate::cli::command_error::CommandError;
 use crate::cli::input_file;
 use crate::document::{Fault, check_reinterpreted_scalars, parse, prune};
-use crate::policy::{Bounds, FileKind, Policy, PolicySet};
+use crate::policy::{Bounds, FileKind, PolicySet};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::fs;
@@ -56,7 +56,8 @@ impl TestFile {
         if files.is_empty() {
             return Err(CommandError::usage(format!("{file_name}: there is no policy file beside it")));
         }
-        Ok(Self { policies: compile_policies(&files, bounds)?, cases })
+        let policies = manifests::read_manifests(&files).compile(bounds).map_err(CommandError::Usage)?;
+        Ok(Self { policies: PolicySet::new(policies), cases })
     }
 }
 
@@ -133,24 +134,4 @@ pub fn list_files(folder: &Path, kind: FileKind) -> Result<Vec<PathBuf>, Command
     }
     files.sort();
     Ok(files)
-}
-
-/// Compiles the policies in the files.
-fn compile_policies(files: &[PathBuf], bounds: Option<&Bounds>) -> Result<PolicySet, CommandError> {
-    let Manifests { documents, mut faults } = manifests::read_manifests(files);
-    let permissive = || {
-        let manifests: Vec<_> = documents.iter().map(|document| document.manifest.clone()).collect();
-        Bounds::permissive(&manifests)
-    };
-    let bounds = bounds.cloned().unwrap_or_else(permissive);
-    let mut policies = Vec::with_capacity(documents.len());
-    for document in documents {
-        match Policy::from_resource_document(document.tree, &bounds) {
-            Ok(policy) => policies.push(policy),
-            Err(found) => {
-                faults.extend(found.iter().map(|fault| fault_line(&document.position, fault)));
-            }
-        }
-    }
-    if faults.is_empty() { Ok(PolicySet::new(policies)) } else { Err(CommandError::Usage(faults)) }
 }

@@ -5,7 +5,8 @@ use crate::document::{Fault, prune};
 use crate::model::policy_resource::ResourceKey;
 use crate::policy::bounds::Bounds;
 use crate::policy::compiled_policy::Policy;
-use crate::policy::manifest::resource_namespace;
+use crate::policy::draft::is_policy_name;
+use crate::policy::manifest::{add_compile_faults, resource_namespace};
 use crate::wire::policy::{PolicyManifest, PolicySpec};
 use serde_json::Value;
 
@@ -16,13 +17,25 @@ impl Policy {
     /// # Errors
     /// All faults with their JSON pointers.
     pub fn from_resource_document(tree: Value, bounds: &Bounds) -> Result<Self, Vec<Fault>> {
-        let manifest = prune::<PolicyManifest>(&mut tree.clone()).0.unwrap_or_default();
-        let name = manifest.metadata.as_ref().and_then(|metadata| metadata.name.as_deref());
-        let (Some(namespace), Some(name)) = (resource_namespace(&manifest), name) else {
-            return Self::from_document(tree, bounds);
+        let (manifest, mut faults) = prune::<PolicyManifest>(&mut tree.clone());
+        let manifest = manifest.unwrap_or_default();
+        let Some(namespace) = resource_namespace(&manifest) else { return Self::from_document(tree, bounds) };
+        if !is_policy_name(namespace) {
+            faults.push(Fault::new("/metadata/namespace", "is not the name of a namespace"));
+            return Err(faults);
+        }
+        let Some(name) = manifest.metadata.as_ref().and_then(|metadata| metadata.name.as_deref()) else {
+            add_compile_faults(&mut faults, vec![Fault::new("/metadata/name", "is missing")]);
+            return Err(faults);
         };
         let key = ResourceKey { namespace: Some(namespace.into()), name: name.into() };
-        compile(&key, None, tree.get("spec").cloned().unwrap_or_default(), &bounds.for_namespace(namespace))
+        let spec = tree.get("spec").cloned().unwrap_or_default();
+        match compile(&key, None, spec, &bounds.for_namespace(namespace)) {
+            Ok(policy) if faults.is_empty() => return Ok(policy),
+            Ok(_) => {}
+            Err(compile_faults) => add_compile_faults(&mut faults, compile_faults),
+        }
+        Err(faults)
     }
 
     /// Compiles a namespaced custom resource that belongs to no particular cluster.

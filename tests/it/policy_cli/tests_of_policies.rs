@@ -166,6 +166,42 @@ fn every_fault_of_every_file_is_told_with_its_place_and_nothing_runs() {
 }
 
 #[test]
+fn an_unknown_field_hides_no_other_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = "  subjects: [{kubernetes: {namespaces: [ci], serviceAccounts: [bot]}}]\n  repos: [site]\n  branches: [main]\n  \
+                condition: 'request.branch == \"main\"'\n  secrets: [{store: vault, path: homelab/x}]\n";
+    let valid = format!("apiVersion: claviger.dev/v1alpha1\nkind: Policy\nmetadata: {{name: a}}\nspec:\n{spec}");
+    let invalid = valid
+        .replace("repos: [site]", "repos: ['[']\n  bogus: 1")
+        .replace("[main]", "[]")
+        .replace("'request.branch == \"main\"'", "'1'")
+        .replace("homelab/x", "sys/x");
+    let resource = |text: &str| text.replace("{name: a}", "{name: a, namespace: ci}").replace("namespaces: [ci], ", "");
+    let case = json!({"name": "n", "caller": {"namespace": "ci", "serviceAccount": "bot", "pod": {"name": "p", "uid": "u"}},
+        "repo": "site", "branch": "main", "expect": {"allowed": true}});
+    write(folder.path(), "a.test.yaml", &json!({"cases": [case]}).to_string());
+    for (valid, invalid) in [(valid.clone(), invalid.clone()), (resource(&valid), resource(&invalid))] {
+        write(folder.path(), "a.yaml", &valid);
+        let (code, printed, said) = test(folder.path());
+        assert_eq!((code, said.as_str()), (Some(0), ""), "{printed}");
+        let file = write(folder.path(), "a.yaml", &invalid).display().to_string();
+        let (code, printed, said) = test(folder.path());
+        assert_eq!((code, printed.as_str()), (Some(2), ""), "{said}");
+        let keys: Vec<&str> = said.lines().filter_map(|line| line.split(": ").nth(1)).collect();
+        let expected = ["spec.bogus", "spec.repos[0]", "spec.branches", "spec.condition", "spec.secrets[0].path"];
+        assert_eq!(keys, expected, "{said}");
+        // No server is needed to find them.
+        let token = write(folder.path(), "token", "t").display().to_string();
+        let nobody = ["--server", "http://127.0.0.1:9", "--token-file", &token];
+        for command in ["diff", "apply"] {
+            let (code, printed, found) = policy(&[&[command, "--file", &file][..], &nobody].concat());
+            assert_eq!((code, printed.as_str()), (Some(2), ""), "{command}: {found}");
+            assert!(said.lines().all(|line| found.lines().any(|other| other == line)), "{command}: {found}");
+        }
+    }
+}
+
+#[test]
 fn a_configuration_bounds_the_policies() {
     let folder = documented();
     fs::write(folder.path().join("secrets.yaml"), "{}").unwrap();
