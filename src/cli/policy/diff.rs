@@ -24,7 +24,8 @@ use tokio::time::timeout;
 
 /// Exit code: there are differences.
 const DIFFERENT: u8 = 1;
-/// Exit code: the command failed, so that differences are unknown.
+/// Exit code: the command failed, or found no difference but could not evaluate a changed policy for some requests, so that
+/// differences are unknown.
 const FAILED: u8 = 2;
 /// Time limit of the whole command.
 const TIME_LIMIT: Duration = Duration::from_mins(10);
@@ -71,7 +72,15 @@ pub fn run(diff: &DiffArguments) -> ExitCode {
         let report = timeout(TIME_LIMIT, replay(diff, &server)).await;
         let report = report.map_err(|_| CommandError::Other(timeout_message.into()))??;
         differs = report.has_differences();
-        report.print(diff.output)
+        report.print(diff.output)?;
+        let requests = report.unknown_requests();
+        // With differences the exit code is not that of success anyway.
+        if differs || requests == 0 {
+            return Ok(());
+        }
+        Err(CommandError::Other(format!(
+            "{requests} requests were not replayed because of a changed policy: whether it changes their decisions is unknown"
+        )))
     });
     match result {
         Ok(()) if differs => ExitCode::from(DIFFERENT),

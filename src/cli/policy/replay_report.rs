@@ -18,6 +18,8 @@ pub struct ReplayReport {
     further: u64,
     /// Number of requests that could not be replayed, by reason.
     unreplayed: BTreeMap<String, u64>,
+    /// Number of those that the change may affect.
+    unknown: u64,
 }
 
 /// A caller, repo and branch for which the decision differs, and the secrets that would be gained or lost.
@@ -64,6 +66,11 @@ impl ReplayReport {
         self.further > 0 || !self.differences.is_empty()
     }
 
+    /// Number of requests for which it is unknown whether the changed policies make a difference.
+    pub const fn unknown_requests(&self) -> u64 {
+        self.unknown
+    }
+
     /// Counts requests that could not be replayed.
     pub fn count_unreplayed(&mut self, reason: &str, requests: u64) {
         *self.unreplayed.entry(reason.to_owned()).or_default() += requests;
@@ -77,6 +84,7 @@ impl ReplayReport {
                 return;
             }
             ReplayResult::Unknown(policy) => {
+                self.unknown += requests;
                 let reason = format!("policy {policy} needs claims or facts that the log does not hold");
                 return self.count_unreplayed(&reason, requests);
             }
