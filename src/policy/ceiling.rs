@@ -66,6 +66,7 @@ fn can_start_with(template: &Template, prefix: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::placeholder::PlainClaims;
 
     fn ceiling(entries: &[(&str, &str)]) -> Ceiling {
         Ceiling::new(entries.iter().map(|(store, prefix)| ((*store).into(), (*prefix).to_owned())))
@@ -94,9 +95,9 @@ mod tests {
         for (path, allowed) in [("Team A/rds!x/a", true), ("Team%20A/rds!x", false), ("Team A/rds", false)] {
             assert_eq!(ceiling.allows("vault", path), allowed, "{path}");
         }
-        let template = Template::parse("Team%20A/rds%21x/{repo}").expect("a template");
+        let template = Template::parse("Team%20A/rds%21x/{repo}", PlainClaims::Identifiers).expect("a template");
         assert!(ceiling.may_allow("vault", &template));
-        let template = Template::parse("Team%20B/rds%21x/{repo}").expect("a template");
+        let template = Template::parse("Team%20B/rds%21x/{repo}", PlainClaims::Identifiers).expect("a template");
         assert!(!ceiling.may_allow("vault", &template));
     }
 
@@ -119,7 +120,7 @@ mod tests {
             ("other/{repo|path}", false),
             ("homelab/web/sites/Team%20A", true),
         ] {
-            let parsed = Template::parse(template).expect(template);
+            let parsed = Template::parse(template, PlainClaims::Identifiers).expect(template);
             assert_eq!(ceiling.may_allow("vault", &parsed), possible, "{template}");
             assert!(!ceiling.may_allow("local", &parsed), "{template}");
         }

@@ -8,6 +8,7 @@ use super::compiled_policy::{Effect, GrantTerms, Mode, Policy, SecretTemplate};
 use super::key_selection::KeySelection;
 use super::outcome::AllowedDeliveries;
 use super::patterns::{MAX_ENTRIES, Patterns};
+use super::placeholder::PlainClaims;
 use super::subject::Subject;
 use super::template::Template;
 use super::write_template::WriteTemplate;
@@ -43,7 +44,8 @@ impl Policy {
     }
 
     /// Compiles a policy from the database. A claim pattern that was probably meant literally is accepted, because the
-    /// policy was valid when it was stored: it stays a pattern, and in a deny policy it also matches literally.
+    /// policy was valid when it was stored: it stays a pattern, and in a deny policy it also matches literally. A
+    /// `{claims.NAME}` whose name is not an identifier is accepted too.
     ///
     /// # Errors
     /// As for [`Policy::compile`].
@@ -96,13 +98,17 @@ pub(super) fn compile_spec(
         SpecOrigin::Stored if denies => AmbiguousPatternAction::MatchAlsoLiterally,
         SpecOrigin::Stored => AmbiguousPatternAction::MatchAsPattern,
     };
+    let plain_claims = match origin {
+        SpecOrigin::New => PlainClaims::Identifiers,
+        SpecOrigin::Stored => PlainClaims::AsStored,
+    };
     let subjects = compile_subjects(spec, bounds, denies, on_ambiguous, faults);
     let repos = Patterns::compile(&spec.repos, "/spec/repos", faults);
     let branches = Patterns::compile(&spec.branches, "/spec/branches", faults);
     let attest = compile_attest(spec, faults);
     let condition =
         compile_optional(spec.condition.as_deref(), Expression::compile_condition, "/spec/condition", faults);
-    let effect = if denies { compile_deny(spec, faults) } else { compile_allow(spec, bounds, faults) };
+    let effect = if denies { compile_deny(spec, faults) } else { compile_allow(spec, bounds, plain_claims, faults) };
     let mode = parse_mode(spec, faults);
     let revision = compute_revision(spec, faults);
     Some(Policy {
@@ -212,8 +218,13 @@ fn compile_deny(spec: &PolicySpec, faults: &mut Vec<Fault>) -> Option<Effect> {
     (faults.len() == before).then_some(Effect::Deny)
 }
 
-fn compile_allow(spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<Effect> {
-    let secrets = compile_secrets(spec, bounds, faults);
+fn compile_allow(
+    spec: &PolicySpec,
+    bounds: &Bounds,
+    plain_claims: PlainClaims,
+    faults: &mut Vec<Fault>,
+) -> Option<Effect> {
+    let secrets = compile_secrets(spec, bounds, plain_claims, faults);
     // The fields of `ticket` are optional: `None` if the field is unset, or if it is invalid and a fault was recorded.
     let ttl = parse_ttl(spec, bounds.max_ttl, faults);
     let binding = parse_binding(spec, faults);
@@ -223,7 +234,12 @@ fn compile_allow(spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) ->
     Some(Effect::Allow(GrantTerms { secrets: secrets?, ttl, binding, delivery: delivery?, max_per_caller, ceiling }))
 }
 
-fn compile_secrets(spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<Box<[SecretTemplate]>> {
+fn compile_secrets(
+    spec: &PolicySpec,
+    bounds: &Bounds,
+    plain_claims: PlainClaims,
+    faults: &mut Vec<Fault>,
+) -> Option<Box<[SecretTemplate]>> {
     if spec.secrets.is_empty() {
         return Fault::record_none(faults, "/spec/secrets", "an allow policy grants at least one secret");
     }
@@ -231,17 +247,23 @@ fn compile_secrets(spec: &PolicySpec, bounds: &Bounds, faults: &mut Vec<Fault>) 
         return Fault::record_none(faults, "/spec/secrets", "must have at most 1000 secrets");
     }
     compile_each(&spec.secrets, "/spec/secrets", faults, |secret, pointer, faults| {
-        compile_secret(secret, pointer, bounds, faults)
+        compile_secret(secret, pointer, bounds, plain_claims, faults)
     })
 }
 
-fn compile_secret(secret: &Secret, pointer: &str, bounds: &Bounds, faults: &mut Vec<Fault>) -> Option<SecretTemplate> {
+fn compile_secret(
+    secret: &Secret,
+    pointer: &str,
+    bounds: &Bounds,
+    plain_claims: PlainClaims,
+    faults: &mut Vec<Fault>,
+) -> Option<SecretTemplate> {
     let store = secret.store.as_deref().and_then(|name| bounds.stores.get(name));
     if store.is_none() {
         let detail = if secret.store.is_none() { "is missing" } else { UNKNOWN_STORE_DETAIL };
         faults.push(Fault::new(format!("{pointer}/store"), detail));
     }
-    let path = match secret.path.as_deref().map(Template::parse) {
+    let path = match secret.path.as_deref().map(|text| Template::parse(text, plain_claims)) {
         Some(Ok(template)) => Some(template),
         Some(Err(reason)) => Fault::record_none(faults, format!("{pointer}/path"), reason.to_string()),
         None => Fault::record_none(faults, format!("{pointer}/path"), "is missing"),
@@ -256,7 +278,7 @@ fn compile_secret(secret: &Secret, pointer: &str, bounds: &Bounds, faults: &mut 
     let lease = compile_optional(secret.lease.as_deref(), parse_lease, &format!("{pointer}/lease"), faults);
     let write = match &secret.write {
         None => Some(None),
-        Some(body) => WriteTemplate::compile(body, &format!("{pointer}/write"), faults).map(Some),
+        Some(body) => WriteTemplate::compile(body, &format!("{pointer}/write"), plain_claims, faults).map(Some),
     };
     let encoding = match secret.encoding.as_deref() {
         None => Some(Encoding::Plain),

@@ -2,6 +2,7 @@
 
 use super::cel::{Expression, Inputs};
 use super::glob::{Glob, reference};
+use super::placeholder::PlainClaims;
 use super::template::Template;
 use crate::model::caller::Caller;
 use crate::model::facts::{Facts, Needs};
@@ -23,7 +24,7 @@ pub fn reference_glob(pattern: &str, text: &str) -> bool {
 #[must_use]
 #[expect(clippy::option_option, reason = "the outer option is the template, the inner one the path")]
 pub fn expand_template(template: &str, caller: &Caller, request: &Request) -> Option<Option<String>> {
-    Template::parse(template).ok().map(|template| template.expand(caller, request))
+    Template::parse(template, PlainClaims::AsStored).ok().map(|template| template.expand(caller, request))
 }
 
 /// The facts that an expression needs, and its result or error as text; `None` if the expression is invalid.

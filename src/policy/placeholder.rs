@@ -14,6 +14,20 @@ const MAX_CLAIM_BYTES: usize = 1024;
 const UNKNOWN_PLACEHOLDER_DETAIL: &str = "a placeholder is one of {repo}, {branch}, {namespace}, {serviceAccount}, {claims.NAME}, \
                      {claims[\"NAME\"]}, {repo|path}, {branch|path}";
 
+/// Detail of the fault for `{claims.NAME}` with a name that needs brackets.
+const UNQUOTED_NAME_DETAIL: &str = "a claim whose name is not an identifier (letters, digits and _, no digit first) is written \
+                     {claims[\"a.b\"]}";
+
+/// Which names `{claims.NAME}` may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PlainClaims {
+    /// Identifiers, as in expressions, where `claims.a.b` is a member of the claim `a`.
+    Identifiers,
+    /// Also names with `.`, `:` and `-`, or with a digit first. Policies that an older version stored may have them; each is the name
+    /// of one claim.
+    AsStored,
+}
+
 /// The value that a placeholder stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Variable {
@@ -37,8 +51,8 @@ impl Placeholder {
     /// Parses the text between the braces.
     ///
     /// # Errors
-    /// A text that lists the valid placeholders.
-    pub(super) fn parse(inner: &str) -> Result<Self, &'static str> {
+    /// A text that lists the valid placeholders, or says how the name of the claim is written.
+    pub(super) fn parse(inner: &str, plain_claims: PlainClaims) -> Result<Self, &'static str> {
         Ok(match inner {
             "repo" => Self::Segment(Variable::Repo),
             "branch" => Self::Segment(Variable::Branch),
@@ -47,7 +61,10 @@ impl Placeholder {
             "repo|path" => Self::Path(Variable::Repo),
             "branch|path" => Self::Path(Variable::Branch),
             other => {
-                let plain = other.strip_prefix("claims.").filter(|name| is_plain_claim(name));
+                let plain = other.strip_prefix("claims.").filter(|name| is_unquoted_claim(name));
+                if plain_claims == PlainClaims::Identifiers && plain.is_some_and(|name| !is_identifier(name)) {
+                    return Err(UNQUOTED_NAME_DETAIL);
+                }
                 let quoted = other.strip_prefix("claims[\"").and_then(|rest| rest.strip_suffix("\"]"));
                 let name =
                     plain.or_else(|| quoted.filter(|name| is_quoted_claim(name))).ok_or(UNKNOWN_PLACEHOLDER_DETAIL)?;
@@ -107,7 +124,11 @@ fn is_inexact(claim: &Value) -> bool {
     matches!(claim, Value::Number(number) if number.is_f64())
 }
 
-fn is_plain_claim(name: &str) -> bool {
+fn is_identifier(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+fn is_unquoted_claim(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-'))
 }
 

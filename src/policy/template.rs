@@ -4,7 +4,7 @@
 //! segment. A template may have one `|path` placeholder, whose value is one or more segments: those that remain after the fixed
 //! number of segments before and behind it.
 
-use super::placeholder::{Placeholder, closing_brace};
+use super::placeholder::{Placeholder, PlainClaims, closing_brace};
 use crate::model::caller::Caller;
 use crate::model::path_segment;
 use crate::model::request::Request;
@@ -40,7 +40,7 @@ impl Template {
     ///
     /// # Errors
     /// See [`InvalidTemplate`].
-    pub(super) fn parse(text: &str) -> Result<Self, InvalidTemplate> {
+    pub(super) fn parse(text: &str, plain_claims: PlainClaims) -> Result<Self, InvalidTemplate> {
         if text.is_empty() {
             return Err(InvalidTemplate("a path must not be empty"));
         }
@@ -53,7 +53,7 @@ impl Template {
             // A slash in a quoted claim name does not separate segments.
             let search_start = if text.starts_with('{') { closing_brace(text).unwrap_or(0) } else { 0 };
             let end = text[search_start..].find('/').map(|slash| search_start + slash);
-            segments.push(parse_segment(end.map_or(text, |end| &text[..end]))?);
+            segments.push(parse_segment(end.map_or(text, |end| &text[..end]), plain_claims)?);
             rest = end.map(|end| &text[end + 1..]);
         }
         match &segments[0] {
@@ -91,13 +91,13 @@ impl Template {
     }
 }
 
-fn parse_segment(text: &str) -> Result<Segment, InvalidTemplate> {
+fn parse_segment(text: &str, plain_claims: PlainClaims) -> Result<Segment, InvalidTemplate> {
     if text.starts_with('{') {
         let inner = closing_brace(text)
             .filter(|end| end + 1 == text.len())
             .map(|end| &text[1..end])
             .ok_or(NOT_WHOLE_SEGMENT)?;
-        return Placeholder::parse(inner).map(Segment::Placeholder).map_err(InvalidTemplate);
+        return Placeholder::parse(inner, plain_claims).map(Segment::Placeholder).map_err(InvalidTemplate);
     }
     if text.contains(['{', '}']) {
         return Err(NOT_WHOLE_SEGMENT);

@@ -5,7 +5,7 @@
 //! two placeholders there must be a character that no encoded value contains: `{repo}.{branch}` would give the same text for
 //! `a.b` and `c` as for `a` and `b.c`.
 
-use super::placeholder::{Placeholder, closing_brace};
+use super::placeholder::{Placeholder, PlainClaims, closing_brace};
 use crate::document::{Fault, escape_pointer_token};
 use crate::model::caller::Caller;
 use crate::model::path_encoding;
@@ -42,12 +42,17 @@ enum Piece {
 
 impl WriteTemplate {
     /// Compiles a body. If it is invalid, records all faults and returns `None`.
-    pub(super) fn compile(raw: &BTreeMap<String, Value>, pointer: &str, faults: &mut Vec<Fault>) -> Option<Self> {
+    pub(super) fn compile(
+        raw: &BTreeMap<String, Value>,
+        pointer: &str,
+        plain_claims: PlainClaims,
+        faults: &mut Vec<Fault>,
+    ) -> Option<Self> {
         let before = faults.len();
         if serde_json::to_vec(raw).map_or(true, |text| text.len() > MAX_BYTES) {
             return Fault::record_none(faults, pointer, "must have at most 16384 bytes");
         }
-        let mut compiler = Compiler { placeholder_count: 0, faults };
+        let mut compiler = Compiler { placeholder_count: 0, plain_claims, faults };
         let members = compiler.compile_members(raw.iter(), pointer, 1);
         if compiler.placeholder_count > MAX_PLACEHOLDERS {
             faults.push(Fault::new(pointer, "must have at most 64 placeholders"));
@@ -89,6 +94,7 @@ fn expand_members(nodes: &[(Box<str>, Node)], caller: &Caller, request: &Request
 
 struct Compiler<'f> {
     placeholder_count: usize,
+    plain_claims: PlainClaims,
     faults: &'f mut Vec<Fault>,
 }
 
@@ -113,7 +119,7 @@ impl Compiler<'_> {
         match value {
             Value::Null => Fault::record_none(self.faults, pointer, "must not be null"),
             Value::Bool(_) | Value::Number(_) => Some(Node::Scalar(value.clone())),
-            Value::String(text) => match parse_pieces(text) {
+            Value::String(text) => match parse_pieces(text, self.plain_claims) {
                 Ok(pieces) => {
                     self.placeholder_count +=
                         pieces.iter().filter(|piece| matches!(piece, Piece::Placeholder(_))).count();
@@ -132,7 +138,7 @@ impl Compiler<'_> {
     }
 }
 
-fn parse_pieces(text: &str) -> Result<Vec<Piece>, &'static str> {
+fn parse_pieces(text: &str, plain_claims: PlainClaims) -> Result<Vec<Piece>, &'static str> {
     const STRAY_BRACE_DETAIL: &str = "braces hold a placeholder, such as {repo}";
     let mut pieces = Vec::new();
     let mut rest = text;
@@ -142,7 +148,7 @@ fn parse_pieces(text: &str) -> Result<Vec<Piece>, &'static str> {
         if !literal.is_empty() {
             pieces.push(Piece::Literal(literal.into()));
         }
-        pieces.push(Piece::Placeholder(Placeholder::parse(&braced[1..end])?));
+        pieces.push(Piece::Placeholder(Placeholder::parse(&braced[1..end], plain_claims)?));
         rest = &braced[end + 1..];
     }
     if !rest.is_empty() {

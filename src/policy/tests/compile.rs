@@ -176,6 +176,25 @@ fn an_empty_spec_reports_all_missing_fields() {
 }
 
 #[test]
+fn a_claim_name_without_the_brackets_it_needs_is_refused_unless_stored() {
+    let text = |name: &str| {
+        format!(
+            "subjects: [{{oidc: {{issuer: github, claims: {{sub: '*'}}}}}}]\nrepos: ['**']\nbranches: ['**']\nsecrets: \
+             [{{store: vault, path: 'a/{name}', write: {{cn: 'x.{name}'}}}}]"
+        )
+    };
+    for plain in ["{claims.a-b}", "{claims.1a}", "{claims.a.b}", "{claims.a:b}"] {
+        let hint = "a claim whose name is not an identifier (letters, digits and _, no digit first) is written {claims[\"a.b\"]}";
+        let expected = ["path", "write/cn"].map(|field| format!("/spec/secrets/0/{field}: {hint}"));
+        assert_eq!(faults(&text(plain)), expected, "{plain}");
+        assert!(Policy::compile_stored("p", &spec(&text(plain)), &bounds()).is_ok(), "{plain}");
+    }
+    for name in ["{claims[\"a-b\"]}", "{claims.a_b}"] {
+        assert_eq!(faults(&text(name)), Vec::<String>::new(), "{name}");
+    }
+}
+
+#[test]
 fn lists_have_a_maximum_length() {
     let many = |count: usize| format!("[{}]", vec!["a"; count].join(","));
     assert_eq!(faults(&replace_line("[\"moreira.dev\", \"apps/*\"]", &many(1000))), Vec::<String>::new());

@@ -5,12 +5,13 @@ use crate::model::branch::Branch;
 use crate::model::caller::Caller;
 use crate::model::repo::Repo;
 use crate::model::request::Request;
+use crate::policy::placeholder::PlainClaims;
 use crate::policy::template::Template;
 use proptest::prelude::*;
 use serde_json::json;
 
 fn expand(template: &str, caller: &Caller, request: &Request) -> Option<String> {
-    Template::parse(template).expect(template).expand(caller, request)
+    Template::parse(template, PlainClaims::Identifiers).expect(template).expand(caller, request)
 }
 
 #[test]
@@ -89,10 +90,10 @@ fn invalid_templates_are_refused() {
         "a/{repo|path}/{branch|path}",
         "a/{repo|path}/{repo|path}",
     ] {
-        let parsed = Template::parse(text);
+        let parsed = Template::parse(text, PlainClaims::Identifiers);
         assert!(parsed.is_err(), "{text:?} became {parsed:?}");
     }
-    assert!(Template::parse(&"a".repeat(1025)).is_err());
+    assert!(Template::parse(&"a".repeat(1025), PlainClaims::Identifiers).is_err());
 }
 
 #[test]
@@ -112,7 +113,8 @@ fn valid_templates_are_accepted() {
         "a/{branch}/b",
         "a/{namespace}/{serviceAccount}",
         "a/{claims.repository_id}",
-        "a/{claims.a.b:c-d_e}",
+        "a/{claims._a1_B}",
+        "a/{claims[\"a.b:c-d_e\"]}",
         "a/{claims[\"oidc.circleci.com/project-id\"]}",
         "a/{claims[\"a}/{b\"]}/c",
         "a/{claims[\"plain\"]}",
@@ -125,9 +127,9 @@ fn valid_templates_are_accepted() {
         "a/{repo|path}/{branch}",
         "a/{repo}/{repo}",
     ] {
-        assert!(Template::parse(text).is_ok(), "{text:?} was refused");
+        assert!(Template::parse(text, PlainClaims::Identifiers).is_ok(), "{text:?} was refused");
     }
-    assert!(Template::parse(&"a".repeat(1024)).is_ok());
+    assert!(Template::parse(&"a".repeat(1024), PlainClaims::Identifiers).is_ok());
 }
 
 #[test]
@@ -198,8 +200,31 @@ fn missing_or_unencodable_values_give_no_path() {
         assert_eq!(expand(template, &caller, &request).as_deref(), Some(path));
     }
     let caller = oidc_caller("github", json!({"a": {"b": "c"}, "x": "y"}));
-    for template in ["a/{claims.b}", "a/{claims.a.b}", "a/{namespace}", "a/{serviceAccount}"] {
+    for template in ["a/{claims.b}", "a/{claims[\"a.b\"]}", "a/{namespace}", "a/{serviceAccount}"] {
         assert_eq!(expand(template, &caller, &request), None, "{template}");
+    }
+}
+
+#[test]
+fn a_claim_whose_name_is_no_identifier_is_quoted_in_new_policies() {
+    let caller =
+        oidc_caller("github", json!({"a-b": "1", "1a": "2", "a.b": "3", "a:b": "4", "a": {"b": "no"}, "a_b1": "5"}));
+    let request = verified_request("site", "main");
+    for (name, value) in [("a-b", "1"), ("1a", "2"), ("a.b", "3"), ("a:b", "4")] {
+        let plain = format!("a/{{claims.{name}}}");
+        let refused = Template::parse(&plain, PlainClaims::Identifiers).unwrap_err().to_string();
+        assert!(refused.ends_with("is written {claims[\"a.b\"]}"), "{refused}");
+        let expected = Some(format!("a/{value}"));
+        assert_eq!(expand(&format!("a/{{claims[\"{name}\"]}}"), &caller, &request), expected);
+        // It means the same in a policy that is stored.
+        let stored = Template::parse(&plain, PlainClaims::AsStored).unwrap();
+        assert_eq!(stored.expand(&caller, &request), expected);
+    }
+    assert_eq!(expand("a/{claims.a_b1}", &caller, &request).as_deref(), Some("a/5"));
+    for text in ["a/{claims.}", "a/{claims.a b}", "a/{claims.a/b}", "a/{claims.é}"] {
+        for plain_claims in [PlainClaims::Identifiers, PlainClaims::AsStored] {
+            assert!(Template::parse(text, plain_claims).is_err(), "{text}");
+        }
     }
 }
 
