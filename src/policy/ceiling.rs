@@ -37,6 +37,11 @@ impl Ceiling {
         self.0.iter().all(|limit| prefixes_of_store(limit, store).any(contains))
     }
 
+    /// The prefixes of each limit for a store. A path must be within one prefix of every limit.
+    pub(super) fn prefixes(&self, store: &str) -> impl Iterator<Item = Vec<&str>> {
+        self.0.iter().map(move |limit| prefixes_of_store(limit, store).collect())
+    }
+
     /// Whether a template can give a path within the ceiling for some values of its placeholders.
     pub(super) fn may_allow(&self, store: &str, template: &Template) -> bool {
         let may_contain = |prefix: &str| prefix.is_empty() || can_start_with(template, prefix);

@@ -34,6 +34,7 @@ mod key_selection;
 mod listed_secret;
 mod manifest;
 mod merge;
+mod needed_paths;
 mod outcome;
 mod paths;
 mod patterns;

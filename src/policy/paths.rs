@@ -1,4 +1,4 @@
-//! The paths that a policy can grant to any caller: its templates, with a wildcard for each placeholder.
+//! The paths that a policy can grant to any caller: its templates, with a wildcard for each placeholder. `needed_paths` narrows them.
 
 use super::compiled_policy::{Effect, Policy, SecretTemplate};
 use super::placeholder::Placeholder;
@@ -60,8 +60,13 @@ impl Policy {
         let granted_path = |template: &SecretTemplate| GrantedPath {
             store: template.store.clone(),
             parts: template.path.segments().iter().map(part).collect(),
-            access: if template.write.is_some() { Access::Write } else { Access::Read },
+            access: access_of(template),
         };
         terms.secrets.iter().map(granted_path).collect()
     }
+}
+
+/// The access that a secret needs.
+pub(super) const fn access_of(template: &SecretTemplate) -> Access {
+    if template.write.is_some() { Access::Write } else { Access::Read }
 }

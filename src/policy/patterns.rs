@@ -37,6 +37,11 @@ impl Patterns {
         self.0.iter().filter_map(Glob::as_literal)
     }
 
+    /// The patterns, if none has a wildcard: all texts that match.
+    pub(super) fn all_literals(&self) -> Option<Vec<&str>> {
+        self.0.iter().map(Glob::as_literal).collect()
+    }
+
     /// The common start of each pattern; `None` if one begins with a wildcard, or if there are more than `max` patterns.
     pub(super) fn common_starts(&self, max: usize) -> Option<Vec<CommonStart<'_>>> {
         if self.0.len() > max { None } else { self.0.iter().map(Glob::common_start).collect() }

@@ -14,8 +14,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A policy for every kind of path.
-fn policies() -> [(&'static str, Value); 2] {
+/// A policy for every kind of path. The patterns of one are literal, and the ceiling narrows another.
+fn policies() -> [(&'static str, Value); 4] {
     let spec = |paths: &[&str]| {
         let secret = |path: &&str| json!({"store": "vault", "path": path});
         json!({
@@ -23,20 +23,55 @@ fn policies() -> [(&'static str, Value); 2] {
             "repos": ["**"], "branches": ["**"], "secrets": paths.iter().map(secret).collect::<Vec<_>>(),
         })
     };
+    let mut literal =
+        spec(&["homelab/named/{repo}/{branch}", "homelab/named/{repo|path}", "homelab/ceiled/{branch}/y"]);
+    literal["repos"] = json!(["apps/site", "shop"]);
+    literal["branches"] = json!(["main"]);
     [
+        ("literal", literal),
+        ("narrowed", spec(&["homelab/ceiled/{repo}/x"])),
         ("one", spec(&["homelab/shared", "homelab/site/{branch}", "homelab/trees/{repo|path}", "old/{repo}/a"])),
         ("two", spec(&["homelab/shared", "database/creds/app", "team/kv/{claims.team}"])),
     ]
 }
 
+/// Prefixes of all granted paths but those of `homelab/ceiled/main`.
+const CEILING: [&str; 8] = [
+    "homelab/shared",
+    "homelab/site",
+    "homelab/trees",
+    "homelab/named",
+    "homelab/ceiled/site",
+    "old",
+    "database/creds",
+    "team/kv",
+];
+
 /// The granted paths, and similar paths beside them.
-const READ: [&str; 6] =
-    ["homelab/shared", "homelab/site/main", "homelab/trees/a/b/c", "old/site/a", "database/creds/app", "team/kv/blue"];
-const NOT_READ: [&str; 8] = [
+const READ: [&str; 11] = [
+    "homelab/shared",
+    "homelab/site/main",
+    "homelab/trees/a/b/c",
+    "homelab/named/apps~site/main",
+    "homelab/named/shop/main",
+    "homelab/named/apps/site",
+    "homelab/named/shop",
+    "homelab/ceiled/site/x",
+    "old/site/a",
+    "database/creds/app",
+    "team/kv/blue",
+];
+const NOT_READ: [&str; 14] = [
     "homelab/shared2",
     "homelab/shared/x",
     "homelab/site/main/x",
     "homelab/other/main",
+    "homelab/named/apps~site/dev",
+    "homelab/named/other/main",
+    "homelab/named/apps/shop",
+    "homelab/ceiled/shop/x",
+    "homelab/ceiled/site/y",
+    "homelab/ceiled/main/y",
     "old/site/b",
     "old/site/a/x",
     "database/creds/other",
@@ -47,11 +82,12 @@ fn config(folder: &Path, address: &str, token: &str) -> String {
     write_policies(&folder.join("policies"), &policies());
     std::fs::write(folder.join("token"), token).unwrap();
     std::fs::write(folder.join("jwks.json"), crate::rig::oidc::Issuer::new().jwks().to_string()).unwrap();
+    let ceiling = CEILING.iter().map(|prefix| json!({"store": "vault", "pathPrefix": prefix}));
     let config = json!({
         "authenticators": [{"name": "ci", "oidc": {"issuer": "https://ci.example", "audience": "claviger",
             "jwksFile": "jwks.json", "algorithms": ["ES256"]}}],
         "stores": [{"name": "vault", "vault": {"address": address, "auth": {"tokenFile": "token"}}}],
-        "policies": {"directory": "policies"},
+        "policies": {"directory": "policies", "ceiling": ceiling.collect::<Vec<_>>()},
         "database": {"url": "sqlite::memory:"},
         "server": {"publicUrl": "https://claviger.example"},
     });

@@ -36,12 +36,12 @@ pub async fn check(stores: &Stores, policies: &[Arc<Policy>]) -> Vec<DoctorCheck
     checks
 }
 
-/// Checks whether the ACL lets the broker read or write the paths that the policies grant. `x` stands for each placeholder.
+/// Checks whether the ACL lets the broker read or write the paths that the policies need. `x` stands for each wildcard.
 async fn check_rights(stores: &Stores, store: &str, policies: &[Arc<Policy>]) -> Vec<DoctorCheck> {
     // Key: a path, and whether it is written (else read). Value: the names of the policies that grant this access.
     let mut granted: BTreeMap<(String, bool), Vec<&str>> = BTreeMap::new();
     for policy in policies {
-        for path in policy.paths().into_iter().filter(|path| *path.store == *store) {
+        for path in policy.needed_paths().into_iter().filter(|path| *path.store == *store) {
             let names = granted.entry((GrantedPath::example(&path.parts), path.access == Access::Write)).or_default();
             if names.last() != Some(&&**policy.name()) {
                 names.push(policy.name());

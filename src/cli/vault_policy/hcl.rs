@@ -56,6 +56,7 @@ impl AclInput<'_> {
                 .ok_or_else(|| format!("store {store}: a path has a segment that an ACL would take for a pattern"))?;
             rules.entry(rule_path).or_default().extend(accesses);
         }
+        add_overlapping(&mut rules);
         let mut text = format!("# The paths that Claviger's policies grant in the store {store:?}.\n");
         for (rule, accesses) in &rules {
             let capabilities: Vec<_> = accesses.iter().map(|access| capability(*access)).collect();
@@ -70,6 +71,41 @@ impl AclInput<'_> {
             push_lease_rule(&mut text, "revoke", "sync", &leases);
         }
         Ok(text)
+    }
+}
+
+/// Adds to each rule the accesses of the others that match the same path: Vault applies only the most specific rule. Which of two
+/// wildcard rules is applied is not computed, so both get the accesses of the other.
+fn add_overlapping(rules: &mut BTreeMap<String, BTreeSet<Access>>) {
+    let all: BTreeSet<Access> = rules.values().flatten().copied().collect();
+    if all.len() < 2 {
+        return;
+    }
+    let with_wildcards: Vec<(String, BTreeSet<Access>)> = rules
+        .iter()
+        .filter(|(rule, _)| rule.split('/').any(is_wildcard))
+        .map(|(rule, accesses)| (rule.clone(), accesses.clone()))
+        .collect();
+    for (rule, accesses) in rules {
+        for (_, others) in with_wildcards.iter().filter(|(other, _)| overlap(rule, other)) {
+            accesses.extend(others);
+        }
+    }
+}
+
+fn is_wildcard(segment: &str) -> bool {
+    matches!(segment, "+" | "*")
+}
+
+/// Whether the paths of two rules have a path in common.
+fn overlap(one: &str, other: &str) -> bool {
+    let (mut one, mut other) = (one.split('/'), other.split('/'));
+    loop {
+        match (one.next(), other.next()) {
+            (None, None) | (Some("*"), Some(_)) | (Some(_), Some("*")) => return true,
+            (Some(left), Some(right)) if left == right || left == "+" || right == "+" => {}
+            _ => return false,
+        }
     }
 }
 
@@ -198,6 +234,36 @@ mod tests {
             let line = format!("path \"pki/a\\\"b\\\\c\" {{ capabilities = [{capabilities}] }}\n");
             let text = hcl(accesses);
             assert!(text.contains(&line), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rule_has_the_accesses_of_wildcard_rules_that_match_its_paths() {
+        let store: Arc<str> = "vault".into();
+        let hcl = |granted: &[(&str, Access)]| {
+            let mut paths: BTreeMap<Vec<PathPart>, BTreeSet<Access>> = BTreeMap::new();
+            for (text, access) in granted {
+                paths.entry(path(text)).or_default().insert(*access);
+            }
+            let mounts =
+                paths.keys().map(|path| ((store.clone(), path.clone()), mount("pki", Engine::Dynamic))).collect();
+            AclInput { paths: Some(&paths), mounts: &mounts }.render(&store).unwrap()
+        };
+        let (read, update, both) = ("[\"read\"]", "[\"update\"]", "[\"read\", \"update\"]");
+        for (one, other, capabilities) in [
+            // The exact rule is applied to its path, for which the other policy needs `update`.
+            ("pki/issue/web", "pki/issue/+", (both, update)),
+            ("pki/issue/web", "pki/**", (both, update)),
+            ("pki/issue/+", "pki/+/web", (both, both)),
+            ("pki/issue/+", "pki/issue/web", (read, both)),
+            ("pki/issue/web", "pki/issue/web/+", (read, update)),
+            ("pki/issue/web", "pki/sign/+", (read, update)),
+        ] {
+            let text = hcl(&[(one, Access::Read), (other, Access::Write)]);
+            for (rule, capabilities) in [(one, capabilities.0), (other, capabilities.1)] {
+                let line = format!("path \"{}\" {{ capabilities = {capabilities} }}\n", rule.replace("**", "*"));
+                assert!(text.contains(&line), "{one} {other}: {text}");
+            }
         }
     }
 

@@ -139,7 +139,7 @@ async fn server_policies(server: &ServerArguments, config: &Config) -> Result<Ve
 
 fn granted_paths(policies: &[Arc<Policy>], stores: &[Arc<str>]) -> PathsByStore {
     let mut paths = PathsByStore::new();
-    for GrantedPath { store, parts, access } in policies.iter().flat_map(|policy| policy.paths()) {
+    for GrantedPath { store, parts, access } in policies.iter().flat_map(|policy| policy.needed_paths()) {
         if stores.contains(&store) {
             paths.entry(store).or_default().entry(parts).or_default().insert(access);
         }

@@ -11,6 +11,7 @@ mod explain;
 mod index;
 mod manifest;
 mod merge;
+mod needed_paths;
 mod needs;
 mod oracle;
 mod replay;
