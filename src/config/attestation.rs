@@ -2,6 +2,8 @@
 
 use super::fault_collector::FaultCollector;
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, Visitor};
+use std::fmt;
 
 /// The validated section.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +27,35 @@ closed_enum! {
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawAttestation {
+    #[serde(deserialize_with = "text_or_off")]
     admission_policy: Option<String>,
+}
+
+/// Decodes a text or null. An unquoted `off` is `false` in YAML 1.1, which Helm and this program read.
+fn text_or_off<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    struct TextOrOff;
+
+    impl Visitor<'_> for TextOrOff {
+        type Value = Option<String>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+            formatter.write_str("a string")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(Some(text.to_owned()))
+        }
+
+        fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
+            Ok(Some(if value { "on" } else { AdmissionPolicy::Off.as_str() }.to_owned()))
+        }
+
+        fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+    }
+
+    deserializer.deserialize_any(TextOrOff)
 }
 
 impl RawAttestation {
