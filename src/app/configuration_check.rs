@@ -31,7 +31,7 @@ pub struct CheckedConfiguration {
     pub secret_names: Vec<String>,
 }
 
-/// Reads the policies, the certificate, kubeconfigs, key files and the files of file stores.
+/// Reads the policies, the certificate, kubeconfigs, key files and the files of stores.
 ///
 /// # Errors
 /// Every fault, as a line for people.
@@ -41,7 +41,7 @@ pub fn check_offline(config: &Config) -> Result<CheckedConfiguration, Vec<String
     let certificate = config.server.tls.clone().map(|files| Certificate::open(files, None)).transpose();
     faults.extend(certificate.err().map(|error| format!("server.tls: {error}")));
     faults.extend(key_faults(config));
-    faults.extend(Stores::check_files(&config.stores).iter().map(ToString::to_string));
+    faults.extend(Stores::check_files(&config.stores).iter().map(fault_line));
     match policies::directory_policies(config) {
         Ok(policies) if faults.is_empty() => {
             let secret_names = secret_name_lines(config, &policies);

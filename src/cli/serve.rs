@@ -28,13 +28,14 @@ pub fn serve(config: Config, on_started: impl FnOnce(&app::Running)) -> Result<(
     let runtime = new_runtime().map_err(|error| CommandError::from_error(&error))?;
     let result = runtime.block_on(async {
         let exporter = app::start_logging(&config.telemetry).map_err(|error| CommandError::from_error(&error))?;
-        let result = match app::start(config).await {
+        let result = match app::start(config.clone()).await {
             Ok(running) => {
                 on_started(&running);
                 running.until_stopped().await;
                 Ok(())
             }
-            Err(error) => Err(error.into()),
+            // The start ends at the first fault of a file. All of them are reported at once.
+            Err(error) => Err(app::check_offline(&config).map_or_else(CommandError::Usage, |_| error.into())),
         };
         if let Some(exporter) = exporter {
             exporter.shut_down();

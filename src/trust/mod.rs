@@ -24,9 +24,10 @@ use file_value::FileValue;
 use roots::Roots;
 use rustls::ClientConfig;
 use rustls::client::Resumption;
+use rustls::sign::CertifiedKey;
 use sessions::SessionCache;
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use verifier::Verifier;
@@ -66,19 +67,10 @@ impl Trust {
     /// A file is invalid, or there are no root certificates.
     pub fn open(owner: &str, files: &TrustFiles) -> Result<Self, TrustError> {
         let verifier = match &files.ca {
-            Some(file) => {
-                let roots = FileValue::open(owner, "caFile", vec![file.clone()], Roots::from_pem_file)
-                    .map_err(|()| TrustError::CaFile)?;
-                Verifier::File(roots)
-            }
+            Some(file) => Verifier::File(open_roots(owner, file)?),
             None => Verifier::system()?,
         };
-        let client = files.client.as_ref().map(|ClientCertificateFiles { certificate, key }| {
-            let files = vec![certificate.clone(), key.clone()];
-            FileValue::open(owner, "clientCertFile", files, client_certificate::read_key_pair)
-                .map_err(|()| TrustError::ClientCertificate)
-        });
-        let client = client.transpose()?;
+        let client = files.client.as_ref().map(|client| open_key_pair(owner, client)).transpose()?;
         let watched: Vec<PathBuf> =
             files.ca.iter().chain(files.client.iter().flat_map(ClientCertificateFiles::paths)).cloned().collect();
         let (verifier, client_certificate) = (Arc::new(verifier), Arc::new(ClientCertificate::new(client)));
@@ -91,6 +83,14 @@ impl Trust {
         // A resumed session skips the verification of the server certificate, so the cache is emptied when a file changes.
         config.resumption = Resumption::store(Arc::new(SessionCache::new(watched)));
         Ok(Self { config, verifier, client_certificate, has_response: Arc::default() })
+    }
+
+    /// The faults of the files.
+    #[must_use]
+    pub fn check(owner: &str, files: &TrustFiles) -> Vec<TrustError> {
+        let ca = files.ca.as_ref().and_then(|file| open_roots(owner, file).err());
+        let client = files.client.as_ref().and_then(|client| open_key_pair(owner, client).err());
+        ca.into_iter().chain(client).collect()
     }
 
     /// The configuration for an HTTP client.
@@ -125,6 +125,16 @@ impl Trust {
         self.verifier.reload().map_err(|()| TrustError::CaFile)?;
         self.client_certificate.reload().map_err(|()| TrustError::ClientCertificate)
     }
+}
+
+fn open_roots(owner: &str, file: &Path) -> Result<FileValue<Roots>, TrustError> {
+    FileValue::open(owner, "caFile", vec![file.to_owned()], Roots::from_pem_file).map_err(|()| TrustError::CaFile)
+}
+
+fn open_key_pair(owner: &str, files: &ClientCertificateFiles) -> Result<FileValue<CertifiedKey>, TrustError> {
+    let files = files.paths().map(Clone::clone).into();
+    FileValue::open(owner, "clientCertFile", files, client_certificate::read_key_pair)
+        .map_err(|()| TrustError::ClientCertificate)
 }
 
 impl ClientCertificateFiles {

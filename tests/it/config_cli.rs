@@ -91,6 +91,58 @@ fn files_that_a_configuration_names_are_checked_too() {
 }
 
 #[test]
+fn files_of_stores_are_checked_and_a_start_reports_all_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["vault".to_owned()]).unwrap();
+    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let files =
+        [("token", "t"), ("bad", "hunter2"), ("good.crt", &certificate), ("good.key", &key), ("jwks.json", JWKS)];
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let config = |ca: &str, client: &str, file: &str| {
+        let login = json!({"tokenFile": "token"});
+        let federation = json!({"clientSecret": {"tenantId": "t", "clientId": "c", "clientSecretFile": "token"}});
+        json!({
+            "server": {"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0"},
+            "authenticators": [{"name": "ci", "oidc": {"issuer": "https://ci.example", "jwksFile": "jwks.json"}}],
+            "stores": [
+                {"name": "vault", "vault": {
+                    "address": "https://vault:8200", "auth": login, "caFile": ca,
+                    "clientCertFile": client, "clientKeyFile": "good.key",
+                }},
+                {"name": "azure", "azureKeyVault": {
+                    "vaultUrl": "https://v.vault.azure.net", "auth": federation, "caFile": ca,
+                }},
+                {"name": "local", "file": {"path": file}},
+            ],
+            "audit": {"keyFile": file},
+        })
+    };
+    let bad = config("bad", "bad", "bad");
+    let places = [
+        "stores[0].vault.caFile: ",
+        "stores[0].vault.clientCertFile: ",
+        "stores[1].azureKeyVault.caFile: ",
+        "stores[2].file.path: ",
+        "audit.keyFile: ",
+    ];
+    for command in ["check", "serve"] {
+        let (code, printed, said) = run_on(folder.path(), &bad, &[command]);
+        assert_eq!((code, printed.as_str()), (Some(2), ""), "{said}");
+        for place in places {
+            assert!(said.lines().any(|line| line.starts_with(place)), "{command}, {place}: {said}");
+        }
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    fs::write(folder.path().join("secrets.yaml"), "{}").unwrap();
+    let mut good = config("good.crt", "good.crt", "secrets.yaml");
+    good["audit"] = json!({});
+    let (code, printed, said) = run_on(folder.path(), &good, &["check"]);
+    assert_eq!((code, printed.as_str()), (Some(0), "the configuration is good, with 0 policies\n"), "{said}");
+}
+
+#[test]
 fn what_should_be_otherwise_is_told_and_is_no_fault() {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in [("token", "t"), ("secrets.yaml", "{}"), ("jwks.json", JWKS)] {

@@ -215,7 +215,7 @@ async fn files_databases_and_certificates_have_faulty_twins() {
     fs::write(at("secrets.yaml"), "a: [").unwrap();
     config["stores"] = json!([{"name": "local", "file": {"path": "secrets.yaml"}}, config["stores"][0]]);
     let diagnosis = Diagnosis::of(plan.folder.path(), &config, &[]);
-    assert!(diagnosis.fault("configuration").starts_with("store local: "), "{:#}", diagnosis.report);
+    assert!(diagnosis.fault("configuration").starts_with("stores[0].file.path: "), "{:#}", diagnosis.report);
 }
 
 /// The paths of stored policies and of custom resources are looked at as those of files are.

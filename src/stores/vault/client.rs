@@ -32,6 +32,15 @@ const VAULT_REQUEST_HEADER: HeaderName = HeaderName::from_static("x-vault-reques
 const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-claviger-request-id");
 const TRACEPARENT_HEADER: HeaderName = HeaderName::from_static("traceparent");
 
+/// The files of the TLS settings of a server.
+pub(in crate::stores) fn trust_files(config: &Vault) -> TrustFiles {
+    let client = config
+        .client_certificate
+        .as_ref()
+        .map(|files| ClientCertificateFiles { certificate: files.cert_file.clone(), key: files.key_file.clone() });
+    TrustFiles { ca: config.ca_file.clone(), client }
+}
+
 /// A server's address and how it is reached.
 pub(super) struct Client {
     /// The address with `/v1`.
@@ -49,11 +58,7 @@ impl Client {
     /// An invalid address or namespace, or an unusable file.
     pub(super) fn open(store: &str, config: &Vault) -> Result<Self, OpenError> {
         let namespace = config.namespace.as_deref().map(HeaderValue::from_str).transpose();
-        let client = config
-            .client_certificate
-            .as_ref()
-            .map(|files| ClientCertificateFiles { certificate: files.cert_file.clone(), key: files.key_file.clone() });
-        let trust = TrustFiles { ca: config.ca_file.clone(), client };
+        let trust = trust_files(config);
         let http = HttpClient::open(&ClientSettings {
             store,
             address: &config.address,

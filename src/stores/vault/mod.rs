@@ -41,6 +41,7 @@ use upkeep::Upkeep;
 use vaultrs::api::kv1::requests::GetSecretRequest;
 use vaultrs::api::kv2::requests::ReadSecretRequest;
 
+pub(super) use client::trust_files;
 pub use mounts::Engine;
 
 /// A Vault or OpenBao server.

@@ -88,7 +88,7 @@ fn a_file_that_the_configuration_names_and_is_no_good_is_exit_code_2() {
     let config = configure(folder.path(), "127.0.0.1:0", &folder.path().join("claviger.db"));
     for (file, spoilt, place) in [
         ("jwks.json", r#"{"keys":[]}"#, "authenticators[0].oidc.jwksFile: "),
-        ("secrets.yaml", "[hunter2]", "store local: "),
+        ("secrets.yaml", "[hunter2]", "stores[0].file.path: "),
     ] {
         let file = folder.path().join(file);
         let good = fs::read(&file).unwrap();
