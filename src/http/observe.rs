@@ -2,10 +2,11 @@
 //! are not logged.
 
 use super::detached_handler::run_detached;
+use super::direct_routes::DirectRoute;
 use super::responses::ApiError;
 use super::state::HttpState;
 use super::vault::api::VaultApi;
-use super::{client_address, framing, request_guard, traced_body, vault};
+use super::{client_address, framing, request_guard, tickets, traced_body, vault};
 use crate::broker::Context;
 use crate::model::compatible_api::CompatibleApi;
 use crate::model::request_id::RequestId;
@@ -147,7 +148,13 @@ where
     hide_credentials(request.headers_mut());
 
     let response = match request_guard::refusal(&request) {
-        Some(refusal) => refusal,
+        Some(refusal) => {
+            // The handler, which counts requests for tickets, does not run.
+            if method == "POST" && identity.route.template() == DirectRoute::Issue.template() {
+                tickets::count_request(&state.broker, refusal.extensions().get().copied());
+            }
+            refusal
+        }
         None => run_detached(handler(state.clone(), request)).await,
     };
     let response = if identity.route.is_vault() { vault::into_vault_error(response) } else { response };

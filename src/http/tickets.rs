@@ -43,11 +43,7 @@ pub(super) async fn issue(
         }
         Err(error) => Err(error),
     };
-    let (outcome, code) = match &response {
-        Ok(_) => (Outcome::Ok, "ok"),
-        Err(error) => (outcome_of(error.code), error.code.as_str()),
-    };
-    broker.metrics().count_ticket_request(outcome, code);
+    count_request(&broker, response.as_ref().err().map(|error| error.code));
     response
 }
 
@@ -91,9 +87,12 @@ extract!(PreferSizes, |parts| {
     Ok(Self(preferences.any(|preference| preference.trim().eq_ignore_ascii_case("sizes"))))
 });
 
-fn outcome_of(code: Code) -> Outcome {
-    match code.status() {
-        401 | 403 => Outcome::Denied,
-        _ => Outcome::Failed,
-    }
+/// Counts a request for a ticket, with the code of its error.
+pub(super) fn count_request(broker: &Broker, error: Option<Code>) {
+    let (outcome, code) = match error {
+        None => (Outcome::Ok, "ok"),
+        Some(code) if matches!(code.status(), 401 | 403) => (Outcome::Denied, code.as_str()),
+        Some(code) => (Outcome::Failed, code.as_str()),
+    };
+    broker.metrics().count_ticket_request(outcome, code);
 }

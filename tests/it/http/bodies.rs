@@ -194,6 +194,8 @@ fn transfer_encoding_is_411_everywhere() {
         }
     }
     assert_eq!(edge.download(&path).status, 200, "nothing was consumed");
+    let counted = edge.claviger.metric("claviger_ticket_requests_total{code=\"length_required\",outcome=\"failed\"}");
+    assert!((counted - 3.0).abs() < 0.1, "one request for a ticket with each coding: {counted}");
 }
 
 #[test]

@@ -28,6 +28,7 @@ use crate::rig::http::Answer;
 /// Checks a problem exactly: its status, its code, and the headers that belong to them.
 fn assert_problem(answer: &Answer, status: u16, code: &str) {
     assert_eq!((answer.status, answer.code().as_str()), (status, code), "{answer:?}");
+    assert!(answer.json()["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{answer:?}");
     let challenge = (status == 401).then(|| "Bearer".to_owned());
     assert_eq!(answer.header("www-authenticate"), challenge, "{answer:?}");
     let worth_retrying = matches!(status, 429 | 503);
