@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` the tests. Both install their requirements.
-.PHONY: demo demo-cluster cluster cluster-down cluster-test dev test race kills failover upgrade slow external-secrets custom-resources mounts openapi dashboard dashboard-picture schemathesis audit-figures load-test load-test-against load-test-short soak mutations fuzz fuzz-short faults clouds-live findings compatibility matrix dependencies lint deny sbom static image
+.PHONY: demo demo-cluster cluster cluster-down cluster-test dev test race kills failover upgrade slow external-secrets custom-resources mounts openapi config-schema dashboard dashboard-picture schemathesis audit-figures load-test load-test-against load-test-short soak mutations fuzz fuzz-short faults clouds-live findings compatibility matrix dependencies lint deny sbom static image
 
 demo: ## run the main job with `claviger dev`: a ticket, its one-time download, and the audit events
 	@rig/install base
@@ -59,6 +59,11 @@ upgrade: ## serve with the build of commit REV beside this one on one database, 
 
 openapi: ## write openapi/claviger.json, after a change of the API
 	cargo run --quiet --locked -- openapi > openapi/claviger.json
+
+stale_schema := target/tmp/config.schema.json
+config-schema: ## write openapi/config.schema.json, after a change of the configuration or of src/config/default.yaml
+	@rm -f $(stale_schema)
+	cargo test --locked --lib config::tests::schema::the_committed || { test -s $(stale_schema) && cp $(stale_schema) openapi/; }
 
 dashboard: ## write the Grafana dashboard, after a change of tools/dashboard.py
 	tools/dashboard.py > charts/claviger/dashboards/claviger.json

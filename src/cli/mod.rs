@@ -6,6 +6,7 @@ mod bearer;
 mod bundle;
 mod check;
 mod command_error;
+mod config;
 mod config_file;
 mod connection;
 mod crds;
@@ -59,6 +60,9 @@ enum Command {
     Dev(dev::DevArguments),
     /// Print the `OpenAPI` document of the REST API.
     Openapi,
+    /// Print the JSON Schema of the configuration file.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Print the custom resource definitions of policies (for `kubectl apply --server-side -f -`).
     Crds,
     /// Run a command with the secrets of a repo and branch in its environment.
@@ -116,6 +120,10 @@ pub fn run() -> ExitCode {
         Command::Scan(scan) => return scan::run(&scan),
         Command::Inventory(arguments) => inventory::run(&arguments),
         Command::Openapi => openapi::run(),
+        Command::Config(command) => {
+            config::run(&command);
+            Ok(())
+        }
         Command::Crds => crds::run(),
         Command::Policy(policy) => return policy::run(&policy),
         Command::Restore(restore) => restore::run(&restore),

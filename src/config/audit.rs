@@ -28,7 +28,7 @@ pub(super) struct RawAudit {
     retention: Option<String>,
     max_size: Option<Size>,
     key_file: Option<String>,
-    retired_key_files: Vec<String>,
+    retired_key_files: Option<Vec<Option<String>>>,
 }
 
 impl RawAudit {
@@ -37,10 +37,10 @@ impl RawAudit {
         let retention = faults.require_duration("/audit/retention", self.retention, HOUR..=DAY * 3650);
         let max_size = self.max_size.map(|size| faults.require_size("/audit/maxSize", Some(size), MIB..=1024 * TIB));
         let key_file = faults.optional_file("/audit/keyFile", self.key_file);
-        let retired = self.retired_key_files.into_iter().enumerate();
-        let retired_key_files = retired
-            .filter_map(|(index, file)| faults.require_file(&format!("/audit/retiredKeyFiles/{index}"), Some(file)))
-            .collect();
+        let retired_key_files =
+            faults.validate_each("/audit/retiredKeyFiles", self.retired_key_files, |file, pointer, faults| {
+                faults.require_file(pointer, Some(file))
+            });
         Some(Audit {
             stdout: stdout?,
             retention: retention?,

@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 /// All keys with their defaults and their documentation.
 pub const DEFAULT_YAML: &str = include_str!("default.yaml");
 
+/// The JSON Schema of the configuration file. `make config-schema` writes it.
+pub const SCHEMA_JSON: &str = include_str!("../../openapi/config.schema.json");
+
 /// The parsed `default.yaml`.
 pub(super) struct Defaults {
     /// All keys outside lists, with their defaults. A key without a default is null.

@@ -29,7 +29,7 @@ pub const MAX_BYTES: usize = 1024 * 1024;
 /// The decoded file.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct ConfigFile {
+pub(super) struct ConfigFile {
     server: Option<RawServer>,
     authenticators: Option<Vec<Option<RawAuthenticator>>>,
     administrators: Option<RawAdministrators>,

@@ -35,7 +35,7 @@ mod size;
 mod warnings;
 
 pub use authenticators::CLUSTER_ISSUER_FAULT;
-pub use defaults::DEFAULT_YAML;
+pub use defaults::{DEFAULT_YAML, SCHEMA_JSON};
 pub use load::{MAX_BYTES, from_text, load, load_embedded};
 pub use sections::Config;
 

@@ -10,6 +10,7 @@ mod build;
 mod chart;
 mod ci;
 mod config_cli;
+mod config_schema;
 #[cfg(feature = "csi")]
 mod csi;
 mod custom_resources;

@@ -295,6 +295,7 @@ pub(super) const BAD_VALUES: &[(&str, &str, &str)] = &[
     ("/audit/stdout", "1", "audit.stdout: must be true or false"),
     ("/audit/retention", "59m", "audit.retention: must be between 1h and 87600h"),
     ("/audit/keyFile", "nowhere", "audit.keyFile: there is no such file"),
+    ("/audit/retiredKeyFiles", "[null]", "audit.retiredKeyFiles[0]: must be set"),
     ("/telemetry/logFormat", "text", "telemetry.logFormat: must be one of json, human"),
     ("/telemetry/logLevel", "loud", "telemetry.logLevel: must be one of error, warn, info, debug, trace"),
     ("/telemetry/otlpEndpoint", "x:4318", "telemetry.otlpEndpoint: must begin with https:// or http://"),
