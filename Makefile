@@ -70,7 +70,7 @@ dashboard: ## write the Grafana dashboard, after a change of tools/dashboard.py
 
 dashboard-picture: ## draw the dashboard after two minutes of mixed load, from a real Prometheus
 	@rig/install base bao kube prometheus plots
-	CLAVIGER_DASHBOARD_PICTURE=docs/dashboard.png cargo test --locked --test it seen::watched::
+	CLAVIGER_DASHBOARD_PICTURE=docs/dashboard.png cargo test --locked --test it observability::monitoring::
 
 schemathesis: ## compare the running API with its contract
 	@rig/install base schemathesis

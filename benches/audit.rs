@@ -25,7 +25,7 @@ use claviger::model::clock::{Clock, SystemClock};
 use claviger::model::repo::Repo;
 use claviger::model::secret_ref::{SecretRef, SecretVersion};
 use claviger::model::ticket::{TicketId, TicketToken};
-use rig::postgres::{Postgres, checked};
+use rig::postgres::{Postgres, parse_postgres_url};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -243,5 +243,5 @@ fn main() {
     runtime.block_on(figures("sqlite", Url::SqliteFile(folder.path().join("claviger.db"))));
     let server = Postgres::start(&[]).unwrap();
     let url = runtime.block_on(server.database());
-    runtime.block_on(figures("postgres", Url::Postgres(checked(&url))));
+    runtime.block_on(figures("postgres", Url::Postgres(parse_postgres_url(&url))));
 }

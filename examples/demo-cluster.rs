@@ -7,7 +7,7 @@
 mod rig;
 
 use rig::claviger::wait_until;
-use rig::installation::{Installation, Plan};
+use rig::installation::{Installation, InstallationSetup};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -33,25 +33,25 @@ const FETCH: &str = r#"curl -fsS "$URL" -o build-env -D head && tail -n 1 head |
 #[tokio::main]
 async fn main() {
     step("A cluster, and a store that trusts it");
-    let plan = Plan::new().await;
-    println!("kube-apiserver on 127.0.0.1:{}, OpenBao on {}", plan.kube.plane.port(), plan.bao.address);
+    let setup = InstallationSetup::new().await;
+    println!("kube-apiserver on 127.0.0.1:{}, OpenBao on {}", setup.kube.plane.port(), setup.bao.address);
     did("bao auth enable kubernetes");
     did(
         "bao write auth/kubernetes/role/claviger bound_service_account_names=claviger audience=openbao policies=claviger",
     );
 
     step("The secrets");
-    plan.bao.put("homelab/shared", &[("REGISTRY", "registry.example"), ("NPM_TOKEN", "shared-npm-token")]).await;
+    setup.bao.put("homelab/shared", &[("REGISTRY", "registry.example"), ("NPM_TOKEN", "shared-npm-token")]).await;
     did("bao kv put homelab/shared REGISTRY=registry.example NPM_TOKEN=shared-npm-token");
-    plan.bao.put("homelab/site/main", &[("NPM_TOKEN", "it's the one of main")]).await;
+    setup.bao.put("homelab/site/main", &[("NPM_TOKEN", "it's the one of main")]).await;
     did(r#"bao kv put homelab/site/main NPM_TOKEN="it's the one of main""#);
 
     step("The policy: policies/site-builds.yaml");
-    fs::write(plan.folder.path().join("policies/site-builds.yaml"), POLICY).unwrap();
+    fs::write(setup.folder.path().join("policies/site-builds.yaml"), POLICY).unwrap();
     print!("{POLICY}");
 
     step("The broker");
-    let rig = plan.start();
+    let rig = setup.start();
     did("claviger serve --config claviger.yaml");
     println!("it answers on {}", rig.claviger.api);
 

@@ -5,7 +5,7 @@ use crate::connection::{Server, request};
 use crate::load::{Contender, First, Then};
 use crate::rig::bao::Bao;
 use crate::rig::claviger::Claviger;
-use crate::rig::installation::Plan;
+use crate::rig::installation::InstallationSetup;
 use crate::rig::kube::actors::Kube;
 use crate::rig::kube::{User, control_plane};
 use crate::rig::pgbouncer::PgBouncer;
@@ -91,16 +91,16 @@ pub fn before(name: &str) -> Option<&'static str> {
 /// This build and another one, each with a replica for cached tokens, one for new tokens, and three on PostgreSQL; and three
 /// replicas of this build on PostgreSQL through a pooler.
 pub async fn line_up_builds(other: &Path) -> Field {
-    let plan = plan().await;
-    let mint = Arc::new(Mint::new(&plan.kube).await);
-    let known = plan.kube.pod("ci/build-bot").await.token;
+    let setup = setup().await;
+    let mint = Arc::new(Mint::new(&setup.kube).await);
+    let known = setup.kube.pod("ci/build-bot").await.token;
     let (mut contenders, mut replicas, mut pools) = (Vec::new(), Vec::new(), Vec::new());
     for binary in [None, Some(other)] {
         let name = |name| if binary.is_some() { before(name).unwrap() } else { name };
         for pooled in [false, true] {
             let replica = match binary {
-                None => replica(&plan, &json!({}), "memory"),
-                Some(binary) => replica_of(&plan, binary, None),
+                None => replica(&setup, &json!({}), "memory"),
+                Some(binary) => replica_of(&setup, binary, None),
             };
             let pool = Pool::default();
             let (name, asks) = if pooled {
@@ -121,8 +121,8 @@ pub async fn line_up_builds(other: &Path) -> Field {
             replicas.push(replica);
         }
     }
-    let builds = tokens_of_pods(&plan.kube).await;
-    let key = database_key(&plan);
+    let builds = tokens_of_pods(&setup.kube).await;
+    let key = database_key(&setup);
     let pooler = PgBouncer::start(&postgres().database().await, "transaction", &[]);
     for (name, binary, url) in [
         (POSTGRES, None, postgres().database().await),
@@ -131,20 +131,20 @@ pub async fn line_up_builds(other: &Path) -> Field {
     ] {
         let database = json!({"url": url, "keyFile": key});
         let start = || match binary {
-            None => replica(&plan, &database, "database"),
-            Some(binary) => replica_of(&plan, binary, Some(&database)),
+            None => replica(&setup, &database, "database"),
+            Some(binary) => replica_of(&setup, binary, Some(&database)),
         };
         let sharing: Vec<Claviger> = (0..3).map(|_| start()).collect();
         contenders.push(sharing_tickets(name, &sharing, &builds));
         replicas.extend(sharing);
     }
-    let Plan { kube, bao, .. } = plan;
+    let InstallationSetup { kube, bao, .. } = setup;
     Field { contenders, counted: 0, replicas, pools, _bare: None, _bao: bao, _kube: kube, _pooler: Some(pooler) }
 }
 
 /// A file with a key for replicas that share a database.
-fn database_key(plan: &Plan) -> PathBuf {
-    let key = plan.folder.path().join("database-key");
+fn database_key(setup: &InstallationSetup) -> PathBuf {
+    let key = setup.folder.path().join("database-key");
     std::fs::write(&key, STANDARD.encode([7; 32])).unwrap();
     key
 }
@@ -168,17 +168,17 @@ fn sharing_tickets(name: &'static str, replicas: &[Claviger], tokens: &[String])
     contender(name, &ours, &next, asks_in_turn, Box::new(fetches), replicas.iter().map(Claviger::id).collect())
 }
 
-async fn plan() -> Plan {
-    let mut plan = Plan::new().await;
-    plan.bao.put("homelab/shared", &[("REGISTRY", "registry.example"), ("NPM_TOKEN", "shared-npm-token")]).await;
-    plan.bao.put("homelab/site/main", &[("NPM_TOKEN", "it's the one of main")]).await;
-    plan.config["audit"] = json!({"stdout": false});
-    plan
+async fn setup() -> InstallationSetup {
+    let mut setup = InstallationSetup::new().await;
+    setup.bao.put("homelab/shared", &[("REGISTRY", "registry.example"), ("NPM_TOKEN", "shared-npm-token")]).await;
+    setup.bao.put("homelab/site/main", &[("NPM_TOKEN", "it's the one of main")]).await;
+    setup.config["audit"] = json!({"stdout": false});
+    setup
 }
 
 /// A policy for what is read through the Vault-compatible API, which the delivery `direct` allows.
-fn lets_clients_of_vault_read(plan: &Plan) {
-    plan.policy(
+fn lets_clients_of_vault_read(setup: &InstallationSetup) {
+    setup.policy(
         "vault-clients",
         json!({
             "subjects": [{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["build-bot"]}}],
@@ -190,8 +190,8 @@ fn lets_clients_of_vault_read(plan: &Plan) {
 
 /// A policy for pods of Tekton's runs. The subjects are other ones than those of the other policies, so that only these callers are
 /// attested.
-fn lets_runs_attest(plan: &Plan) {
-    plan.policy(
+fn lets_runs_attest(setup: &InstallationSetup) {
+    setup.policy(
         "runs",
         json!({
             "subjects": [{"kubernetes": {"namespaces": ["runs"], "serviceAccounts": ["build-bot"]}}],
@@ -203,24 +203,24 @@ fn lets_runs_attest(plan: &Plan) {
 
 /// Starts everything, with this many pods of Tekton's runs.
 pub async fn line_up(runs: usize) -> Field {
-    let plan = plan().await;
-    lets_runs_attest(&plan);
-    plan.bao.kubernetes_role("builds", ["ci", "build-bot"], &["claviger"]).await;
-    lets_clients_of_vault_read(&plan);
-    let key = database_key(&plan);
+    let setup = setup().await;
+    lets_runs_attest(&setup);
+    setup.bao.kubernetes_role("builds", ["ci", "build-bot"], &["claviger"]).await;
+    lets_clients_of_vault_read(&setup);
+    let key = database_key(&setup);
     let database = postgres().database().await;
 
-    let replicas = start_replicas(&plan, &database, &key);
+    let replicas = start_replicas(&setup, &database, &key);
     let bare = Bare::start();
-    let mint = Arc::new(Mint::new(&plan.kube).await);
-    let known = plan.kube.pod("ci/build-bot").await.token;
-    let builds = tokens_of_pods(&plan.kube).await;
-    let of_runs = Arc::new(Mint::of_runs(&plan.kube, runs).await);
+    let mint = Arc::new(Mint::new(&setup.kube).await);
+    let known = setup.kube.pod("ci/build-bot").await.token;
+    let builds = tokens_of_pods(&setup.kube).await;
+    let of_runs = Arc::new(Mint::of_runs(&setup.kube, runs).await);
     let [never_seen, reviewed, logged_in, compatible, attested, chained] = [(); 6].map(|()| Pool::default());
 
     let ([memory, sqlite, unseen, forgetful, vault_reads, vault_logins, attesting], sharing) =
         replicas.split_first_chunk().unwrap();
-    let bao: SocketAddr = plan.bao.address.split_once("://").unwrap().1.parse().unwrap();
+    let bao: SocketAddr = setup.bao.address.split_once("://").unwrap().1.parse().unwrap();
     let planes: Vec<u32> = control_plane().processes().into();
     let with = |extra: &[u32]| [&planes, extra].concat();
     let contenders = vec![
@@ -229,17 +229,17 @@ pub async fn line_up(runs: usize) -> Field {
         at_one(FORGETFUL, forgetful, asks_with(&known)),
         at_one(SQLITE, sqlite, asks_with(&known)),
         sharing_tickets(POSTGRES, sharing, &builds),
-        contender(WRAP, &[bao], &[bao], wraps(&plan.bao.root), Box::new(unwraps), vec![plan.bao.id()]),
+        contender(WRAP, &[bao], &[bao], wraps(&setup.bao.root), Box::new(unwraps), vec![setup.bao.id()]),
         contender(
             LOGIN,
             &[bao],
             &[bao],
             logs_in(logged_in.clone()),
             Box::new(|answer| reads(answer, STORED)),
-            with(&[plan.bao.id()]),
+            with(&[setup.bao.id()]),
         ),
         twice(VAULT_READ, vault_reads.api, read(&known, COMPATIBLE), vec![vault_reads.id()]),
-        twice(KV_READ, bao, read(&plan.bao.root, STORED), vec![plan.bao.id()]),
+        twice(KV_READ, bao, read(&setup.bao.root, STORED), vec![setup.bao.id()]),
         contender(
             VAULT_LOGIN,
             &[vault_logins.api],
@@ -276,12 +276,12 @@ pub async fn line_up(runs: usize) -> Field {
         tokens(RUNS, attested, &of_runs, "claviger"),
         tokens(CHAIN, chained, &of_runs, "claviger"),
     ];
-    let Plan { kube, bao, .. } = plan;
+    let InstallationSetup { kube, bao, .. } = setup;
     Field { contenders, counted: 0, replicas, pools, _bare: Some(bare), _bao: bao, _kube: kube, _pooler: None }
 }
 
 /// The replicas in the order in which [`line_up`] names them; the last three share a database.
-fn start_replicas(plan: &Plan, database: &str, key: &Path) -> Vec<Claviger> {
+fn start_replicas(setup: &InstallationSetup, database: &str, key: &Path) -> Vec<Claviger> {
     [
         (json!({}), "memory"),
         (json!({}), "database"),
@@ -295,32 +295,32 @@ fn start_replicas(plan: &Plan, database: &str, key: &Path) -> Vec<Claviger> {
         (json!({"url": database, "keyFile": key}), "database"),
     ]
     .into_iter()
-    .map(|(database, tickets)| replica(plan, &database, tickets))
+    .map(|(database, tickets)| replica(setup, &database, tickets))
     .collect()
 }
 
-fn replica(plan: &Plan, database: &Value, tickets: &str) -> Claviger {
+fn replica(setup: &InstallationSetup, database: &Value, tickets: &str) -> Claviger {
     let folder = tempfile::tempdir().unwrap();
     for file in ["vault-token", "database-key"] {
-        let from = plan.folder.path().join(file);
+        let from = setup.folder.path().join(file);
         if from.exists() {
             std::fs::copy(from, folder.path().join(file)).unwrap();
         }
     }
-    let mut config = plan.config.clone();
-    config["policies"]["directory"] = json!(plan.folder.path().join("policies"));
+    let mut config = setup.config.clone();
+    config["policies"]["directory"] = json!(setup.folder.path().join("policies"));
     config["database"] = database.clone();
     config["tickets"]["store"] = json!(tickets);
     Claviger::serve_in(folder, config)
 }
 
 /// A replica of another build, from commit 2b096b52 on: earlier ones lack `reviewsPerSecond`, and refuse unknown settings.
-fn replica_of(plan: &Plan, binary: &Path, database: Option<&Value>) -> Claviger {
+fn replica_of(setup: &InstallationSetup, binary: &Path, database: Option<&Value>) -> Claviger {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::copy(plan.folder.path().join("vault-token"), folder.path().join("vault-token")).unwrap();
-    let mut config = plan.config.clone();
+    std::fs::copy(setup.folder.path().join("vault-token"), folder.path().join("vault-token")).unwrap();
+    let mut config = setup.config.clone();
     config["server"] = json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0"});
-    config["policies"]["directory"] = json!(plan.folder.path().join("policies"));
+    config["policies"]["directory"] = json!(setup.folder.path().join("policies"));
     let own = json!({"url": format!("sqlite://{}", folder.path().join("claviger.db").display())});
     config["database"] = database.unwrap_or(&own).clone();
     config["tickets"]["store"] = json!(if database.is_some() { "database" } else { "memory" });
@@ -331,7 +331,7 @@ fn replica_of(plan: &Plan, binary: &Path, database: Option<&Value>) -> Claviger 
     std::fs::write(&file, config.to_string()).unwrap();
     let mut command = Command::new(binary);
     command.args(["serve", "--config"]).arg(file);
-    Claviger::by(folder, command)
+    Claviger::spawn_command(folder, command)
 }
 
 /// A replica that issues tickets and redeems them itself.

@@ -39,7 +39,7 @@ impl Mint {
 
     /// Makes pods of Tekton's runs, each with a `TaskRun` and a `PipelineRun` of its own.
     pub async fn of_runs(kube: &Kube, count: usize) -> Self {
-        let build = |_| async { kube.build("runs/build-bot", tekton::Plan::default()).await.pod };
+        let build = |_| async { kube.build("runs/build-bot", tekton::BuildSpec::default()).await.pod };
         Self::of(stream::iter(0..count).map(build).buffer_unordered(MINTS).collect().await)
     }
 

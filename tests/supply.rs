@@ -73,7 +73,7 @@ fn foreign(lock: &str) -> Vec<String> {
 }
 
 #[test]
-fn nothing_is_built_that_is_refused_and_nothing_comes_from_elsewhere() {
+fn no_banned_crate_is_built_and_every_package_is_from_the_registry() {
     let (deny, built) = (read("deny.toml"), built());
     let (names, single) = denied(&deny);
     assert!(names.len() >= 5 && single.len() >= 3, "deny.toml is written otherwise than it is read here");
@@ -83,7 +83,7 @@ fn nothing_is_built_that_is_refused_and_nothing_comes_from_elsewhere() {
 }
 
 #[test]
-fn the_check_can_fail() {
+fn the_check_reports_banned_and_foreign_packages() {
     let deny =
         "    { crate = \"ring\", reason = \"x\" },\n    { crate = \"rustls\", deny-multiple-versions = true },\n";
     let found = |built: &[&str]| refused(&built.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(), deny);
@@ -97,6 +97,6 @@ fn the_check_can_fail() {
 }
 
 #[test]
-fn nothing_here_is_unsafe() {
+fn no_code_is_unsafe() {
     assert!(read("Cargo.toml").contains("\nunsafe_code = \"forbid\"\n"));
 }

@@ -399,7 +399,7 @@ fn the_check_of_loops_can_fail() {
 }
 
 #[test]
-fn nobody_reaches_over_two_rooms() {
+fn no_file_uses_super_super() {
     for source in sources() {
         assert!(!source.code.contains("super::super"), "{} says super::super", source.path);
     }
@@ -484,7 +484,7 @@ fn cryptography_is_in_one_room() {
 }
 
 #[test]
-fn names_say_what_lives_there() {
+fn names_of_rooms_and_files_are_specific() {
     const NO_NAMES: &[&str] = &["util", "utils", "common", "helper", "helpers", "core", "types", "misc", "shared"];
     for source in sources() {
         for part in source.path.trim_end_matches(".rs").split('/') {
@@ -541,7 +541,7 @@ fn tests_named(text: &str) -> Vec<String> {
 
 /// `mutations/run` takes an hour, so a mutation that no longer applies would be noticed late.
 #[test]
-fn each_mutation_finds_its_place_once() {
+fn each_mutation_matches_exactly_once() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let defences = fs::read_to_string(root.join("mutations/defences.toml")).unwrap();
     // The basic TOML strings of that file are also valid JSON strings.

@@ -1,7 +1,7 @@
 //! The command line: checks of the configuration, messages and exit codes.
 
 use crate::rig::claviger::{Claviger, run, write_policies};
-use crate::rig::installation::Plan;
+use crate::rig::installation::InstallationSetup;
 use crate::rig::kube::User;
 use serde_json::{Value, json};
 use std::fs;
@@ -40,7 +40,7 @@ fn help_is_no_error_and_an_unknown_command_is() {
 }
 
 #[test]
-fn every_fault_of_a_configuration_is_told_at_once() {
+fn every_fault_of_a_configuration_is_reported_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let config = json!({
         "server": {"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0", "tls": {"certFile": "no.crt", "keyFile": "no.key"}},
@@ -143,7 +143,7 @@ fn files_of_stores_are_checked_and_a_start_reports_all_of_them() {
 }
 
 #[test]
-fn what_should_be_otherwise_is_told_and_is_no_fault() {
+fn warnings_are_printed_and_are_not_faults() {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in [("token", "t"), ("secrets.yaml", "{}"), ("jwks.json", JWKS)] {
         fs::write(folder.path().join(name), text).unwrap();
@@ -180,10 +180,10 @@ fn what_should_be_otherwise_is_told_and_is_no_fault() {
 
 #[tokio::test]
 async fn check_says_whether_everything_can_be_reached() {
-    let mut plan = Plan::new().await;
-    plan.config["server"] = json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0"});
-    let check = |plan: &Plan| run_on(plan.folder.path(), &plan.config, &["check", "--online"]);
-    let (code, printed, said) = check(&plan);
+    let mut setup = InstallationSetup::new().await;
+    setup.config["server"] = json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0"});
+    let check = |setup: &InstallationSetup| run_on(setup.folder.path(), &setup.config, &["check", "--online"]);
+    let (code, printed, said) = check(&setup);
     assert_eq!((code, said.as_str()), (Some(0), ""));
     let lines: Vec<&str> = printed.lines().collect();
     assert_eq!(lines[..2], ["the configuration is good, with 1 policies", "authenticators: reached"], "{printed}");
@@ -191,22 +191,22 @@ async fn check_says_whether_everything_can_be_reached() {
     assert!(lines[2].starts_with("admission policy of cluster: "), "{printed}");
     assert_eq!(lines[3..], ["store vault: reached"], "{printed}");
 
-    let stopped = plan.kube.plane.kubeconfig_of_stopped(User::Broker);
-    plan.config["authenticators"][0]["kubernetes"]["kubeconfig"] = json!(stopped);
-    plan.bao.seal().await;
-    let (code, printed, _) = check(&plan);
+    let stopped = setup.kube.plane.kubeconfig_of_stopped(User::Broker);
+    setup.config["authenticators"][0]["kubernetes"]["kubeconfig"] = json!(stopped);
+    setup.bao.seal().await;
+    let (code, printed, _) = check(&setup);
     assert_eq!(code, Some(1), "{printed}");
     for line in ["authenticators[0]: ", "\nstore vault: it is sealed\n"] {
         assert!(printed.contains(line), "{printed}");
     }
     // Without `--online`, no server is contacted.
-    assert_eq!(run_on(plan.folder.path(), &plan.config, &["check"]).0, Some(0));
+    assert_eq!(run_on(setup.folder.path(), &setup.config, &["check"]).0, Some(0));
 }
 
 #[tokio::test]
-async fn what_check_finds_good_can_be_served() {
-    let mut plan = Plan::new().await;
-    plan.config["server"] = json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0"});
-    assert_eq!(run_on(plan.folder.path(), &plan.config, &["check"]).0, Some(0));
-    Claviger::serve_in(plan.folder, plan.config);
+async fn a_checked_configuration_can_be_served() {
+    let mut setup = InstallationSetup::new().await;
+    setup.config["server"] = json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0"});
+    assert_eq!(run_on(setup.folder.path(), &setup.config, &["check"]).0, Some(0));
+    Claviger::serve_in(setup.folder, setup.config);
 }

@@ -3,7 +3,7 @@
 
 use crate::chart::rendered::render;
 use crate::rig::claviger::run;
-use crate::rig::kube::rig_binary;
+use crate::rig::installed;
 use bad_values::BAD_VALUES;
 use claviger::config::{DEFAULT_YAML, SCHEMA_JSON};
 use good_values::{GOOD_VALUES, good, set};
@@ -40,7 +40,7 @@ fn schema() -> Value {
 
 /// The errors of each document: place and message.
 fn validate(documents: &[Value]) -> Vec<Vec<(String, String)>> {
-    let program = rig_binary("json-schema").expect("run rig/install schemathesis");
+    let program = installed::program("json-schema");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("rig/json_schema.py");
     let mut command = Command::new(program);
     command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped());

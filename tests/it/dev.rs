@@ -1,4 +1,4 @@
-//! `claviger dev` needs nothing else.
+//! `claviger dev` without other components.
 
 use crate::rig::claviger::{Claviger, run};
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,7 +9,7 @@ fn the_two_lines_it_prints_fetch_a_secret_once() {
     let claviger = Claviger::sample();
     let said = claviger.stdout();
     let line = |start: &str| said.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
-    // As a person would do it: both lines, then the second one again.
+    // Both printed commands, then the second one again.
     let script = format!("set -e; {}; {}; {} || echo \"exit $?\"", line("URL="), line("curl "), line("curl "));
     let output = Command::new("sh").args(["-c", &script]).output().unwrap();
     let (printed, complained) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
@@ -31,7 +31,7 @@ fn another_branch_has_nothing_and_another_repo_is_denied() {
 }
 
 #[test]
-fn what_it_keeps_is_for_its_owner_only() {
+fn its_files_are_readable_by_their_owner_only() {
     let claviger = Claviger::sample();
     for name in ["token", "admin-token", "secrets.yaml", "claviger.db.key"] {
         let mode = std::fs::metadata(claviger.folder.path().join(name)).unwrap().permissions().mode();
@@ -41,7 +41,7 @@ fn what_it_keeps_is_for_its_owner_only() {
 }
 
 #[test]
-fn an_address_in_use_is_told() {
+fn an_address_in_use_is_reported() {
     let claviger = Claviger::sample();
     let state = tempfile::tempdir().unwrap();
     let (code, _, said) = run(&[

@@ -2,9 +2,9 @@
 
 use crate::custom_resources::cluster::PolicyCluster;
 use crate::rig::claviger::run;
-use crate::rig::installation::Plan;
+use crate::rig::installation::InstallationSetup;
 use crate::rig::kube::{ControlPlane, DEFAULT_AUDIENCE, User};
-use crate::rig::postgres::{checked, postgres};
+use crate::rig::postgres::{parse_postgres_url, postgres};
 use claviger::config::database::Url;
 use claviger::database::Database;
 use claviger::model::clock::{Clock as _, SystemClock};
@@ -55,16 +55,16 @@ impl Diagnosis {
     }
 }
 
-async fn plan() -> Plan {
-    let mut plan = Plan::new().await;
-    plan.config["server"] = json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0"});
-    plan
+async fn setup() -> InstallationSetup {
+    let mut setup = InstallationSetup::new().await;
+    setup.config["server"] = json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0"});
+    setup
 }
 
 #[tokio::test]
-async fn a_good_installation_has_no_fault_and_a_table() {
-    let plan = plan().await;
-    let diagnosis = Diagnosis::of(plan.folder.path(), &plan.config, &[]);
+async fn a_valid_installation_has_a_table_without_faults() {
+    let setup = setup().await;
+    let diagnosis = Diagnosis::of(setup.folder.path(), &setup.config, &[]);
     assert_eq!((diagnosis.code, &diagnosis.report["ok"]), (Some(0), &json!(true)), "{:#}", diagnosis.report);
     for check in [
         "configuration",
@@ -85,7 +85,7 @@ async fn a_good_installation_has_no_fault_and_a_table() {
     ] {
         diagnosis.good(check);
     }
-    let file = plan.folder.path().join("claviger.yaml").display().to_string();
+    let file = setup.folder.path().join("claviger.yaml").display().to_string();
     let (code, table, said) = run(&["doctor", "--config", &file, "--namespace", "ci"]);
     assert_eq!((code, said.as_str()), (Some(0), ""), "{table}");
     assert!(table.contains("\nok  cluster cluster: may get pods in ci "), "{table}");
@@ -94,37 +94,37 @@ async fn a_good_installation_has_no_fault_and_a_table() {
 
 #[tokio::test]
 async fn each_right_and_each_store_has_a_faulty_twin() {
-    let mut plan = plan().await;
-    let kubeconfig = |plan: &Plan, user| json!(plan.kube.plane.kubeconfig(user));
+    let mut setup = setup().await;
+    let kubeconfig = |setup: &InstallationSetup, user| json!(setup.kube.plane.kubeconfig(user));
     // Without the right to review tokens, and without that to read pods.
-    plan.config["authenticators"][0]["kubernetes"]["kubeconfig"] = kubeconfig(&plan, User::PodReader);
-    let diagnosis = Diagnosis::of(plan.folder.path(), &plan.config, &[]);
+    setup.config["authenticators"][0]["kubernetes"]["kubeconfig"] = kubeconfig(&setup, User::PodReader);
+    let diagnosis = Diagnosis::of(setup.folder.path(), &setup.config, &[]);
     diagnosis.fault("cluster cluster: may create tokenreviews.authentication.k8s.io");
     diagnosis.fault("authenticators: authenticators[0]");
     diagnosis.good("cluster cluster: may get pods");
-    plan.config["authenticators"][0]["kubernetes"]["kubeconfig"] = kubeconfig(&plan, User::Reviewer);
-    let diagnosis = Diagnosis::of(plan.folder.path(), &plan.config, &[]);
+    setup.config["authenticators"][0]["kubernetes"]["kubeconfig"] = kubeconfig(&setup, User::Reviewer);
+    let diagnosis = Diagnosis::of(setup.folder.path(), &setup.config, &[]);
     diagnosis.good("cluster cluster: may create tokenreviews.authentication.k8s.io");
     diagnosis.fault("cluster cluster: may get pods");
     // An API server that is away.
-    let stopped = plan.kube.plane.kubeconfig_of_stopped(User::Broker);
-    plan.config["authenticators"][0]["kubernetes"]["kubeconfig"] = json!(stopped);
-    let diagnosis = Diagnosis::of(plan.folder.path(), &plan.config, &[]);
+    let stopped = setup.kube.plane.kubeconfig_of_stopped(User::Broker);
+    setup.config["authenticators"][0]["kubernetes"]["kubeconfig"] = json!(stopped);
+    let diagnosis = Diagnosis::of(setup.folder.path(), &setup.config, &[]);
     diagnosis.fault("cluster cluster: API server");
     diagnosis.good("store vault: login");
-    plan.config["authenticators"][0]["kubernetes"]["kubeconfig"] = kubeconfig(&plan, User::Broker);
+    setup.config["authenticators"][0]["kubernetes"]["kubeconfig"] = kubeconfig(&setup, User::Broker);
 
     // A path that the ACL closes, and one whose mount does not exist.
     let grants = |path: &str| {
         json!({"subjects": [{"kubernetes": {"namespaces": ["**"], "serviceAccounts": ["**"]}}], "repos": ["**"],
             "branches": ["**"], "secrets": [{"store": "vault", "path": path}]})
     };
-    plan.policy("closed", grants("homelab/closed/{repo}"));
-    plan.policy("nowhere", grants("nowhere/{repo}"));
+    setup.policy("closed", grants("homelab/closed/{repo}"));
+    setup.policy("nowhere", grants("nowhere/{repo}"));
     let mut shadow = grants("homelab/closed/shadow");
     shadow["mode"] = json!("audit");
-    plan.policy("shadow", shadow);
-    let diagnosis = Diagnosis::of(plan.folder.path(), &plan.config, &[]);
+    setup.policy("shadow", shadow);
+    let diagnosis = Diagnosis::of(setup.folder.path(), &setup.config, &[]);
     let detail = diagnosis.fault("store vault: read homelab/closed/x");
     assert!(detail.contains("(policy closed)"), "{detail}");
     diagnosis.fault("store vault: read nowhere/x");
@@ -132,47 +132,47 @@ async fn each_right_and_each_store_has_a_faulty_twin() {
     assert!(!diagnosis.report.to_string().contains("closed/shadow"), "a policy in shadow mode reads nothing");
 
     // A role that does not exist, and a sealed store.
-    let mut other = plan.config.clone();
+    let mut other = setup.config.clone();
     other["stores"][0]["vault"]["auth"]["kubernetes"]["role"] = json!("nobody");
-    Diagnosis::of(plan.folder.path(), &other, &[]).fault("store vault: login");
-    plan.bao.seal().await;
-    let diagnosis = Diagnosis::of(plan.folder.path(), &plan.config, &[]);
+    Diagnosis::of(setup.folder.path(), &other, &[]).fault("store vault: login");
+    setup.bao.seal().await;
+    let diagnosis = Diagnosis::of(setup.folder.path(), &setup.config, &[]);
     assert_eq!(diagnosis.fault("store vault: login"), "it is sealed");
     diagnosis.good("cluster cluster: may get pods");
 }
 
 #[tokio::test]
-async fn a_token_of_its_own_that_is_good_for_the_audience_is_a_fault() {
-    let mut plan = plan().await;
-    let server = format!("https://127.0.0.1:{}", plan.kube.plane.port());
+async fn a_broker_token_that_is_valid_for_the_audience_is_a_fault() {
+    let mut setup = setup().await;
+    let server = format!("https://127.0.0.1:{}", setup.kube.plane.port());
     let own = |audience: String| {
-        let token = plan.folder.path().join("own-token");
-        let ca = plan.kube.plane.folder().join("certs/apiserver.crt");
+        let token = setup.folder.path().join("own-token");
+        let ca = setup.kube.plane.folder().join("certs/apiserver.crt");
         let kubeconfig = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "rig",
             "contexts": [{"name": "rig", "context": {"cluster": "rig", "user": "rig"}}],
             "clusters": [{"name": "rig", "cluster": {"server": server, "certificate-authority": ca}}],
             "users": [{"name": "rig", "user": {"tokenFile": token}}],
         });
-        let file = plan.folder.path().join("own-kubeconfig");
+        let file = setup.folder.path().join("own-kubeconfig");
         fs::write(&token, audience).unwrap();
         fs::write(&file, kubeconfig.to_string()).unwrap();
         file
     };
-    let token = plan.kube.unbound_token("claviger/claviger", DEFAULT_AUDIENCE).await;
+    let token = setup.kube.unbound_token("claviger/claviger", DEFAULT_AUDIENCE).await;
     let kubeconfig = own(token);
-    plan.config["authenticators"][0]["kubernetes"]["kubeconfig"] = json!(kubeconfig);
-    Diagnosis::of(plan.folder.path(), &plan.config, &[]).good("authenticators");
-    plan.config["authenticators"][0]["kubernetes"]["audience"] = json!(DEFAULT_AUDIENCE);
-    let diagnosis = Diagnosis::of(plan.folder.path(), &plan.config, &[]);
+    setup.config["authenticators"][0]["kubernetes"]["kubeconfig"] = json!(kubeconfig);
+    Diagnosis::of(setup.folder.path(), &setup.config, &[]).good("authenticators");
+    setup.config["authenticators"][0]["kubernetes"]["audience"] = json!(DEFAULT_AUDIENCE);
+    let diagnosis = Diagnosis::of(setup.folder.path(), &setup.config, &[]);
     let detail = diagnosis.fault("configuration");
     assert!(detail.contains("is the API server's own audience"), "{detail}");
 }
 
 #[tokio::test]
 async fn files_databases_and_certificates_have_faulty_twins() {
-    let plan = plan().await;
-    let at = |name: &str| plan.folder.path().join(name);
+    let setup = setup().await;
+    let at = |name: &str| setup.folder.path().join(name);
     let certificate = |days: i64| {
         let mut params = rcgen::CertificateParams::new(["claviger.test".to_owned()]).unwrap();
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
@@ -183,11 +183,11 @@ async fn files_databases_and_certificates_have_faulty_twins() {
         fs::write(at("tls.crt"), params.self_signed(&key).unwrap().pem()).unwrap();
         fs::write(at("tls.key"), key.serialize_pem()).unwrap();
     };
-    let mut config = plan.config.clone();
+    let mut config = setup.config.clone();
     config["server"]["tls"] = json!({"certFile": "tls.crt", "keyFile": "tls.key"});
     for (days, is_good) in [(30, true), (3, false), (-3, false)] {
         certificate(days);
-        let diagnosis = Diagnosis::of(plan.folder.path(), &config, &[]);
+        let diagnosis = Diagnosis::of(setup.folder.path(), &config, &[]);
         let name = "certificate server.tls.certFile";
         if is_good {
             diagnosis.good(name)
@@ -197,42 +197,42 @@ async fn files_databases_and_certificates_have_faulty_twins() {
     }
     // A database that is up, one that is not, and one in memory.
     fs::write(at("database.key"), "B".repeat(43) + "=").unwrap();
-    let mut config = plan.config.clone();
+    let mut config = setup.config.clone();
     let url = postgres().database().await;
-    checked(&url);
+    parse_postgres_url(&url);
     config["database"] = json!({"url": url, "keyFile": "database.key"});
-    let diagnosis = Diagnosis::of(plan.folder.path(), &config, &[]);
+    let diagnosis = Diagnosis::of(setup.folder.path(), &config, &[]);
     assert!(diagnosis.good("database").starts_with("reached; its schema goes from version 0 to "));
     diagnosis.good("database: clock");
     config["database"]["url"] = json!("postgres://nobody@127.0.0.1:1/none");
-    Diagnosis::of(plan.folder.path(), &config, &[]).fault("database");
+    Diagnosis::of(setup.folder.path(), &config, &[]).fault("database");
     config["database"] = json!({"url": "sqlite::memory:"});
-    Diagnosis::of(plan.folder.path(), &config, &[]).fault("database");
+    Diagnosis::of(setup.folder.path(), &config, &[]).fault("database");
     // A configuration that cannot be read, and a file store that cannot.
     config["tickets"] = json!({"bindTo": "moon"});
-    assert!(Diagnosis::of(plan.folder.path(), &config, &[]).fault("configuration").starts_with("tickets.bindTo: "));
-    let mut config = plan.config.clone();
+    assert!(Diagnosis::of(setup.folder.path(), &config, &[]).fault("configuration").starts_with("tickets.bindTo: "));
+    let mut config = setup.config.clone();
     fs::write(at("secrets.yaml"), "a: [").unwrap();
     config["stores"] = json!([{"name": "local", "file": {"path": "secrets.yaml"}}, config["stores"][0]]);
-    let diagnosis = Diagnosis::of(plan.folder.path(), &config, &[]);
+    let diagnosis = Diagnosis::of(setup.folder.path(), &config, &[]);
     assert!(diagnosis.fault("configuration").starts_with("stores[0].file.path: "), "{:#}", diagnosis.report);
 }
 
 /// The paths of stored policies and of custom resources are looked at as those of files are.
 #[tokio::test]
 async fn policies_of_the_database_and_of_the_cluster_have_paths_too() {
-    let cluster = PolicyCluster::alone().await;
-    let mut plan = plan().await;
-    plan.config["authenticators"][0]["kubernetes"]["kubeconfig"] = json!(cluster.kube.plane.kubeconfig(User::Broker));
-    plan.config["policies"]["customResources"] = json!(["cluster"]);
+    let cluster = PolicyCluster::exclusive().await;
+    let mut setup = setup().await;
+    setup.config["authenticators"][0]["kubernetes"]["kubeconfig"] = json!(cluster.kube.plane.kubeconfig(User::Broker));
+    setup.config["policies"]["customResources"] = json!(["cluster"]);
     let grants = |path: &str| {
         json!({"subjects": [{"kubernetes": {"namespaces": ["**"], "serviceAccounts": ["**"]}}], "repos": ["**"],
             "branches": ["**"], "secrets": [{"store": "vault", "path": path}]})
     };
     let object = |name: &str, path: &str| json!({"apiVersion": "claviger.dev/v1alpha1", "kind": "ClusterPolicy", "metadata": {"name": name}, "spec": grants(path)});
-    cluster.apply(&object("open", "homelab/{repo}/default")).good();
+    cluster.apply(&object("open", "homelab/{repo}/default")).succeeded();
     // A database with a stored policy, as a server leaves it.
-    let file = plan.folder.path().join("claviger.db");
+    let file = setup.folder.path().join("claviger.db");
     let url = Url::SqliteFile(file);
     let store = |spec: Value| {
         let url = url.clone();
@@ -246,22 +246,22 @@ async fn policies_of_the_database_and_of_the_cluster_have_paths_too() {
         }
     };
     store(grants("homelab/{repo}/default")).await;
-    let diagnosis = Diagnosis::of(plan.folder.path(), &plan.config, &[]);
+    let diagnosis = Diagnosis::of(setup.folder.path(), &setup.config, &[]);
     assert_eq!(diagnosis.good("cluster cluster: policies"), "1 objects were read");
     assert!(diagnosis.good("database: policies").starts_with("read; "));
     diagnosis.good("store vault: ACL");
     assert!(!diagnosis.report.to_string().contains("does not allow"), "{:#}", diagnosis.report);
 
-    cluster.apply(&object("shut", "homelab/closed/{repo}/resource")).good();
+    cluster.apply(&object("shut", "homelab/closed/{repo}/resource")).succeeded();
     store(grants("homelab/closed/{repo}/stored")).await;
-    let diagnosis = Diagnosis::of(plan.folder.path(), &plan.config, &[]);
+    let diagnosis = Diagnosis::of(setup.folder.path(), &setup.config, &[]);
     assert!(diagnosis.fault("store vault: read homelab/closed/x/resource").contains("(policy shut)"));
     assert!(diagnosis.fault("store vault: read homelab/closed/x/stored").contains("(policy stored)"));
     // A stored deny that this version cannot read: it would not start.
     let mut deny = grants("x");
     deny["effect"] = json!("deny");
     store(deny).await;
-    let diagnosis = Diagnosis::of(plan.folder.path(), &plan.config, &[]);
+    let diagnosis = Diagnosis::of(setup.folder.path(), &setup.config, &[]);
     assert!(diagnosis.fault("database: policies").contains("the stored policy stored"));
     diagnosis.fault("store vault: read homelab/closed/x/resource");
 }
@@ -271,11 +271,11 @@ async fn policies_of_the_database_and_of_the_cluster_have_paths_too() {
 async fn old_custom_resources_and_an_old_tekton_are_faults() {
     let plane: &'static ControlPlane = Box::leak(Box::new(ControlPlane::start(&[]).unwrap()));
     let admin = plane.client(User::Admin).await;
-    let mut plan = plan().await;
-    plan.config["authenticators"][0]["kubernetes"]["kubeconfig"] = json!(plane.kubeconfig(User::Broker));
+    let mut setup = setup().await;
+    setup.config["authenticators"][0]["kubernetes"]["kubeconfig"] = json!(plane.kubeconfig(User::Broker));
     let name = "cluster cluster: custom resources";
-    let diagnosis = |plan: &Plan| Diagnosis::of(plan.folder.path(), &plan.config, &[]);
-    let none = diagnosis(&plan);
+    let diagnosis = |setup: &InstallationSetup| Diagnosis::of(setup.folder.path(), &setup.config, &[]);
+    let none = diagnosis(&setup);
     assert!(none.good(name).starts_with("not installed"));
     assert!(none.good("cluster cluster: Tekton").starts_with("not installed"));
 
@@ -286,7 +286,7 @@ async fn old_custom_resources_and_an_old_tekton_are_faults() {
     // The API server publishes both a moment later.
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     let old = loop {
-        let old = diagnosis(&plan);
+        let old = diagnosis(&setup);
         let is_told = |check: &str| old.check(check)["ok"] == json!(false);
         if is_told(name) && is_told("cluster cluster: Tekton") || std::time::Instant::now() > deadline {
             break old;

@@ -81,7 +81,7 @@ const NOT_READ: [&str; 14] = [
 fn config(folder: &Path, address: &str, token: &str) -> String {
     write_policies(&folder.join("policies"), &policies());
     std::fs::write(folder.join("token"), token).unwrap();
-    std::fs::write(folder.join("jwks.json"), crate::rig::oidc::Issuer::new().jwks().to_string()).unwrap();
+    std::fs::write(folder.join("jwks.json"), crate::rig::oidc::TokenIssuer::new().jwks().to_string()).unwrap();
     let ceiling = CEILING.iter().map(|prefix| json!({"store": "vault", "pathPrefix": prefix}));
     let config = json!({
         "authenticators": [{"name": "ci", "oidc": {"issuer": "https://ci.example", "audience": "claviger",
@@ -199,7 +199,7 @@ async fn a_token_made_from_it_reads_every_path_and_no_neighbour() {
 }
 
 #[test]
-fn what_is_not_known_is_asked_for_and_not_guessed() {
+fn unknown_mounts_are_reported_and_not_guessed() {
     let folder = tempfile::tempdir().unwrap();
     let file = config(folder.path(), "http://127.0.0.1:9", "s.token");
     let (code, printed, errors) = run(&["vault-policy", "--config", &file, "--mount", "homelab=kv2"]);

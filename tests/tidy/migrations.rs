@@ -88,7 +88,7 @@ fn listed() -> Vec<(u32, String)> {
 }
 
 #[test]
-fn a_migration_only_adds_so_that_the_release_before_goes_on() {
+fn a_migration_only_adds_so_that_the_previous_release_keeps_working() {
     let listed = listed();
     assert!(listed.len() >= BEFORE as usize, "the migrations have moved");
     for (number, sql) in listed.iter().filter(|(number, _)| *number > BEFORE) {
@@ -98,7 +98,7 @@ fn a_migration_only_adds_so_that_the_release_before_goes_on() {
 }
 
 #[test]
-fn expansions_are_told_from_the_rest() {
+fn the_check_distinguishes_expansions_from_other_changes() {
     for good in [
         "CREATE TABLE a (b TEXT NOT NULL); INSERT INTO a VALUES ('x'); CREATE UNIQUE INDEX a_b ON a (b);",
         "CREATE TABLE a (b TEXT);\nALTER TABLE a ALTER COLUMN b SET STORAGE EXTERNAL;",

@@ -1,14 +1,14 @@
 //! `/v1/audit`: events by page, as lines and by filter, and the verification of the chain; only for
 //! administrators.
 
-use super::{Person, problem};
+use super::{ApiUser, problem};
 use crate::rig::claviger::{Claviger, audit_texts};
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
 const LINES: (&str, &str) = ("Accept", "application/x-ndjson");
 
-fn items(person: &Person, target: &str) -> Vec<Value> {
+fn items(person: &ApiUser, target: &str) -> Vec<Value> {
     let answer = person.get(target);
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()["items"].as_array().unwrap().clone()
@@ -25,10 +25,10 @@ fn some_events(claviger: &Claviger) {
 }
 
 #[test]
-fn events_are_answered_as_the_text_that_was_hashed_the_newest_first() {
+fn the_api_returns_events_as_the_hashed_text_newest_first() {
     let claviger = Claviger::sample();
     some_events(&claviger);
-    let admin = Person::admin(&claviger);
+    let admin = ApiUser::admin(&claviger);
     let answer = admin.get("/v1/audit");
     assert_eq!(answer.header("content-type").as_deref(), Some("application/json"));
     assert_eq!(answer.header("cache-control").as_deref(), Some("private, no-cache"));
@@ -41,17 +41,17 @@ fn events_are_answered_as_the_text_that_was_hashed_the_newest_first() {
         let hash = hash.as_ref().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         let whole = format!("{},\"hash\":\"{hash}\"}}", text.strip_suffix('}').unwrap());
         let found = body[place..].find(&whole);
-        place += found.unwrap_or_else(|| panic!("{whole} is not in its place in {body}")) + whole.len();
+        place += found.unwrap_or_else(|| panic!("{whole} is missing or out of order in {body}")) + whole.len();
     }
     assert_eq!(answer.json()["items"].as_array().unwrap().len(), texts.len());
     assert!(answer.json().get("continue").is_none());
 }
 
 #[test]
-fn pages_and_lines_hold_the_same() {
+fn pages_and_ndjson_have_the_same_events() {
     let claviger = Claviger::sample();
     some_events(&claviger);
-    let admin = Person::admin(&claviger);
+    let admin = ApiUser::admin(&claviger);
     let all = items(&admin, "/v1/audit");
     let (mut paged, mut target) = (Vec::new(), "/v1/audit?limit=3".to_owned());
     loop {
@@ -72,10 +72,10 @@ fn pages_and_lines_hold_the_same() {
 }
 
 #[test]
-fn filters_choose_and_bad_ones_say_what_is_allowed() {
+fn filters_select_events_and_invalid_ones_are_refused_with_the_allowed_values() {
     let claviger = Claviger::sample();
     some_events(&claviger);
-    let admin = Person::admin(&claviger);
+    let admin = ApiUser::admin(&claviger);
     let all = items(&admin, "/v1/audit");
     let ticket = all.iter().find(|event| event["type"] == "ticket.redeemed").unwrap()["ticketId"].as_str().unwrap();
     for (query, count) in [
@@ -108,14 +108,14 @@ fn filters_choose_and_bad_ones_say_what_is_allowed() {
         assert!(answer.json()["detail"].as_str().unwrap().contains(says), "{answer:?}");
     }
     assert_eq!(problem(&admin.get("/v1/audit/verify?x=1")), (400, "invalid_request".into()));
-    assert_eq!(items(&admin, "/v1/audit").len(), 10, "looking leaves no event");
+    assert_eq!(items(&admin, "/v1/audit").len(), 10, "reading the log leaves no event");
 }
 
 #[test]
-fn it_holds_until_somebody_touches_it() {
+fn verification_succeeds_until_a_row_is_changed() {
     let claviger = Claviger::sample();
     some_events(&claviger);
-    let admin = Person::admin(&claviger);
+    let admin = ApiUser::admin(&claviger);
     let verified = admin.get("/v1/audit/verify");
     assert_eq!(verified.json(), json!({"ok": true, "events": 10, "chains": 1, "firstBroken": null}));
     claviger.write("DELETE FROM audit_events WHERE seq = 6");
@@ -127,9 +127,9 @@ fn it_holds_until_somebody_touches_it() {
 }
 
 #[test]
-fn nobody_else_looks() {
+fn only_administrators_read_the_audit_log() {
     let claviger = Claviger::sample();
-    let build = Person::build(&claviger);
+    let build = ApiUser::build(&claviger);
     for target in ["/v1/audit", "/v1/audit/verify"] {
         assert_eq!(problem(&build.get(target)), (403, "denied".into()));
         assert_eq!(problem(&build.send("GET", target, &[LINES], b"")), (403, "denied".into()));

@@ -1,6 +1,6 @@
 //! An explanation has the same result as a ticket request.
 
-use super::{Person, problem, spec};
+use super::{ApiUser, problem, spec};
 use crate::rig::claviger::{Claviger, Dev};
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ fn policies() -> Vec<(&'static str, Value)> {
 fn explanations_agree_with_what_is_issued() {
     let policies = policies();
     let claviger = Claviger::dev(&Dev { policies: &policies, ..Dev::default() });
-    let (admin, token) = (Person::admin(&claviger), claviger.token("token"));
+    let (admin, token) = (ApiUser::admin(&claviger), claviger.token("token"));
     for (repo, branch) in
         [("site", "main"), ("site", "release/1"), ("secret/x", "main"), ("nobody", "main"), ("secret/z", "main")]
     {
@@ -58,10 +58,10 @@ fn matching(explained: &Value) -> Vec<String> {
 }
 
 #[test]
-fn every_policy_tells_its_part() {
+fn an_explanation_has_a_verdict_of_each_policy() {
     let policies = policies();
     let claviger = Claviger::dev(&Dev { policies: &policies, ..Dev::default() });
-    let admin = Person::admin(&claviger);
+    let admin = ApiUser::admin(&claviger);
     let caller = json!({"issuer": "dev", "claims": {"role": "build"}});
     let explain = |repo: &str, branch: &str| {
         admin.post("/v1/decisions", &json!({"caller": caller, "repo": repo, "branch": branch})).json()
@@ -86,9 +86,9 @@ fn every_policy_tells_its_part() {
 }
 
 #[test]
-fn what_cannot_be_explained_is_told_why() {
+fn invalid_requests_for_an_explanation_are_refused() {
     let claviger = Claviger::sample();
-    let admin = Person::admin(&claviger);
+    let admin = ApiUser::admin(&claviger);
     let caller = json!({"issuer": "dev"});
     for (body, expected) in [
         (json!({}), (400, "invalid_request")),

@@ -1,7 +1,7 @@
 //! Malicious bodies: each is refused with the place of the fault, none causes an internal error, and none is
 //! stored.
 
-use super::{Person, spec};
+use super::{ApiUser, spec};
 use crate::rig::claviger::Claviger;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -83,7 +83,7 @@ fn hostile() -> Vec<(&'static str, Vec<u8>, u16)> {
                 body["spec"]["effect"] = json!("allow");
                 *body.pointer_mut(place).unwrap() = value.clone();
             });
-            // The only valid values for this place.
+            // The only valid values of this field.
             let fits = matches!(
                 (place, value),
                 (
@@ -107,7 +107,7 @@ fn hostile() -> Vec<(&'static str, Vec<u8>, u16)> {
 #[test]
 fn every_hostile_body_is_refused_with_its_place_and_never_repeated() {
     let claviger = Claviger::sample();
-    let admin = Person::admin(&claviger);
+    let admin = ApiUser::admin(&claviger);
     let hostile = hostile();
     assert!(hostile.len() > 100);
     for (media_type, body, status) in &hostile {
@@ -140,9 +140,9 @@ fn every_hostile_body_is_refused_with_its_place_and_never_repeated() {
 }
 
 #[test]
-fn the_largest_body_and_the_plain_twin_are_taken() {
+fn the_largest_allowed_body_and_an_ordinary_one_are_accepted() {
     let claviger = Claviger::sample();
-    let admin = Person::admin(&claviger);
+    let admin = ApiUser::admin(&claviger);
     for body in [padded(65_536), with(|_| {})] {
         let answer = admin.send("PUT", "/v1/policies/a", &[("Content-Type", JSON)], body.as_bytes());
         assert!([200, 201].contains(&answer.status), "{answer:?}");
@@ -150,7 +150,7 @@ fn the_largest_body_and_the_plain_twin_are_taken() {
 }
 
 #[test]
-fn all_faults_are_told_at_once() {
+fn all_faults_of_a_body_are_reported_at_once() {
     let claviger = Claviger::sample();
     let body = with(|body| {
         body["name"] = json!("Not A Name");
@@ -160,7 +160,7 @@ fn all_faults_are_told_at_once() {
         body["spec"]["ticket"] = json!({"ttl": "9h", "bindTo": "nobody"});
         body["spec"]["delivery"] = json!([1]);
     });
-    let answer = Person::admin(&claviger).send("POST", "/v1/policies", &[("Content-Type", JSON)], body.as_bytes());
+    let answer = ApiUser::admin(&claviger).send("POST", "/v1/policies", &[("Content-Type", JSON)], body.as_bytes());
     assert_eq!((answer.status, answer.code().as_str()), (422, "invalid_policy"));
     let errors = answer.json()["errors"].as_array().cloned().unwrap();
     let pointers: BTreeSet<String> = errors.iter().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect();
@@ -178,7 +178,7 @@ fn all_faults_are_told_at_once() {
     ];
     assert_eq!(pointers, expected.map(str::to_owned).into());
 
-    let admin = Person::admin(&claviger);
+    let admin = ApiUser::admin(&claviger);
     let empty = json!({"spec": {}}).to_string();
     let put = admin.send("PUT", "/v1/policies/empty", &[("Content-Type", JSON)], empty.as_bytes());
     assert_eq!((put.status, put.code().as_str()), (422, "invalid_policy"));
@@ -186,9 +186,9 @@ fn all_faults_are_told_at_once() {
 }
 
 #[test]
-fn names_in_paths_are_taken_to_the_letter() {
+fn names_in_paths_are_not_decoded_or_normalised() {
     let claviger = Claviger::sample();
-    let admin = Person::admin(&claviger);
+    let admin = ApiUser::admin(&claviger);
     for name in ["A", "a_b", "%61", "a%2fb", "..", "%2e%2e", "a%00", "-a", "é", &"a".repeat(254), "a%20"] {
         let target: String = format!("/v1/policies/{name}")
             .bytes()

@@ -1,8 +1,8 @@
-//! The inventory: what is used, by whom, and what is not; and that it outlives retention and restarts.
+//! The inventory of used and unused secrets and their callers. It outlives retention and restarts.
 
 use crate::rig::claviger::{run, wait_until};
 use crate::rig::http::Answer;
-use crate::rig::oidc::{Edge, allow};
+use crate::rig::oidc::{TestServer, allow};
 use crate::rig::postgres::postgres;
 use crate::rig::replicas::{Replicas, new_database};
 use serde_json::{Value, json};
@@ -30,9 +30,9 @@ fn admins() -> Value {
     json!({"administrators": {"static": [{"authenticator": "ci", "claims": {"role": "admin"}}]}})
 }
 
-fn get(edge: &Edge, target: &str) -> Answer {
-    let bearer = format!("Bearer {}", edge.issuer.token(&json!({"role": "admin"})));
-    edge.claviger.send("GET", target, &[("Authorization", &bearer)], b"")
+fn get(server: &TestServer, target: &str) -> Answer {
+    let bearer = format!("Bearer {}", server.issuer.token(&json!({"role": "admin"})));
+    server.claviger.send("GET", target, &[("Authorization", &bearer)], b"")
 }
 
 /// Policy, path, whether it was matched and read, callers, repos, and whether it is unused.
@@ -65,8 +65,8 @@ fn row(
     (policy.into(), path.into(), matched, read, callers, repos.into(), unused)
 }
 
-/// Two callers and two repos, and a branch that is denied.
-fn use_it(ask: impl Fn(&str, &str) -> Answer) {
+/// Requests by two callers for two repos, and for a branch that is denied.
+fn send_requests(ask: impl Fn(&str, &str) -> Answer) {
     assert_eq!(ask("build-1", "repo=site&branch=main").status, 201);
     assert_eq!(ask("build-2", "repo=site&branch=main").status, 201);
     assert_eq!(ask("build-2", "repo=shop&branch=main").status, 201);
@@ -84,17 +84,17 @@ fn expected() -> Vec<(String, String, bool, bool, u64, String, bool)> {
 }
 
 #[test]
-fn what_is_not_used_comes_first_and_the_rest_says_by_whom() {
-    let mut edge = Edge::start(&secrets(), &policies(), &admins(), &[]);
-    use_it(|subject, form| {
-        let token = edge.issuer.token(&json!({"sub": subject}));
-        edge.claviger.ask(&token, form)
+fn unused_secrets_are_listed_first_and_used_ones_with_their_callers() {
+    let mut server = TestServer::start(&secrets(), &policies(), &admins(), &[]);
+    send_requests(|subject, form| {
+        let token = server.issuer.token(&json!({"sub": subject}));
+        server.claviger.ask(&token, form)
     });
-    let answer = get(&edge, "/v1/inventory");
+    let answer = get(&server, "/v1/inventory");
     assert_eq!((answer.status, &answer.json()["complete"]), (200, &json!(true)), "{answer:?}");
     assert_eq!(shown(&answer), expected());
-    // From tomorrow on nothing was used.
-    let later = get(&edge, "/v1/inventory?since=2999-01-01T00:00:00Z");
+    // With `since` tomorrow, nothing was used.
+    let later = get(&server, "/v1/inventory?since=2999-01-01T00:00:00Z");
     assert!(shown(&later).iter().all(|item| item.6 && item.4 == 0 && item.5.is_empty()), "{later:?}");
     assert_eq!(shown(&later).len(), 5);
 
@@ -102,7 +102,7 @@ fn what_is_not_used_comes_first_and_the_rest_says_by_whom() {
     let mut paged = Vec::new();
     let mut target = "/v1/inventory?limit=2".to_owned();
     for _ in 0..3 {
-        let page = get(&edge, &target);
+        let page = get(&server, &target);
         paged.extend(shown(&page));
         let Some(next) = page.json()["continue"].as_str().map(str::to_owned) else { break };
         target = format!("/v1/inventory?limit=2&continue={next}");
@@ -110,14 +110,14 @@ fn what_is_not_used_comes_first_and_the_rest_says_by_whom() {
     assert_eq!(paged, expected());
 
     // The command.
-    let token = edge.claviger.folder.path().join("admin");
-    std::fs::write(&token, edge.issuer.token(&json!({"role": "admin"}))).unwrap();
-    let server = format!("http://{}", edge.claviger.api);
+    let token = server.claviger.folder.path().join("admin");
+    std::fs::write(&token, server.issuer.token(&json!({"role": "admin"}))).unwrap();
+    let server_section = format!("http://{}", server.claviger.api);
     let command = |more: &[&str]| {
-        let fixed = ["inventory", "--server", &server, "--token-file", token.to_str().unwrap()];
-        let (code, printed, said) = run(&[&fixed[..], more].concat());
-        assert_eq!((code, said.as_str()), (Some(0), ""), "{printed}");
-        printed
+        let fixed = ["inventory", "--server", &server_section, "--token-file", token.to_str().unwrap()];
+        let (code, stdout, stderr) = run(&[&fixed[..], more].concat());
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
+        stdout
     };
     let table = command(&[]);
     let lines: Vec<&str> = table.lines().collect();
@@ -127,36 +127,36 @@ fn what_is_not_used_comes_first_and_the_rest_says_by_whom() {
     let json: Value = serde_json::from_str(&command(&["--since", "1h", "--unused", "--output", "json"])).unwrap();
     assert_eq!(json["items"].as_array().unwrap().len(), 1, "{json}");
 
-    // A process that is killed, and a log whose events are gone.
-    edge.kill_and_restart();
-    edge.claviger.write("DELETE FROM audit_events WHERE rowid < (SELECT max(rowid) FROM audit_events)");
-    assert_eq!(shown(&get(&edge, "/v1/inventory")), expected());
+    // A killed process, and a log whose events were deleted.
+    server.kill_and_restart();
+    server.claviger.write("DELETE FROM audit_events WHERE rowid < (SELECT max(rowid) FROM audit_events)");
+    assert_eq!(shown(&get(&server, "/v1/inventory")), expected());
 }
 
 #[test]
-fn only_who_may_list_the_audit_log_sees_it() {
-    let edge = Edge::start(&secrets(), &policies(), &admins(), &[]);
-    let bearer = format!("Bearer {}", edge.issuer.token(&json!({})));
-    let answer = edge.claviger.send("GET", "/v1/inventory", &[("Authorization", &bearer)], b"");
+fn the_inventory_requires_permission_to_list_the_audit_log() {
+    let server = TestServer::start(&secrets(), &policies(), &admins(), &[]);
+    let bearer = format!("Bearer {}", server.issuer.token(&json!({})));
+    let answer = server.claviger.send("GET", "/v1/inventory", &[("Authorization", &bearer)], b"");
     assert_eq!((answer.status, answer.code().as_str()), (403, "denied"));
-    assert_eq!(edge.claviger.send("GET", "/v1/inventory", &[], b"").status, 401);
-    assert_eq!(get(&edge, "/v1/inventory").status, 200);
-    assert_eq!(get(&edge, "/v1/inventory?since=30d").code(), "invalid_request");
-    // The background counts it without being asked.
-    edge.asks("repo=site&branch=main");
-    let used = || edge.claviger.count("claviger_inventory_secrets{state=\"unused\"}");
+    assert_eq!(server.claviger.send("GET", "/v1/inventory", &[], b"").status, 401);
+    assert_eq!(get(&server, "/v1/inventory").status, 200);
+    assert_eq!(get(&server, "/v1/inventory?since=30d").code(), "invalid_request");
+    // The background task counts it without a request.
+    server.asks("repo=site&branch=main");
+    let used = || server.claviger.count("claviger_inventory_secrets{state=\"unused\"}");
     wait_until("the gauges", || used() > 0);
 }
 
 #[test]
-fn replicas_count_on_one_database() {
+fn replicas_count_uses_in_one_database() {
     let replicas = Replicas::start(2, &new_database(postgres()), &secrets(), &policies(), &json!({}));
     let asks = std::cell::Cell::new(0);
-    use_it(|subject, form| {
+    send_requests(|subject, form| {
         asks.set(asks.get() + 1);
         replicas.get(asks.get()).ask(&replicas.issuer.token(&json!({"sub": subject})), form)
     });
     for replica in 0..2 {
-        assert_eq!(shown(&replicas.administer(replica, "GET", "/v1/inventory")), expected(), "{replica}");
+        assert_eq!(shown(&replicas.send_as_admin(replica, "GET", "/v1/inventory")), expected(), "{replica}");
     }
 }

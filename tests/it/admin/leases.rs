@@ -1,9 +1,9 @@
-//! `/v1/leases`: who may list and revoke leases, and what the list shows.
+//! `/v1/leases`: lists and revocations by authorised users, and refusals.
 
 use super::problem;
 use crate::rig::bao::until;
 use crate::rig::http::Answer;
-use crate::rig::installation::{Installation, Plan};
+use crate::rig::installation::{Installation, InstallationSetup};
 use crate::rig::postgres::postgres;
 use serde_json::{Value, json};
 
@@ -16,24 +16,24 @@ path "sys/leases/revoke" { capabilities = ["update"] }
 
 /// Two pods with a static and a dynamic secret each.
 async fn rig() -> (Installation, String) {
-    let plan = Plan::new().await;
-    let url = plan.bao.enable_database().await;
-    plan.bao.database_role("app", "1h", "2h").await;
-    plan.bao.policy("claviger", ACL).await;
-    plan.bao.put("homelab/a", &[("K", "v")]).await;
-    plan.bao.put("homelab/b", &[("K", "v")]).await;
+    let setup = InstallationSetup::new().await;
+    let url = setup.bao.enable_database().await;
+    setup.bao.database_role("app", "1h", "2h").await;
+    setup.bao.policy("claviger", ACL).await;
+    setup.bao.put("homelab/a", &[("K", "v")]).await;
+    setup.bao.put("homelab/b", &[("K", "v")]).await;
     let subjects = json!([{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["build-bot"]}}]);
     let secrets =
         json!([{"store": "vault", "path": "homelab/{repo}"}, {"store": "vault", "path": "database/creds/app"}]);
-    plan.policy("db", json!({"subjects": subjects, "repos": ["a", "b"], "branches": ["main"], "secrets": secrets}));
-    (plan.start(), url)
+    setup.policy("db", json!({"subjects": subjects, "repos": ["a", "b"], "branches": ["main"], "secrets": secrets}));
+    (setup.start(), url)
 }
 
 async fn person(rig: &Installation, name: &str, verbs: &[&str]) -> String {
     let place = format!("people/{name}");
     let token = rig.kube.unbound_token(&place, "claviger").await;
     if !verbs.is_empty() {
-        rig.kube.allows("people", name, &[json!({"resources": ["leases"], "verbs": verbs})]).await;
+        rig.kube.grant_cluster_role("people", name, &[json!({"resources": ["leases"], "verbs": verbs})]).await;
     }
     token
 }
@@ -50,7 +50,7 @@ fn items(rig: &Installation, token: &str, query: &str) -> (Vec<Value>, Option<St
 }
 
 #[tokio::test]
-async fn leases_are_listed_and_taken_back_by_those_who_may() {
+async fn authorised_users_list_and_revoke_leases() {
     let (rig, url) = rig().await;
     let (one, other) = (rig.pod("ci/build-bot").await, rig.pod("ci/build-bot").await);
     let file = one.asks("a", "main").file();
@@ -93,16 +93,16 @@ async fn leases_are_listed_and_taken_back_by_those_who_may() {
 
     let user = file.lines().find_map(|line| line.strip_prefix("export username='")).unwrap().trim_end_matches('\'');
     let password = file.lines().find_map(|line| line.strip_prefix("export password='")).unwrap().trim_end_matches('\'');
-    assert!(postgres().lets_in(&url, user, password).await);
+    assert!(postgres().accepts_login(&url, user, password).await);
     assert_eq!(send(&rig, &writer, "DELETE", &target(dynamic)).status, 204);
-    assert!(!postgres().lets_in(&url, user, password).await, "gone when it is answered");
+    assert!(!postgres().accepts_login(&url, user, password).await, "revoked before the answer");
     assert_eq!(send(&rig, &writer, "DELETE", &target(kept)).status, 204);
     assert_eq!(items(&rig, &reader, "").0.len(), 2);
     for gone in [target(dynamic), target(kept), "/v1/leases/x".into(), format!("/v1/leases/{}", "0".repeat(32))] {
         assert_eq!(problem(&send(&rig, &writer, "DELETE", &gone)), (404, "not_found".into()), "{gone}");
     }
     assert_eq!(send(&rig, &clearer, "DELETE", "/v1/leases?store=vault&path=homelab/b").status, 204);
-    assert_eq!(items(&rig, &reader, "").0.len(), 1, "the dynamic one of the other pod");
+    assert_eq!(items(&rig, &reader, "").0.len(), 1, "the other pod's dynamic lease is left");
     assert_eq!(send(&rig, &clearer, "DELETE", "/v1/leases?store=vault").status, 204);
     assert_eq!(items(&rig, &reader, "").0, Vec::<Value>::new());
 
@@ -118,7 +118,7 @@ async fn leases_are_listed_and_taken_back_by_those_who_may() {
 }
 
 #[tokio::test]
-async fn what_a_query_does_not_mean_is_refused() {
+async fn invalid_queries_for_leases_are_refused() {
     let (rig, _) = rig().await;
     let all = person(&rig, "lease-all", &["list", "delete", "deletecollection"]).await;
     for target in ["/v1/leases", "/v1/leases?path=a", "/v1/leases?store=", "/v1/leases?store=vault&x=1"] {

@@ -1,4 +1,4 @@
-//! Administrators: who they are, and what they may do with policies.
+//! The API of administrators: authorisation, policies, audit log, leases and inventory.
 
 mod audit;
 mod explain;
@@ -13,13 +13,13 @@ use crate::rig::claviger::Claviger;
 use crate::rig::http::Answer;
 use serde_json::{Value, json};
 
-/// A person with a token, at a running Claviger.
-struct Person<'a> {
+/// A user of the API of a running Claviger, with a token.
+struct ApiUser<'a> {
     claviger: &'a Claviger,
     token: String,
 }
 
-impl<'a> Person<'a> {
+impl<'a> ApiUser<'a> {
     /// The administrator of `claviger dev`.
     fn admin(claviger: &'a Claviger) -> Self {
         Self { claviger, token: claviger.token("admin-token") }

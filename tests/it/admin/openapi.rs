@@ -1,16 +1,16 @@
 //! The contract: generated, committed and served, with a documentation page.
 
-use super::Person;
+use super::ApiUser;
 use crate::rig::claviger::{Claviger, run};
 use serde_json::Value;
 
 const COMMITTED: &str = include_str!("../../../openapi/claviger.json");
 
 #[test]
-fn what_is_committed_is_what_is_generated_printed_and_served() {
-    let (code, printed, _) = run(&["openapi"]);
+fn the_committed_contract_equals_the_generated_printed_and_served_one() {
+    let (code, stdout, _) = run(&["openapi"]);
     assert_eq!(code, Some(0));
-    assert!(printed == COMMITTED, "openapi/claviger.json is stale: claviger openapi > openapi/claviger.json");
+    assert!(stdout == COMMITTED, "openapi/claviger.json is stale: claviger openapi > openapi/claviger.json");
     let claviger = Claviger::sample();
     let served = claviger.send("GET", "/openapi.json", &[], b"");
     assert_eq!((served.status, served.header("content-type").as_deref()), (200, Some("application/json")));
@@ -18,7 +18,7 @@ fn what_is_committed_is_what_is_generated_printed_and_served() {
 }
 
 #[test]
-fn every_reference_leads_somewhere_and_every_route_is_there() {
+fn every_reference_resolves_and_every_route_is_documented() {
     let api: Value = serde_json::from_str(COMMITTED).unwrap();
     assert_eq!(api["openapi"], "3.1.0");
     let mut references = Vec::new();
@@ -29,7 +29,7 @@ fn every_reference_leads_somewhere_and_every_route_is_there() {
         assert!(api.pointer(pointer).is_some(), "{reference}");
     }
     let claviger = Claviger::sample();
-    let admin = Person::admin(&claviger);
+    let admin = ApiUser::admin(&claviger);
     for path in api["paths"].as_object().unwrap().keys() {
         let names = [("{name}", "sample"), ("{ticket}", "x"), ("{mount}", "jwt"), ("{path}", "claviger")];
         let target = names.iter().fold(path.clone(), |path, (name, value)| path.replace(name, value));
@@ -61,7 +61,7 @@ fn collect(value: &Value, references: &mut Vec<String>) {
 }
 
 #[test]
-fn the_page_is_served_under_a_policy_that_lets_nobody_else_in() {
+fn the_documentation_page_has_a_content_security_policy() {
     let claviger = Claviger::sample();
     let page = claviger.send("GET", "/docs", &[], b"");
     assert_eq!(page.status, 200);

@@ -1,15 +1,15 @@
 //! Policies are created, read, replaced and deleted; no change is lost, and every change is recorded.
 
-use super::{JSON, Person, problem, spec};
+use super::{ApiUser, JSON, problem, spec};
 use crate::rig::claviger::{Claviger, Dev};
 use serde_json::json;
 
 const YAML: (&str, &str) = ("Content-Type", "application/yaml");
 
 #[test]
-fn a_policy_lives_from_post_to_delete_and_is_in_force_meanwhile() {
+fn a_policy_is_active_from_post_to_delete() {
     let claviger = Claviger::sample();
-    let admin = Person::admin(&claviger);
+    let admin = ApiUser::admin(&claviger);
     let ask = || claviger.ask(&claviger.token("token"), "repo=other&branch=main").status;
     assert_eq!(ask(), 403);
 
@@ -67,7 +67,7 @@ fn a_policy_lives_from_post_to_delete_and_is_in_force_meanwhile() {
 #[test]
 fn a_lost_update_is_refused() {
     let claviger = Claviger::sample();
-    let admin = Person::admin(&claviger);
+    let admin = ApiUser::admin(&claviger);
     let first = admin.post("/v1/policies", &json!({"name": "a", "spec": spec("one")})).header("etag").unwrap();
     let body = json!({"name": "a", "spec": spec("two")});
     let second = admin.put("/v1/policies/a", &[("If-Match", &first)], &body);
@@ -96,9 +96,9 @@ fn a_lost_update_is_refused() {
 }
 
 #[test]
-fn of_many_writers_with_one_revision_one_wins() {
+fn one_of_many_writers_with_the_same_revision_succeeds() {
     let claviger = Claviger::sample();
-    let admin = Person::admin(&claviger);
+    let admin = ApiUser::admin(&claviger);
     let etag = admin.post("/v1/policies", &json!({"name": "a", "spec": spec("r")})).header("etag").unwrap();
     let write = |n: usize| {
         let body = json!({"spec": spec(&format!("r{n}"))});
@@ -113,9 +113,9 @@ fn of_many_writers_with_one_revision_one_wins() {
 }
 
 #[test]
-fn put_creates_where_the_name_is_free() {
+fn put_creates_a_policy_if_the_name_is_free() {
     let claviger = Claviger::sample();
-    let admin = Person::admin(&claviger);
+    let admin = ApiUser::admin(&claviger);
     let body = json!({"spec": spec("r")});
     for headers in [[("If-Match", "*")], [("If-Match", "\"1\"")]] {
         let answer = admin.put("/v1/policies/a", &headers, &body);
@@ -135,9 +135,9 @@ fn put_creates_where_the_name_is_free() {
 }
 
 #[test]
-fn yaml_and_the_manifest_are_taken_and_other_types_not() {
+fn yaml_and_manifests_are_accepted_and_other_media_types_refused() {
     let claviger = Claviger::sample();
-    let admin = Person::admin(&claviger);
+    let admin = ApiUser::admin(&claviger);
     let manifest = "# by hand\napiVersion: claviger.dev/v1alpha1\nkind: Policy\nmetadata:\n  name: by-hand\nspec:\n  \
                     effect: deny\n  subjects:\n    - oidc: {issuer: dev, claims: {role: x}}\n  repos: [\"**\"]\n  \
                     branches: [\"**\"]\n";
@@ -159,9 +159,9 @@ fn yaml_and_the_manifest_are_taken_and_other_types_not() {
 }
 
 #[test]
-fn a_dry_run_says_everything_and_does_nothing() {
+fn a_dry_run_reports_the_result_and_writes_nothing() {
     let claviger = Claviger::sample();
-    let admin = Person::admin(&claviger);
+    let admin = ApiUser::admin(&claviger);
     let body = json!({"name": "a", "spec": spec("r")});
     let dry = admin.post("/v1/policies?dryRun=true", &body);
     assert_eq!((dry.status, dry.json()["name"].as_str(), dry.header("etag")), (201, Some("a"), None), "{dry:?}");
@@ -187,9 +187,9 @@ fn a_dry_run_says_everything_and_does_nothing() {
 }
 
 #[test]
-fn policies_of_files_are_seen_and_cannot_be_changed() {
+fn policies_from_files_are_listed_and_cannot_be_changed() {
     let claviger = Claviger::dev(&Dev { policies: &[("from-a-file", spec("site"))], ..Dev::default() });
-    let admin = Person::admin(&claviger);
+    let admin = ApiUser::admin(&claviger);
     let before = admin.get("/v1/policies/from-a-file").json();
     assert_eq!((&before["source"], &before["updatedBy"]), (&json!("file"), &json!("from-a-file.yaml")));
     assert_eq!(before["spec"]["repos"], json!(["site"]));
@@ -212,7 +212,7 @@ fn policies_of_files_are_seen_and_cannot_be_changed() {
 #[test]
 fn lists_come_in_pages_by_name() {
     let claviger = Claviger::sample();
-    let admin = Person::admin(&claviger);
+    let admin = ApiUser::admin(&claviger);
     for name in ["c", "a", "b.x", "b"] {
         assert_eq!(admin.post("/v1/policies", &json!({"name": name, "spec": spec("r")})).status, 201);
     }
@@ -241,9 +241,9 @@ fn lists_come_in_pages_by_name() {
 }
 
 #[test]
-fn only_administrators_administer_and_refusals_are_recorded() {
+fn only_administrators_change_policies_and_refusals_are_recorded() {
     let claviger = Claviger::sample();
-    let (admin, build) = (Person::admin(&claviger), Person::build(&claviger));
+    let (admin, build) = (ApiUser::admin(&claviger), ApiUser::build(&claviger));
     let body = json!({"name": "a", "spec": spec("r")});
     assert_eq!(admin.get("/v1/policies").status, 200);
     for answer in [
@@ -282,9 +282,9 @@ fn only_administrators_administer_and_refusals_are_recorded() {
 }
 
 #[test]
-fn other_methods_are_told_which_there_are() {
+fn other_methods_are_405_with_the_allowed_methods() {
     let claviger = Claviger::sample();
-    let admin = Person::admin(&claviger);
+    let admin = ApiUser::admin(&claviger);
     for (target, allowed) in [
         ("/v1/policies", "GET, POST"),
         ("/v1/policies/a", "GET, PUT, DELETE"),

@@ -1,6 +1,6 @@
 //! Administrators of a cluster: the permissions that a real API server gives them, by verb and resource.
 
-use super::{Person, problem};
+use super::{ApiUser, problem};
 use crate::rig::claviger::Claviger;
 use crate::rig::http::Answer;
 use crate::rig::kube::actors::Kube;
@@ -34,7 +34,7 @@ const fn route(
     Route { method, target, verbs, resource, status }
 }
 
-/// Every administrators' route. A bad body shows that authorisation was passed.
+/// Every route for administrators. A `4xx` for an invalid body shows that the caller was authorised.
 const ROUTES: [Route; 9] = [
     route("GET", "/v1/policies", &["list"], "policies", 200),
     route("POST", "/v1/policies", &["create"], "policies", 422),
@@ -66,17 +66,17 @@ fn serve(kubeconfig: &Path, review: bool) -> Claviger {
     Claviger::serve_in(folder, config)
 }
 
-impl Person<'_> {
-    fn takes(&self, route: &Route) -> Answer {
+impl ApiUser<'_> {
+    fn send_to(&self, route: &Route) -> Answer {
         let body: &[u8] = if route.method == "POST" || route.method == "PUT" { b"{}" } else { b"" };
         self.send(route.method, route.target, &[super::JSON], body)
     }
 
     /// Waits until the role has an effect.
-    fn may_soon(&self, route: &Route) -> Answer {
+    fn wait_until_allowed(&self, route: &Route) -> Answer {
         let deadline = Instant::now() + SEEN_WITHIN;
         loop {
-            let answer = self.takes(route);
+            let answer = self.send_to(route);
             if answer.status != 403 || Instant::now() > deadline {
                 return answer;
             }
@@ -85,8 +85,8 @@ impl Person<'_> {
     }
 }
 
-async fn person<'a>(kube: &Kube, claviger: &'a Claviger, name: &str) -> Person<'a> {
-    Person { claviger, token: kube.unbound_token(&format!("people/{name}"), "claviger").await }
+async fn person<'a>(kube: &Kube, claviger: &'a Claviger, name: &str) -> ApiUser<'a> {
+    ApiUser { claviger, token: kube.unbound_token(&format!("people/{name}"), "claviger").await }
 }
 
 fn name_of(route: &Route, kind: &str) -> String {
@@ -95,31 +95,31 @@ fn name_of(route: &Route, kind: &str) -> String {
 }
 
 #[tokio::test]
-async fn each_route_wants_its_own_verb_on_its_own_resource() {
+async fn each_route_requires_its_verb_on_its_resource() {
     let kube = Kube::start().await;
     let claviger = serve(&kube.plane.kubeconfig(User::Broker), true);
     for route in &ROUTES {
         let (one, others) = (name_of(route, "one"), name_of(route, "others"));
-        kube.allows("people", &one, &[json!({"resources": [route.resource], "verbs": route.verbs})]).await;
+        kube.grant_cluster_role("people", &one, &[json!({"resources": [route.resource], "verbs": route.verbs})]).await;
         let other_verbs: Vec<_> = VERBS.into_iter().filter(|verb| !route.verbs.contains(verb)).collect();
         let other_resources: Vec<_> = RESOURCES.into_iter().filter(|resource| *resource != route.resource).collect();
         let rules = [
             json!({"resources": [route.resource], "verbs": other_verbs}),
             json!({"resources": other_resources, "verbs": VERBS}),
         ];
-        kube.allows("people", &others, &rules).await;
+        kube.grant_cluster_role("people", &others, &rules).await;
 
-        let allowed = person(&kube, &claviger, &one).await.may_soon(route);
+        let allowed = person(&kube, &claviger, &one).await.wait_until_allowed(route);
         assert_eq!(allowed.status, route.status, "{} {} {allowed:?}", route.method, route.target);
         let other = person(&kube, &claviger, &others).await;
         // A refusal proves something only after the caller's own role has an effect.
         let elsewhere = ROUTES.iter().find(|one| one.resource != route.resource).unwrap();
-        assert_eq!(other.may_soon(elsewhere).status, elsewhere.status);
-        assert_eq!(problem(&other.takes(route)), (403, "denied".into()), "{} {}", route.method, route.target);
+        assert_eq!(other.wait_until_allowed(elsewhere).status, elsewhere.status);
+        assert_eq!(problem(&other.send_to(route)), (403, "denied".into()), "{} {}", route.method, route.target);
     }
     let nobody = person(&kube, &claviger, "nobody").await;
     for route in &ROUTES {
-        assert_eq!(problem(&nobody.takes(route)), (403, "denied".into()), "{} {}", route.method, route.target);
+        assert_eq!(problem(&nobody.send_to(route)), (403, "denied".into()), "{} {}", route.method, route.target);
     }
     let denied: Vec<_> = claviger
         .audit_events()
@@ -134,13 +134,13 @@ async fn each_route_wants_its_own_verb_on_its_own_resource() {
 }
 
 #[tokio::test]
-async fn a_role_may_name_some_policies_and_whoever_replaces_may_not_create() {
+async fn a_role_can_be_limited_to_named_policies_and_update_does_not_permit_create() {
     let kube = Kube::start().await;
     let claviger = serve(&kube.plane.kubeconfig(User::Broker), true);
     let rules = [json!({"resources": ["policies"], "verbs": ["get", "update"], "resourceNames": ["site", "mine"]})];
-    kube.allows("people", "editor", &rules).await;
+    kube.grant_cluster_role("people", "editor", &rules).await;
     let editor = person(&kube, &claviger, "editor").await;
-    assert_eq!(editor.may_soon(&ROUTES[2]).status, 200);
+    assert_eq!(editor.wait_until_allowed(&ROUTES[2]).status, 200);
     for target in ["/v1/policies/other", "/v1/policies", "/v1/policies/SITE"] {
         assert_eq!(problem(&editor.get(target)), (403, "denied".into()), "{target}");
     }
@@ -148,51 +148,51 @@ async fn a_role_may_name_some_policies_and_whoever_replaces_may_not_create() {
     spec["subjects"] = json!([{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["b"]}}]);
     let body = json!({"spec": spec});
     assert_eq!(problem(&editor.put("/v1/policies/mine", &[], &body)), (403, "denied".into()));
-    kube.allows("people", "maker", &[json!({"resources": ["policies"], "verbs": ["create"]})]).await;
+    kube.grant_cluster_role("people", "maker", &[json!({"resources": ["policies"], "verbs": ["create"]})]).await;
     let maker = person(&kube, &claviger, "maker").await;
     let named = json!({"name": "mine", "spec": spec});
-    assert_eq!(maker.may_soon(&ROUTES[1]).status, 422);
+    assert_eq!(maker.wait_until_allowed(&ROUTES[1]).status, 422);
     assert_eq!(problem(&maker.put("/v1/policies/mine", &[], &body)), (403, "denied".into()));
     assert_eq!(maker.post("/v1/policies", &named).status, 201);
     assert_eq!(editor.put("/v1/policies/mine", &[], &body).status, 200);
 }
 
 #[tokio::test]
-async fn a_build_pod_is_no_administrator_and_an_administrator_no_build_pod() {
+async fn build_pods_are_not_administrators_and_administrators_are_not_build_pods() {
     let kube = Kube::start().await;
     let claviger = serve(&kube.plane.kubeconfig(User::Broker), true);
-    kube.allows("people", "reader", &[json!({"resources": ["policies"], "verbs": ["list"]})]).await;
+    kube.grant_cluster_role("people", "reader", &[json!({"resources": ["policies"], "verbs": ["list"]})]).await;
     let pod = kube.pod("ci/build-bot").await;
-    let build = Person { claviger: &claviger, token: pod.token.clone() };
+    let build = ApiUser { claviger: &claviger, token: pod.token.clone() };
     let reader = person(&kube, &claviger, "reader").await;
-    assert_eq!(reader.may_soon(&ROUTES[0]).status, 200);
+    assert_eq!(reader.wait_until_allowed(&ROUTES[0]).status, 200);
     assert_eq!(problem(&build.get("/v1/policies")), (403, "denied".into()));
     assert_eq!(claviger.ask(&build.token, "repo=site&branch=main").status, 201);
     assert_eq!(problem(&claviger.ask(&reader.token, "repo=site&branch=main")), (403, "not_pod_bound".into()));
     // A pod that acts as an administrator must still run.
-    kube.allows("people", "operator", &[json!({"resources": ["policies"], "verbs": ["list"]})]).await;
+    kube.grant_cluster_role("people", "operator", &[json!({"resources": ["policies"], "verbs": ["list"]})]).await;
     let (working, done) = (kube.pod("people/operator").await, kube.pod("people/operator").await);
-    done.enters("Succeeded").await;
-    let working = Person { claviger: &claviger, token: working.token.clone() };
-    assert_eq!(working.may_soon(&ROUTES[0]).status, 200);
-    let done = Person { claviger: &claviger, token: done.token.clone() };
+    done.set_phase("Succeeded").await;
+    let working = ApiUser { claviger: &claviger, token: working.token.clone() };
+    assert_eq!(working.wait_until_allowed(&ROUTES[0]).status, 200);
+    let done = ApiUser { claviger: &claviger, token: done.token.clone() };
     assert_eq!(problem(&done.get("/v1/policies")), (401, "unauthenticated".into()));
 }
 
 #[tokio::test]
-async fn where_the_api_server_cannot_be_asked_nobody_administers() {
+async fn administration_is_refused_while_the_api_server_is_unreachable() {
     let kube = Kube::start().await;
-    kube.allows("people", "root", &[json!({"resources": ["*"], "verbs": ["*"]})]).await;
+    kube.grant_cluster_role("people", "root", &[json!({"resources": ["*"], "verbs": ["*"]})]).await;
     let stopped = serve(&kube.plane.kubeconfig_of_stopped(User::Broker), true);
     let root = person(&kube, &stopped, "root").await;
     for route in &ROUTES {
-        assert_eq!(problem(&root.takes(route)), (503, "token_review_unavailable".into()), "{}", route.target);
+        assert_eq!(problem(&root.send_to(route)), (503, "token_review_unavailable".into()), "{}", route.target);
     }
     // Credentials that can review tokens, but not access.
-    let narrow = serve(&narrow_broker(&kube).await, true);
+    let narrow = serve(&kubeconfig_without_access_reviews(&kube).await, true);
     let root = person(&kube, &narrow, "root").await;
     for route in &ROUTES {
-        let answer = root.takes(route);
+        let answer = root.send_to(route);
         assert_eq!(problem(&answer), (503, "token_review_unavailable".into()), "{}", route.target);
         assert_eq!(answer.header("retry-after").as_deref(), Some("1"));
     }
@@ -200,19 +200,19 @@ async fn where_the_api_server_cannot_be_asked_nobody_administers() {
     let off = serve(&kube.plane.kubeconfig(User::Broker), false);
     let root = person(&kube, &off, "root").await;
     for route in &ROUTES {
-        assert_eq!(problem(&root.takes(route)), (403, "denied".into()), "{}", route.target);
+        assert_eq!(problem(&root.send_to(route)), (403, "denied".into()), "{}", route.target);
     }
     let on = serve(&kube.plane.kubeconfig(User::Broker), true);
     let root = person(&kube, &on, "root").await;
     for route in &ROUTES {
-        assert_eq!(root.may_soon(route).status, route.status, "{}", route.target);
+        assert_eq!(root.wait_until_allowed(route).status, route.status, "{}", route.target);
     }
 }
 
 /// Credentials that can review tokens and nothing else.
-async fn narrow_broker(kube: &Kube) -> PathBuf {
+async fn kubeconfig_without_access_reviews(kube: &Kube) -> PathBuf {
     let rule = json!({"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]});
-    kube.allows("people", "narrow-broker", &[rule]).await;
+    kube.grant_cluster_role("people", "narrow-broker", &[rule]).await;
     let token = kube.unbound_token("people/narrow-broker", DEFAULT_AUDIENCE).await;
     let path = kube.plane.kubeconfig(User::Nobody);
     let mut kubeconfig: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();

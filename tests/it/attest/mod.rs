@@ -26,16 +26,16 @@ const POD: Needs = Needs::POD;
 const PIPELINE_RUN: Needs = Needs::PIPELINE_RUN;
 const BOTH: Needs = POD.union(PIPELINE_RUN);
 
-/// Attestors with empty caches.
-struct Desk(Attestors);
+/// The attestors of a broker, with empty caches.
+struct TestAttestors(Attestors);
 
-impl Desk {
+impl TestAttestors {
     /// Uses the broker's own credentials.
     async fn open(kube: &Kube) -> Self {
-        Self::of(kube.plane.kubeconfig(User::Broker)).await
+        Self::with_kubeconfig(kube.plane.kubeconfig(User::Broker)).await
     }
 
-    async fn of(kubeconfig: PathBuf) -> Self {
+    async fn with_kubeconfig(kubeconfig: PathBuf) -> Self {
         let mut clusters = Clusters::default();
         clusters.connect(Some(&kubeconfig), &Arc::new(Metrics::new(&[], &[]).unwrap())).await.unwrap();
         let kubernetes = Kubernetes {
@@ -62,14 +62,14 @@ impl Desk {
     }
 }
 
-/// The facts about this pod's run, without caches.
+/// The facts about this pod's `PipelineRun`, without caches.
 async fn pipeline_run_of(kube: &Kube, pod: &PodActor) -> Option<PipelineRunFacts> {
-    Desk::open(kube).await.pipeline_run(pod).await
+    TestAttestors::open(kube).await.pipeline_run(pod).await
 }
 
-/// The name of the run; the attestation may still be pending.
-async fn run_named(kube: &Kube, pod: &PodActor) -> Result<Option<String>, AttestError> {
-    let facts = Desk::open(kube).await.facts(pod, PIPELINE_RUN).await;
+/// The name of the pod's `PipelineRun`; an error while the attestation is pending.
+async fn pipeline_run_name(kube: &Kube, pod: &PodActor) -> Result<Option<String>, AttestError> {
+    let facts = TestAttestors::open(kube).await.facts(pod, PIPELINE_RUN).await;
     facts.map(|facts| facts.pipeline_run.map(|run| run.name))
 }
 

@@ -1,25 +1,25 @@
 //! Checks the asserted repos and branches of fifty pods against an independent oracle: `oracle.yaml` has the truth
-//! and the permissions, `oracle/book.rs` derives the expected decisions. `CLAVIGER_ORACLE_SEED` repeats a run.
+//! and the permissions, `oracle/expected_outcomes.rs` derives the expected decisions. `CLAVIGER_ORACLE_SEED` repeats a run.
 
-mod book;
-mod cast;
-mod dice;
+mod expected_outcomes;
+mod pods;
+mod random_requests;
 
-use super::{Desk, caller};
+use super::{TestAttestors, caller};
 use crate::rig::claviger::{Claviger, download_path};
 use crate::rig::http::percent_encode;
 use crate::rig::kube::User;
 use crate::rig::kube::actors::Kube;
-use crate::rig::kube::front::Front;
-use book::{Book, Outcome, Pair};
-use cast::{Player, assemble};
+use crate::rig::kube::recording_proxy::RecordingProxy;
 use claviger::attest::AttestError;
 use claviger::document::parse_all;
 use claviger::model::branch::Branch;
 use claviger::model::repo::Repo;
 use claviger::model::request::UnverifiedRequest;
 use claviger::policy::{AuthenticatorKind, Bounds, Ceiling, Decision, Denial, Policy, PolicySet, Tenants};
-use dice::Dice;
+use expected_outcomes::{Oracle, Outcome, RepoAndBranch};
+use pods::{OraclePod, create_pods};
+use random_requests::RandomRequests;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -40,10 +40,17 @@ struct Tally {
 }
 
 impl Tally {
-    fn note(&mut self, number: u64, player: &Player, asked: Pair, expected: &Outcome, actual: &Outcome) {
+    fn note(
+        &mut self,
+        number: u64,
+        oracle_pod: &OraclePod,
+        asked: RepoAndBranch,
+        expected: &Outcome,
+        actual: &Outcome,
+    ) {
         *self.seen.entry(kind(expected)).or_default() += 1;
         if actual != expected {
-            let role = &player.role;
+            let role = &oracle_pod.role;
             self.wrong.push(format!("{number}: {role:?} asks {asked:?}: {actual:?} instead of {expected:?}"));
         }
     }
@@ -57,7 +64,7 @@ impl Tally {
     }
 
     /// Checks that there are no faults and that each kind of outcome occurs at least this often.
-    fn is_clean(&self, seed: u64, at_least: u64) {
+    fn assert_no_faults(&self, seed: u64, at_least: u64) {
         let first = &self.wrong[..self.wrong.len().min(5)];
         assert!(first.is_empty(), "CLAVIGER_ORACLE_SEED={seed}: {} wrong, {first:#?}", self.wrong.len());
         let kinds =
@@ -94,24 +101,38 @@ fn policies() -> PolicySet {
     PolicySet::new(documents.into_iter().map(|document| Policy::from_document(document, &bounds).unwrap()))
 }
 
-fn asked_of(pair: Pair<'_>) -> UnverifiedRequest {
+fn unverified_request(requested: RepoAndBranch<'_>) -> UnverifiedRequest {
     UnverifiedRequest {
-        repo: pair.repo.map(|repo| Repo::try_from(repo).unwrap()),
-        branch: pair.branch.map(|branch| Branch::try_from(branch).unwrap()),
+        repo: requested.repo.map(|repo| Repo::try_from(repo).unwrap()),
+        branch: requested.branch.map(|branch| Branch::try_from(branch).unwrap()),
         source_ip: "192.0.2.7".parse().unwrap(),
         time: "2026-11-20T14:05:00Z".parse().unwrap(),
     }
 }
 
-/// The book's outcome; pending where a policy needs a run that may still list the player's `TaskRun` later.
-fn expected(book: &Book, policies: &PolicySet, player: &Player<'_>, pair: Pair<'_>) -> Outcome {
-    let asks_for_it = policies.needs(&caller(&player.pod), &asked_of(pair)).pipeline_run;
-    if player.role.how == "adopted" && asks_for_it { Outcome::Pending } else { book.outcome(&player.role, pair) }
+/// The oracle's outcome. It is pending if a policy needs a run that may still list the pod's `TaskRun` later.
+fn expected(
+    oracle: &Oracle,
+    policies: &PolicySet,
+    oracle_pod: &OraclePod<'_>,
+    requested: RepoAndBranch<'_>,
+) -> Outcome {
+    let asks_for_it = policies.needs(&caller(&oracle_pod.pod), &unverified_request(requested)).pipeline_run;
+    if oracle_pod.role.how == "adopted" && asks_for_it {
+        Outcome::Pending
+    } else {
+        oracle.outcome(&oracle_pod.role, requested)
+    }
 }
 
-async fn decided(desk: &Desk, policies: &PolicySet, player: &Player<'_>, pair: Pair<'_>) -> Outcome {
-    let (caller, asked) = (caller(&player.pod), asked_of(pair));
-    let facts = match desk.0.facts(&caller, policies.needs(&caller, &asked)).await {
+async fn outcome_in_process(
+    attestors: &TestAttestors,
+    policies: &PolicySet,
+    oracle_pod: &OraclePod<'_>,
+    requested: RepoAndBranch<'_>,
+) -> Outcome {
+    let (caller, asked) = (caller(&oracle_pod.pod), unverified_request(requested));
+    let facts = match attestors.0.facts(&caller, policies.needs(&caller, &asked)).await {
         Ok(facts) => facts,
         Err(AttestError::NotYet) => return Outcome::Pending,
         Err(error) => panic!("{error}"),
@@ -127,33 +148,33 @@ async fn decided(desk: &Desk, policies: &PolicySet, player: &Player<'_>, pair: P
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_thousand_pairs_are_decided_as_the_oracle_says() {
     let (kube, seed, policies) = (Kube::start().await, seed(), policies());
-    let book = Book::open();
-    let players = assemble(&kube, &book).await;
-    let front = Front::start(kube.plane, User::Broker).await;
-    let desk = Desk::of(front.kubeconfig.clone()).await;
+    let oracle = Oracle::open();
+    let players = create_pods(&kube, &oracle).await;
+    let proxy = RecordingProxy::start(kube.plane, User::Broker).await;
+    let attestors = TestAttestors::with_kubeconfig(proxy.kubeconfig.clone()).await;
     let half = async |first: u64| {
         let mut tally = Tally::default();
         for number in (first..PAIRS).step_by(2) {
-            let mut dice = Dice::new(seed, number);
-            let player = &players[dice.roll(players.len())];
-            let asked = dice.asks(&book, &player.role);
-            let actual = decided(&desk, &policies, player, asked).await;
-            tally.note(number, player, asked, &expected(&book, &policies, player, asked), &actual);
+            let mut random = RandomRequests::new(seed, number);
+            let oracle_pod = &players[random.below(players.len())];
+            let asked = random.request_of(&oracle, &oracle_pod.role);
+            let actual = outcome_in_process(&attestors, &policies, oracle_pod, asked).await;
+            tally.note(number, oracle_pod, asked, &expected(&oracle, &policies, oracle_pod, asked), &actual);
         }
         tally
     };
     let (even, odd) = tokio::join!(half(0), half(1));
-    even.with(odd).is_clean(seed, PAIRS / 200);
-    let lookups = front.asked().len();
-    assert!(lookups < 10_000, "the caches were on: {lookups}");
+    even.with(odd).assert_no_faults(seed, PAIRS / 200);
+    let lookups = proxy.take_requests().len();
+    assert!(lookups < 10_000, "the caches were used: {lookups}");
 }
 
 /// Each secret has one key, which is its path.
-fn serve(kube: &Kube, book: &Book) -> Claviger {
+fn serve(kube: &Kube, oracle: &Oracle) -> Claviger {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let secrets: BTreeMap<String, Value> =
-        book.paths().into_iter().map(|path| (path.clone(), json!({path: "s3cret"}))).collect();
+        oracle.paths().into_iter().map(|path| (path.clone(), json!({path: "s3cret"}))).collect();
     fs::write(at("secrets.yaml"), json!(secrets).to_string()).unwrap();
     fs::create_dir(at("policies")).unwrap();
     fs::write(at("policies/oracle.yaml"), POLICIES).unwrap();
@@ -166,10 +187,10 @@ fn serve(kube: &Kube, book: &Book) -> Claviger {
     Claviger::serve_in(folder, config)
 }
 
-fn answered(claviger: &Claviger, player: &Player, asked: Pair) -> Outcome {
+fn outcome_over_http(claviger: &Claviger, oracle_pod: &OraclePod, asked: RepoAndBranch) -> Outcome {
     let field = |(name, value): (&str, Option<&str>)| Some(format!("{name}={}", percent_encode(value?)));
     let form: Vec<String> = [("repo", asked.repo), ("branch", asked.branch)].into_iter().filter_map(field).collect();
-    let answer = claviger.ask(&player.pod.token, &form.join("&"));
+    let answer = claviger.ask(&oracle_pod.pod.token, &form.join("&"));
     if answer.status != 201 {
         return match (answer.status, answer.code().as_str()) {
             (403, "denied") => Outcome::Denied,
@@ -194,17 +215,23 @@ fn as_bundle(outcome: Outcome) -> Outcome {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_thousand_requests_are_answered_as_the_oracle_says() {
     let (kube, seed, policies) = (Kube::start().await, seed(), policies());
-    let book = Book::open();
-    let players = assemble(&kube, &book).await;
-    let claviger = serve(&kube, &book);
+    let oracle = Oracle::open();
+    let players = create_pods(&kube, &oracle).await;
+    let claviger = serve(&kube, &oracle);
     let half = |first: u64| {
         let mut tally = Tally::default();
         for number in (first..REQUESTS).step_by(2) {
-            let mut dice = Dice::new(seed, number);
-            let player = &players[dice.roll(players.len())];
-            let asked = dice.asks(&book, &player.role);
-            let expected = as_bundle(expected(&book, &policies, player, asked));
-            tally.note(number, player, asked, &expected, &as_bundle(answered(&claviger, player, asked)));
+            let mut random = RandomRequests::new(seed, number);
+            let oracle_pod = &players[random.below(players.len())];
+            let asked = random.request_of(&oracle, &oracle_pod.role);
+            let expected = as_bundle(expected(&oracle, &policies, oracle_pod, asked));
+            tally.note(
+                number,
+                oracle_pod,
+                asked,
+                &expected,
+                &as_bundle(outcome_over_http(&claviger, oracle_pod, asked)),
+            );
         }
         tally
     };
@@ -212,5 +239,5 @@ async fn two_thousand_requests_are_answered_as_the_oracle_says() {
         let odd = scope.spawn(|| half(1));
         half(0).with(odd.join().unwrap())
     });
-    tally.is_clean(seed, REQUESTS / 200);
+    tally.assert_no_faults(seed, REQUESTS / 200);
 }

@@ -1,13 +1,13 @@
 //! A genuine chain: which facts come from the `PipelineRun`, and until when.
 
-use super::{Desk, caller, pipeline_run_of};
+use super::{TestAttestors, caller, pipeline_run_of};
 use crate::rig::kube::actors::Kube;
-use crate::rig::kube::tekton::Plan;
+use crate::rig::kube::tekton::BuildSpec;
 use claviger::model::caller::Workload;
 use serde_json::json;
 
 #[tokio::test]
-async fn the_run_says_what_it_was_started_with() {
+async fn facts_have_the_params_labels_and_annotations_of_the_run() {
     let kube = Kube::start().await;
     let params = json!([
         {"name": "repo", "value": "site"},
@@ -18,7 +18,8 @@ async fn the_run_says_what_it_was_started_with() {
         {"name": "twice", "value": "b"},
     ]);
     for version in ["v1", "v1beta1"] {
-        let build = kube.build("ci/build-bot", Plan { version, params: params.clone(), ..Plan::default() }).await;
+        let build =
+            kube.build("ci/build-bot", BuildSpec { version, params: params.clone(), ..BuildSpec::default() }).await;
         let facts = pipeline_run_of(&kube, &build.pod).await.expect("attested");
         assert_eq!(facts.name, build.pipeline_run.name);
         assert_eq!(json!(facts.labels), json!({"team": "web"}));
@@ -27,63 +28,63 @@ async fn the_run_says_what_it_was_started_with() {
             "repo": "site", "branches": ["main", "dev"],
             "git": {"url": "https://git.example/site", "ref": "main"},
         });
-        assert_eq!(json!(facts.params), read, "{version}: no number, and nothing that stands twice");
+        assert_eq!(json!(facts.params), read, "{version}: no number and no duplicate");
     }
 }
 
 #[tokio::test]
-async fn params_of_another_shape_are_none() {
+async fn params_of_an_unexpected_type_are_ignored() {
     let kube = Kube::start().await;
     for params in [json!([]), json!({"repo": "site"}), json!("repo=site"), json!(7)] {
-        let build = kube.build("ci/build-bot", Plan { params: params.clone(), ..Plan::default() }).await;
+        let build = kube.build("ci/build-bot", BuildSpec { params: params.clone(), ..BuildSpec::default() }).await;
         let facts = pipeline_run_of(&kube, &build.pod).await.expect("attested");
         assert!(facts.params.is_empty(), "{params}");
     }
 }
 
 #[tokio::test]
-async fn a_run_that_is_gone_or_replaced_attests_nothing() {
+async fn a_deleted_or_replaced_run_attests_nothing() {
     let kube = Kube::start().await;
-    let build = kube.build("ci/build-bot", Plan::default()).await;
+    let build = kube.build("ci/build-bot", BuildSpec::default()).await;
     assert!(pipeline_run_of(&kube, &build.pod).await.is_some());
     let spec = json!({"params": [{"name": "repo", "value": "crown-jewels"}]});
-    let other = build.pipeline_run.is_replaced(json!({}), spec).await;
-    other.has_status(build.task_run.as_child()).await;
-    assert_eq!(pipeline_run_of(&kube, &build.pod).await, None, "another of its name");
-    other.is_deleted().await;
+    let other = build.pipeline_run.replace(json!({}), spec).await;
+    other.set_status(build.task_run.as_child()).await;
+    assert_eq!(pipeline_run_of(&kube, &build.pod).await, None, "the new object of this name");
+    other.delete().await;
     assert_eq!(pipeline_run_of(&kube, &build.pod).await, None);
 
-    let build = kube.build("ci/build-bot", Plan::default()).await;
+    let build = kube.build("ci/build-bot", BuildSpec::default()).await;
     assert!(pipeline_run_of(&kube, &build.pod).await.is_some());
-    let metadata = json!({"ownerReferences": [build.pipeline_run.owner()]});
-    let other = build.task_run.is_replaced(metadata, json!({})).await;
-    other.has_status(json!({"podName": build.pod.name})).await;
-    assert_eq!(pipeline_run_of(&kube, &build.pod).await, None, "another of its name");
-    other.is_deleted().await;
+    let metadata = json!({"ownerReferences": [build.pipeline_run.owner_reference()]});
+    let other = build.task_run.replace(metadata, json!({})).await;
+    other.set_status(json!({"podName": build.pod.name})).await;
+    assert_eq!(pipeline_run_of(&kube, &build.pod).await, None, "the new object of this name");
+    other.delete().await;
     assert_eq!(pipeline_run_of(&kube, &build.pod).await, None);
 }
 
 #[tokio::test]
-async fn a_pod_that_is_done_or_going_builds_nothing() {
+async fn a_finished_or_terminating_pod_is_not_attested() {
     let kube = Kube::start().await;
     for (phase, attested) in [("Pending", true), ("Running", true), ("Succeeded", false), ("Failed", false)] {
-        let build = kube.build("ci/build-bot", Plan::default()).await;
-        build.pod.enters(phase).await;
+        let build = kube.build("ci/build-bot", BuildSpec::default()).await;
+        build.pod.set_phase(phase).await;
         assert_eq!(pipeline_run_of(&kube, &build.pod).await.is_some(), attested, "{phase}");
     }
-    let build = kube.build("ci/build-bot", Plan::default()).await;
-    build.pod.is_being_deleted().await;
+    let build = kube.build("ci/build-bot", BuildSpec::default()).await;
+    build.pod.start_deletion().await;
     assert_eq!(pipeline_run_of(&kube, &build.pod).await, None);
 }
 
 #[tokio::test]
-async fn a_replaced_pod_and_one_of_another_service_account_build_nothing() {
+async fn a_replaced_pod_and_one_of_another_service_account_are_not_attested() {
     let kube = Kube::start().await;
-    let mut build = kube.build("ci/build-bot", Plan::default()).await;
+    let mut build = kube.build("ci/build-bot", BuildSpec::default()).await;
     let ask = async |workload: Workload| {
         let mut caller = caller(&build.pod);
         caller.workload = Some(workload);
-        let facts = Desk::open(&kube).await.0.facts(&caller, super::BOTH).await.unwrap();
+        let facts = TestAttestors::open(&kube).await.0.facts(&caller, super::BOTH).await.unwrap();
         (facts.pod.is_some(), facts.pipeline_run.is_some())
     };
     let workload = caller(&build.pod).workload.unwrap();
@@ -98,7 +99,7 @@ async fn a_replaced_pod_and_one_of_another_service_account_build_nothing() {
     other.pod.name = "../pods/x".into();
     assert_eq!(ask(other).await, (false, false));
 
-    let replacement = build.pod.is_replaced().await;
-    assert_eq!(pipeline_run_of(&kube, &build.pod).await, None, "its name is another's now");
-    assert_eq!(pipeline_run_of(&kube, &replacement).await, None, "nothing controls it");
+    let replacement = build.pod.replace().await;
+    assert_eq!(pipeline_run_of(&kube, &build.pod).await, None, "the old pod is not attested");
+    assert_eq!(pipeline_run_of(&kube, &replacement).await, None, "the new pod has no owner");
 }

@@ -1,7 +1,7 @@
 //! Events reported as durable survive a crash of the database server.
 
-use super::Place;
-use crate::rig::postgres::{Postgres, checked};
+use super::TestDatabase;
+use crate::rig::postgres::{Postgres, parse_postgres_url};
 use claviger::audit::AuditUnavailable;
 use claviger::config::database::Url;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ async fn durable_events_survive_a_crash_of_the_server() {
     let url = server.database().await;
     let mut durable = 0;
     for _ in 0..3 {
-        let place = Place::at(Url::Postgres(checked(&url)), None).await;
-        let replica = place.replica().await;
+        let db = TestDatabase::at(Url::Postgres(parse_postgres_url(&url)), None).await;
+        let replica = db.replica().await;
         let told = Arc::new(AtomicUsize::new(0));
         let mut builds = JoinSet::new();
         for build in 0..16 {
@@ -37,15 +37,15 @@ async fn durable_events_survive_a_crash_of_the_server() {
         builds.join_all().await;
         server.start_again();
         durable += told.load(Ordering::SeqCst);
-        place.database.close().await;
+        db.database.close().await;
 
-        let place = Place::at(Url::Postgres(checked(&url)), None).await;
-        let replica = place.replica().await;
+        let db = TestDatabase::at(Url::Postgres(parse_postgres_url(&url)), None).await;
+        let replica = db.replica().await;
         let verified = replica.verify().await;
         assert_eq!(verified.first_broken, None);
         // An event whose write was not confirmed may still be stored; no confirmed event is lost.
         assert!(verified.events >= durable as u64, "{} of {durable}", verified.events);
         durable = usize::try_from(verified.events).unwrap();
-        replica.ends().await;
+        replica.shut_down().await;
     }
 }

@@ -8,7 +8,7 @@ mod size;
 mod tampering;
 mod usage;
 
-use crate::rig::postgres::{checked, postgres};
+use crate::rig::postgres::{parse_postgres_url, postgres};
 use claviger::audit::{
     AuditLog, ChainHasher, Event, Filter, RecordedEvent, Retention, RetentionLimits, VerificationResult,
 };
@@ -29,27 +29,27 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 /// Runs each of these tests for every database.
-macro_rules! on_every_place {
+macro_rules! on_every_database {
     ($($test:ident)*) => {
-        mod sqlite_memory { $( #[tokio::test] async fn $test() { super::$test(super::Place::sqlite_memory().await).await } )* }
-        mod sqlite_file { $( #[tokio::test] async fn $test() { super::$test(super::Place::sqlite_file().await).await } )* }
-        mod postgres { $( #[tokio::test] async fn $test() { super::$test(super::Place::postgres().await).await } )* }
+        mod sqlite_memory { $( #[tokio::test] async fn $test() { super::$test(super::TestDatabase::sqlite_memory().await).await } )* }
+        mod sqlite_file { $( #[tokio::test] async fn $test() { super::$test(super::TestDatabase::sqlite_file().await).await } )* }
+        mod postgres { $( #[tokio::test] async fn $test() { super::$test(super::TestDatabase::postgres().await).await } )* }
     };
 }
-use on_every_place;
+use on_every_database;
 
-/// A clock that tests set.
+/// A clock that a test advances.
 #[derive(Debug)]
-struct Dial(Mutex<Timestamp>);
+struct SettableClock(Mutex<Timestamp>);
 
-impl Dial {
-    fn turn(&self, by: SignedDuration) {
+impl SettableClock {
+    fn advance(&self, by: SignedDuration) {
         let mut now = self.0.lock().unwrap();
         *now = now.checked_add(by).unwrap();
     }
 }
 
-impl Clock for Dial {
+impl Clock for SettableClock {
     fn now(&self) -> Timestamp {
         let mut now = self.0.lock().unwrap();
         *now = now.checked_add(SignedDuration::from_millis(1)).unwrap();
@@ -57,23 +57,23 @@ impl Clock for Dial {
     }
 }
 
-/// A database of the audit log.
-struct Place {
+/// A database for the audit log, and its clock.
+struct TestDatabase {
     database: Database,
-    clock: Arc<Dial>,
+    clock: Arc<SettableClock>,
     _folder: Option<TempDir>,
 }
 
-/// One replica.
+/// A replica with its audit log.
 struct Replica {
     log: AuditLog,
     written: JoinHandle<()>,
 }
 
-impl Place {
+impl TestDatabase {
     async fn at(url: Url, folder: Option<TempDir>) -> Self {
         let database = Database::open(&url).await.unwrap();
-        let clock = Arc::new(Dial(Mutex::new("2026-01-01T00:00:00Z".parse().unwrap())));
+        let clock = Arc::new(SettableClock(Mutex::new("2026-01-01T00:00:00Z".parse().unwrap())));
         Self { database, clock, _folder: folder }
     }
 
@@ -87,16 +87,16 @@ impl Place {
     }
 
     async fn postgres() -> Self {
-        Self::at(Url::Postgres(checked(&postgres().database().await)), None).await
+        Self::at(Url::Postgres(parse_postgres_url(&postgres().database().await)), None).await
     }
 
     async fn replica(&self) -> Replica {
         self.replica_with(ChainHasher::new(None, &[])).await
     }
 
-    async fn replica_with(&self, sealer: ChainHasher) -> Replica {
+    async fn replica_with(&self, hasher: ChainHasher) -> Replica {
         let metrics = Arc::new(Metrics::new(&[], &[]).unwrap());
-        let opened = AuditLog::open(&self.database, false, sealer, self.clock.clone(), metrics).await;
+        let opened = AuditLog::open(&self.database, false, hasher, self.clock.clone(), metrics).await;
         let (log, written) = opened.unwrap();
         Replica { log, written }
     }
@@ -104,14 +104,14 @@ impl Place {
 
 impl Replica {
     /// Records these events, each durable before the next.
-    async fn records(&self, numbers: std::ops::Range<usize>) {
+    async fn record_each(&self, numbers: std::ops::Range<usize>) {
         for number in numbers {
             self.log.record(event(number)).await.unwrap();
         }
     }
 
     /// Records these events, several at the same time.
-    async fn records_together(&self, numbers: std::ops::Range<usize>) {
+    async fn record_concurrently(&self, numbers: std::ops::Range<usize>) {
         let numbers: Vec<usize> = numbers.collect();
         for some in numbers.chunks(250) {
             let events = some.iter().map(|number| self.log.record(event(*number)));
@@ -121,20 +121,20 @@ impl Replica {
 
     async fn all(&self) -> Vec<Value> {
         let events = self.log.reader().events(&Filter::default(), None, usize::MAX >> 1).await.unwrap();
-        events.iter().map(shown).collect()
+        events.iter().map(event_json).collect()
     }
 
     async fn verify(&self) -> VerificationResult {
         self.log.reader().verify().await.unwrap()
     }
 
-    async fn holds(&self, events: u64, chains: u64) {
+    async fn assert_verifies(&self, events: u64, chains: u64) {
         assert_eq!(self.verify().await, VerificationResult { events, chains, first_broken: None });
     }
 
-    /// Deletes all events that are older than this.
-    async fn forget(&self, place: &Place, keep: Duration) -> usize {
-        let retention = self.retention(place, keep, None);
+    /// Deletes all events that are older than `keep`. Returns their number.
+    async fn delete_older_than(&self, db: &TestDatabase, keep: Duration) -> usize {
+        let retention = self.retention(db, keep, None);
         let mut deleted = 0;
         loop {
             let batch = retention.delete_old_batch().await.unwrap();
@@ -145,15 +145,20 @@ impl Replica {
         }
     }
 
-    fn retention(&self, place: &Place, keep: Duration, max_size: Option<u64>) -> Retention {
+    fn retention(&self, db: &TestDatabase, keep: Duration, max_size: Option<u64>) -> Retention {
         let metrics = Arc::new(Metrics::new(&[], &[]).unwrap());
-        Retention::new(&self.log, RetentionLimits { max_age: keep, max_size }, place.clock.clone(), metrics)
+        Retention::new(&self.log, RetentionLimits { max_age: keep, max_size }, db.clock.clone(), metrics)
     }
 
-    async fn ends(self) {
+    async fn shut_down(self) {
         drop(self.log);
         self.written.await.unwrap();
     }
+}
+
+/// The number of the first event that does not verify, and the reason.
+async fn first_fault(replica: &Replica) -> Option<(i64, &'static str)> {
+    replica.verify().await.first_broken.map(|broken| (broken.seq, broken.reason.as_str()))
 }
 
 /// An event that differs from those before and after it.
@@ -175,7 +180,7 @@ fn event(number: usize) -> Event {
     event
 }
 
-fn shown(recorded: &RecordedEvent) -> Value {
+fn event_json(recorded: &RecordedEvent) -> Value {
     serde_json::from_str(&recorded.json).unwrap()
 }
 

@@ -1,6 +1,6 @@
 //! Reading: filters checked against an oracle, and pages that stay correct while the log grows.
 
-use super::{Place, Replica, on_every_place, shown};
+use super::{Replica, TestDatabase, event_json, on_every_database};
 use claviger::audit::Event;
 use claviger::audit::Filter;
 use claviger::metrics::labels::{EventType, Outcome};
@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-on_every_place! {
+on_every_database! {
     every_filter_returns_the_same_events_as_an_oracle
     searches_of_a_large_log_are_complete_while_it_grows_and_shrinks
     a_clock_set_back_hides_no_event
@@ -55,7 +55,7 @@ async fn pages(replica: &Replica, filter: &Filter, limit: usize) -> Vec<Value> {
     loop {
         let page = replica.log.reader().events(filter, after.as_ref(), limit).await.unwrap();
         let is_last = page.len() < limit;
-        found.extend(page.iter().map(shown));
+        found.extend(page.iter().map(event_json));
         after = page.into_iter().last().map(|last| last.cursor).or(after);
         if is_last {
             return found;
@@ -63,13 +63,13 @@ async fn pages(replica: &Replica, filter: &Filter, limit: usize) -> Vec<Value> {
     }
 }
 
-async fn every_filter_returns_the_same_events_as_an_oracle(place: Place) {
-    let (a, b) = (place.replica().await, place.replica().await);
+async fn every_filter_returns_the_same_events_as_an_oracle(db: TestDatabase) {
+    let (a, b) = (db.replica().await, db.replica().await);
     for round in 0..12 {
-        a.records(round * 10..round * 10 + 6).await;
-        b.records(round * 10 + 6..round * 10 + 10).await;
+        a.record_each(round * 10..round * 10 + 6).await;
+        b.record_each(round * 10 + 6..round * 10 + 10).await;
         // Across the ends of hours, days, months and a year.
-        place.clock.turn(SignedDuration::from_hours([0, 1, 5, 30, 24 * 40][round % 5]));
+        db.clock.advance(SignedDuration::from_hours([0, 1, 5, 30, 24 * 40][round % 5]));
     }
     let all = a.all().await;
     assert_eq!(all.len(), 120);
@@ -87,17 +87,17 @@ async fn every_filter_returns_the_same_events_as_an_oracle(place: Place) {
 }
 
 /// More events than SQLite compares one by one.
-async fn searches_of_a_large_log_are_complete_while_it_grows_and_shrinks(place: Place) {
-    let replica = place.replica().await;
+async fn searches_of_a_large_log_are_complete_while_it_grows_and_shrinks(db: TestDatabase) {
+    let replica = db.replica().await;
     for round in 0..5 {
-        replica.records_together(round * 1000..round * 1000 + 1000).await;
-        place.clock.turn(SignedDuration::from_hours(5));
+        replica.record_concurrently(round * 1000..round * 1000 + 1000).await;
+        db.clock.advance(SignedDuration::from_hours(5));
     }
-    if !place.database.is_remote() {
-        let blocks = place.database.run("SELECT count(DISTINCT last_row) FROM audit_blocks", &[]).await.unwrap();
+    if !db.database.is_remote() {
+        let blocks = db.database.run("SELECT count(DISTINCT last_row) FROM audit_blocks", &[]).await.unwrap();
         assert_eq!(blocks[0].number(0).unwrap(), 2);
     }
-    let deleted = replica.forget(&place, std::time::Duration::from_hours(22)).await;
+    let deleted = replica.delete_older_than(&db, std::time::Duration::from_hours(22)).await;
     assert_eq!(deleted, 1000);
     let all = replica.all().await;
     assert_eq!(all.len(), 4000);
@@ -109,17 +109,17 @@ async fn searches_of_a_large_log_are_complete_while_it_grows_and_shrinks(place: 
     }
 }
 
-async fn pages_are_complete_while_events_are_added(place: Place) {
-    let replica = place.replica().await;
-    replica.records(0..50).await;
+async fn pages_are_complete_while_events_are_added(db: TestDatabase) {
+    let replica = db.replica().await;
+    replica.record_each(0..50).await;
     let before = replica.all().await;
     let reader = replica.log.reader();
     let (mut found, mut after) = (Vec::new(), None);
     for round in 0..10 {
         let page = reader.events(&Filter::default(), after.as_ref(), 5).await.unwrap();
-        found.extend(page.iter().map(shown));
+        found.extend(page.iter().map(event_json));
         after = page.into_iter().last().map(|last| last.cursor);
-        replica.records(50 + round * 3..53 + round * 3).await;
+        replica.record_each(50 + round * 3..53 + round * 3).await;
     }
     assert_eq!(found, before);
     assert!(reader.events(&Filter::default(), after.as_ref(), 5).await.unwrap().is_empty());
@@ -127,11 +127,11 @@ async fn pages_are_complete_while_events_are_added(place: Place) {
 }
 
 /// The order is by time or by writing; the result set is the same.
-async fn a_clock_set_back_hides_no_event(place: Place) {
-    let replica = place.replica().await;
+async fn a_clock_set_back_hides_no_event(db: TestDatabase) {
+    let replica = db.replica().await;
     for round in 0..8 {
-        replica.records(round * 5..round * 5 + 5).await;
-        place.clock.turn(SignedDuration::from_hours([7, -31, 2, 24 * 33, -24 * 400, 1, -3, 0][round]));
+        replica.record_each(round * 5..round * 5 + 5).await;
+        db.clock.advance(SignedDuration::from_hours([7, -31, 2, 24 * 33, -24 * 400, 1, -3, 0][round]));
     }
     let all = replica.all().await;
     for at in 0..40 {
@@ -143,7 +143,7 @@ async fn a_clock_set_back_hides_no_event(place: Place) {
     }
 }
 
-async fn a_filter_by_any_subject_returns_only_its_events(place: Place) {
+async fn a_filter_by_any_subject_returns_only_its_events(db: TestDatabase) {
     let subjects = [
         "",
         " ",
@@ -161,7 +161,7 @@ async fn a_filter_by_any_subject_returns_only_its_events(place: Place) {
         "'",
         &"x".repeat(1024),
     ];
-    let replica = place.replica().await;
+    let replica = db.replica().await;
     for subject in subjects {
         let mut event = Event::new(EventType::TicketDenied, Outcome::Denied);
         event.caller = Some(Arc::new(Caller {

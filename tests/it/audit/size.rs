@@ -1,6 +1,6 @@
 //! A log above its maximum size loses its oldest events and records that.
 
-use super::{Place, Replica, on_every_place, seq};
+use super::{Replica, TestDatabase, on_every_database, seq};
 use claviger::audit::{Retention, RetentionLimits};
 use claviger::metrics::Metrics;
 use jiff::SignedDuration;
@@ -14,7 +14,7 @@ const PART: u64 = 16 * 1024;
 /// A segment of the smallest size, and the part that fills it.
 const SEGMENT: u64 = 64 * 1024 + PART;
 
-on_every_place! {
+on_every_database! {
     beyond_max_size_the_oldest_events_are_deleted_and_the_rest_verifies
     unsettled_events_are_not_deleted
     several_replicas_can_measure_the_log
@@ -23,7 +23,7 @@ on_every_place! {
     the_size_is_exact_while_events_are_written_and_deleted
 }
 
-impl Place {
+impl TestDatabase {
     /// The size of all events in bytes.
     async fn size(&self) -> u64 {
         const SIZE: &str = "SELECT CAST(coalesce(sum(1200 + octet_length(event) + 3 * (octet_length(coalesce(subject, '')) \
@@ -34,128 +34,128 @@ impl Place {
 
 impl Replica {
     /// Checks that it deleted what was necessary, and at most one segment more.
-    async fn is_just_small_enough(&self, place: &Place, max_size: u64, segment: u64) {
-        let size = place.size().await;
+    async fn assert_just_below_limit(&self, db: &TestDatabase, max_size: u64, segment: u64) {
+        let size = db.size().await;
         // The event about the deletion may be counted, and so may pending writes.
         assert!((max_size - segment..max_size + 8 * 1024).contains(&size), "{size} of {max_size}");
     }
 
-    async fn shrinks(&self, place: &Place, max_size: u64) -> usize {
-        self.retention(place, FOR_EVER, Some(max_size)).enforce_max_size().await.unwrap()
+    async fn prune_to_size(&self, db: &TestDatabase, max_size: u64) -> usize {
+        self.retention(db, FOR_EVER, Some(max_size)).enforce_max_size().await.unwrap()
     }
 }
 
-async fn beyond_max_size_the_oldest_events_are_deleted_and_the_rest_verifies(place: Place) {
-    let replica = place.replica().await;
-    replica.records_together(0..3000).await;
-    place.clock.turn(SignedDuration::from_secs(11));
-    assert_eq!(replica.shrinks(&place, 16 * MIB).await, 0, "it is small enough");
-    let deleted = replica.shrinks(&place, MIB).await;
+async fn beyond_max_size_the_oldest_events_are_deleted_and_the_rest_verifies(db: TestDatabase) {
+    let replica = db.replica().await;
+    replica.record_concurrently(0..3000).await;
+    db.clock.advance(SignedDuration::from_secs(11));
+    assert_eq!(replica.prune_to_size(&db, 16 * MIB).await, 0, "it is small enough");
+    let deleted = replica.prune_to_size(&db, MIB).await;
     // The oldest segments were created under a larger limit.
     let large = 16 * MIB / 64 + PART;
-    replica.is_just_small_enough(&place, MIB, large).await;
-    replica.records(3000..3001).await;
+    replica.assert_just_below_limit(&db, MIB, large).await;
+    replica.record_each(3000..3001).await;
     let all = replica.all().await;
     let told = all.iter().find(|event| event["type"] == "audit.pruned").unwrap();
     assert_eq!(
         (&told["reason"], &told["outcome"], &told["count"]),
         (&"max_size".into(), &"ok".into(), &deleted.into())
     );
-    replica.holds(3002 - deleted as u64, 1).await;
+    replica.assert_verifies(3002 - deleted as u64, 1).await;
     assert_eq!(all.iter().map(|event| seq(event).1).min(), Some(i64::try_from(deleted).unwrap() + 1));
-    assert_eq!(replica.shrinks(&place, MIB).await, 0, "it is small enough now");
+    assert_eq!(replica.prune_to_size(&db, MIB).await, 0, "it is small enough now");
     // It continues while the log grows, and after a restart.
-    replica.ends().await;
-    let next = place.replica().await;
-    next.records_together(0..1000).await;
-    place.clock.turn(SignedDuration::from_secs(11));
-    let more = next.shrinks(&place, MIB).await;
+    replica.shut_down().await;
+    let next = db.replica().await;
+    next.record_concurrently(0..1000).await;
+    db.clock.advance(SignedDuration::from_secs(11));
+    let more = next.prune_to_size(&db, MIB).await;
     assert!(more > 0);
-    next.is_just_small_enough(&place, MIB, large).await;
+    next.assert_just_below_limit(&db, MIB, large).await;
     assert_eq!(next.verify().await.first_broken, None);
 }
 
-async fn unsettled_events_are_not_deleted(place: Place) {
-    let replica = place.replica().await;
-    replica.records_together(0..2000).await;
-    assert_eq!(replica.shrinks(&place, MIB).await, 0);
-    replica.holds(2000, 1).await;
+async fn unsettled_events_are_not_deleted(db: TestDatabase) {
+    let replica = db.replica().await;
+    replica.record_concurrently(0..2000).await;
+    assert_eq!(replica.prune_to_size(&db, MIB).await, 0);
+    replica.assert_verifies(2000, 1).await;
 }
 
-async fn several_replicas_can_measure_the_log(place: Place) {
-    let (a, b) = (place.replica().await, place.replica().await);
-    a.records_together(0..1500).await;
-    b.records_together(1500..3000).await;
-    place.clock.turn(SignedDuration::from_secs(11));
-    let (by_a, by_b) = tokio::join!(a.shrinks(&place, MIB), b.shrinks(&place, MIB));
-    let rest = a.shrinks(&place, MIB).await;
+async fn several_replicas_can_measure_the_log(db: TestDatabase) {
+    let (a, b) = (db.replica().await, db.replica().await);
+    a.record_concurrently(0..1500).await;
+    b.record_concurrently(1500..3000).await;
+    db.clock.advance(SignedDuration::from_secs(11));
+    let (by_a, by_b) = tokio::join!(a.prune_to_size(&db, MIB), b.prune_to_size(&db, MIB));
+    let rest = a.prune_to_size(&db, MIB).await;
     assert!(by_a + by_b + rest > 0);
-    a.is_just_small_enough(&place, MIB, SEGMENT).await;
+    a.assert_just_below_limit(&db, MIB, SEGMENT).await;
     assert_eq!(a.verify().await.first_broken, None);
 }
 
-async fn a_broken_log_is_not_pruned(place: Place) {
-    let replica = place.replica().await;
-    replica.records_together(0..2000).await;
-    place.clock.turn(SignedDuration::from_secs(11));
-    place.database.run("UPDATE audit_events SET subject = 'eve' WHERE seq = 2", &[]).await.unwrap();
-    let refused = replica.retention(&place, FOR_EVER, Some(MIB)).enforce_max_size().await.unwrap_err();
+async fn a_broken_log_is_not_pruned(db: TestDatabase) {
+    let replica = db.replica().await;
+    replica.record_concurrently(0..2000).await;
+    db.clock.advance(SignedDuration::from_secs(11));
+    db.database.run("UPDATE audit_events SET subject = 'eve' WHERE seq = 2", &[]).await.unwrap();
+    let refused = replica.retention(&db, FOR_EVER, Some(MIB)).enforce_max_size().await.unwrap_err();
     assert!(refused.to_string().contains("broken at event 2"), "{refused}");
     assert_eq!(replica.verify().await.events, 2000);
 }
 
 /// Compares the size that the database reports, with indices, with the limit at which nothing is deleted.
-async fn the_measured_size_is_not_below_the_used_size(place: Place) {
+async fn the_measured_size_is_not_below_the_used_size(db: TestDatabase) {
     const SQLITE: &str = "SELECT (page_count - freelist_count) * page_size \
          FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
     const POSTGRES: &str = "SELECT pg_total_relation_size('audit_events')";
     let in_use = async || {
-        let sql = if place.database.is_remote() { POSTGRES } else { SQLITE };
-        u64::try_from(place.database.run(sql, &[]).await.unwrap()[0].number(0).unwrap()).unwrap()
+        let sql = if db.database.is_remote() { POSTGRES } else { SQLITE };
+        u64::try_from(db.database.run(sql, &[]).await.unwrap()[0].number(0).unwrap()).unwrap()
     };
-    let replica = place.replica().await;
+    let replica = db.replica().await;
     let before = in_use().await;
-    replica.records_together(0..6000).await;
-    place.clock.turn(SignedDuration::from_secs(11));
+    replica.record_concurrently(0..6000).await;
+    db.clock.advance(SignedDuration::from_secs(11));
     let used = in_use().await - before;
     // One segment too many may be deleted, so the limit is a little lower.
-    assert_eq!(replica.shrinks(&place, used * 3).await, 0, "{used}");
-    assert!(replica.shrinks(&place, used).await > 0, "{used} are in use, and less were measured");
+    assert_eq!(replica.prune_to_size(&db, used * 3).await, 0, "{used}");
+    assert!(replica.prune_to_size(&db, used).await > 0, "{used} are in use, and less were measured");
 }
 
-async fn the_size_is_exact_while_events_are_written_and_deleted(place: Place) {
-    let replica = place.replica().await;
-    replica.records_together(0..300).await;
+async fn the_size_is_exact_while_events_are_written_and_deleted(db: TestDatabase) {
+    let replica = db.replica().await;
+    replica.record_concurrently(0..300).await;
     let metrics = Arc::new(Metrics::new(&[], &[]).unwrap());
     let limits = RetentionLimits { max_age: Duration::from_mins(1), max_size: Some(64 * MIB) };
-    let retention = Retention::new(&replica.log, limits, place.clock.clone(), metrics.clone());
+    let retention = Retention::new(&replica.log, limits, db.clock.clone(), metrics.clone());
     let measured_exactly = async || {
         assert_eq!(retention.enforce_max_size().await.unwrap(), 0);
-        let line = format!("claviger_audit_size_bytes {}\n", place.size().await);
+        let line = format!("claviger_audit_size_bytes {}\n", db.size().await);
         let text = String::from_utf8(metrics.encode().unwrap()).unwrap();
         assert!(text.contains(&line), "{line} is not in {text}");
     };
     measured_exactly().await;
-    replica.records_together(300..700).await;
+    replica.record_concurrently(300..700).await;
     measured_exactly().await;
     // An event of another replica, whose size this one does not know.
-    let other = place.replica().await;
-    other.records(0..3).await;
-    replica.records(700..710).await;
+    let other = db.replica().await;
+    other.record_each(0..3).await;
+    replica.record_each(700..710).await;
     measured_exactly().await;
     for round in 0..4 {
-        place.clock.turn(SignedDuration::from_secs(11));
+        db.clock.advance(SignedDuration::from_secs(11));
         let first = 710 + round * 1000;
-        replica.records_together(first..first + 1000).await;
+        replica.record_concurrently(first..first + 1000).await;
         measured_exactly().await;
     }
-    place.clock.turn(SignedDuration::from_secs(45));
+    db.clock.advance(SignedDuration::from_secs(45));
     while retention.delete_old_batch().await.unwrap().has_more {}
-    replica.records(5000..5010).await;
+    replica.record_each(5000..5010).await;
     // A segment of which some rows are deleted counts until all of them are.
-    place.clock.turn(SignedDuration::from_secs(70));
+    db.clock.advance(SignedDuration::from_secs(70));
     while retention.delete_old_batch().await.unwrap().has_more {}
     measured_exactly().await;
-    replica.records_together(5010..5100).await;
+    replica.record_concurrently(5010..5100).await;
     measured_exactly().await;
 }

@@ -1,7 +1,7 @@
-//! The table of last uses: uses of policies that are gone are forgotten, and those of others never. Uses from memory are those of
-//! the log.
+//! The table of last uses: uses of deleted policies are deleted after a time, those of existing policies never. Uses counted in
+//! memory equal those of the log.
 
-use super::{Place, Replica, on_every_place};
+use super::{Replica, TestDatabase, on_every_database};
 use claviger::audit::{Event, PolicyUse, UsageEvent, UsageProgress, UseKind};
 use claviger::metrics::labels::{EventType, Outcome};
 use claviger::model::branch::Branch;
@@ -17,7 +17,7 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// More policies than are kept after they are gone, and than one statement has.
 const MANY: usize = 10_100;
 
-on_every_place! {
+on_every_database! {
     uses_of_a_deleted_policy_are_kept_for_a_month
     uses_of_the_last_deleted_policies_are_kept
     uses_from_memory_are_those_of_the_log
@@ -27,7 +27,7 @@ on_every_place! {
 }
 
 /// Uses of these policies at the time of the test, by two callers each.
-async fn used(place: &Place, names: &[String], at: Timestamp) {
+async fn record_uses(db: &TestDatabase, names: &[String], at: Timestamp) {
     let at = format!("{at:.6}");
     let rows: Vec<_> = names
         .iter()
@@ -43,13 +43,13 @@ async fn used(place: &Place, names: &[String], at: Timestamp) {
         postgres: "INSERT INTO policy_usage (policy, store, path, kind, name, last_at) \
              SELECT value->>0, '', '', value->>3, value->>4, value->>5 FROM jsonb_array_elements($1::jsonb) AS uses (value)",
     };
-    place.database.run(insert, &[serde_json::Value::Array(rows).to_string().into()]).await.unwrap();
+    db.database.run(insert, &[serde_json::Value::Array(rows).to_string().into()]).await.unwrap();
 }
 
 /// The policies that have a row of a kind.
-async fn policies(place: &Place, kind: &str) -> BTreeSet<String> {
+async fn policies(db: &TestDatabase, kind: &str) -> BTreeSet<String> {
     let query = "SELECT DISTINCT policy FROM policy_usage WHERE kind = $1";
-    let rows = place.database.run(query, &[kind.into()]).await.unwrap();
+    let rows = db.database.run(query, &[kind.into()]).await.unwrap();
     rows.iter().map(|row| row.text(0).unwrap()).collect()
 }
 
@@ -57,14 +57,14 @@ fn names(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-async fn uses_of_a_deleted_policy_are_kept_for_a_month(place: Place) {
-    let replica = place.replica().await;
+async fn uses_of_a_deleted_policy_are_kept_for_a_month(db: TestDatabase) {
+    let replica = db.replica().await;
     let usage = replica.log.reader().usage();
     let start: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
-    used(&place, &["back", "gone", "team-a/gone", "kept"].map(str::to_owned), start).await;
+    record_uses(&db, &["back", "gone", "team-a/gone", "kept"].map(str::to_owned), start).await;
     let only_kept = |name: &str| name == "kept";
     usage.tidy_deleted_policies(start, &only_kept).await.unwrap();
-    assert_eq!(policies(&place, "gone").await, names(&["back", "gone", "team-a/gone"]));
+    assert_eq!(policies(&db, "gone").await, names(&["back", "gone", "team-a/gone"]));
     // The inventory sees none of it.
     assert_eq!(usage.last_uses(&["kept"]).await.unwrap().len(), 1);
     assert_eq!(usage.last_uses(&["kept", "back", "absent"]).await.unwrap().len(), 2);
@@ -73,34 +73,37 @@ async fn uses_of_a_deleted_policy_are_kept_for_a_month(place: Place) {
     // One is back before its month is over, and goes again: its month begins anew.
     let later = start.checked_add(DAY * 20).unwrap();
     usage.tidy_deleted_policies(later, &|name| only_kept(name) || name == "back").await.unwrap();
-    assert_eq!(policies(&place, "gone").await, names(&["gone", "team-a/gone"]));
+    assert_eq!(policies(&db, "gone").await, names(&["gone", "team-a/gone"]));
     usage.tidy_deleted_policies(later, &only_kept).await.unwrap();
     let later = start.checked_add(DAY * 31).unwrap();
     usage.tidy_deleted_policies(later, &only_kept).await.unwrap();
     for kind in ["matched", "caller"] {
-        assert_eq!(policies(&place, kind).await, names(&["back", "kept"]), "{kind}");
+        assert_eq!(policies(&db, kind).await, names(&["back", "kept"]), "{kind}");
     }
     let later = start.checked_add(DAY * 60).unwrap();
     usage.tidy_deleted_policies(later, &only_kept).await.unwrap();
-    assert_eq!(policies(&place, "matched").await, names(&["kept"]));
-    assert_eq!(policies(&place, "gone").await, names(&[]));
+    assert_eq!(policies(&db, "matched").await, names(&["kept"]));
+    assert_eq!(policies(&db, "gone").await, names(&[]));
 }
 
-async fn uses_of_the_last_deleted_policies_are_kept(place: Place) {
-    let replica = place.replica().await;
+async fn uses_of_the_last_deleted_policies_are_kept(db: TestDatabase) {
+    let replica = db.replica().await;
     let usage = replica.log.reader().usage();
     let start: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
     let all: Vec<String> = (0..MANY).map(|at| format!("team-a/p-{at:05}")).collect();
-    used(&place, &all[MANY - 200..], start).await;
+    record_uses(&db, &all[MANY - 200..], start).await;
     usage.tidy_deleted_policies(start, &|_| false).await.unwrap();
-    used(&place, &all[..MANY - 200], start).await;
+    record_uses(&db, &all[..MANY - 200], start).await;
     let later = start.checked_add(DAY).unwrap();
     usage.tidy_deleted_policies(later, &|_| false).await.unwrap();
-    let left = policies(&place, "matched").await;
+    let left = policies(&db, "matched").await;
     assert_eq!(left.len(), 10_000);
-    assert!(left.contains("team-a/p-00000") && left.contains(&all[MANY - 1]), "those that went first are forgotten");
+    assert!(
+        left.contains("team-a/p-00000") && left.contains(&all[MANY - 1]),
+        "the uses of the policies deleted first are deleted"
+    );
     assert!(!left.contains(&all[MANY - 200]));
-    assert_eq!(policies(&place, "gone").await, left);
+    assert_eq!(policies(&db, "gone").await, left);
 }
 
 /// An event with a use of its own for each repo, and with one for all of a policy.
@@ -134,7 +137,7 @@ fn uses_in(event: &UsageEvent<'_>) -> Vec<PolicyUse> {
     by.flat_map(|(kind, name)| event.policies.iter().map(move |policy| used(policy, kind, name.clone()))).collect()
 }
 
-impl Place {
+impl TestDatabase {
     async fn uses(&self) -> Vec<Vec<String>> {
         let query = "SELECT policy, kind, name, last_at FROM policy_usage ORDER BY policy, kind, name";
         let rows = self.database.run(query, &[]).await.unwrap();
@@ -170,65 +173,65 @@ impl Replica {
     }
 }
 
-async fn uses_from_memory_are_those_of_the_log(place: Place) {
-    let (replica, other) = (place.replica().await, place.replica().await);
+async fn uses_from_memory_are_those_of_the_log(db: TestDatabase) {
+    let (replica, other) = (db.replica().await, db.replica().await);
     for round in 0..4 {
         for kind in EventType::ALL.iter().copied() {
             replica.uses_together(kind, "p", round..round + 20).await;
-            place.clock.turn(SignedDuration::from_secs(1));
+            db.clock.advance(SignedDuration::from_secs(1));
             replica.uses_together(kind, "q", round + 15..round + 16).await;
         }
         if round == 2 {
             other.uses_together(EventType::TicketDenied, "other", 0..3).await;
             other.uses_together(EventType::TicketIssued, "other", 2..3).await;
         }
-        place.counts(&replica).await;
+        db.counts(&replica).await;
         // Another replica counts what is new for it; nothing, if the first one has counted.
-        place.counts(&other).await;
+        db.counts(&other).await;
     }
     let kinds: BTreeSet<String> =
-        place.uses().await.into_iter().filter(|used| used[1] == "matched").map(|used| used[2].clone()).collect();
+        db.uses().await.into_iter().filter(|used| used[1] == "matched").map(|used| used[2].clone()).collect();
     assert_eq!(kinds, names(&["secrets.read", "ticket.denied", "ticket.failed", "ticket.issued"]));
-    place.counts_as_from_the_log(&replica).await;
+    db.counts_as_from_the_log(&replica).await;
 }
 
-async fn uses_of_a_killed_process_are_added_by_the_next(place: Place) {
-    let killed = place.replica().await;
+async fn uses_of_a_killed_process_are_added_by_the_next(db: TestDatabase) {
+    let killed = db.replica().await;
     killed.uses_together(EventType::TicketIssued, "p", 0..5).await;
-    place.counts(&killed).await;
+    db.counts(&killed).await;
     killed.uses_together(EventType::TicketIssued, "p", 5..9).await;
     // What it has in memory is lost.
-    killed.ends().await;
-    let next = place.replica().await;
+    killed.shut_down().await;
+    let next = db.replica().await;
     next.uses_together(EventType::TicketIssued, "p", 9..11).await;
-    place.counts(&next).await;
-    let repos = place.uses().await.into_iter().filter(|used| used[1] == "repo").count();
+    db.counts(&next).await;
+    let repos = db.uses().await.into_iter().filter(|used| used[1] == "repo").count();
     assert_eq!(repos, 11);
     next.uses_together(EventType::TicketIssued, "p", 11..12).await;
-    place.counts(&next).await;
-    place.counts_as_from_the_log(&next).await;
+    db.counts(&next).await;
+    db.counts_as_from_the_log(&next).await;
 }
 
-async fn uses_of_too_many_events_are_read_from_the_log(place: Place) {
-    let replica = place.replica().await;
-    place.counts(&replica).await;
+async fn uses_of_too_many_events_are_read_from_the_log(db: TestDatabase) {
+    let replica = db.replica().await;
+    db.counts(&replica).await;
     replica.uses_together(EventType::TicketIssued, "p", 0..2500).await;
-    place.counts(&replica).await;
-    let repos = place.uses().await.into_iter().filter(|used| used[1] == "repo").count();
+    db.counts(&replica).await;
+    let repos = db.uses().await.into_iter().filter(|used| used[1] == "repo").count();
     assert_eq!(repos, 2500);
     replica.uses_together(EventType::TicketIssued, "p", 2500..2600).await;
-    place.counts(&replica).await;
-    place.counts_as_from_the_log(&replica).await;
+    db.counts(&replica).await;
+    db.counts_as_from_the_log(&replica).await;
 }
 
-async fn events_that_this_process_wrote_are_not_read_again(place: Place) {
-    let replica = place.replica().await;
+async fn events_that_this_process_wrote_are_not_read_again(db: TestDatabase) {
+    let replica = db.replica().await;
     replica.uses_together(EventType::TicketIssued, "p", 0..5).await;
-    place.database.run("UPDATE audit_events SET event = '{}'", &[]).await.unwrap();
-    place.counts(&replica).await;
-    let is_empty = place.uses().await.is_empty();
-    assert_eq!(is_empty, place.database.is_remote(), "only SQLite has them in memory");
+    db.database.run("UPDATE audit_events SET event = '{}'", &[]).await.unwrap();
+    db.counts(&replica).await;
+    let is_empty = db.uses().await.is_empty();
+    assert_eq!(is_empty, db.database.is_remote(), "only SQLite has them in memory");
     replica.uses_together(EventType::TicketIssued, "p", 0..5).await;
-    place.counts(&replica).await;
-    assert_eq!(place.uses().await.len(), 11, "five callers and repos, and a policy");
+    db.counts(&replica).await;
+    assert_eq!(db.uses().await.len(), 11, "five callers and repos, and a policy");
 }

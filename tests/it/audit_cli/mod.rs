@@ -9,14 +9,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-type Ran = (Option<i32>, String, String);
+type CommandOutput = (Option<i32>, String, String);
 
-fn audit(arguments: &[&str]) -> Ran {
+fn audit(arguments: &[&str]) -> CommandOutput {
     run(&[&["audit"], arguments].concat())
 }
 
 /// Runs a command on the server, with a token that `dev` wrote.
-fn at(claviger: &Claviger, token: &str, arguments: &[&str]) -> Ran {
+fn run_at(claviger: &Claviger, token: &str, arguments: &[&str]) -> CommandOutput {
     let url = format!("http://{}", claviger.api);
     let token = claviger.folder.path().join(token).display().to_string();
     audit(&[arguments, &["--server", &url, "--token-file", &token]].concat())
@@ -35,7 +35,7 @@ fn write(folder: &Path, name: &str, text: &str) -> String {
     file.display().to_string()
 }
 
-fn verdict(ran: &Ran) -> (Option<i32>, Value) {
+fn verdict(ran: &CommandOutput) -> (Option<i32>, Value) {
     let verified: Value = serde_json::from_str(&ran.1).unwrap_or_else(|_| panic!("{ran:?}"));
     (ran.0, verified["firstBroken"]["seq"].clone())
 }
@@ -44,14 +44,14 @@ fn verdict(ran: &Ran) -> (Option<i32>, Value) {
 fn an_export_has_all_events_and_is_verified_without_a_server() {
     let claviger = Claviger::sample();
     some_events(&claviger, 6);
-    let (code, exported, said) = at(&claviger, "admin-token", &["export"]);
-    assert_eq!((code, said.as_str(), exported.lines().count()), (Some(0), "", 12));
+    let (code, exported, stderr) = run_at(&claviger, "admin-token", &["export"]);
+    assert_eq!((code, stderr.as_str(), exported.lines().count()), (Some(0), "", 12));
     let folder = claviger.folder.path();
     let file = write(folder, "export", &exported);
-    let (code, printed, said) = audit(&["verify", "--file", &file]);
-    assert_eq!((code, said.as_str()), (Some(0), ""), "{printed}");
+    let (code, stdout, stderr) = audit(&["verify", "--file", &file]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
     assert_eq!(
-        serde_json::from_str::<Value>(&printed).unwrap(),
+        serde_json::from_str::<Value>(&stdout).unwrap(),
         json!({"ok": true, "events": 12, "chains": 1, "firstBroken": null})
     );
     let lines: Vec<&str> = exported.lines().collect();
@@ -71,7 +71,7 @@ fn an_export_has_all_events_and_is_verified_without_a_server() {
     let pruned = write(folder, "changed", &lines[..9].join("\n"));
     assert_eq!(verdict(&audit(&["verify", "--file", &pruned])), (Some(1), json!(1)));
     assert_eq!(verdict(&audit(&["verify", "--file", &pruned, "--pruned"])), (Some(0), Value::Null));
-    let some = at(&claviger, "admin-token", &["export", "--type", "ticket.redeemed", "--since", "1h"]).1;
+    let some = run_at(&claviger, "admin-token", &["export", "--type", "ticket.redeemed", "--since", "1h"]).1;
     assert_eq!(some.lines().count(), 6);
 }
 
@@ -79,25 +79,29 @@ fn an_export_has_all_events_and_is_verified_without_a_server() {
 fn checkpoints_reveal_a_deleted_tail() {
     let mut claviger = Claviger::sample();
     some_events(&claviger, 4);
-    let exported = at(&claviger, "admin-token", &["export"]).1;
+    let exported = run_at(&claviger, "admin-token", &["export"]).1;
     claviger.signal("TERM");
     claviger.wait(Duration::from_secs(20));
-    let printed = claviger.stdout();
-    let checkpoint = printed.lines().find(|line| line.contains("audit.checkpoint")).expect("a checkpoint at the end");
+    let stdout = claviger.stdout();
+    let checkpoint = stdout.lines().find(|line| line.contains("audit.checkpoint")).expect("a checkpoint at the end");
     let checkpoint: Value = serde_json::from_str(checkpoint).unwrap();
     let newest: Value = serde_json::from_str(exported.lines().next().unwrap()).unwrap();
     assert_eq!((&checkpoint["seq"], &checkpoint["hash"]), (&json!(8), &newest["hash"]));
-    assert_eq!(claviger.audit_events().len(), 8, "it is no event of the log");
+    assert_eq!(claviger.audit_events().len(), 8, "a checkpoint is not an event of the log");
 
     let folder = claviger.folder.path();
     let told = write(folder, "told", &format!("noise\n2026-01-01 claviger-0 {checkpoint}\n"));
     let whole = write(folder, "whole", &exported);
     assert_eq!(verdict(&audit(&["verify", "--file", &whole, "--checkpoints", &told])), (Some(0), Value::Null));
     let cut = write(folder, "cut", &exported.lines().skip(3).collect::<Vec<_>>().join("\n"));
-    assert_eq!(verdict(&audit(&["verify", "--file", &cut])), (Some(0), Value::Null), "nothing in it tells");
+    assert_eq!(
+        verdict(&audit(&["verify", "--file", &cut])),
+        (Some(0), Value::Null),
+        "the file alone does not show the deletion"
+    );
     assert_eq!(verdict(&audit(&["verify", "--file", &cut, "--checkpoints", &told])), (Some(1), json!(6)));
     // Every printed line can serve as a checkpoint.
-    let all = write(folder, "all", &printed);
+    let all = write(folder, "all", &stdout);
     assert_eq!(verdict(&audit(&["verify", "--file", &cut, "--checkpoints", &all])), (Some(1), json!(6)));
     let empty = write(folder, "empty", "noise\n");
     assert_eq!(audit(&["verify", "--file", &cut, "--checkpoints", &empty]).0, Some(2));
@@ -107,26 +111,26 @@ fn checkpoints_reveal_a_deleted_tail() {
 fn the_log_of_a_server_is_compared_with_its_checkpoints() {
     let claviger = Claviger::sample();
     some_events(&claviger, 4);
-    assert_eq!(verdict(&at(&claviger, "admin-token", &["verify"])), (Some(0), Value::Null));
+    assert_eq!(verdict(&run_at(&claviger, "admin-token", &["verify"])), (Some(0), Value::Null));
     let folder = claviger.folder.path();
-    wait_until("every event is printed", || claviger.stdout().matches("\"ticket.redeemed\"").count() == 4);
+    wait_until("every event to be printed", || claviger.stdout().matches("\"ticket.redeemed\"").count() == 4);
     let told = write(folder, "told", &claviger.stdout());
     let with_checkpoints = ["verify", "--checkpoints", told.as_str()];
-    assert_eq!(verdict(&at(&claviger, "admin-token", &with_checkpoints)), (Some(0), Value::Null));
-    let forged = told_with_other_hash(&claviger.stdout());
+    assert_eq!(verdict(&run_at(&claviger, "admin-token", &with_checkpoints)), (Some(0), Value::Null));
+    let forged = with_other_hash(&claviger.stdout());
     let forged = write(folder, "forged", &forged);
-    assert_eq!(verdict(&at(&claviger, "admin-token", &["verify", "--checkpoints", &forged])), (Some(1), json!(5)));
+    assert_eq!(verdict(&run_at(&claviger, "admin-token", &["verify", "--checkpoints", &forged])), (Some(1), json!(5)));
     claviger.write("DELETE FROM audit_events WHERE seq = 3");
-    assert_eq!(verdict(&at(&claviger, "admin-token", &["verify"])), (Some(1), json!(3)));
-    let (code, printed, said) = at(&claviger, "token", &["verify"]);
-    assert_eq!((code, printed.as_str()), (Some(3), ""));
-    assert!(said.starts_with("claviger: denied: "), "{said}");
+    assert_eq!(verdict(&run_at(&claviger, "admin-token", &["verify"])), (Some(1), json!(3)));
+    let (code, stdout, stderr) = run_at(&claviger, "token", &["verify"]);
+    assert_eq!((code, stdout.as_str()), (Some(3), ""));
+    assert!(stderr.starts_with("claviger: denied: "), "{stderr}");
     assert_eq!(audit(&["verify"]).0, Some(2));
 }
 
 /// The printed lines, one of them with a hash that differs from the log's.
-fn told_with_other_hash(printed: &str) -> String {
-    let told = printed.lines().filter(|line| line.starts_with('{')).map(|line| {
+fn with_other_hash(stdout: &str) -> String {
+    let told = stdout.lines().filter(|line| line.starts_with('{')).map(|line| {
         let mut event: Value = serde_json::from_str(line).unwrap();
         if event["seq"] == 5 {
             event["hash"] = "0".repeat(64).into();
@@ -151,9 +155,9 @@ fn chains_of_a_retired_key_and_without_a_key_are_verified_together() {
     drop(keyed);
     let plain = start(&[]);
     some_events(&plain, 2);
-    let file = write(keys.path(), "export", &at(&plain, "admin-token", &["export"]).1);
+    let file = write(keys.path(), "export", &run_at(&plain, "admin-token", &["export"]).1);
     assert_eq!(verdict(&audit(&["verify", "--file", &file, "--retired-key-file", &key])), (Some(0), Value::Null));
-    // As the current key it says that no newer chain may be without.
+    // As the current key it requires that every newer chain has a key.
     assert_eq!(audit(&["verify", "--file", &file, "--key-file", &key]).0, Some(1));
 }
 
@@ -165,33 +169,33 @@ fn a_keyed_chain_is_verified_only_with_its_key() {
     let environment = [("CLAVIGER__AUDIT__KEYFILE", key.as_str())];
     let claviger = Claviger::dev(&Dev { environment: &environment, ..Dev::default() });
     some_events(&claviger, 2);
-    let file = write(keys.path(), "export", &at(&claviger, "admin-token", &["export"]).1);
+    let file = write(keys.path(), "export", &run_at(&claviger, "admin-token", &["export"]).1);
     assert_eq!(verdict(&audit(&["verify", "--file", &file, "--key-file", &key])), (Some(0), Value::Null));
     for arguments in [&["verify", "--file", &file][..], &["verify", "--file", &file, "--key-file", &other]] {
         assert_eq!(audit(arguments).0, Some(1), "{arguments:?}");
     }
     assert_eq!(audit(&["verify", "--file", &file, "--key-file", "/nowhere"]).0, Some(2));
-    // Retired keys alone: what is sealed under one of them is believed, and another one does not help.
+    // Retired keys alone: chains of such a key verify, and an unrelated key verifies nothing.
     let retired = |key: &str| audit(&["verify", "--file", &file, "--retired-key-file", key]);
     assert_eq!(verdict(&retired(&key)), (Some(0), Value::Null));
     assert_eq!((retired(&other).0, retired("/nowhere").0), (Some(1), Some(2)));
-    assert_eq!(verdict(&at(&claviger, "admin-token", &["verify"])), (Some(0), Value::Null));
+    assert_eq!(verdict(&run_at(&claviger, "admin-token", &["verify"])), (Some(0), Value::Null));
 }
 
 #[test]
 fn tail_prints_the_last_events_and_follows_new_ones() {
     let claviger = Claviger::sample();
     some_events(&claviger, 5);
-    let (code, printed, _) = at(&claviger, "admin-token", &["tail", "-n", "3"]);
-    assert_eq!((code, printed.lines().count()), (Some(0), 3));
-    let last = printed.lines().last().unwrap();
+    let (code, stdout, _) = run_at(&claviger, "admin-token", &["tail", "-n", "3"]);
+    assert_eq!((code, stdout.lines().count()), (Some(0), 3));
+    let last = stdout.lines().last().unwrap();
     assert!(last.contains(" ticket.redeemed ok by ") && last.contains(" for moreira.dev main "), "{last}");
     let (_, json_lines, _) =
-        at(&claviger, "admin-token", &["tail", "-n", "1", "-o", "json", "--type", "ticket.issued"]);
+        run_at(&claviger, "admin-token", &["tail", "-n", "1", "-o", "json", "--type", "ticket.issued"]);
     assert_eq!(serde_json::from_str::<Value>(&json_lines).unwrap()["seq"], 9);
-    assert_eq!(at(&claviger, "token", &["tail"]).0, Some(3));
-    assert_eq!(at(&claviger, "admin-token", &["tail", "--outcome", "good"]).0, Some(1));
-    assert_eq!(at(&claviger, "admin-token", &["tail", "--since", "yesterday"]).0, Some(2));
+    assert_eq!(run_at(&claviger, "token", &["tail"]).0, Some(3));
+    assert_eq!(run_at(&claviger, "admin-token", &["tail", "--outcome", "good"]).0, Some(1));
+    assert_eq!(run_at(&claviger, "admin-token", &["tail", "--since", "yesterday"]).0, Some(2));
 
     let followed = claviger.folder.path().join("followed");
     let mut following = Command::new(binary())

@@ -1,6 +1,6 @@
 //! The broker's credentials for a real API server, and its connection: kubeconfigs of the usual kinds.
 
-use super::{CLEAN, Desk};
+use super::{CLEAN, ReviewAuthenticator};
 use crate::rig::claviger::run;
 use crate::rig::kube::User;
 use crate::rig::kube::actors::{Kube, PodActor};
@@ -42,12 +42,12 @@ fn own_token(kube: &Kube) -> String {
 }
 
 async fn verdict(kubeconfig: PathBuf, pod: &PodActor) -> Option<AuthnError> {
-    let desk = Desk::of(kubeconfig, Duration::ZERO).await;
-    desk.authenticators.authenticate(BearerToken::new(&SecretValue::new(pod.token.clone())), CLEAN).await.err()
+    let authenticator = ReviewAuthenticator::with_kubeconfig(kubeconfig, Duration::ZERO).await;
+    authenticator.authenticators.authenticate(BearerToken::new(&SecretValue::new(pod.token.clone())), CLEAN).await.err()
 }
 
 #[tokio::test]
-async fn a_token_with_a_line_end_is_taken_and_a_file_wins_over_a_token() {
+async fn a_trailing_newline_is_accepted_and_token_file_takes_precedence() {
     let kube = Kube::start().await;
     let (pod, folder, own) = (kube.pod("ci/build-bot").await, tempfile::tempdir().unwrap(), own_token(&kube));
     fs::write(folder.path().join("token"), format!("{own}\n")).unwrap();
@@ -77,15 +77,15 @@ async fn a_proxy_of_the_kubeconfig_is_used_and_those_of_the_environment_are_not(
     assert!(!tunnels.is_empty() && tunnels.iter().all(|target| *target == server), "{tunnels:?}");
 
     let dead = kubeconfig(&kube, &folder, &json!({"proxy-url": "http://127.0.0.1:9"}), &json!({}));
-    assert_eq!(verdict(dead, &pod).await, Some(AuthnError::Unavailable), "no way round the proxy");
+    assert_eq!(verdict(dead, &pod).await, Some(AuthnError::Unavailable), "the proxy is not bypassed");
 
     // The whole program, with a proxy in its environment.
     let direct = kubeconfig(&kube, &folder, &json!({}), &json!({}));
-    let (code, printed, said) =
+    let (code, stdout, stderr) =
         checked(folder.path(), &direct, &[("HTTPS_PROXY", &proxy.url()), ("https_proxy", "http://127.0.0.1:9")]);
-    assert_eq!(code, Some(0), "{said}");
-    assert!(printed.contains("authenticators: reached"), "{printed}");
-    assert!(said.contains("warning: HTTPS_PROXY is set in the environment and is not read"), "{said}");
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("authenticators: reached"), "{stdout}");
+    assert!(stderr.contains("warning: HTTPS_PROXY is set in the environment and is not read"), "{stderr}");
     assert_eq!(proxy.tunnels(), Vec::<String>::new());
 }
 
@@ -111,7 +111,7 @@ fn checked(folder: &Path, kubeconfig: &Path, environment: &[(&str, &str)]) -> (O
 }
 
 #[tokio::test]
-async fn credentials_that_cannot_be_sent_are_faults_with_their_place() {
+async fn unusable_credentials_are_reported_with_their_place() {
     let kube = Kube::start().await;
     let folder = tempfile::tempdir().unwrap();
     for (user, place) in [
@@ -126,20 +126,20 @@ async fn credentials_that_cannot_be_sent_are_faults_with_their_place() {
         ),
     ] {
         let path = kubeconfig(&kube, &folder, &json!({}), &user);
-        let (code, printed, said) = checked(folder.path(), &path, &[]);
-        assert_eq!((code, printed.as_str()), (Some(2), ""), "{said}");
-        assert!(said.starts_with(place) && !said.contains("hunter2") && !said.contains("panic"), "{said}");
+        let (code, stdout, stderr) = checked(folder.path(), &path, &[]);
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
+        assert!(stderr.starts_with(place) && !stderr.contains("hunter2") && !stderr.contains("panic"), "{stderr}");
         let file = folder.path().join("claviger.yaml").display().to_string();
-        let (code, _, said) = run(&["serve", "--config", &file]);
-        assert_eq!(code, Some(2), "{said}");
-        assert!(said.contains(place) && !said.contains("hunter2"), "{said}");
+        let (code, _, stderr) = run(&["serve", "--config", &file]);
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.contains(place) && !stderr.contains("hunter2"), "{stderr}");
     }
     let good = kubeconfig(&kube, &folder, &json!({}), &json!({"token": own_token(&kube)}));
     assert_eq!(checked(folder.path(), &good, &[]).0, Some(0));
 }
 
 #[tokio::test]
-async fn files_that_a_mounted_volume_swaps_are_read_again() {
+async fn replaced_files_of_a_mounted_volume_are_read_again() {
     let kube = Kube::start().await;
     let (pod, folder) = (kube.pod("ci/build-bot").await, tempfile::tempdir().unwrap());
     let at = |name: &str| folder.path().join(name);
@@ -161,11 +161,12 @@ async fn files_that_a_mounted_volume_swaps_are_read_again() {
     symlink("..data/ca.crt", at("ca.crt")).unwrap();
     symlink("..data/token", at("token")).unwrap();
     let (cluster, user) = (json!({"certificate-authority": "ca.crt"}), json!({"token": null, "tokenFile": "token"}));
-    let desk = Desk::of(kubeconfig(&kube, &folder, &cluster, &user), Duration::ZERO).await;
+    let authenticator =
+        ReviewAuthenticator::with_kubeconfig(kubeconfig(&kube, &folder, &cluster, &user), Duration::ZERO).await;
     let verdict_becomes = async |expected: Option<AuthnError>| {
         let until = Instant::now() + RELOADED_WITHIN;
         loop {
-            let verdict = desk.asks(&pod.token).await.err();
+            let verdict = authenticator.authenticate(&pod.token).await.err();
             if verdict == expected || Instant::now() > until {
                 return assert_eq!(verdict, expected);
             }

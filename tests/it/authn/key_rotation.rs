@@ -1,8 +1,9 @@
 //! When an issuer's keys are fetched again, and which keys are used meanwhile.
 
-use super::Counter;
+use super::OidcAuthenticator;
 use crate::rig::claviger::Claviger;
-use crate::rig::issuer::{Issuer, Key, Says};
+use crate::rig::issuer::{DocumentAnswer, IssuerServer, SigningKey};
+use crate::rig::time::advance;
 use claviger::authn::{AuthnError, TokenRefusal};
 use serde_json::json;
 use std::sync::Arc;
@@ -11,159 +12,165 @@ use std::time::Duration;
 const UNAVAILABLE: Option<AuthnError> = Some(AuthnError::Unavailable);
 const UNKNOWN_KEY: Option<AuthnError> = Some(AuthnError::UnknownKey);
 const NOT_AUTHENTICATED: Option<AuthnError> = Some(AuthnError::Refused(TokenRefusal::NotAuthenticated));
-const AT_MOST_EVERY: Duration = Duration::from_secs(30);
-const RETRY: Duration = Duration::from_secs(5);
-
-async fn advance(by: Duration) {
-    tokio::time::pause();
-    tokio::time::advance(by).await;
-    tokio::time::resume();
-}
+const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(30);
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 #[tokio::test]
-async fn a_new_key_is_seen_when_it_is_used() {
-    let (old, new) = (Key::new("old"), Key::new("new"));
-    let issuer = Issuer::of(&[&old]).await;
-    let counter = Counter::open(&issuer.url);
+async fn a_token_with_a_new_key_causes_a_fetch() {
+    let (old, new) = (SigningKey::new("old"), SigningKey::new("new"));
+    let issuer = IssuerServer::start(&[&old]).await;
+    let authenticator = OidcAuthenticator::open(&issuer.url);
     let (with_old, with_new) = (old.token(&issuer.url), new.token(&issuer.url));
-    assert_eq!(counter.asks(&with_old).await.err(), None);
-    advance(AT_MOST_EVERY).await;
-    issuer.publishes(&[&new]);
-    assert_eq!(counter.asks(&with_old).await.err(), None, "a known key is no reason to ask");
-    assert_eq!(counter.asks(&with_new).await.err(), None);
-    assert_eq!(counter.asks(&with_old).await.err(), UNKNOWN_KEY, "it may be back, and it is too early to ask");
-    advance(AT_MOST_EVERY).await;
-    assert_eq!(counter.asks(&with_old).await.err(), NOT_AUTHENTICATED, "the issuer has withdrawn it");
-    assert_eq!(issuer.asked(), [3, 3]);
+    assert_eq!(authenticator.authenticate(&with_old).await.err(), None);
+    advance(MIN_FETCH_INTERVAL).await;
+    issuer.publish_keys(&[&new]);
+    assert_eq!(authenticator.authenticate(&with_old).await.err(), None, "a token with a known key causes no fetch");
+    assert_eq!(authenticator.authenticate(&with_new).await.err(), None);
+    assert_eq!(authenticator.authenticate(&with_old).await.err(), UNKNOWN_KEY, "the next fetch is not due yet");
+    advance(MIN_FETCH_INTERVAL).await;
+    assert_eq!(
+        authenticator.authenticate(&with_old).await.err(),
+        NOT_AUTHENTICATED,
+        "the issuer no longer publishes the key"
+    );
+    assert_eq!(issuer.take_request_counts(), [3, 3]);
 }
 
 #[tokio::test]
-async fn a_key_without_an_id_can_change_too() {
-    let (old, new) = (Key::nameless(), Key::nameless());
-    let issuer = Issuer::of(&[&old]).await;
-    let counter = Counter::open(&issuer.url);
-    assert_eq!(counter.asks(&old.token(&issuer.url)).await.err(), None);
-    issuer.publishes(&[&new]);
-    assert_eq!(counter.asks(&new.token(&issuer.url)).await.err(), UNKNOWN_KEY, "too early to ask");
-    advance(AT_MOST_EVERY).await;
-    assert_eq!(counter.asks(&new.token(&issuer.url)).await.err(), None);
-    assert_eq!(counter.asks(&old.token(&issuer.url)).await.err(), UNKNOWN_KEY, "it may be a third key's");
-    advance(AT_MOST_EVERY).await;
-    assert_eq!(counter.asks(&old.token(&issuer.url)).await.err(), NOT_AUTHENTICATED);
-    assert_eq!(issuer.asked(), [3, 3]);
+async fn a_key_without_an_id_can_be_rotated() {
+    let (old, new) = (SigningKey::without_id(), SigningKey::without_id());
+    let issuer = IssuerServer::start(&[&old]).await;
+    let authenticator = OidcAuthenticator::open(&issuer.url);
+    assert_eq!(authenticator.authenticate(&old.token(&issuer.url)).await.err(), None);
+    issuer.publish_keys(&[&new]);
+    assert_eq!(authenticator.authenticate(&new.token(&issuer.url)).await.err(), UNKNOWN_KEY, "no fetch is due yet");
+    advance(MIN_FETCH_INTERVAL).await;
+    assert_eq!(authenticator.authenticate(&new.token(&issuer.url)).await.err(), None);
+    assert_eq!(
+        authenticator.authenticate(&old.token(&issuer.url)).await.err(),
+        UNKNOWN_KEY,
+        "it may have been signed with a third key"
+    );
+    advance(MIN_FETCH_INTERVAL).await;
+    assert_eq!(authenticator.authenticate(&old.token(&issuer.url)).await.err(), NOT_AUTHENTICATED);
+    assert_eq!(issuer.take_request_counts(), [3, 3]);
 }
 
 #[tokio::test]
-async fn a_flood_of_unknown_keys_is_one_question_in_half_a_minute() {
-    let (key, unknown) = (Key::new("a"), Key::new("unknown"));
-    let issuer = Issuer::of(&[&key]).await;
-    let counter = Arc::new(Counter::open(&issuer.url));
+async fn unknown_keys_cause_at_most_one_fetch_in_30_seconds() {
+    let (key, unknown) = (SigningKey::new("a"), SigningKey::new("unknown"));
+    let issuer = IssuerServer::start(&[&key]).await;
+    let authenticator = Arc::new(OidcAuthenticator::open(&issuer.url));
     let (good, forged) = (key.token(&issuer.url), unknown.token(&issuer.url));
-    assert_eq!(counter.asks(&good).await.err(), None);
+    assert_eq!(authenticator.authenticate(&good).await.err(), None);
     for (asked, verdict) in [([1, 1], UNKNOWN_KEY), ([1, 1], NOT_AUTHENTICATED), ([1, 1], NOT_AUTHENTICATED)] {
         let ask = |_| {
-            let (counter, forged) = (counter.clone(), forged.clone());
-            tokio::spawn(async move { counter.asks(&forged).await.err() })
+            let (authenticator, forged) = (authenticator.clone(), forged.clone());
+            tokio::spawn(async move { authenticator.authenticate(&forged).await.err() })
         };
         for one in (0..100).map(ask).collect::<Vec<_>>() {
             assert_eq!(one.await.unwrap(), verdict);
         }
-        assert_eq!(counter.asks(&good).await.err(), None);
-        assert_eq!(issuer.asked(), asked);
-        advance(AT_MOST_EVERY).await;
+        assert_eq!(authenticator.authenticate(&good).await.err(), None);
+        assert_eq!(issuer.take_request_counts(), asked);
+        advance(MIN_FETCH_INTERVAL).await;
     }
-    assert_eq!(counter.asks(&forged).await.err(), NOT_AUTHENTICATED);
+    assert_eq!(authenticator.authenticate(&forged).await.err(), NOT_AUTHENTICATED);
     advance(Duration::from_secs(29)).await;
-    assert_eq!(counter.asks(&forged).await.err(), UNKNOWN_KEY, "nobody knows, and nobody may ask");
-    assert_eq!(issuer.asked(), [1, 1], "a second too early");
+    assert_eq!(authenticator.authenticate(&forged).await.err(), UNKNOWN_KEY, "the key is unknown and no fetch is due");
+    assert_eq!(issuer.take_request_counts(), [1, 1], "no fetch one second before it is due");
 }
 
 #[tokio::test]
-async fn an_issuer_is_asked_every_hour_unasked() {
-    let (old, new) = (Key::new("a"), Key::new("a"));
-    let issuer = Issuer::of(&[&old]).await;
-    let counter = Counter::open(&issuer.url);
-    assert_eq!(counter.asks(&old.token(&issuer.url)).await.err(), None);
-    assert_eq!(issuer.asked(), [1, 1]);
+async fn keys_are_fetched_every_hour_in_the_background() {
+    let (old, new) = (SigningKey::new("a"), SigningKey::new("a"));
+    let issuer = IssuerServer::start(&[&old]).await;
+    let authenticator = OidcAuthenticator::open(&issuer.url);
+    assert_eq!(authenticator.authenticate(&old.token(&issuer.url)).await.err(), None);
+    assert_eq!(issuer.take_request_counts(), [1, 1]);
     // The key id stays the same, so no token causes a fetch.
-    issuer.publishes(&[&new]);
+    issuer.publish_keys(&[&new]);
     advance(Duration::from_mins(59)).await;
-    assert_eq!(counter.asks(&old.token(&issuer.url)).await.err(), None);
-    assert_eq!(issuer.asked(), [0, 0]);
+    assert_eq!(authenticator.authenticate(&old.token(&issuer.url)).await.err(), None);
+    assert_eq!(issuer.take_request_counts(), [0, 0]);
     advance(Duration::from_mins(1)).await;
-    issuer.is_asked().await;
-    while counter.asks(&new.token(&issuer.url)).await.is_err() {
+    issuer.wait_for_request().await;
+    while authenticator.authenticate(&new.token(&issuer.url)).await.is_err() {
         tokio::task::yield_now().await;
     }
-    assert_eq!(counter.asks(&old.token(&issuer.url)).await.err(), NOT_AUTHENTICATED);
-    assert_eq!(issuer.asked(), [1, 1]);
+    assert_eq!(authenticator.authenticate(&old.token(&issuer.url)).await.err(), NOT_AUTHENTICATED);
+    assert_eq!(issuer.take_request_counts(), [1, 1]);
 }
 
 #[tokio::test]
-async fn the_last_good_keys_stay_for_a_day() {
-    let (key, unknown) = (Key::new("a"), Key::new("unknown"));
-    let issuer = Issuer::of(&[&key]).await;
-    let counter = Counter::open(&issuer.url);
+async fn keys_are_used_for_a_day_while_the_issuer_is_unreachable() {
+    let (key, unknown) = (SigningKey::new("a"), SigningKey::new("unknown"));
+    let issuer = IssuerServer::start(&[&key]).await;
+    let authenticator = OidcAuthenticator::open(&issuer.url);
     let (good, forged) = (key.token(&issuer.url), unknown.token(&issuer.url));
-    assert_eq!(counter.asks(&good).await.err(), None);
-    issuer.says_of_its_keys(Says::Answers(503, "", String::new()));
-    advance(AT_MOST_EVERY).await;
+    assert_eq!(authenticator.authenticate(&good).await.err(), None);
+    issuer.answer_keys_with(DocumentAnswer::Answers(503, "", String::new()));
+    advance(MIN_FETCH_INTERVAL).await;
     for _ in 0..3 {
-        assert_eq!(counter.asks(&forged).await.err(), UNAVAILABLE, "nobody knows whether the issuer has that key");
-        assert_eq!(counter.asks(&good).await.err(), None);
+        assert_eq!(
+            authenticator.authenticate(&forged).await.err(),
+            UNAVAILABLE,
+            "the issuer is unreachable, so the key is undecided"
+        );
+        assert_eq!(authenticator.authenticate(&good).await.err(), None);
     }
-    assert_eq!(issuer.asked(), [2, 2]);
-    counter.authenticators.reload().await;
-    assert!(counter.authenticators.check_online().await.is_err());
-    assert_eq!(counter.asks(&good).await.err(), None);
+    assert_eq!(issuer.take_request_counts(), [2, 2]);
+    authenticator.authenticators.reload().await;
+    assert!(authenticator.authenticators.check_online().await.is_err());
+    assert_eq!(authenticator.authenticate(&good).await.err(), None);
 
     advance(Duration::from_mins(23 * 60 + 58)).await;
-    assert_eq!(counter.asks(&good).await.err(), None);
+    assert_eq!(authenticator.authenticate(&good).await.err(), None);
     advance(Duration::from_mins(2)).await;
-    assert_eq!(counter.asks(&good).await.err(), UNAVAILABLE);
-    issuer.publishes(&[&key]);
-    advance(RETRY).await;
-    assert_eq!(counter.asks(&good).await.err(), None);
+    assert_eq!(authenticator.authenticate(&good).await.err(), UNAVAILABLE);
+    issuer.publish_keys(&[&key]);
+    advance(RETRY_INTERVAL).await;
+    assert_eq!(authenticator.authenticate(&good).await.err(), None);
 }
 
 #[tokio::test]
-async fn an_issuer_that_is_down_at_the_start_is_asked_until_it_is_up() {
-    let key = Key::new("a");
-    let address = Issuer::of(&[]).await.address;
+async fn an_issuer_that_is_down_at_the_start_is_retried_until_it_answers() {
+    let key = SigningKey::new("a");
+    let address = IssuerServer::start(&[]).await.address;
     let url = format!("http://{address}");
-    let counter = Counter::open(&url);
+    let authenticator = OidcAuthenticator::open(&url);
     for _ in 0..3 {
-        assert_eq!(counter.asks(&key.token(&url)).await.err(), UNAVAILABLE);
+        assert_eq!(authenticator.authenticate(&key.token(&url)).await.err(), UNAVAILABLE);
     }
-    assert!(counter.authenticators.check_online().await.is_err());
-    let issuer = Issuer::at(address, &[&key]).await;
-    assert_eq!(counter.asks(&key.token(&url)).await.err(), UNAVAILABLE, "too early to ask");
-    assert_eq!(issuer.asked(), [0, 0]);
-    advance(RETRY).await;
-    assert_eq!(counter.asks(&key.token(&url)).await.err(), None);
-    assert_eq!(issuer.asked(), [1, 1]);
+    assert!(authenticator.authenticators.check_online().await.is_err());
+    let issuer = IssuerServer::start_at(address, &[&key]).await;
+    assert_eq!(authenticator.authenticate(&key.token(&url)).await.err(), UNAVAILABLE, "no fetch is due yet");
+    assert_eq!(issuer.take_request_counts(), [0, 0]);
+    advance(RETRY_INTERVAL).await;
+    assert_eq!(authenticator.authenticate(&key.token(&url)).await.err(), None);
+    assert_eq!(issuer.take_request_counts(), [1, 1]);
 }
 
 #[tokio::test]
-async fn a_reload_asks_at_once_and_a_bad_answer_changes_nothing() {
-    let (old, new) = (Key::new("old"), Key::new("new"));
-    let issuer = Issuer::of(&[&old]).await;
-    let counter = Counter::open(&issuer.url);
-    assert_eq!(counter.asks(&old.token(&issuer.url)).await.err(), None);
-    assert_eq!(issuer.asked(), [1, 1]);
-    issuer.publishes(&[&new]);
-    counter.authenticators.reload().await;
-    issuer.is_asked().await;
-    while counter.asks(&new.token(&issuer.url)).await.is_err() {
+async fn a_reload_fetches_keys_at_once_and_an_invalid_response_changes_nothing() {
+    let (old, new) = (SigningKey::new("old"), SigningKey::new("new"));
+    let issuer = IssuerServer::start(&[&old]).await;
+    let authenticator = OidcAuthenticator::open(&issuer.url);
+    assert_eq!(authenticator.authenticate(&old.token(&issuer.url)).await.err(), None);
+    assert_eq!(issuer.take_request_counts(), [1, 1]);
+    issuer.publish_keys(&[&new]);
+    authenticator.authenticators.reload().await;
+    issuer.wait_for_request().await;
+    while authenticator.authenticate(&new.token(&issuer.url)).await.is_err() {
         tokio::task::yield_now().await;
     }
-    assert_eq!(issuer.asked(), [1, 1]);
+    assert_eq!(issuer.take_request_counts(), [1, 1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_names_unknown_keys_is_charged_and_known_keys_go_on() {
-    let (key, unknown) = (Key::new("a"), Key::new("unknown"));
-    let issuer = Issuer::of(&[&key]).await;
+async fn tokens_with_unknown_keys_are_rate_limited_and_those_with_known_keys_are_not() {
+    let (key, unknown) = (SigningKey::new("a"), SigningKey::new("unknown"));
+    let issuer = IssuerServer::start(&[&key]).await;
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("policies")).unwrap();
     std::fs::write(folder.path().join("secrets.yaml"), "{}").unwrap();
@@ -195,6 +202,10 @@ async fn who_names_unknown_keys_is_charged_and_known_keys_go_on() {
         all.into_iter().map(|one| one.join().unwrap()).collect()
     });
     assert!(statuses.contains(&429), "{statuses:?}");
-    assert_eq!(claviger.ask(&good, "repo=site&branch=main").status, 403, "who is known is not kept out");
+    assert_eq!(
+        claviger.ask(&good, "repo=site&branch=main").status,
+        403,
+        "a token with a known key is not rate limited"
+    );
     assert_eq!(claviger.count("claviger_authentications_total{authenticator=\"github\",outcome=\"failed\"}"), 0);
 }

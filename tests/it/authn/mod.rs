@@ -28,19 +28,19 @@ const CLEAN: AddressHistory = AddressHistory::clean(IpAddr::V4(Ipv4Addr::LOCALHO
 /// More reviews than a test sends; the tests of the limit itself use another.
 const REVIEWS: NonZeroU32 = NonZeroU32::new(100_000).unwrap();
 
-/// An authenticator under test, with a counter of its reviews.
-struct Desk {
+/// A `token_review` authenticator, with a counter of its reviews.
+struct ReviewAuthenticator {
     authenticators: Authenticators,
     metrics: Arc<Metrics>,
 }
 
-impl Desk {
+impl ReviewAuthenticator {
     /// Uses the broker's own credentials and caches no reviews.
     async fn open(kube: &Kube) -> Self {
-        Self::of(kube.plane.kubeconfig(User::Broker), Duration::ZERO).await
+        Self::with_kubeconfig(kube.plane.kubeconfig(User::Broker), Duration::ZERO).await
     }
 
-    async fn of(kubeconfig: PathBuf, cache_ttl: Duration) -> Self {
+    async fn with_kubeconfig(kubeconfig: PathBuf, cache_ttl: Duration) -> Self {
         let metrics = Arc::new(Metrics::new(&["cluster"], &[]).unwrap());
         let mut clusters = Clusters::default();
         clusters.connect(Some(&kubeconfig), &metrics).await.unwrap();
@@ -57,19 +57,19 @@ impl Desk {
         Self { authenticators, metrics }
     }
 
-    async fn asks(&self, token: &str) -> Result<Arc<Caller>, AuthnError> {
+    async fn authenticate(&self, token: &str) -> Result<Arc<Caller>, AuthnError> {
         self.authenticators.authenticate(BearerToken::new(&SecretValue::new(token.to_owned())), CLEAN).await
     }
 
-    async fn allows(&self, token: &str) {
-        assert_eq!(self.asks(token).await.err(), None);
+    async fn assert_accepted(&self, token: &str) {
+        assert_eq!(self.authenticate(token).await.err(), None);
     }
 
-    async fn refuses(&self, token: &str, refusal: TokenRefusal) {
-        assert_eq!(self.asks(token).await.err(), Some(AuthnError::Refused(refusal)));
+    async fn assert_refused(&self, token: &str, refusal: TokenRefusal) {
+        assert_eq!(self.authenticate(token).await.err(), Some(AuthnError::Refused(refusal)));
     }
 
-    /// How many reviews were sent.
+    /// The number of reviews that were sent.
     fn reviews(&self) -> usize {
         let text = String::from_utf8(self.metrics.encode().unwrap()).unwrap();
         let count = text.lines().find_map(|line| line.strip_prefix("claviger_token_review_duration_seconds_count "));
@@ -77,12 +77,12 @@ impl Desk {
     }
 }
 
-/// An authenticator that fetches keys from its issuer.
-struct Counter {
+/// An `oidc` authenticator that fetches keys from its issuer.
+struct OidcAuthenticator {
     authenticators: Authenticators,
 }
 
-impl Counter {
+impl OidcAuthenticator {
     fn open(issuer: &str) -> Self {
         Self::with(issuer, None, None)
     }
@@ -103,7 +103,7 @@ impl Counter {
         Self { authenticators: opened.unwrap() }
     }
 
-    async fn asks(&self, token: &str) -> Result<Arc<Caller>, AuthnError> {
+    async fn authenticate(&self, token: &str) -> Result<Arc<Caller>, AuthnError> {
         self.authenticators.authenticate(BearerToken::new(&SecretValue::new(token.to_owned())), CLEAN).await
     }
 }

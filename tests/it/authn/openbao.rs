@@ -1,16 +1,16 @@
 //! A real OIDC issuer over TLS: OpenBao, whose identity tokens are JWTs with discovery and rotating keys.
 
-use super::Counter;
+use super::OidcAuthenticator;
 use crate::rig::bao::Bao;
 use crate::rig::claviger::{Claviger, write_policies};
-use crate::rig::oidc::Issuer;
+use crate::rig::oidc::TokenIssuer;
 use crate::rig::proxy::Proxy;
 use claviger::authn::AuthnError;
 use serde_json::json;
 use std::time::Duration;
 
 #[tokio::test]
-async fn the_binary_takes_the_tokens_of_an_issuer_it_asks_for_keys() {
+async fn the_binary_accepts_tokens_of_an_issuer_whose_keys_it_fetches() {
     let bao = Bao::start_tls().await;
     let (good, for_others) = (bao.identity_token("claviger").await, bao.identity_token("other").await);
     let folder = tempfile::tempdir().unwrap();
@@ -36,8 +36,8 @@ async fn the_binary_takes_the_tokens_of_an_issuer_it_asks_for_keys() {
     assert_eq!((refused.status, refused.code()), (401, "unauthenticated".into()));
 
     // A key that the issuer did not have a moment ago is unknown until keys may be fetched again.
-    let claims = json!({"iss": bao.issuer(), "aud": "claviger", "sub": "s", "exp": Issuer::claims()["exp"]});
-    let unknown_key = Issuer::new().sign(&json!({"alg": "ES256", "kid": "new"}), &claims);
+    let claims = json!({"iss": bao.issuer(), "aud": "claviger", "sub": "s", "exp": TokenIssuer::claims()["exp"]});
+    let unknown_key = TokenIssuer::new().sign(&json!({"alg": "ES256", "kid": "new"}), &claims);
     let answer = trusting.ask(&unknown_key, "repo=site&branch=main");
     assert_eq!((answer.status, answer.code()), (503, "token_review_unavailable".into()), "{answer:?}");
     assert!(answer.header("retry-after").is_some());
@@ -56,39 +56,46 @@ async fn the_binary_takes_the_tokens_of_an_issuer_it_asks_for_keys() {
 async fn a_real_key_rotation_is_followed() {
     let bao = Bao::start().await;
     let with_old_key = bao.identity_token("claviger").await;
-    let counter = Counter::open(&bao.issuer());
-    assert_eq!(counter.asks(&with_old_key).await.err(), None);
+    let authenticator = OidcAuthenticator::open(&bao.issuer());
+    assert_eq!(authenticator.authenticate(&with_old_key).await.err(), None);
     // It publishes its next key in advance: only the second rotation brings an unknown key.
-    bao.rotates_its_identity_key().await;
-    assert_eq!(counter.asks(&bao.identity_token("claviger").await).await.err(), None);
-    bao.rotates_its_identity_key().await;
+    bao.rotate_identity_key().await;
+    assert_eq!(authenticator.authenticate(&bao.identity_token("claviger").await).await.err(), None);
+    bao.rotate_identity_key().await;
     let with_new_key = bao.identity_token("claviger").await;
-    assert_eq!(counter.asks(&with_new_key).await.err(), Some(AuthnError::UnknownKey), "too early to ask");
+    assert_eq!(
+        authenticator.authenticate(&with_new_key).await.err(),
+        Some(AuthnError::UnknownKey),
+        "no fetch is due yet"
+    );
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(30)).await;
     tokio::time::resume();
-    assert_eq!(counter.asks(&with_new_key).await.err(), None);
-    assert_eq!(counter.asks(&with_old_key).await.err(), None, "old keys stay published for a while");
+    assert_eq!(authenticator.authenticate(&with_new_key).await.err(), None);
+    assert_eq!(authenticator.authenticate(&with_old_key).await.err(), None, "old keys stay published for a while");
 }
 
 #[tokio::test]
-async fn an_issuer_behind_a_private_ca_and_a_proxy_is_asked_through_both() {
+async fn an_issuer_behind_a_private_ca_and_a_proxy_is_reached() {
     let (bao, other, proxy) = (Bao::start_tls().await, Bao::start_tls().await, Proxy::start());
     let token = bao.identity_token("claviger").await;
     let folder = tempfile::tempdir().unwrap();
     let ca = folder.path().join("ca.pem");
     std::fs::copy(bao.ca_file(), &ca).unwrap();
     let with = async |ca: &std::path::Path, proxy: Option<String>| {
-        let counter = Counter::with(&bao.issuer(), Some(ca.to_owned()), proxy);
-        let faults = counter.authenticators.check_online().await.err().unwrap_or_default();
-        (counter.asks(&token).await.err(), faults.into_iter().map(|fault| fault.detail).collect::<Vec<_>>())
+        let authenticator = OidcAuthenticator::with(&bao.issuer(), Some(ca.to_owned()), proxy);
+        let faults = authenticator.authenticators.check_online().await.err().unwrap_or_default();
+        (
+            authenticator.authenticate(&token).await.err(),
+            faults.into_iter().map(|fault| fault.detail).collect::<Vec<_>>(),
+        )
     };
     assert_eq!(with(&ca, None).await, (None, vec![]));
     assert_eq!(proxy.tunnels(), Vec::<String>::new());
     assert_eq!(with(&ca, Some(proxy.url())).await, (None, vec![]));
     assert!(!proxy.tunnels().is_empty());
     let (verdict, faults) = with(&ca, Some("http://127.0.0.1:9".into())).await;
-    assert_eq!(verdict, Some(AuthnError::Unavailable), "no way round the proxy: {faults:?}");
+    assert_eq!(verdict, Some(AuthnError::Unavailable), "the proxy is not bypassed: {faults:?}");
     let (verdict, faults) = with(&other.ca_file(), None).await;
     assert_eq!(verdict, Some(AuthnError::Unavailable));
     assert!(faults[0].contains(claviger::trust::ConnectFailure::UnknownIssuer.sentence()), "{faults:?}");
@@ -101,9 +108,9 @@ async fn a_ca_file_that_is_replaced_is_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let ca = folder.path().join("ca.pem");
     std::fs::copy(other.ca_file(), &ca).unwrap();
-    let counter = Counter::with(&bao.issuer(), Some(ca.clone()), None);
-    assert_eq!(counter.asks(&token).await.err(), Some(AuthnError::Unavailable));
+    let authenticator = OidcAuthenticator::with(&bao.issuer(), Some(ca.clone()), None);
+    assert_eq!(authenticator.authenticate(&token).await.err(), Some(AuthnError::Unavailable));
     std::fs::copy(bao.ca_file(), &ca).unwrap();
     // At once, although keys were fetched a moment ago.
-    assert_eq!(counter.asks(&token).await.err(), None);
+    assert_eq!(authenticator.authenticate(&token).await.err(), None);
 }

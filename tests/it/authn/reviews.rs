@@ -1,6 +1,6 @@
 //! The API server's answers, how often it is called, and what happens if it is unreachable.
 
-use super::Desk;
+use super::ReviewAuthenticator;
 use crate::rig::kube::User;
 use crate::rig::kube::actors::Kube;
 use base64::Engine as _;
@@ -17,7 +17,7 @@ use std::time::Duration;
 const TTL: Duration = Duration::from_secs(10);
 
 #[tokio::test]
-async fn the_api_server_says_what_we_rely_on() {
+async fn the_api_server_returns_the_fields_that_the_broker_relies_on() {
     let kube = Kube::start().await;
     let pod = kube.pod("ci/build-bot").await;
     let kubeconfig = kube.plane.kubeconfig(User::Broker);
@@ -40,58 +40,61 @@ async fn the_api_server_says_what_we_rely_on() {
 }
 
 #[tokio::test]
-async fn garbage_costs_no_call_and_a_forged_token_one_a_second() {
+async fn a_malformed_token_causes_no_call_and_a_forged_one_a_call_per_second() {
     let kube = Kube::start().await;
-    let (pod, desk) = (kube.pod("ci/build-bot").await, Desk::open(&kube).await);
-    desk.refuses("garbage", TokenRefusal::Malformed).await;
-    assert_eq!(desk.reviews(), 0);
+    let (pod, authenticator) = (kube.pod("ci/build-bot").await, ReviewAuthenticator::open(&kube).await);
+    authenticator.assert_refused("garbage", TokenRefusal::Malformed).await;
+    assert_eq!(authenticator.reviews(), 0);
     let forged = forged(&pod.token);
     for _ in 0..10 {
-        desk.refuses(&forged, TokenRefusal::NotAuthenticated).await;
+        authenticator.assert_refused(&forged, TokenRefusal::NotAuthenticated).await;
     }
-    assert_eq!(desk.reviews(), 1);
-    desk.allows(&pod.token).await;
-    assert_eq!(desk.reviews(), 2);
+    assert_eq!(authenticator.reviews(), 1);
+    authenticator.assert_accepted(&pod.token).await;
+    assert_eq!(authenticator.reviews(), 2);
 }
 
 #[tokio::test]
-async fn a_known_token_costs_no_call_until_its_time_is_over() {
+async fn a_cached_token_causes_no_call_until_it_expires() {
     let kube = Kube::start().await;
     let pod = kube.pod("ci/build-bot").await;
-    let desk = Desk::of(kube.plane.kubeconfig(User::Broker), TTL).await;
+    let authenticator = ReviewAuthenticator::with_kubeconfig(kube.plane.kubeconfig(User::Broker), TTL).await;
     for _ in 0..50 {
-        desk.allows(&pod.token).await;
+        authenticator.assert_accepted(&pod.token).await;
     }
-    assert_eq!(desk.reviews(), 1);
+    assert_eq!(authenticator.reviews(), 1);
 
-    pod.is_deleted().await;
-    desk.allows(&pod.token).await;
+    pod.delete().await;
+    authenticator.assert_accepted(&pod.token).await;
     tokio::time::pause();
     tokio::time::advance(TTL).await;
     tokio::time::resume();
-    assert!(desk.asks(&pod.token).await.is_err(), "cacheTtl is how long a deleted pod's token works");
-    assert_eq!(desk.reviews(), 2);
+    assert!(
+        authenticator.authenticate(&pod.token).await.is_err(),
+        "after cacheTtl the token of a deleted pod is refused"
+    );
+    assert_eq!(authenticator.reviews(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_at_once_are_one_review() {
+async fn a_thousand_concurrent_requests_share_one_review() {
     let kube = Kube::start().await;
     let (pod, other) = (kube.pod("ci/build-bot").await, kube.pod("ci/build-bot").await);
-    let desk = Arc::new(Desk::of(kube.plane.kubeconfig(User::Broker), TTL).await);
+    let authenticator = Arc::new(ReviewAuthenticator::with_kubeconfig(kube.plane.kubeconfig(User::Broker), TTL).await);
     let ask = |_| {
-        let (desk, token) = (desk.clone(), pod.token.clone());
-        tokio::spawn(async move { desk.asks(&token).await })
+        let (authenticator, token) = (authenticator.clone(), pod.token.clone());
+        tokio::spawn(async move { authenticator.authenticate(&token).await })
     };
     for one in (0..1000).map(ask).collect::<Vec<_>>() {
         assert_eq!(one.await.unwrap().err(), None);
     }
-    assert_eq!(desk.reviews(), 1);
-    desk.allows(&other.token).await;
-    assert_eq!(desk.reviews(), 2, "another token is another review");
+    assert_eq!(authenticator.reviews(), 1);
+    authenticator.assert_accepted(&other.token).await;
+    assert_eq!(authenticator.reviews(), 2, "another token needs its own review");
 }
 
 #[tokio::test]
-async fn an_api_server_that_cannot_be_asked_is_no_verdict() {
+async fn an_unreachable_api_server_is_an_error_and_not_a_refusal() {
     let kube = Kube::start().await;
     let (pod, plane) = (kube.pod("ci/build-bot").await, kube.plane);
     for kubeconfig in [
@@ -101,26 +104,36 @@ async fn an_api_server_that_cannot_be_asked_is_no_verdict() {
         plane.kubeconfig(User::Nobody),
         plane.kubeconfig(User::Reviewer),
     ] {
-        let desk = Desk::of(kubeconfig.clone(), TTL).await;
+        let authenticator = ReviewAuthenticator::with_kubeconfig(kubeconfig.clone(), TTL).await;
         for _ in 0..2 {
-            assert_eq!(desk.asks(&pod.token).await.err(), Some(AuthnError::Unavailable), "{}", kubeconfig.display());
+            assert_eq!(
+                authenticator.authenticate(&pod.token).await.err(),
+                Some(AuthnError::Unavailable),
+                "{}",
+                kubeconfig.display()
+            );
         }
-        assert_eq!(desk.reviews(), 2, "not knowing is not kept");
+        assert_eq!(authenticator.reviews(), 2, "errors are not cached");
     }
-    Desk::open(&kube).await.allows(&pod.token).await;
+    ReviewAuthenticator::open(&kube).await.assert_accepted(&pod.token).await;
 }
 
 #[tokio::test]
 async fn the_check_before_serving_asks_the_api_server() {
     let kube = Kube::start().await;
     let plane = kube.plane;
-    assert_eq!(Desk::open(&kube).await.authenticators.check_online().await, Ok(()));
+    assert_eq!(ReviewAuthenticator::open(&kube).await.authenticators.check_online().await, Ok(()));
     for (kubeconfig, trouble) in [
         (plane.kubeconfig_of_stopped(User::Broker), CallFailure::Unconnected(ConnectFailure::Refused)),
         (plane.kubeconfig(User::Stranger), CallFailure::Credentials),
         (plane.kubeconfig(User::Nobody), CallFailure::Credentials),
     ] {
-        let faults = Desk::of(kubeconfig, TTL).await.authenticators.check_online().await.expect_err("no answer");
+        let faults = ReviewAuthenticator::with_kubeconfig(kubeconfig, TTL)
+            .await
+            .authenticators
+            .check_online()
+            .await
+            .expect_err("no answer");
         let detail = trouble.to_string();
         assert_eq!(faults, [claviger::document::Fault::new("/authenticators/0", detail)]);
     }

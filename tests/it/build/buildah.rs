@@ -4,7 +4,7 @@
 use super::image::Unpacked;
 use super::task::{Step, TaskRun};
 use crate::rig::claviger::{self, write_policies};
-use crate::rig::installation::{Installation, Plan};
+use crate::rig::installation::{Installation, InstallationSetup};
 use crate::rig::kube::tekton::{self, Build};
 use serde_json::json;
 use std::fs;
@@ -40,32 +40,32 @@ fn digest() -> String {
 }
 
 /// Pipelines of `tekton/site-bot` get the secrets of their run's params, whatever they ask for.
-async fn plan() -> Plan {
-    let plan = Plan::new().await;
-    plan.bao.put("homelab/site/main", &[("GITHUB_TOKEN", TOKEN)]).await;
+async fn setup() -> InstallationSetup {
+    let setup = InstallationSetup::new().await;
+    setup.bao.put("homelab/site/main", &[("GITHUB_TOKEN", TOKEN)]).await;
     let spec = json!({
         "subjects": [{"kubernetes": {"namespaces": ["tekton"], "serviceAccounts": ["site-bot"]}}],
         "repos": ["**"], "branches": ["**"],
         "attest": {"repo": "caller.pipelineRun.params.repo", "branch": "caller.pipelineRun.params.branch"},
         "secrets": [{"store": "vault", "path": "homelab/{repo}/{branch}"}],
     });
-    write_policies(&plan.folder.path().join("policies"), &[("sites", spec)]);
-    plan
+    write_policies(&setup.folder.path().join("policies"), &[("sites", spec)]);
+    setup
 }
 
 async fn pipeline_run(rig: &Installation, branch: &str) -> Build {
     let params = json!([{"name": "repo", "value": "site"}, {"name": "branch", "value": branch}]);
-    rig.kube.build("tekton/site-bot", tekton::Plan { params, ..tekton::Plan::default() }).await
+    rig.kube.build("tekton/site-bot", tekton::BuildSpec { params, ..tekton::BuildSpec::default() }).await
 }
 
 /// A run of the Task `claviger-buildah`.
-struct Building {
+struct BuildahRun {
     run: TaskRun,
     archive: PathBuf,
     _storage: TempDir,
 }
 
-impl Building {
+impl BuildahRun {
     fn of(rig: &Installation, build: &Build, repo: &str, branch: &str, dockerfile: &str) -> Self {
         Self::with(rig, build, &[("repo", &[repo]), ("branch", &[branch])], dockerfile)
     }
@@ -99,7 +99,7 @@ impl Building {
     }
 
     /// The result of `claviger scan` for the image, with the values that the build's pod may have.
-    fn is_scanned(&self, rig: &Installation, build: &Build) -> (Option<i32>, String) {
+    fn scan_image(&self, rig: &Installation, build: &Build) -> (Option<i32>, String) {
         let ticket = rig.claviger.ask(&build.pod.token, "");
         let url = ticket.header("location").unwrap_or_else(|| panic!("{ticket:?}"));
         let image = format!("oci-archive:{}", self.archive.display());
@@ -108,7 +108,7 @@ impl Building {
         (code, out + &err)
     }
 
-    fn succeeds(&self) -> Unpacked {
+    fn assert_succeeds(&self) -> Unpacked {
         let steps = self.run.run();
         let ended: Vec<_> = steps.iter().map(|step| (step.name.as_str(), step.code)).collect();
         assert_eq!(ended, [("fetch", Some(0)), ("build", Some(0)), ("push", Some(0))], "{steps:#?}");
@@ -121,7 +121,7 @@ impl Building {
     }
 
     /// Checks that the fetch fails with this code and these words, and that nothing is built.
-    fn fails(&self, code: i32, words: &str) {
+    fn assert_fails(&self, code: i32, words: &str) {
         let steps: Vec<Step> = self.run.run();
         assert_eq!((steps.len(), steps[0].name.as_str(), steps[0].code), (1, "fetch", Some(code)), "{steps:#?}");
         assert!(steps[0].err.contains(words), "{steps:#?}");
@@ -131,24 +131,24 @@ impl Building {
 
 #[tokio::test]
 async fn a_site_is_built_with_its_secret_and_its_image_does_not_have_it() {
-    let rig = plan().await.start();
+    let rig = setup().await.start();
     let build = pipeline_run(&rig, "main").await;
-    let building = Building::of(&rig, &build, "site", "main", DOCKERFILE);
-    let image = building.succeeds();
+    let building = BuildahRun::of(&rig, &build, "site", "main", DOCKERFILE);
+    let image = building.assert_succeeds();
     let index = image.file("site/index.html").unwrap();
     assert_eq!(index, format!("<h1>built with {}</h1>\n", digest()));
     assert_eq!(image.grep(TOKEN), Vec::<String>::new());
     assert!(!image.grep("<h1>built with").is_empty(), "grep looks into layers");
-    let scanned = building.is_scanned(&rig, &build);
+    let scanned = building.scan_image(&rig, &build);
     assert_eq!(scanned.0, Some(0), "{scanned:?}");
 
     // The control: a Dockerfile that leaves the token in the image, as text and in base64.
     for leak in ["echo $GITHUB_TOKEN >/leak", "printf %s \"$GITHUB_TOKEN\" | /bin/busybox base64 >/leak"] {
         let leaky = format!("{DOCKERFILE}RUN --mount=type=secret,id=build-env . /run/secrets/build-env && {leak}\n");
-        let building = Building::of(&rig, &build, "site", "main", &leaky);
-        let places = building.succeeds().grep(TOKEN);
+        let building = BuildahRun::of(&rig, &build, "site", "main", &leaky);
+        let places = building.assert_succeeds().grep(TOKEN);
         assert!(places.iter().any(|place| place.ends_with("/leak")), "{leak}: {places:?}");
-        let scanned = building.is_scanned(&rig, &build);
+        let scanned = building.scan_image(&rig, &build);
         assert_eq!(scanned.0, Some(1), "{leak}: {scanned:?}");
         assert!(scanned.1.contains("GITHUB_TOKEN"), "{leak}: {scanned:?}");
     }
@@ -156,34 +156,34 @@ async fn a_site_is_built_with_its_secret_and_its_image_does_not_have_it() {
 
 #[tokio::test]
 async fn a_site_without_secrets_is_built_without() {
-    let rig = plan().await.start();
+    let rig = setup().await.start();
     let build = pipeline_run(&rig, "draft").await;
-    let image = Building::of(&rig, &build, "site", "draft", DOCKERFILE).succeeds();
+    let image = BuildahRun::of(&rig, &build, "site", "draft", DOCKERFILE).assert_succeeds();
     assert_eq!(image.file("site/index.html").as_deref(), Some("<h1>built without</h1>\n"));
 }
 
 #[tokio::test]
-async fn a_build_that_asks_for_another_ones_secrets_is_red() {
-    let plan = plan().await;
-    plan.bao.put("homelab/shop/main", &[("GITHUB_TOKEN", "that of the shop")]).await;
-    let rig = plan.start();
+async fn a_build_that_requests_the_secrets_of_another_repo_fails() {
+    let setup = setup().await;
+    setup.bao.put("homelab/shop/main", &[("GITHUB_TOKEN", "that of the shop")]).await;
+    let rig = setup.start();
     let build = pipeline_run(&rig, "main").await;
-    Building::of(&rig, &build, "shop", "main", DOCKERFILE).fails(3, "attestation_failed");
+    BuildahRun::of(&rig, &build, "shop", "main", DOCKERFILE).assert_fails(3, "attestation_failed");
     let stranger = Build { pod: rig.kube.pod("tekton/other-bot").await, ..build };
-    Building::of(&rig, &stranger, "site", "main", DOCKERFILE).fails(3, "denied");
+    BuildahRun::of(&rig, &stranger, "site", "main", DOCKERFILE).assert_fails(3, "denied");
 }
 
 #[tokio::test]
-async fn a_sealed_vault_is_red_and_never_an_image_without_its_secret() {
-    let rig = plan().await.start();
+async fn a_build_with_a_sealed_vault_fails_and_makes_no_image() {
+    let rig = setup().await.start();
     let build = pipeline_run(&rig, "main").await;
     rig.bao.seal().await;
-    Building::of(&rig, &build, "site", "main", DOCKERFILE).fails(4, "store_unavailable");
+    BuildahRun::of(&rig, &build, "site", "main", DOCKERFILE).assert_fails(4, "store_unavailable");
 }
 
 #[tokio::test]
-async fn a_param_is_no_option_of_buildah() {
-    let rig = plan().await.start();
+async fn a_param_does_not_become_an_option_of_buildah() {
+    let rig = setup().await.start();
     let build = pipeline_run(&rig, "main").await;
     for (param, value, step, words) in [
         ("secret-id", "build-env,src=/etc/passwd", "build", "secret-id: must have"),
@@ -197,7 +197,7 @@ async fn a_param_is_no_option_of_buildah() {
         ("destination", "--help", "push", "--help"),
         ("destination", "--digestfile=/tmp/x", "push", "--digestfile"),
     ] {
-        let building = Building::with(&rig, &build, &[(param, &[value])], DOCKERFILE);
+        let building = BuildahRun::with(&rig, &build, &[(param, &[value])], DOCKERFILE);
         let steps = building.run.run();
         let last = steps.last().unwrap();
         assert_eq!(last.name, step, "{param}={value:?}: {steps:#?}");
@@ -207,12 +207,15 @@ async fn a_param_is_no_option_of_buildah() {
     // A folder and a file can have such a name.
     let named: [(&str, &[&str]); 3] =
         [("context", &["-site"]), ("dockerfile", &["-file"]), ("secret-id", &["my.id-1"])];
-    let building = Building::with(&rig, &build, &named, DOCKERFILE);
+    let building = BuildahRun::with(&rig, &build, &named, DOCKERFILE);
     let folder = building.run.source().join("-site");
     fs::create_dir(&folder).unwrap();
     for file in ["site.sh", "busybox"] {
         fs::rename(building.run.source().join(file), folder.join(file)).unwrap();
     }
     fs::write(folder.join("-file"), DOCKERFILE.replace("build-env", "my.id-1")).unwrap();
-    assert_eq!(building.succeeds().file("site/index.html").unwrap(), format!("<h1>built with {}</h1>\n", digest()));
+    assert_eq!(
+        building.assert_succeeds().file("site/index.html").unwrap(),
+        format!("<h1>built with {}</h1>\n", digest())
+    );
 }

@@ -5,5 +5,5 @@ mod buildah;
 mod image;
 mod shells;
 mod task;
+mod task_text;
 mod tls;
-mod written;

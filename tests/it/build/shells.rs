@@ -1,7 +1,7 @@
 //! The scripts of the Tasks in the shells of common images, against a real broker.
 
 use super::task::{Step, TaskRun};
-use crate::rig::installation::{Installation, Plan};
+use crate::rig::installation::{Installation, InstallationSetup};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -13,9 +13,9 @@ const HOSTILE: [&str; 5] =
     ["feature/$(id>PWN)", "feature/`id>PWN`", "feature/';id>PWN;'", "feature/\"&&id>PWN&&\"", "feature/$SECRETS"];
 
 async fn installation() -> Installation {
-    let plan = Plan::new().await;
-    plan.bao.put("homelab/shared", &[("GITHUB_TOKEN", "it's $(id) \"one\""), ("SECRETS", "/nowhere")]).await;
-    plan.start()
+    let setup = InstallationSetup::new().await;
+    setup.bao.put("homelab/shared", &[("GITHUB_TOKEN", "it's $(id) \"one\""), ("SECRETS", "/nowhere")]).await;
+    setup.start()
 }
 
 fn run(task: &str, shell: &'static [&'static str], rig: &Installation, token: &str, branch: &str) -> TaskRun {
@@ -43,7 +43,7 @@ fn last(steps: &[Step]) -> (&str, Option<i32>) {
 }
 
 #[tokio::test]
-async fn a_command_has_the_secrets_and_nobody_else() {
+async fn only_the_command_has_the_secrets() {
     let rig = installation().await;
     let pod = rig.pod("ci/build-bot").await;
     for shell in SHELLS {
@@ -60,14 +60,14 @@ async fn a_command_has_the_secrets_and_nobody_else() {
             let steps = run.run();
             assert_eq!(last(&steps), ("run", Some(0)), "{task} {shell:?}: {steps:?}");
             assert_eq!(steps[1].out, "it's $(id) \"one\"|$(id) it's", "{task} {shell:?}");
-            assert_eq!(steps[0].out, "", "{task}: the fetch says nothing where a log is kept");
+            assert_eq!(steps[0].out, "", "{task}: the fetch step prints nothing");
             assert!(!run.volume("secrets").join("build-env").exists(), "{task}");
         }
     }
 }
 
 #[tokio::test]
-async fn whoever_may_not_gets_a_failed_step_and_no_file() {
+async fn a_denied_pod_gets_a_failed_step_and_no_file() {
     let rig = installation().await;
     let pod = rig.pod("ci/other-bot").await;
     for shell in SHELLS {
@@ -83,7 +83,7 @@ async fn whoever_may_not_gets_a_failed_step_and_no_file() {
 
 #[tokio::test]
 async fn a_build_without_secrets_has_an_empty_file() {
-    let rig = Plan::new().await.start();
+    let rig = InstallationSetup::new().await.start();
     let pod = rig.pod("ci/build-bot").await;
     for shell in SHELLS {
         for task in ["claviger-fetch", "claviger-curl"] {
@@ -116,7 +116,7 @@ async fn a_branch_that_is_a_command_stays_a_branch() {
 }
 
 #[tokio::test]
-async fn curl_is_told_neither_the_token_nor_the_url_on_its_command_line() {
+async fn the_command_line_of_curl_has_neither_the_token_nor_the_url() {
     let rig = installation().await;
     let pod = rig.pod("ci/build-bot").await;
     let run = run("claviger-curl", SHELLS[0], &rig, &pod.pod.token, "main");
@@ -132,7 +132,7 @@ async fn curl_is_told_neither_the_token_nor_the_url_on_its_command_line() {
 }
 
 #[tokio::test]
-async fn a_param_is_no_option_of_the_commands() {
+async fn a_param_does_not_become_an_option_of_the_commands() {
     let rig = installation().await;
     let pod = rig.pod("ci/build-bot").await;
     let server = format!("http://{}", rig.claviger.api);
@@ -151,7 +151,7 @@ async fn a_param_is_no_option_of_the_commands() {
                 let steps = run_with(task, shell, &pod.pod.token, &[(param, &[option]), ("server", &[&server])]).run();
                 assert_ne!(last(&steps), ("run", Some(0)), "{task} {option}: {steps:?}");
                 assert!(["denied", "invalid", "40", "42"].iter().any(|word| steps[0].err.contains(word)), "{steps:?}");
-                assert_eq!(issued(), before, "{task} {option}: the server saw another value");
+                assert_eq!(issued(), before, "{task} {option}: the server issued a ticket");
             }
             for command in [&["-a", "x", "true"][..], &["--", "true"], &[""]] {
                 let run = run_with(task, shell, &pod.pod.token, &[("run", command), ("server", &[&server])]);
@@ -214,7 +214,7 @@ fn server_that_answers(download: &'static str) -> String {
 }
 
 #[test]
-fn a_download_that_is_cut_is_no_empty_bundle() {
+fn a_truncated_download_is_not_an_empty_bundle() {
     let served = |answer| {
         let server = server_that_answers(answer);
         let run = run_with("claviger-curl", SHELLS[0], "token", &[("server", &[&server])]);

@@ -2,6 +2,7 @@
 //! one, each with only its own volumes and as the user of its securityContext.
 
 use crate::rig::claviger::binary;
+use crate::rig::json::array;
 use serde_json::Value;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -11,7 +12,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// A Task of the chart.
-pub fn written(name: &str) -> Value {
+pub fn load_task(name: &str) -> Value {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("charts/claviger/tekton/task-{name}.yaml"));
     serde_saphyr::from_str(&fs::read_to_string(file).unwrap()).unwrap()
 }
@@ -41,7 +42,7 @@ pub struct Step {
 impl TaskRun {
     /// A run of one of the chart's Tasks, for a pod with this token.
     pub fn of(name: &str, shell: &'static [&'static str], token: &str, params: &[(&str, &[&str])]) -> Self {
-        let task = written(name);
+        let task = load_task(name);
         let defaults = array(&task["spec"]["params"]).filter_map(|param| {
             Some((param["name"].as_str()?.to_owned(), vec![param["default"].as_str()?.to_owned()]))
         });
@@ -132,8 +133,8 @@ impl TaskRun {
             chown(&token, Some(user), None).unwrap();
         }
         let placed = |text: &str| {
-            let filled = self.filled(text);
-            mounts.iter().fold(filled, |text, (path, folder)| text.replace(path, &folder.display().to_string()))
+            let substituted = self.substitute(text);
+            mounts.iter().fold(substituted, |text, (path, folder)| text.replace(path, &folder.display().to_string()))
         };
         let mut arguments: Vec<String> = Vec::new();
         for argument in array(&step["args"]).map(|argument| argument.as_str().unwrap()) {
@@ -145,7 +146,7 @@ impl TaskRun {
         let mut command = if let Some(script) = step["script"].as_str() {
             assert!(script.starts_with("#!/bin/sh\n"), "{script}");
             let file = self.folder.path().join("scripts").join(&name);
-            fs::write(&file, self.filled(script)).unwrap();
+            fs::write(&file, self.substitute(script)).unwrap();
             let mut command = Command::new(self.shell[0]);
             command.args(&self.shell[1..]).arg(file);
             command
@@ -171,7 +172,7 @@ impl TaskRun {
     fn user(&self, step: &Value) -> u32 {
         let named = |of: &Value| of["securityContext"]["runAsUser"].as_u64();
         let user = named(step).or_else(|| named(&self.task["spec"]["stepTemplate"]));
-        u32::try_from(user.unwrap_or_else(|| panic!("{step:#}: it depends on its image who runs it"))).unwrap()
+        u32::try_from(user.unwrap_or_else(|| panic!("{step:#}: the step has no user"))).unwrap()
     }
 
     fn param(&self, name: &str) -> &[String] {
@@ -179,7 +180,7 @@ impl TaskRun {
     }
 
     /// Textual substitution, as Tekton does it: substituted values are not substituted again.
-    fn filled(&self, text: &str) -> String {
+    fn substitute(&self, text: &str) -> String {
         let Some((before, rest)) = text.split_once("$(") else { return text.to_owned() };
         let Some((word, after)) = rest.split_once(')') else { return text.to_owned() };
         let at = |place: &str| self.folder.path().join(place).display().to_string();
@@ -190,10 +191,6 @@ impl TaskRun {
             ["results", name, "path"] => at(&format!("results/{name}")),
             _ => format!("$({word})"),
         };
-        format!("{before}{value}{}", self.filled(after))
+        format!("{before}{value}{}", self.substitute(after))
     }
-}
-
-fn array(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
 }

@@ -1,20 +1,20 @@
 //! The Tasks with a server that uses a private CA, and with one without TLS.
 
 use super::task::TaskRun;
-use crate::rig::installation::{Installation, Plan};
+use crate::rig::installation::{Installation, InstallationSetup};
 use rcgen::generate_simple_self_signed;
 use serde_json::json;
 use std::fs;
 
 /// A server with TLS, and its certificate.
 async fn behind_tls() -> (Installation, String) {
-    let mut plan = Plan::new().await;
-    plan.bao.put("homelab/shared", &[("K", "v")]).await;
+    let mut setup = InstallationSetup::new().await;
+    setup.bao.put("homelab/shared", &[("K", "v")]).await;
     let made = generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    fs::write(plan.folder.path().join("tls.crt"), made.cert.pem()).unwrap();
-    fs::write(plan.folder.path().join("tls.key"), made.signing_key.serialize_pem()).unwrap();
-    plan.config["server"] = json!({"tls": {"certFile": "tls.crt", "keyFile": "tls.key"}});
-    (plan.start(), made.cert.pem())
+    fs::write(setup.folder.path().join("tls.crt"), made.cert.pem()).unwrap();
+    fs::write(setup.folder.path().join("tls.key"), made.signing_key.serialize_pem()).unwrap();
+    setup.config["server"] = json!({"tls": {"certFile": "tls.crt", "keyFile": "tls.key"}});
+    (setup.start(), made.cert.pem())
 }
 
 fn run(task: &str, server: &str, token: &str, ca: Option<&str>, ca_file: Option<&str>) -> (Option<i32>, bool) {
@@ -60,10 +60,10 @@ async fn the_certificate_is_checked_with_the_ca_of_the_config_map() {
 }
 
 #[tokio::test]
-async fn curl_sends_no_token_over_plain_http_unless_told_to() {
-    let plan = Plan::new().await;
-    plan.bao.put("homelab/shared", &[("K", "v")]).await;
-    let rig = plan.start();
+async fn curl_sends_no_token_over_plain_http_unless_allowed() {
+    let setup = InstallationSetup::new().await;
+    setup.bao.put("homelab/shared", &[("K", "v")]).await;
+    let rig = setup.start();
     let server = format!("http://{}", rig.claviger.api);
     let pod = rig.pod("ci/build-bot").await;
     // 1 is curl's exit code for a scheme that --proto excludes.
@@ -72,7 +72,7 @@ async fn curl_sends_no_token_over_plain_http_unless_told_to() {
 }
 
 #[test]
-fn a_token_leaves_by_plain_http_only_where_that_is_asked_for() {
+fn tokens_are_sent_over_plain_http_only_if_allowed() {
     // Another host without an address: the attempt shows that curl would send.
     let server = "http://claviger.invalid:8080";
     for task in ["claviger-fetch", "claviger-buildah"] {

@@ -1,8 +1,8 @@
-//! The chart's admission policy on a real API server: who may set a Tekton run as an owner.
+//! The chart's admission policy on a real API server: only Tekton's controller sets a Tekton run as an owner.
 
 use super::rendered::{Rendered, render_values};
 use crate::rig::kube::actors::Kube;
-use crate::rig::kube::admission::{AdmissionPolicy, MALLORY, NAME};
+use crate::rig::kube::admission::{AdmissionPolicy, MALLORY, POLICY_NAME};
 use http::Method;
 use serde_json::{Value, json};
 use std::fs;
@@ -13,10 +13,10 @@ const MESSAGE: &str = "may be set by Tekton's controller only";
 
 fn objects(rendered: &Rendered) -> Vec<&Value> {
     let kinds = ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"];
-    kinds.iter().map(|kind| rendered.find(kind, NAME).unwrap()).collect()
+    kinds.iter().map(|kind| rendered.find(kind, POLICY_NAME).unwrap()).collect()
 }
 
-/// Waits until the policy that these values render is in force.
+/// Installs the policy that these values render, and waits until it is enforced.
 async fn policy(kube: &Kube, values: &Value) -> AdmissionPolicy {
     let rendered = render_values(values).unwrap();
     AdmissionPolicy::in_force(kube, &objects(&rendered)).await
@@ -28,7 +28,7 @@ fn owner(kind: &str, more: &Value) -> Value {
     owner
 }
 
-fn refused(answer: &Result<Value, (u16, String)>) -> bool {
+fn is_refused(answer: &Result<Value, (u16, String)>) -> bool {
     match answer {
         Ok(_) => false,
         Err((422, message)) if message.contains(MESSAGE) => true,
@@ -54,17 +54,17 @@ async fn only_tektons_controller_creates_what_a_run_owns() {
         (json!([owner("Job", &json!({"apiVersion": "batch/v1"}))]), false),
         (json!([]), false),
     ] {
-        assert_eq!(refused(&kube.pod_by(MALLORY, "default", owners.clone()).await), is_claim, "{owners}");
-        assert!(!refused(&kube.pod_by(TEKTON, "default", owners.clone()).await), "{owners}");
+        assert_eq!(is_refused(&kube.create_pod_as(MALLORY, "default", owners.clone()).await), is_claim, "{owners}");
+        assert!(!is_refused(&kube.create_pod_as(TEKTON, "default", owners.clone()).await), "{owners}");
         for (kind, version) in [("TaskRun", "v1"), ("PipelineRun", "v1"), ("TaskRun", "v1beta1")] {
             let run = json!({
                 "apiVersion": format!("tekton.dev/{version}"), "kind": kind,
                 "metadata": {"generateName": "any-", "ownerReferences": owners}, "spec": {},
             });
             let path = format!("/apis/tekton.dev/{version}/namespaces/default/{}s", kind.to_lowercase());
-            let answer = kube.as_user(MALLORY, Method::POST, &path, &run).await;
-            assert_eq!(refused(&answer), is_claim, "{kind} {version} {owners}");
-            assert!(!refused(&kube.as_user(TEKTON, Method::POST, &path, &run).await), "{kind} {version} {owners}");
+            let answer = kube.send_as(MALLORY, Method::POST, &path, &run).await;
+            assert_eq!(is_refused(&answer), is_claim, "{kind} {version} {owners}");
+            assert!(!is_refused(&kube.send_as(TEKTON, Method::POST, &path, &run).await), "{kind} {version} {owners}");
         }
     }
 }
@@ -94,20 +94,20 @@ async fn an_update_may_keep_an_owner_and_neither_add_nor_change_one() {
         (json!([follower]), json!([run]), true),
         (json!([owner("TaskRun", &json!({"controller": null}))]), json!([run]), true),
     ] {
-        for (user, is_refused) in [(MALLORY, is_claim), (TEKTON, false)] {
-            let made = kube.pod_by(TEKTON, "default", before.clone()).await.unwrap();
+        for (user, expected) in [(MALLORY, is_claim), (TEKTON, false)] {
+            let made = kube.create_pod_as(TEKTON, "default", before.clone()).await.unwrap();
             let path = format!("/api/v1/namespaces/default/pods/{}", made["metadata"]["name"].as_str().unwrap());
             let label = json!({"metadata": {"labels": {"touched": "yes"}}});
-            assert!(!refused(&kube.as_user(user, Method::PATCH, &path, &label).await), "{before}: a label");
+            assert!(!is_refused(&kube.send_as(user, Method::PATCH, &path, &label).await), "{before}: a label");
             let patch = json!({"metadata": {"ownerReferences": after}});
-            let answer = kube.as_user(user, Method::PATCH, &path, &patch).await;
-            assert_eq!(refused(&answer), is_refused, "{user}: {before} to {after}");
+            let answer = kube.send_as(user, Method::PATCH, &path, &patch).await;
+            assert_eq!(is_refused(&answer), expected, "{user}: {before} to {after}");
         }
     }
 }
 
 #[tokio::test]
-async fn who_makes_owners_is_a_value() {
+async fn the_permitted_owners_are_a_value() {
     let kube = Kube::start().await;
     let (elsewhere, loops) = ("system:serviceaccount:openshift-pipelines:tekton", "system:serviceaccount:loops:run");
     let owners = json!([owner("TaskRun", &json!({}))]);
@@ -116,19 +116,28 @@ async fn who_makes_owners_is_a_value() {
         "others": [{"namespace": "loops", "name": "run"}],
     }});
     let policy = policy(&kube, &values).await;
-    for (user, is_refused) in [(elsewhere, false), (loops, false), (TEKTON, true), (MALLORY, true)] {
-        assert_eq!(refused(&kube.pod_by(user, "default?dryRun=All", owners.clone()).await), is_refused, "{user}");
+    for (user, expected) in [(elsewhere, false), (loops, false), (TEKTON, true), (MALLORY, true)] {
+        assert_eq!(
+            is_refused(&kube.create_pod_as(user, "default?dryRun=All", owners.clone()).await),
+            expected,
+            "{user}"
+        );
     }
     drop(policy);
     let _policy = self::policy(&kube, &json!({})).await;
-    for (user, is_refused) in [(elsewhere, true), (loops, true), (TEKTON, false)] {
-        assert_eq!(refused(&kube.pod_by(user, "default?dryRun=All", owners.clone()).await), is_refused, "{user}");
+    for (user, expected) in [(elsewhere, true), (loops, true), (TEKTON, false)] {
+        assert_eq!(
+            is_refused(&kube.create_pod_as(user, "default?dryRun=All", owners.clone()).await),
+            expected,
+            "{user}"
+        );
     }
 }
 
 #[test]
-fn it_is_left_out_where_it_is_not_wanted_or_not_known() {
-    let count = |rendered: &Rendered| rendered.0.iter().filter(|object| object["metadata"]["name"] == NAME).count();
+fn the_policy_is_omitted_if_disabled_or_unsupported() {
+    let count =
+        |rendered: &Rendered| rendered.0.iter().filter(|object| object["metadata"]["name"] == POLICY_NAME).count();
     assert_eq!(count(&render_values(&json!({})).unwrap()), 2);
     assert_eq!(count(&render_values(&json!({"admissionPolicy": {"enabled": false}})).unwrap()), 0);
     for values in [

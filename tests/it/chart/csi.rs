@@ -1,7 +1,7 @@
-//! The provider of the Secrets Store CSI driver, as the chart has it on each node.
+//! The chart's `DaemonSet`: the provider for the Secrets Store CSI driver on each node.
 
 use super::rendered::{NAMESPACE, Rendered, notes, render, render_values};
-use super::set;
+use super::value_set;
 use crate::rig::claviger::{binary, wait_until};
 use rcgen::generate_simple_self_signed;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ fn daemon_set(rendered: &Rendered) -> &Value {
     rendered.find("DaemonSet", "rel-claviger-csi").unwrap_or_else(|| panic!("there is no DaemonSet"))
 }
 
-fn of(csi: &Value, tls: &Value) -> Rendered {
+fn render_csi(csi: &Value, tls: &Value) -> Rendered {
     let mut all = json!({"enabled": true});
     all.as_object_mut().unwrap().extend(csi.as_object().unwrap().clone());
     render_values(&json!({"csi": all, "tls": tls})).unwrap()
@@ -28,20 +28,20 @@ fn words(list: &Value) -> Vec<String> {
 }
 
 /// The arguments with the folders of the pod replaced by one of the test's.
-fn within(words: Vec<String>, folder: &Path) -> Vec<String> {
+fn with_folder(words: Vec<String>, folder: &Path) -> Vec<String> {
     let folder = folder.display().to_string();
     let moved = |word: String| word.replace("/providers", &folder).replace("/etc/claviger/ca", &folder);
     words.into_iter().map(moved).collect()
 }
 
 #[test]
-fn it_is_there_only_where_it_is_wanted() {
+fn the_provider_is_rendered_only_if_enabled() {
     for name in ["default", "sqlite", "postgres", "bare", "openshift", "clouds"] {
-        assert!(render(&set(name)).all("DaemonSet").is_empty(), "{name}");
+        assert!(render(&value_set(name)).all("DaemonSet").is_empty(), "{name}");
     }
-    let rendered = render(&set("csi"));
+    let rendered = render(&value_set("csi"));
     let pod = &daemon_set(&rendered)["spec"]["template"];
-    // No Service, disruption budget or policy of the broker selects it.
+    // No Service, disruption budget or network policy of the broker selects it.
     for object in rendered.all("Service") {
         let selector = object["spec"]["selector"].as_object().unwrap();
         let labels = pod["metadata"]["labels"].as_object().unwrap();
@@ -53,7 +53,7 @@ fn it_is_there_only_where_it_is_wanted() {
     assert!(policy["spec"]["ingress"].is_null());
     let egress = policy["spec"]["egress"].as_array().unwrap();
     assert_eq!(egress.last().unwrap()["ports"], json!([{"port": 8443, "protocol": "TCP"}]));
-    // And it reaches the broker, whose policy names who may.
+    // The broker's network policy admits the provider.
     let from = &rendered.find("NetworkPolicy", "rel-claviger").unwrap()["spec"]["ingress"][0]["from"];
     let labels = json!({"app.kubernetes.io/name": "claviger-csi", "app.kubernetes.io/instance": "rel"});
     assert_eq!(from[1]["podSelector"]["matchLabels"], labels);
@@ -61,8 +61,8 @@ fn it_is_there_only_where_it_is_wanted() {
 }
 
 #[test]
-fn it_has_no_more_of_the_node_than_the_folder_of_sockets() {
-    let rendered = render(&set("csi"));
+fn the_provider_mounts_only_the_socket_folder_of_the_node() {
+    let rendered = render(&value_set("csi"));
     let spec = &daemon_set(&rendered)["spec"]["template"]["spec"];
     for sharing in ["hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"] {
         assert!(spec.get(sharing).is_none(), "{sharing}");
@@ -79,15 +79,15 @@ fn it_has_no_more_of_the_node_than_the_folder_of_sockets() {
     let [providers, ca] = &volumes[..] else { panic!("{volumes:?}") };
     let folder = json!({"path": "/var/run/secrets-store-csi-providers", "type": "DirectoryOrCreate"});
     assert_eq!(providers["hostPath"], folder);
-    // Of the TLS Secret the certificate alone.
+    // Only the certificate of the TLS Secret is mounted.
     assert_eq!(ca["secret"]["items"], json!([{"key": "ca.crt", "path": "ca.crt"}]));
-    // Beside the volumes there is nothing it may write.
+    // Only the volumes are writable.
     let writable = container(&rendered)["volumeMounts"].as_array().unwrap().iter().filter(|m| m["readOnly"] != true);
     assert_eq!(writable.map(|mount| &mount["mountPath"]).collect::<Vec<_>>(), ["/providers"]);
 }
 
 #[test]
-fn it_trusts_the_ca_that_its_server_needs() {
+fn the_provider_trusts_the_ca_of_its_server() {
     let (plain, tls) = (json!({"mode": "none"}), json!({"mode": "secret", "secret": "tls"}));
     let ca = |rendered: &Rendered| {
         let volumes = daemon_set(rendered)["spec"]["template"]["spec"]["volumes"].as_array().unwrap();
@@ -105,7 +105,7 @@ fn it_trusts_the_ca_that_its_server_needs() {
         (elsewhere, &tls, "https://keys.example", None),
         (with_map, &tls, "https://keys.example:8443", Some("ca")),
     ] {
-        let rendered = of(&csi, tls);
+        let rendered = render_csi(&csi, tls);
         let arguments = words(&container(&rendered)["args"]);
         assert!(arguments.contains(&format!("--server={server}")), "{arguments:?}");
         assert_eq!(arguments.contains(&"--insecure".to_owned()), server.starts_with("http:"), "{arguments:?}");
@@ -123,23 +123,23 @@ fn it_trusts_the_ca_that_its_server_needs() {
 }
 
 #[test]
-fn what_it_runs_starts_and_its_probes_see_it() {
+fn the_provider_starts_and_its_probes_succeed() {
     let folder = tempfile::tempdir().unwrap();
     let certificate = generate_simple_self_signed(["rel-claviger.claviger.svc".to_owned()]).unwrap();
     fs::write(folder.path().join("ca.crt"), certificate.cert.pem()).unwrap();
     let tls = json!({"mode": "secret", "secret": "tls"});
     for (csi, tls) in [(json!({}), &tls), (json!({"provider": "other", "audience": "keys"}), &json!({"mode": "none"}))]
     {
-        let rendered = of(&csi, tls);
+        let rendered = render_csi(&csi, tls);
         let container = container(&rendered);
         let probe = |kind: &str| {
-            let command = within(words(&container[kind]["exec"]["command"]), folder.path());
+            let command = with_folder(words(&container[kind]["exec"]["command"]), folder.path());
             assert_eq!(command[0], "/claviger");
             Command::new(binary()).args(&command[1..]).stderr(Stdio::null()).status().unwrap().success()
         };
         assert!(!probe("startupProbe") && !probe("livenessProbe"));
         let mut provider = Command::new(binary());
-        provider.args(within(words(&container["args"]), folder.path())).stderr(Stdio::null());
+        provider.args(with_folder(words(&container["args"]), folder.path())).stderr(Stdio::null());
         let mut provider = provider.spawn().unwrap();
         wait_until("the provider", || probe("startupProbe"));
         assert!(probe("livenessProbe"));

@@ -3,6 +3,7 @@
 
 use super::rendered::{NAMESPACE, Rendered};
 use crate::rig::claviger::binary;
+use crate::rig::json::array;
 use crate::rig::kube::DEFAULT_AUDIENCE;
 use crate::rig::kube::actors::Kube;
 use rcgen::generate_simple_self_signed;
@@ -28,8 +29,8 @@ pub struct Container {
 /// A user that a platform such as `OpenShift` assigns: from the namespace's own range.
 const ASSIGNED_USER: u64 = 1_000_650_000;
 
-/// A Secret or `ConfigMap` that is not part of the chart: it has every key that any value set needs.
-fn foreign() -> BTreeMap<&'static str, String> {
+/// The keys of a Secret or `ConfigMap` outside the chart: all that any value set needs.
+fn external_keys() -> BTreeMap<&'static str, String> {
     let certificate = generate_simple_self_signed(["rel-claviger.claviger.svc".to_owned()]).unwrap();
     BTreeMap::from([
         ("tls.crt", certificate.cert.pem()),
@@ -49,7 +50,7 @@ impl Container {
         let container = &spec["containers"][0];
         let user = u32::try_from(spec["securityContext"]["runAsUser"].as_u64().unwrap_or(ASSIGNED_USER)).unwrap();
         let mut made = Self { root: tempfile::tempdir().unwrap(), environment: Vec::new(), user };
-        made.brings_the_binary();
+        made.copy_binary();
         let place = format!("{NAMESPACE}/{}", spec["serviceAccountName"].as_str().unwrap());
         if spec["automountServiceAccountToken"] == true {
             made.put(OWN, "token", &kube.unbound_token(&place, DEFAULT_AUDIENCE).await);
@@ -80,12 +81,12 @@ impl Container {
         }
         for variable in array(&container["env"]) {
             let value = variable["value"].as_str().map(str::to_owned);
-            let of_secret = || foreign()[variable["valueFrom"]["secretKeyRef"]["key"].as_str().unwrap()].clone();
+            let of_secret = || external_keys()[variable["valueFrom"]["secretKeyRef"]["key"].as_str().unwrap()].clone();
             made.environment.push((variable["name"].as_str().unwrap().to_owned(), value.unwrap_or_else(of_secret)));
         }
         made.environment.push(("KUBERNETES_SERVICE_HOST".into(), "127.0.0.1".into()));
         made.environment.push(("KUBERNETES_SERVICE_PORT".into(), kube.plane.port().to_string()));
-        made.belongs_to_the_user(made.root.path());
+        made.chown_to_user(made.root.path());
         made
     }
 
@@ -98,7 +99,7 @@ impl Container {
     }
 
     /// Copies the binary under test and the libraries it is linked to; the image has a static one.
-    fn brings_the_binary(&self) {
+    fn copy_binary(&self) {
         let output = Command::new("ldd").arg(binary()).output().unwrap();
         for word in String::from_utf8(output.stdout).unwrap().split_whitespace().filter(|word| word.starts_with('/')) {
             fs::create_dir_all(self.at(word).parent().unwrap()).unwrap();
@@ -121,11 +122,11 @@ impl Container {
         fs::write(self.at(folder).join(name), text).unwrap();
     }
 
-    fn belongs_to_the_user(&self, path: &Path) {
+    fn chown_to_user(&self, path: &Path) {
         for entry in fs::read_dir(path).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                self.belongs_to_the_user(&path);
+                self.chown_to_user(&path);
             }
         }
         chown(path, Some(self.user), Some(self.user)).unwrap_or_else(|error| panic!("{error}: this test needs root"));
@@ -134,22 +135,22 @@ impl Container {
 
 /// The files of a volume.
 async fn files(volume: &Value, rendered: &Rendered, kube: &Kube, place: &str) -> BTreeMap<String, String> {
-    let foreign = foreign();
+    let keys = external_keys();
     let owned = |(name, text): (&str, &String)| (name.to_owned(), text.clone());
     if let Some(name) = volume["configMap"]["name"].as_str() {
         let Some(map) = rendered.find("ConfigMap", name) else {
-            return foreign.iter().map(|(n, t)| owned((n, t))).collect();
+            return keys.iter().map(|(n, t)| owned((n, t))).collect();
         };
         let data = map["data"].as_object().unwrap();
         return data.iter().map(|(name, text)| (name.clone(), text.as_str().unwrap().to_owned())).collect();
     }
     if volume["secret"].is_object() {
-        return foreign.iter().map(|(n, t)| owned((n, t))).collect();
+        return keys.iter().map(|(n, t)| owned((n, t))).collect();
     }
     let mut files = BTreeMap::new();
     for source in array(&volume["projected"]["sources"]) {
         for item in array(&source["secret"]["items"]) {
-            let text = &foreign[item["key"].as_str().unwrap()];
+            let text = &keys[item["key"].as_str().unwrap()];
             files.insert(item["path"].as_str().unwrap().to_owned(), text.clone());
         }
         if let Some(audience) = source["serviceAccountToken"]["audience"].as_str() {
@@ -158,8 +159,4 @@ async fn files(volume: &Value, rendered: &Rendered, kube: &Kube, place: &str) ->
         }
     }
     files
-}
-
-fn array(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
 }

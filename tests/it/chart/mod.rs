@@ -19,6 +19,6 @@ fn chart() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/claviger")
 }
 
-fn set(name: &str) -> PathBuf {
+fn value_set(name: &str) -> PathBuf {
     chart().join(format!("ci/{name}-values.yaml"))
 }

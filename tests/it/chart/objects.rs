@@ -1,7 +1,7 @@
 //! Every object, checked by the types of its kind and by a real API server; and the contents of the objects.
 
 use super::rendered::{NAMESPACE, Rendered, notes, render, render_values};
-use super::{SETS, set};
+use super::{SETS, value_set};
 use crate::rig::kube::User;
 use crate::rig::kube::actors::Kube;
 use http::Request;
@@ -17,28 +17,28 @@ use serde_json::{Value, json};
 
 /// The fields of an object that its kind does not have.
 fn unknown_fields(object: &Value) -> Option<Vec<String>> {
-    fn by<T: DeserializeOwned + Serialize>(object: &Value) -> Vec<String> {
+    fn fields_lost_by<T: DeserializeOwned + Serialize>(object: &Value) -> Vec<String> {
         let typed: T = serde_json::from_value(object.clone()).unwrap_or_else(|error| panic!("{error}\n{object:#}"));
         let mut lost = Vec::new();
         compare("", object, &serde_json::to_value(typed).unwrap(), &mut lost);
         lost
     }
     let reader = match object["kind"].as_str().unwrap() {
-        "ConfigMap" => by::<ConfigMap>,
-        "Pod" => by::<Pod>,
-        "Service" => by::<Service>,
-        "ServiceAccount" => by::<ServiceAccount>,
-        "ClusterRole" => by::<ClusterRole>,
-        "ClusterRoleBinding" => by::<ClusterRoleBinding>,
-        "Role" => by::<Role>,
-        "RoleBinding" => by::<RoleBinding>,
-        "NetworkPolicy" => by::<NetworkPolicy>,
-        "PodDisruptionBudget" => by::<PodDisruptionBudget>,
-        "DaemonSet" => by::<DaemonSet>,
-        "Deployment" => by::<Deployment>,
-        "StatefulSet" => by::<StatefulSet>,
-        "ValidatingAdmissionPolicy" => by::<ValidatingAdmissionPolicy>,
-        "ValidatingAdmissionPolicyBinding" => by::<ValidatingAdmissionPolicyBinding>,
+        "ConfigMap" => fields_lost_by::<ConfigMap>,
+        "Pod" => fields_lost_by::<Pod>,
+        "Service" => fields_lost_by::<Service>,
+        "ServiceAccount" => fields_lost_by::<ServiceAccount>,
+        "ClusterRole" => fields_lost_by::<ClusterRole>,
+        "ClusterRoleBinding" => fields_lost_by::<ClusterRoleBinding>,
+        "Role" => fields_lost_by::<Role>,
+        "RoleBinding" => fields_lost_by::<RoleBinding>,
+        "NetworkPolicy" => fields_lost_by::<NetworkPolicy>,
+        "PodDisruptionBudget" => fields_lost_by::<PodDisruptionBudget>,
+        "DaemonSet" => fields_lost_by::<DaemonSet>,
+        "Deployment" => fields_lost_by::<Deployment>,
+        "StatefulSet" => fields_lost_by::<StatefulSet>,
+        "ValidatingAdmissionPolicy" => fields_lost_by::<ValidatingAdmissionPolicy>,
+        "ValidatingAdmissionPolicyBinding" => fields_lost_by::<ValidatingAdmissionPolicyBinding>,
         _ => return None,
     };
     Some(reader(object))
@@ -68,7 +68,7 @@ fn compare(place: &str, given: &Value, kept: &Value, lost: &mut Vec<String>) {
 fn every_field_of_every_object_is_one_of_its_kind() {
     for name in SETS {
         let mut others = Vec::new();
-        for object in &render(&set(name)).0 {
+        for object in &render(&value_set(name)).0 {
             match unknown_fields(object) {
                 Some(lost) => assert_eq!(lost, Vec::<String>::new(), "{name}: {object:#}"),
                 None => others.push(format!("{}/{}", object["apiVersion"], object["kind"]).replace('"', "")),
@@ -125,7 +125,7 @@ fn pod_of(rendered: &Rendered) -> Value {
 }
 
 #[tokio::test]
-async fn an_api_server_takes_every_object_that_it_knows() {
+async fn the_api_server_accepts_every_object_of_a_known_kind() {
     let kube = Kube::start().await;
     for namespace in [NAMESPACE, "ci", "tekton"] {
         kube.unbound_token(&format!("{namespace}/any"), "any").await; // makes the namespace
@@ -133,7 +133,7 @@ async fn an_api_server_takes_every_object_that_it_knows() {
     let client = kube.plane.client(User::Admin).await;
     for name in SETS {
         let (mut taken, mut unknown) = (0, Vec::new());
-        let rendered = render(&set(name));
+        let rendered = render(&value_set(name));
         let pod = pod_of(&rendered);
         for object in rendered.0.iter().chain([&pod]) {
             match dry_run(&client, object).await {
@@ -148,7 +148,7 @@ async fn an_api_server_takes_every_object_that_it_knows() {
         let operators = ["ServiceMonitor", "PrometheusRule", "Certificate"];
         assert!(unknown.iter().all(|kind| operators.contains(&kind.as_str())), "{name}: {unknown:?}");
     }
-    let mut bad = pod_of(&render(&set("default")));
+    let mut bad = pod_of(&render(&value_set("default")));
     bad["spec"]["containers"][0]["volumeMounts"][0]["name"] = json!("nowhere");
     assert!(dry_run(&client, &bad).await.unwrap().is_err());
 }
@@ -164,7 +164,7 @@ fn reads_the_admission_policy(role: &Value) -> bool {
 }
 
 #[test]
-fn it_asks_for_no_more_rights_than_it_needs() {
+fn the_roles_have_only_the_necessary_permissions() {
     for (values, rules) in [
         (
             json!({}),
@@ -186,7 +186,7 @@ fn it_asks_for_no_more_rights_than_it_needs() {
         assert_eq!(bound, expected.iter().collect::<Vec<_>>());
         assert!(rendered.all("Role").is_empty() && rendered.all("RoleBinding").is_empty());
     }
-    let bare = render(&set("bare"));
+    let bare = render(&value_set("bare"));
     assert!(bare.all("ClusterRole").is_empty() && bare.all("ServiceAccount").is_empty());
 }
 
@@ -225,12 +225,12 @@ fn egress(values: &Value) -> (Vec<u64>, Vec<u64>) {
 }
 
 #[test]
-fn it_may_reach_what_a_platform_may_have_elsewhere() {
+fn egress_ports_follow_the_values() {
     let usual = vec![53, 5353, 443, 6443, 8200, 5432];
     assert_eq!(egress(&json!({})), (usual.clone(), vec![53, 5353]));
     let microk8s = json!({"networkPolicy": {"apiServerPorts": [16443], "egressPorts": [8200], "dnsPorts": [1053]}});
     assert_eq!(egress(&microk8s), (vec![1053, 16443, 8200], vec![1053]));
-    // The value that version 0.1.0 wrote is still valid.
+    // The format of version 0.1.0 is still valid.
     let old = json!({"networkPolicy": {"egressPorts": [443, 6443, 8200, 5432]}});
     assert_eq!(egress(&old), (usual.clone(), vec![53, 5353]));
     for (values, more) in [
@@ -250,7 +250,7 @@ fn it_may_reach_what_a_platform_may_have_elsewhere() {
 }
 
 #[test]
-fn both_services_have_the_families_that_are_asked_for() {
+fn both_services_have_the_configured_ip_families() {
     let specs = |values: &Value| -> Vec<(Value, Value)> {
         let rendered = render_values(values).unwrap();
         let services = rendered.all("Service");
@@ -286,7 +286,7 @@ fn a_security_context_is_left_out_by_field_or_whole() {
 }
 
 #[test]
-fn retired_keys_are_mounted_where_the_configuration_has_them() {
+fn retired_keys_are_mounted_at_the_configured_paths() {
     let of = |retired: Value| {
         let rendered = render_values(&json!({"audit": {"keySecret": "s", "retiredKeySecretKeys": retired}})).unwrap();
         let config = rendered.find("ConfigMap", "rel-claviger").unwrap()["data"]["claviger.yaml"].as_str().unwrap();
@@ -327,7 +327,7 @@ fn the_notes_tell_what_does_not_work_yet() {
 #[test]
 fn its_pod_is_as_restricted_as_pods_can_be() {
     for name in SETS {
-        let rendered = render(&set(name));
+        let rendered = render(&value_set(name));
         let pod = &rendered.pod()["spec"];
         assert_eq!(
             (&pod["securityContext"]["runAsNonRoot"], &pod["securityContext"]["seccompProfile"]["type"]),
@@ -359,7 +359,7 @@ fn tickets_wait_in_the_database_unless_the_values_say_otherwise() {
 }
 
 #[test]
-fn the_direct_url_and_the_password_come_from_the_secret_where_its_keys_are_named() {
+fn the_direct_url_and_the_password_come_from_the_named_keys_of_the_secret() {
     let of = |more: Value| {
         let mut values = json!({"database": {"kind": "postgres", "postgres": {"secret": "db"}}});
         for (key, value) in more.as_object().unwrap() {
@@ -386,7 +386,7 @@ fn the_direct_url_and_the_password_come_from_the_secret_where_its_keys_are_named
 }
 
 #[test]
-fn a_server_that_may_lose_commits_is_accepted_only_where_the_values_say_so() {
+fn a_server_that_may_lose_commits_is_accepted_only_if_the_values_allow_it() {
     let of = |allow: Value| {
         let values = json!({"database": {"kind": "postgres", "postgres": {"secret": "db", "allowDataLoss": allow}}});
         let rendered = render_values(&values).unwrap();
@@ -397,8 +397,8 @@ fn a_server_that_may_lose_commits_is_accepted_only_where_the_values_say_so() {
     assert_eq!(of(json!(false)), Value::Null);
 }
 
-/// What routes traffic to a draining replica, how long it may drain, and what each probe reports.
-fn drains(rendered: &Rendered) -> Value {
+/// The settings that affect a drain: published addresses, grace period, preStop hook, and probes.
+fn drain_settings(rendered: &Rendered) -> Value {
     let pod = &rendered.pod()["spec"];
     let container = &pod["containers"][0];
     let path = |probe: &str| &container[probe]["httpGet"]["path"];
@@ -411,21 +411,21 @@ fn drains(rendered: &Rendered) -> Value {
 }
 
 #[test]
-fn a_drain_has_its_time_and_is_reached() {
+fn the_grace_period_covers_the_drain_and_tickets_stay_reachable() {
     let probes = json!(["/livez", "/livez", "/readyz"]);
     let alone = json!({"published": true, "grace": 15 * 60 + 15, "preStop": null, "probes": probes});
-    assert_eq!(drains(&render(&set("default"))), alone);
+    assert_eq!(drain_settings(&render(&value_set("default"))), alone);
     let longer = json!({"published": true, "grace": 65 * 60 + 30 + 15, "preStop": null, "probes": probes});
-    assert_eq!(drains(&render(&set("sqlite"))), longer);
+    assert_eq!(drain_settings(&render(&value_set("sqlite"))), longer);
     let several = json!({"published": null, "grace": 15 * 60 + 15, "preStop": 5, "probes": probes});
-    assert_eq!(drains(&render(&set("postgres"))), several);
+    assert_eq!(drain_settings(&render(&value_set("postgres"))), several);
     let said = render_values(&json!({"terminationGracePeriodSeconds": 42})).unwrap();
-    assert_eq!(drains(&said)["grace"], 42);
+    assert_eq!(drain_settings(&said)["grace"], 42);
 }
 
 #[test]
-fn what_watches_it_is_made_where_it_is_wanted() {
-    let (rendered, plain) = (render(&set("sqlite")), render(&set("default")));
+fn monitoring_objects_are_rendered_only_if_enabled() {
+    let (rendered, plain) = (render(&value_set("sqlite")), render(&value_set("default")));
     let monitor = rendered.find("ServiceMonitor", "rel-claviger").unwrap();
     let service = rendered.find("Service", "rel-claviger-ops").unwrap();
     for (label, value) in monitor["spec"]["selector"]["matchLabels"].as_object().unwrap() {
@@ -444,9 +444,9 @@ fn what_watches_it_is_made_where_it_is_wanted() {
 }
 
 #[test]
-fn rights_on_policies_are_given_only_where_they_are_read() {
-    let without = render(&set("default"));
-    let with = render(&set("sqlite"));
+fn permissions_on_policies_are_rendered_only_if_policies_are_read() {
+    let without = render(&value_set("default"));
+    let with = render(&value_set("sqlite"));
     let about_policies = |rendered: &Rendered| {
         let of = |object: &&Value| object["metadata"]["name"].as_str().is_some_and(|name| name.contains("polic"));
         rendered.0.iter().filter(of).map(|object| object["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()

@@ -2,26 +2,26 @@
 
 use super::kubelet::Container;
 use super::rendered::{NAMESPACE, Rendered, render, render_values};
-use super::{SETS, set};
+use super::{SETS, value_set};
 use crate::rig::claviger::Claviger;
-use crate::rig::installation::Plan;
+use crate::rig::installation::InstallationSetup;
 use crate::rig::kube::User;
 use crate::rig::kube::actors::Kube;
 use http::Request;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn the_configuration_of_every_value_set_is_good() {
+async fn the_configuration_of_every_value_set_is_valid() {
     let kube = Kube::start().await;
     for (name, policies) in [("default", 0), ("sqlite", 2), ("postgres", 0), ("bare", 0), ("openshift", 0), ("csi", 0)]
     {
-        let container = Container::of(&render(&set(name)), &kube).await;
+        let container = Container::of(&render(&value_set(name)), &kube).await;
         let output = container.command(&["check", "--config", "/etc/claviger/claviger.yaml"]).output().unwrap();
         let told = String::from_utf8(output.stdout).unwrap();
         let why = String::from_utf8(output.stderr).unwrap();
         assert_eq!(told.trim(), format!("the configuration is good, with {policies} policies"), "{name}: {why}");
     }
-    let container = Container::of(&render(&set("clouds")), &kube).await;
+    let container = Container::of(&render(&value_set("clouds")), &kube).await;
     let output = container.command(&["check", "--config", "/etc/claviger/claviger.yaml"]).output().unwrap();
     let told = String::from_utf8(output.stdout).unwrap();
     if cfg!(all(feature = "azure", feature = "gcp")) {
@@ -60,13 +60,13 @@ async fn grant(rendered: &Rendered, client: &kube::Client) {
 }
 
 #[tokio::test]
-async fn it_serves_with_the_rights_and_tokens_that_the_chart_gives() {
-    let plan = Plan::new().await;
-    plan.bao.put("homelab/site/main", &[("GITHUB_TOKEN", "one of the chart")]).await;
-    plan.bao.kubernetes_role("chart", [NAMESPACE, "rel-claviger"], &["claviger"]).await;
+async fn the_pod_serves_with_the_permissions_and_tokens_of_the_chart() {
+    let setup = InstallationSetup::new().await;
+    setup.bao.put("homelab/site/main", &[("GITHUB_TOKEN", "one of the chart")]).await;
+    setup.bao.kubernetes_role("chart", [NAMESPACE, "rel-claviger"], &["claviger"]).await;
     let auth = json!({"role": "chart", "tokenFile": "/var/run/secrets/claviger/vault-token"});
     let rendered = render_values(&json!({
-        "config": {"stores": [{"name": "vault", "vault": {"address": plan.bao.address, "auth": {"kubernetes": auth}}}]},
+        "config": {"stores": [{"name": "vault", "vault": {"address": setup.bao.address, "auth": {"kubernetes": auth}}}]},
         "storeTokens": [{"file": "vault-token", "audience": "openbao"}],
         "policies": {"site-builds": {
             "subjects": [{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["build-bot"]}}],
@@ -79,16 +79,16 @@ async fn it_serves_with_the_rights_and_tokens_that_the_chart_gives() {
         ],
     }));
     let rendered = rendered.unwrap();
-    let container = Container::of(&rendered, &plan.kube).await;
+    let container = Container::of(&rendered, &setup.kube).await;
     let command = container.command(&["serve", "--config", "/etc/claviger/claviger.yaml"]);
-    let claviger = Claviger::by(plan.folder, command);
-    let pod = plan.kube.pod("ci/build-bot").await;
+    let claviger = Claviger::spawn_command(setup.folder, command);
+    let pod = setup.kube.pod("ci/build-bot").await;
 
     // Before its permissions are bound, it cannot review tokens and reports that.
     let early = claviger.ask(&pod.token, "repo=site&branch=main");
     assert_eq!((early.status, early.code().as_str()), (503, "token_review_unavailable"), "{}", claviger.log());
 
-    grant(&rendered, &plan.kube.plane.client(User::Admin).await).await;
+    grant(&rendered, &setup.kube.plane.client(User::Admin).await).await;
     let mut answer = claviger.ask(&pod.token, "repo=site&branch=main");
     for _ in 0..100 {
         if answer.status == 201 {
@@ -100,21 +100,21 @@ async fn it_serves_with_the_rights_and_tokens_that_the_chart_gives() {
     let url = answer.header("location").unwrap_or_else(|| panic!("{answer:?}\n{}", claviger.log()));
     let path = url.strip_prefix("http://rel-claviger.claviger.svc:8080").unwrap();
     assert_eq!(claviger.download(path).text(), "export GITHUB_TOKEN='one of the chart'\n# claviger: 1 keys\n");
-    let other = claviger.ask(&plan.kube.pod("ci/other-bot").await.token, "repo=site&branch=main");
+    let other = claviger.ask(&setup.kube.pod("ci/other-bot").await.token, "repo=site&branch=main");
     assert_eq!((other.status, other.code().as_str()), (403, "denied"));
     assert!(container.root.path().join("var/lib/claviger/claviger.db").exists());
 }
 
 #[tokio::test]
-async fn with_namespaces_it_may_look_at_their_pods_alone() {
-    let plan = Plan::new().await;
-    plan.bao.put("homelab/x", &[("K", "v")]).await;
-    plan.bao.kubernetes_role("narrow", [NAMESPACE, "narrow"], &["claviger"]).await;
+async fn with_namespaces_only_their_pods_are_readable() {
+    let setup = InstallationSetup::new().await;
+    setup.bao.put("homelab/x", &[("K", "v")]).await;
+    setup.bao.kubernetes_role("narrow", [NAMESPACE, "narrow"], &["claviger"]).await;
     let auth = json!({"role": "narrow", "tokenFile": "/var/run/secrets/claviger/vault-token"});
     let rendered = render_values(&json!({
         "fullnameOverride": "narrow",
         "rbac": {"namespaces": ["narrow-a", "narrow-b"], "tekton": false},
-        "config": {"stores": [{"name": "vault", "vault": {"address": plan.bao.address, "auth": {"kubernetes": auth}}}]},
+        "config": {"stores": [{"name": "vault", "vault": {"address": setup.bao.address, "auth": {"kubernetes": auth}}}]},
         "storeTokens": [{"file": "vault-token", "audience": "openbao"}],
         "policies": {"all": {
             "subjects": [{"kubernetes": {"namespaces": ["narrow-*"], "serviceAccounts": ["build-bot"]}}],
@@ -128,12 +128,12 @@ async fn with_namespaces_it_may_look_at_their_pods_alone() {
     .unwrap();
     let mut pods = Vec::new();
     for namespace in ["narrow-a", "narrow-b", "narrow-c"] {
-        pods.push(plan.kube.pod(&format!("{namespace}/build-bot")).await);
+        pods.push(setup.kube.pod(&format!("{namespace}/build-bot")).await);
     }
-    grant(&rendered, &plan.kube.plane.client(User::Admin).await).await;
-    let container = Container::of(&rendered, &plan.kube).await;
+    grant(&rendered, &setup.kube.plane.client(User::Admin).await).await;
+    let container = Container::of(&rendered, &setup.kube).await;
     let command = container.command(&["serve", "--config", "/etc/claviger/claviger.yaml"]);
-    let claviger = Claviger::by(plan.folder, command);
+    let claviger = Claviger::spawn_command(setup.folder, command);
     let [first, second, other] = &pods[..] else { panic!() };
     let mut answer = claviger.ask(&first.token, "repo=site&branch=main");
     for _ in 0..100 {

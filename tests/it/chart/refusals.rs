@@ -1,10 +1,10 @@
-//! Values that make no sense are refused with their place.
+//! Invalid values are refused with their place.
 
 use super::rendered::{render_as_written, render_values};
 use serde_json::{Value, json};
 
 #[test]
-fn values_that_cannot_be_meant_are_refused() {
+fn invalid_values_are_refused() {
     let unknown_issuer = json!({"tls": {"mode": "certManager"}});
     let cases: [(Value, &str); 23] = [
         (json!({"replicas": 2}), "several need database.kind postgres"),
@@ -47,7 +47,7 @@ fn values_that_cannot_be_meant_are_refused() {
 }
 
 #[test]
-fn how_it_is_served_has_to_be_said() {
+fn the_tls_mode_is_required() {
     for values in
         [json!({}), json!({"tls": {}}), json!({"tls": {"mode": ""}}), json!({"tls": {"secret": "claviger-tls"}})]
     {

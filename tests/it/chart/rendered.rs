@@ -78,7 +78,7 @@ impl Rendered {
 
 #[test]
 fn every_value_set_is_without_fault_for_helm() {
-    let sets = super::SETS.map(|name| super::set(name).display().to_string());
+    let sets = super::SETS.map(|name| super::value_set(name).display().to_string());
     let chart = chart().display().to_string();
     let arguments: Vec<&str> = ["lint", &chart].into_iter().chain(sets.iter().map(String::as_str)).collect();
     let output = helm(&arguments);

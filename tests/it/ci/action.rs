@@ -1,10 +1,10 @@
-//! `action.yml`: its step as the runner runs it, with curl alone and with the binary.
+//! The step of `action.yml` in a simulated runner, with curl alone and with the binary.
 
 use super::github::{assert_masked, assert_variables};
 use super::runner::{BEARER, Log, Runner, id_token};
 use super::{Service, github_claims};
 use crate::fetch::fake::{Fake, answer};
-use crate::fetch::{Ran, ran};
+use crate::fetch::{CommandOutput, run_command};
 use crate::rig::claviger::binary;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -16,8 +16,8 @@ fn action() -> Value {
     serde_saphyr::from_str(&text).unwrap()
 }
 
-/// Runs the step with these inputs, the others at their defaults, by the command line of `shell: bash`.
-fn step(runner: &Runner, inputs: &[(&str, &str)], change: &dyn Fn(&mut Command)) -> Ran {
+/// Runs the step with these inputs and the defaults of the others, as `shell: bash` does.
+fn run_step(runner: &Runner, inputs: &[(&str, &str)], change: &dyn Fn(&mut Command)) -> CommandOutput {
     let action = action();
     let declared = action["inputs"].as_object().unwrap();
     let mut values: BTreeMap<String, String> = BTreeMap::new();
@@ -25,7 +25,7 @@ fn step(runner: &Runner, inputs: &[(&str, &str)], change: &dyn Fn(&mut Command))
         values.insert(format!("${{{{ inputs.{name} }}}}"), input["default"].as_str().unwrap_or_default().to_owned());
     }
     for (name, value) in inputs {
-        assert!(declared.contains_key(*name), "{name} is no input");
+        assert!(declared.contains_key(*name), "{name} is not an input");
         values.insert(format!("${{{{ inputs.{name} }}}}"), (*value).to_owned());
     }
     let [step] = &action["runs"]["steps"].as_array().unwrap()[..] else { panic!("one step") };
@@ -44,12 +44,12 @@ fn step(runner: &Runner, inputs: &[(&str, &str)], change: &dyn Fn(&mut Command))
         command.env(name, &values[value.as_str().unwrap()]);
     }
     change(command.stdin(Stdio::null()));
-    ran(&mut command)
+    run_command(&mut command)
 }
 
-fn with_curl(runner: &Runner, service: &Service, inputs: &[(&str, &str)]) -> Ran {
+fn with_curl(runner: &Runner, service: &Service, inputs: &[(&str, &str)]) -> CommandOutput {
     let url = service.url();
-    step(runner, &[&[("server", url.as_str()), ("claviger", "curl")], inputs].concat(), &|_| {})
+    run_step(runner, &[&[("server", url.as_str()), ("claviger", "curl")], inputs].concat(), &|_| {})
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn curl_alone_sets_and_masks_what_the_binary_does() {
     let (url, path) = (service.url(), binary().display().to_string());
     for client in ["curl", path.as_str()] {
         let runner = Runner::of(&service, &json!({}));
-        runner.leaves("env", "");
+        runner.append_to_file("env", "");
         let inputs = [
             ("server", url.as_str()),
             ("claviger", client),
@@ -66,14 +66,14 @@ fn curl_alone_sets_and_masks_what_the_binary_does() {
             ("branch", "main"),
             ("required", "true"),
         ];
-        let ran = step(&runner, &inputs, &|_| {});
-        assert_eq!((ran.code, ran.said.as_str()), (Some(0), ""), "{client}: {ran:?}");
+        let ran = run_step(&runner, &inputs, &|_| {});
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{client}: {ran:?}");
         let log = Log::of(ran.text());
         assert_eq!(log.shown, [""; 0], "{client}");
         assert_masked(&log, log.masks[0].as_str());
         assert!(log.masks[0].starts_with("eyJ"), "{client}: {log:?}");
         assert_variables(&runner);
-        assert_eq!(runner.left(), ["env", "output"], "{client} leaves files");
+        assert_eq!(runner.temporary_files(), ["env", "output"], "{client} leaves files");
     }
     let output = action()["outputs"]["keys"]["value"].as_str().unwrap().to_owned();
     assert_eq!(
@@ -91,11 +91,11 @@ fn the_binary_on_the_path_is_used_and_keys_and_attested_names_work() {
     let path = format!("{}:/usr/bin:/bin", folder.path().display());
     let on_path = Runner::of(&service, &json!({}));
     let by_path =
-        step(&on_path, &[("server", &url), ("keys", "NPM_TOKEN,PIN")], &|command| _ = command.env("PATH", &path));
+        run_step(&on_path, &[("server", &url), ("keys", "NPM_TOKEN,PIN")], &|command| _ = command.env("PATH", &path));
     assert_eq!(by_path.code, Some(0), "{by_path:?}");
     let runner = Runner::of(&service, &json!({}));
-    runner.leaves("env", "OPEN=1");
-    runner.leaves("output", "x=2");
+    runner.append_to_file("env", "OPEN=1");
+    runner.append_to_file("output", "x=2");
     let by_curl = with_curl(&runner, &service, &[("keys", "NPM_TOKEN,PIN")]);
     assert_eq!(by_curl.code, Some(0), "{by_curl:?}");
     assert_eq!(
@@ -125,7 +125,7 @@ fn refusals_end_the_step_and_write_nothing() {
         assert_eq!((ran.code, log.masks.len()), (Some(1), 1), "{changes}: {ran:?}");
         assert!(log.errors.len() == 1 && log.errors[0].ends_with("(403)"), "{log:?}");
         assert_eq!(
-            (runner.file("env").as_str(), runner.left()),
+            (runner.file("env").as_str(), runner.temporary_files()),
             ("", vec!["env".to_owned(), "output".to_owned()]),
             "{changes}"
         );
@@ -134,7 +134,7 @@ fn refusals_end_the_step_and_write_nothing() {
     let url = service.url();
     let inputs = [("server", url.as_str()), ("claviger", "curl")];
     let fails = |change: &dyn Fn(&mut Command), inputs: &[(&str, &str)], words: &str| {
-        let ran = step(&runner, inputs, change);
+        let ran = run_step(&runner, inputs, change);
         let errors = Log::of(ran.text()).errors;
         assert_eq!((ran.code, errors.len()), (Some(1), 1), "{words}: {ran:?}");
         assert!(errors[0].contains(words) && !ran.text().contains(BEARER), "{words}: {errors:?}");
@@ -156,7 +156,7 @@ fn refusals_end_the_step_and_write_nothing() {
 }
 
 #[test]
-fn what_is_lost_or_put_off_is_repeated_and_no_redirect_is_followed() {
+fn lost_and_deferred_requests_are_repeated_and_no_redirect_is_followed() {
     let service = Service::new();
     let (issuer, claims) = (service.issuer.clone(), github_claims(&json!({})));
     let busy = Runner::answering(move |_, request, before| {
@@ -190,7 +190,7 @@ fn a_bundle_that_is_not_whole_or_has_names_of_the_runner_is_refused() {
     }
     let service = Service::new();
     let runner = Runner::of(&service, &json!({}));
-    // A server that lies.
+    // A server with wrong answers.
     for body in [
         "export A='s3cret'\n",
         "export A='s3cret'\n# claviger: 2 keys\n",
@@ -208,7 +208,7 @@ fn a_bundle_that_is_not_whole_or_has_names_of_the_runner_is_refused() {
             })
         });
         let url = liar.url();
-        let ran = step(&runner, &[("server", url.as_str()), ("claviger", "curl")], &|_| {});
+        let ran = run_step(&runner, &[("server", url.as_str()), ("claviger", "curl")], &|_| {});
         assert_eq!((ran.code, runner.file("env").as_str()), (Some(1), ""), "{body}: {ran:?}");
         assert!(
             !ran.text().contains("s3cret") && Log::of(ran.text()).errors[0].contains("not as Claviger gives it"),

@@ -1,13 +1,13 @@
-//! What `--token-from github-actions` and `--github-env` refuse: no id token to be had, no TLS, redirects, names of the runner.
+//! Refusals of `--token-from github-actions` and `--github-env`: no id token, no TLS, redirects, names of the runner.
 
 use super::runner::{BEARER, Runner, id_token};
 use super::{Service, github_claims};
 use crate::fetch::fake::answer;
-use crate::fetch::ran;
+use crate::fetch::run_command;
 use serde_json::json;
 
 #[test]
-fn a_job_without_the_permission_is_told_so() {
+fn a_job_without_the_id_token_permission_gets_a_clear_error() {
     let service = Service::new();
     let runner = Runner::of(&service, &json!({}));
     for missing in ["ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"] {
@@ -18,16 +18,16 @@ fn a_job_without_the_permission_is_told_so() {
             } else {
                 command.env_remove(missing)
             };
-            let ran = ran(&mut command);
+            let ran = run_command(&mut command);
             assert_eq!((ran.code, ran.text()), (Some(2), ""), "{ran:?}");
             assert!(
-                ran.said.contains(missing) && ran.said.contains("id-token: write") && ran.said.contains("forks"),
+                ran.stderr.contains(missing) && ran.stderr.contains("id-token: write") && ran.stderr.contains("forks"),
                 "{ran:?}"
             );
         }
     }
     let mut exec = runner.command(&service, "exec", &["--", "true"]);
-    assert_eq!(ran(exec.env_remove("ACTIONS_ID_TOKEN_REQUEST_URL")).code, Some(125));
+    assert_eq!(run_command(exec.env_remove("ACTIONS_ID_TOKEN_REQUEST_URL")).code, Some(125));
     assert_eq!((runner.file("env").as_str(), service.claviger.audit_events().len()), ("", 0));
 }
 
@@ -39,8 +39,8 @@ fn the_bearer_goes_to_no_server_without_tls_and_follows_no_redirect() {
     let target = format!("{}/token?api-version=2.0&audience=claviger", elsewhere.endpoint.url());
     let runner = Runner::answering(move |_, _, _| Some(answer(302, &[("Location", &target)], "")));
     let redirected = runner.step(&service, "fetch", &["--github-env"]);
-    redirected.failed(1, "it answered 302, and redirects are not followed");
-    assert_eq!(elsewhere.endpoint.redemptions().len(), 0, "it was followed");
+    redirected.assert_failed(1, "it answered 302, and redirects are not followed");
+    assert_eq!(elsewhere.endpoint.redemptions().len(), 0, "the redirect was followed");
     for url in [
         "http://10.0.0.1/token?a=b",
         "http://localhost.example/",
@@ -49,9 +49,9 @@ fn the_bearer_goes_to_no_server_without_tls_and_follows_no_redirect() {
         "http://127.0.0.1@10.0.0.1/",
     ] {
         let mut command = runner.command(&service, "fetch", &["--github-env"]);
-        let ran = ran(command.env("ACTIONS_ID_TOKEN_REQUEST_URL", url));
-        ran.failed(2, "ACTIONS_ID_TOKEN_REQUEST_URL ");
-        assert!(!ran.said.contains(BEARER) && !ran.said.contains("10.0.0.1"), "{ran:?}");
+        let ran = run_command(command.env("ACTIONS_ID_TOKEN_REQUEST_URL", url));
+        ran.assert_failed(2, "ACTIONS_ID_TOKEN_REQUEST_URL ");
+        assert!(!ran.stderr.contains(BEARER) && !ran.stderr.contains("10.0.0.1"), "{ran:?}");
     }
     // The same job with its own endpoint gets one.
     let good = Runner::answering(move |_, request, _| Some(id_token(&issuer, &claims, request)));
@@ -59,7 +59,7 @@ fn the_bearer_goes_to_no_server_without_tls_and_follows_no_redirect() {
 }
 
 #[test]
-fn an_endpoint_that_fails_is_asked_again_and_one_that_refuses_is_not() {
+fn a_failing_endpoint_is_retried_and_a_refusing_one_is_not() {
     let service = Service::new();
     let (issuer, claims) = (service.issuer.clone(), github_claims(&json!({})));
     let busy = Runner::answering(move |_, request, before| {
@@ -78,27 +78,27 @@ fn an_endpoint_that_fails_is_asked_again_and_one_that_refuses_is_not() {
     ] {
         let runner = Runner::answering(move |_, _, _| Some(answer(status, &[], body)));
         let ran = runner.step(&service, "fetch", &["--github-env"]);
-        ran.failed(1, words);
+        ran.assert_failed(1, words);
         assert_eq!(runner.endpoint.redemptions().len(), 1, "{status}");
-        assert!(!ran.said.contains("s3cret"), "{ran:?}");
+        assert!(!ran.stderr.contains("s3cret"), "{ran:?}");
     }
     let large = Runner::answering(|_, _, _| Some(answer(200, &[], &"x".repeat(200_000))));
-    large.step(&service, "fetch", &["--github-env"]).failed(1, "too large");
+    large.step(&service, "fetch", &["--github-env"]).assert_failed(1, "too large");
     let never = Runner::answering(|_, _, _| Some(answer(503, &[], "")));
-    never.step(&service, "fetch", &["--github-env", "--timeout", "1s"]).failed(4, "it answered 503");
+    never.step(&service, "fetch", &["--github-env", "--timeout", "1s"]).assert_failed(4, "it answered 503");
     let silent = Runner::answering(|_, _, _| None);
-    silent.step(&service, "fetch", &["--github-env", "--timeout", "1s"]).failed(4, "no answer in time");
+    silent.step(&service, "fetch", &["--github-env", "--timeout", "1s"]).assert_failed(4, "no answer in time");
 }
 
 #[test]
 fn names_of_the_runner_are_refused_and_nothing_is_written() {
     for name in ["NODE_OPTIONS", "GITHUB_REF", "RUNNER_TEMP", "ACTIONS_STEP_DEBUG", "INPUT_TOKEN"] {
-        // The policy writes the name literally, so the server would hand it out.
+        // The policy writes the name literally, so the server does not refuse it.
         let service = Service::with(&json!({name: "x-s3cret"}), &json!({"keys": ["NPM_TOKEN", name]}));
         let runner = Runner::of(&service, &json!({}));
         let ran = runner.step(&service, "fetch", &["--github-env"]);
         assert_eq!(ran.code, Some(1), "{ran:?}");
-        assert!(ran.said.contains(&format!("{name} is a name that a runner keeps for itself")), "{ran:?}");
+        assert!(ran.stderr.contains(&format!("{name} is a name that a runner keeps for itself")), "{ran:?}");
         assert_eq!((runner.file("env").as_str(), runner.file("output").as_str()), ("", ""), "{name}");
         assert!(
             service.claviger.audit_events().iter().all(|event| event["type"] != "ticket.redeemed"),
@@ -107,7 +107,7 @@ fn names_of_the_runner_are_refused_and_nothing_is_written() {
         let without = runner.step(&service, "fetch", &["--github-env", "--keys", "NPM_TOKEN"]);
         assert_eq!((without.code, runner.variables().len()), (Some(0), 1), "{without:?}");
     }
-    // A name that owns a shell, which no policy writes: the server refuses it.
+    // A name that controls a shell and is not written in a policy: the server refuses it.
     let service = Service::with(&json!({"LD_PRELOAD": "x"}), &json!({}));
     let runner = Runner::of(&service, &json!({}));
     runner.step(&service, "fetch", &["--github-env"]);
@@ -121,11 +121,12 @@ fn the_files_of_the_step_must_be_there() {
     let run = |set: &dyn Fn(&mut std::process::Command)| {
         let mut command = runner.command(&service, "fetch", &["--github-env"]);
         set(&mut command);
-        ran(&mut command)
+        run_command(&mut command)
     };
-    run(&|command| _ = command.env_remove("GITHUB_ENV")).failed(2, "GITHUB_ENV is not set");
-    run(&|command| _ = command.env("GITHUB_ENV", "/no/such/file")).failed(2, "GITHUB_ENV: cannot be opened");
-    run(&|command| _ = command.env("GITHUB_OUTPUT", "/no/such/file")).failed(2, "GITHUB_OUTPUT: cannot be opened");
+    run(&|command| _ = command.env_remove("GITHUB_ENV")).assert_failed(2, "GITHUB_ENV is not set");
+    run(&|command| _ = command.env("GITHUB_ENV", "/no/such/file")).assert_failed(2, "GITHUB_ENV: cannot be opened");
+    run(&|command| _ = command.env("GITHUB_OUTPUT", "/no/such/file"))
+        .assert_failed(2, "GITHUB_OUTPUT: cannot be opened");
     assert_eq!(service.claviger.audit_events().len(), 0);
     let without_output = run(&|command| _ = command.env_remove("GITHUB_OUTPUT"));
     assert_eq!(without_output.code, Some(0), "{without_output:?}");

@@ -1,4 +1,4 @@
-//! Jobs of CI services that have an id token: GitHub Actions, with its runner reproduced, and GitLab CI.
+//! Jobs of CI services with an id token: GitHub Actions, with a simulated runner, and GitLab CI.
 
 mod action;
 mod documented;
@@ -8,7 +8,7 @@ mod gitlab;
 mod runner;
 
 use crate::rig::claviger::Claviger;
-use crate::rig::oidc::Issuer;
+use crate::rig::oidc::TokenIssuer;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,15 +17,15 @@ use std::sync::Arc;
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
 const GITLAB: &str = "https://gitlab.example";
 
-/// A value with lines that would hide half of a log, and some that must not be shown.
+/// A value with secret lines, and with lines so short that masking them would hide half of a log.
 const LINES: &str = "{\n  \"private_key\": \"s3cret-line\"\n}\n1\ntrue-s3cret\n";
-/// A value that a careless runner would take for commands.
+/// A value that contains workflow commands.
 const COMMANDS: &str = "100%0As3cret\r\n::set-env name=X::s3cret-y";
 
-/// A Claviger with the policies of `examples/ci`, and the issuers that it believes.
+/// A Claviger with the policies of `examples/ci`, and the issuers that it trusts.
 pub struct Service {
     pub claviger: Claviger,
-    pub issuer: Arc<Issuer>,
+    pub issuer: Arc<TokenIssuer>,
 }
 
 /// The folder of the documented policies.
@@ -38,11 +38,11 @@ impl Service {
         Self::with(&json!({}), &json!({}))
     }
 
-    /// `more` are further keys of `acme/site` on `main` in GitHub; `policy` changes the policy that reads them.
+    /// `more` adds keys for `acme/site` on `main` in GitHub; `policy` changes the policy that reads them.
     pub fn with(more: &Value, policy: &Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let issuer = Issuer::new();
+        let issuer = TokenIssuer::new();
         fs::write(at("jwks.json"), issuer.jwks().to_string()).unwrap();
         let mut site = json!({"NPM_TOKEN": "npm-s3cret", "CONFIG": LINES, "COMMANDS": COMMANDS, "PIN": "123", "EMPTY": "",
             "GITHUB_TOKEN": "it's \"$(id)\" `s3cret-z`\n"});
@@ -83,7 +83,7 @@ impl Service {
     }
 }
 
-/// What GitHub's id token claims for a push to `main` of `acme/site`, but for these changes.
+/// The claims of GitHub's id token for a push to `main` of `acme/site`, with these changes.
 pub fn github_claims(changes: &Value) -> Value {
     with(
         json!({"iss": GITHUB, "sub": "repo:acme/site:ref:refs/heads/main", "role": null, "repository": "acme/site",
@@ -95,7 +95,7 @@ pub fn github_claims(changes: &Value) -> Value {
     )
 }
 
-/// What GitLab's claims for a job on the protected branch `main`, but for these changes.
+/// The claims of GitLab's id token for a job on the protected branch `main`, with these changes.
 pub fn gitlab_claims(changes: &Value) -> Value {
     with(
         json!({"iss": GITLAB, "sub": "project_path:acme/site:ref_type:branch:ref:main", "role": null, "namespace_id": "42",

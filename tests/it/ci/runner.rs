@@ -1,10 +1,10 @@
-//! GitHub's runner for one job: the endpoint of id tokens, the files of a step, and what the runner makes of a step's output. It reads
+//! A simulator of GitHub's runner for one job: the endpoint of id tokens, the files of a step, and the step's output. It reads
 //! commands, masks and files as actions/runner does (`ActionCommand`, `AddMaskCommandExtension`, `SetEnvFileCommand`).
 
 use super::{Service, github_claims};
 use crate::fetch::fake::{Fake, answer};
-use crate::fetch::{Ran, command, ran};
-use crate::rig::oidc::Issuer;
+use crate::fetch::{CommandOutput, command, run_command};
+use crate::rig::oidc::TokenIssuer;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,20 +14,20 @@ use tempfile::TempDir;
 /// The bearer token of the endpoint.
 pub const BEARER: &str = "runner.bearer-s3cret";
 
-/// A job.
+/// A job of the runner.
 pub struct Runner {
     folder: TempDir,
     pub endpoint: Fake,
 }
 
 impl Runner {
-    /// One whose id tokens have these changes.
+    /// A job whose id tokens have these changed claims.
     pub fn of(service: &Service, changes: &Value) -> Self {
         let (issuer, claims) = (service.issuer.clone(), github_claims(changes));
         Self::answering(move |_, request, _| Some(id_token(&issuer, &claims, request)))
     }
 
-    /// One whose endpoint answers this.
+    /// A job whose endpoint for id tokens answers this.
     pub fn answering(answer: impl Fn(&Fake, &str, usize) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["env", "output"] {
@@ -47,8 +47,8 @@ impl Runner {
     }
 
     /// Runs a command of claviger as a step, for `acme/site` on `main`.
-    pub fn step(&self, service: &Service, name: &str, arguments: &[&str]) -> Ran {
-        ran(&mut self.command(service, name, arguments))
+    pub fn step(&self, service: &Service, name: &str, arguments: &[&str]) -> CommandOutput {
+        run_command(&mut self.command(service, name, arguments))
     }
 
     /// The same, not yet run.
@@ -60,8 +60,8 @@ impl Runner {
         command
     }
 
-    /// What another step left in a file, `env` or `output`.
-    pub fn leaves(&self, name: &str, text: &str) {
+    /// Appends the text of another step to the file `env` or `output`.
+    pub fn append_to_file(&self, name: &str, text: &str) {
         fs::write(self.folder.path().join(name), text).unwrap();
     }
 
@@ -71,7 +71,7 @@ impl Runner {
     }
 
     /// The names in the folder for temporary files.
-    pub fn left(&self) -> Vec<String> {
+    pub fn temporary_files(&self) -> Vec<String> {
         crate::fetch::names(self.folder.path())
     }
 
@@ -108,8 +108,8 @@ impl Runner {
     }
 }
 
-/// What GitHub answers: `401` without the bearer, else a token for the audience of the query.
-pub fn id_token(issuer: &Issuer, claims: &Value, request: &str) -> Vec<u8> {
+/// GitHub's answer: `401` without the bearer, else a token for the audience of the query.
+pub fn id_token(issuer: &TokenIssuer, claims: &Value, request: &str) -> Vec<u8> {
     let head = request.split("\r\n\r\n").next().unwrap();
     let is_authorized = head.lines().any(|line| {
         line.split_once(": ").is_some_and(|(name, value)| {
@@ -127,7 +127,7 @@ pub fn id_token(issuer: &Issuer, claims: &Value, request: &str) -> Vec<u8> {
     answer(200, &[("Content-Type", "application/json")], &body)
 }
 
-/// What the runner makes of a step's output: the masks, the warnings and errors, and the lines that are shown, before masking.
+/// The parsed output of a step: masks, warnings, errors, and the shown lines before masking.
 #[derive(Debug, Default)]
 pub struct Log {
     pub masks: Vec<String>,
@@ -157,8 +157,8 @@ impl Log {
         log
     }
 
-    /// A line of a later step as the log shows it.
-    pub fn shows(&self, line: &str) -> String {
+    /// A line of a later step, as masked in the log.
+    pub fn masked(&self, line: &str) -> String {
         let mut masks: Vec<&String> = self.masks.iter().collect();
         masks.sort_by_key(|mask| std::cmp::Reverse(mask.len()));
         masks.into_iter().fold(line.to_owned(), |line, mask| line.replace(mask.as_str(), "***"))

@@ -1,4 +1,4 @@
-//! A gRPC client on a Unix socket, and the messages of the two protocols, written apart from those of the provider.
+//! A gRPC client on a Unix socket, and the messages of both protocols, independent of the provider's.
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
@@ -10,7 +10,7 @@ use tonic_prost::ProstCodec;
 
 /// `v1alpha1.MountRequest`.
 #[derive(Clone, PartialEq, Message)]
-pub struct Requested {
+pub struct MountRequest {
     #[prost(string, tag = "1")]
     pub attributes: String,
     #[prost(string, tag = "2")]
@@ -23,15 +23,15 @@ pub struct Requested {
 
 /// `v1alpha1.MountResponse`.
 #[derive(Clone, PartialEq, Message)]
-pub struct Mounted {
+pub struct MountResponse {
     #[prost(message, repeated, tag = "1")]
-    pub object_version: Vec<Version>,
+    pub object_version: Vec<ObjectVersion>,
     #[prost(message, repeated, tag = "3")]
     pub files: Vec<MountedFile>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Version {
+pub struct ObjectVersion {
     #[prost(string, tag = "1")]
     pub id: String,
     #[prost(string, tag = "2")]
@@ -50,14 +50,14 @@ pub struct MountedFile {
 
 /// `v1alpha1.VersionRequest`.
 #[derive(Clone, PartialEq, Message)]
-pub struct AskedVersion {
+pub struct VersionRequest {
     #[prost(string, tag = "1")]
     pub version: String,
 }
 
 /// `v1alpha1.VersionResponse`.
 #[derive(Clone, PartialEq, Message)]
-pub struct Versions {
+pub struct VersionResponse {
     #[prost(string, tag = "1")]
     pub version: String,
     #[prost(string, tag = "2")]
@@ -68,13 +68,13 @@ pub struct Versions {
 
 /// `csi.v1.NodePublishVolumeRequest`.
 #[derive(Clone, PartialEq, Message)]
-pub struct Publish {
+pub struct NodePublishVolumeRequest {
     #[prost(string, tag = "1")]
     pub volume_id: String,
     #[prost(string, tag = "4")]
     pub target_path: String,
     #[prost(message, optional, tag = "5")]
-    pub volume_capability: Option<Capability>,
+    pub volume_capability: Option<VolumeCapability>,
     #[prost(bool, tag = "6")]
     pub readonly: bool,
     #[prost(map = "string, string", tag = "7")]
@@ -85,9 +85,9 @@ pub struct Publish {
 
 /// `csi.v1.VolumeCapability` of a file system.
 #[derive(Clone, PartialEq, Message)]
-pub struct Capability {
+pub struct VolumeCapability {
     #[prost(message, optional, tag = "2")]
-    pub mount: Option<Nothing>,
+    pub mount: Option<Empty>,
     #[prost(message, optional, tag = "3")]
     pub access_mode: Option<AccessMode>,
 }
@@ -101,7 +101,7 @@ pub struct AccessMode {
 
 /// `csi.v1.NodeUnpublishVolumeRequest`.
 #[derive(Clone, PartialEq, Message)]
-pub struct Unpublish {
+pub struct NodeUnpublishVolumeRequest {
     #[prost(string, tag = "1")]
     pub volume_id: String,
     #[prost(string, tag = "2")]
@@ -110,9 +110,9 @@ pub struct Unpublish {
 
 /// A message whose fields are all at their defaults.
 #[derive(Clone, PartialEq, Message)]
-pub struct Nothing {}
+pub struct Empty {}
 
-impl Mounted {
+impl MountResponse {
     /// Path, mode and text of each file.
     pub fn texts<'a>(&'a self) -> Vec<(&'a str, i32, &'a str)> {
         let of = |file: &'a MountedFile| -> (&'a str, i32, &'a str) {
@@ -122,7 +122,7 @@ impl Mounted {
     }
 }
 
-/// One call on a connection of its own.
+/// Makes one call on its own connection.
 pub async fn call<Q, A>(socket: &Path, path: &'static str, request: Q) -> Result<A, Status>
 where
     Q: Message + 'static,

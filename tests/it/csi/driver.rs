@@ -1,12 +1,13 @@
-//! The real Secrets Store CSI driver, and the test in the place of kubelet. It mounts a tmpfs for each volume, so it runs in a
-//! mount namespace of its own; needs root.
+//! The real Secrets Store CSI driver; the test acts as kubelet. It mounts a tmpfs for each volume, so it runs in its own
+//! mount namespace; needs root.
 
-use super::client::{AccessMode, Capability, Nothing, Publish, Unpublish, call};
+use super::client::{AccessMode, Empty, NodePublishVolumeRequest, NodeUnpublishVolumeRequest, VolumeCapability, call};
 use super::{TOKENS, tokens};
 use crate::rig::bao::until;
 use crate::rig::claviger::wait_until;
+use crate::rig::installed::program;
 use crate::rig::kube::actors::{Kube, PodActor};
-use crate::rig::kube::{Server, User, rig_binary};
+use crate::rig::kube::{Server, User};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -19,7 +20,7 @@ use tokio::time::timeout;
 use tonic::{Code, Status};
 
 /// Kubelet waits two minutes for a call.
-const KUBELET_WAITS: Duration = Duration::from_mins(2);
+const KUBELET_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A running driver.
 pub struct Driver {
@@ -32,21 +33,21 @@ pub struct Driver {
 /// A volume of a pod.
 pub struct Volume<'a> {
     driver: &'a Driver,
-    request: Publish,
+    request: NodePublishVolumeRequest,
 }
 
 impl Driver {
-    /// Starts one that finds `claviger.sock` in its folder `providers`, with further flags.
+    /// Starts one that finds `claviger.sock` in its folder `providers`, with additional flags.
     pub async fn start(kube: Kube, flags: &[&str]) -> Self {
-        custom_resources(&kube);
+        install_custom_resources(&kube);
         let folder = tempfile::tempdir().unwrap();
-        // Other users look into the volumes.
+        // Other users must be able to read the volumes.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let at = |name: &str| folder.path().join(name).display().to_string();
         for name in ["providers", "none", "pods"] {
             fs::create_dir(at(name)).unwrap();
         }
-        let driver = rig_binary("secrets-store-csi/driver").unwrap_or_else(|why| panic!("{why}"));
+        let driver = program("secrets-store-csi/driver");
         let mut arguments = vec!["--mount".into(), "--propagation".into(), "private".into()];
         arguments.extend([
             driver.display().to_string(),
@@ -62,21 +63,21 @@ impl Driver {
             Server::start_with(Path::new("/usr/bin/unshare"), &arguments, folder.path(), &[kubeconfig]).unwrap();
         let driver = Self { server, folder, kube };
         wait_until("the driver", || driver.folder.path().join("csi.sock").exists());
-        // It knows its objects once it can tell that one is not there.
+        // Its watch is ready when it reports an object as missing.
         let knows = async || {
             let absent = driver.volume_of("absent", "0", "", &[]).publish().await.unwrap_err();
             absent.message().contains("not found")
         };
-        until("the driver to know its objects", knows).await;
+        until("the driver to have read its objects", knows).await;
         driver
     }
 
-    /// The folder where it looks for providers.
+    /// The folder with the sockets of providers.
     pub fn providers(&self) -> PathBuf {
         self.folder.path().join("providers")
     }
 
-    /// Everything that it has logged.
+    /// The whole log.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("unshare.log")).unwrap()
     }
@@ -99,11 +100,11 @@ impl Driver {
             .map(|(name, value)| (name.to_owned(), value.to_owned())),
         );
         context.extend(attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let capability = Capability { mount: Some(Nothing {}), access_mode: Some(AccessMode { mode: 1 }) };
+        let capability = VolumeCapability { mount: Some(Empty {}), access_mode: Some(AccessMode { mode: 1 }) };
         // Kubelet makes the folder of the pod, and the driver that of the volume.
         let pod = self.folder.path().join("pods").join(uid);
         fs::create_dir_all(&pod).unwrap();
-        let request = Publish {
+        let request = NodePublishVolumeRequest {
             volume_id: format!("csi-{uid}"),
             target_path: pod.join("mount").display().to_string(),
             volume_capability: Some(capability),
@@ -116,17 +117,17 @@ impl Driver {
     }
 
     /// A path as the driver sees it, with its mounts.
-    fn within(&self, path: &str) -> PathBuf {
+    fn driver_path(&self, path: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{path}", self.server.id()))
     }
 
     async fn call<Q: prost::Message + 'static>(&self, path: &'static str, request: Q) -> Result<(), Status> {
         let socket = self.folder.path().join("csi.sock");
-        let call = call::<Q, Nothing>(&socket, path, request);
-        timeout(KUBELET_WAITS, call).await.expect("kubelet has given up").map(drop)
+        let call = call::<Q, Empty>(&socket, path, request);
+        timeout(KUBELET_TIMEOUT, call).await.expect("kubelet has given up").map(drop)
     }
 
-    /// What the status object of a pod says is mounted: names and versions.
+    /// The names and versions of mounted objects, from the pod's status object.
     pub async fn status_of(&self, pod: &PodActor) -> Vec<(String, String)> {
         let path = format!(
             "/apis/secrets-store.csi.x-k8s.io/v1/namespaces/{}/secretproviderclasspodstatuses/{}-{}-site",
@@ -141,7 +142,7 @@ impl Driver {
 }
 
 impl Volume<'_> {
-    /// Publishes as kubelet does, which removes the folder of the volume after a final error, and after no other.
+    /// Publishes like kubelet, which removes the folder of the volume only after a final error.
     pub async fn publish(&self) -> Result<(), Status> {
         let outcome = self.driver.call("/csi.v1.Node/NodePublishVolume", self.request.clone()).await;
         let is_final = |status: &Status| {
@@ -156,14 +157,17 @@ impl Volume<'_> {
         outcome
     }
 
-    /// Unpublishes.
+    /// Unmounts the volume.
     pub async fn unpublish(&self) {
-        let Publish { volume_id, target_path, .. } = self.request.clone();
-        self.driver.call("/csi.v1.Node/NodeUnpublishVolume", Unpublish { volume_id, target_path }).await.unwrap();
+        let NodePublishVolumeRequest { volume_id, target_path, .. } = self.request.clone();
+        self.driver
+            .call("/csi.v1.Node/NodeUnpublishVolume", NodeUnpublishVolumeRequest { volume_id, target_path })
+            .await
+            .unwrap();
     }
 
     fn path(&self) -> PathBuf {
-        self.driver.within(&self.request.target_path)
+        self.driver.driver_path(&self.request.target_path)
     }
 
     /// The visible files and their texts. The driver's own names begin with two dots.
@@ -177,7 +181,7 @@ impl Volume<'_> {
         fs::read_to_string(self.path().join(name)).unwrap()
     }
 
-    /// What a container of another user reads of a file.
+    /// The content of a file, as a container of another user reads it.
     pub fn read_by(&self, user: u32, name: &str) -> Option<String> {
         let file = format!("{}/{name}", self.request.target_path);
         let output = Command::new("nsenter")
@@ -191,7 +195,7 @@ impl Volume<'_> {
 
 /// The class `site` in the namespace `ci`, whose objects all tests share.
 pub async fn class(kube: &Kube) {
-    custom_resources(kube);
+    install_custom_resources(kube);
     let class = json!({
         "apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClass",
         "metadata": {"name": "site", "namespace": "ci"},
@@ -205,15 +209,15 @@ pub async fn class(kube: &Kube) {
 }
 
 /// The driver's own definitions, established.
-fn custom_resources(kube: &Kube) {
+fn install_custom_resources(kube: &Kube) {
     let kubectl = |arguments: &[&str]| {
-        let mut kubectl = Command::new(rig_binary("kubectl").unwrap());
+        let mut kubectl = Command::new(program("kubectl"));
         kubectl.arg("--kubeconfig").arg(kube.plane.kubeconfig(User::Admin));
         kubectl.arg("--cache-dir").arg(kube.plane.folder());
         let output = kubectl.args(arguments).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     };
-    let deploy = rig_binary("secrets-store-csi/driver").unwrap_or_else(|why| panic!("{why}")).with_file_name("deploy");
+    let deploy = program("secrets-store-csi/driver").with_file_name("deploy");
     for kind in ["secretproviderclasses", "secretproviderclasspodstatuses"] {
         let definition = deploy.join(format!("secrets-store.csi.x-k8s.io_{kind}.yaml"));
         kubectl(&["apply", "--server-side", "--force-conflicts", "-f", definition.to_str().unwrap()]);

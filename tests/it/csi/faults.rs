@@ -1,9 +1,9 @@
-//! A store, a server or a network that fails: in time, and never with a status that kubelet does not take as final.
+//! Failures of a store, a server or a network: mounts fail in time, and with a status that kubelet treats as final.
 
-use super::{Provider, attributes_of, refused};
+use super::{Provider, assert_refused, attributes_of};
 use crate::fetch::fake::{BUNDLE, Fake, TICKET, answer, bundle, problem};
 use crate::rig::bao::until;
-use crate::rig::installation::Plan;
+use crate::rig::installation::InstallationSetup;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claviger::wire::problem::Code as Word;
@@ -13,53 +13,53 @@ use std::time::{Duration, Instant};
 use tonic::Code;
 
 const UID: &str = "01234567-89ab-cdef-0123-456789abcdef";
-/// After these kubelet keeps the folder of the volume.
-const NEVER: [Code; 5] =
+/// Kubelet keeps the folder of the volume after these codes.
+const NOT_FINAL: [Code; 5] =
     [Code::Unavailable, Code::ResourceExhausted, Code::Aborted, Code::Cancelled, Code::DeadlineExceeded];
 
-/// What the driver passes for a pod that a fake server does not look at.
+/// The attributes of a pod that a fake server does not check.
 #[expect(clippy::needless_pass_by_value, reason = "the callers write it out")]
-fn of_a_pod(parameters: Value) -> Value {
+fn attributes_for(parameters: Value) -> Value {
     let claims = json!({"kubernetes.io": {"pod": {"name": "build", "uid": UID}}});
     let token = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()));
     attributes_of(UID, &token, &parameters)
 }
 
 fn one_file() -> Value {
-    of_a_pod(json!({"repo": "site", "branch": "main", "file": "env"}))
+    attributes_for(json!({"repo": "site", "branch": "main", "file": "env"}))
 }
 
 #[tokio::test]
 async fn a_store_that_is_down_is_a_final_refusal_and_no_empty_volume() {
-    let mut plan = Plan::new().await;
-    plan.cache(json!({"ttl": "1s", "negativeTtl": "1s", "serveStaleFor": "1s"}));
-    plan.bao.put("homelab/site/main", &[("K", "v")]).await;
-    let rig = plan.start();
+    let mut setup = InstallationSetup::new().await;
+    setup.cache(json!({"ttl": "1s", "negativeTtl": "1s", "serveStaleFor": "1s"}));
+    setup.bao.put("homelab/site/main", &[("K", "v")]).await;
+    let rig = setup.start();
     let pod = rig.pod("ci/build-bot").await.pod;
     let provider = Provider::start_with(&format!("http://{}", rig.claviger.api), &["--timeout", "2s"]);
     let main = || json!({"repo": "site", "branch": "main"});
-    assert!(provider.mounts(&pod, main()).await.is_ok());
+    assert!(provider.mount_for(&pod, main()).await.is_ok());
     rig.bao.seal().await;
-    let refusal = async || provider.mounts(&pod, main()).await.err();
+    let refusal = async || provider.mount_for(&pod, main()).await.err();
     until("the cache to be empty", async || refusal().await.is_some()).await;
-    refused(provider.mounts(&pod, main()).await, Code::FailedPrecondition, "store_unavailable");
+    assert_refused(provider.mount_for(&pod, main()).await, Code::FailedPrecondition, "store_unavailable");
 }
 
 #[tokio::test]
 async fn a_server_that_is_down_is_a_final_refusal_until_it_is_back() {
-    let place = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let provider = Provider::start_with(&format!("http://{place}"), &["--timeout", "3s"]);
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let provider = Provider::start_with(&format!("http://{address}"), &["--timeout", "3s"]);
     let refusal = provider.mount(&one_file(), &json!({})).await;
     assert!(refusal.as_ref().unwrap_err().message().contains("tried again"), "{refusal:?}");
-    refused(refusal, Code::FailedPrecondition, "server_unreachable");
+    assert_refused(refusal, Code::FailedPrecondition, "server_unreachable");
     assert!(provider.log().contains("the connection is refused"), "{}", provider.log());
 
-    let mut plan = Plan::new().await;
-    plan.bao.put("homelab/site/main", &[("K", "v")]).await;
-    plan.config["server"] = json!({"listen": place.to_string(), "opsListen": "127.0.0.1:0"});
-    let rig = plan.start();
+    let mut setup = InstallationSetup::new().await;
+    setup.bao.put("homelab/site/main", &[("K", "v")]).await;
+    setup.config["server"] = json!({"listen": address.to_string(), "opsListen": "127.0.0.1:0"});
+    let rig = setup.start();
     let pod = rig.pod("ci/build-bot").await.pod;
-    assert!(provider.mounts(&pod, json!({"repo": "site", "branch": "main"})).await.is_ok());
+    assert!(provider.mount_for(&pod, json!({"repo": "site", "branch": "main"})).await.is_ok());
 }
 
 #[tokio::test]
@@ -68,7 +68,7 @@ async fn a_server_that_hangs_ends_within_the_time_limit() {
         let fake = Fake::start(move |fake, request, _| (!request.starts_with(hangs_at)).then(|| fake.ticket()));
         let provider = Provider::start_with(&fake.url(), &["--timeout", "3s"]);
         let started = Instant::now();
-        refused(provider.mount(&one_file(), &json!({})).await, Code::FailedPrecondition, "server_unreachable");
+        assert_refused(provider.mount(&one_file(), &json!({})).await, Code::FailedPrecondition, "server_unreachable");
         let took = started.elapsed();
         assert!((Duration::from_secs(2)..Duration::from_secs(10)).contains(&took), "{hangs_at}: {took:?}");
     }
@@ -81,7 +81,7 @@ async fn no_answer_of_a_server_becomes_a_status_that_is_not_final() {
     let fake = Fake::start(move |fake, request, _| {
         let is_asking = request.starts_with("POST ");
         let answer = answers.lock().unwrap().clone();
-        // In the first half asking fails, in the second one redeeming.
+        // In the first half the ticket request fails, in the second half the redemption.
         Some(if is_asking == answer.starts_with(b"P") { answer[1..].to_vec() } else { fake.ticket() })
     });
     let provider = Provider::start_with(&fake.url(), &["--timeout", "2s"]);
@@ -117,7 +117,7 @@ async fn no_answer_of_a_server_becomes_a_status_that_is_not_final() {
             let outcome = provider.mount(&one_file(), &json!({})).await;
             let refusal = outcome.expect_err("refused");
             let told = String::from_utf8_lossy(&answer).into_owned();
-            assert!(!NEVER.contains(&refusal.code()), "{refusal:?}: {told}");
+            assert!(!NOT_FINAL.contains(&refusal.code()), "{refusal:?}: {told}");
             assert_eq!(refusal.code(), status, "{refusal:?}: {told}");
             assert!(!refusal.message().contains("hunter2"), "{refusal:?}");
         }
@@ -130,7 +130,7 @@ async fn a_ticket_whose_answer_was_lost_is_no_fault_of_the_server_and_the_next_m
     let fake = Fake::start(|fake, request, before| {
         Some(match (request.starts_with("POST "), before) {
             (true, _) => fake.ticket(),
-            // The answer breaks off, and another replica that does not know it says that the ticket is gone.
+            // The answer is truncated, and another replica then answers that the ticket is gone.
             (false, 0) => bundle(&[], BUNDLE).split_last_chunk::<5>().unwrap().0.to_vec(),
             (false, 1) => problem(410, "ticket_redeemed", &[]),
             (false, _) => bundle(&[], BUNDLE),
@@ -139,7 +139,7 @@ async fn a_ticket_whose_answer_was_lost_is_no_fault_of_the_server_and_the_next_m
     let provider = Provider::start(&fake.url());
     let refusal = provider.mount(&one_file(), &json!({})).await;
     assert!(refusal.as_ref().unwrap_err().message().contains("tried again"), "{refusal:?}");
-    refused(refusal, Code::FailedPrecondition, "ticket_lost");
+    assert_refused(refusal, Code::FailedPrecondition, "ticket_lost");
     assert!(provider.mount(&one_file(), &json!({})).await.is_ok());
     assert_eq!(fake.asked(), 2);
 }
@@ -156,7 +156,7 @@ async fn a_bundle_that_the_driver_would_not_receive_is_not_redeemed() {
     };
     let fake = Fake::start(with_sizes(3 << 20));
     let provider = Provider::start(&fake.url());
-    refused(provider.mount(&one_file(), &json!({})).await, Code::FailedPrecondition, "bundle_too_large");
+    assert_refused(provider.mount(&one_file(), &json!({})).await, Code::FailedPrecondition, "bundle_too_large");
     assert_eq!((fake.asked(), fake.redemptions().len()), (1, 0));
 
     let fake = Fake::start(with_sizes((3 << 20) - 1));
@@ -167,11 +167,11 @@ async fn a_bundle_that_the_driver_would_not_receive_is_not_redeemed() {
     let [redemption] = &fake.redemptions()[..] else { panic!() };
     assert!(redemption.contains("idempotency-key: "), "{redemption}");
 
-    // A server that reports no sizes: the ticket is redeemed, and the bundle refused all the same.
+    // A server that reports no sizes: the ticket is redeemed, and the bundle is refused afterwards.
     let large = format!("export A='{}'\nexport B='two'\n# claviger: 2 keys\n", "x".repeat(3 << 20));
     let fake = Fake::start(move |fake, request, _| {
         Some(if request.starts_with("POST ") { fake.ticket() } else { bundle(&[], &large) })
     });
     let provider = Provider::start(&fake.url());
-    refused(provider.mount(&one_file(), &json!({})).await, Code::FailedPrecondition, "bundle_too_large");
+    assert_refused(provider.mount(&one_file(), &json!({})).await, Code::FailedPrecondition, "bundle_too_large");
 }

@@ -1,14 +1,14 @@
-//! One file in each format: what `claviger fetch` writes.
+//! One file in each format, equal to the file of `claviger fetch`.
 
 use super::Provider;
 use crate::fetch::fetch;
-use crate::rig::installation::Plan;
+use crate::rig::installation::InstallationSetup;
 use claviger::model::format::Format;
 use serde_json::json;
 
 #[tokio::test]
 async fn every_format_is_one_file_as_fetch_writes_it() {
-    let plan = Plan::new().await;
+    let setup = InstallationSetup::new().await;
     let subjects = json!([{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["build-bot"]}}]);
     for (repo, values) in [
         ("plain", &[("A", "it's"), ("B", "b")][..]),
@@ -17,10 +17,10 @@ async fn every_format_is_one_file_as_fetch_writes_it() {
         ("registry", &[("REGISTRY", "r.example"), ("REGISTRY_USERNAME", "bob"), ("REGISTRY_PASSWORD", "a")]),
     ] {
         let secrets = json!([{"store": "vault", "path": format!("homelab/{repo}")}]);
-        plan.policy(repo, json!({"subjects": subjects, "repos": [repo], "branches": ["main"], "secrets": secrets}));
-        plan.bao.put(&format!("homelab/{repo}"), values).await;
+        setup.policy(repo, json!({"subjects": subjects, "repos": [repo], "branches": ["main"], "secrets": secrets}));
+        setup.bao.put(&format!("homelab/{repo}"), values).await;
     }
-    let rig = plan.start();
+    let rig = setup.start();
     let pod = rig.pod("ci/build-bot").await.pod;
     let server = format!("http://{}", rig.claviger.api);
     let provider = Provider::start(&server);
@@ -42,32 +42,32 @@ async fn every_format_is_one_file_as_fetch_writes_it() {
         }
         let fetched = fetch(&server, &token, &arguments);
         assert_eq!(fetched.code, Some(0), "{format:?}: {fetched:?}");
-        let mounted = provider.mounts(&pod, parameters).await.unwrap();
+        let mounted = provider.mount_for(&pod, parameters).await.unwrap();
         let [file] = &mounted.files[..] else { panic!("{mounted:?}") };
         assert_eq!(
             (file.path.as_str(), file.mode, &file.contents),
-            ("etc/bundle", 0o444, &fetched.printed),
+            ("etc/bundle", 0o444, &fetched.stdout),
             "{format:?}"
         );
         assert!(!file.contents.is_empty());
         assert_eq!(mounted.object_version.len(), 1);
     }
     let without_format = json!({"repo": "plain", "branch": "main", "file": "env"});
-    let mounted = provider.mounts(&pod, without_format).await.unwrap();
+    let mounted = provider.mount_for(&pod, without_format).await.unwrap();
     assert_eq!(mounted.texts(), [("env", 0o444, "export A='it'\\''s'\nexport B='b'\n# claviger: 2 keys\n")]);
 }
 
 #[tokio::test]
 async fn a_value_that_a_policy_decodes_is_a_file_of_its_bytes() {
-    let plan = Plan::new().await;
+    let setup = InstallationSetup::new().await;
     let subjects = json!([{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["build-bot"]}}]);
     let secrets = json!([{"store": "vault", "path": "homelab/keys", "encoding": "base64"}]);
-    plan.policy("keys", json!({"subjects": subjects, "repos": ["keys"], "branches": ["main"], "secrets": secrets}));
-    plan.bao.put("homelab/keys", &[("keystore.p12", "AP+A")]).await;
-    let rig = plan.start();
+    setup.policy("keys", json!({"subjects": subjects, "repos": ["keys"], "branches": ["main"], "secrets": secrets}));
+    setup.bao.put("homelab/keys", &[("keystore.p12", "AP+A")]).await;
+    let rig = setup.start();
     let pod = rig.pod("ci/build-bot").await.pod;
     let provider = Provider::start(&format!("http://{}", rig.claviger.api));
-    let mounted = provider.mounts(&pod, json!({"repo": "keys", "branch": "main"})).await.unwrap();
+    let mounted = provider.mount_for(&pod, json!({"repo": "keys", "branch": "main"})).await.unwrap();
     let [file] = &mounted.files[..] else { panic!("{mounted:?}") };
     assert_eq!((file.path.as_str(), &file.contents[..]), ("keystore.p12", &[0, 0xff, 0x80][..]));
 }

@@ -1,4 +1,4 @@
-//! `claviger csi`: called over its socket as the Secrets Store CSI driver calls it, and by the real driver.
+//! `claviger csi`: called over its socket like by the Secrets Store CSI driver, and by the real driver.
 
 mod client;
 mod driver;
@@ -13,7 +13,7 @@ mod walk;
 
 use crate::rig::claviger::{binary, wait_until};
 use crate::rig::kube::actors::PodActor;
-use client::{Mounted, Requested, call};
+use client::{MountRequest, MountResponse, call};
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub struct Provider {
     pub folder: TempDir,
 }
 
-/// The command, with nothing of Claviger's in its environment.
+/// The command, without Claviger's variables in its environment.
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(binary());
     command.arg("csi").args(arguments);
@@ -42,12 +42,12 @@ fn command(arguments: &[&str]) -> Command {
 }
 
 impl Provider {
-    /// Starts one for a server.
+    /// Starts a provider for a server.
     pub fn start(server: &str) -> Self {
         Self::start_with(server, &[])
     }
 
-    /// The same with further options.
+    /// The same with additional options.
     pub fn start_with(server: &str, options: &[&str]) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), server, options)
     }
@@ -56,7 +56,7 @@ impl Provider {
     pub fn start_in(folder: TempDir, server: &str, options: &[&str]) -> Self {
         let child = Self::spawn(folder.path(), server, options);
         let mut provider = Self { child, folder };
-        provider.is_up();
+        provider.wait_until_up();
         provider
     }
 
@@ -66,7 +66,7 @@ impl Provider {
         command(&[&["--socket", &socket, "--server", server], options].concat()).stderr(log).spawn().unwrap()
     }
 
-    fn is_up(&mut self) {
+    fn wait_until_up(&mut self) {
         wait_until("the provider", || {
             assert!(self.child.try_wait().unwrap().is_none(), "the provider has ended:\n{}", self.log());
             probe(&self.socket()).0 == Some(0)
@@ -74,23 +74,23 @@ impl Provider {
     }
 
     /// Starts another process in place of one that has ended.
-    pub fn starts_again(&mut self, server: &str) {
+    pub fn restart(&mut self, server: &str) {
         self.child = Self::spawn(self.folder.path(), server, &[]);
-        self.is_up();
+        self.wait_until_up();
     }
 
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join("claviger.sock")
     }
 
-    /// Everything that its processes have logged.
+    /// The log of all its processes.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
-    /// Mounts as the driver does: with these attributes and these secrets.
-    pub async fn mount(&self, attributes: &Value, secrets: &Value) -> Result<Mounted, Status> {
-        let requested = Requested {
+    /// Mounts like the driver, with these attributes and secrets.
+    pub async fn mount(&self, attributes: &Value, secrets: &Value) -> Result<MountResponse, Status> {
+        let requested = MountRequest {
             attributes: attributes.to_string(),
             secrets: secrets.to_string(),
             target_path: "/var/lib/kubelet/pods/x/volumes/kubernetes.io~csi/s/mount".into(),
@@ -100,7 +100,7 @@ impl Provider {
     }
 
     /// Mounts for a pod with these parameters.
-    pub async fn mounts(&self, pod: &PodActor, parameters: Value) -> Result<Mounted, Status> {
+    pub async fn mount_for(&self, pod: &PodActor, parameters: Value) -> Result<MountResponse, Status> {
         self.mount(&attributes(pod, parameters), &json!({})).await
     }
 
@@ -110,7 +110,7 @@ impl Provider {
     }
 
     /// Waits until it ends.
-    pub fn ends(&mut self) -> ExitStatus {
+    pub fn wait_for_exit(&mut self) -> ExitStatus {
         let deadline = Instant::now() + Duration::from_secs(40);
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -129,7 +129,7 @@ impl Drop for Provider {
     }
 }
 
-/// What the driver passes for a volume of a pod.
+/// The attributes that the driver passes for a pod's volume.
 #[expect(clippy::needless_pass_by_value, reason = "the callers write it out")]
 fn attributes(pod: &PodActor, parameters: Value) -> Value {
     attributes_of(&pod.uid, &pod.token, &parameters)
@@ -155,14 +155,14 @@ fn tokens(token: &str) -> String {
     json!({"claviger": {"token": token, "expirationTimestamp": "2099-01-01T00:00:00Z"}}).to_string()
 }
 
-/// `claviger csi --probe`: its exit code, and what it says.
+/// Runs `claviger csi --probe`. Returns the exit code and standard error.
 fn probe(socket: &Path) -> (Option<i32>, String) {
     let output = command(&["--probe", "--socket", socket.to_str().unwrap()]).output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
-/// It was refused with this status and code, in a text of the fixed form. Returns the request id.
-fn refused(outcome: Result<Mounted, Status>, status: Code, code: &str) -> String {
+/// Checks status, code and the fixed form of the message. Returns the request id.
+fn assert_refused(outcome: Result<MountResponse, Status>, status: Code, code: &str) -> String {
     let refusal = outcome.expect_err(code);
     let text = refusal.message();
     assert_eq!((refusal.code(), text.split(':').next()), (status, Some(code)), "{text}");

@@ -1,16 +1,16 @@
-//! Parameters of a hostile author: the server stays the provider's, and policies decide.
+//! Hostile parameters: the provider's server is used, and policies decide.
 
-use super::{Provider, attributes, refused};
+use super::{Provider, assert_refused, attributes};
 use crate::fetch::fake::{Fake, problem};
-use crate::rig::installation::Plan;
+use crate::rig::installation::InstallationSetup;
 use serde_json::json;
 use tonic::Code;
 
 #[tokio::test]
 async fn the_server_and_the_audience_are_the_provider_s_and_policies_decide() {
-    let plan = Plan::new().await;
-    plan.bao.put("homelab/site/main", &[("K", "v")]).await;
-    let rig = plan.start();
+    let setup = InstallationSetup::new().await;
+    setup.bao.put("homelab/site/main", &[("K", "v")]).await;
+    let rig = setup.start();
     let pod = rig.pod("ci/build-bot").await.pod;
     let provider = Provider::start(&format!("http://{}", rig.claviger.api));
     let evil = Fake::start(|_, _, _| Some(problem(403, "denied", &[])));
@@ -21,20 +21,20 @@ async fn the_server_and_the_audience_are_the_provider_s_and_policies_decide() {
             "insecure": "true", "socket": "/tmp/x", "token-file": "/etc/passwd", "ttl": "1ms", "timeout": "1h",
         })
     };
-    let mounted = provider.mounts(&pod, elsewhere()).await.unwrap();
+    let mounted = provider.mount_for(&pod, elsewhere()).await.unwrap();
     assert_eq!(mounted.texts(), [("K", 0o444, "v")]);
     assert_eq!((evil.asked(), evil.redemptions().len()), (0, 0));
     let mut other = elsewhere();
     other["repo"] = json!("other");
-    refused(provider.mounts(&pod, other).await, Code::PermissionDenied, "denied");
+    assert_refused(provider.mount_for(&pod, other).await, Code::PermissionDenied, "denied");
     assert_eq!((evil.asked(), evil.redemptions().len()), (0, 0));
 }
 
 #[tokio::test]
 async fn hostile_parameters_are_refused_and_none_is_repeated() {
-    let plan = Plan::new().await;
-    plan.bao.put("homelab/site/main", &[("K", "v"), ("a/b", "v")]).await;
-    let rig = plan.start();
+    let setup = InstallationSetup::new().await;
+    setup.bao.put("homelab/site/main", &[("K", "v"), ("a/b", "v")]).await;
+    let rig = setup.start();
     let pod = rig.pod("ci/build-bot").await.pod;
     let provider = Provider::start(&format!("http://{}", rig.claviger.api));
     let long = "x".repeat(2000);
@@ -58,16 +58,16 @@ async fn hostile_parameters_are_refused_and_none_is_repeated() {
     ] {
         let mut parameters = json!({"repo": "site", "branch": "main"});
         parameters[name] = json!(value);
-        let outcome = provider.mounts(&pod, parameters).await;
+        let outcome = provider.mount_for(&pod, parameters).await;
         let text = outcome.as_ref().unwrap_err().message().to_owned();
-        refused(outcome, Code::InvalidArgument, code);
+        assert_refused(outcome, Code::InvalidArgument, code);
         assert!(!text.contains("hunter2") && !text.contains("a/b"), "{name}: {text}");
     }
     let huge = json!({"repo": "site", "branch": "main", "x": "y".repeat(3 << 20)});
-    refused(provider.mounts(&pod, huge).await, Code::InvalidArgument, "invalid_parameters");
-    // More than any Kubernetes object is refused by the library, with a final status.
+    assert_refused(provider.mount_for(&pod, huge).await, Code::InvalidArgument, "invalid_parameters");
+    // The gRPC library refuses a message larger than any Kubernetes object, with a final status.
     let larger = json!({"repo": "site", "branch": "main", "x": "y".repeat(5 << 20)});
-    assert_eq!(provider.mounts(&pod, larger).await.unwrap_err().code(), Code::OutOfRange);
+    assert_eq!(provider.mount_for(&pod, larger).await.unwrap_err().code(), Code::OutOfRange);
     let attributes = attributes(&pod, json!({"repo": "site", "branch": "main", "keys": "K"}));
     assert_eq!(provider.mount(&attributes, &json!({})).await.unwrap().texts(), [("K", 0o444, "v")]);
     assert!(!provider.log().contains("hunter2"), "{}", provider.log());

@@ -1,6 +1,6 @@
-//! The process: its socket, its signals, its options, and the probe.
+//! The provider's process: socket, signals, options and probe.
 
-use super::{Provider, attributes_of, command, probe, refused};
+use super::{Provider, assert_refused, attributes_of, command, probe};
 use crate::fetch::fake::{BUNDLE, Fake, bundle};
 use crate::rig::claviger::wait_until;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 use tonic::Code;
 
-const NOBODY: &str = "http://127.0.0.1:1";
+const UNREACHABLE_SERVER: &str = "http://127.0.0.1:1";
 
 fn attributes() -> Value {
     // {"kubernetes.io":{"pod":{"uid":"u"}}}
@@ -25,18 +25,18 @@ async fn after_kill_9_a_new_process_serves_on_the_same_socket() {
     let mut provider = Provider::start(&fake.url());
     assert!(provider.mount(&attributes(), &json!({})).await.is_ok());
     provider.signal("KILL");
-    provider.ends();
-    assert!(provider.socket().exists(), "it is stale");
+    provider.wait_for_exit();
+    assert!(provider.socket().exists(), "the socket file is left behind");
     assert_eq!(probe(&provider.socket()).0, Some(1));
     assert!(provider.mount(&attributes(), &json!({})).await.is_err());
-    provider.starts_again(&fake.url());
+    provider.restart(&fake.url());
     assert!(provider.mount(&attributes(), &json!({})).await.is_ok());
 }
 
 #[tokio::test]
 async fn sigterm_removes_the_socket_and_finishes_what_is_on_its_way() {
     let fake = Fake::start(|fake, request, _| {
-        // Long enough for the signal to arrive in between.
+        // Long enough for the signal to arrive during the mount.
         std::thread::sleep(Duration::from_millis(1500));
         Some(if request.starts_with("POST ") { fake.ticket() } else { bundle(&[], BUNDLE) })
     });
@@ -59,32 +59,32 @@ async fn sigterm_removes_the_socket_and_finishes_what_is_on_its_way() {
     };
     let (mounted, ()) = tokio::join!(mount, stop);
     assert_eq!(mounted.unwrap().texts(), [("env", 0o444, BUNDLE)]);
-    assert_eq!(provider.ends().code(), Some(0));
+    assert_eq!(provider.wait_for_exit().code(), Some(0));
     assert_eq!(crate::fetch::names(provider.folder.path()), ["log"]);
 }
 
 #[test]
-fn the_socket_is_its_owner_s_and_a_newer_one_is_left_alone() {
-    let mut old = Provider::start(NOBODY);
+fn the_socket_is_private_to_its_owner_and_a_newer_one_is_not_removed() {
+    let mut old = Provider::start(UNREACHABLE_SERVER);
     let inode = || std::fs::metadata(old.socket()).unwrap().ino();
     assert_eq!(std::fs::metadata(old.socket()).unwrap().permissions().mode() & 0o7777, 0o600);
     let first = inode();
-    let mut new = Provider::spawn(old.folder.path(), NOBODY, &[]);
+    let mut new = Provider::spawn(old.folder.path(), UNREACHABLE_SERVER, &[]);
     wait_until("the new socket", || inode() != first);
     old.signal("TERM");
-    assert_eq!(old.ends().code(), Some(0));
-    assert_eq!(probe(&old.socket()), (Some(0), String::new()), "the new one's socket is there");
+    assert_eq!(old.wait_for_exit().code(), Some(0));
+    assert_eq!(probe(&old.socket()), (Some(0), String::new()), "the socket belongs to the new process");
     new.kill().unwrap();
     new.wait().unwrap();
 }
 
 #[test]
-fn the_probe_tells_a_provider_from_others() {
+fn the_probe_distinguishes_a_provider_from_other_servers() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("claviger.sock");
-    let (code, said) = probe(&socket);
+    let (code, stderr) = probe(&socket);
     assert_eq!(code, Some(1));
-    assert!(said.starts_with("claviger: no provider answers on the socket: "), "{said}");
+    assert!(stderr.starts_with("claviger: no provider answers on the socket: "), "{stderr}");
     let other = UnixListener::bind(&socket).unwrap();
     let answering = std::thread::spawn(move || {
         let (mut stream, _) = other.accept().unwrap();
@@ -95,8 +95,8 @@ fn the_probe_tells_a_provider_from_others() {
     answering.join().unwrap();
 }
 
-/// Runs it although it should not start.
-fn does_not_start(socket: &Path, options: &[&str]) -> (Option<i32>, String) {
+/// Runs a provider that must fail to start. Returns exit code and standard error.
+fn failed_start(socket: &Path, options: &[&str]) -> (Option<i32>, String) {
     let mut command = command(&[&["--socket", socket.to_str().unwrap()], options].concat());
     let output = command.output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
@@ -110,18 +110,18 @@ fn a_wrong_command_line_makes_no_socket() {
         (&[][..], "--server"),
         (&["--server", "claviger"], "--server"),
         (&["--server", "http://claviger.claviger.svc:8080"], "--insecure"),
-        (&["--server", NOBODY, "--timeout", "31s"], "from 1s to 30s"),
-        (&["--server", NOBODY, "--timeout", "0s"], "from 1s to 30s"),
+        (&["--server", UNREACHABLE_SERVER, "--timeout", "31s"], "from 1s to 30s"),
+        (&["--server", UNREACHABLE_SERVER, "--timeout", "0s"], "from 1s to 30s"),
         (&["--server", "https://127.0.0.1:1", "--ca-file", "/no/such/file"], "--ca-file"),
-        (&["--server", NOBODY, "--token-file", "/etc/passwd"], "--token-file"),
+        (&["--server", UNREACHABLE_SERVER, "--token-file", "/etc/passwd"], "--token-file"),
     ] {
-        let (code, said) = does_not_start(&socket, options);
-        assert_eq!(code, Some(2), "{options:?}: {said}");
-        assert!(said.contains(words), "{options:?}: {said}");
+        let (code, stderr) = failed_start(&socket, options);
+        assert_eq!(code, Some(2), "{options:?}: {stderr}");
+        assert!(stderr.contains(words), "{options:?}: {stderr}");
     }
     std::fs::write(folder.path().join("file"), "precious").unwrap();
-    let (code, said) = does_not_start(&folder.path().join("file"), &["--server", NOBODY]);
-    assert_eq!((code, said.contains("exists, and is not a socket")), (Some(2), true), "{said}");
+    let (code, stderr) = failed_start(&folder.path().join("file"), &["--server", UNREACHABLE_SERVER]);
+    assert_eq!((code, stderr.contains("exists, and is not a socket")), (Some(2), true), "{stderr}");
     assert_eq!(crate::fetch::names(folder.path()), ["file"]);
 }
 
@@ -134,6 +134,6 @@ async fn http_to_another_host_is_an_option() {
     let elsewhere = format!("http://0.0.0.0:{}", fake.address.port());
     let provider = Provider::start_with(&elsewhere, &["--insecure"]);
     assert!(provider.mount(&attributes(), &json!({})).await.is_ok());
-    let plain = Provider::start(NOBODY);
-    refused(plain.mount(&attributes(), &json!({})).await, Code::FailedPrecondition, "server_unreachable");
+    let plain = Provider::start(UNREACHABLE_SERVER);
+    assert_refused(plain.mount(&attributes(), &json!({})).await, Code::FailedPrecondition, "server_unreachable");
 }

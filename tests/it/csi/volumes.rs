@@ -1,21 +1,21 @@
-//! Volumes of pods, by the real driver.
+//! Volumes of pods, mounted by the real driver.
 
 use super::Provider;
 use super::driver::{Driver, class};
 use crate::rig::bao::until;
-use crate::rig::installation::{Installation, Plan};
+use crate::rig::installation::{Installation, InstallationSetup};
 use crate::rig::kube::actors::{Kube, PodActor};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tonic::Code;
 
-/// A driver with these flags and a provider beside it, for a broker whose store holds this secret.
+/// A driver with these flags, a provider, and a broker whose store has this secret.
 async fn node(values: &[(&str, &str)], flags: &[&str]) -> (Installation, Driver, Provider) {
-    let mut plan = Plan::new().await;
-    plan.cache(json!({"ttl": "1s", "negativeTtl": "1s", "serveStaleFor": "1s"}));
-    plan.bao.put("homelab/site/main", values).await;
-    let rig = plan.start();
+    let mut setup = InstallationSetup::new().await;
+    setup.cache(json!({"ttl": "1s", "negativeTtl": "1s", "serveStaleFor": "1s"}));
+    setup.bao.put("homelab/site/main", values).await;
+    let rig = setup.start();
     let kube = Kube::start().await;
     // The namespace of the class.
     kube.unbound_token("ci/build-bot", "claviger").await;
@@ -45,7 +45,7 @@ async fn a_pod_mounts_its_bundle_and_other_users_read_it() {
     assert_eq!(volume.read_by(65532, "A").as_deref(), Some("one"));
     let status = driver.status_of(&builder).await;
     assert_eq!((status.len(), status[0].0.as_str(), status[0].1.len()), (1, "site/main", 32));
-    // Without rotation another publish asks nobody.
+    // Without rotation another publish makes no request.
     let tickets = || rig.claviger.sum("claviger_tickets_issued_total");
     let before = tickets();
     volume.publish().await.unwrap();
@@ -59,7 +59,7 @@ async fn a_pod_mounts_its_bundle_and_other_users_read_it() {
     assert_eq!(volume.read_by(0, "etc/env").as_deref(), Some("export A='one'\n# claviger: 1 keys\n"));
     assert_eq!(volume.read_by(65532, "etc/env"), None);
 
-    // The author of the pod overwrites the class, and policies decide.
+    // The pod's author overrides the class, and policies decide.
     let hostile = pod(&rig).await;
     let volume = driver.volume(&hostile, &[("repo", "other"), ("server", "http://127.0.0.1:1"), ("audience", "x")]);
     let status = volume.publish().await.unwrap_err();
@@ -74,14 +74,14 @@ async fn with_rotation_a_store_that_is_down_at_the_first_mount_is_no_empty_volum
     rig.bao.seal().await;
     let pod = pod(&rig).await;
     let volume = driver.volume(&pod, &[]);
-    // Within `--rotation-poll-interval`, in which the driver takes a folder for a finished mount.
+    // Within `--rotation-poll-interval` the driver treats an existing folder as a finished mount.
     for _ in 0..2 {
         let status = volume.publish().await.unwrap_err();
         assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}");
         assert!(status.message().contains("store_unavailable: "), "{status:?}");
         assert_eq!(volume.files(), BTreeMap::new());
     }
-    // A driver with nothing wrong, and a store that serves.
+    // The working case: a driver and an available store.
     let (rig, driver, _provider) = node(&[("A", "one")], &["--enable-secret-rotation=true"]).await;
     let pod = super::volumes::pod(&rig).await;
     let volume = driver.volume(&pod, &[]);
@@ -123,20 +123,20 @@ async fn a_provider_that_is_killed_is_found_again_and_one_that_stops_is_not_foun
     let (first, second) = (pod(&rig).await, pod(&rig).await);
     driver.volume(&first, &[]).publish().await.unwrap();
     provider.signal("KILL");
-    provider.ends();
-    // The driver waits for the provider that it knows: a mount during a restart takes longer, and succeeds.
+    provider.wait_for_exit();
+    // The driver waits for a known provider: a mount during a restart takes longer, and succeeds.
     let volume = driver.volume(&second, &[]);
     let restart = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        provider.starts_again(&server);
+        provider.restart(&server);
     };
     let (published, ()) = tokio::join!(volume.publish(), restart);
     published.unwrap_or_else(|status| panic!("{status:?}\n{}", driver.log()));
     assert_eq!(volume.files(), files(&[("A", "one")]));
 
     provider.signal("TERM");
-    assert_eq!(provider.ends().code(), Some(0));
-    // A driver that has not seen it yet.
+    assert_eq!(provider.wait_for_exit().code(), Some(0));
+    // A driver that does not know the provider yet.
     let other = Driver::start(Kube::start().await, &[]).await;
     std::os::unix::fs::symlink(provider.socket(), other.providers().join("claviger.sock")).unwrap();
     let third = pod(&rig).await;

@@ -3,8 +3,9 @@
 
 use crate::chart::rendered::{Rendered, render_values};
 use crate::rig::claviger::{Claviger, run, wait_until};
+use crate::rig::installed::program;
 use crate::rig::kube::actors::{Kube, PodActor};
-use crate::rig::kube::{ControlPlane, User, rig_binary};
+use crate::rig::kube::{ControlPlane, User};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write as _;
@@ -18,7 +19,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 /// A cluster without policies.
 pub struct PolicyCluster {
-    /// The tests' hand in it.
+    /// The administrator's client.
     pub kube: Kube,
     _alone: Option<MutexGuard<'static, ()>>,
 }
@@ -27,7 +28,7 @@ pub struct PolicyCluster {
 struct SharedPlane {
     plane: OnceLock<ControlPlane>,
     alone: Mutex<()>,
-    /// Whether it has the definitions and the rights.
+    /// Whether the definitions and permissions are installed.
     is_prepared: AtomicBool,
 }
 
@@ -37,17 +38,17 @@ impl SharedPlane {
     }
 }
 
-/// What `kubectl` said.
+/// The output of `kubectl`.
 #[derive(Debug)]
-pub struct Said {
+pub struct KubectlOutput {
     pub ok: bool,
     pub out: String,
     pub err: String,
 }
 
 impl PolicyCluster {
-    /// A shared one, emptied.
-    pub async fn alone() -> Self {
+    /// A shared cluster, emptied; one test at a time has it.
+    pub async fn exclusive() -> Self {
         static SHARED: [SharedPlane; 2] = [SharedPlane::new(), SharedPlane::new()];
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let shared = &SHARED[NEXT.fetch_add(1, Ordering::Relaxed) % SHARED.len()];
@@ -56,34 +57,34 @@ impl PolicyCluster {
         let cluster = Self { kube: Kube::of(plane).await, _alone: Some(alone) };
         if !shared.is_prepared.load(Ordering::Relaxed) {
             cluster.install_definitions();
-            cluster.install_rights().await;
+            cluster.install_permissions().await;
             shared.is_prepared.store(true, Ordering::Relaxed);
         }
         let kinds = "policies.claviger.dev,clusterpolicies.claviger.dev";
-        cluster.kubectl(&["delete", kinds, "--all", "--all-namespaces", "--wait=true"]).good();
-        cluster.kubectl(&["delete", "lease", "-n", "claviger", "--all"]).good();
+        cluster.kubectl(&["delete", kinds, "--all", "--all-namespaces", "--wait=true"]).succeeded();
+        cluster.kubectl(&["delete", "lease", "-n", "claviger", "--all"]).succeeded();
         cluster
     }
 
-    /// One of its own, without definitions and rights.
-    pub async fn bare() -> Self {
+    /// A separate cluster without definitions and permissions.
+    pub async fn without_definitions() -> Self {
         let plane = ControlPlane::start(&[]).unwrap_or_else(|why| panic!("{why}"));
         Self { kube: Kube::of(Box::leak(Box::new(plane))).await, _alone: None }
     }
 
-    /// What `claviger crds` prints.
+    /// Installs what `claviger crds` prints.
     pub fn install_definitions(&self) {
         let (code, definitions, err) = run(&["crds"]);
         assert_eq!(code, Some(0), "{err}");
-        self.kubectl_with(&["apply", "--server-side", "-f", "-"], &definitions).good();
+        self.kubectl_with(&["apply", "--server-side", "-f", "-"], &definitions).succeeded();
         for name in ["policies.claviger.dev", "clusterpolicies.claviger.dev"] {
             let established = format!("crd/{name}");
-            self.kubectl(&["wait", "--for=condition=Established", &established, "--timeout=30s"]).good();
+            self.kubectl(&["wait", "--for=condition=Established", &established, "--timeout=30s"]).succeeded();
         }
     }
 
-    /// The rights that the chart gives to a broker that reads policies.
-    pub async fn install_rights(&self) {
+    /// Grants the permissions that the chart gives to a broker that reads policies.
+    pub async fn install_permissions(&self) {
         self.kube.unbound_token("claviger/claviger", "any").await; // makes the namespace
         let rendered = with_custom_resources();
         let of_chart = |kind: &str, name: &str| rendered.find(kind, name).unwrap_or_else(|| panic!("{name}")).clone();
@@ -94,16 +95,16 @@ impl PolicyCluster {
             bound(of_chart("RoleBinding", "rel-claviger-policy-status")),
         ];
         let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
-        self.kubectl_with(&["apply", "--server-side", "-f", "-"], &list.to_string()).good();
+        self.kubectl_with(&["apply", "--server-side", "-f", "-"], &list.to_string()).succeeded();
     }
 
     /// A configuration that reads the policies of this cluster; team namespaces have what is below `teams`.
     pub fn config(&self) -> Value {
-        Self::config_by(&self.kube.plane.kubeconfig(User::Broker))
+        Self::config_with(&self.kube.plane.kubeconfig(User::Broker))
     }
 
-    /// The same by another way to the API server.
-    pub fn config_by(kubeconfig: &Path) -> Value {
+    /// The same with another kubeconfig.
+    pub fn config_with(kubeconfig: &Path) -> Value {
         json!({
             "authenticators": [{"name": "cluster", "kubernetes": {"kubeconfig": kubeconfig, "cacheTtl": "1s"}}],
             "stores": [{"name": "local", "file": {"path": "secrets.yaml"}}],
@@ -130,14 +131,14 @@ impl PolicyCluster {
     }
 
     /// Runs `kubectl` as the cluster's administrator.
-    pub fn kubectl(&self, arguments: &[&str]) -> Said {
+    pub fn kubectl(&self, arguments: &[&str]) -> KubectlOutput {
         self.kubectl_with(arguments, "")
     }
 
     /// The same with an input.
-    pub fn kubectl_with(&self, arguments: &[&str], input: &str) -> Said {
+    pub fn kubectl_with(&self, arguments: &[&str], input: &str) -> KubectlOutput {
         let plane = self.kube.plane;
-        let mut kubectl = Command::new(rig_binary("kubectl").unwrap());
+        let mut kubectl = Command::new(program("kubectl"));
         kubectl
             .arg("--kubeconfig")
             .arg(plane.kubeconfig(User::Admin))
@@ -148,15 +149,15 @@ impl PolicyCluster {
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        Said { ok: output.status.success(), out: text(output.stdout), err: text(output.stderr) }
+        KubectlOutput { ok: output.status.success(), out: text(output.stdout), err: text(output.stderr) }
     }
 
     /// Applies an object as a `GitOps` controller does.
-    pub fn apply(&self, object: &Value) -> Said {
+    pub fn apply(&self, object: &Value) -> KubectlOutput {
         self.kubectl_with(&["apply", "--server-side", "--field-manager=gitops", "-f", "-"], &object.to_string())
     }
 
-    /// The condition `Ready` of an object, once it speaks of the object as it is: status, reason, message.
+    /// The condition `Ready` of an object's current generation: status, reason, message.
     pub fn condition(&self, object: &Value) -> (String, String, String) {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
@@ -174,7 +175,7 @@ impl PolicyCluster {
         }
     }
 
-    /// The object as it is stored. It is asked for repeatedly, and `kubectl` would take half a second of CPU time for each answer.
+    /// The stored object. It is read repeatedly, and `kubectl` would take half a second of CPU time for each answer.
     fn get(&self, object: &Value) -> Value {
         let name = object["metadata"]["name"].as_str().unwrap();
         let path = match object["metadata"]["namespace"].as_str() {
@@ -191,7 +192,7 @@ impl PolicyCluster {
     }
 
     /// Waits until the condition of an object has this reason.
-    pub fn becomes(&self, object: &Value, reason: &str) -> String {
+    pub fn wait_for_reason(&self, object: &Value, reason: &str) -> String {
         let mut last = String::new();
         wait_until(reason, || {
             let (_, now, message) = self.condition(object);
@@ -201,21 +202,21 @@ impl PolicyCluster {
         last
     }
 
-    /// A pod that builds.
-    pub async fn pod(&self, place: &str) -> PodActor {
-        self.kube.pod(place).await
+    /// A running pod.
+    pub async fn pod(&self, account: &str) -> PodActor {
+        self.kube.pod(account).await
     }
 }
 
-impl Said {
-    /// What it printed, if it did what it was told.
-    pub fn good(self) -> String {
+impl KubectlOutput {
+    /// Checks that it succeeded; returns standard output.
+    pub fn succeeded(self) -> String {
         assert!(self.ok, "{self:?}");
         self.out
     }
 
-    /// What it complained of.
-    pub fn bad(self) -> String {
+    /// Checks that it failed; returns standard error.
+    pub fn failed(self) -> String {
         assert!(!self.ok, "{self:?}");
         self.err
     }

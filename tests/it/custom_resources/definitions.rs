@@ -1,4 +1,4 @@
-//! The definitions: committed as they are made, taken by the API server, and with rules that refuse what breaks the language.
+//! The definitions: the committed ones are generated, the API server accepts them, and their rules refuse invalid policies.
 
 use super::cluster::{PolicyCluster, cluster_policy, policy};
 use crate::rig::claviger::run;
@@ -9,16 +9,16 @@ const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/claviger/cr
 
 #[test]
 fn the_committed_definitions_are_those_of_the_types() {
-    let (code, printed, _) = run(&["crds"]);
+    let (code, stdout, _) = run(&["crds"]);
     assert_eq!(code, Some(0));
-    // By content: how lines are broken is the writer's choice.
+    // Compared by content: the writer chooses the line breaks.
     let read = |text: &str| serde_saphyr::from_multiple::<Value>(text).unwrap();
     let stale =
         "charts/claviger/crds/claviger.dev.yaml is stale: claviger crds > charts/claviger/crds/claviger.dev.yaml";
-    assert!(read(&printed) == read(&fs::read_to_string(COMMITTED).unwrap()), "{stale}");
+    assert!(read(&stdout) == read(&fs::read_to_string(COMMITTED).unwrap()), "{stale}");
 }
 
-/// A good policy with another value at a place.
+/// A valid policy with another value at a JSON pointer.
 fn changed(place: &str, value: Value) -> Value {
     let mut object = cluster_policy("rules", "site");
     if let Some(there) = object.pointer_mut(place) {
@@ -32,7 +32,7 @@ fn changed(place: &str, value: Value) -> Value {
 
 #[tokio::test]
 async fn the_api_server_refuses_what_needs_no_server_of_ours_to_be_seen() {
-    let cluster = PolicyCluster::alone().await;
+    let cluster = PolicyCluster::exclusive().await;
     for (place, value, complaint) in [
         ("/spec/secrets", json!([]), "an allow policy grants at least one secret"),
         ("/spec/effect", json!("deny"), "a deny policy grants no secrets"),
@@ -51,7 +51,7 @@ async fn the_api_server_refuses_what_needs_no_server_of_ours_to_be_seen() {
         ("/spec/secretz", json!([]), "secretz"),
         ("/spec/ticket", json!({"bindTo": "luck"}), "Unsupported value"),
     ] {
-        let refused = cluster.apply(&changed(place, value)).bad();
+        let refused = cluster.apply(&changed(place, value)).failed();
         assert!(refused.contains(complaint), "{place}: {refused}");
     }
     // The twins.
@@ -64,22 +64,22 @@ async fn the_api_server_refuses_what_needs_no_server_of_ours_to_be_seen() {
         ("/spec/secrets/0/write", json!({"a": 1, "b": {"c": ["{repo}"]}})),
         ("/spec/subjects/0", json!({"oidc": {"issuer": "github", "claims": {"a": "b*", "c": {"is": "[bot]"}}}})),
     ] {
-        cluster.apply(&changed(place, value)).good();
+        cluster.apply(&changed(place, value)).succeeded();
     }
     let mut deny = changed("/spec/effect", json!("deny"));
     deny["spec"].as_object_mut().unwrap().remove("secrets");
-    cluster.kubectl(&["delete", "ccpol", "--all"]).good();
-    cluster.apply(&deny).good();
-    cluster.apply(&policy("claviger", "rules", "teams/x")).good();
+    cluster.kubectl(&["delete", "ccpol", "--all"]).succeeded();
+    cluster.apply(&deny).succeeded();
+    cluster.apply(&policy("claviger", "rules", "teams/x")).succeeded();
 }
 
 #[tokio::test]
 async fn kubectl_explains_the_language() {
-    let cluster = PolicyCluster::alone().await;
-    let explained = cluster.kubectl(&["explain", "clusterpolicies.spec.secrets"]).good();
+    let cluster = PolicyCluster::exclusive().await;
+    let explained = cluster.kubectl(&["explain", "clusterpolicies.spec.secrets"]).succeeded();
     for word in ["store", "path", "Path template", "required", "lease", "perPod"] {
         assert!(explained.contains(word), "{word}: {explained}");
     }
-    let explained = cluster.kubectl(&["explain", "policies.spec.subjects.kubernetes.namespaces"]).good();
+    let explained = cluster.kubectl(&["explain", "policies.spec.subjects.kubernetes.namespaces"]).succeeded();
     assert!(explained.contains("the namespace of the policy applies"), "{explained}");
 }

@@ -1,11 +1,11 @@
 //! Policies as custom resources, against a real API server and with a real `kubectl`.
 
-mod broken;
 pub mod cluster;
 mod definitions;
+mod invalid_deny;
 mod many;
 mod status;
+mod status_writer;
 mod tenants;
 mod walk;
 mod watching;
-mod writers;

@@ -1,13 +1,13 @@
-//! What a status says of a policy that is not in force; and a bad one never hides the good ones.
+//! The status of an inactive policy; and an invalid policy does not affect valid ones.
 
 use super::cluster::{PolicyCluster, cluster_policy, policy};
-use super::walk::may;
+use super::walk::is_allowed;
 use crate::rig::claviger::{wait_until, write_policies};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn each_reason_is_told_and_the_good_ones_are_in_force() {
-    let cluster = PolicyCluster::alone().await;
+async fn each_reason_is_in_the_status_and_valid_policies_are_active() {
+    let cluster = PolicyCluster::exclusive().await;
     for namespace in ["team-a/build-bot", "stranger/build-bot"] {
         cluster.pod(namespace).await;
     }
@@ -56,7 +56,7 @@ async fn each_reason_is_told_and_the_good_ones_are_in_force() {
             }
             _ => object.clone(),
         };
-        cluster.apply(&object).good();
+        cluster.apply(&object).succeeded();
     }
     let mut config = cluster.config();
     config["policies"]["ceiling"] =
@@ -72,8 +72,8 @@ async fn each_reason_is_told_and_the_good_ones_are_in_force() {
         assert_eq!(told.0 == "True", *reason == "Accepted", "{told:?}");
         assert!(told.2.starts_with(message), "{told:?}");
     }
-    assert!(may(&claviger, &pod), "the good one is in force");
-    // All faults of one object are told.
+    assert!(is_allowed(&claviger, &pod), "the valid policy is active");
+    // All faults of one object are reported.
     let (.., message) = cluster.condition(&cases[3].0);
     assert!(message.contains("; /spec/condition: "), "{message}");
     let waited = cluster.kubectl(&["wait", "--for=condition=Ready", "ccpol/cel", "--timeout=1s"]);
@@ -84,18 +84,21 @@ async fn each_reason_is_told_and_the_good_ones_are_in_force() {
         let series = format!("claviger_policy_resources{{cluster=\"cluster\",reason=\"{reason}\"}}");
         assert_eq!(claviger.count(&series), count, "{reason}");
     }
-    // What was wrong is mended.
+    // The faults are corrected.
     let mended = cluster_policy("cel", "site");
-    cluster.kubectl(&["delete", "ccpol", "cel"]).good();
-    cluster.apply(&mended).good();
-    cluster.becomes(&mended, "Accepted");
+    cluster.kubectl(&["delete", "ccpol", "cel"]).succeeded();
+    cluster.apply(&mended).succeeded();
+    cluster.wait_for_reason(&mended, "Accepted");
 }
 
 #[tokio::test]
 async fn a_name_that_the_api_has_taken_is_a_conflict_until_it_is_free() {
-    let cluster = PolicyCluster::alone().await;
+    let cluster = PolicyCluster::exclusive().await;
     let pod = cluster.pod("ci/build-bot").await;
-    cluster.kube.allows("admins", "alice", &[json!({"resources": ["policies", "decisions"], "verbs": ["*"]})]).await;
+    cluster
+        .kube
+        .grant_cluster_role("admins", "alice", &[json!({"resources": ["policies", "decisions"], "verbs": ["*"]})])
+        .await;
     let admin = cluster.pod("admins/alice").await;
     let claviger = PolicyCluster::serve(cluster.config());
     wait_until("readiness", || claviger.count("claviger_ready") == 1);
@@ -104,42 +107,42 @@ async fn a_name_that_the_api_has_taken_is_a_conflict_until_it_is_free() {
     let body = json!({"spec": cluster_policy("p", "other")["spec"]}).to_string();
     assert_eq!(claviger.send("PUT", "/v1/policies/p", &headers, body.as_bytes()).status, 201);
     let object = cluster_policy("p", "site");
-    cluster.apply(&object).good();
+    cluster.apply(&object).succeeded();
     assert_eq!(cluster.condition(&object).1, "NameConflict");
-    assert!(!may(&claviger, &pod));
-    // The stored one is written and deleted as ever.
+    assert!(!is_allowed(&claviger, &pod));
+    // The stored policy can still be written and deleted.
     assert_eq!(claviger.send("PUT", "/v1/policies/p", &headers, body.as_bytes()).status, 200);
     assert_eq!(claviger.send("DELETE", "/v1/policies/p", &headers, b"").status, 204);
-    cluster.becomes(&object, "Accepted");
-    assert!(may(&claviger, &pod));
+    cluster.wait_for_reason(&object, "Accepted");
+    assert!(is_allowed(&claviger, &pod));
 }
 
 #[tokio::test]
-async fn a_deny_policy_that_is_broken_still_denies() {
-    let cluster = PolicyCluster::alone().await;
+async fn an_invalid_deny_policy_still_denies() {
+    let cluster = PolicyCluster::exclusive().await;
     let pod = cluster.pod("ci/build-bot").await;
     let allow = cluster_policy("allow", "site");
     let mut deny = cluster_policy("deny", "site");
     deny["spec"]["effect"] = json!("deny");
     deny["spec"].as_object_mut().unwrap().remove("secrets");
     let claviger = PolicyCluster::serve(cluster.config());
-    cluster.apply(&allow).good();
-    cluster.becomes(&allow, "Accepted");
-    assert!(may(&claviger, &pod));
-    cluster.apply(&deny).good();
-    cluster.becomes(&deny, "Accepted");
-    assert!(!may(&claviger, &pod));
+    cluster.apply(&allow).succeeded();
+    cluster.wait_for_reason(&allow, "Accepted");
+    assert!(is_allowed(&claviger, &pod));
+    cluster.apply(&deny).succeeded();
+    cluster.wait_for_reason(&deny, "Accepted");
+    assert!(!is_allowed(&claviger, &pod));
     deny["spec"]["condition"] = json!("1 +");
-    cluster.apply(&deny).good();
-    let message = cluster.becomes(&deny, "Invalid");
+    cluster.apply(&deny).succeeded();
+    let message = cluster.wait_for_reason(&deny, "Invalid");
     assert!(message.contains("What generation 1 denied stays denied"), "{message}");
-    assert!(!may(&claviger, &pod), "it still denies");
-    // An allow policy that is broken is out of force, and one that is gone denies no more.
-    cluster.kubectl(&["delete", "ccpol", "deny"]).good();
-    wait_until("the end of the deny", || may(&claviger, &pod));
+    assert!(!is_allowed(&claviger, &pod), "the deny policy still denies");
+    // An invalid allow policy is inactive, and a deleted deny policy denies no longer.
+    cluster.kubectl(&["delete", "ccpol", "deny"]).succeeded();
+    wait_until("the end of the deny", || is_allowed(&claviger, &pod));
     let mut broken = allow.clone();
     broken["spec"]["condition"] = json!("1 +");
-    cluster.apply(&broken).good();
-    cluster.becomes(&broken, "Invalid");
-    assert!(!may(&claviger, &pod));
+    cluster.apply(&broken).succeeded();
+    cluster.wait_for_reason(&broken, "Invalid");
+    assert!(!is_allowed(&claviger, &pod));
 }

@@ -1,4 +1,4 @@
-//! The main job: what `kubectl apply` brings is in force, says so, and is shown by the API.
+//! The main job: a policy of `kubectl apply` becomes active, has a status, and is listed by the API.
 
 use super::cluster::{PolicyCluster, cluster_policy, policy};
 use crate::rig::claviger::{Claviger, download_path, wait_until};
@@ -10,7 +10,7 @@ fn ask(claviger: &Claviger, pod: &PodActor) -> Answer {
     claviger.ask(&pod.token, "repo=site&branch=main")
 }
 
-pub fn may(claviger: &Claviger, pod: &PodActor) -> bool {
+pub fn is_allowed(claviger: &Claviger, pod: &PodActor) -> bool {
     let answer = ask(claviger, pod);
     match answer.status {
         201 => claviger.download(&download_path(&answer)).status == 200,
@@ -21,7 +21,7 @@ pub fn may(claviger: &Claviger, pod: &PodActor) -> bool {
     }
 }
 
-/// An administrator, and what the API answers.
+/// An administrator of the API.
 struct Admin<'a> {
     claviger: &'a Claviger,
     token: String,
@@ -41,46 +41,46 @@ impl Admin<'_> {
 }
 
 #[tokio::test]
-async fn what_kubectl_applies_is_in_force_and_says_so() {
-    let cluster = PolicyCluster::alone().await;
+async fn an_applied_policy_is_active_and_its_status_is_ready() {
+    let cluster = PolicyCluster::exclusive().await;
     let (builds, team) =
         (cluster_policy("site-builds", "site"), policy("team-a", "site", "teams/{namespace}/{repo}/{branch}"));
     let (pod, member) = (cluster.pod("ci/build-bot").await, cluster.pod("team-a/build-bot").await);
-    cluster.apply(&builds).good();
+    cluster.apply(&builds).succeeded();
     let claviger = PolicyCluster::serve(cluster.config());
     wait_until("the first list", || ask(&claviger, &pod).status == 201);
-    assert!(!may(&claviger, &member));
+    assert!(!is_allowed(&claviger, &member));
 
-    // In force when it is applied, and no second later; kubectl waits for what the status says.
-    cluster.apply(&team).good();
-    cluster.kubectl(&["wait", "--for=condition=Ready", "cpol/site", "-n", "team-a", "--timeout=30s"]).good();
+    // The policy is active before its status says so: kubectl waits for the status.
+    cluster.apply(&team).succeeded();
+    cluster.kubectl(&["wait", "--for=condition=Ready", "cpol/site", "-n", "team-a", "--timeout=30s"]).succeeded();
     let answer = ask(&claviger, &member);
     assert_eq!(answer.status, 201, "{answer:?}");
     assert_eq!(answer.json()["policies"], json!(["team-a/site"]));
     assert!(claviger.download(&download_path(&answer)).text().contains("KEY='of-team-a'"));
-    cluster.kubectl(&["wait", "--for=condition=Ready", "ccpol/site-builds", "--timeout=30s"]).good();
-    let columns = cluster.kubectl(&["get", "cpol", "-n", "team-a"]).good();
+    cluster.kubectl(&["wait", "--for=condition=Ready", "ccpol/site-builds", "--timeout=30s"]).succeeded();
+    let columns = cluster.kubectl(&["get", "cpol", "-n", "team-a"]).succeeded();
     let words: Vec<&str> = columns.split_whitespace().collect();
     assert_eq!(&words[..5], ["NAME", "READY", "EFFECT", "MODE", "REPOS"], "{columns}");
     assert!(words[6..].starts_with(&["site", "True", "allow"]), "{columns}");
     assert!(columns.contains(r#"["site"]"#), "{columns}");
-    let both = cluster.kubectl(&["get", "claviger", "--all-namespaces", "-o", "name"]).good();
+    let both = cluster.kubectl(&["get", "claviger", "--all-namespaces", "-o", "name"]).succeeded();
     assert!(
         both.contains("clusterpolicy.claviger.dev/site-builds") && both.contains("policy.claviger.dev/site"),
         "{both}"
     );
 
-    // A change of the spec is a new generation, which the status speaks of when it is in force.
+    // A change of the spec is a new generation; the status names it when it is active.
     let mut other = builds.clone();
     other["spec"]["repos"] = json!(["other"]);
-    cluster.apply(&other).good();
+    cluster.apply(&other).succeeded();
     assert_eq!(cluster.condition(&other).1, "Accepted");
-    assert!(!may(&claviger, &pod));
-    cluster.apply(&builds).good();
+    assert!(!is_allowed(&claviger, &pod));
+    cluster.apply(&builds).succeeded();
     assert_eq!(cluster.condition(&builds).1, "Accepted");
-    assert!(may(&claviger, &pod));
-    cluster.kubectl(&["delete", "cpol", "site", "-n", "team-a"]).good();
-    wait_until("the deletion", || !may(&claviger, &member));
+    assert!(is_allowed(&claviger, &pod));
+    cluster.kubectl(&["delete", "cpol", "site", "-n", "team-a"]).succeeded();
+    wait_until("the deletion", || !is_allowed(&claviger, &member));
 
     let events = claviger.audit_events();
     assert!(events.iter().any(|event| event["type"] == "ticket.issued" && event["policies"][0] == "team-a/site"));
@@ -91,17 +91,20 @@ async fn what_kubectl_applies_is_in_force_and_says_so() {
 }
 
 #[tokio::test]
-async fn the_api_shows_them_and_does_not_write_them() {
-    let cluster = PolicyCluster::alone().await;
+async fn the_api_lists_custom_resources_and_does_not_write_them() {
+    let cluster = PolicyCluster::exclusive().await;
     let (builds, team) =
         (cluster_policy("site-builds", "site"), policy("team-a", "site", "teams/{namespace}/{repo}/{branch}"));
     let member = cluster.pod("team-a/build-bot").await;
-    cluster.apply(&builds).good();
-    cluster.apply(&team).good();
-    cluster.kube.allows("admins", "alice", &[json!({"resources": ["policies", "decisions"], "verbs": ["*"]})]).await;
+    cluster.apply(&builds).succeeded();
+    cluster.apply(&team).succeeded();
+    cluster
+        .kube
+        .grant_cluster_role("admins", "alice", &[json!({"resources": ["policies", "decisions"], "verbs": ["*"]})])
+        .await;
     let claviger = PolicyCluster::serve(cluster.config());
     let admin = Admin { claviger: &claviger, token: cluster.pod("admins/alice").await.token.clone() };
-    wait_until("the first list", || may(&claviger, &member));
+    wait_until("the first list", || is_allowed(&claviger, &member));
 
     let listed = admin.send("GET", "/v1/policies", &Value::Null).json();
     let names: Vec<&str> =

@@ -1,8 +1,8 @@
-//! The ways to a PostgreSQL: several hosts, TLS, passwords that change, and poolers.
+//! Connections to PostgreSQL: several hosts, TLS, changing passwords, and poolers.
 
-mod guarded;
 mod passwords;
 mod poolers;
+mod statement_guard;
 mod tls;
 
 use claviger::config::database::Url;
@@ -18,7 +18,7 @@ async fn open(url: PostgresUrl) -> Result<Database, OpenError> {
     Database::open(&Url::Postgres(url)).await
 }
 
-/// A text of the server.
-async fn ask(database: &Database, sql: &'static str) -> String {
+/// The text that a query returns.
+async fn query(database: &Database, sql: &'static str) -> String {
     database.run(sql, &[]).await.unwrap()[0].text(0).unwrap()
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::rig::oidc::allow;
 use crate::rig::pgbouncer::PgBouncer;
-use crate::rig::postgres::{Postgres, checked, postgres};
+use crate::rig::postgres::{Postgres, parse_postgres_url, postgres};
 use crate::rig::replicas::{Replicas, new_database};
 use claviger::database::{CommitError, Param, UnitOfWork};
 use serde_json::json;
@@ -15,16 +15,16 @@ async fn session_and_transaction_mode_are_used_and_statement_mode_is_refused() {
     for mode in ["session", "transaction"] {
         let url = postgres().database().await;
         let pooler = PgBouncer::start(&url, mode, &[]);
-        // Two start together on an empty database, and both migrate it at most once.
-        let opened = futures_util::future::join_all((0..2).map(|_| open(checked(pooler.url())))).await;
+        // Two start together on an empty database, which is migrated once.
+        let opened = futures_util::future::join_all((0..2).map(|_| open(parse_postgres_url(pooler.url())))).await;
         for database in opened {
             database.unwrap().close().await;
         }
         // sqlx accepts what was recorded.
-        open(checked(&url)).await.unwrap().close().await;
+        open(parse_postgres_url(&url)).await.unwrap().close().await;
     }
     let pooler = PgBouncer::start(&postgres().database().await, "statement", &[]);
-    let error = open(checked(pooler.url())).await.unwrap_err();
+    let error = open(parse_postgres_url(pooler.url())).await.unwrap_err();
     assert!(matches!(error, OpenError::NoTransactions), "{error:?}");
 }
 
@@ -32,10 +32,10 @@ async fn session_and_transaction_mode_are_used_and_statement_mode_is_refused() {
 async fn a_pooler_that_ignores_the_marker_is_detected() {
     let url = postgres().database().await;
     let pooler = PgBouncer::start(&url, "transaction", &["ignore_startup_parameters = options,extra_float_digits"]);
-    let database = open(checked(pooler.url())).await.unwrap();
+    let database = open(parse_postgres_url(pooler.url())).await.unwrap();
     assert_eq!(prepared_statements(&database).await, 0);
-    // On a session of its own, where migrations have left some too.
-    let database = open(checked(&url)).await.unwrap();
+    // On a direct session, in which migrations have prepared some too.
+    let database = open(parse_postgres_url(&url)).await.unwrap();
     assert!(prepared_statements(&database).await > 0);
 }
 
@@ -55,9 +55,9 @@ async fn every_type_of_value_is_written_and_read_through_a_pooler() {
     // Bytes as text in another form than `sqlx` reads.
     let escape =
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET bytea_output = escape', current_database()); END $$";
-    postgres().run_in(&url, escape.to_owned()).await;
-    let direct = open(checked(&url)).await.unwrap();
-    let pooled = open(checked(pooler.url())).await.unwrap();
+    postgres().execute_in(&url, escape.to_owned()).await;
+    let direct = open(parse_postgres_url(&url)).await.unwrap();
+    let pooled = open(parse_postgres_url(pooler.url())).await.unwrap();
     let text = "it's \\ \"ä\u{202E}\n$1 '); DROP TABLE policies; --";
     let bytes: Vec<u8> = (0..=255).collect();
     let params = [
@@ -104,8 +104,9 @@ async fn a_session_of_the_pooler_prepares_a_statement_of_units_of_work_once() {
     const NAMES: &str = "SELECT CAST(count(*) AS TEXT) FROM pg_prepared_statements WHERE name LIKE 'claviger_%'";
     const SESSIONS: &str = "SELECT CAST(pg_backend_pid() AS TEXT)";
     let pooler = PgBouncer::start(&postgres().database().await, "transaction", &["default_pool_size = 1"]);
-    let (one, other) = (open(checked(pooler.url())).await.unwrap(), open(checked(pooler.url())).await.unwrap());
-    let session = ask(&one, SESSIONS).await;
+    let (one, other) =
+        (open(parse_postgres_url(pooler.url())).await.unwrap(), open(parse_postgres_url(pooler.url())).await.unwrap());
+    let session = query(&one, SESSIONS).await;
     for (count, database) in [&one, &other, &one].into_iter().enumerate() {
         let mut work = database.begin_lazily();
         // The first of them is rolled back, which does not undo what was prepared.
@@ -116,7 +117,7 @@ async fn a_session_of_the_pooler_prepares_a_statement_of_units_of_work_once() {
         } else {
             drop(work);
         }
-        assert_eq!((ask(&one, NAMES).await, ask(&other, SESSIONS).await), ("1".to_owned(), session.clone()));
+        assert_eq!((query(&one, NAMES).await, query(&other, SESSIONS).await), ("1".to_owned(), session.clone()));
     }
     // Another client of the pooler discards all statements of the session.
     one.run("DEALLOCATE ALL", &[]).await.unwrap();
@@ -131,8 +132,10 @@ async fn rows_that_cannot_be_inserted_undo_their_unit_of_work() {
     let row = |revision: i64| [revision.into(), "n".into(), "".into(), "it's".into(), Param::from("ä"), "".into()];
     let url = postgres().database().await;
     let pooler = PgBouncer::start(&url, "transaction", &[]);
-    for (database, first) in [(open(checked(pooler.url())).await.unwrap(), 0), (open(checked(&url)).await.unwrap(), 10)]
-    {
+    for (database, first) in [
+        (open(parse_postgres_url(pooler.url())).await.unwrap(), 0),
+        (open(parse_postgres_url(&url)).await.unwrap(), 10),
+    ] {
         for (revision, commits) in [(first, true), (first, false), (first + 1, true)] {
             let mut work = database.begin_lazily();
             increments(&mut work, 1).await;
@@ -144,19 +147,19 @@ async fn rows_that_cannot_be_inserted_undo_their_unit_of_work() {
             }
         }
     }
-    let database = open(checked(&url)).await.unwrap();
-    assert_eq!(ask(&database, "SELECT CAST(revision AS TEXT) FROM policy_head").await, "4");
+    let database = open(parse_postgres_url(&url)).await.unwrap();
+    assert_eq!(query(&database, "SELECT CAST(revision AS TEXT) FROM policy_head").await, "4");
     let revisions =
         "SELECT string_agg(CAST(revision AS TEXT) || by || change, ' ' ORDER BY revision) FROM policy_revisions";
     let all: Vec<String> = [0, 1, 5, 6, 10, 11, 15, 16].map(|revision| format!("{revision}it'sä")).into();
-    assert_eq!(ask(&database, revisions).await, all.join(" "));
+    assert_eq!(query(&database, revisions).await, all.join(" "));
 }
 
 #[tokio::test]
 async fn a_direct_url_that_leads_to_a_pooler_or_another_database_is_refused() {
     let (url, other) = (postgres().database().await, postgres().database().await);
     let pooler = PgBouncer::start(&url, "transaction", &[]);
-    let opened = |direct: &str| open(checked(pooler.url()).with_direct(checked(direct)));
+    let opened = |direct: &str| open(parse_postgres_url(pooler.url()).with_direct(parse_postgres_url(direct)));
     assert!(matches!(opened(pooler.url()).await, Err(OpenError::DirectIsPooled)));
     assert!(matches!(opened(&other).await, Err(OpenError::OtherDatabase)));
     opened(&url).await.unwrap().close().await;
@@ -168,12 +171,12 @@ async fn notifications_use_the_direct_url_and_without_it_changes_are_polled() {
     const CHANGES: u32 = 12;
     let url = postgres().database().await;
     let pooler = PgBouncer::start(&url, "transaction", &[]);
-    let polling = open(checked(pooler.url())).await.unwrap();
+    let polling = open(parse_postgres_url(pooler.url())).await.unwrap();
     let mut polled = polling.listen("policies");
-    let told = open(checked(pooler.url()).with_direct(checked(&url))).await.unwrap();
+    let told = open(parse_postgres_url(pooler.url()).with_direct(parse_postgres_url(&url))).await.unwrap();
     let mut announced = told.listen("policies");
     let deadline = Instant::now() + Duration::from_secs(10);
-    while ask(&told, LISTENING).await != "1" {
+    while query(&told, LISTENING).await != "1" {
         assert!(Instant::now() < deadline, "no session listens");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -199,14 +202,14 @@ async fn statements_through_a_pooler_fail_on_a_server_that_may_lose_commits() {
     let server = Postgres::start(&[]).unwrap();
     let url = server.database().await;
     let pooler = PgBouncer::start(&url, "transaction", &["server_lifetime = 1"]);
-    let database = open(checked(pooler.url())).await.unwrap();
-    ask(&database, "SELECT 'before'").await;
-    server.run_in(&url, "ALTER ROLE claviger SET synchronous_commit = off".to_owned()).await;
+    let database = open(parse_postgres_url(pooler.url())).await.unwrap();
+    query(&database, "SELECT 'before'").await;
+    server.execute_in(&url, "ALTER ROLE claviger SET synchronous_commit = off".to_owned()).await;
     let deadline = Instant::now() + Duration::from_secs(20);
     let error = loop {
         match database.run("UPDATE policy_head SET revision = revision + 1", &[]).await {
             Err(error) => break error,
-            Ok(_) => assert!(Instant::now() < deadline, "the pooler keeps its first session"),
+            Ok(_) => assert!(Instant::now() < deadline, "the pooler did not open another session"),
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
@@ -251,6 +254,6 @@ fn tickets_are_redeemed_once_by_several_replicas_through_a_transaction_pooler() 
         .enable_all()
         .build()
         .unwrap()
-        .block_on(async { ask(&open(checked(&url)).await.unwrap(), redeemed).await });
+        .block_on(async { query(&open(parse_postgres_url(&url)).await.unwrap(), redeemed).await });
     assert_eq!((count, seen.len()), (format!("{TICKETS} {TICKETS}"), TICKETS));
 }

@@ -51,7 +51,7 @@ async fn server(authority: &Authority, names: &[&str]) -> (Postgres, String) {
     for (name, text) in
         [("server.crt", &*certificate), ("server.key", &*key), ("ca.crt", &*ca), ("pg_hba.conf", access)]
     {
-        write_for_its_user(&data.join(name), text);
+        write_as_postgres(&data.join(name), text);
     }
     for sql in [
         "CREATE USER mutual SUPERUSER",
@@ -59,7 +59,7 @@ async fn server(authority: &Authority, names: &[&str]) -> (Postgres, String) {
         "ALTER SYSTEM SET ssl = on",
         "SELECT pg_reload_conf()",
     ] {
-        server.run_in(&url, sql.to_owned()).await;
+        server.execute_in(&url, sql.to_owned()).await;
     }
     let url = url.replace("sslmode=disable", "application_name=test");
     // The server reloads in its own time.
@@ -70,7 +70,7 @@ async fn server(authority: &Authority, names: &[&str]) -> (Postgres, String) {
     (server, url)
 }
 
-fn write_for_its_user(path: &Path, text: &str) {
+fn write_as_postgres(path: &Path, text: &str) {
     let folder = fs::metadata(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
     fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
@@ -89,7 +89,7 @@ async fn the_ca_and_the_host_name_of_the_server_are_verified() {
     let good = format!("sslmode=verify-full&{}", roots(&authority.path("ca.pem")));
     let database = open(with(&by_name, &good)).await.unwrap();
     let tls = "SELECT CAST(ssl AS TEXT) FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
-    assert_eq!(ask(&database, tls).await, "true");
+    assert_eq!(query(&database, tls).await, "true");
     for (url, options) in [
         // Another name than that of the certificate.
         (&url, good.clone()),
@@ -123,7 +123,7 @@ async fn a_client_certificate_replaces_the_password() {
     };
     let checked = format!("sslmode=verify-full&{}", roots(&authority.path("ca.pem")));
     let database = open(with(&url, &format!("{checked}&{}", files(&authority, "mutual")))).await.unwrap();
-    assert_eq!(ask(&database, "SELECT CAST(current_user AS TEXT)").await, "mutual");
+    assert_eq!(query(&database, "SELECT CAST(current_user AS TEXT)").await, "mutual");
     for refused in
         [format!("&{}", files(&authority, "another")), format!("&{}", files(&other, "mutual")), String::new()]
     {

@@ -1,23 +1,23 @@
-//! Tokens with and without a pod side by side, at a real API server: none is locked out, and none passes a deny.
+//! Tokens with and without a pod at a real API server: each gets its secrets, and deny policies apply to both.
 
-use super::{UNBOUND, plan, subject};
+use super::{UNBOUND, setup, subject};
 use crate::rig::claviger::run;
 use crate::rig::http::Answer;
-use crate::rig::installation::{Installation, Plan};
+use crate::rig::installation::{Installation, InstallationSetup};
 use crate::rig::kube::{DEFAULT_AUDIENCE, User};
 use serde_json::{Value, json};
 
 const ISSUER_JWKS: &str =
     r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 
-trait Asks {
-    /// Asks for secrets in the answer.
+trait RequestSecrets {
+    /// Requests secrets in the response.
     fn direct(&self, token: &str, repo: &str) -> Answer;
-    /// Asks for a ticket.
+    /// Requests a ticket.
     fn ticket(&self, token: &str, repo: &str) -> Answer;
 }
 
-impl Asks for Installation {
+impl RequestSecrets for Installation {
     fn direct(&self, token: &str, repo: &str) -> Answer {
         let bearer = format!("Bearer {token}");
         let body = json!({"repo": repo, "branch": "main", "format": "json"}).to_string();
@@ -30,8 +30,8 @@ impl Asks for Installation {
     }
 }
 
-/// The status, and the code of a refusal.
-fn said(answer: &Answer) -> (u16, String) {
+/// The status, and the error code of a refusal.
+fn status_and_code(answer: &Answer) -> (u16, String) {
     (answer.status, if answer.status < 300 { String::new() } else { answer.code() })
 }
 
@@ -42,105 +42,111 @@ fn policy(repo: &str, bound: &str, delivery: &[&str]) -> Value {
     })
 }
 
-/// `unbound` is for tokens without a pod, `pods` for those with one, `both` for both, `frozen` for both but for a deny.
-async fn installed(plan: Plan) -> Installation {
+/// Repo `unbound` is for tokens without a pod, `pods` for those with one, `both` and `frozen` for both; `frozen` has a deny policy.
+async fn install(setup: InstallationSetup) -> Installation {
     for repo in ["unbound", "pods", "both", "frozen"] {
-        plan.bao.put(&format!("homelab/ci/{repo}"), &[("OF", repo)]).await;
+        setup.bao.put(&format!("homelab/ci/{repo}"), &[("OF", repo)]).await;
     }
-    plan.policy("unbound", policy("unbound", "none", &["direct", "ticket"]));
-    plan.policy("pods", policy("pods", "pod", &["direct", "ticket"]));
-    plan.policy("both", policy("both", "any", &["direct", "ticket"]));
-    plan.policy("frozen", policy("frozen", "any", &["direct", "ticket"]));
-    plan.policy(
+    setup.policy("unbound", policy("unbound", "none", &["direct", "ticket"]));
+    setup.policy("pods", policy("pods", "pod", &["direct", "ticket"]));
+    setup.policy("both", policy("both", "any", &["direct", "ticket"]));
+    setup.policy("frozen", policy("frozen", "any", &["direct", "ticket"]));
+    setup.policy(
         "freeze",
         json!({
             "effect": "deny", "repos": ["frozen"], "branches": ["**"],
             "subjects": [{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["**"]}}],
         }),
     );
-    plan.start()
+    setup.start()
 }
 
 #[tokio::test]
 async fn each_token_gets_what_its_audience_and_its_pod_say() {
-    let rig = installed(plan().await).await;
+    let rig = install(setup().await).await;
     let pod = rig.kube.pod("ci/build-bot").await;
-    let unbound = async |audiences: &[&str]| rig.kube.unbound_token_for("ci/build-bot", audiences).await;
+    let unbound = async |audiences: &[&str]| rig.kube.unbound_token_for_audiences("ci/build-bot", audiences).await;
     for token in [unbound(&[UNBOUND]).await, unbound(&["claviger", UNBOUND]).await, unbound(&[UNBOUND, "vault"]).await]
     {
         for repo in ["unbound", "both"] {
             let answer = rig.direct(&token, repo);
             assert_eq!((answer.status, answer.json()), (200, json!({"OF": repo})), "{answer:?}");
-            assert_eq!(said(&rig.ticket(&token, repo)), (403, "delivery_not_allowed".into()), "{repo}");
+            assert_eq!(status_and_code(&rig.ticket(&token, repo)), (403, "delivery_not_allowed".into()), "{repo}");
         }
-        assert_eq!(said(&rig.direct(&token, "pods")), (403, "denied".into()));
-        assert_eq!(said(&rig.ticket(&token, "pods")), (403, "denied".into()));
-        assert_eq!(said(&rig.direct(&token, "frozen")), (403, "denied".into()));
+        assert_eq!(status_and_code(&rig.direct(&token, "pods")), (403, "denied".into()));
+        assert_eq!(status_and_code(&rig.ticket(&token, "pods")), (403, "denied".into()));
+        assert_eq!(status_and_code(&rig.direct(&token, "frozen")), (403, "denied".into()));
     }
     for token in [unbound(&["claviger"]).await, unbound(&["claviger", "vault"]).await] {
         for repo in ["unbound", "both", "pods"] {
-            assert_eq!(said(&rig.direct(&token, repo)), (403, "not_pod_bound".into()), "{repo}");
-            assert_eq!(said(&rig.ticket(&token, repo)), (403, "not_pod_bound".into()), "{repo}");
+            assert_eq!(status_and_code(&rig.direct(&token, repo)), (403, "not_pod_bound".into()), "{repo}");
+            assert_eq!(status_and_code(&rig.ticket(&token, repo)), (403, "not_pod_bound".into()), "{repo}");
         }
     }
     for token in [unbound(&["vault"]).await, unbound(&[DEFAULT_AUDIENCE]).await] {
-        assert_eq!(said(&rig.direct(&token, "unbound")), (401, "unauthenticated".into()));
+        assert_eq!(status_and_code(&rig.direct(&token, "unbound")), (401, "unauthenticated".into()));
     }
-    for token in [pod.token.clone(), pod.token_for(UNBOUND).await, pod.token_for_all(&["claviger", UNBOUND]).await] {
+    for token in
+        [pod.token.clone(), pod.token_for(UNBOUND).await, pod.token_for_audiences(&["claviger", UNBOUND]).await]
+    {
         for repo in ["pods", "both"] {
             assert_eq!(rig.direct(&token, repo).json(), json!({"OF": repo}));
-            assert_eq!(said(&rig.ticket(&token, repo)), (201, String::new()), "{repo}");
+            assert_eq!(status_and_code(&rig.ticket(&token, repo)), (201, String::new()), "{repo}");
         }
-        assert_eq!(said(&rig.direct(&token, "unbound")), (403, "denied".into()));
-        assert_eq!(said(&rig.ticket(&token, "frozen")), (403, "denied".into()));
+        assert_eq!(status_and_code(&rig.direct(&token, "unbound")), (403, "denied".into()));
+        assert_eq!(status_and_code(&rig.ticket(&token, "frozen")), (403, "denied".into()));
     }
     let elsewhere = rig.kube.unbound_token("cd/build-bot", UNBOUND).await;
-    assert_eq!(said(&rig.direct(&elsewhere, "unbound")), (403, "denied".into()), "another namespace");
+    assert_eq!(status_and_code(&rig.direct(&elsewhere, "unbound")), (403, "denied".into()), "another namespace");
 }
 
 #[tokio::test]
-async fn where_it_is_not_configured_no_audience_admits_a_token_without_a_pod() {
-    let mut plan = plan().await;
-    plan.config["authenticators"][0]["kubernetes"].as_object_mut().unwrap().remove("unboundAudience");
-    let rig = installed(plan).await;
-    let token = rig.kube.unbound_token_for("ci/build-bot", &["claviger", UNBOUND]).await;
-    assert_eq!(said(&rig.direct(&token, "unbound")), (403, "not_pod_bound".into()));
+async fn without_configuration_no_audience_admits_a_token_without_a_pod() {
+    let mut setup = setup().await;
+    setup.config["authenticators"][0]["kubernetes"].as_object_mut().unwrap().remove("unboundAudience");
+    let rig = install(setup).await;
+    let token = rig.kube.unbound_token_for_audiences("ci/build-bot", &["claviger", UNBOUND]).await;
+    assert_eq!(status_and_code(&rig.direct(&token, "unbound")), (403, "not_pod_bound".into()));
     let token = rig.kube.unbound_token("ci/build-bot", UNBOUND).await;
-    assert_eq!(said(&rig.direct(&token, "unbound")), (401, "unauthenticated".into()));
+    assert_eq!(status_and_code(&rig.direct(&token, "unbound")), (401, "unauthenticated".into()));
     let pod = rig.kube.pod("ci/build-bot").await;
-    assert_eq!(said(&rig.ticket(&pod.token, "pods")), (201, String::new()));
+    assert_eq!(status_and_code(&rig.ticket(&pod.token, "pods")), (201, String::new()));
 }
 
 #[tokio::test]
-async fn a_deny_policy_is_for_both_and_a_pods_token_stays_its_pods() {
-    let rig = installed(plan().await).await;
+async fn deny_policies_apply_to_tokens_with_and_without_a_pod() {
+    let rig = install(setup().await).await;
     let (pod, unbound) = (rig.kube.pod("ci/build-bot").await, rig.kube.unbound_token("ci/build-bot", UNBOUND).await);
     for token in [&pod.token, &pod.token_for(UNBOUND).await, &unbound] {
-        assert_eq!(said(&rig.direct(token, "frozen")), (403, "denied".into()));
+        assert_eq!(status_and_code(&rig.direct(token, "frozen")), (403, "denied".into()));
         assert_eq!(rig.direct(token, "both").status, 200);
     }
-    pod.enters("Succeeded").await;
-    assert_eq!(said(&rig.direct(&pod.token_for(UNBOUND).await, "both")), (401, "unauthenticated".into()), "it is done");
+    pod.set_phase("Succeeded").await;
+    assert_eq!(
+        status_and_code(&rig.direct(&pod.token_for(UNBOUND).await, "both")),
+        (401, "unauthenticated".into()),
+        "the pod has finished"
+    );
     assert_eq!(rig.direct(&unbound, "both").status, 200);
     rig.kube.unbound_token("ci/leaving", UNBOUND).await;
     let leaving = rig.kube.unbound_token("ci/leaving", UNBOUND).await;
-    rig.kube.forgets_service_account("ci/leaving").await;
+    rig.kube.delete_service_account("ci/leaving").await;
     crate::rig::bao::until("the end of the account's token", async || {
-        said(&rig.direct(&leaving, "both")) == (401, "unauthenticated".into())
+        status_and_code(&rig.direct(&leaving, "both")) == (401, "unauthenticated".into())
     })
     .await;
 }
 
 #[tokio::test]
 async fn events_name_the_account_and_no_pod() {
-    let rig = installed(plan().await).await;
+    let rig = install(setup().await).await;
     let (unbound, refused) = (
         rig.kube.unbound_token("ci/build-bot", UNBOUND).await,
         rig.kube.unbound_token("ci/build-bot", "claviger").await,
     );
     assert_eq!(rig.direct(&unbound, "unbound").status, 200);
-    assert_eq!(said(&rig.ticket(&unbound, "unbound")), (403, "delivery_not_allowed".into()));
-    assert_eq!(said(&rig.direct(&refused, "unbound")), (403, "not_pod_bound".into()));
+    assert_eq!(status_and_code(&rig.ticket(&unbound, "unbound")), (403, "delivery_not_allowed".into()));
+    assert_eq!(status_and_code(&rig.direct(&refused, "unbound")), (403, "not_pod_bound".into()));
     let account = json!({
         "issuer": "cluster", "subject": "system:serviceaccount:ci:build-bot",
         "namespace": "ci", "serviceAccount": "build-bot", "pod": null,
@@ -160,18 +166,18 @@ async fn events_name_the_account_and_no_pod() {
 }
 
 #[tokio::test]
-async fn what_attests_by_pod_does_not_match_and_an_explanation_says_why() {
-    let plan = plan().await;
+async fn policies_that_attest_by_pod_do_not_match_and_explanations_say_why() {
+    let setup = setup().await;
     let mut attesting = policy("attested", "any", &["direct"]);
     attesting["attest"] = json!({"repo": r#"caller.pod.labels["repo"]"#});
-    plan.bao.put("homelab/ci/attested", &[("OF", "attested")]).await;
-    plan.policy("attesting", attesting);
-    plan.kube.allows("ci", "auditor", &[json!({"resources": ["decisions"], "verbs": ["create"]})]).await;
-    let rig = installed(plan).await;
+    setup.bao.put("homelab/ci/attested", &[("OF", "attested")]).await;
+    setup.policy("attesting", attesting);
+    setup.kube.grant_cluster_role("ci", "auditor", &[json!({"resources": ["decisions"], "verbs": ["create"]})]).await;
+    let rig = install(setup).await;
     let labelled = rig.kube.pod_with("ci/build-bot", json!({"labels": {"repo": "attested"}})).await;
     assert_eq!(rig.direct(&labelled.token, "attested").json(), json!({"OF": "attested"}));
     let unbound = rig.kube.unbound_token("ci/build-bot", UNBOUND).await;
-    assert_eq!(said(&rig.direct(&unbound, "attested")), (403, "attestation_failed".into()));
+    assert_eq!(status_and_code(&rig.direct(&unbound, "attested")), (403, "attestation_failed".into()));
 
     let administers = |token: &str, body: &Value| {
         let bearer = format!("Bearer {token}");
@@ -193,32 +199,32 @@ async fn what_attests_by_pod_does_not_match_and_an_explanation_says_why() {
         assert_eq!(verdict["failedAt"], "subjects");
         assert!(verdict["detail"].as_str().unwrap().contains("bound to no pod"), "{verdict}");
     }
-    // A token that is only for callers without a pod administers nothing, whatever its account may.
+    // A token for callers without a pod never administers, whatever the permissions of its account.
     let auditor = rig.kube.unbound_token("ci/auditor", UNBOUND).await;
     let answer = administers(&auditor, &json!({"caller": caller, "repo": "unbound", "branch": "main"}));
-    assert_eq!(said(&answer), (403, "denied".into()));
+    assert_eq!(status_and_code(&answer), (403, "denied".into()));
 }
 
 #[tokio::test]
-async fn credentials_that_are_made_are_shared_or_refused() {
-    let plan = plan().await;
-    plan.bao.enable_database().await;
-    plan.bao.database_role("app", "1h", "2h").await;
+async fn dynamic_credentials_are_shared_or_refused() {
+    let setup = setup().await;
+    setup.bao.enable_database().await;
+    setup.bao.database_role("app", "1h", "2h").await;
     let acl = r#"path "database/creds/*" { capabilities = ["read"] }
         path "homelab/data/*" { capabilities = ["read"] }
         path "sys/leases/*" { capabilities = ["update"] }"#;
-    plan.bao.policy("claviger", acl).await;
+    setup.bao.policy("claviger", acl).await;
     for mode in ["perPod", "shared"] {
         let mut spec = policy(mode, "any", &["direct"]);
         spec["secrets"] = json!([{"store": "vault", "path": "database/creds/app", "lease": mode}]);
-        plan.policy(&mode.to_lowercase(), spec);
+        setup.policy(&mode.to_lowercase(), spec);
     }
-    let rig = plan.start();
+    let rig = setup.start();
     let token = async || rig.kube.unbound_token("ci/build-bot", UNBOUND).await;
-    assert_eq!(said(&rig.direct(&token().await, "perPod")), (403, "not_pod_bound".into()));
+    assert_eq!(status_and_code(&rig.direct(&token().await, "perPod")), (403, "not_pod_bound".into()));
     let (first, second) = (rig.direct(&token().await, "shared"), rig.direct(&token().await, "shared"));
     assert_eq!(first.status, 200, "{first:?}");
-    assert_eq!(first.json(), second.json(), "one user for each refresh");
+    assert_eq!(first.json(), second.json(), "one credential is shared by all refreshes");
     let pod = rig.kube.pod("ci/build-bot").await;
     let of_pod = rig.direct(&pod.token, "perPod");
     assert!(of_pod.status == 200 && of_pod.json() != first.json(), "{of_pod:?}");
@@ -226,38 +232,38 @@ async fn credentials_that_are_made_are_shared_or_refused() {
 
 #[tokio::test]
 async fn an_oidc_entry_of_a_clusters_issuer_is_refused() {
-    let plan = plan().await;
-    let mut config = plan.config.clone();
+    let setup = setup().await;
+    let mut config = setup.config.clone();
     config["database"] = json!({"url": "sqlite://claviger.db"});
     config["server"] = json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0"});
-    std::fs::write(plan.folder.path().join("jwks.json"), ISSUER_JWKS).unwrap();
+    std::fs::write(setup.folder.path().join("jwks.json"), ISSUER_JWKS).unwrap();
     let on = |issuer: Option<&str>, oidc: &str, arguments: &[&str]| {
         let mut config = config.clone();
         config["authenticators"][0]["kubernetes"]["issuer"] = json!(issuer);
         let entry = json!({"name": "own", "oidc": {"issuer": oidc, "audience": UNBOUND, "jwksFile": "jwks.json"}});
         config["authenticators"].as_array_mut().unwrap().push(entry);
-        let file = plan.folder.path().join("claviger.yaml");
+        let file = setup.folder.path().join("claviger.yaml");
         std::fs::write(&file, config.to_string()).unwrap();
         run(&[arguments, &["--config", file.to_str().unwrap()]].concat())
     };
     let told = "authenticators[1].oidc.issuer: is the issuer of a cluster that has a kubernetes entry";
     for command in [&["check"][..], &["check", "--online"], &["serve"]] {
-        let (code, _, said) = on(Some(DEFAULT_AUDIENCE), DEFAULT_AUDIENCE, command);
-        assert!(code == Some(2) && said.contains(told), "{command:?} {code:?} {said}");
+        let (code, _, stderr) = on(Some(DEFAULT_AUDIENCE), DEFAULT_AUDIENCE, command);
+        assert!(code == Some(2) && stderr.contains(told), "{command:?} {code:?} {stderr}");
     }
-    // Where it is not written the API server says it, to whoever may read it there.
-    let admin = plan.kube.plane.kubeconfig(User::Admin);
+    // If it is not configured, it is read from the API server, where permitted.
+    let admin = setup.kube.plane.kubeconfig(User::Admin);
     let online = |user: &std::path::Path, oidc: &str| {
         let mut config = config.clone();
         config["authenticators"][0]["kubernetes"]["kubeconfig"] = json!(user);
         let entry = json!({"name": "own", "oidc": {"issuer": oidc, "audience": UNBOUND, "jwksFile": "jwks.json"}});
         config["authenticators"].as_array_mut().unwrap().push(entry);
-        let file = plan.folder.path().join("online.yaml");
+        let file = setup.folder.path().join("online.yaml");
         std::fs::write(&file, config.to_string()).unwrap();
         run(&["check", "--online", "--config", file.to_str().unwrap()])
     };
-    let (code, printed, _) = online(&admin, DEFAULT_AUDIENCE);
-    assert!(code == Some(1) && printed.contains(told), "{code:?} {printed}");
-    let (_, printed, _) = online(&admin, "https://elsewhere.example");
-    assert!(!printed.contains("is the issuer of a cluster"), "{printed}");
+    let (code, stdout, _) = online(&admin, DEFAULT_AUDIENCE);
+    assert!(code == Some(1) && stdout.contains(told), "{code:?} {stdout}");
+    let (_, stdout, _) = online(&admin, "https://elsewhere.example");
+    assert!(!stdout.contains("is the issuer of a cluster"), "{stdout}");
 }

@@ -8,7 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::process::{Child, Stdio};
 
 #[test]
-fn no_value_shows_on_either_stream_however_it_is_written() {
+fn no_value_appears_on_either_stream_in_any_chunking() {
     let claviger = Claviger::sample();
     for (script, expected) in [
         (r#"echo "token: $GITHUB_TOKEN.""#, "token: ***.\n"),
@@ -26,35 +26,35 @@ fn no_value_shows_on_either_stream_however_it_is_written() {
         if is_base64 {
             assert!(ran.text().starts_with("***") && ran.text().len() < 9, "{ran:?}");
         } else {
-            assert_eq!((ran.code, ran.text(), ran.said.as_str()), (Some(0), expected, ""), "{script}");
+            assert_eq!((ran.code, ran.text(), ran.stderr.as_str()), (Some(0), expected, ""), "{script}");
         }
         let ran = run(&claviger, &["--mask", "--", "sh", "-c", &format!("{{ {script}; }} >&2")]);
         assert_eq!((ran.code, ran.text()), (Some(0), ""), "{script}");
-        assert!(is_base64 || ran.said == expected, "{script}: {ran:?}");
+        assert!(is_base64 || ran.stderr == expected, "{script}: {ran:?}");
     }
 }
 
 #[test]
-fn it_ends_as_the_command_ends() {
+fn exec_exits_like_the_command() {
     let claviger = Claviger::sample();
     for (script, code) in [("exit 0", 0), ("exit 7", 7), ("kill -KILL $$", 128 + 9), ("kill -TERM $$", 128 + 15)] {
         assert_eq!(run(&claviger, &["--mask", "--", "sh", "-c", script]).code, Some(code), "{script}");
     }
-    run(&claviger, &["--mask", "--", "/no/such/command"]).failed(127, "claviger: /no/such/command: ");
-    run(&claviger, &["--mask", "--", "/etc/passwd"]).failed(126, "claviger: /etc/passwd: ");
+    run(&claviger, &["--mask", "--", "/no/such/command"]).assert_failed(127, "claviger: /no/such/command: ");
+    run(&claviger, &["--mask", "--", "/etc/passwd"]).assert_failed(126, "claviger: /etc/passwd: ");
     // A background process that the child leaves does not delay the end.
     let ran = run(&claviger, &["--mask", "--", "sh", "-c", "sleep 30 & echo done"]);
     assert_eq!((ran.code, ran.text()), (Some(0), "done\n"));
 }
 
 #[test]
-fn short_values_are_told_and_long_ones_have_lines() {
+fn short_values_are_reported_and_each_line_of_long_ones_is_masked() {
     let secrets = json!({"homelab/moreira.dev/main": {"PIN": "123", "KEY": "first line of it\nsecond line of it\n"}});
     let claviger = Claviger::dev(&Dev { secrets: Some(secrets), ..Dev::default() });
     let script = r#"echo "$PIN"; echo "$KEY" | sed 's/^/> /'"#;
     let ran = run(&claviger, &["--mask", "--", "sh", "-c", script]);
     assert_eq!((ran.code, ran.text()), (Some(0), "123\n> ***\n> ***\n> \n"), "{ran:?}");
-    assert_eq!(ran.said, "claviger: PIN is not masked: it is shorter than 4 bytes\n");
+    assert_eq!(ran.stderr, "claviger: PIN is not masked: it is shorter than 4 bytes\n");
 }
 
 #[test]
@@ -65,11 +65,11 @@ fn keys_in_files_are_masked_too_and_removed_in_the_end() {
     let file = format!("GITHUB_TOKEN={}", path.display());
     let script = format!("cat {}; echo; echo \"[$GITHUB_TOKEN]\"", path.display());
     let ran = run(&claviger, &["--mask", "--file", &file, "--", "sh", "-c", &script]);
-    assert_eq!((ran.code, ran.text(), ran.said.as_str()), (Some(0), "***\n[]\n", ""));
+    assert_eq!((ran.code, ran.text(), ran.stderr.as_str()), (Some(0), "***\n[]\n", ""));
     assert_eq!(names(folder.path()), [""; 0]);
 }
 
-/// Starts it with pipes and without `timeout`, which would receive the signals.
+/// Starts it with pipes, and without `timeout`, which would receive the signals.
 fn started(claviger: &Claviger, script: &str) -> Child {
     let command = exec(claviger, &["--mask", "--", "sh", "-c", script]);
     let arguments: Vec<_> = command.get_args().skip(4).map(ToOwned::to_owned).collect();
@@ -78,7 +78,7 @@ fn started(claviger: &Claviger, script: &str) -> Child {
 }
 
 #[test]
-fn a_prompt_shows_before_its_answer() {
+fn a_prompt_is_written_before_its_answer() {
     let claviger = Claviger::sample();
     let mut child = started(&claviger, r#"printf 'Name: '; read name; echo "hello $name $GITHUB_TOKEN""#);
     let mut out = child.stdout.take().unwrap();

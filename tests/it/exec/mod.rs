@@ -4,7 +4,7 @@ mod masked;
 mod replaced;
 mod size;
 
-use crate::fetch::{Ran, command, ran};
+use crate::fetch::{CommandOutput, command, run_command};
 use crate::rig::claviger::Claviger;
 use std::process::Command;
 
@@ -17,6 +17,6 @@ fn exec(claviger: &Claviger, arguments: &[&str]) -> Command {
     command
 }
 
-fn run(claviger: &Claviger, arguments: &[&str]) -> Ran {
-    ran(&mut exec(claviger, arguments))
+fn run(claviger: &Claviger, arguments: &[&str]) -> CommandOutput {
+    run_command(&mut exec(claviger, arguments))
 }

@@ -1,7 +1,7 @@
 //! Without `--mask`: `exec(2)`.
 
 use super::{exec, run};
-use crate::fetch::{names, ran};
+use crate::fetch::{names, run_command};
 use crate::rig::claviger::{Claviger, Dev, binary};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,8 +14,8 @@ fn the_command_has_the_secrets_and_the_process() {
     let claviger = Claviger::sample();
     let ran = run(&claviger, &["--", "sh", "-c", SHOW]);
     let expected = "sample-github-token|sample npm token with 'quotes' and $(no) expansion|https://moreira.dev";
-    assert_eq!((ran.code, ran.text(), ran.said.as_str()), (Some(0), expected, ""));
-    // The same process: no parent waits for it.
+    assert_eq!((ran.code, ran.text(), ran.stderr.as_str()), (Some(0), expected, ""));
+    // The process is replaced: there is no parent.
     let mut direct = Command::new(binary());
     direct.args(["exec", "--server", &format!("http://{}", claviger.api), "--token-file"]);
     direct.arg(claviger.folder.path().join("token")).args(["--repo", "moreira.dev", "--branch", "main", "--"]);
@@ -26,25 +26,25 @@ fn the_command_has_the_secrets_and_the_process() {
 }
 
 #[test]
-fn it_ends_as_the_command_ends() {
+fn exec_exits_like_the_command() {
     let claviger = Claviger::sample();
     for (script, code) in [("exit 0", 0), ("exit 7", 7), ("exit 125", 125)] {
         assert_eq!(run(&claviger, &["--", "sh", "-c", script]).code, Some(code), "{script}");
     }
-    run(&claviger, &["--", "/no/such/command"]).failed(127, "claviger: /no/such/command: ");
-    run(&claviger, &["--", "no-such-command"]).failed(127, "claviger: no-such-command: ");
-    run(&claviger, &["--", "/etc/passwd"]).failed(126, "claviger: /etc/passwd: ");
-    run(&claviger, &["--", "/"]).failed(126, "claviger: /: ");
+    run(&claviger, &["--", "/no/such/command"]).assert_failed(127, "claviger: /no/such/command: ");
+    run(&claviger, &["--", "no-such-command"]).assert_failed(127, "claviger: no-such-command: ");
+    run(&claviger, &["--", "/etc/passwd"]).assert_failed(126, "claviger: /etc/passwd: ");
+    run(&claviger, &["--", "/"]).assert_failed(126, "claviger: /: ");
 }
 
 #[test]
-fn the_command_gets_no_means_of_asking_for_more() {
+fn the_command_does_not_inherit_token_or_server() {
     let claviger = Claviger::sample();
     let mut command = exec(&claviger, &["--", "env"]);
     command.env("CLAVIGER_URL", format!("http://{}", claviger.api)).env("CLAVIGER_TOKEN_FILE", "/x");
     command.env("CLAVIGER_CA_FILE", "/y").env("CLAVIGER_INSECURE", "true");
     command.env("GITHUB_TOKEN", "replaced").env("KEPT", "1");
-    let ran = ran(&mut command);
+    let ran = run_command(&mut command);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(!ran.text().contains("CLAVIGER_"), "{ran:?}");
     assert!(ran.text().contains("GITHUB_TOKEN=sample-github-token\n") && ran.text().contains("KEPT=1\n"), "{ran:?}");
@@ -70,26 +70,26 @@ fn claviger_fails_with_125_and_runs_nothing() {
     let mut denied = crate::fetch::command("exec");
     denied.args(["--server", &format!("http://{}", claviger.api), "--token-file"]);
     denied.arg(claviger.folder.path().join("token")).args(["--repo", "other", "--branch", "main"]).args(touch);
-    ran(&mut denied).failed(125, "claviger: denied: ");
+    run_command(&mut denied).assert_failed(125, "claviger: denied: ");
     let mut required = crate::fetch::command("exec");
     required.args(["--server", &format!("http://{}", claviger.api), "--token-file"]);
     required.arg(claviger.folder.path().join("token"));
     required.args(["--repo", "moreira.dev", "--branch", "nothing", "--required"]).args(touch);
-    ran(&mut required).failed(125, "claviger: secret_not_found: ");
+    run_command(&mut required).assert_failed(125, "claviger: secret_not_found: ");
     let mut away = crate::fetch::command("exec");
     away.args(["--server", "http://127.0.0.1:1", "--timeout", "1s", "--token-file"]);
     away.arg(claviger.folder.path().join("token")).args(["--repo", "moreira.dev", "--branch", "main"]).args(touch);
-    ran(&mut away).failed(125, "claviger: the server cannot be reached: ");
+    run_command(&mut away).assert_failed(125, "claviger: the server cannot be reached: ");
     assert_eq!(names(folder.path()), [""; 0]);
 }
 
 #[test]
-fn nothing_there_is_no_variable() {
+fn missing_secrets_set_no_variable() {
     let claviger = Claviger::sample();
     let mut exec = crate::fetch::command("exec");
     exec.args(["--server", &format!("http://{}", claviger.api), "--token-file"]);
     exec.arg(claviger.folder.path().join("token")).args(["--repo", "moreira.dev", "--branch", "nothing"]);
-    let ran = ran(exec.args(["--only", "GITHUB_TOKEN", "--", "env"]));
+    let ran = run_command(exec.args(["--only", "GITHUB_TOKEN", "--", "env"]));
     assert!(ran.code == Some(0) && !ran.text().contains("GITHUB_TOKEN"), "{ran:?}");
 }
 
@@ -117,7 +117,7 @@ fn a_name_that_owns_a_command_is_refused_unless_a_policy_writes_it() {
         if code == 0 {
             assert!(ran.text().contains("LD_PRELOAD=/evil.so\n"), "{ran:?}");
         } else {
-            ran.failed(125, "claviger: unrenderable: ");
+            ran.assert_failed(125, "claviger: unrenderable: ");
             let only = run(&claviger, &["--only", "A", "--", "sh", "-c", "echo $A"]);
             assert_eq!((only.code, only.text()), (Some(0), "b\n"));
         }
@@ -135,15 +135,15 @@ fn keys_go_into_files_for_their_owner_and_not_into_the_environment() {
     let files = ["--file", &key_file, "--file", &a_file, "--file", &none_file];
     let show = ["--", "sh", "-c", r#"echo "$A|$B""#];
     // A bundle with such a name cannot become an environment, unless `--only` excludes it.
-    run(&claviger, &[&files[..], &show].concat()).failed(125, "unrenderable");
+    run(&claviger, &[&files[..], &show].concat()).assert_failed(125, "unrenderable");
     assert_eq!(names(folder.path()), [""; 0]);
     let ran = run(&claviger, &[&["--only", "A,B"], &files[..], &show].concat());
-    assert_eq!((ran.code, ran.text(), ran.said.as_str()), (Some(0), "|of-b\n", ""));
+    assert_eq!((ran.code, ran.text(), ran.stderr.as_str()), (Some(0), "|of-b\n", ""));
     for (path, content) in [(&key, &b"a\0b"[..]), (&a, b"of-a"), (&none, b"")] {
         assert_eq!(std::fs::read(path).unwrap(), content);
         assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o7777, 0o600);
     }
     let ran = run(&claviger, &[&["--only", "B"], &files[..], &["--", "/no/such/command"]].concat());
     assert_eq!(ran.code, Some(127));
-    assert_eq!(names(folder.path()), [""; 0], "no command has them");
+    assert_eq!(names(folder.path()), [""; 0], "the files are removed");
 }

@@ -2,7 +2,7 @@
 //! ticket is not redeemed.
 
 use super::exec;
-use crate::fetch::{Ran, command, ran};
+use crate::fetch::{CommandOutput, command, run_command};
 use crate::rig::claviger::{Claviger, Dev};
 use serde_json::{Value, json};
 use std::process::Command;
@@ -14,8 +14,8 @@ fn claviger(secrets: &Value) -> Claviger {
     Claviger::dev(&Dev { secrets: Some(json!({"homelab/moreira.dev/main": secrets})), ..Dev::default() })
 }
 
-fn run(claviger: &Claviger, arguments: &[&str]) -> Ran {
-    ran(&mut exec(claviger, arguments))
+fn run(claviger: &Claviger, arguments: &[&str]) -> CommandOutput {
+    run_command(&mut exec(claviger, arguments))
 }
 
 fn redeemed(claviger: &Claviger) -> usize {
@@ -23,19 +23,19 @@ fn redeemed(claviger: &Claviger) -> usize {
 }
 
 #[test]
-fn a_value_that_no_variable_holds_is_named_before_the_ticket_is_used() {
+fn a_value_too_large_for_a_variable_is_named_before_the_ticket_is_redeemed() {
     let longest = "x".repeat(MAX_ARG_STRLEN - "BIG=".len() - 1);
     let claviger = self::claviger(&json!({"BIG": longest, "SMALL": "y"}));
     let length = run(&claviger, &["--", "sh", "-c", "echo ${#BIG}"]);
-    assert_eq!((length.code, length.text()), (Some(0), format!("{}\n", longest.len()).as_str()), "{}", length.said);
+    assert_eq!((length.code, length.text()), (Some(0), format!("{}\n", longest.len()).as_str()), "{}", length.stderr);
 
     let longer = format!("{longest}x");
-    assert!(Command::new("true").env("BIG", &longer).status().is_err(), "the kernel takes it");
+    assert!(Command::new("true").env("BIG", &longer).status().is_err(), "the kernel accepts the value");
     let claviger = self::claviger(&json!({"BIG": longer, "SMALL": "y"}));
     for mask in [&["--"][..], &["--mask", "--"], &["--only", "BIG,SMALL", "--"]] {
-        run(&claviger, &[mask, &["true"]].concat()).failed(125, "claviger: BIG is too long for a variable");
+        run(&claviger, &[mask, &["true"]].concat()).assert_failed(125, "claviger: BIG is too long for a variable");
     }
-    assert_eq!(redeemed(&claviger), 0, "a ticket was used");
+    assert_eq!(redeemed(&claviger), 0, "a ticket was redeemed");
 
     // Values that do not go into the environment can have any length.
     assert_eq!(run(&claviger, &["--only", "SMALL", "--", "sh", "-c", "echo $SMALL"]).text(), "y\n");
@@ -43,35 +43,35 @@ fn a_value_that_no_variable_holds_is_named_before_the_ticket_is_used() {
     let file = folder.path().join("big");
     let to_file = format!("BIG={}", file.display());
     let shown = run(&claviger, &["--file", &to_file, "--", "sh", "-c", "echo $SMALL$BIG"]);
-    assert_eq!((shown.code, shown.text()), (Some(0), "y\n"), "{}", shown.said);
+    assert_eq!((shown.code, shown.text()), (Some(0), "y\n"), "{}", shown.stderr);
     assert_eq!(std::fs::read_to_string(file).unwrap(), longer);
 }
 
 #[test]
-fn a_bundle_that_no_environment_holds_is_told_with_its_largest_key() {
+fn a_bundle_too_large_for_the_environment_is_reported_with_its_largest_key() {
     let claviger = claviger(&json!({"A": "x".repeat(50_000), "B": "x".repeat(60_000), "C": "x".repeat(50_000)}));
     // A quarter of the stack's limit, and at least 128 KiB.
     let limited = |arguments: &[&str]| {
         let whole = exec(&claviger, arguments);
         let mut shell = Command::new("sh");
         shell.args(["-c", "ulimit -s 512 && exec \"$@\"", "sh"]).arg(whole.get_program()).args(whole.get_args());
-        ran(&mut shell)
+        run_command(&mut shell)
     };
-    limited(&["--", "true"]).failed(125, "B takes the most");
-    assert_eq!(redeemed(&claviger), 0, "a ticket was used");
+    limited(&["--", "true"]).assert_failed(125, "B takes the most");
+    assert_eq!(redeemed(&claviger), 0, "a ticket was redeemed");
     let some = limited(&["--only", "A", "--", "true"]);
-    assert_eq!((some.code, some.said.as_str()), (Some(0), ""));
+    assert_eq!((some.code, some.stderr.as_str()), (Some(0), ""));
     let all = run(&claviger, &["--", "true"]);
-    assert_eq!((all.code, all.said.as_str()), (Some(0), ""));
+    assert_eq!((all.code, all.stderr.as_str()), (Some(0), ""));
 }
 
 #[test]
-fn no_key_goes_into_a_file_whose_name_is_a_dash() {
+fn a_dash_is_not_a_file_name_for_keys() {
     let claviger = claviger(&json!({"A": "x"}));
     let mut dash = command("exec");
     let server = format!("http://{}", claviger.api);
     dash.args(["--server", &server, "--token-file"]).arg(claviger.folder.path().join("token"));
     dash.args(["--repo", "moreira.dev", "--branch", "main", "--file", "A=-", "--", "true"]);
-    ran(&mut dash).failed(125, "--file: -: ");
+    run_command(&mut dash).assert_failed(125, "--file: -: ");
     assert_eq!(claviger.audit_events().len(), 0);
 }

@@ -1,9 +1,9 @@
 //! A URL with several hosts, of which one is the primary.
 
-use super::data_loss::refused;
+use super::data_loss::start_error;
 use crate::rig::claviger::wait_until;
-use crate::rig::postgres::{Postgres, address_of};
-use crate::rig::replicas::database_of;
+use crate::rig::postgres::{Postgres, host_and_port};
+use crate::rig::replicas::database_name_of;
 use claviger::config::database::Url;
 use claviger::config::postgres_url::PostgresUrl;
 use claviger::database::{Database, OpenError};
@@ -30,9 +30,9 @@ impl Servers {
     /// A new database that the standby has too.
     async fn database(&self) -> String {
         let url = self.primary.database().await;
-        let written = self.primary.ask("SELECT CAST(pg_current_wal_lsn() AS TEXT)");
+        let written = self.primary.query("SELECT CAST(pg_current_wal_lsn() AS TEXT)");
         let replayed = format!("SELECT CAST(pg_last_wal_replay_lsn() >= CAST('{written}' AS pg_lsn) AS TEXT)");
-        wait_until("the standby", || self.standby.ask(&replayed) == "true");
+        wait_until("the standby", || self.standby.query(&replayed) == "true");
         url
     }
 }
@@ -45,8 +45,8 @@ fn servers() -> &'static Servers {
 
 /// The URL of a database with the addresses of these servers, and options.
 fn at(url: &str, servers: &[&Postgres], options: &str) -> String {
-    let addresses: Vec<String> = servers.iter().map(|server| address_of(&server.url_of(url))).collect();
-    url.replace(&address_of(url), &addresses.join(",")) + options
+    let addresses: Vec<String> = servers.iter().map(|server| host_and_port(&server.url_of(url))).collect();
+    url.replace(&host_and_port(url), &addresses.join(",")) + options
 }
 
 async fn open(url: &str) -> Result<Database, OpenError> {
@@ -67,14 +67,14 @@ async fn the_primary_is_found_in_any_order_of_the_hosts() {
     for options in ["", "&target_session_attrs=read-write", "&target_session_attrs=primary"] {
         for hosts in [[primary, standby], [standby, primary]] {
             let database = open(&at(&url, &hosts, options)).await.unwrap();
-            assert_eq!(written_at(&database).await, address_of(&url), "{options}");
+            assert_eq!(written_at(&database).await, host_and_port(&url), "{options}");
             database.close().await;
         }
     }
     // The first host that answers is used, whatever it is.
     let any = "&target_session_attrs=any";
     let database = open(&at(&url, &[primary, standby], any)).await.unwrap();
-    assert_eq!(written_at(&database).await, address_of(&url));
+    assert_eq!(written_at(&database).await, host_and_port(&url));
     let error = open(&at(&url, &[standby, primary], any)).await.unwrap_err();
     assert_eq!(error.to_string(), STANDBY);
 }
@@ -92,19 +92,19 @@ async fn a_standby_alone_is_refused() {
         let error = open(&at(&url, &[standby], options)).await.unwrap_err();
         assert_eq!(error.to_string(), why, "{options}");
         let database = open(&at(&url, &[primary], options)).await.unwrap();
-        assert_eq!(written_at(&database).await, address_of(&url), "{options}");
+        assert_eq!(written_at(&database).await, host_and_port(&url), "{options}");
     }
     assert_eq!(open(&at(&url, &[standby, standby], "")).await.unwrap_err().to_string(), NO_PRIMARY);
-    let said = refused(&at(&url, &[standby], "&target_session_attrs=read-write"));
-    assert!(said.contains(NO_PRIMARY), "{said}");
+    let stderr = start_error(&at(&url, &[standby], "&target_session_attrs=read-write"));
+    assert!(stderr.contains(NO_PRIMARY), "{stderr}");
 }
 
 #[tokio::test]
 async fn a_read_only_primary_is_refused_for_read_write() {
     let url = servers().database().await;
     let set = |value: &str| {
-        let database = database_of(&url);
-        servers().primary.ask(&format!("ALTER DATABASE {database} SET default_transaction_read_only = {value}"));
+        let database = database_name_of(&url);
+        servers().primary.query(&format!("ALTER DATABASE {database} SET default_transaction_read_only = {value}"));
     };
     let target = at(&url, &[&servers().primary], "&target_session_attrs=read-write");
     set("on");
@@ -120,8 +120,8 @@ async fn after_a_promotion_the_new_primary_is_found() {
     // The new primary is the second host.
     let database = open(&at(&url, &[&primary, &standby], "")).await.unwrap();
     let old = open(&at(&url, &[&primary], "")).await.unwrap();
-    assert_eq!(written_at(&database).await, address_of(&url));
-    primary.waits_for_a_standby();
+    assert_eq!(written_at(&database).await, host_and_port(&url));
+    primary.require_synchronous_standby();
     written_at(&database).await;
     primary.kill();
     standby.promote();
@@ -130,7 +130,7 @@ async fn after_a_promotion_the_new_primary_is_found() {
         assert!(Instant::now() < deadline, "{error}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(written_at(&database).await, address_of(&standby.url_of(&url)));
+    assert_eq!(written_at(&database).await, host_and_port(&standby.url_of(&url)));
     let error = old.run(WRITE, &[]).await.err().unwrap();
-    assert!(["io", "timeout"].contains(&error.kind()), "the old primary is gone, and the answer is {error}");
+    assert!(["io", "timeout"].contains(&error.kind()), "the old primary is gone, and the error is {error}");
 }

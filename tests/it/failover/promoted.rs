@@ -8,8 +8,10 @@ use crate::rig::patroni::Patroni;
 use crate::rig::postgres::{Postgres, is_writable};
 use crate::rig::replicas::{Replicas, events_in, new_database};
 use crate::rig::scale::scale;
-use crate::tickets::judge::Attempt;
-use crate::tickets::under_load::{REPLICAS, Stopping, attempts_under_load, compare, issue, more_cycles, redeem, start};
+use crate::tickets::history::Attempt;
+use crate::tickets::under_load::{
+    REPLICAS, StopOnDrop, assert_history, attempts_under_load, issue, redeem, start, wait_for_cycles,
+};
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -18,18 +20,18 @@ const CLIENTS: usize = 4;
 /// Tickets that are issued before each failover, and redeemed after it.
 const WAITING: usize = 6;
 
-/// A primary and its standby, which change places.
-pub struct Pair {
+/// A primary and its standby, which swap roles in a failover.
+pub struct PrimaryAndStandby {
     servers: [Postgres; 2],
     primary: usize,
 }
 
-impl Pair {
+impl PrimaryAndStandby {
     /// A primary whose commits wait for its standby.
     pub fn start() -> Self {
         let primary = Postgres::start(&[]).unwrap();
         let standby = primary.standby("standby");
-        primary.waits_for_a_standby();
+        primary.require_synchronous_standby();
         Self { servers: [primary, standby], primary: 0 }
     }
 
@@ -59,7 +61,7 @@ impl Pair {
     }
 }
 
-impl Drop for Pair {
+impl Drop for PrimaryAndStandby {
     /// A stopped process could not be ended.
     fn drop(&mut self) {
         for server in &self.servers {
@@ -68,8 +70,8 @@ impl Drop for Pair {
     }
 }
 
-/// Runs `claviger fetch` one after the other until told to stop; returns their number.
-fn builds(replicas: &Replicas, stop: &AtomicBool, number: usize) -> usize {
+/// Runs `claviger fetch` repeatedly until stopped. Returns the number of runs.
+fn run_builds(replicas: &Replicas, stop: &AtomicBool, number: usize) -> usize {
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
     let (mut turn, mut built) = (number, 0);
@@ -99,27 +101,27 @@ fn wait_until_served(replicas: &Replicas) {
     }
 }
 
-/// Two servers, of which one takes over when the other is lost.
+/// Two servers, of which one takes over after the loss of the other.
 trait Cluster {
-    /// Loses the primary. Returns the time of the loss, and how long it took until the other server accepted writes.
+    /// Kills the primary. Returns the time, and how long it took until the other server accepted writes.
     fn fail_over(&mut self) -> (Instant, Duration);
 
-    /// Makes the lost server the synchronous standby of the other one.
+    /// Turns the killed server into the synchronous standby of the other one.
     fn repair(&mut self);
 }
 
-/// Loses the primary under load, so many times, and compares what clients got with the audit log at the end.
+/// Kills the primary under load this many times, and compares the clients' history with the audit log.
 fn fail_over_under_load(cluster: &mut impl Cluster, replicas: &Replicas, failovers: usize) -> Vec<Attempt> {
-    // The times without service.
+    // The durations without service.
     let (mut database, mut served) = (Vec::new(), Vec::new());
     let stop = AtomicBool::new(false);
     let (attempts, built) = std::thread::scope(|scope| {
         let stop = &stop;
-        let builders: Vec<_> = (0..2).map(|number| scope.spawn(move || builds(replicas, stop, number))).collect();
-        let load = Stopping(stop);
+        let builders: Vec<_> = (0..2).map(|number| scope.spawn(move || run_builds(replicas, stop, number))).collect();
+        let load = StopOnDrop(stop);
         let attempts = attempts_under_load(replicas, CLIENTS, |history| {
             for failover in 0..failovers {
-                more_cycles(history, 10);
+                wait_for_cycles(history, 10);
                 let waiting: Vec<String> = (0..WAITING).map(|number| replicas.ticket(number).0).collect();
                 let (lost, took) = cluster.fail_over();
                 wait_until_served(replicas);
@@ -129,7 +131,7 @@ fn fail_over_under_load(cluster: &mut impl Cluster, replicas: &Replicas, failove
                     let answer = replicas.get(number).download(path);
                     assert_eq!(answer.status, 200, "{answer:?}");
                 }
-                more_cycles(history, 10);
+                wait_for_cycles(history, 10);
                 if failover + 1 < failovers {
                     cluster.repair();
                 }
@@ -139,7 +141,7 @@ fn fail_over_under_load(cluster: &mut impl Cluster, replicas: &Replicas, failove
         (attempts, builders.into_iter().map(|builder| builder.join().unwrap()).sum::<usize>())
     });
     let unknown = attempts.iter().filter(|attempt| attempt.status == Some(404)).count();
-    assert_eq!(unknown, 0, "an acknowledged ticket is lost");
+    assert_eq!(unknown, 0, "an acknowledged ticket was lost");
     assert!(built >= failovers, "builds fetched");
     database.sort();
     served.sort();
@@ -155,7 +157,7 @@ fn fail_over_under_load(cluster: &mut impl Cluster, replicas: &Replicas, failove
     attempts
 }
 
-impl Cluster for Pair {
+impl Cluster for PrimaryAndStandby {
     fn fail_over(&mut self) -> (Instant, Duration) {
         let killed = Instant::now();
         self.servers[self.primary].kill();
@@ -168,17 +170,17 @@ impl Cluster for Pair {
         let (left, right) = self.servers.split_at_mut(1);
         let (primary, killed) = if self.primary == 0 { (&left[0], &mut right[0]) } else { (&right[0], &mut left[0]) };
         killed.becomes_standby_of(primary, "standby");
-        primary.waits_for_a_standby();
+        primary.require_synchronous_standby();
     }
 }
 
 #[test]
 fn a_failover_to_a_synchronous_standby_loses_nothing_and_fails_no_fetch() {
-    let mut pair = Pair::start();
+    let mut pair = PrimaryAndStandby::start();
     let url = new_database(pair.primary());
     let replicas = start(&pair.url(&url));
     let attempts = fail_over_under_load(&mut pair, &replicas, scale("CLAVIGER_FAILOVERS", 1));
-    compare(&attempts, &events_in(&pair.primary().url_of(&url)));
+    assert_history(&attempts, &events_in(&pair.primary().url_of(&url)));
 }
 
 /// The cluster, the number of the lost node, and the database.
@@ -196,7 +198,7 @@ impl Cluster for UnderPatroni {
         let url = self.patroni.url_at(1 - self.lost, self.database);
         let deadline = lost + Duration::from_mins(2);
         while !is_writable(&url) {
-            assert!(Instant::now() < deadline, "Patroni promotes nobody");
+            assert!(Instant::now() < deadline, "Patroni promotes no node");
             std::thread::sleep(Duration::from_millis(50));
         }
         (lost, lost.elapsed())
@@ -219,5 +221,5 @@ fn a_failover_by_patroni_loses_nothing_and_fails_no_fetch() {
     let replicas = start(&patroni.url(database));
     let mut cluster = UnderPatroni { patroni, lost: 0, database };
     let attempts = fail_over_under_load(&mut cluster, &replicas, failovers);
-    compare(&attempts, &events_in(&cluster.patroni.url_at(1 - cluster.lost, database)));
+    assert_history(&attempts, &events_in(&cluster.patroni.url_at(1 - cluster.lost, database)));
 }

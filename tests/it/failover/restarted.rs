@@ -1,13 +1,13 @@
-//! A primary that is killed while a commit waits for its standby, and is started again, shows the commit although no standby
-//! has it. Nothing is released on its evidence.
+//! A primary is killed while a commit waits for its standby. After its restart the commit is visible, although no standby
+//! has it: no secret is released because of it.
 
-use super::promoted::Pair;
+use super::promoted::PrimaryAndStandby;
 use crate::rig::claviger::wait_until;
 use crate::rig::oidc::allow;
 use crate::rig::pgbouncer::PgBouncer;
 use crate::rig::postgres::Postgres;
 use crate::rig::replicas::{Replicas, events_in, new_database};
-use crate::tickets::judge::{Attempt, Verdict, judge};
+use crate::tickets::history::{Attempt, HistoryFaults, check_history};
 use crate::tickets::under_load::{issue, redeem};
 use serde_json::json;
 use std::sync::mpsc;
@@ -15,22 +15,22 @@ use std::time::Duration;
 
 #[test]
 fn a_commit_without_a_standby_releases_no_secret() {
-    let pair = Pair::start();
+    let pair = PrimaryAndStandby::start();
     let url = new_database(pair.primary());
-    releases_nothing(pair, &url, &url);
+    assert_releases_nothing(pair, &url, &url);
 }
 
-/// Not the server but the pooler answers, which does not know the outcome either.
+/// The pooler answers instead of the server; it does not know the outcome either.
 #[test]
 fn a_commit_without_a_standby_releases_no_secret_through_a_pooler() {
-    let pair = Pair::start();
+    let pair = PrimaryAndStandby::start();
     let url = new_database(pair.primary());
     let pooler = PgBouncer::start(&url, "transaction", &["server_login_retry = 1"]);
-    releases_nothing(pair, &url, pooler.url());
+    assert_releases_nothing(pair, &url, pooler.url());
 }
 
 /// Redeems at a replica with the second URL while no standby answers, and restarts the server meanwhile.
-fn releases_nothing(mut pair: Pair, url: &str, through: &str) {
+fn assert_releases_nothing(mut pair: PrimaryAndStandby, url: &str, through: &str) {
     let policy = allow(&["homelab/{repo}/{branch}"], &json!({}));
     let secrets = json!({"homelab/site/main": {"TOKEN": "s3cret"}});
     let replicas = Replicas::start(1, through, &secrets, &[("site", policy)], &json!({}));
@@ -44,14 +44,14 @@ fn releases_nothing(mut pair: Pair, url: &str, through: &str) {
         wait_until("the commit to wait for the standby", || pair.primary().waiting_commits() > 0);
         pair.restart_primary();
         let state = "SELECT CAST(state AS TEXT) FROM tickets";
-        wait_until("the commit to be visible", || Postgres::ask_in(url, state) == "1");
-        // The request gives up after ten seconds; without a standby there is no other answer.
+        wait_until("the commit to be visible", || Postgres::query_in(url, state) == "1");
+        // Without a standby the request times out after ten seconds.
         let status = answered.recv_timeout(Duration::from_secs(25)).unwrap();
-        assert_eq!(status, None, "nobody knows whether a standby has it");
+        assert_eq!(status, None, "the outcome of the commit is unknown");
         pair.thaw_standby();
         wait_until("the replica to serve", || issue(replicas, 0, &replicas.token()).is_some());
-        assert_eq!(redeem(replicas, 0, path), Some(410), "it was redeemed after all");
+        assert_eq!(redeem(replicas, 0, path), Some(410), "the redemption is final");
         let attempts = [Attempt { ticket: ticket.clone(), status }];
-        assert_eq!(judge(&attempts, &events_in(url)), Verdict::default());
+        assert_eq!(check_history(&attempts, &events_in(url)), HistoryFaults::default());
     });
 }

@@ -1,5 +1,5 @@
-//! Backup while serving, and restore: what was redeemed before the backup stays redeemed, and `claviger restore` revokes what
-//! may have been redeemed after it.
+//! Backup while serving, and restore: tickets redeemed before the backup stay redeemed, and `claviger restore` revokes those
+//! that may have been redeemed after it.
 
 use crate::rig::claviger::{binary, download_path};
 use crate::rig::oidc::allow;
@@ -37,13 +37,13 @@ fn restore(config: &Path, url: &str, after: &str) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
-/// Issues and redeems while `work` runs, before and after.
-fn while_serving<T>(replicas: &Replicas, work: impl FnOnce() -> T) -> T {
+/// Issues and redeems before, during and after `work`.
+fn run_while_serving<T>(replicas: &Replicas, work: impl FnOnce() -> T) -> T {
     let (stop, cycles) = (AtomicBool::new(false), AtomicUsize::new(0));
     let more = || {
         let (before, deadline) = (cycles.load(Ordering::Relaxed), Instant::now() + Duration::from_secs(20));
         while cycles.load(Ordering::Relaxed) < before + 3 {
-            assert!(Instant::now() < deadline, "nothing is served");
+            assert!(Instant::now() < deadline, "no request is answered");
             std::thread::sleep(Duration::from_millis(5));
         }
     };
@@ -63,8 +63,8 @@ fn while_serving<T>(replicas: &Replicas, work: impl FnOnce() -> T) -> T {
     })
 }
 
-fn verifies(replicas: &Replicas) {
-    let verified = replicas.administer(0, "GET", "/v1/audit/verify").json();
+fn assert_log_verifies(replicas: &Replicas) {
+    let verified = replicas.send_as_admin(0, "GET", "/v1/audit/verify").json();
     assert_eq!((&verified["ok"], &verified["firstBroken"]), (&json!(true), &json!(null)), "{verified}");
 }
 
@@ -79,7 +79,7 @@ fn after_a_restore_tickets_that_may_have_been_redeemed_are_revoked() {
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("dump");
-    let (time, copy) = while_serving(&replicas, || {
+    let (time, copy) = run_while_serving(&replicas, || {
         let time = SystemClock.now().to_string();
         dump(&url, &file);
         (time, server.backup())
@@ -88,19 +88,19 @@ fn after_a_restore_tickets_that_may_have_been_redeemed_are_revoked() {
     let later = ticket(&replicas);
 
     // Without the command: the restored database does not know of the redemption.
-    let twin = start(&postgres().load(&file));
+    let twin = start(&postgres().restore_dump(&file));
     assert_eq!(download(&twin, &redeemed), (410, "ticket_redeemed".into()));
     assert_eq!(download(&twin, &of_the_gap).0, 200, "redeemed a second time");
 
-    for restored in [postgres().load(&file), copy.url_of(&url)] {
-        let (code, said) = restore(&config, &restored, &time);
-        assert_eq!(code, Some(0), "{said}");
-        let (count, _) = said.split_once(' ').unwrap();
+    for restored in [postgres().restore_dump(&file), copy.url_of(&url)] {
+        let (code, stderr) = restore(&config, &restored, &time);
+        assert_eq!(code, Some(0), "{stderr}");
+        let (count, _) = stderr.split_once(' ').unwrap();
         // Builds during the backup may have left a waiting ticket in it.
         let count: usize = count.parse().unwrap();
-        assert!((2..=3).contains(&count), "{said}");
-        let (code, said) = restore(&config, &restored, &time);
-        assert!(code == Some(0) && said.starts_with("0 tickets revoked"), "{said}");
+        assert!((2..=3).contains(&count), "{stderr}");
+        let (code, stderr) = restore(&config, &restored, &time);
+        assert!(code == Some(0) && stderr.starts_with("0 tickets revoked"), "{stderr}");
 
         let restored = start(&restored);
         assert_eq!(download(&restored, &redeemed), (410, "ticket_redeemed".into()));
@@ -108,8 +108,8 @@ fn after_a_restore_tickets_that_may_have_been_redeemed_are_revoked() {
         assert_eq!(download(&restored, &unused), (410, "ticket_revoked".into()));
         assert_eq!(download(&restored, &later), (404, "ticket_unknown".into()));
         let issued = restored.get(0).ask(&restored.token(), "repo=site&branch=main");
-        assert_eq!(download(&restored, &download_path(&issued)).0, 200, "what is issued now is redeemed");
-        verifies(&restored);
+        assert_eq!(download(&restored, &download_path(&issued)).0, 200, "new tickets can be redeemed");
+        assert_log_verifies(&restored);
         let events = restored.events();
         let revoked = events.iter().filter(|event| event["type"] == "ticket.revoked" && event["reason"] == "restored");
         assert_eq!(revoked.count(), count);
@@ -128,10 +128,10 @@ fn a_restore_needs_a_time_in_the_past_and_a_database() {
     for (after, why) in
         [("2999-01-01T00:00:00Z", "--after: the time of the backup is later"), ("noon", "--after: must be a time")]
     {
-        let (code, said) = restore(&config, &url, after);
-        assert!(code == Some(2) && said.contains(why), "{code:?} {said}");
+        let (code, stderr) = restore(&config, &url, after);
+        assert!(code == Some(2) && stderr.contains(why), "{code:?} {stderr}");
     }
-    let (code, said) = restore(&config, "postgres://claviger@127.0.0.1:1/none", "1h");
-    assert!(code == Some(1) && said.contains("the database cannot be opened"), "{said}");
+    let (code, stderr) = restore(&config, "postgres://claviger@127.0.0.1:1/none", "1h");
+    assert!(code == Some(1) && stderr.contains("the database cannot be opened"), "{stderr}");
     assert_eq!(download(&replicas, &waiting).0, 200, "nothing was revoked");
 }

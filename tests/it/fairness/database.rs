@@ -1,18 +1,18 @@
 //! The database: its connections, and the load by unknown tickets.
 
-use super::{from, in_memory, in_postgres, is_fair};
+use super::{assert_fair, in_memory, in_postgres, send_from};
 use claviger::model::ticket::TicketToken;
 use serde_json::json;
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use std::time::Duration;
 
-fn unknown() -> String {
+fn unknown_ticket_path() -> String {
     format!("/v1/downloads/{}", *TicketToken::random().unwrap().to_url_segment())
 }
 
 /// How often a ticket's row was looked up.
-fn look_ups(url: &str) -> i64 {
+fn count_lookups(url: &str) -> i64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         // The server updates its statistics a second late.
@@ -25,37 +25,37 @@ fn look_ups(url: &str) -> i64 {
 
 #[test]
 fn unknown_tickets_of_one_address_cost_few_look_ups_and_nobody_his_download() {
-    let (edge, url) = in_postgres();
-    let path = edge.usual_path();
-    let before = look_ups(&url);
-    let came = is_fair(&edge, &edge.issuer, None, |_| {
-        let status = from(&edge, "203.0.113.7", "GET", &unknown(), None, "").status;
+    let (server, url) = in_postgres();
+    let path = server.new_download_path();
+    let before = count_lookups(&url);
+    let came = assert_fair(&server, &server.issuer, None, |_| {
+        let status = send_from(&server, "203.0.113.7", "GET", &unknown_ticket_path(), None, "").status;
         assert!([404, 429].contains(&status), "{status}");
     });
-    let cost = usize::try_from(look_ups(&url) - before).unwrap();
+    let cost = usize::try_from(count_lookups(&url) - before).unwrap();
     // The honest load is 240 tickets, each of which is looked up, reserved and ended.
     let honest = 2 * super::CALLERS * super::ROUNDS * 4;
     assert!(came > 400 && cost < honest + came / 2 + 200, "{cost} look-ups for {came} unknown tickets");
-    assert_eq!(edge.download(&path).status, 200);
+    assert_eq!(server.download(&path).status, 200);
 }
 
 #[test]
 fn unknown_tickets_of_an_address_leave_those_who_share_it_their_downloads() {
     const SHARED: &str = "203.0.113.7";
-    for edge in [in_memory(), in_postgres().0] {
-        let mine = edge.issuer.token(&json!({"sub": "hostile"}));
-        let issued = from(&edge, SHARED, "POST", "/v1/tickets", Some(&mine), "repo=site&branch=main");
+    for server in [in_memory(), in_postgres().0] {
+        let mine = server.issuer.token(&json!({"sub": "hostile"}));
+        let issued = send_from(&server, SHARED, "POST", "/v1/tickets", Some(&mine), "repo=site&branch=main");
         let path = crate::rig::claviger::download_path(&issued);
         // An existing ticket with invented keys.
         let wrong = format!("{}.{}", path.split_once('.').unwrap().0, "A".repeat(43));
-        let came = is_fair(&edge, &edge.issuer, Some(SHARED), |number| {
-            let path = if number % 2 == 0 { unknown() } else { wrong.clone() };
-            let status = from(&edge, SHARED, "GET", &path, None, "").status;
+        let came = assert_fair(&server, &server.issuer, Some(SHARED), |number| {
+            let path = if number % 2 == 0 { unknown_ticket_path() } else { wrong.clone() };
+            let status = send_from(&server, SHARED, "GET", &path, None, "").status;
             assert!([404, 429].contains(&status), "{status}");
         });
         assert!(came > 100, "{came}");
         // A client that shows an invalid ticket must wait a second before it tries again.
         std::thread::sleep(Duration::from_millis(1200));
-        assert_eq!(from(&edge, SHARED, "GET", &path, None, "").status, 200);
+        assert_eq!(send_from(&server, SHARED, "GET", &path, None, "").status, 200);
     }
 }

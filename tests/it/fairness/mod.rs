@@ -5,11 +5,11 @@
 
 mod audit;
 mod database;
-mod minted;
-mod sealed;
+mod many_tokens;
+mod sealed_bundles;
 
 use crate::rig::claviger::{Claviger, download_path};
-use crate::rig::oidc::{Edge, Issuer, allow};
+use crate::rig::oidc::{TestServer, TokenIssuer, allow};
 use crate::rig::postgres::postgres;
 use crate::rig::replicas::new_database;
 use base64::Engine as _;
@@ -18,10 +18,10 @@ use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// The honest callers, and how many tickets each of them asks for and redeems.
+/// The number of honest callers, and the number of tickets that each requests and redeems.
 const CALLERS: usize = 6;
 const ROUNDS: usize = 20;
-const PACE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(50);
 /// Threads of the hostile caller.
 const HOSTILE: usize = 4;
 /// The limits of a real installation; other tests lift them.
@@ -42,23 +42,23 @@ fn policies() -> [(&'static str, Value); 1] {
 }
 
 /// Keeps tickets in memory.
-fn in_memory() -> Edge {
-    Edge::start(&secrets(), &policies(), &config(), &LIMITS)
+fn in_memory() -> TestServer {
+    TestServer::start(&secrets(), &policies(), &config(), &LIMITS)
 }
 
 /// Keeps tickets in PostgreSQL.
-fn in_postgres() -> (Edge, String) {
+fn in_postgres() -> (TestServer, String) {
     let url = new_database(postgres());
     let folder = tempfile::tempdir().unwrap();
     let key = folder.keep().join("database.key");
     std::fs::write(&key, STANDARD.encode([7; 32])).unwrap();
     let mut config = config();
     config["database"] = json!({"url": url, "keyFile": key});
-    (Edge::start(&secrets(), &policies(), &config, &LIMITS), url)
+    (TestServer::start(&secrets(), &policies(), &config, &LIMITS), url)
 }
 
 /// Sends a request with this client address, as reported by a proxy.
-fn from(
+fn send_from(
     claviger: &Claviger,
     address: &str,
     method: &str,
@@ -74,20 +74,20 @@ fn from(
     claviger.send(method, target, &headers, form.as_bytes())
 }
 
-/// The honest load, from separate addresses or a shared one. Returns how many bundles were received.
-fn honest(claviger: &Claviger, issuer: &Issuer, shared: Option<&str>) -> usize {
+/// Sends the honest load, from separate addresses or a shared one. Returns the number of received bundles.
+fn honest_load(claviger: &Claviger, issuer: &TokenIssuer, shared: Option<&str>) -> usize {
     std::thread::scope(|scope| {
         let callers = (0..CALLERS).map(|number| {
             let address = shared.map_or_else(|| format!("192.0.2.{}", number + 1), str::to_owned);
             scope.spawn(move || {
                 let subject = format!("honest-{number}");
                 let had = (0..ROUNDS).filter(|_| {
-                    std::thread::sleep(PACE);
+                    std::thread::sleep(PAUSE);
                     let token = issuer.token(&json!({"sub": subject}));
                     let form = "repo=site&branch=main";
-                    let issued = from(claviger, &address, "POST", "/v1/tickets", Some(&token), form);
+                    let issued = send_from(claviger, &address, "POST", "/v1/tickets", Some(&token), form);
                     issued.status == 201
-                        && from(claviger, &address, "GET", &download_path(&issued), None, "").status == 200
+                        && send_from(claviger, &address, "GET", &download_path(&issued), None, "").status == 200
                 });
                 had.count()
             })
@@ -98,9 +98,14 @@ fn honest(claviger: &Claviger, issuer: &Issuer, shared: Option<&str>) -> usize {
 
 /// Runs the honest load alone and beside a hostile caller, and checks how many bundles were received each time.
 /// Returns how many requests the hostile caller sent.
-fn is_fair(claviger: &Claviger, issuer: &Issuer, shared: Option<&str>, hostile: impl Fn(usize) + Sync) -> usize {
-    let alone = honest(claviger, issuer, shared);
-    assert_eq!(alone, CALLERS * ROUNDS, "without a neighbour all is had");
+fn assert_fair(
+    claviger: &Claviger,
+    issuer: &TokenIssuer,
+    shared: Option<&str>,
+    hostile: impl Fn(usize) + Sync,
+) -> usize {
+    let alone = honest_load(claviger, issuer, shared);
+    assert_eq!(alone, CALLERS * ROUNDS, "without a hostile caller every request succeeds");
     let done = AtomicBool::new(false);
     let (beside, came) = std::thread::scope(|scope| {
         let neighbours = (0..HOSTILE).map(|thread| {
@@ -117,10 +122,10 @@ fn is_fair(claviger: &Claviger, issuer: &Issuer, shared: Option<&str>, hostile: 
         let neighbours: Vec<_> = neighbours.collect();
         // The hostile caller is at its limit before the others start.
         std::thread::sleep(Duration::from_millis(500));
-        let beside = honest(claviger, issuer, shared);
+        let beside = honest_load(claviger, issuer, shared);
         done.store(true, Ordering::Relaxed);
         (beside, neighbours.into_iter().map(|neighbour| neighbour.join().unwrap()).sum())
     });
-    assert!(beside * 100 >= alone * 95, "{beside} of {alone} beside a neighbour that came {came} times");
+    assert!(beside * 100 >= alone * 95, "{beside} of {alone} beside a hostile caller with {came} requests");
     came
 }

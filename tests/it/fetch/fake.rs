@@ -14,7 +14,7 @@ pub const TICKET: &str = "AAAAAAAAAAAAAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
 /// A bundle of two keys.
 pub const BUNDLE: &str = "export A='one'\nexport B='two'\n# claviger: 2 keys\n";
 
-/// What a fake answers; `None` hangs.
+/// The answer of a fake; `None` hangs.
 type Answering = dyn Fn(&Fake, &str, usize) -> Option<Vec<u8>>;
 
 /// A running fake. Its thread ends with the test process.
@@ -87,7 +87,7 @@ impl Fake {
         self.requests.lock().unwrap().iter().filter(|request| request.starts_with("POST ")).count()
     }
 
-    /// The correct answer to a request for a ticket.
+    /// The valid answer to a request for a ticket.
     pub fn ticket(&self) -> Vec<u8> {
         receipt(&self.ticket_url(), r#"["A","B"]"#)
     }
@@ -123,7 +123,7 @@ pub fn problem(status: u16, code: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     answer(status, &[&[("Content-Type", "application/problem+json"), ("X-Request-Id", "r-1")], headers].concat(), &body)
 }
 
-/// The correct answer to a redemption, with these headers changed.
+/// The valid answer to a redemption, with changed headers.
 pub fn bundle(changes: &[(&str, Option<&str>)], body: &str) -> Vec<u8> {
     let digest = format!("sha-256=:{}:", STANDARD.encode(digest(&SHA256, body.as_bytes())));
     let mut headers = vec![("Content-Type", "text/plain; charset=utf-8"), ("Repr-Digest", &digest)];

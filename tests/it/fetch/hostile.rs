@@ -2,31 +2,31 @@
 //! file, and no second request for a consumed ticket.
 
 use super::fake::{BUNDLE, Fake, TICKET, answer, bundle, problem, receipt};
-use super::{Ran, fetch, names};
+use super::{CommandOutput, fetch, names};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A fetch into an existing file: the file stays unchanged, and the error shows neither the token nor the ticket.
-fn fails(fake: &Fake, code: i32, words: &str) -> Ran {
-    fails_within("30s", fake, code, words)
+/// Fetches into an existing file, and checks that the file is unchanged and the error has neither token nor ticket.
+fn assert_fails(fake: &Fake, code: i32, words: &str) -> CommandOutput {
+    assert_fails_within("30s", fake, code, words)
 }
 
-fn fails_within(timeout: &str, fake: &Fake, code: i32, words: &str) -> Ran {
+fn assert_fails_within(timeout: &str, fake: &Fake, code: i32, words: &str) -> CommandOutput {
     let folder = tempfile::tempdir().unwrap();
     let (token, file) = (folder.path().join("token"), folder.path().join("build-env"));
     std::fs::write(&token, "hunter2.secret.token").unwrap();
     std::fs::write(&file, "old").unwrap();
     let to_file = ["--repo", "a", "--branch", "b", "--timeout", timeout, "--output", file.to_str().unwrap()];
     let ran = fetch(&fake.url(), &token, &to_file);
-    ran.failed(code, words);
-    assert!(!ran.said.contains("hunter2") && !ran.said.contains("AAAA"), "{ran:?}");
+    ran.assert_failed(code, words);
+    assert!(!ran.stderr.contains("hunter2") && !ran.stderr.contains("AAAA"), "{ran:?}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "old");
     assert_eq!(names(folder.path()), ["build-env", "token"]);
     ran
 }
 
 #[test]
-fn a_strange_answer_to_asking_is_no_ticket() {
+fn an_invalid_answer_to_a_ticket_request_is_refused() {
     let ticket = |url: &str| receipt(url, r#"["A","B"]"#);
     let html = [("Content-Type", "text/html")];
     let problem_as_html = r#"{"type":"","title":"hunter2","status":403,"code":"AAAA"}"#;
@@ -54,13 +54,13 @@ fn a_strange_answer_to_asking_is_no_ticket() {
         (answer(201, &[("Content-Length", "900000000000")], "{"), 1, "too large"),
     ] {
         let fake = Fake::start(move |_, _, _| Some(given.clone()));
-        fails(&fake, code, words);
+        assert_fails(&fake, code, words);
         assert_eq!((fake.asked(), fake.redemptions().len()), (1, 0), "{words}");
     }
 }
 
 #[test]
-fn a_strange_download_is_no_bundle_and_is_not_asked_for_again() {
+fn an_invalid_download_is_refused_and_not_repeated() {
     let longer = format!("{BUNDLE}#");
     let shorter = BUNDLE.len() - 1;
     let one_key = BUNDLE.replace("2 keys", "1 keys");
@@ -87,34 +87,34 @@ fn a_strange_download_is_no_bundle_and_is_not_asked_for_again() {
         let fake = Fake::start(move |fake, request, _| {
             Some(if request.starts_with("POST ") { fake.ticket() } else { given.clone() })
         });
-        fails(&fake, code, words);
+        assert_fails(&fake, code, words);
         assert_eq!((fake.asked(), fake.redemptions().len()), (1, 1), "{words}");
     }
 }
 
 #[test]
-fn who_hangs_is_unavailable() {
+fn a_server_that_hangs_is_unavailable() {
     let fake = Fake::start(|_, _, _| None);
-    fails_within("2s", &fake, 4, "the server cannot be reached: no answer in time");
+    assert_fails_within("2s", &fake, 4, "the server cannot be reached: no answer in time");
     let fake = Fake::start(|fake, request, _| request.starts_with("POST ").then(|| fake.ticket()));
-    fails_within("2s", &fake, 4, "the server cannot be reached: no answer in time");
-    assert_eq!(fake.redemptions().len(), 1, "there was no time for another");
+    assert_fails_within("2s", &fake, 4, "the server cannot be reached: no answer in time");
+    assert_eq!(fake.redemptions().len(), 1, "the time limit leaves no time for a retry");
 }
 
 #[test]
-fn nobody_there_is_unavailable() {
+fn a_server_that_is_not_reachable_is_unavailable() {
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
     std::fs::write(&token, "hunter2").unwrap();
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("http://{closed}");
     let ran = fetch(&url, &token, &["--repo", "a", "--branch", "b", "--timeout", "1s"]);
-    ran.failed(4, "the server cannot be reached: the connection is refused");
+    ran.assert_failed(4, "the server cannot be reached: the connection is refused");
 }
 
-/// Cuts an answer at every offset of its body and at some of its head. Several run at the same time, because they
+/// Truncates an answer at every offset of its body and at some of its head. Several run at the same time, because they
 /// mostly wait.
-fn cut(whole: &[u8], act: impl Fn(usize) + Sync) {
+fn for_each_truncation(whole: &[u8], act: impl Fn(usize) + Sync) {
     let body = whole.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
     let offsets: Vec<usize> = (0..body).step_by(9).chain(body..whole.len()).collect();
     let next = AtomicUsize::new(0);
@@ -130,8 +130,8 @@ fn cut(whole: &[u8], act: impl Fn(usize) + Sync) {
 }
 
 #[test]
-fn a_download_cut_anywhere_is_asked_for_again_under_the_same_key_and_else_no_file() {
-    cut(&bundle(&[], BUNDLE), |at| {
+fn a_truncated_download_is_repeated_with_the_same_idempotency_key() {
+    for_each_truncation(&bundle(&[], BUNDLE), |at| {
         let fake = Fake::start(move |fake, request, before| {
             Some(match (request.starts_with("POST "), before) {
                 (true, _) => fake.ticket(),
@@ -139,7 +139,7 @@ fn a_download_cut_anywhere_is_asked_for_again_under_the_same_key_and_else_no_fil
                 (false, _) => problem(410, "ticket_redeemed", &[]),
             })
         });
-        fails(&fake, 1, "the download broke off, and its ticket cannot be used again");
+        assert_fails(&fake, 1, "the download broke off, and its ticket cannot be used again");
         let keys: Vec<_> = fake.redemptions().iter().map(|request| idempotency_key(request).unwrap()).collect();
         assert!(keys.len() == 2 && keys[0] == keys[1], "cut at {at}: {keys:?}");
         assert_eq!(fake.asked(), 1);
@@ -147,11 +147,11 @@ fn a_download_cut_anywhere_is_asked_for_again_under_the_same_key_and_else_no_fil
 }
 
 #[test]
-fn a_ticket_cut_anywhere_is_asked_for_again() {
+fn a_truncated_ticket_answer_is_requested_again() {
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
     std::fs::write(&token, "hunter2").unwrap();
-    cut(&Fake::start(|_, _, _| None).ticket(), |at| {
+    for_each_truncation(&Fake::start(|_, _, _| None).ticket(), |at| {
         let fake = Fake::start(move |fake, request, before| {
             Some(match (request.starts_with("POST "), before) {
                 (true, 0) => fake.ticket().into_iter().take(at).collect(),
@@ -160,7 +160,7 @@ fn a_ticket_cut_anywhere_is_asked_for_again() {
             })
         });
         let ran = fetch(&fake.url(), &token, &["--repo", "a", "--branch", "b"]);
-        assert_eq!((ran.code, ran.text(), ran.said.as_str()), (Some(0), BUNDLE, ""), "cut at {at}");
+        assert_eq!((ran.code, ran.text(), ran.stderr.as_str()), (Some(0), BUNDLE, ""), "cut at {at}");
         assert_eq!((fake.asked(), fake.redemptions().len()), (2, 1), "cut at {at}");
     });
 }
@@ -184,6 +184,6 @@ fn proxies_of_the_environment_are_not_used() {
         command.env(name, "http://127.0.0.1:1");
     }
     command.args(["--server", &fake.url(), "--repo", "a", "--branch", "b", "--token-file"]).arg(&file);
-    assert_eq!(super::ran(&mut command).code, Some(0));
-    fetch(&fake.url(), token, &["--repo", "a"]).failed(2, "contains no bearer token");
+    assert_eq!(super::run_command(&mut command).code, Some(0));
+    fetch(&fake.url(), token, &["--repo", "a"]).assert_failed(2, "contains no bearer token");
 }

@@ -1,8 +1,8 @@
-//! `claviger fetch`: what it downloads, what it does not touch, and how it fails.
+//! `claviger fetch`: downloads, refusals and faults.
 
 pub mod fake;
 mod hostile;
-mod repeated;
+mod retries;
 mod tls;
 mod walk;
 
@@ -12,21 +12,21 @@ use std::process::{Command, Stdio};
 
 /// The result of a command.
 #[derive(Debug)]
-pub struct Ran {
+pub struct CommandOutput {
     pub code: Option<i32>,
-    pub printed: Vec<u8>,
-    pub said: String,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
 }
 
-impl Ran {
+impl CommandOutput {
     pub fn text(&self) -> &str {
-        std::str::from_utf8(&self.printed).unwrap()
+        std::str::from_utf8(&self.stdout).unwrap()
     }
 
     /// Checks that it failed with this code, one line with these words, and nothing on standard output.
-    pub fn failed(&self, code: i32, words: &str) {
+    pub fn assert_failed(&self, code: i32, words: &str) {
         assert_eq!((self.code, self.text()), (Some(code), ""), "{words}: {self:?}");
-        assert!(self.said.contains(words) && self.said.lines().count() == 1, "{words}: {self:?}");
+        assert!(self.stderr.contains(words) && self.stderr.lines().count() == 1, "{words}: {self:?}");
     }
 }
 
@@ -49,18 +49,22 @@ pub fn command(name: &str) -> Command {
 }
 
 /// Runs it until it ends.
-pub fn ran(command: &mut Command) -> Ran {
+pub fn run_command(command: &mut Command) -> CommandOutput {
     let output = command.output().unwrap();
-    Ran { code: output.status.code(), printed: output.stdout, said: String::from_utf8(output.stderr).unwrap() }
+    CommandOutput {
+        code: output.status.code(),
+        stdout: output.stdout,
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
 }
 
 /// `claviger fetch` at a server, with a token in a file.
-pub fn fetch(server: &str, token: &Path, arguments: &[&str]) -> Ran {
-    ran(command("fetch").args(["--server", server, "--token-file"]).arg(token).args(arguments))
+pub fn fetch(server: &str, token: &Path, arguments: &[&str]) -> CommandOutput {
+    run_command(command("fetch").args(["--server", server, "--token-file"]).arg(token).args(arguments))
 }
 
 /// `claviger fetch` as the sample caller of `claviger dev`.
-pub fn fetch_sample(claviger: &Claviger, arguments: &[&str]) -> Ran {
+pub fn fetch_sample(claviger: &Claviger, arguments: &[&str]) -> CommandOutput {
     fetch(&format!("http://{}", claviger.api), &claviger.folder.path().join("token"), arguments)
 }
 

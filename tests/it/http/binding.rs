@@ -3,70 +3,70 @@
 use super::assert_problem;
 use crate::rig::claviger::download_path;
 use crate::rig::http::Answer;
-use crate::rig::oidc::{Edge, allow};
+use crate::rig::oidc::{TestServer, allow};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// Behind a trusted proxy: `bound` is bound to the address of the request, `loose` to none.
-fn behind_a_proxy() -> Edge {
+/// A server behind a trusted proxy: tickets for `bound` are bound to the client's address, those for `loose` are not.
+fn behind_a_proxy() -> TestServer {
     let policies = [
         ("bound", allow(&["homelab/x"], &json!({"repos": ["bound"]}))),
         ("loose", allow(&["homelab/x"], &json!({"repos": ["loose"], "ticket": {"bindTo": "none"}}))),
     ];
-    let server =
+    let server_section =
         json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0", "trustedProxies": ["127.0.0.1/32", "10.0.0.0/8"]});
-    Edge::start(&json!({"homelab/x": {"K": "v"}}), &policies, &json!({"server": server}), &[])
+    TestServer::start(&json!({"homelab/x": {"K": "v"}}), &policies, &json!({"server": server_section}), &[])
 }
 
-fn ask_from(edge: &Edge, forwarded: &str, repo: &str) -> String {
-    let bearer = format!("Bearer {}", edge.issuer.token(&json!({})));
+fn ask_from(server: &TestServer, forwarded: &str, repo: &str) -> String {
+    let bearer = format!("Bearer {}", server.issuer.token(&json!({})));
     let headers = [
         ("Authorization", bearer.as_str()),
         ("Content-Type", "application/x-www-form-urlencoded"),
         ("X-Forwarded-For", forwarded),
     ];
-    download_path(&edge.send("POST", "/v1/tickets", &headers, format!("repo={repo}&branch=main").as_bytes()))
+    download_path(&server.send("POST", "/v1/tickets", &headers, format!("repo={repo}&branch=main").as_bytes()))
 }
 
-fn download_from(edge: &Edge, headers: &[(&str, &str)], path: &str) -> Answer {
-    edge.send("GET", path, headers, b"")
+fn download_from(server: &TestServer, headers: &[(&str, &str)], path: &str) -> Answer {
+    server.send("GET", path, headers, b"")
 }
 
 #[test]
 fn the_wrong_address_burns_a_bound_ticket() {
-    let edge = behind_a_proxy();
-    let path = ask_from(&edge, "203.0.113.1", "bound");
-    let misuse = download_from(&edge, &[("X-Forwarded-For", "203.0.113.2")], &path);
+    let server = behind_a_proxy();
+    let path = ask_from(&server, "203.0.113.1", "bound");
+    let misuse = download_from(&server, &[("X-Forwarded-For", "203.0.113.2")], &path);
     assert_problem(&misuse, 403, "ticket_misuse");
     for address in ["203.0.113.1", "203.0.113.2"] {
-        assert_problem(&download_from(&edge, &[("X-Forwarded-For", address)], &path), 410, "ticket_revoked");
+        assert_problem(&download_from(&server, &[("X-Forwarded-For", address)], &path), 410, "ticket_revoked");
     }
-    let event = rejections(&edge).into_iter().find(|event| event["reason"] == "misuse").unwrap();
+    let event = rejections(&server).into_iter().find(|event| event["reason"] == "misuse").unwrap();
     assert_eq!((&event["sourceIp"], &event["outcome"]), (&json!("203.0.113.2"), &json!("denied")));
     assert_eq!((&event["caller"]["subject"], &event["repo"]), (&json!("build-1"), &json!("bound")));
     assert_eq!(event["requestId"].as_str(), misuse.header("x-request-id").as_deref());
-    assert_eq!(edge.count(r#"claviger_ticket_redemptions_total{outcome="misuse"}"#), 1);
-    assert_eq!(edge.count(r#"claviger_ticket_redemptions_total{outcome="revoked"}"#), 2);
-    assert_eq!(edge.count("claviger_tickets_outstanding"), 0);
+    assert_eq!(server.count(r#"claviger_ticket_redemptions_total{outcome="misuse"}"#), 1);
+    assert_eq!(server.count(r#"claviger_ticket_redemptions_total{outcome="revoked"}"#), 2);
+    assert_eq!(server.count("claviger_tickets_outstanding"), 0);
 
     // A request with a wrong key, a wrong method or a prefetch header does not burn the ticket.
-    let path = ask_from(&edge, "203.0.113.1", "bound");
+    let path = ask_from(&server, "203.0.113.1", "bound");
     let wrong = format!("{}.{}", path.split_once('.').unwrap().0, "A".repeat(43));
-    assert_problem(&download_from(&edge, &[("X-Forwarded-For", "203.0.113.2")], &wrong), 404, "ticket_unknown");
+    assert_problem(&download_from(&server, &[("X-Forwarded-For", "203.0.113.2")], &wrong), 404, "ticket_unknown");
     let head = [("X-Forwarded-For", "203.0.113.2")];
-    assert_problem(&edge.send("DELETE", &path, &head, b""), 405, "method_not_allowed");
+    assert_problem(&server.send("DELETE", &path, &head, b""), 405, "method_not_allowed");
     let prefetch = [("X-Forwarded-For", "203.0.113.2"), ("Sec-Purpose", "prefetch")];
-    assert_problem(&download_from(&edge, &prefetch, &path), 403, "prefetch_refused");
-    assert_eq!(download_from(&edge, &[("X-Forwarded-For", "203.0.113.1")], &path).status, 200);
+    assert_problem(&download_from(&server, &prefetch, &path), 403, "prefetch_refused");
+    assert_eq!(download_from(&server, &[("X-Forwarded-For", "203.0.113.1")], &path).status, 200);
 }
 
-fn rejections(edge: &Edge) -> Vec<Value> {
-    edge.audit_events().into_iter().filter(|event| event["type"] == "ticket.rejected").collect()
+fn rejections(server: &TestServer) -> Vec<Value> {
+    server.audit_events().into_iter().filter(|event| event["type"] == "ticket.rejected").collect()
 }
 
 #[test]
 fn the_right_address_is_the_right_most_untrusted_hop() {
-    let edge = behind_a_proxy();
+    let server = behind_a_proxy();
     for (asked, came) in [
         ("203.0.113.1", &[("X-Forwarded-For", "203.0.113.1")][..]),
         ("203.0.113.1", &[("X-Forwarded-For", "198.51.100.9, 203.0.113.1, 10.1.2.3")]),
@@ -77,8 +77,8 @@ fn the_right_address_is_the_right_most_untrusted_hop() {
         ("203.0.113.1:41001", &[("X-Forwarded-For", "203.0.113.1:41002, 10.1.2.3:80")]),
         ("[2001:db8::1]:41001", &[("X-Forwarded-For", "[2001:db8::1]:41002")]),
     ] {
-        let path = ask_from(&edge, asked, "bound");
-        assert_eq!(download_from(&edge, came, &path).status, 200, "{asked} {came:?}");
+        let path = ask_from(&server, asked, "bound");
+        assert_eq!(download_from(&server, came, &path).status, 200, "{asked} {came:?}");
     }
     for came in [
         &[][..],
@@ -95,81 +95,81 @@ fn the_right_address_is_the_right_most_untrusted_hop() {
         &[("X-Forwarded", "203.0.113.1")],
         &[("X_Forwarded_For", "203.0.113.1")],
     ] {
-        let path = ask_from(&edge, "203.0.113.1", "bound");
-        assert_problem(&download_from(&edge, came, &path), 403, "ticket_misuse");
+        let path = ask_from(&server, "203.0.113.1", "bound");
+        assert_problem(&download_from(&server, came, &path), 403, "ticket_misuse");
     }
 }
 
 #[test]
-fn a_proxy_that_names_no_address_binds_nothing_and_is_told_once() {
-    let edge = behind_a_proxy();
-    let bearer = format!("Bearer {}", edge.issuer.token(&json!({})));
+fn a_proxy_without_a_client_address_binds_no_ticket_and_is_logged_once() {
+    let server = behind_a_proxy();
+    let bearer = format!("Bearer {}", server.issuer.token(&json!({})));
     let ask = |forwarded: &str, repo: &str| {
         let headers = [
             ("Authorization", bearer.as_str()),
             ("Content-Type", "application/x-www-form-urlencoded"),
             ("X-Forwarded-For", forwarded),
         ];
-        edge.send("POST", "/v1/tickets", &headers, format!("repo={repo}&branch=main").as_bytes())
+        server.send("POST", "/v1/tickets", &headers, format!("repo={repo}&branch=main").as_bytes())
     };
-    let told = |edge: &Edge| edge.claviger.log().matches("invalid X-Forwarded-For").count();
+    let told = |server: &TestServer| server.claviger.log().matches("invalid X-Forwarded-For").count();
     assert_eq!(ask("203.0.113.1", "bound").status, 201);
-    assert_eq!(told(&edge), 0);
+    assert_eq!(told(&server), 0);
     for nonsense in ["unknown", "203.0.113.1:port", "fe80::1%eth0", "203.0.113.1, x", ""] {
         assert_problem(&ask(nonsense, "bound"), 400, "invalid_request");
         let answer = ask(nonsense, "loose");
         assert_eq!(answer.status, 201, "{nonsense}: {answer:?}");
     }
-    assert_eq!(told(&edge), 1);
-    let refused = edge.audit_events().into_iter().find(|event| event["type"] == "ticket.failed").unwrap();
+    assert_eq!(told(&server), 1);
+    let refused = server.audit_events().into_iter().find(|event| event["type"] == "ticket.failed").unwrap();
     assert_eq!([&refused["reason"], &refused["sourceIp"]], ["source_unknown", "127.0.0.1"]);
-    // A ticket that the proxy itself requested is not its clients'.
-    let path = download_path(&edge.send(
+    // A ticket that the proxy itself requested is bound to the proxy.
+    let path = download_path(&server.send(
         "POST",
         "/v1/tickets",
         &[("Authorization", bearer.as_str()), ("Content-Type", "application/x-www-form-urlencoded")],
         b"repo=bound&branch=main",
     ));
-    assert_problem(&download_from(&edge, &[("X-Forwarded-For", "unknown")], &path), 403, "ticket_misuse");
+    assert_problem(&download_from(&server, &[("X-Forwarded-For", "unknown")], &path), 403, "ticket_misuse");
 }
 
 #[test]
 fn an_unbound_ticket_works_from_anywhere() {
-    let edge = behind_a_proxy();
-    let path = ask_from(&edge, "203.0.113.1", "loose");
-    assert_eq!(download_from(&edge, &[("X-Forwarded-For", "203.0.113.2")], &path).status, 200);
+    let server = behind_a_proxy();
+    let path = ask_from(&server, "203.0.113.1", "loose");
+    assert_eq!(download_from(&server, &[("X-Forwarded-For", "203.0.113.2")], &path).status, 200);
 }
 
 #[test]
-fn nobody_is_believed_who_is_no_proxy() {
-    let edge = Edge::usual();
-    let path = ask_from(&edge, "203.0.113.1", "site");
-    assert_eq!(download_from(&edge, &[("X-Forwarded-For", "203.0.113.2")], &path).status, 200);
-    let issued = edge.audit_events().into_iter().find(|event| event["type"] == "ticket.issued").unwrap();
+fn forwarded_addresses_of_untrusted_clients_are_ignored() {
+    let server = TestServer::with_one_secret();
+    let path = ask_from(&server, "203.0.113.1", "site");
+    assert_eq!(download_from(&server, &[("X-Forwarded-For", "203.0.113.2")], &path).status, 200);
+    let issued = server.audit_events().into_iter().find(|event| event["type"] == "ticket.issued").unwrap();
     assert_eq!(issued["sourceIp"], "127.0.0.1");
 }
 
 #[test]
 fn an_expired_ticket_is_gone_and_says_so() {
-    let edge = Edge::usual();
-    let (path, lasting) = (edge.path("repo=site&branch=main&ttl=1s"), edge.usual_path());
-    let redeemed = edge.path("repo=site&branch=main&ttl=1s");
-    assert_eq!(edge.download(&redeemed).status, 200);
+    let server = TestServer::with_one_secret();
+    let (path, lasting) = (server.download_path_for("repo=site&branch=main&ttl=1s"), server.new_download_path());
+    let redeemed = server.download_path_for("repo=site&branch=main&ttl=1s");
+    assert_eq!(server.download(&redeemed).status, 200);
     let deadline = Instant::now() + Duration::from_secs(10);
-    // Watching the audit log does not touch the tickets, so their expiry is not caused by a request.
+    // The test only reads the audit log, so no request causes the expiry.
     let expired = loop {
-        let answer = edge.audit_events().into_iter().find(|event| event["type"] == "ticket.expired");
+        let answer = server.audit_events().into_iter().find(|event| event["type"] == "ticket.expired");
         if let Some(event) = answer {
             break event;
         }
-        assert!(Instant::now() < deadline, "it does not expire");
+        assert!(Instant::now() < deadline, "the ticket does not expire");
         std::thread::sleep(Duration::from_millis(50));
     };
-    assert_problem(&edge.download(&path), 410, "ticket_expired");
-    assert_problem(&edge.download(&redeemed), 410, "ticket_redeemed");
-    assert_eq!(edge.download(&lasting).status, 200);
+    assert_problem(&server.download(&path), 410, "ticket_expired");
+    assert_problem(&server.download(&redeemed), 410, "ticket_redeemed");
+    assert_eq!(server.download(&lasting).status, 200);
     assert_eq!((&expired["caller"]["subject"], &expired["outcome"]), (&json!("build-1"), &json!("ok")));
-    assert_eq!(edge.audit_events().iter().filter(|event| event["type"] == "ticket.expired").count(), 1);
-    assert_eq!(edge.count(r#"claviger_ticket_redemptions_total{outcome="expired"}"#), 1);
-    assert_eq!(edge.count("claviger_tickets_outstanding"), 0);
+    assert_eq!(server.audit_events().iter().filter(|event| event["type"] == "ticket.expired").count(), 1);
+    assert_eq!(server.count(r#"claviger_ticket_redemptions_total{outcome="expired"}"#), 1);
+    assert_eq!(server.count("claviger_tickets_outstanding"), 0);
 }

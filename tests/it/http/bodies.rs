@@ -2,26 +2,26 @@
 
 use super::assert_problem;
 use crate::rig::http::{Answer, exchange, parse};
-use crate::rig::oidc::Edge;
+use crate::rig::oidc::TestServer;
 use crate::vault_api::assert_errors;
 use serde_json::json;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-fn post(edge: &Edge, content_type: Option<&str>, body: &[u8]) -> Answer {
-    let bearer = format!("Bearer {}", edge.issuer.token(&json!({})));
+fn post(server: &TestServer, content_type: Option<&str>, body: &[u8]) -> Answer {
+    let bearer = format!("Bearer {}", server.issuer.token(&json!({})));
     let mut headers = vec![("Authorization", bearer.as_str())];
     headers.extend(content_type.map(|value| ("Content-Type", value)));
-    edge.send("POST", "/v1/tickets", &headers, body)
+    server.send("POST", "/v1/tickets", &headers, body)
 }
 
 #[test]
 fn hostile_json_is_refused() {
-    let edge = Edge::usual();
+    let server = TestServer::with_one_secret();
     let good = r#"{"repo":"site","branch":"main"}"#;
-    assert_eq!(edge.asks_json(good).status, 201);
-    assert_eq!(edge.asks_json(&format!(" \r\n\t{good}\n")).status, 201);
-    assert_eq!(edge.asks_json(r#"{"repo":"site","branch":"\u006dain"}"#).status, 201);
+    assert_eq!(server.asks_json(good).status, 201);
+    assert_eq!(server.asks_json(&format!(" \r\n\t{good}\n")).status, 201);
+    assert_eq!(server.asks_json(r#"{"repo":"site","branch":"\u006dain"}"#).status, 201);
     let deep = |open: &str, close: &str| format!(r#"{{"repo":{}"x"{}}}"#, open.repeat(10_000), close.repeat(10_000));
     let unknown_deep = format!(r#"{{"repo":"site","branch":"main","x":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
     for body in [
@@ -73,7 +73,7 @@ fn hostile_json_is_refused() {
         &deep(r#"{"a":"#, "}"),
         &unknown_deep,
     ] {
-        let answer = edge.asks_json(body);
+        let answer = server.asks_json(body);
         assert_problem(&answer, 400, "invalid_request");
         assert!(answer.body.len() < 1000, "the body is not sent back");
     }
@@ -82,16 +82,16 @@ fn hostile_json_is_refused() {
         b"\xff\xfe{\0}\0",
         b"{\"repo\":\"site\",\"branch\":\"ma\nin\"}",
     ] {
-        assert_problem(&post(&edge, Some("application/json"), body), 400, "invalid_request");
+        assert_problem(&post(&server, Some("application/json"), body), 400, "invalid_request");
     }
-    assert_eq!(edge.count("claviger_tickets_outstanding"), 3);
+    assert_eq!(server.count("claviger_tickets_outstanding"), 3);
 }
 
 #[test]
 fn hostile_forms_are_refused() {
-    let edge = Edge::usual();
-    assert_eq!(edge.asks("branch=main&repo=site").status, 201);
-    assert_eq!(edge.asks("&repo=site&&branch=ma%69n&").status, 201);
+    let server = TestServer::with_one_secret();
+    assert_eq!(server.asks("branch=main&repo=site").status, 201);
+    assert_eq!(server.asks("&repo=site&&branch=ma%69n&").status, 201);
     for body in [
         "",
         "repo=site",
@@ -113,17 +113,17 @@ fn hostile_forms_are_refused() {
         r#"{"repo":"site","branch":"main"}"#,
         "repo[]=site&branch=main",
     ] {
-        assert_problem(&edge.asks(body), 400, "invalid_request");
+        assert_problem(&server.asks(body), 400, "invalid_request");
     }
-    assert_problem(&post(&edge, Some(FORM), b"repo=site&branch=ma\xffin"), 400, "invalid_request");
+    assert_problem(&post(&server, Some(FORM), b"repo=site&branch=ma\xffin"), 400, "invalid_request");
 }
 
 #[test]
 fn another_content_type_is_415() {
-    let edge = Edge::usual();
+    let server = TestServer::with_one_secret();
     let form = b"repo=site&branch=main".as_slice();
     for good in [FORM, "application/x-www-form-urlencoded; charset=UTF-8", "Application/X-WWW-Form-UrlEncoded"] {
-        assert_eq!(post(&edge, Some(good), form).status, 201, "{good}");
+        assert_eq!(post(&server, Some(good), form).status, 201, "{good}");
     }
     for bad in [
         "text/plain",
@@ -135,32 +135,32 @@ fn another_content_type_is_415() {
         "application/xml",
         "",
     ] {
-        assert_problem(&post(&edge, Some(bad), form), 415, "unsupported_media_type");
+        assert_problem(&post(&server, Some(bad), form), 415, "unsupported_media_type");
     }
-    assert_problem(&post(&edge, None, form), 415, "unsupported_media_type");
-    assert_problem(&post(&edge, Some("application/json"), form), 400, "invalid_request");
+    assert_problem(&post(&server, None, form), 415, "unsupported_media_type");
+    assert_problem(&post(&server, Some("application/json"), form), 400, "invalid_request");
 }
 
 #[test]
 fn a_body_has_64_kib_at_most() {
-    let edge = Edge::usual();
+    let server = TestServer::with_one_secret();
     let json = |size: usize| {
         let body = r#"{"repo":"site","branch":"main"}"#;
         format!("{body}{}", " ".repeat(size - body.len()))
     };
-    assert_eq!(edge.asks_json(&json(65_536)).status, 201);
-    assert_problem(&edge.asks_json(&json(65_537)), 413, "payload_too_large");
+    assert_eq!(server.asks_json(&json(65_536)).status, 201);
+    assert_problem(&server.asks_json(&json(65_537)), 413, "payload_too_large");
     let form = |size: usize| format!("repo=site&branch=main{}", "&".repeat(size - 21));
-    assert_eq!(edge.asks(&form(65_536)).status, 201);
-    assert_problem(&edge.asks(&form(65_537)), 413, "payload_too_large");
+    assert_eq!(server.asks(&form(65_536)).status, 201);
+    assert_problem(&server.asks(&form(65_537)), 413, "payload_too_large");
 
     // The announced length counts, not the received one.
-    let bearer = edge.issuer.token(&json!({}));
+    let bearer = server.issuer.token(&json!({}));
     let send = |length: &str, body: &str| {
         let head = format!(
             "POST /v1/tickets HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {bearer}\r\nContent-Type: {FORM}\r\n{length}\r\n"
         );
-        exchange(edge.api, (head + body).as_bytes())
+        exchange(server.api, (head + body).as_bytes())
     };
     let huge = send("Content-Length: 18446744073709551615\r\n", "repo=site&branch=main");
     assert!(huge.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&huge));
@@ -178,9 +178,9 @@ fn a_body_has_64_kib_at_most() {
 
 #[test]
 fn transfer_encoding_is_411_everywhere() {
-    let edge = Edge::usual();
-    let bearer = format!("Bearer {}", edge.issuer.token(&json!({})));
-    let path = edge.usual_path();
+    let server = TestServer::with_one_secret();
+    let bearer = format!("Bearer {}", server.issuer.token(&json!({})));
+    let path = server.new_download_path();
     for coding in ["chunked", "Chunked", "gzip, chunked"] {
         for (method, target) in
             [("POST", "/v1/tickets"), ("GET", path.as_str()), ("POST", path.as_str()), ("GET", "/nowhere")]
@@ -188,33 +188,33 @@ fn transfer_encoding_is_411_everywhere() {
             let head = format!(
                 "{method} {target} HTTP/1.1\r\nHost: a\r\nAuthorization: {bearer}\r\nContent-Type: {FORM}\r\nTransfer-Encoding: {coding}\r\n\r\n15\r\nrepo=site&branch=main\r\n0\r\n\r\n"
             );
-            let answer = parse(&exchange(edge.api, head.as_bytes()));
+            let answer = parse(&exchange(server.api, head.as_bytes()));
             assert_problem(&answer, 411, "length_required");
             assert_eq!(answer.header("connection").as_deref(), Some("close"), "{method} {target}");
         }
     }
-    assert_eq!(edge.download(&path).status, 200, "nothing was consumed");
-    let counted = edge.claviger.metric("claviger_ticket_requests_total{code=\"length_required\",outcome=\"failed\"}");
+    assert_eq!(server.download(&path).status, 200, "nothing was consumed");
+    let counted = server.claviger.metric("claviger_ticket_requests_total{code=\"length_required\",outcome=\"failed\"}");
     assert!((counted - 3.0).abs() < 0.1, "one request for a ticket with each coding: {counted}");
 }
 
 #[test]
 fn only_post_asks_for_tickets() {
-    let edge = Edge::usual();
+    let server = TestServer::with_one_secret();
     // Administrators list the outstanding tickets, and revoke those that match.
-    assert_problem(&edge.send("GET", "/v1/tickets", &[], b""), 401, "unauthenticated");
-    assert_problem(&edge.send("DELETE", "/v1/tickets", &[], b""), 401, "unauthenticated");
+    assert_problem(&server.send("GET", "/v1/tickets", &[], b""), 401, "unauthenticated");
+    assert_problem(&server.send("DELETE", "/v1/tickets", &[], b""), 401, "unauthenticated");
     for method in ["PUT", "PATCH", "TRACE", "PROPFIND"] {
-        let answer = edge.send(method, "/v1/tickets", &[], b"");
+        let answer = server.send(method, "/v1/tickets", &[], b"");
         assert_problem(&answer, 405, "method_not_allowed");
         assert_eq!(answer.header("allow").as_deref(), Some("GET, POST, DELETE"), "{method}");
     }
-    let answer = edge.send("OPTIONS", "/v1/tickets", &[], b"");
+    let answer = server.send("OPTIONS", "/v1/tickets", &[], b"");
     assert_eq!((answer.status, answer.header("allow").as_deref()), (204, Some("GET, POST, DELETE")));
     for path in ["/", "/v1", "/v1/tickets/", "/v1/downloads", "/v1/downloads/"] {
-        assert_problem(&edge.send("POST", path, &[], b""), 404, "not_found");
+        assert_problem(&server.send("POST", path, &[], b""), 404, "not_found");
     }
     for path in ["/v1/", "/v1//tickets", "/v1/Tickets", "/v1/tickets%2f"] {
-        assert_errors(&edge.send("POST", path, &[], b""), 403, "denied: ");
+        assert_errors(&server.send("POST", path, &[], b""), 403, "denied: ");
     }
 }

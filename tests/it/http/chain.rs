@@ -1,7 +1,7 @@
 //! The hash chain, recomputed from the database rows by code that is independent of the broker's.
 
 use crate::rig::http::hex;
-use crate::rig::oidc::{Edge, allow};
+use crate::rig::oidc::{TestServer, allow};
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -68,36 +68,36 @@ fn first_broken(rows: &[Row], hash: impl Fn(&str) -> String) -> Option<usize> {
     None
 }
 
-/// Three runs of the server with a few events each.
-fn three_lives(config: &Value) -> Edge {
+/// Starts the server three times, with a few events each time.
+fn start_three_times(config: &Value) -> TestServer {
     let policies = [("p", allow(&["homelab/{repo}"], &json!({"repos": ["site"]})))];
-    let mut edge = Edge::start(&json!({"homelab/site": {"K": "v"}}), &policies, config, &[]);
+    let mut server = TestServer::start(&json!({"homelab/site": {"K": "v"}}), &policies, config, &[]);
     for life in 0..3 {
         if life > 0 {
-            edge.kill_and_restart();
+            server.kill_and_restart();
         }
-        edge.download(&edge.usual_path());
+        server.download(&server.new_download_path());
         std::thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| edge.asks("repo=other&branch=main"));
+                scope.spawn(|| server.asks("repo=other&branch=main"));
             }
         });
     }
-    edge
+    server
 }
 
 #[test]
 fn anybody_can_compute_the_chain_over_restarts() {
-    let edge = three_lives(&json!({}));
-    let rows = rows(edge.folder.path());
+    let server = start_three_times(&json!({}));
+    let rows = rows(server.folder.path());
     assert_eq!(rows.len(), 30);
     assert_eq!(first_broken(&rows, sha256), None);
     let mut chains: Vec<&str> = rows.iter().map(|row| row.chain.as_str()).collect();
     chains.dedup();
-    assert_eq!(chains.len(), 3, "a chain for each life");
+    assert_eq!(chains.len(), 3, "one chain for each start");
     assert_eq!((rows[10].seq, &rows[10].prev_hash), (1, &rows[9].hash), "the first event names its predecessor's head");
     // The printed copy has the same hashes.
-    let printed: Vec<Value> = edge
+    let printed: Vec<Value> = server
         .stdout()
         .lines()
         .filter(|line| !line.contains("audit.checkpoint"))
@@ -110,8 +110,8 @@ fn anybody_can_compute_the_chain_over_restarts() {
 
 #[test]
 fn every_change_breaks_it_in_its_place() {
-    let edge = three_lives(&json!({}));
-    let rows = rows(edge.folder.path());
+    let server = start_three_times(&json!({}));
+    let rows = rows(server.folder.path());
     for place in 0..rows.len() {
         let with = |change: &dyn Fn(&mut Row)| {
             let mut rows = rows.clone();
@@ -139,8 +139,8 @@ fn a_key_from_outside_makes_it_an_hmac() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("chain.key");
     std::fs::write(&file, STANDARD.encode([7; 32])).unwrap();
-    let edge = three_lives(&json!({"audit": {"keyFile": file}}));
-    let rows = rows(edge.folder.path());
+    let server = start_three_times(&json!({"audit": {"keyFile": file}}));
+    let rows = rows(server.folder.path());
     let keyed = |key: [u8; 32]| {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
         move |text: &str| hex(hmac::sign(&key, text.as_bytes()).as_ref())

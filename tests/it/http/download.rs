@@ -1,8 +1,8 @@
-//! `/v1/downloads/{ticket}`: once, complete, and only by `GET` and `POST`.
+//! `/v1/downloads/{ticket}`: one complete download, only by `GET` and `POST`.
 
 use super::assert_problem;
 use crate::rig::http::{Answer, exchange, hex};
-use crate::rig::oidc::{Edge, allow};
+use crate::rig::oidc::{TestServer, allow};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -38,27 +38,27 @@ fn assert_whole(answer: &Answer) {
 
 #[test]
 fn a_bundle_is_handed_over_once() {
-    let edge = Edge::usual();
+    let server = TestServer::with_one_secret();
     for method in ["GET", "POST"] {
-        let path = edge.usual_path();
-        let answer = edge.send(method, &path, &[], b"");
+        let path = server.new_download_path();
+        let answer = server.send(method, &path, &[], b"");
         assert_whole(&answer);
         assert_eq!(answer.text(), EXPORT);
         for again in ["GET", "POST"] {
-            let answer = edge.send(again, &path, &[], b"");
+            let answer = server.send(again, &path, &[], b"");
             assert_problem(&answer, 410, "ticket_redeemed");
             let at = answer.json()["redeemedAt"].as_str().unwrap().to_owned();
             assert!(at.ends_with('Z') && at.parse::<Timestamp>().is_ok(), "{at}");
         }
     }
-    assert_eq!(edge.count(r#"claviger_ticket_redemptions_total{outcome="redeemed"}"#), 2);
-    assert_eq!(edge.count(r#"claviger_ticket_redemptions_total{outcome="already_redeemed"}"#), 4);
-    assert_eq!(edge.count("claviger_tickets_outstanding"), 0);
+    assert_eq!(server.count(r#"claviger_ticket_redemptions_total{outcome="redeemed"}"#), 2);
+    assert_eq!(server.count(r#"claviger_ticket_redemptions_total{outcome="already_redeemed"}"#), 4);
+    assert_eq!(server.count("claviger_tickets_outstanding"), 0);
 }
 
 #[test]
 fn the_query_chooses_the_format_and_accept_does_otherwise() {
-    let edge = Edge::usual();
+    let server = TestServer::with_one_secret();
     let json = json!({"TOKEN": "s3cret", "URL": "https://x"});
     for (query, accept, media_type) in [
         ("", "", "text/plain"),
@@ -71,7 +71,7 @@ fn the_query_chooses_the_format_and_accept_does_otherwise() {
         ("?format=json", "text/plain", "application/json"),
     ] {
         let headers: &[(&str, &str)] = if accept.is_empty() { &[] } else { &[("Accept", accept)] };
-        let answer = edge.send("GET", &format!("{}{query}", edge.usual_path()), headers, b"");
+        let answer = server.send("GET", &format!("{}{query}", server.new_download_path()), headers, b"");
         assert_whole(&answer);
         assert!(answer.header("content-type").unwrap().starts_with(media_type), "{query} {accept}: {answer:?}");
         if media_type == "application/json" {
@@ -83,9 +83,9 @@ fn the_query_chooses_the_format_and_accept_does_otherwise() {
 }
 
 #[test]
-fn what_is_not_understood_consumes_nothing() {
-    let edge = Edge::usual();
-    let path = edge.usual_path();
+fn invalid_requests_consume_no_ticket() {
+    let server = TestServer::with_one_secret();
+    let path = server.new_download_path();
     for query in [
         "format=",
         "format",
@@ -102,34 +102,34 @@ fn what_is_not_understood_consumes_nothing() {
         "format=json;x",
         "format=../export",
     ] {
-        assert_problem(&edge.download(&format!("{path}?{query}")), 400, "invalid_request");
+        assert_problem(&server.download(&format!("{path}?{query}")), 400, "invalid_request");
     }
     for query in ["format=raw", "format=raw&key=", "format=raw&key=TOKEN&key=TOKEN", "format=tar&key=TOKEN"] {
-        assert_problem(&edge.download(&format!("{path}?{query}")), 400, "invalid_request");
+        assert_problem(&server.download(&format!("{path}?{query}")), 400, "invalid_request");
     }
-    assert_problem(&edge.download(&format!("{path}?format=raw&key=NOBODY")), 404, "secret_not_found");
+    assert_problem(&server.download(&format!("{path}?format=raw&key=NOBODY")), 404, "secret_not_found");
     for keys in [&[("Idempotency-Key", "a b")][..], &[("Idempotency-Key", "a"), ("Idempotency-Key", "a")]] {
-        assert_problem(&edge.send("GET", &path, keys, b""), 400, "invalid_request");
+        assert_problem(&server.send("GET", &path, keys, b""), 400, "invalid_request");
     }
-    assert_eq!(edge.download(&path).text(), EXPORT);
+    assert_eq!(server.download(&path).text(), EXPORT);
 }
 
 #[test]
 fn other_methods_and_prefetching_consume_nothing() {
-    let edge = Edge::usual();
-    let path = edge.usual_path();
+    let server = TestServer::with_one_secret();
+    let path = server.new_download_path();
     for method in ["PUT", "DELETE", "PATCH", "TRACE", "PROPFIND", "QUERY", "get"] {
-        let answer = edge.send(method, &path, &[], b"");
+        let answer = server.send(method, &path, &[], b"");
         assert_problem(&answer, 405, "method_not_allowed");
         assert_eq!(answer.header("allow").as_deref(), Some("GET, POST"), "{method}");
     }
-    let head = exchange(edge.api, format!("HEAD {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes());
+    let head = exchange(server.api, format!("HEAD {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes());
     let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
     assert!(
         head.starts_with("http/1.1 405 ") && head.contains("\r\nallow: get, post\r\n") && head.ends_with("\r\n\r\n"),
         "{head}"
     );
-    let answer = edge.send("OPTIONS", &path, &[], b"");
+    let answer = server.send("OPTIONS", &path, &[], b"");
     assert_eq!((answer.status, answer.header("allow").as_deref(), answer.body.len()), (204, Some("GET, POST"), 0));
     for (name, value) in [
         ("Sec-Purpose", "prefetch"),
@@ -138,19 +138,19 @@ fn other_methods_and_prefetching_consume_nothing() {
         ("X-Moz", "prefetch"),
         ("X-Purpose", "preview"),
     ] {
-        let answer = edge.send("GET", &path, &[(name, value)], b"");
+        let answer = server.send("GET", &path, &[(name, value)], b"");
         if name == "X-Purpose" {
             assert_whole(&answer);
         } else {
             assert_problem(&answer, 403, "prefetch_refused");
         }
     }
-    assert_problem(&edge.download(&path), 410, "ticket_redeemed");
+    assert_problem(&server.download(&path), 410, "ticket_redeemed");
 }
 
 #[test]
-fn ranges_conditions_and_codings_change_nothing() {
-    let edge = Edge::start(
+fn range_conditional_and_encoding_headers_change_nothing() {
+    let server = TestServer::start(
         &json!({"homelab/site/main": {"BIG": "a".repeat(100_000)}}),
         &[("p", allow(&["homelab/{repo}/{branch}"], &json!({})))],
         &json!({}),
@@ -173,7 +173,7 @@ fn ranges_conditions_and_codings_change_nothing() {
         ],
         &[("Origin", "https://evil.invalid")],
     ] {
-        let answer = edge.send("GET", &edge.usual_path(), headers, b"");
+        let answer = server.send("GET", &server.new_download_path(), headers, b"");
         assert_whole(&answer);
         assert_eq!(answer.body.len(), "export BIG=''\n# claviger: 1 keys\n".len() + 100_000, "{headers:?}");
         assert_eq!(answer.header("access-control-allow-origin"), None);
@@ -181,7 +181,7 @@ fn ranges_conditions_and_codings_change_nothing() {
 }
 
 #[test]
-fn what_a_format_cannot_carry_is_named_and_not_consumed() {
+fn a_key_that_a_format_cannot_represent_is_named_and_the_ticket_not_consumed() {
     for (bundle, format, key) in [
         (json!({"A B": "x"}), "export", "A B"),
         (json!({"OK": "x", "nul": "a\u{0}b"}), "export", "nul"),
@@ -190,52 +190,53 @@ fn what_a_format_cannot_carry_is_named_and_not_consumed() {
         (json!({"1A": "x"}), "dotenv", "1A"),
     ] {
         let secrets = json!({"homelab/site/main": bundle});
-        let edge = Edge::start(&secrets, &[("p", allow(&["homelab/{repo}/{branch}"], &json!({})))], &json!({}), &[]);
-        let path = edge.usual_path();
+        let server =
+            TestServer::start(&secrets, &[("p", allow(&["homelab/{repo}/{branch}"], &json!({})))], &json!({}), &[]);
+        let path = server.new_download_path();
         for _ in 0..2 {
-            let answer = edge.download(&format!("{path}?format={format}"));
+            let answer = server.download(&format!("{path}?format={format}"));
             assert_problem(&answer, 422, "unrenderable");
             assert!(answer.json()["detail"].as_str().unwrap().contains(&format!("{key:?}")), "{answer:?}");
-            assert!(!answer.text().contains("evil"), "no value is told");
+            assert!(!answer.text().contains("evil"), "the answer contains no value");
         }
-        let answer = edge.download(&format!("{path}?format=json"));
+        let answer = server.download(&format!("{path}?format=json"));
         assert_whole(&answer);
         assert_eq!(answer.json(), bundle);
-        assert_problem(&edge.download(&path), 410, "ticket_redeemed");
+        assert_problem(&server.download(&path), 410, "ticket_redeemed");
     }
 }
 
 #[test]
-fn the_versions_digest_moves_with_the_secret_alone() {
-    let edge = Edge::start(
+fn the_versions_digest_changes_only_with_the_secret() {
+    let server = TestServer::start(
         &json!({"homelab/a": {"K": "1"}, "homelab/b": {"K": "1"}}),
         &[("p", allow(&["homelab/{repo}"], &json!({})))],
         &json!({}),
         &[],
     );
     let versions = |repo: &str, query: &str| {
-        let path = edge.path(&format!("repo={repo}&branch=main"));
-        edge.download(&format!("{path}{query}")).header("x-claviger-versions").unwrap()
+        let path = server.download_path_for(&format!("repo={repo}&branch=main"));
+        server.download(&format!("{path}{query}")).header("x-claviger-versions").unwrap()
     };
     let first = versions("a", "");
-    assert_eq!(versions("a", "?format=json"), first, "the format is no matter");
+    assert_eq!(versions("a", "?format=json"), first, "the format does not change the version");
     assert_ne!(versions("b", ""), first);
-    let file = edge.folder.path().join("secrets.yaml");
+    let file = server.folder.path().join("secrets.yaml");
     std::fs::write(&file, json!({"homelab/a": {"K": "2"}, "homelab/b": {"K": "1"}}).to_string()).unwrap();
-    edge.signal("HUP");
+    server.signal("HUP");
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while versions("a", "") == first {
-        assert!(std::time::Instant::now() < deadline, "the rotation does not show");
+        assert!(std::time::Instant::now() < deadline, "the rotation was not seen");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     let second = versions("a", "");
     std::fs::write(&file, json!({"homelab/a": {"K": "1"}}).to_string()).unwrap();
-    edge.signal("HUP");
+    server.signal("HUP");
     while versions("a", "") == second {
-        assert!(std::time::Instant::now() < deadline, "the rotation back does not show");
+        assert!(std::time::Instant::now() < deadline, "the second rotation was not seen");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    assert_eq!(versions("a", ""), first, "the same values, the same digest");
+    assert_eq!(versions("a", ""), first, "the same values have the same digest");
     // The digest uses a key: it cannot be computed from the value.
     for guess in ["1", "K=1", "{\"K\":\"1\"}"] {
         let plain = hex(digest(&SHA256, guess.as_bytes()).as_ref());
@@ -245,15 +246,15 @@ fn the_versions_digest_moves_with_the_secret_alone() {
 
 #[test]
 fn a_download_says_nothing_but_the_bundle() {
-    let edge = Edge::usual();
-    let path = edge.usual_path();
-    let answer = edge.send("GET", &path, &[("X-Request-Id", "mine-1")], b"");
-    assert_ne!(answer.header("x-request-id").as_deref(), Some("mine-1"), "the id is ours");
-    let event: Value = edge.audit_events().into_iter().find(|event| event["type"] == "ticket.redeemed").unwrap();
+    let server = TestServer::with_one_secret();
+    let path = server.new_download_path();
+    let answer = server.send("GET", &path, &[("X-Request-Id", "mine-1")], b"");
+    assert_ne!(answer.header("x-request-id").as_deref(), Some("mine-1"), "the request id is the server's own");
+    let event: Value = server.audit_events().into_iter().find(|event| event["type"] == "ticket.redeemed").unwrap();
     assert_eq!(event["clientRequestId"], "mine-1");
     assert_eq!(event["requestId"].as_str(), answer.header("x-request-id").as_deref());
     let token = path.rsplit('/').next().unwrap();
     let (id, key) = token.split_once('.').unwrap();
-    let told = format!("{:?}{}{}", answer.headers, edge.log(), edge.stdout());
-    assert!(!told.contains(id) && !told.contains(key), "the URL is told again: {told}");
+    let told = format!("{:?}{}{}", answer.headers, server.log(), server.stdout());
+    assert!(!told.contains(id) && !told.contains(key), "the headers repeat the URL: {told}");
 }

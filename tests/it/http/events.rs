@@ -2,7 +2,7 @@
 
 use crate::rig::claviger::download_path;
 use crate::rig::http::Answer;
-use crate::rig::oidc::{Edge, allow};
+use crate::rig::oidc::{TestServer, allow};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -31,20 +31,20 @@ const MEMBERS: [&str; 20] = [
     "hash",
 ];
 
-fn of_type(edge: &Edge, kind: &str) -> Vec<Value> {
-    edge.audit_events().into_iter().filter(|event| event["type"] == kind).collect()
+fn events_of_type(server: &TestServer, kind: &str) -> Vec<Value> {
+    server.audit_events().into_iter().filter(|event| event["type"] == kind).collect()
 }
 
 /// The event of an answer, found by their common request id.
-fn event_of(edge: &Edge, answer: &Answer) -> Value {
+fn event_of(server: &TestServer, answer: &Answer) -> Value {
     let id = answer.header("x-request-id").unwrap();
     let events: Vec<Value> =
-        edge.audit_events().into_iter().filter(|event| event["requestId"] == id.as_str()).collect();
+        server.audit_events().into_iter().filter(|event| event["requestId"] == id.as_str()).collect();
     assert_eq!(events.len(), 1, "one event a request: {events:?}");
     events.into_iter().next().unwrap()
 }
 
-fn two_sites() -> Edge {
+fn two_sites() -> TestServer {
     let secrets = json!({"homelab/site/main": {"TOKEN": "s3cret", "A B": "x"}, "homelab/half": {"L": "v"}});
     let policies = [
         ("both", allow(&["homelab/{repo}/{branch}", "homelab/none"], &json!({"repos": ["site"]}))),
@@ -58,17 +58,17 @@ fn two_sites() -> Edge {
             ),
         ),
     ];
-    Edge::start(&secrets, &policies, &json!({}), &[])
+    TestServer::start(&secrets, &policies, &json!({}), &[])
 }
 
 #[test]
-fn what_was_allowed_is_told_with_everything_but_the_values() {
-    let edge = two_sites();
-    let issued = edge.asks("repo=site&branch=main");
+fn events_of_allowed_requests_have_everything_but_the_values() {
+    let server = two_sites();
+    let issued = server.asks("repo=site&branch=main");
     let ticket = issued.json();
-    let redeemed = edge.download(&format!("{}?format=json", download_path(&issued)));
+    let redeemed = server.download(&format!("{}?format=json", download_path(&issued)));
     for (answer, kind) in [(&issued, "ticket.issued"), (&redeemed, "ticket.redeemed")] {
-        let event = event_of(&edge, answer);
+        let event = event_of(&server, answer);
         assert_eq!((&event["type"], &event["outcome"], &event["reason"]), (&json!(kind), &json!("ok"), &Value::Null));
         assert_eq!(
             event["caller"],
@@ -91,7 +91,7 @@ fn what_was_allowed_is_told_with_everything_but_the_values() {
         assert!(event["durationMs"].as_u64().unwrap() < 20_000 && event["traceId"].is_null());
     }
     // The copy on standard output is the same event, with its hash.
-    let printed: Vec<Value> = edge
+    let printed: Vec<Value> = server
         .stdout()
         .lines()
         .filter(|line| !line.contains("audit.checkpoint"))
@@ -106,16 +106,16 @@ fn what_was_allowed_is_told_with_everything_but_the_values() {
             event
         })
         .collect();
-    assert_eq!(without_hash, edge.audit_events()[..without_hash.len()]);
+    assert_eq!(without_hash, server.audit_events()[..without_hash.len()]);
 }
 
 #[test]
-fn what_was_refused_is_told_with_its_reason() {
-    let edge = two_sites();
-    let denied = edge.asks("repo=other&branch=main");
-    let banned = edge.asks("repo=banned&branch=main");
+fn events_of_refused_requests_have_the_reason() {
+    let server = two_sites();
+    let denied = server.asks("repo=other&branch=main");
+    let banned = server.asks("repo=banned&branch=main");
     for (answer, policies) in [(&denied, json!([])), (&banned, json!(["ban"]))] {
-        let event = event_of(&edge, answer);
+        let event = event_of(&server, answer);
         assert_eq!((&event["type"], &event["outcome"]), (&json!("ticket.denied"), &json!("denied")));
         assert!(event["reason"].is_string() && event["ticketId"].is_null(), "{event}");
         assert_eq!(
@@ -131,30 +131,30 @@ fn what_was_refused_is_told_with_its_reason() {
         ("repo=site&branch=none&required=true", "secret_not_found"),
         ("repo=half&branch=main", "key_absent"),
     ] {
-        let event = event_of(&edge, &edge.asks(form));
+        let event = event_of(&server, &server.asks(form));
         assert_eq!((&event["type"], &event["outcome"]), (&json!("ticket.failed"), &json!("failed")), "{form}");
         assert_eq!((&event["reason"], &event["ticketId"]), (&json!(reason), &Value::Null), "{form}");
         // An invalid name is not repeated.
         assert_eq!(event["repo"].is_null(), reason == "invalid_repo", "{form}");
     }
     // An unreadable request is recorded too.
-    let bearer = format!("Bearer {}", edge.issuer.token(&json!({})));
+    let bearer = format!("Bearer {}", server.issuer.token(&json!({})));
     for (content_type, body, reason) in [
         ("application/json", "{\"repo\"".to_owned(), "invalid_request"),
         ("text/plain", "repo=site&branch=main".to_owned(), "unsupported_media_type"),
         ("application/json", " ".repeat(70_000), "payload_too_large"),
     ] {
         let headers = [("Authorization", bearer.as_str()), ("Content-Type", content_type)];
-        let event = event_of(&edge, &edge.send("POST", "/v1/tickets", &headers, body.as_bytes()));
+        let event = event_of(&server, &server.send("POST", "/v1/tickets", &headers, body.as_bytes()));
         assert_eq!((&event["type"], &event["reason"]), (&json!("ticket.failed"), &json!(reason)));
         assert_eq!(event["caller"]["subject"], "build-1");
     }
-    let issued = edge.asks("repo=site&branch=main");
-    let unrenderable = event_of(&edge, &edge.download(&download_path(&issued)));
+    let issued = server.asks("repo=site&branch=main");
+    let unrenderable = event_of(&server, &server.download(&download_path(&issued)));
     assert_eq!((&unrenderable["outcome"], &unrenderable["reason"]), (&json!("failed"), &json!("unrenderable")));
     assert_eq!(unrenderable["ticketId"], issued.json()["ticketId"]);
-    edge.download(&format!("{}?format=json", download_path(&issued)));
-    let again = event_of(&edge, &edge.download(&download_path(&issued)));
+    server.download(&format!("{}?format=json", download_path(&issued)));
+    let again = event_of(&server, &server.download(&download_path(&issued)));
     assert_eq!(
         (&again["type"], &again["outcome"], &again["reason"]),
         (&json!("ticket.rejected"), &json!("denied"), &json!("already_redeemed"))
@@ -163,26 +163,26 @@ fn what_was_refused_is_told_with_its_reason() {
 }
 
 #[test]
-fn what_is_no_attempt_leaves_no_event() {
-    let edge = two_sites();
-    let path = edge.usual_path();
-    let before = edge.audit_events();
+fn requests_that_attempt_nothing_leave_no_event() {
+    let server = two_sites();
+    let path = server.new_download_path();
+    let before = server.audit_events();
     for method in ["HEAD", "PUT", "OPTIONS"] {
         crate::rig::http::exchange(
-            edge.api,
+            server.api,
             format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes(),
         );
     }
-    edge.send("GET", &path, &[("Purpose", "prefetch")], b"");
-    edge.download(&format!("{path}?format=xml"));
-    edge.download("/nowhere");
-    assert_eq!(edge.audit_events(), before);
+    server.send("GET", &path, &[("Purpose", "prefetch")], b"");
+    server.download(&format!("{path}?format=xml"));
+    server.download("/nowhere");
+    assert_eq!(server.audit_events(), before);
 }
 
 #[test]
 fn only_a_sane_request_id_of_the_caller_s_is_kept() {
-    let edge = two_sites();
-    let bearer = format!("Bearer {}", edge.issuer.token(&json!({})));
+    let server = two_sites();
+    let bearer = format!("Bearer {}", server.issuer.token(&json!({})));
     let longest = "a".repeat(64);
     let too_long = "a".repeat(65);
     for (id, kept) in [
@@ -195,34 +195,34 @@ fn only_a_sane_request_id_of_the_caller_s_is_kept() {
         ("a\u{e9}", false),
     ] {
         let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json"), ("X-Request-Id", id)];
-        let answer = edge.send("POST", "/v1/tickets", &headers, br#"{"repo":"site","branch":"main"}"#);
-        let event = event_of(&edge, &answer);
+        let answer = server.send("POST", "/v1/tickets", &headers, br#"{"repo":"site","branch":"main"}"#);
+        let event = event_of(&server, &answer);
         assert_eq!(event.get("clientRequestId"), kept.then(|| json!(id)).as_ref(), "{id:?}");
     }
 }
 
 #[test]
-fn what_was_answered_is_in_the_database_after_kill_9() {
-    let mut edge = two_sites();
+fn events_of_answered_requests_are_in_the_database_after_kill_9() {
+    let mut server = two_sites();
     for round in 1..=5 {
-        let issued = edge.asks("repo=site&branch=main&keys=TOKEN");
-        edge.kill_and_restart();
-        assert_eq!(of_type(&edge, "ticket.issued").len(), round * 2 - 1);
+        let issued = server.asks("repo=site&branch=main&keys=TOKEN");
+        server.kill_and_restart();
+        assert_eq!(events_of_type(&server, "ticket.issued").len(), round * 2 - 1);
         // The ticket ended with the process, without an event.
-        assert_eq!(edge.download(&download_path(&issued)).status, 404);
-        let path = edge.path("repo=site&branch=main&keys=TOKEN");
-        assert_eq!(edge.download(&path).status, 200);
-        edge.kill_and_restart();
-        assert_eq!(of_type(&edge, "ticket.redeemed").len(), round);
-        assert_eq!(edge.download(&path).status, 404);
+        assert_eq!(server.download(&download_path(&issued)).status, 404);
+        let path = server.download_path_for("repo=site&branch=main&keys=TOKEN");
+        assert_eq!(server.download(&path).status, 200);
+        server.kill_and_restart();
+        assert_eq!(events_of_type(&server, "ticket.redeemed").len(), round);
+        assert_eq!(server.download(&path).status, 404);
     }
 }
 
 #[test]
-fn garbage_is_summed_and_none_of_it_forgotten() {
+fn malformed_requests_are_counted_completely_in_few_events() {
     const EACH: u64 = 5_000;
-    let edge = two_sites();
-    let address = edge.api;
+    let server = two_sites();
+    let address = server.api;
     let unknown = format!("GET /v1/downloads/{}.{} HTTP/1.1\r\nHost: a\r\n\r\n", "A".repeat(22), "A".repeat(43));
     let garbage = "POST /v1/tickets HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x.y.z\r\nContent-Length: 0\r\n\r\n";
     let last = "GET /end HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -240,13 +240,13 @@ fn garbage_is_summed_and_none_of_it_forgotten() {
     while counted != [EACH; 2] {
         assert!(Instant::now() < deadline, "{counted:?} of {EACH}");
         std::thread::sleep(Duration::from_millis(50));
-        let sums = [of_type(&edge, "ticket.rejected"), of_type(&edge, "authn.failed")];
+        let sums = [events_of_type(&server, "ticket.rejected"), events_of_type(&server, "authn.failed")];
         rows = sums.iter().map(Vec::len).sum();
         counted = sums.map(|events| events.iter().map(|event| event["count"].as_u64().unwrap()).sum());
     }
     let most = usize::try_from(started.elapsed().as_secs() + 2).unwrap() * 2;
     assert!(rows <= most, "{rows} rows in {:?}", started.elapsed());
-    let event = of_type(&edge, "authn.failed").remove(0);
+    let event = events_of_type(&server, "authn.failed").remove(0);
     assert_eq!(
         (&event["sourceIp"], &event["caller"], &event["outcome"]),
         (&json!("127.0.0.1"), &Value::Null, &json!("denied"))

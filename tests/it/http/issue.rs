@@ -2,14 +2,14 @@
 
 use super::assert_problem;
 use crate::rig::claviger::download_path;
-use crate::rig::oidc::{Edge, allow};
+use crate::rig::oidc::{TestServer, allow};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 #[test]
 fn a_ticket_is_answered_as_json_or_as_a_bare_url() {
-    let edge = Edge::usual();
-    let answer = edge.asks("repo=site&branch=main");
+    let server = TestServer::with_one_secret();
+    let answer = server.asks("repo=site&branch=main");
     assert_eq!(answer.status, 201);
     for (name, value) in [("content-type", "application/json"), ("cache-control", "no-store")] {
         assert_eq!(answer.header(name).as_deref(), Some(value), "{answer:?}");
@@ -19,7 +19,7 @@ fn a_ticket_is_answered_as_json_or_as_a_bare_url() {
     let members: Vec<&String> = body.as_object().unwrap().keys().collect();
     assert_eq!(members, ["expiresAt", "keys", "missing", "policies", "ticketId", "url"]);
     assert_eq!(body["url"].as_str(), answer.header("location").as_deref());
-    let start = format!("http://{}/v1/downloads/", edge.api);
+    let start = format!("http://{}/v1/downloads/", server.api);
     let token = body["url"].as_str().unwrap().strip_prefix(start.as_str()).unwrap();
     let (id, key) = token.split_once('.').unwrap();
     assert_eq!((id.len(), key.len()), (22, 43));
@@ -28,25 +28,25 @@ fn a_ticket_is_answered_as_json_or_as_a_bare_url() {
         (&json!(["TOKEN", "URL"]), &json!(["site"]), &json!(0))
     );
     let ticket_id = body["ticketId"].as_str().unwrap();
-    assert!(!token.contains(ticket_id), "the public id redeems nothing");
-    assert_problem(&edge.download(&format!("/v1/downloads/{ticket_id}.{key}")), 404, "ticket_unknown");
+    assert!(!token.contains(ticket_id), "the download path contains the public id");
+    assert_problem(&server.download(&format!("/v1/downloads/{ticket_id}.{key}")), 404, "ticket_unknown");
 
     let expires_at = body["expiresAt"].as_str().unwrap();
     assert!(expires_at.ends_with('Z'), "{expires_at}");
     assert!((110..=121).contains(&seconds_left(&body)), "{expires_at}");
 
-    let bearer = format!("Bearer {}", edge.issuer.token(&json!({})));
+    let bearer = format!("Bearer {}", server.issuer.token(&json!({})));
     let form = ("Content-Type", "application/x-www-form-urlencoded");
     for accept in ["text/plain", "text/plain;charset=utf-8", "Text/Plain, application/json"] {
         let headers = [("Authorization", bearer.as_str()), form, ("Accept", accept)];
-        let answer = edge.send("POST", "/v1/tickets", &headers, b"repo=site&branch=main");
+        let answer = server.send("POST", "/v1/tickets", &headers, b"repo=site&branch=main");
         assert_eq!(answer.text(), format!("{}\n", answer.header("location").unwrap()), "{accept}");
         assert!(answer.header("content-type").unwrap().starts_with("text/plain"), "{accept}");
         assert_eq!(answer.header("cache-control").as_deref(), Some("no-store"));
     }
     for accept in ["*/*", "application/json", "text/html", "text/plainest", "", "application/json, text/plain"] {
         let headers = [("Authorization", bearer.as_str()), form, ("Accept", accept)];
-        let answer = edge.send("POST", "/v1/tickets", &headers, b"repo=site&branch=main");
+        let answer = server.send("POST", "/v1/tickets", &headers, b"repo=site&branch=main");
         assert_eq!(answer.header("content-type").as_deref(), Some("application/json"), "{accept}");
     }
 }
@@ -65,14 +65,16 @@ fn now() -> Timestamp {
 #[test]
 fn forms_and_json_say_the_same() {
     let secrets = json!({"homelab/site/feature~x=2By": {"A": "1", "B": "2"}});
-    let edge = Edge::start(&secrets, &[("p", allow(&["homelab/{repo}/{branch}"], &json!({})))], &json!({}), &[]);
-    let form = edge.asks("repo=site&branch=feature%2Fx%2By&ttl=60s&keys=A,C&required=true");
-    let json = edge.asks_json(r#"{"repo":"site","branch":"feature/x+y","ttl":"60s","keys":["A","C"],"required":true}"#);
+    let server =
+        TestServer::start(&secrets, &[("p", allow(&["homelab/{repo}/{branch}"], &json!({})))], &json!({}), &[]);
+    let form = server.asks("repo=site&branch=feature%2Fx%2By&ttl=60s&keys=A,C&required=true");
+    let json =
+        server.asks_json(r#"{"repo":"site","branch":"feature/x+y","ttl":"60s","keys":["A","C"],"required":true}"#);
     for answer in [form, json] {
         assert_eq!(answer.status, 201, "{answer:?}");
         assert_eq!(answer.json()["keys"], json!(["A"]));
         assert!((55..=61).contains(&seconds_left(&answer.json())));
-        assert_eq!(edge.download(&download_path(&answer)).text(), "export A='1'\n# claviger: 1 keys\n");
+        assert_eq!(server.download(&download_path(&answer)).text(), "export A='1'\n# claviger: 1 keys\n");
     }
 }
 
@@ -82,7 +84,7 @@ fn a_ttl_only_shortens() {
         ("short", allow(&["homelab/x"], &json!({"repos": ["short"], "ticket": {"ttl": "30s"}}))),
         ("usual", allow(&["homelab/x"], &json!({"repos": ["usual"]}))),
     ];
-    let edge = Edge::start(&json!({}), &policies, &json!({"tickets": {"ttl": "2m", "maxTtl": "5m"}}), &[]);
+    let server = TestServer::start(&json!({}), &policies, &json!({"tickets": {"ttl": "2m", "maxTtl": "5m"}}), &[]);
     for (repo, ttl, expected) in [
         ("usual", "", 120),
         ("usual", "&ttl=1s", 1),
@@ -93,7 +95,7 @@ fn a_ttl_only_shortens() {
         ("short", "&ttl=60s", 30),
         ("short", "&ttl=10s", 10),
     ] {
-        let answer = edge.asks(&format!("repo={repo}&branch=main{ttl}"));
+        let answer = server.asks(&format!("repo={repo}&branch=main{ttl}"));
         let left = seconds_left(&answer.json());
         assert!((expected - 5..=expected + 1).contains(&left), "{repo} {ttl}: {left}");
     }
@@ -114,12 +116,12 @@ fn a_ttl_only_shortens() {
         "2M",
         "99999999999999999999h",
     ] {
-        assert_problem(&edge.asks(&format!("repo=usual&branch=main&ttl={ttl}")), 400, "invalid_request");
+        assert_problem(&server.asks(&format!("repo=usual&branch=main&ttl={ttl}")), 400, "invalid_request");
     }
 }
 
 #[test]
-fn nothing_there_is_an_empty_file_unless_somebody_requires_it() {
+fn missing_secrets_give_an_empty_file_unless_one_is_required() {
     let policies = [
         ("optional", allow(&["homelab/none/a", "homelab/none/b"], &json!({"repos": ["optional"]}))),
         (
@@ -140,25 +142,25 @@ fn nothing_there_is_an_empty_file_unless_somebody_requires_it() {
         ),
     ];
     let secrets = json!({"homelab/key": {"K": "v"}, "homelab/nokey": {"L": "v"}});
-    let edge = Edge::start(&secrets, &policies, &json!({}), &[]);
-    let answer = edge.asks("repo=optional&branch=main");
+    let server = TestServer::start(&secrets, &policies, &json!({}), &[]);
+    let answer = server.asks("repo=optional&branch=main");
     assert_eq!((answer.status, &answer.json()["keys"], &answer.json()["missing"]), (201, &json!([]), &json!(2)));
     let path = download_path(&answer);
-    let empty = edge.download(&path);
+    let empty = server.download(&path);
     assert_eq!((empty.status, empty.text().as_str(), empty.header("content-length").as_deref()), (200, "", Some("0")));
-    assert_problem(&edge.download(&path), 410, "ticket_redeemed");
-    let path = edge.path("repo=optional&branch=main&required=false");
-    assert_eq!(edge.download(&format!("{path}?format=json")).text().trim_end(), "{}");
-    let path = edge.path("repo=optional&branch=main");
-    assert_eq!(edge.download(&format!("{path}?format=dotenv")).body, b"");
+    assert_problem(&server.download(&path), 410, "ticket_redeemed");
+    let path = server.download_path_for("repo=optional&branch=main&required=false");
+    assert_eq!(server.download(&format!("{path}?format=json")).text().trim_end(), "{}");
+    let path = server.download_path_for("repo=optional&branch=main");
+    assert_eq!(server.download(&format!("{path}?format=dotenv")).body, b"");
 
-    assert_problem(&edge.asks("repo=optional&branch=main&required=true"), 404, "secret_not_found");
-    assert_problem(&edge.asks("repo=required&branch=main"), 404, "secret_not_found");
-    assert_eq!(edge.asks("repo=key&branch=main&required=true").status, 201);
-    assert_problem(&edge.asks("repo=key&branch=main&required=true&keys=X"), 404, "secret_not_found");
-    assert_problem(&edge.asks("repo=nokey&branch=main"), 502, "key_absent");
+    assert_problem(&server.asks("repo=optional&branch=main&required=true"), 404, "secret_not_found");
+    assert_problem(&server.asks("repo=required&branch=main"), 404, "secret_not_found");
+    assert_eq!(server.asks("repo=key&branch=main&required=true").status, 201);
+    assert_problem(&server.asks("repo=key&branch=main&required=true&keys=X"), 404, "secret_not_found");
+    assert_problem(&server.asks("repo=nokey&branch=main"), 502, "key_absent");
     // Only an authorised caller learns that there is no secret.
-    let denied = edge.ask(&edge.issuer.token(&json!({"role": "other"})), "repo=required&branch=main");
+    let denied = server.ask(&server.issuer.token(&json!({"role": "other"})), "repo=required&branch=main");
     assert_problem(&denied, 403, "denied");
 }
 
@@ -168,18 +170,18 @@ fn a_denial_is_one_answer_whatever_the_reason() {
         ("site", allow(&["homelab/{repo}"], &json!({"repos": ["site", "banned"], "branches": ["main", "release/*"]}))),
         ("ban", allow(&[], &json!({"effect": "deny", "secrets": null, "repos": ["banned"]}))),
     ];
-    let edge = Edge::start(&json!({"homelab/site": {"A": "1"}}), &policies, &json!({}), &[]);
-    let other = edge.issuer.token(&json!({"role": "other"}));
+    let server = TestServer::start(&json!({"homelab/site": {"A": "1"}}), &policies, &json!({}), &[]);
+    let other = server.issuer.token(&json!({"role": "other"}));
     let mut bodies = Vec::new();
     for answer in [
-        edge.ask(&other, "repo=site&branch=main"),
-        edge.ask(&edge.issuer.token(&json!({"role": null})), "repo=site&branch=main"),
-        edge.asks("repo=other&branch=main"),
-        edge.asks("repo=Site&branch=main"),
-        edge.asks("repo=site&branch=dev"),
-        edge.asks("repo=site&branch=MAIN"),
-        edge.asks("repo=site&branch=release/1/2"),
-        edge.asks("repo=banned&branch=main"),
+        server.ask(&other, "repo=site&branch=main"),
+        server.ask(&server.issuer.token(&json!({"role": null})), "repo=site&branch=main"),
+        server.asks("repo=other&branch=main"),
+        server.asks("repo=Site&branch=main"),
+        server.asks("repo=site&branch=dev"),
+        server.asks("repo=site&branch=MAIN"),
+        server.asks("repo=site&branch=release/1/2"),
+        server.asks("repo=banned&branch=main"),
     ] {
         assert_problem(&answer, 403, "denied");
         bodies.push(answer.text());
@@ -187,15 +189,15 @@ fn a_denial_is_one_answer_whatever_the_reason() {
     bodies.dedup();
     assert_eq!(bodies.len(), 1, "{bodies:?}");
     for form in ["repo=site&branch=main", "repo=site&branch=release/1"] {
-        assert_eq!(edge.asks(form).status, 201, "{form}");
+        assert_eq!(server.asks(form).status, 201, "{form}");
     }
-    let reasons: Vec<Value> = edge
+    let reasons: Vec<Value> = server
         .audit_events()
         .iter()
         .filter(|event| event["type"] == "ticket.denied")
         .map(|event| event["reason"].clone())
         .collect();
-    assert_eq!(reasons.len(), 8, "the audit log has each");
+    assert_eq!(reasons.len(), 8, "each reason is in the audit log");
     assert!(reasons.iter().any(|reason| *reason != reasons[0]), "{reasons:?}");
 }
 
@@ -206,10 +208,10 @@ fn delivery_must_list_tickets() {
         ("direct", allow(&["homelab/x"], &json!({"repos": ["direct"], "delivery": ["direct"]}))),
         ("mixed", allow(&["homelab/x"], &json!({"repos": ["direct"]}))),
     ];
-    let edge = Edge::start(&json!({}), &policies, &json!({}), &[]);
-    assert_eq!(edge.asks("repo=both&branch=main").status, 201);
-    assert_problem(&edge.asks("repo=direct&branch=main"), 403, "delivery_not_allowed");
-    assert_problem(&edge.asks("repo=elsewhere&branch=main"), 403, "denied");
+    let server = TestServer::start(&json!({}), &policies, &json!({}), &[]);
+    assert_eq!(server.asks("repo=both&branch=main").status, 201);
+    assert_problem(&server.asks("repo=direct&branch=main"), 403, "delivery_not_allowed");
+    assert_problem(&server.asks("repo=elsewhere&branch=main"), 403, "denied");
 }
 
 #[test]
@@ -221,7 +223,7 @@ fn keys_narrow_by_final_names() {
             &json!({"secrets": [{"store": "local", "path": "homelab/x", "keys": ["a", "b"], "rename": {"a": "A"}, "prefix": "P_"}]}),
         ),
     )];
-    let edge = Edge::start(&json!({"homelab/x": {"a": "1", "b": "2", "c": "3"}}), &policies, &json!({}), &[]);
+    let server = TestServer::start(&json!({"homelab/x": {"a": "1", "b": "2", "c": "3"}}), &policies, &json!({}), &[]);
     for (keys, expected) in [
         ("", json!(["P_A", "P_b"])),
         ("&keys=P_A", json!(["P_A"])),
@@ -230,18 +232,18 @@ fn keys_narrow_by_final_names() {
         ("&keys=P_*", json!([])),
         ("&keys=", json!([])),
     ] {
-        let answer = edge.asks(&format!("repo=r&branch=main{keys}"));
+        let answer = server.asks(&format!("repo=r&branch=main{keys}"));
         assert_eq!((answer.status, &answer.json()["keys"]), (201, &expected), "{keys}");
     }
 }
 
 #[test]
-fn the_lengths_of_the_values_are_told_where_they_are_preferred() {
-    let edge = Edge::usual();
-    let bearer = format!("Bearer {}", edge.issuer.token(&json!({})));
+fn value_sizes_are_returned_if_the_client_prefers_them() {
+    let server = TestServer::with_one_secret();
+    let bearer = format!("Bearer {}", server.issuer.token(&json!({})));
     let asked = |prefer: &[(&str, &str)]| {
         let usual = [("Authorization", bearer.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
-        edge.send("POST", "/v1/tickets", &[&usual[..], prefer].concat(), b"repo=site&branch=main")
+        server.send("POST", "/v1/tickets", &[&usual[..], prefer].concat(), b"repo=site&branch=main")
     };
     for prefer in
         [&[("Prefer", "sizes")][..], &[("Prefer", "return=minimal, Sizes")], &[("Prefer", "a"), ("Prefer", "sizes")]]

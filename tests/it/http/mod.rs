@@ -1,19 +1,18 @@
 //! The outward contract: the exact answers of the binary on its listeners, to valid and invalid requests.
 
+mod address_families;
 mod bearers;
 mod binding;
 mod bodies;
 mod chain;
-mod counted;
-mod crowd;
-mod cut;
 mod direct;
 mod download;
 mod events;
-mod families;
 mod issue;
 mod limits;
+mod many_connections;
 mod names;
+mod one_event_each;
 mod racing;
 mod refused;
 mod shadow;
@@ -21,6 +20,7 @@ mod slow;
 mod smuggling;
 mod spelling;
 mod transport;
+mod truncated;
 mod unwritable;
 
 use crate::rig::http::Answer;

@@ -1,16 +1,16 @@
-//! Ambiguous requests, which two servers could read differently, are refused and the connection closed; none
+//! Ambiguous requests, which two servers could parse differently, are refused and the connection closed; none
 //! hangs.
 
-use crate::rig::http::{answers, converse};
-use crate::rig::oidc::Edge;
+use crate::rig::http::{parse_all, send_and_read};
+use crate::rig::oidc::TestServer;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(4);
 
 #[test]
-fn what_could_be_read_in_two_ways_is_refused_and_the_connection_closed() {
-    let edge = Edge::usual();
-    let path = edge.usual_path();
+fn ambiguous_requests_are_refused_and_the_connection_closed() {
+    let server = TestServer::with_one_secret();
+    let path = server.new_download_path();
     let get = format!("GET {path} HTTP/1.1\r\n");
     let good = format!("{get}Host: a\r\n\r\n");
     let many = "X-Y: x\r\n".repeat(100);
@@ -73,7 +73,7 @@ fn what_could_be_read_in_two_ways_is_refused_and_the_connection_closed() {
         ("a target of 100 KiB", format!("GET {path}?{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(100 << 10))),
         ("a method of 40 KiB", format!("{} {path} HTTP/1.1\r\nHost: a\r\n\r\n", "A".repeat(40 << 10))),
     ] {
-        let ended = converse(edge.api, request.as_bytes(), PATIENCE);
+        let ended = send_and_read(server.api, request.as_bytes(), PATIENCE);
         let said = String::from_utf8_lossy(&ended.bytes).into_owned();
         assert!(ended.closed, "{what}: still open after {:?}: {said}", ended.took);
         // A closed connection is fine; otherwise there must be exactly one error answer.
@@ -85,15 +85,15 @@ fn what_could_be_read_in_two_ways_is_refused_and_the_connection_closed() {
             "{what}: {said}"
         );
     }
-    assert_eq!(edge.download(&path).status, 200, "none of them consumed the ticket");
+    assert_eq!(server.download(&path).status, 200, "no request consumed the ticket");
 }
 
 #[test]
-fn what_is_told_apart_by_its_status() {
-    let edge = Edge::usual();
-    let path = edge.usual_path();
+fn each_fault_of_framing_has_its_status() {
+    let server = TestServer::with_one_secret();
+    let path = server.new_download_path();
     let status = |request: String| {
-        let said = converse(edge.api, request.as_bytes(), PATIENCE).bytes;
+        let said = send_and_read(server.api, request.as_bytes(), PATIENCE).bytes;
         String::from_utf8_lossy(&said).get(9..12).unwrap_or_default().to_owned()
     };
     assert_eq!(status(format!("GET {path} HTTP/1.0\r\nHost: a\r\n\r\n")), "505");
@@ -109,11 +109,11 @@ fn what_is_told_apart_by_its_status() {
 
 #[test]
 fn pipelined_requests_are_answered_in_order() {
-    let edge = Edge::usual();
+    let server = TestServer::with_one_secret();
     let one = |target: &str, more: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\n{more}\r\n");
     for piece in [100_000, 7, 1] {
-        let path = edge.usual_path();
-        // Both are legal: an empty line before a request, and a length of zero.
+        let path = server.new_download_path();
+        // Both are valid: an empty line before a request, and a length of zero.
         let requests = [
             one(&path, ""),
             format!("\r\n{}", one(&path, "Content-Length: 0\r\n")),
@@ -121,28 +121,28 @@ fn pipelined_requests_are_answered_in_order() {
             one(&path, "Connection: close\r\n"),
             one("/never-reached", ""),
         ];
-        let said = send_in_pieces(&edge, requests.concat().as_bytes(), piece);
-        let statuses: Vec<u16> = answers(&said).iter().map(|answer| answer.status).collect();
+        let said = send_in_pieces(&server, requests.concat().as_bytes(), piece);
+        let statuses: Vec<u16> = parse_all(&said).iter().map(|answer| answer.status).collect();
         assert_eq!(statuses, [200, 410, 404, 410], "in pieces of {piece}");
     }
 }
 
-fn send_in_pieces(edge: &Edge, bytes: &[u8], size: usize) -> Vec<u8> {
+fn send_in_pieces(server: &TestServer, bytes: &[u8], size: usize) -> Vec<u8> {
     use std::io::Write as _;
-    let mut stream = std::net::TcpStream::connect(edge.api).unwrap();
+    let mut stream = std::net::TcpStream::connect(server.api).unwrap();
     stream.set_nodelay(true).unwrap();
     for piece in bytes.chunks(size) {
         stream.write_all(piece).unwrap();
     }
-    let ended = crate::rig::http::listen(&mut stream, PATIENCE);
+    let ended = crate::rig::http::read_until_closed(&mut stream, PATIENCE);
     assert!(ended.closed);
     ended.bytes
 }
 
 #[test]
-fn a_body_is_never_taken_for_a_request() {
-    let edge = Edge::usual();
-    let (path, hidden) = (edge.usual_path(), edge.usual_path());
+fn a_body_is_never_parsed_as_a_request() {
+    let server = TestServer::with_one_secret();
+    let (path, hidden) = (server.new_download_path(), server.new_download_path());
     let smuggled = format!("GET {hidden} HTTP/1.1\r\nHost: a\r\n\r\n");
     for (method, target) in [
         ("GET", path.as_str()),
@@ -153,13 +153,13 @@ fn a_body_is_never_taken_for_a_request() {
     ] {
         let request =
             format!("{method} {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{smuggled}", smuggled.len());
-        let said = converse(
-            edge.api,
+        let said = send_and_read(
+            server.api,
             (request + "GET /end HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes(),
             PATIENCE,
         );
         let said = String::from_utf8_lossy(&said.bytes).into_owned();
         assert!((1..=2).contains(&said.matches("HTTP/1.1 ").count()), "{method} {target}: {said}");
     }
-    assert_eq!(edge.download(&hidden).status, 200);
+    assert_eq!(server.download(&hidden).status, 200);
 }

@@ -1,14 +1,14 @@
-//! A ticket has one spelling, and a client without the key learns nothing.
+//! A ticket URL has one valid spelling, and a client without the key learns nothing.
 
 use super::assert_problem;
 use crate::rig::http::{exchange, parse};
-use crate::rig::oidc::Edge;
+use crate::rig::oidc::TestServer;
 use crate::vault_api::assert_errors;
 
 #[test]
 fn another_spelling_is_404_and_consumes_nothing() {
-    let edge = Edge::usual();
-    let path = edge.usual_path();
+    let server = TestServer::with_one_secret();
+    let path = server.new_download_path();
     let token = path.rsplit('/').next().unwrap();
     let (id, key) = token.split_once('.').unwrap();
     let first = format!("%{:02X}", token.as_bytes()[0]);
@@ -56,15 +56,15 @@ fn another_spelling_is_404_and_consumes_nothing() {
         id.to_owned(),
         key.to_owned(),
     ] {
-        let answer = edge.download(&format!("/v1/downloads/{spelling}"));
+        let answer = server.download(&format!("/v1/downloads/{spelling}"));
         assert_eq!(answer.status, 404, "{spelling}: {answer:?}");
         assert!(["ticket_unknown", "not_found"].contains(&answer.code().as_str()), "{answer:?}");
     }
     for prefix in ["/V1/downloads/", "//v1/downloads/", "/v1/downloads//", "/v2/downloads/"] {
-        assert_problem(&edge.download(&format!("{prefix}{token}")), 404, "not_found");
+        assert_problem(&server.download(&format!("{prefix}{token}")), 404, "not_found");
     }
     for prefix in ["/v1/Downloads/", "/v1/%64ownloads/", "/v1/./downloads/", "/v1/x/../downloads/"] {
-        assert_errors(&edge.download(&format!("{prefix}{token}")), 403, "denied: ");
+        assert_errors(&server.download(&format!("{prefix}{token}")), 403, "denied: ");
     }
     // Invalid characters in a request target are refused before it is parsed.
     for target in [
@@ -75,20 +75,20 @@ fn another_spelling_is_404_and_consumes_nothing() {
         format!("{path}\u{e9}"),
     ] {
         let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        let status = parse(&exchange(edge.api, request.as_bytes())).status;
+        let status = parse(&exchange(server.api, request.as_bytes())).status;
         assert!(matches!(status, 400 | 404), "{target}: {status}");
     }
-    assert_eq!(edge.download(&path).status, 200);
+    assert_eq!(server.download(&path).status, 200);
 }
 
 #[test]
 fn a_wrong_key_and_an_unknown_id_are_one_answer() {
-    let edge = Edge::usual();
-    let path = edge.usual_path();
+    let server = TestServer::with_one_secret();
+    let path = server.new_download_path();
     let token = path.rsplit('/').next().unwrap();
     let (id, key) = token.split_once('.').unwrap();
     let (no_key, no_id) = ("A".repeat(43), "A".repeat(22));
-    let wrong = |token: String| edge.download(&format!("/v1/downloads/{token}"));
+    let wrong = |token: String| server.download(&format!("/v1/downloads/{token}"));
     let strip = |answer: &crate::rig::http::Answer| {
         let kept = |name: &str| !["x-request-id", "date"].contains(&name);
         let headers: Vec<_> = answer.headers.iter().filter(|(name, _)| kept(name)).cloned().collect();
@@ -100,9 +100,9 @@ fn a_wrong_key_and_an_unknown_id_are_one_answer() {
     for answer in &answers {
         assert_eq!(strip(answer), strip(&unknown));
     }
-    assert_eq!(edge.download(&path).status, 200);
+    assert_eq!(server.download(&path).status, 200);
     // The answer does not reveal afterwards that there was a ticket.
     assert_eq!(strip(&wrong(format!("{id}.{no_key}"))), strip(&unknown));
-    assert_problem(&edge.download(&path), 410, "ticket_redeemed");
-    assert_eq!(edge.count(r#"claviger_ticket_redemptions_total{outcome="unknown"}"#), 5);
+    assert_problem(&server.download(&path), 410, "ticket_redeemed");
+    assert_eq!(server.count(r#"claviger_ticket_redemptions_total{outcome="unknown"}"#), 5);
 }

@@ -2,8 +2,8 @@
 
 use super::assert_problem;
 use crate::rig::claviger::download_path;
-use crate::rig::http::{converse, listen, request};
-use crate::rig::oidc::{Edge, allow};
+use crate::rig::http::{read_until_closed, request, send_and_read};
+use crate::rig::oidc::{TestServer, allow};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -13,27 +13,27 @@ use std::time::Duration;
 
 #[test]
 fn no_more_connections_than_allowed_are_served_at_once() {
-    let edge = Edge::start(
+    let server = TestServer::start(
         &json!({}),
         &[("p", allow(&["homelab/x"], &json!({})))],
         &json!({}),
         &[("CLAVIGER__LIMITS__MAXCONNECTIONS", "4"), ("CLAVIGER__LIMITS__HEADERTIMEOUT", "2s")],
     );
-    let mut held: Vec<TcpStream> = (0..4).map(|_| TcpStream::connect(edge.api).unwrap()).collect();
+    let mut held: Vec<TcpStream> = (0..4).map(|_| TcpStream::connect(server.api).unwrap()).collect();
     for stream in &mut held {
         stream.write_all(b"GET / HTTP/1.1\r\n").unwrap();
     }
-    let mut late = TcpStream::connect(edge.api).unwrap();
+    let mut late = TcpStream::connect(server.api).unwrap();
     late.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
-    let early = listen(&mut late, Duration::from_millis(500));
-    assert!(early.bytes.is_empty() && !early.closed, "a fifth is served beside four");
+    let early = read_until_closed(&mut late, Duration::from_millis(500));
+    assert!(early.bytes.is_empty() && !early.closed, "a fifth connection is served beside four");
     // The ops listener has its own connection limit, so probes succeed.
-    assert_eq!(request(edge.ops, "GET", "/readyz", &[], b"").status, 200);
+    assert_eq!(request(server.ops, "GET", "/readyz", &[], b"").status, 200);
     drop(held.pop());
-    let served = listen(&mut late, Duration::from_secs(5));
-    assert!(served.bytes.starts_with(b"HTTP/1.1 404 "), "a place that is free is taken");
+    let served = read_until_closed(&mut late, Duration::from_secs(5));
+    assert!(served.bytes.starts_with(b"HTTP/1.1 404 "), "a free connection is used");
     drop(held);
-    assert_eq!(edge.asks("repo=x&branch=main").status, 201);
+    assert_eq!(server.asks("repo=x&branch=main").status, 201);
 }
 
 #[test]
@@ -52,30 +52,30 @@ fn an_error_is_inert_when_a_shell_sources_it() {
     ];
     let mut bodies = Vec::new();
     for name in hostile {
-        let edge = Edge::start(
+        let server = TestServer::start(
             &json!({"homelab/site/main": {name: "x"}}),
             &[("p", allow(&["homelab/{repo}/{branch}"], &json!({})))],
             &json!({}),
             &[],
         );
-        let issued = edge.asks("repo=site&branch=main");
+        let issued = server.asks("repo=site&branch=main");
         let path = download_path(&issued);
-        let answer = edge.download(&path);
+        let answer = server.download(&path);
         assert_problem(&answer, 422, "unrenderable");
         assert!(
             answer.json()["detail"].as_str().unwrap().contains(&format!("{name:?}")),
-            "the key is named: {answer:?}"
+            "the answer contains the key: {answer:?}"
         );
         // The answer to the issue request, sourced by mistake.
         bodies.push(issued.text());
         bodies.push(answer.text());
         for (repo, branch) in [(name, "main"), ("site", name), ("other", "main")] {
-            bodies.push(edge.asks_json(&json!({"repo": repo, "branch": branch}).to_string()).text());
+            bodies.push(server.asks_json(&json!({"repo": repo, "branch": branch}).to_string()).text());
         }
-        bodies.push(edge.asks_json(name).text());
-        bodies.push(edge.download(&format!("{path}?format=$(touch%20PWN)")).text());
-        bodies.push(edge.download(&format!("{path}?format=json")).status.to_string());
-        bodies.push(edge.download(&path).text());
+        bodies.push(server.asks_json(name).text());
+        bodies.push(server.download(&format!("{path}?format=$(touch%20PWN)")).text());
+        bodies.push(server.download(&format!("{path}?format=json")).status.to_string());
+        bodies.push(server.download(&path).text());
     }
     let folder = tempfile::tempdir().unwrap();
     for shell in ["dash", "bash", "busybox"] {
@@ -99,9 +99,9 @@ fn an_error_is_inert_when_a_shell_sources_it() {
 }
 
 #[test]
-fn the_ops_listener_tells_numbers_and_no_secrets() {
-    let edge = Edge::usual();
-    let ops = |method, path| request(edge.ops, method, path, &[], b"");
+fn the_ops_listener_serves_metrics_and_no_secrets() {
+    let server = TestServer::with_one_secret();
+    let ops = |method, path| request(server.ops, method, path, &[], b"");
     for path in ["/livez", "/readyz"] {
         let answer = ops("GET", path);
         assert_eq!((answer.status, answer.text().as_str()), (200, "ok\n"));
@@ -118,17 +118,17 @@ fn the_ops_listener_tells_numbers_and_no_secrets() {
     }
     for path in ["/metrics", "/livez", "/readyz"] {
         assert_eq!(ops("GET", path).header("x-request-id").unwrap().len(), 32);
-        assert_problem(&request(edge.api, "GET", path, &[], b""), 404, "not_found");
+        assert_problem(&request(server.api, "GET", path, &[], b""), 404, "not_found");
     }
     for odd in [
         "GET /metrics HTTP/1.0\r\nHost: a\r\n\r\n",
         "GET /metrics HTTP/1.1\r\n\r\n",
         "GET /metrics HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ] {
-        let ended = converse(edge.ops, odd.as_bytes(), Duration::from_secs(4));
+        let ended = send_and_read(server.ops, odd.as_bytes(), Duration::from_secs(4));
         assert!(ended.closed && !ended.bytes.starts_with(b"HTTP/1.1 2"), "{odd}");
     }
-    let path = edge.usual_path();
+    let path = server.new_download_path();
     let (id, key) = path.rsplit('/').next().unwrap().split_once('.').unwrap();
     let text = ops("GET", "/metrics").text();
     for secret in ["s3cret", id, key, "build-1", "homelab", "TOKEN"] {
@@ -138,13 +138,13 @@ fn the_ops_listener_tells_numbers_and_no_secrets() {
 
 #[test]
 fn while_draining_tickets_are_redeemed_and_none_issued() {
-    let mut edge = Edge::usual();
-    let path = edge.usual_path();
-    edge.signal("TERM");
-    edge.wait_for_line("draining");
-    assert_problem(&edge.asks("repo=site&branch=main"), 503, "draining");
-    assert_eq!(request(edge.ops, "GET", "/readyz", &[], b"").status, 503);
-    assert_eq!(request(edge.ops, "GET", "/livez", &[], b"").status, 200);
-    assert_eq!(edge.download(&path).status, 200);
-    assert!(edge.wait(Duration::from_secs(10)).success());
+    let mut server = TestServer::with_one_secret();
+    let path = server.new_download_path();
+    server.signal("TERM");
+    server.wait_for_line("draining");
+    assert_problem(&server.asks("repo=site&branch=main"), 503, "draining");
+    assert_eq!(request(server.ops, "GET", "/readyz", &[], b"").status, 503);
+    assert_eq!(request(server.ops, "GET", "/livez", &[], b"").status, 200);
+    assert_eq!(server.download(&path).status, 200);
+    assert!(server.wait(Duration::from_secs(10)).success());
 }

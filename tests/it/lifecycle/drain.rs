@@ -6,24 +6,20 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// Far less than the two minutes that a ticket is valid.
+/// Far less than the lifetime of a ticket, two minutes.
 const SOON: Duration = Duration::from_secs(20);
 
 fn ask(claviger: &Claviger, more: &str) -> Answer {
     claviger.ask(&claviger.token("token"), &format!("repo=moreira.dev&branch=main{more}"))
 }
 
-fn is_ready(claviger: &Claviger) -> bool {
-    request(claviger.ops, "GET", "/readyz", &[], b"").status == 200
-}
-
 #[test]
 fn a_drain_lets_every_waiting_ticket_be_redeemed_and_issues_no_other() {
     let mut claviger = Claviger::sample();
     let (first, second) = (claviger.ticket("moreira.dev", "main"), claviger.ticket("moreira.dev", "main"));
-    assert!(is_ready(&claviger));
+    assert!(claviger.is_ready());
     claviger.signal("TERM");
-    wait_until("the drain", || !is_ready(&claviger));
+    wait_until("the drain", || !claviger.is_ready());
     let refused = ask(&claviger, "");
     assert_eq!((refused.status, refused.code().as_str()), (503, "draining"));
     assert_eq!(refused.header("connection").as_deref(), Some("close"));
@@ -53,7 +49,7 @@ fn tickets_in_sqlite_wait_for_the_next_process() {
     let (redeemed, waiting) = (old.ticket("moreira.dev", "main"), old.ticket("moreira.dev", "main"));
     assert_eq!(old.download(&redeemed).status, 200);
     old.signal("TERM");
-    assert!(old.wait(SOON).success(), "no ticket is waited for");
+    assert!(old.wait(SOON).success(), "the drain does not wait for a ticket");
 
     let new = start();
     assert_eq!(new.download(&waiting).status, 200);
@@ -68,7 +64,7 @@ fn a_drain_waits_for_no_ticket_longer_than_it_lives() {
     let mut claviger = Claviger::sample();
     download_path(&ask(&claviger, "&ttl=2s"));
     claviger.signal("TERM");
-    wait_until("the drain", || !is_ready(&claviger));
+    wait_until("the drain", || !claviger.is_ready());
     assert!(claviger.wait(SOON).success());
     assert_eq!(claviger.audit_events().last().unwrap()["type"], "ticket.expired");
 }
@@ -88,10 +84,10 @@ fn a_second_signal_cuts_the_drain_short() {
         let mut claviger = Claviger::sample();
         claviger.ticket("moreira.dev", "main");
         claviger.signal("TERM");
-        wait_until("the drain", || !is_ready(&claviger));
+        wait_until("the drain", || !claviger.is_ready());
         claviger.signal(second);
         assert!(claviger.wait(SOON).success(), "{second}");
-        assert_eq!(claviger.logged("stopped"), 1);
+        assert_eq!(claviger.count_logged("stopped"), 1);
     }
 }
 
@@ -101,11 +97,11 @@ fn an_interrupt_does_not_wait_for_tickets() {
     claviger.ticket("moreira.dev", "main");
     claviger.signal("INT");
     assert!(claviger.wait(SOON).success());
-    assert_eq!(claviger.audit_events().len(), 1, "what happened is durable all the same");
+    assert_eq!(claviger.audit_events().len(), 1, "the events are durable");
 }
 
 #[test]
-fn who_connected_just_before_the_end_is_answered() {
+fn a_client_that_connected_before_the_end_is_answered() {
     let claviger = Claviger::sample();
     let mut early = TcpStream::connect(claviger.api).unwrap();
     claviger.signal("TERM");

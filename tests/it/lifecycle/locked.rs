@@ -1,4 +1,4 @@
-//! A drain begins at once, whatever locks are held in the database.
+//! A drain begins at once, also while the database is locked.
 
 use crate::rig::http::request;
 use crate::rig::oidc::allow;

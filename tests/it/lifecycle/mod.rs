@@ -4,6 +4,6 @@ mod drain;
 mod locked;
 mod policies;
 mod reload;
+mod shared_database;
 mod start;
-mod two_on_one_database;
 mod upgraded;

@@ -2,17 +2,17 @@
 
 use crate::rig::bao::until;
 use crate::rig::claviger::{Claviger, Dev, manifest, wait_until};
-use crate::rig::installation::Plan;
+use crate::rig::installation::InstallationSetup;
 use serde_json::json;
 use std::fs;
 
 const READ_AGAIN: &str = "tokens reloaded";
 
-/// Sends SIGHUP and waits until the reload is done.
-fn hang_up(claviger: &Claviger) {
-    let before = claviger.logged(READ_AGAIN);
+/// Sends SIGHUP and waits for the end of the reload.
+fn reload(claviger: &Claviger) {
+    let before = claviger.count_logged(READ_AGAIN);
     claviger.signal("HUP");
-    wait_until("the files to be read again", || claviger.logged(READ_AGAIN) > before);
+    wait_until("the files to be read again", || claviger.count_logged(READ_AGAIN) > before);
 }
 
 #[test]
@@ -25,7 +25,7 @@ fn policies_are_read_again_at_once() {
     let mut other = spec;
     other["repos"] = json!(["b"]);
     fs::write(claviger.folder.path().join("test-policies/a.yaml"), manifest("a", &other)).unwrap();
-    hang_up(&claviger);
+    reload(&claviger);
     for (repo, status) in [("b", 201), ("a", 403)] {
         assert_eq!(claviger.ask(&claviger.token("token"), &format!("repo={repo}&branch=main")).status, status);
     }
@@ -39,30 +39,30 @@ fn an_issuers_keys_are_read_again_and_bad_ones_are_not_taken() {
     let (own, foreign) = (ours.token("token"), other.token("token"));
     assert_eq!((asks(&own), asks(&foreign)), (201, 401));
     fs::write(keys(&ours), "{").unwrap();
-    hang_up(&ours);
-    assert_eq!((asks(&own), asks(&foreign)), (201, 401), "the last good keys stay");
+    reload(&ours);
+    assert_eq!((asks(&own), asks(&foreign)), (201, 401), "the last valid keys stay");
     fs::copy(keys(&other), keys(&ours)).unwrap();
-    hang_up(&ours);
-    wait_until("the refusal of a second ago to be forgotten", || asks(&foreign) == 201);
+    reload(&ours);
+    wait_until("the cached refusal to expire", || asks(&foreign) == 201);
 }
 
 #[tokio::test]
 async fn a_stores_token_is_read_again() {
-    let mut plan = Plan::new().await;
-    plan.bao.put("homelab/shared", &[("K", "v")]).await;
-    let token = plan.bao.token(&["claviger"], "1h").await;
-    let file = plan.folder.path().join("token");
+    let mut setup = InstallationSetup::new().await;
+    setup.bao.put("homelab/shared", &[("K", "v")]).await;
+    let token = setup.bao.token(&["claviger"], "1h").await;
+    let file = setup.folder.path().join("token");
     fs::write(&file, "s.nobody").unwrap();
-    plan.config["stores"][0]["vault"]["auth"] = json!({"tokenFile": file});
-    plan.cache(json!({"ttl": "0s"}));
-    let rig = plan.start();
+    setup.config["stores"][0]["vault"]["auth"] = json!({"tokenFile": file});
+    setup.cache(json!({"ttl": "0s"}));
+    let rig = setup.start();
     let pod = rig.pod("ci/build-bot").await;
-    pod.asks("site", "main").refused(502, "store_forbidden");
+    pod.asks("site", "main").assert_refused(502, "store_forbidden");
     fs::write(&file, token).unwrap();
-    hang_up(&rig.claviger);
+    reload(&rig.claviger);
     assert_eq!(pod.asks("site", "main").file(), "export K='v'\n# claviger: 1 keys\n");
     // The file of the broker's own token becomes invalid: the working token stays in use.
     fs::write(&file, "two words").unwrap();
-    hang_up(&rig.claviger);
-    until("a read with the token that works", async || pod.asks("site", "main").answer.status == 201).await;
+    reload(&rig.claviger);
+    until("a read with the working token", async || pod.asks("site", "main").answer.status == 201).await;
 }

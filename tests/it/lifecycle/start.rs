@@ -1,4 +1,4 @@
-//! The requirements of a start, its error messages, and its cost.
+//! The start: requirements, error messages, and memory.
 
 use crate::rig::claviger::{Claviger, binary, run, wait_until};
 use crate::rig::http::request;
@@ -13,7 +13,7 @@ use std::process::Command;
 const JWKS: &str = r#"{"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES256", "kid": "1",
     "x": "axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY", "y": "T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"}]}"#;
 
-/// Writes a configuration with its own database and otherwise defaults.
+/// Writes a configuration with its own database and default settings.
 fn configure(folder: &Path, listen: &str, database: &Path) -> String {
     fs::write(folder.join("secrets.yaml"), "{}").unwrap();
     fs::write(folder.join("jwks.json"), JWKS).unwrap();
@@ -50,14 +50,14 @@ fn an_address_in_use_is_exit_code_1() {
     let running = Claviger::sample();
     let folder = tempfile::tempdir().unwrap();
     let config = configure(folder.path(), &running.api.to_string(), &folder.path().join("claviger.db"));
-    let (code, _, said) = run(&["serve", "--config", &config]);
+    let (code, _, stderr) = run(&["serve", "--config", &config]);
     assert_eq!(code, Some(1));
-    assert!(said.contains(&format!("cannot listen on {}", running.api)), "{said}");
+    assert!(stderr.contains(&format!("cannot listen on {}", running.api)), "{stderr}");
     assert_eq!(request(running.ops, "GET", "/livez", &[], b"").status, 200);
 }
 
 #[test]
-fn it_runs_as_anyone_who_may_write_its_database() {
+fn it_runs_as_any_user_that_can_write_its_database() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     let data = folder.path().join("data");
@@ -66,24 +66,24 @@ fn it_runs_as_anyone_who_may_write_its_database() {
     let config = configure(folder.path(), "127.0.0.1:0", &database);
 
     fs::set_permissions(&data, Permissions::from_mode(0o555)).unwrap();
-    let (code, said) = serve_as_nobody(&config);
-    assert_eq!(code, Some(1), "{said}");
+    let (code, stderr) = serve_as_nobody(&config);
+    assert_eq!(code, Some(1), "{stderr}");
     assert!(
-        said.contains(&format!("claviger: database {}: the database cannot be opened: ", database.display())),
-        "{said}"
+        stderr.contains(&format!("claviger: database {}: the database cannot be opened: ", database.display())),
+        "{stderr}"
     );
     assert!(!database.exists());
 
     fs::set_permissions(&data, Permissions::from_mode(0o777)).unwrap();
-    let (code, said) = serve_as_nobody(&config);
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("listening") && said.contains("stopped"), "{said}");
+    let (code, stderr) = serve_as_nobody(&config);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("listening") && stderr.contains("stopped"), "{stderr}");
     let mode = fs::metadata(data.join("claviger.db.key")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 
 #[test]
-fn a_file_that_the_configuration_names_and_is_no_good_is_exit_code_2() {
+fn an_invalid_file_of_the_configuration_is_exit_code_2() {
     let folder = tempfile::tempdir().unwrap();
     let config = configure(folder.path(), "127.0.0.1:0", &folder.path().join("claviger.db"));
     for (file, spoilt, place) in [
@@ -93,9 +93,9 @@ fn a_file_that_the_configuration_names_and_is_no_good_is_exit_code_2() {
         let file = folder.path().join(file);
         let good = fs::read(&file).unwrap();
         fs::write(&file, spoilt).unwrap();
-        let (code, _, said) = run(&["serve", "--config", &config]);
-        assert_eq!(code, Some(2), "{said}");
-        assert!(said.lines().any(|line| line.starts_with(place)) && !said.contains("hunter2"), "{said}");
+        let (code, _, stderr) = run(&["serve", "--config", &config]);
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.lines().any(|line| line.starts_with(place)) && !stderr.contains("hunter2"), "{stderr}");
         fs::write(&file, good).unwrap();
     }
 }
@@ -121,23 +121,23 @@ fn a_database_in_memory_leaves_nothing_behind() {
 #[test]
 fn it_takes_little_memory() {
     let claviger = Claviger::sample();
-    let idle = claviger.allocated();
+    let idle = claviger.anonymous_memory();
     // A debug build needs 10 MB.
     assert!(idle < 24 << 20, "{idle}");
     for _ in 0..200 {
         let path = claviger.ticket("moreira.dev", "main");
         assert_eq!(claviger.download(&path).status, 200);
     }
-    let grown = claviger.allocated().saturating_sub(idle);
+    let grown = claviger.anonymous_memory().saturating_sub(idle);
     assert!(grown < 16 << 20, "{grown} more after 200 tickets");
 }
 
 #[test]
-fn the_files_of_its_database_are_for_their_owner_alone_from_the_start_on() {
+fn database_files_are_private_to_their_owner_from_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let config = configure(folder.path(), "127.0.0.1:0", &folder.path().join("claviger.db"));
     let mode = |name: &str| fs::metadata(folder.path().join(name)).map(|file| file.permissions().mode() & 0o777).ok();
-    // First the files are created, with a umask that hides nothing; then they exist and are readable for everyone.
+    // First the files are created with umask 000; then they exist and everyone can read them.
     for _ in 0..2 {
         let script = format!("umask 000; exec timeout -s INT 3 {} serve --config {config}", binary().display());
         let mut child = Command::new("sh").args(["-c", &script]).spawn().unwrap();

@@ -7,7 +7,7 @@ use crate::rig::oidc::allow;
 use crate::rig::postgres::postgres;
 use crate::rig::replicas::{Replicas, new_database};
 use crate::rig::scale::scale;
-use crate::tickets::under_load::{attempts_under_load, compare, more_cycles, none};
+use crate::tickets::under_load::{assert_history, attempts_under_load, no_replicas, wait_for_cycles};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -17,16 +17,16 @@ const OLDER: usize = 0;
 const NEWER: usize = 1;
 
 #[expect(clippy::disallowed_methods, reason = "the path of another build, not a setting")]
-fn older() -> PathBuf {
+fn older_binary() -> PathBuf {
     std::env::var_os("CLAVIGER_OLDER").map_or_else(binary, PathBuf::from)
 }
 
-/// Issues at one replica, then redeems at the other.
-fn waiting(replicas: &Replicas, number: usize) -> Vec<String> {
+/// Requests tickets from one replica. Returns their paths.
+fn issue_tickets(replicas: &Replicas, number: usize) -> Vec<String> {
     (0..5).map(|_| replicas.ticket(number).0).collect()
 }
 
-fn redeems(replicas: &Replicas, number: usize, paths: &[String]) {
+fn redeem_all(replicas: &Replicas, number: usize, paths: &[String]) {
     for path in paths {
         let answer = replicas.get(number).download(path);
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -34,52 +34,52 @@ fn redeems(replicas: &Replicas, number: usize, paths: &[String]) {
     }
 }
 
-/// A policy that one replica writes is in force in the other.
+/// Checks that a policy written by one replica becomes active in the other.
 fn policies_are_shared(replicas: &Replicas, writer: usize, reader: usize, name: &str) {
     let manifest = json!({"name": name, "spec": allow(&["homelab/other"], &json!({"repos": ["other"]}))});
-    let (admin, body) = (format!("Bearer {}", replicas.admin()), manifest.to_string());
+    let (admin, body) = (format!("Bearer {}", replicas.admin_token()), manifest.to_string());
     let headers = [("Authorization", admin.as_str()), ("Content-Type", "application/json")];
     let written = replicas.get(writer).send("POST", "/v1/policies", &headers, body.as_bytes());
     assert_eq!(written.status, 201, "{written:?}");
     let target = format!("/v1/policies/{name}");
-    wait_until("the policy to be seen", || replicas.administer(reader, "GET", &target).status == 200);
-    assert_eq!(replicas.administer(reader, "DELETE", &target).status, 204);
-    wait_until("its end to be seen", || replicas.administer(writer, "GET", &target).status == 404);
+    wait_until("the policy to be active", || replicas.send_as_admin(reader, "GET", &target).status == 200);
+    assert_eq!(replicas.send_as_admin(reader, "DELETE", &target).status, 204);
+    wait_until("the policy to be removed", || replicas.send_as_admin(writer, "GET", &target).status == 404);
 }
 
 #[test]
 fn an_older_build_and_this_one_serve_side_by_side() {
-    let mut replicas = none(&new_database(postgres()));
-    // The older build makes the schema; this one migrates it while the older one serves.
-    replicas.add(&older());
-    let before = waiting(&replicas, OLDER);
+    let mut replicas = no_replicas(&new_database(postgres()));
+    // The older build creates the schema; this one migrates it while the older one serves.
+    replicas.add(&older_binary());
+    let before = issue_tickets(&replicas, OLDER);
     replicas.add(&binary());
     let cycles = scale("CLAVIGER_CYCLES", 20);
     let attempts = attempts_under_load(&replicas, CLIENTS, |history| {
-        more_cycles(history, cycles);
-        redeems(&replicas, NEWER, &before);
+        wait_for_cycles(history, cycles);
+        redeem_all(&replicas, NEWER, &before);
         for (one, other) in [(NEWER, OLDER), (OLDER, NEWER)] {
-            redeems(&replicas, other, &waiting(&replicas, one));
+            redeem_all(&replicas, other, &issue_tickets(&replicas, one));
             policies_are_shared(&replicas, one, other, &format!("of-{one}"));
             let (path, id) = replicas.ticket(one);
-            assert_eq!(replicas.administer(other, "DELETE", &format!("/v1/tickets/{id}")).status, 204);
+            assert_eq!(replicas.send_as_admin(other, "DELETE", &format!("/v1/tickets/{id}")).status, 204);
             assert_eq!(replicas.get(one).download(&path).status, 410);
         }
-        more_cycles(history, cycles);
+        wait_for_cycles(history, cycles);
     });
-    compare(&attempts, &replicas.events());
+    assert_history(&attempts, &replicas.events());
     assert!(attempts.iter().all(|attempt| matches!(attempt.status, Some(200 | 410))), "{attempts:?}");
     for number in [OLDER, NEWER] {
-        let verified = replicas.administer(number, "GET", "/v1/audit/verify").json();
+        let verified = replicas.send_as_admin(number, "GET", "/v1/audit/verify").json();
         assert_eq!(verified["ok"], true, "{verified}");
     }
     // The upgrade ends: what the older one issued last is redeemed here.
-    let last = waiting(&replicas, OLDER);
+    let last = issue_tickets(&replicas, OLDER);
     replicas.get(OLDER).signal("TERM");
-    redeems(&replicas, NEWER, &last);
+    redeem_all(&replicas, NEWER, &last);
     println!(
         "{} beside {}: {} attempts, 0 double, 0 unrecorded, 0 lost",
-        older().display(),
+        older_binary().display(),
         binary().display(),
         attempts.len()
     );

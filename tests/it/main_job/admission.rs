@@ -4,8 +4,8 @@ use crate::chart::rendered::render_values;
 use crate::rig::claviger::{Claviger, run, wait_until, write_policies};
 use crate::rig::kube::User;
 use crate::rig::kube::actors::{Kube, PodActor};
-use crate::rig::kube::admission::{AdmissionPolicy, NAME};
-use crate::rig::kube::tekton::Plan;
+use crate::rig::kube::admission::{AdmissionPolicy, POLICY_NAME};
+use crate::rig::kube::tekton::BuildSpec;
 use serde_json::{Value, json};
 use std::fs;
 use tempfile::TempDir;
@@ -17,7 +17,7 @@ const DIGEST_OF_OTHER: &str = "sha256:a647a0951d4ea2c2baa4103d3cfc2ec9a434fe24bd
 fn shipped() -> [Value; 2] {
     let rendered = render_values(&json!({})).unwrap();
     ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"]
-        .map(|kind| rendered.find(kind, NAME).unwrap().clone())
+        .map(|kind| rendered.find(kind, POLICY_NAME).unwrap().clone())
 }
 
 /// A folder with a broker's configuration: one policy attests by the run's params, the other attests nothing.
@@ -50,79 +50,79 @@ fn folder(kube: &Kube, user: User, mode: &str) -> (TempDir, Value) {
 fn broker(kube: &Kube, mode: &str, state: &str) -> Claviger {
     let (folder, config) = folder(kube, User::Broker, mode);
     let claviger = Claviger::serve_in(folder, config);
-    has_found(&claviger, state);
+    wait_for_state(&claviger, state);
     claviger
 }
 
-fn has_found(claviger: &Claviger, state: &str) {
+fn wait_for_state(claviger: &Claviger, state: &str) {
     let series = format!("claviger_admission_policy{{cluster=\"cluster\",state=\"{state}\"}} 1");
     wait_until(&series, || claviger.metrics().contains(&series));
-    assert_eq!(claviger.sum("claviger_admission_policy"), 1, "one state at a time");
+    assert_eq!(claviger.sum("claviger_admission_policy"), 1, "exactly one state is reported");
 }
 
-/// Status and code of requests with and without the repo, and the audit reasons of refusals.
-fn told(claviger: &Claviger, pod: &PodActor) -> Vec<String> {
+/// Status and code of requests with and without the repo, and the reasons in the audit log.
+fn outcome_of(claviger: &Claviger, pod: &PodActor) -> Vec<String> {
     let answers = ["repo=site&branch=main", "branch=main"].map(|form| claviger.ask(&pod.token, form));
-    let mut told: Vec<String> = answers
+    let mut outcomes: Vec<String> = answers
         .iter()
         .map(|answer| if answer.status == 201 { "201".into() } else { format!("{} {}", answer.status, answer.code()) })
         .collect();
-    told.dedup();
+    outcomes.dedup();
     for event in claviger.audit_events() {
         if event["type"] == "ticket.denied" {
             assert_eq!([&event["reason"], &event["policies"][0]], ["admission_policy_missing", "by-run"]);
         }
     }
-    told
+    outcomes
 }
 
 #[tokio::test]
-async fn where_it_is_required_runs_attest_with_it_alone() {
+async fn required_mode_attests_only_with_the_admission_policy_in_force() {
     let kube = Kube::start().await;
-    let build = kube.build("admission/run-bot", Plan::default()).await;
+    let build = kube.build("admission/run-bot", BuildSpec::default()).await;
     let [policy, binding] = shipped();
-    let place = AdmissionPolicy::absent(&kube).await;
+    let installed = AdmissionPolicy::absent(&kube).await;
     let refused = ["403 denied"];
     let plain = |claviger: &Claviger| claviger.ask(&build.pod.token, "repo=plain&branch=main").status;
 
     let absent = broker(&kube, "require", "absent");
-    assert_eq!(told(&absent, &build.pod), refused);
-    assert_eq!(plain(&absent), 201, "a policy that takes nobody's word is as good as ever");
+    assert_eq!(outcome_of(&absent, &build.pod), refused);
+    assert_eq!(plain(&absent), 201, "a policy without attestation still grants");
     let warned = broker(&kube, "warn", "absent");
-    assert_eq!(told(&warned, &build.pod), ["201"]);
-    assert_eq!(warned.logged("is not in force"), 1, "{}", warned.log());
+    assert_eq!(outcome_of(&warned, &build.pod), ["201"]);
+    assert_eq!(warned.count_logged("is not in force"), 1, "{}", warned.log());
 
-    place.put(&policy).await;
-    assert_eq!(told(&broker(&kube, "require", "absent"), &build.pod), refused, "nothing binds it");
-    place.put(&binding).await;
+    installed.put(&policy).await;
+    assert_eq!(outcome_of(&broker(&kube, "require", "absent"), &build.pod), refused, "the policy has no binding");
+    installed.put(&binding).await;
     let mut present = broker(&kube, "require", "present");
-    assert_eq!(told(&present, &build.pod), ["201"]);
+    assert_eq!(outcome_of(&present, &build.pod), ["201"]);
     present.wait_for_line("owners of Tekton runs is in force");
 
     let mut weakened = policy.clone();
     weakened["spec"]["failurePolicy"] = json!("Ignore");
-    place.put(&weakened).await;
-    assert_eq!(told(&broker(&kube, "require", "weakened"), &build.pod), refused);
+    installed.put(&weakened).await;
+    assert_eq!(outcome_of(&broker(&kube, "require", "weakened"), &build.pod), refused);
     // A running broker notices it too, after a while.
-    has_found(&present, "weakened");
-    assert_eq!(told(&present, &build.pod), refused);
+    wait_for_state(&present, "weakened");
+    assert_eq!(outcome_of(&present, &build.pod), refused);
 
     let mut outdated = policy.clone();
     outdated["spec"]["validations"][0]["expression"] = json!(OTHER);
     outdated["metadata"]["annotations"]["claviger.dev/expression-digest"] = json!(DIGEST_OF_OTHER);
     outdated["metadata"]["labels"]["app.kubernetes.io/version"] = json!("0.0.9");
-    place.put(&outdated).await;
+    installed.put(&outdated).await;
     let mut broker = broker(&kube, "require", "outdated");
-    assert_eq!(told(&broker, &build.pod), ["201"]);
+    assert_eq!(outcome_of(&broker, &build.pod), ["201"]);
     assert_eq!(broker.wait_for_line("is of another version")["version"], "0.0.9");
 }
 
 #[tokio::test]
-async fn who_may_not_read_it_does_not_know_of_it() {
+async fn a_broker_without_read_permission_reports_unreadable() {
     let kube = Kube::start().await;
-    let place = AdmissionPolicy::absent(&kube).await;
+    let installed = AdmissionPolicy::absent(&kube).await;
     for object in shipped() {
-        place.put(&object).await;
+        installed.put(&object).await;
     }
     for (mode, user, code, word) in [
         ("require", User::Broker, 0, "present"),
@@ -133,8 +133,8 @@ async fn who_may_not_read_it_does_not_know_of_it() {
         let (folder, config) = folder(&kube, user, mode);
         let file = folder.path().join("claviger.yaml");
         fs::write(&file, config.to_string()).unwrap();
-        let (status, printed, said) = run(&["check", "--online", "--config", &file.display().to_string()]);
-        assert!(printed.contains(&format!("\nadmission policy of cluster: {word}\n")), "{printed}{said}");
-        assert_eq!(status, Some(code), "{printed}{said}");
+        let (status, stdout, stderr) = run(&["check", "--online", "--config", &file.display().to_string()]);
+        assert!(stdout.contains(&format!("\nadmission policy of cluster: {word}\n")), "{stdout}{stderr}");
+        assert_eq!(status, Some(code), "{stdout}{stderr}");
     }
 }

@@ -1,7 +1,7 @@
 //! The main job with AWS Secrets Manager: a ticket and its download, and what logs and errors reveal.
 
 use crate::rig::claviger::run;
-use crate::rig::installation::Plan;
+use crate::rig::installation::InstallationSetup;
 use crate::rig::moto::{Moto, REGION};
 use serde_json::json;
 
@@ -12,20 +12,20 @@ async fn a_build_pod_gets_its_secrets_from_aws() {
     moto.put("homelab/site/feature+x", r#"{"TOKEN":"of the branch"}"#).await;
     moto.put("homelab/site/plain", "canary-aws-value").await;
     let keys = moto.user("claviger").await;
-    let mut plan = Plan::new().await;
-    keys.write_into(plan.folder.path());
+    let mut setup = InstallationSetup::new().await;
+    keys.write_into(setup.folder.path());
     let auth = json!({"accessKeyIdFile": "access-key-id", "secretAccessKeyFile": "secret-access-key"});
-    plan.config["stores"].as_array_mut().unwrap().push(json!({"name": "aws", "awsSecretsManager": {
+    setup.config["stores"].as_array_mut().unwrap().push(json!({"name": "aws", "awsSecretsManager": {
         "region": REGION, "endpointUrl": moto.address, "auth": {"staticKeys": auth}, "timeout": "10s",
     }}));
-    plan.config["telemetry"] = json!({"logLevel": "trace"});
+    setup.config["telemetry"] = json!({"logLevel": "trace"});
     let subjects = json!([{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["build-bot"]}}]);
     let secrets = json!([{"store": "aws", "path": "homelab/{repo}/{branch}"}]);
-    plan.policy(
+    setup.policy(
         "site-builds",
         json!({"subjects": subjects, "repos": ["site"], "branches": ["main", "feature/*", "plain", "none"], "secrets": secrets}),
     );
-    let rig = plan.start();
+    let rig = setup.start();
     let pod = rig.pod("ci/build-bot").await;
 
     let path = pod.asks("site", "main").ticket();
@@ -33,9 +33,9 @@ async fn a_build_pod_gets_its_secrets_from_aws() {
     assert_eq!(download.text(), "export PORT='8080'\nexport TOKEN='canary-aws-value'\n# claviger: 2 keys\n");
     assert_eq!(rig.claviger.download(&path).status, 410);
     assert_eq!(pod.asks("site", "feature/x").file(), "export TOKEN='of the branch'\n# claviger: 1 keys\n");
-    assert_eq!(pod.asks("site", "none").file(), "", "a build without secrets is no error");
-    pod.asks("site", "plain").refused(502, "store_misconfigured");
-    rig.pod("ci/other").await.asks("site", "main").refused(403, "denied");
+    assert_eq!(pod.asks("site", "none").file(), "", "a build without secrets is not an error");
+    pod.asks("site", "plain").assert_refused(502, "store_misconfigured");
+    rig.pod("ci/other").await.asks("site", "main").assert_refused(403, "denied");
 
     let events = rig.claviger.audit_events();
     assert_eq!(events[0]["secrets"], json!([{"store": "aws", "path": "homelab/site/main", "version": version}]));

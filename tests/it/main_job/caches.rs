@@ -1,7 +1,7 @@
-//! No unnecessary work on the hot path, and no answer older than promised.
+//! Caches: cached requests cause no calls, and no answer is older than documented.
 
 use crate::rig::bao::until;
-use crate::rig::installation::{Installation, Plan};
+use crate::rig::installation::{Installation, InstallationSetup};
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -9,17 +9,17 @@ const READS: &str = "claviger_store_requests_total{operation=\"read\",outcome=\"
 const REVIEWS: &str = "claviger_token_review_duration_seconds_count";
 
 /// A policy with one secret.
-async fn one_secret() -> Plan {
-    let plan = Plan::new().await;
+async fn one_secret() -> InstallationSetup {
+    let setup = InstallationSetup::new().await;
     let subjects = json!([{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["build-bot"]}}]);
     let secrets = json!([{"store": "vault", "path": "homelab/a"}]);
-    plan.policy("one", json!({"subjects": subjects, "repos": ["one"], "branches": ["main"], "secrets": secrets}));
-    plan.bao.put("homelab/a", &[("K", "first")]).await;
-    plan
+    setup.policy("one", json!({"subjects": subjects, "repos": ["one"], "branches": ["main"], "secrets": secrets}));
+    setup.bao.put("homelab/a", &[("K", "first")]).await;
+    setup
 }
 
 #[tokio::test]
-async fn a_known_token_and_a_cached_lease_cost_no_call() {
+async fn a_cached_token_and_a_cached_secret_cause_no_call() {
     let rig = one_secret().await.start();
     let pod = rig.pod("ci/build-bot").await;
     pod.asks("one", "main").download();
@@ -36,7 +36,7 @@ async fn a_known_token_and_a_cached_lease_cost_no_call() {
 }
 
 #[tokio::test]
-async fn a_hundred_pods_at_once_are_one_read() {
+async fn a_hundred_concurrent_pods_cause_one_read() {
     let rig = one_secret().await.start();
     let pods = join_all((0..100).map(|_| rig.pod("ci/build-bot"))).await;
     let files: Vec<String> = std::thread::scope(|scope| {
@@ -49,10 +49,10 @@ async fn a_hundred_pods_at_once_are_one_read() {
 }
 
 #[tokio::test]
-async fn a_rotated_secret_is_seen_when_the_cache_lets_go_of_the_old_one() {
-    let mut plan = one_secret().await;
-    plan.cache(json!({"ttl": "1s"}));
-    let rig = plan.start();
+async fn a_rotated_secret_is_seen_when_the_cached_one_expires() {
+    let mut setup = one_secret().await;
+    setup.cache(json!({"ttl": "1s"}));
+    let rig = setup.start();
     let pod = rig.pod("ci/build-bot").await;
     let download = || {
         let answer = pod.asks("one", "main").download();

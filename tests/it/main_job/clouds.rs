@@ -1,9 +1,9 @@
-//! The walk through Key Vault and Secret Manager: a ticket and its download, what is told of names, and what is not told.
+//! The main job with Key Vault and Secret Manager: a ticket and its download, and names in errors and logs.
 
 use crate::rig::claviger::{Claviger, run};
 use crate::rig::clouds::azure::{Azure, CLIENT, SCOPE, TENANT};
 use crate::rig::clouds::google::{Google, PROJECT, PROVIDER};
-use crate::rig::oidc::{Edge, allow};
+use crate::rig::oidc::{TestServer, allow};
 use serde_json::{Value, json};
 
 const TOKEN: &str = "header.claims.signature";
@@ -26,12 +26,12 @@ fn stores(azure: &Azure, google: &Google, token_file: &str) -> Value {
 }
 
 /// The explanation of a decision, as an administrator reads it.
-fn explained(edge: &Edge, branch: &str) -> Value {
-    let bearer = format!("Bearer {}", edge.issuer.token(&json!({"role": "admin"})));
+fn explained(server: &TestServer, branch: &str) -> Value {
+    let bearer = format!("Bearer {}", server.issuer.token(&json!({"role": "admin"})));
     let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
     let caller = json!({"issuer": "ci", "subject": "build-1", "claims": {"role": "build"}});
     let body = json!({"caller": caller, "repo": "site", "branch": branch});
-    let answer = edge.send("POST", "/v1/decisions", &headers, body.to_string().as_bytes());
+    let answer = server.send("POST", "/v1/decisions", &headers, body.to_string().as_bytes());
     assert_eq!(answer.status, 200, "{answer:?}");
     serde_json::from_str(&answer.text()).unwrap()
 }
@@ -67,34 +67,34 @@ async fn a_build_gets_its_secrets_from_both_clouds() {
         ("HTTPS_PROXY", "http://127.0.0.1:1"),
         ("GOOGLE_APPLICATION_CREDENTIALS", "/nonexistent"),
     ];
-    let edge = Edge::start(&json!({}), &[("site", policy)], &config, &environment);
+    let server = TestServer::start(&json!({}), &[("site", policy)], &config, &environment);
 
-    let path = edge.path("repo=site&branch=main");
+    let path = server.download_path_for("repo=site&branch=main");
     let expected = "export NPM_TOKEN='canary-google-value'\nexport PORT='8080'\nexport TOKEN='canary-azure-value'\n# claviger: 3 keys\n";
-    assert_eq!(file(&edge, &path), expected);
-    assert_eq!(edge.download(&path).status, 410);
-    let other = edge.path("repo=site&branch=Main");
-    assert!(file(&edge, &other).contains("canary-of-another-branch"));
-    let none = edge.path("repo=site&branch=none");
-    assert_eq!(file(&edge, &none), "export NPM_TOKEN='canary-google-value'\n# claviger: 1 keys\n");
-    let long = edge.asks(&format!("repo=site&branch={}", "b".repeat(120)));
+    assert_eq!(file(&server, &path), expected);
+    assert_eq!(server.download(&path).status, 410);
+    let other = server.download_path_for("repo=site&branch=Main");
+    assert!(file(&server, &other).contains("canary-of-another-branch"));
+    let none = server.download_path_for("repo=site&branch=none");
+    assert_eq!(file(&server, &none), "export NPM_TOKEN='canary-google-value'\n# claviger: 1 keys\n");
+    let long = server.asks(&format!("repo=site&branch={}", "b".repeat(120)));
     assert_eq!((long.status, long.code().as_str()), (502, "store_misconfigured"));
 
-    let events = edge.audit_events();
+    let events = server.audit_events();
     assert_eq!(events[0]["secrets"][0], json!({"store": "azure", "path": "homelab/site/main", "version": version}));
     assert_eq!(events[0]["secrets"][1], json!({"store": "gcp", "path": "shared/npm-token", "version": "1"}));
-    let answer = explained(&edge, "feature/Main");
+    let answer = explained(&server, "feature/Main");
     let names: Vec<_> = answer["secrets"].as_array().unwrap().iter().map(|secret| &secret["storeName"]).collect();
     assert_eq!(names, [&json!("homelab--site--feature---7e---4dain"), &json!("shared__npm-token")]);
-    assert_eq!(explained(&edge, &"b".repeat(120))["secrets"][0]["storeName"], Value::Null);
+    assert_eq!(explained(&server, &"b".repeat(120))["secrets"][0]["storeName"], Value::Null);
 
-    let said = edge.stdout() + &edge.log();
+    let said = server.stdout() + &server.log();
     for secret in ["canary", TOKEN, "eyJ.", "ya29"] {
         assert!(!said.contains(secret), "{secret}: {said}");
     }
-    assert!(!edge.log().contains("homelab"), "no path in the log: {}", edge.log());
+    assert!(!server.log().contains("homelab"), "no path in the log: {}", server.log());
 
-    let config_file = edge.folder.path().join("claviger.yaml").display().to_string();
+    let config_file = server.folder.path().join("claviger.yaml").display().to_string();
     let (code, out, said) = run(&["check", "--config", &config_file, "--online"]);
     assert_eq!(code, Some(0), "{out}{said}");
     for line in ["store azure: reached", "store gcp: reached", "store azure: homelab/*/* is named homelab--*--*"] {

@@ -1,12 +1,13 @@
-//! Credentials created for a pod: they work as long as the pod exists, whatever happens to Claviger.
+//! Dynamic credentials of a pod are valid while the pod exists, also if Claviger crashes.
 
 use crate::rig::bao::until;
+use crate::rig::claviger::events_of_type;
 use crate::rig::http::Answer;
-use crate::rig::installation::{Installation, Plan};
+use crate::rig::installation::{Installation, InstallationSetup};
 use crate::rig::postgres::postgres;
 use serde_json::{Value, json};
 
-/// The broker's permissions, and no more.
+/// The minimal permissions of the broker.
 const ACL: &str = r#"
 path "homelab/data/*" { capabilities = ["read"] }
 path "database/creds/*" { capabilities = ["read"] }
@@ -14,19 +15,19 @@ path "sys/leases/renew" { capabilities = ["update"] }
 path "sys/leases/revoke" { capabilities = ["update"] }
 "#;
 
-/// A policy for the credentials of a role, and the URL of the database that they open.
-async fn planned(mode: &str) -> (Plan, String) {
-    let plan = Plan::new().await;
-    let url = plan.bao.enable_database().await;
-    plan.bao.database_role("app", "1h", "2h").await;
-    plan.bao.policy("claviger", ACL).await;
+/// An installation with a policy for the credentials of a role. Returns also the URL of their database.
+async fn setup_with_role(mode: &str) -> (InstallationSetup, String) {
+    let setup = InstallationSetup::new().await;
+    let url = setup.bao.enable_database().await;
+    setup.bao.database_role("app", "1h", "2h").await;
+    setup.bao.policy("claviger", ACL).await;
     let subjects = json!([{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["build-bot"]}}]);
     let secrets = json!([{"store": "vault", "path": "database/creds/app", "lease": mode}]);
-    plan.policy("db", json!({"subjects": subjects, "repos": ["app"], "branches": ["main"], "secrets": secrets}));
-    (plan, url)
+    setup.policy("db", json!({"subjects": subjects, "repos": ["app"], "branches": ["main"], "secrets": secrets}));
+    (setup, url)
 }
 
-/// User and password of a downloaded file.
+/// The user and password in a downloaded file.
 fn credentials(download: &Answer) -> (String, String) {
     let text = download.text();
     let value = |key: &str| {
@@ -36,12 +37,8 @@ fn credentials(download: &Answer) -> (String, String) {
     (value("username"), value("password"))
 }
 
-async fn opens(url: &str, (user, password): &(String, String)) -> bool {
-    postgres().lets_in(url, user, password).await
-}
-
-fn of_type<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
-    events.iter().filter(|event| event["type"] == kind).collect()
+async fn accepts_credentials(url: &str, (user, password): &(String, String)) -> bool {
+    postgres().accepts_login(url, user, password).await
 }
 
 /// Kills the broker and starts it again on its files.
@@ -56,10 +53,10 @@ fn crash(rig: Installation, config: &Value) -> Installation {
 }
 
 #[tokio::test]
-async fn each_pods_credentials_end_with_it_even_where_claviger_crashed_meanwhile() {
-    let (plan, url) = planned("perPod").await;
-    let config = plan.config.clone();
-    let rig = plan.start();
+async fn credentials_end_with_their_pod_also_after_a_crash_of_claviger() {
+    let (setup, url) = setup_with_role("perPod").await;
+    let config = setup.config.clone();
+    let rig = setup.start();
     let (one, other) = (rig.pod("ci/build-bot").await.pod, rig.pod("ci/build-bot").await.pod);
     let ask = |rig: &Installation, token: &str| {
         let answer = rig.claviger.ask(token, "repo=app&branch=main");
@@ -68,58 +65,64 @@ async fn each_pods_credentials_end_with_it_even_where_claviger_crashed_meanwhile
     };
     let (of_one, of_other) = (ask(&rig, &one.token), ask(&rig, &other.token));
     assert_ne!(of_one, of_other);
-    assert_eq!(ask(&rig, &one.token), of_one, "the same pod, the same credentials");
-    assert!(opens(&url, &of_one).await && opens(&url, &of_other).await);
+    assert_eq!(ask(&rig, &one.token), of_one, "the same pod gets the same credentials");
+    assert!(accepts_credentials(&url, &of_one).await && accepts_credentials(&url, &of_other).await);
 
     let events = rig.claviger.audit_events();
-    let acquired = of_type(&events, "lease.acquired");
+    let acquired = events_of_type(&events, "lease.acquired");
     assert_eq!(acquired.len(), 2);
     assert_eq!(acquired[0]["caller"]["pod"]["uid"], one.uid.as_str());
     assert_eq!(acquired[0]["secrets"][0]["path"], "database/creds/app");
-    let issued = of_type(&events, "ticket.issued")[0];
-    assert_eq!(issued["secrets"][0]["version"], acquired[0]["secrets"][0]["version"], "which lease it was");
-    assert!(acquired[0]["seq"].as_i64() < issued["seq"].as_i64(), "on record before it is handed out");
+    let issued = events_of_type(&events, "ticket.issued")[0];
+    assert_eq!(
+        issued["secrets"][0]["version"], acquired[0]["secrets"][0]["version"],
+        "the event of the ticket names the lease"
+    );
+    assert!(acquired[0]["seq"].as_i64() < issued["seq"].as_i64(), "the lease is recorded before the ticket");
     let log = format!("{}{}", rig.claviger.log(), rig.claviger.stdout());
     for secret in [&of_one.1, &of_one.0, &"database/creds/app/".to_owned()] {
         assert!(!log.contains(secret.as_str()), "in the log");
     }
 
     let rig = crash(rig, &config);
-    one.is_deleted().await;
-    other.enters("Running").await;
+    one.delete().await;
+    other.set_phase("Running").await;
     tokio::time::sleep(std::time::Duration::from_secs(15)).await;
-    until("the credentials of a pod that is gone to be adopted and taken back", async || !opens(&url, &of_one).await)
+    until("the credentials of a deleted pod to be revoked", async || !accepts_credentials(&url, &of_one).await).await;
+    assert!(accepts_credentials(&url, &of_other).await, "its pod is still running");
+    other.set_phase("Succeeded").await;
+    until("the credentials of a finished pod to be revoked", async || !accepts_credentials(&url, &of_other).await)
         .await;
-    assert!(opens(&url, &of_other).await, "its pod still runs");
-    other.enters("Succeeded").await;
-    until("those of a pod that is done to be taken back", async || !opens(&url, &of_other).await).await;
-    until("both to be on record", async || of_type(&rig.claviger.audit_events(), "lease.revoked").len() == 2).await;
-    for event in of_type(&rig.claviger.audit_events(), "lease.revoked") {
+    until("both revocations to be recorded", async || {
+        events_of_type(&rig.claviger.audit_events(), "lease.revoked").len() == 2
+    })
+    .await;
+    for event in events_of_type(&rig.claviger.audit_events(), "lease.revoked") {
         assert_eq!((&event["outcome"], &event["reason"]), (&json!("ok"), &json!("pod_ended")));
     }
 }
 
 #[tokio::test]
 async fn a_graceful_stop_leaves_builds_their_credentials_and_a_shared_one_is_for_all() {
-    let (plan, url) = planned("shared").await;
-    let config = plan.config.clone();
-    let rig = plan.start();
+    let (setup, url) = setup_with_role("shared").await;
+    let config = setup.config.clone();
+    let rig = setup.start();
     let (one, other) = (rig.pod("ci/build-bot").await, rig.pod("ci/build-bot").await);
     let of_one = credentials(&one.asks("app", "main").download());
     assert_eq!(credentials(&other.asks("app", "main").download()), of_one);
-    assert_eq!(of_type(&rig.claviger.audit_events(), "lease.acquired").len(), 1);
+    assert_eq!(events_of_type(&rig.claviger.audit_events(), "lease.acquired").len(), 1);
     assert_eq!(rig.claviger.count("claviger_leases_active{store=\"vault\"}"), 1);
     drop((one, other));
 
     let Installation { kube, bao, mut claviger } = rig;
     claviger.signal("TERM");
     assert!(claviger.wait(std::time::Duration::from_secs(20)).success());
-    assert!(opens(&url, &of_one).await, "the builds go on");
+    assert!(accepts_credentials(&url, &of_one).await, "the credentials stay valid");
     let folder = std::mem::replace(&mut claviger.folder, tempfile::tempdir().unwrap());
     drop(claviger);
     let claviger = crate::rig::claviger::Claviger::serve_in(folder, config);
     let rig = Installation { kube, bao, claviger };
-    until("it to be adopted", async || rig.claviger.count("claviger_leases_active{store=\"vault\"}") == 1).await;
-    assert!(opens(&url, &of_one).await);
-    assert!(of_type(&rig.claviger.audit_events(), "lease.revoked").is_empty());
+    until("the lease to be adopted", async || rig.claviger.count("claviger_leases_active{store=\"vault\"}") == 1).await;
+    assert!(accepts_credentials(&url, &of_one).await);
+    assert!(events_of_type(&rig.claviger.audit_events(), "lease.revoked").is_empty());
 }

@@ -2,7 +2,7 @@
 //! the same store.
 
 use crate::rig::bao::until;
-use crate::rig::installation::{Builder, Installation, Plan};
+use crate::rig::installation::{BuildPod, Installation, InstallationSetup};
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,14 +11,14 @@ use std::time::Duration;
 const LIMIT: u32 = 50;
 
 /// A policy that gives pods of a namespace one repo's secret.
-fn policy(plan: &Plan, repo: &str, namespace: &str, path: &str) {
+fn policy(setup: &InstallationSetup, repo: &str, namespace: &str, path: &str) {
     let subjects = json!([{"kubernetes": {"namespaces": [namespace], "serviceAccounts": ["build-bot"]}}]);
     let secrets = json!([{"store": "vault", "path": path}]);
-    plan.policy(repo, json!({"subjects": subjects, "repos": [repo], "branches": ["**"], "secrets": secrets}));
+    setup.policy(repo, json!({"subjects": subjects, "repos": [repo], "branches": ["**"], "secrets": secrets}));
 }
 
 /// Sends this many first requests for optional secrets of branches; returns how many succeeded.
-fn honest(pod: &Builder, round: &str, asks: usize) -> usize {
+fn honest(pod: &BuildPod, round: &str, asks: usize) -> usize {
     let mut answered = 0;
     for number in 0..asks {
         answered += usize::from(pod.asks("honest", &format!("feature/{round}-{number}")).answer.status == 201);
@@ -27,9 +27,9 @@ fn honest(pod: &Builder, round: &str, asks: usize) -> usize {
     answered
 }
 
-/// Sends requests at a caller's limit until told to stop; returns how many were answered with something other than
+/// Sends requests at a caller's limit until stopped. Returns the number of answers other than
 /// a ticket.
-fn at_the_limit(pod: &Builder, repo: &str, stop: &AtomicBool) -> usize {
+fn at_the_limit(pod: &BuildPod, repo: &str, stop: &AtomicBool) -> usize {
     let refused = AtomicUsize::new(0);
     let number = AtomicUsize::new(0);
     // Several at once, so that slow answers do not reduce the rate.
@@ -48,8 +48,8 @@ fn at_the_limit(pod: &Builder, repo: &str, stop: &AtomicBool) -> usize {
     refused.into_inner()
 }
 
-/// What honest builds get beside a neighbour at its limit, in percent of what they get without one.
-fn share_beside(rig: &Installation, honest_pod: &Builder, neighbour: &Builder, repo: &str) -> usize {
+/// The share of successful honest requests beside a hostile pod at its limit, in percent.
+fn share_beside(rig: &Installation, honest_pod: &BuildPod, neighbour: &BuildPod, repo: &str) -> usize {
     let alone = honest(honest_pod, &format!("{repo}-alone"), 50);
     let stop = AtomicBool::new(false);
     let (beside, refused) = std::thread::scope(|scope| {
@@ -59,21 +59,21 @@ fn share_beside(rig: &Installation, honest_pod: &Builder, neighbour: &Builder, r
         stop.store(true, Ordering::SeqCst);
         (beside, neighbour.join().unwrap())
     });
-    assert_eq!(alone, 50, "without a neighbour all is well\n{}", rig.claviger.log());
-    assert!(refused > 0, "the neighbour is in trouble");
+    assert_eq!(alone, 50, "without a hostile pod every request succeeds\n{}", rig.claviger.log());
+    assert!(refused > 0, "the hostile pod is refused");
     beside * 100 / 200
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pod_at_its_limit_under_a_limited_mount_costs_others_nothing() {
-    let plan = Plan::new().await;
-    plan.bao.enable_kv_v2("teamx").await;
-    plan.bao.limit_rate("teamx", 2).await;
+    let setup = InstallationSetup::new().await;
+    setup.bao.enable_kv_v2("teamx").await;
+    setup.bao.limit_rate("teamx", 2).await;
     let acl = r#"path "homelab/data/*" { capabilities = ["read"] } path "teamx/data/*" { capabilities = ["read"] }"#;
-    plan.bao.policy("claviger", acl).await;
-    policy(&plan, "honest", "ci", "homelab/{repo}/{branch}");
-    policy(&plan, "teamx", "playground", "teamx/{branch}");
-    let rig = plan.start();
+    setup.bao.policy("claviger", acl).await;
+    policy(&setup, "honest", "ci", "homelab/{repo}/{branch}");
+    policy(&setup, "teamx", "playground", "teamx/{branch}");
+    let rig = setup.start();
     let (honest, neighbour) = (rig.pod("ci/build-bot").await, rig.pod("playground/build-bot").await);
     let share = share_beside(&rig, &honest, &neighbour, "teamx");
     assert!(share >= 95, "{share} %\n{}", rig.claviger.log());
@@ -86,28 +86,28 @@ async fn a_pod_at_its_limit_under_a_limited_mount_costs_others_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_role_costs_others_nothing_and_makes_one_credential() {
-    let mut plan = Plan::new().await;
-    plan.bao.enable_database().await;
-    plan.bao.slow_database_role("stuck", 600).await;
-    plan.bao.slow_database_role("slow", 4).await;
+    let mut setup = InstallationSetup::new().await;
+    setup.bao.enable_database().await;
+    setup.bao.slow_database_role("stuck", 600).await;
+    setup.bao.slow_database_role("slow", 4).await;
     let acl = r#"
 path "homelab/data/*" { capabilities = ["read"] }
 path "database/creds/*" { capabilities = ["read"] }
 path "sys/leases/renew" { capabilities = ["update"] }
 path "sys/leases/revoke" { capabilities = ["update"] }
 "#;
-    plan.bao.policy("claviger", acl).await;
-    plan.config["stores"][0]["vault"]["makeTimeout"] = json!("20s");
-    plan.config["limits"] = json!({"requestTimeout": "3s"});
-    policy(&plan, "honest", "ci", "homelab/{repo}/{branch}");
-    policy(&plan, "app", "ci", "database/creds/slow");
-    policy(&plan, "stuck", "playground", "database/creds/stuck");
-    let rig = plan.start();
+    setup.bao.policy("claviger", acl).await;
+    setup.config["stores"][0]["vault"]["makeTimeout"] = json!("20s");
+    setup.config["limits"] = json!({"requestTimeout": "3s"});
+    policy(&setup, "honest", "ci", "homelab/{repo}/{branch}");
+    policy(&setup, "app", "ci", "database/creds/slow");
+    policy(&setup, "stuck", "playground", "database/creds/stuck");
+    let rig = setup.start();
     let (honest, neighbour) = (rig.pod("ci/build-bot").await, rig.pod("playground/build-bot").await);
     let share = share_beside(&rig, &honest, &neighbour, "stuck");
     assert!(share >= 95, "{share} %\n{}", rig.claviger.log());
 
-    // Requests end before the credential is created, and `fetch` asks again: one credential is created.
+    // Requests end before the credential is created, and `fetch` retries: one credential is created.
     let folder = tempfile::tempdir().unwrap();
     let (token, file) = (folder.path().join("token"), folder.path().join("env"));
     std::fs::write(&token, &honest.pod.token).unwrap();
@@ -118,8 +118,8 @@ path "sys/leases/revoke" { capabilities = ["update"] }
     assert_eq!(ran.code, Some(0), "{ran:?}\n{}", rig.claviger.log());
     assert!(std::fs::read_to_string(&file).unwrap().contains("export password="));
     assert_eq!(rig.bao.leases_of("slow").await, 1);
-    until("it to be held", async || rig.claviger.count("claviger_leases_active{store=\"vault\"}") == 1).await;
+    until("the lease to be held", async || rig.claviger.count("claviger_leases_active{store=\"vault\"}") == 1).await;
     let events = rig.claviger.audit_events();
     assert_eq!(events.iter().filter(|event| event["type"] == "lease.acquired").count(), 1);
-    assert!(events.iter().any(|event| event["reason"] == "timeout"), "a request ended before");
+    assert!(events.iter().any(|event| event["reason"] == "timeout"), "no request ended early");
 }

@@ -1,25 +1,25 @@
 //! Missing, forbidden and failed reads are different: only a missing secret gives an empty bundle.
 
-use crate::rig::installation::Plan;
+use crate::rig::installation::InstallationSetup;
 use serde_json::{Value, json};
 
 /// One policy for each repo, with one secret.
-fn policies(plan: &Plan, secrets: &[(&str, Value)]) {
+fn policies(setup: &InstallationSetup, secrets: &[(&str, Value)]) {
     for (repo, secret) in secrets {
         let mut secret = secret.clone();
         secret["store"] = json!("vault");
         let subjects = json!([{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["build-bot"]}}]);
-        plan.policy(repo, json!({"subjects": subjects, "repos": [repo], "branches": ["main"], "secrets": [secret]}));
+        setup.policy(repo, json!({"subjects": subjects, "repos": [repo], "branches": ["main"], "secrets": [secret]}));
     }
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_path_is_told_and_never_an_empty_bundle() {
-    let plan = Plan::new().await;
-    plan.bao.put("homelab/open/a", &[("K", "v")]).await;
-    plan.bao.put("homelab/closed/a", &[("K", "v")]).await;
+async fn faults_of_a_path_are_errors_and_never_an_empty_bundle() {
+    let setup = InstallationSetup::new().await;
+    setup.bao.put("homelab/open/a", &[("K", "v")]).await;
+    setup.bao.put("homelab/closed/a", &[("K", "v")]).await;
     policies(
-        &plan,
+        &setup,
         &[
             ("open", json!({"path": "homelab/open/a"})),
             ("closed", json!({"path": "homelab/closed/a", "required": false})),
@@ -27,11 +27,11 @@ async fn what_is_wrong_with_a_path_is_told_and_never_an_empty_bundle() {
             ("absent", json!({"path": "homelab/open/b"})),
         ],
     );
-    let rig = plan.start();
+    let rig = setup.start();
     let pod = rig.pod("ci/build-bot").await;
     for (repo, code) in [("closed", "store_forbidden"), ("nowhere", "store_misconfigured")] {
-        let answer = pod.asks(repo, "main").refused(502, code);
-        assert_eq!(answer.header("retry-after"), None, "{code} does not go away by trying again");
+        let answer = pod.asks(repo, "main").assert_refused(502, code);
+        assert_eq!(answer.header("retry-after"), None, "{code} is not retried");
     }
     assert_eq!(pod.asks("open", "main").file(), "export K='v'\n# claviger: 1 keys\n");
     assert_eq!(pod.asks("absent", "main").file(), "");
@@ -45,11 +45,11 @@ async fn what_is_wrong_with_a_path_is_told_and_never_an_empty_bundle() {
 
 #[tokio::test]
 async fn a_key_that_a_policy_needs_must_be_there() {
-    let plan = Plan::new().await;
-    plan.bao.put_json("homelab/a", r#"{"K":"v","NOTHING":null}"#).await;
+    let setup = InstallationSetup::new().await;
+    setup.bao.put_json("homelab/a", r#"{"K":"v","NOTHING":null}"#).await;
     let path = "homelab/a";
     policies(
-        &plan,
+        &setup,
         &[
             ("there", json!({"path": path, "keys": ["K"], "required": true})),
             ("not-there", json!({"path": path, "keys": ["K", "NEEDED"], "required": true})),
@@ -57,10 +57,10 @@ async fn a_key_that_a_policy_needs_must_be_there() {
             ("nothing", json!({"path": path, "keys": ["NOTHING"], "required": true})),
         ],
     );
-    let rig = plan.start();
+    let rig = setup.start();
     let pod = rig.pod("ci/build-bot").await;
     for repo in ["not-there", "nothing"] {
-        let answer = pod.asks(repo, "main").refused(502, "key_absent");
+        let answer = pod.asks(repo, "main").assert_refused(502, "key_absent");
         assert_eq!(answer.header("retry-after"), None, "{repo}");
     }
     for repo in ["there", "not-needed"] {

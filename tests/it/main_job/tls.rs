@@ -1,7 +1,7 @@
 //! TLS on both sides: the API listener's certificate, read again when its files change, and that of the store.
 
 use crate::rig::bao::{Bao, until};
-use crate::rig::installation::{Installation, Plan};
+use crate::rig::installation::{Installation, InstallationSetup};
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use reqwest::{Certificate, Client};
 use serde_json::json;
@@ -25,13 +25,13 @@ async fn trusts(rig: &Installation, certificate: &CertifiedKey<KeyPair>) -> bool
 }
 
 #[tokio::test]
-async fn the_certificate_is_replaced_by_a_good_one_and_never_by_a_bad_one() {
-    let mut plan = Plan::new().await;
+async fn the_certificate_is_replaced_by_a_valid_one_only() {
+    let mut setup = InstallationSetup::new().await;
     let (first, second) = (certificate(), certificate());
-    let folder = plan.folder.path().to_owned();
+    let folder = setup.folder.path().to_owned();
     install(&folder, &first);
-    plan.config["server"] = json!({"tls": {"certFile": "tls.crt", "keyFile": "tls.key"}});
-    let mut rig = plan.start();
+    setup.config["server"] = json!({"tls": {"certFile": "tls.crt", "keyFile": "tls.key"}});
+    let mut rig = setup.start();
     assert!(trusts(&rig, &first).await && !trusts(&rig, &second).await);
 
     install(&folder, &second);
@@ -48,7 +48,8 @@ async fn the_certificate_is_replaced_by_a_good_one_and_never_by_a_bad_one() {
     .enumerate()
     {
         spoil().unwrap();
-        until("the complaint", async || rig.claviger.logged("certificate reload failed") == round + 1).await;
+        until("the error to be logged", async || rig.claviger.count_logged("certificate reload failed") == round + 1)
+            .await;
         assert!(trusts(&rig, &second).await && !trusts(&rig, &first).await, "round {round}");
     }
     install(&folder, &first);
@@ -68,12 +69,12 @@ async fn the_certificate_is_replaced_by_a_good_one_and_never_by_a_bad_one() {
 
 #[tokio::test]
 async fn the_walk_over_tls() {
-    let mut plan = Plan::new().await;
+    let mut setup = InstallationSetup::new().await;
     let certificate = certificate();
-    install(plan.folder.path(), &certificate);
-    plan.config["server"] = json!({"tls": {"certFile": "tls.crt", "keyFile": "tls.key"}});
-    plan.bao.put("homelab/shared", &[("K", "v")]).await;
-    let rig = plan.start();
+    install(setup.folder.path(), &certificate);
+    setup.config["server"] = json!({"tls": {"certFile": "tls.crt", "keyFile": "tls.key"}});
+    setup.bao.put("homelab/shared", &[("K", "v")]).await;
+    let rig = setup.start();
     let pod = rig.pod("ci/build-bot").await;
     let root = Certificate::from_der(certificate.cert.der()).unwrap();
     let client = Client::builder().no_proxy().tls_certs_only([root]).build().unwrap();
@@ -88,27 +89,27 @@ async fn the_walk_over_tls() {
 
 #[tokio::test]
 async fn the_store_must_show_a_certificate_of_its_ca() {
-    let mut plan = Plan::with(Bao::start_tls().await).await;
-    plan.bao.put("homelab/shared", &[("K", "v")]).await;
-    let ca_file = plan.bao.ca_file();
-    plan.config["stores"][0]["vault"]["caFile"] = json!(ca_file);
-    // The same store with a certificate that nobody trusts.
+    let mut setup = InstallationSetup::with(Bao::start_tls().await).await;
+    setup.bao.put("homelab/shared", &[("K", "v")]).await;
+    let ca_file = setup.bao.ca_file();
+    setup.config["stores"][0]["vault"]["caFile"] = json!(ca_file);
+    // The same store with an untrusted certificate.
     let other = certificate();
-    std::fs::write(plan.folder.path().join("other-ca.pem"), other.cert.pem()).unwrap();
-    let mut doubted = plan.config["stores"][0].clone();
+    std::fs::write(setup.folder.path().join("other-ca.pem"), other.cert.pem()).unwrap();
+    let mut doubted = setup.config["stores"][0].clone();
     doubted["name"] = json!("doubted");
     doubted["vault"]["caFile"] = json!("other-ca.pem");
-    plan.config["stores"].as_array_mut().unwrap().push(doubted);
+    setup.config["stores"].as_array_mut().unwrap().push(doubted);
     let subjects = json!([{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["build-bot"]}}]);
     let secrets = json!([{"store": "doubted", "path": "homelab/shared"}]);
-    plan.policy(
+    setup.policy(
         "doubted",
         json!({"subjects": subjects, "repos": ["doubted"], "branches": ["main"], "secrets": secrets}),
     );
-    let rig = plan.start();
+    let rig = setup.start();
     let pod = rig.pod("ci/build-bot").await;
     assert_eq!(pod.asks("site", "main").file(), "export K='v'\n# claviger: 1 keys\n");
-    pod.asks("doubted", "main").refused(503, "store_unavailable");
+    pod.asks("doubted", "main").assert_refused(503, "store_unavailable");
     let log = rig.claviger.log();
     assert!(log.contains("\"kind\":\"certificate_unknown_issuer\""), "{log}");
 }

@@ -1,21 +1,21 @@
 //! The basic main job: ticket and download.
 
-use crate::rig::installation::Plan;
+use crate::rig::installation::InstallationSetup;
 use serde_json::{Value, json};
 
 /// Secrets for all repos, for the repo and for the branch: the later ones win.
-async fn put_three_layers(plan: &Plan) {
-    plan.bao.put("homelab/shared", &[("A", "shared"), ("B", "shared"), ("C", "shared")]).await;
-    plan.bao.put("homelab/site/default", &[("B", "repo"), ("C", "repo")]).await;
-    plan.bao.put("homelab/site/main", &[("C", "it's main")]).await;
-    plan.bao.put("homelab/site/feature~x", &[("C", "feature/x"), ("D", "new")]).await;
+async fn put_three_layers(setup: &InstallationSetup) {
+    setup.bao.put("homelab/shared", &[("A", "shared"), ("B", "shared"), ("C", "shared")]).await;
+    setup.bao.put("homelab/site/default", &[("B", "repo"), ("C", "repo")]).await;
+    setup.bao.put("homelab/site/main", &[("C", "it's main")]).await;
+    setup.bao.put("homelab/site/feature~x", &[("C", "feature/x"), ("D", "new")]).await;
 }
 
 #[tokio::test]
 async fn a_build_pod_gets_its_secrets_once() {
-    let plan = Plan::new().await;
-    put_three_layers(&plan).await;
-    let rig = plan.start();
+    let setup = InstallationSetup::new().await;
+    put_three_layers(&setup).await;
+    let rig = setup.start();
     let pod = rig.pod("ci/build-bot").await;
 
     let asked = pod.asks("site", "main");
@@ -41,14 +41,14 @@ async fn a_build_pod_gets_its_secrets_once() {
 
 #[tokio::test]
 async fn every_step_is_in_the_audit_log_and_no_secret_is() {
-    let plan = Plan::new().await;
-    put_three_layers(&plan).await;
-    let rig = plan.start();
+    let setup = InstallationSetup::new().await;
+    put_three_layers(&setup).await;
+    let rig = setup.start();
     let pod = rig.pod("ci/build-bot").await;
     let path = pod.asks("site", "main").ticket();
     assert_eq!(rig.claviger.download(&path).status, 200);
     assert_eq!(rig.claviger.download(&path).status, 410);
-    pod.asks("other", "main").refused(403, "denied");
+    pod.asks("other", "main").assert_refused(403, "denied");
 
     let events = rig.claviger.audit_events();
     let told = |event: &Value| {
@@ -83,17 +83,17 @@ async fn every_step_is_in_the_audit_log_and_no_secret_is() {
 
 #[tokio::test]
 async fn a_build_without_secrets_is_no_error() {
-    let plan = Plan::new().await;
+    let setup = InstallationSetup::new().await;
     let subjects = json!([{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["build-bot"]}}]);
     let secret = |required| json!([{"store": "vault", "path": "homelab/{repo}/{branch}", "required": required}]);
     for (repo, required) in [("quiet", false), ("strict", true)] {
         let spec = json!({"subjects": subjects, "repos": [repo], "branches": ["**"], "secrets": secret(required)});
-        plan.policy(repo, spec);
+        setup.policy(repo, spec);
     }
-    plan.bao.put("homelab/quiet/gone", &[("A", "1")]).await;
-    plan.bao.delete("homelab/quiet/gone").await;
-    plan.bao.put("homelab/strict/main", &[("A", "1")]).await;
-    let rig = plan.start();
+    setup.bao.put("homelab/quiet/gone", &[("A", "1")]).await;
+    setup.bao.delete("homelab/quiet/gone").await;
+    setup.bao.put("homelab/strict/main", &[("A", "1")]).await;
+    let rig = setup.start();
     let pod = rig.pod("ci/build-bot").await;
     for branch in ["never", "gone"] {
         let asked = pod.asks("quiet", branch);
@@ -102,20 +102,20 @@ async fn a_build_without_secrets_is_no_error() {
     }
     let answer = rig.claviger.ask(&pod.pod.token, "repo=quiet&branch=never&required=true");
     assert_eq!((answer.status, answer.code().as_str()), (404, "secret_not_found"));
-    pod.asks("strict", "never").refused(404, "secret_not_found");
+    pod.asks("strict", "never").assert_refused(404, "secret_not_found");
     assert_eq!(pod.asks("strict", "main").file(), "export A='1'\n# claviger: 1 keys\n");
 }
 
 #[tokio::test]
-async fn the_store_takes_the_brokers_own_identity_or_a_token_from_a_file() {
-    let mut plan = Plan::new().await;
-    plan.bao.put("homelab/a", &[("K", "v")]).await;
-    plan.bao.kubernetes_role("others", ["claviger", "another"], &["claviger"]).await;
-    let token = plan.bao.token(&["claviger"], "1h").await;
-    std::fs::write(plan.folder.path().join("good-token"), token).unwrap();
-    std::fs::write(plan.folder.path().join("bad-token"), "s.nobody").unwrap();
+async fn the_store_accepts_the_brokers_service_account_or_a_token_file() {
+    let mut setup = InstallationSetup::new().await;
+    setup.bao.put("homelab/a", &[("K", "v")]).await;
+    setup.bao.kubernetes_role("others", ["claviger", "another"], &["claviger"]).await;
+    let token = setup.bao.token(&["claviger"], "1h").await;
+    std::fs::write(setup.folder.path().join("good-token"), token).unwrap();
+    std::fs::write(setup.folder.path().join("bad-token"), "s.nobody").unwrap();
     let own = |role: &str| json!({"kubernetes": {"role": role, "tokenFile": "vault-token"}});
-    let address = plan.bao.address.clone();
+    let address = setup.bao.address.clone();
     for (name, auth) in [
         ("file", json!({"tokenFile": "good-token"})),
         ("stranger", json!({"tokenFile": "bad-token"})),
@@ -123,21 +123,21 @@ async fn the_store_takes_the_brokers_own_identity_or_a_token_from_a_file() {
         ("nameless", own("no-such-role")),
     ] {
         let store = json!({"name": name, "vault": {"address": address, "auth": auth}});
-        plan.config["stores"].as_array_mut().unwrap().push(store);
+        setup.config["stores"].as_array_mut().unwrap().push(store);
     }
     for store in ["vault", "file", "stranger", "usurper", "nameless"] {
         let subjects = json!([{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["*"]}}]);
         let secrets = json!([{"store": store, "path": "homelab/a"}]);
-        plan.policy(store, json!({"subjects": subjects, "repos": [store], "branches": ["main"], "secrets": secrets}));
+        setup.policy(store, json!({"subjects": subjects, "repos": [store], "branches": ["main"], "secrets": secrets}));
     }
-    let rig = plan.start();
+    let rig = setup.start();
     let pod = rig.pod("ci/build-bot").await;
     for store in ["vault", "file"] {
         assert_eq!(pod.asks(store, "main").file(), "export K='v'\n# claviger: 1 keys\n", "{store}");
     }
     for store in ["stranger", "usurper"] {
-        let answer = pod.asks(store, "main").refused(502, "store_forbidden");
+        let answer = pod.asks(store, "main").assert_refused(502, "store_forbidden");
         assert_eq!(answer.header("retry-after"), None, "{store}");
     }
-    pod.asks("nameless", "main").refused(502, "store_misconfigured");
+    pod.asks("nameless", "main").assert_refused(502, "store_misconfigured");
 }

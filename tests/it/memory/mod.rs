@@ -4,7 +4,7 @@ mod scan;
 
 use crate::rig::bao::Bao;
 use crate::rig::claviger::{binary, wait_until};
-use crate::rig::oidc::{Edge, allow};
+use crate::rig::oidc::{TestServer, allow};
 use claviger::model::request_id::RequestId;
 use scan::Memory;
 use serde_json::{Value, json};
@@ -16,14 +16,14 @@ const REDEMPTIONS: usize = 1_000;
 const SECRETS: usize = 100;
 const FORMATS: [&str; 4] = ["export", "json", "dotenv", "tar"];
 
-/// The common beginning of a test's canaries; nothing else in the process contains it.
-fn mark() -> String {
+/// The common prefix of a test's canaries, which nothing else in the process contains.
+fn canary_prefix() -> String {
     format!("canary{}", RequestId::random())
 }
 
 /// Serves secrets of a real OpenBao, each with one ordinary value and one that JSON has to escape; every tenth is
 /// large.
-async fn serving(mark: &str, bao: &Bao) -> Edge {
+async fn start_server(mark: &str, bao: &Bao) -> TestServer {
     for number in 0..SECRETS {
         let long = mark.repeat(if number % 10 == 0 { 2_000 } else { 1 });
         let values = [("PLAIN", format!("{mark}-{number}")), ("QUOTED", format!("'{mark}\n\"{long}"))];
@@ -33,7 +33,7 @@ async fn serving(mark: &str, bao: &Bao) -> Edge {
     let token = bao.ca_file().with_file_name("token");
     std::fs::write(&token, &bao.root).unwrap();
     let secrets = json!([{"store": "vault", "path": "homelab/{repo}/{branch}"}]);
-    Edge::start(
+    TestServer::start(
         &json!({"homelab/here": {"KEY": format!("{mark}-here")}}),
         &[("p", allow(&[], &json!({ "secrets": secrets })))],
         &json!({"stores": [{"name": "vault", "vault": {
@@ -43,14 +43,14 @@ async fn serving(mark: &str, bao: &Bao) -> Edge {
     )
 }
 
-fn redeem_a_thousand(edge: &Edge, mark: &str) {
+fn redeem_a_thousand(server: &TestServer, mark: &str) {
     for number in 0..REDEMPTIONS {
-        let path = edge.path(&format!("repo=site&branch=b{}", number % SECRETS));
+        let path = server.download_path_for(&format!("repo=site&branch=b{}", number % SECRETS));
         let format = FORMATS[number / SECRETS % FORMATS.len()];
         // dotenv cannot express both kinds of quotes together with a newline: refused, and then fetched in another
         // format.
-        let answer = edge.download(&format!("{path}?format={format}"));
-        let answer = if answer.status == 422 { edge.download(&path) } else { answer };
+        let answer = server.download(&format!("{path}?format={format}"));
+        let answer = if answer.status == 422 { server.download(&path) } else { answer };
         assert_eq!(answer.status, 200);
         assert!(String::from_utf8_lossy(&answer.body).contains(mark));
     }
@@ -58,42 +58,44 @@ fn redeem_a_thousand(edge: &Edge, mark: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_thousand_redemptions_no_secret_is_in_memory() {
-    let (mark, bao) = (mark(), Bao::start_tls().await);
-    let edge = serving(&mark, &bao).await;
-    redeem_a_thousand(&edge, &mark);
-    let spent = edge.path("repo=site&branch=b0");
-    assert_eq!(edge.download(&spent).status, 200);
+    let (mark, bao) = (canary_prefix(), Bao::start_tls().await);
+    let server = start_server(&mark, &bao).await;
+    redeem_a_thousand(&server, &mark);
+    let spent = server.download_path_for("repo=site&branch=b0");
+    assert_eq!(server.download(&spent).status, 200);
     // Sealed: tickets wait in memory, and leases in their cache.
-    let waiting: Vec<String> = (0..SECRETS).map(|number| edge.path(&format!("repo=site&branch=b{number}"))).collect();
+    let waiting: Vec<String> =
+        (0..SECRETS).map(|number| server.download_path_for(&format!("repo=site&branch=b{number}"))).collect();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let places = Memory::of(edge.id()).places_of(&mark);
+    let places = Memory::of(server.id()).occurrences_of(&mark);
     assert!(places.is_empty(), "{places:#?}");
     for (what, path) in [("redeemed", &spent), ("waiting", &waiting[0])] {
-        let places = Memory::of(edge.id()).places_of(path.rsplit('.').next().unwrap());
+        let places = Memory::of(server.id()).occurrences_of(path.rsplit('.').next().unwrap());
         assert!(places.is_empty(), "the key of a ticket, {what}: {places:#?}");
     }
-    // The tickets were waiting all the time.
+    // The tickets are still waiting.
     for path in waiting {
-        assert!(edge.download(&path).text().contains(&mark));
+        assert!(server.download(&path).text().contains(&mark));
     }
 }
 
 #[test]
 fn the_scan_finds_a_secret_that_is_in_memory() {
-    let mark = mark();
+    let mark = canary_prefix();
     // The development store does not encrypt its file.
     let secrets = json!({"homelab/site/main": {"TOKEN": mark}});
-    let edge = Edge::start(&secrets, &[("p", allow(&["homelab/{repo}/{branch}"], &json!({})))], &json!({}), &[]);
-    assert!(!Memory::of(edge.id()).places_of(&mark).is_empty());
+    let server =
+        TestServer::start(&secrets, &[("p", allow(&["homelab/{repo}/{branch}"], &json!({})))], &json!({}), &[]);
+    assert!(!Memory::of(server.id()).occurrences_of(&mark).is_empty());
 }
 
-/// Starts a program that cannot read other processes, as root could. Killed when dropped.
-struct Plain(Child);
+/// A process that cannot read the memory of others, unlike root. Killed when dropped.
+struct UnprivilegedProcess(Child);
 
 /// Removes the capability to read other processes from the started program.
 const UNPRIVILEGED: [&str; 2] = ["--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"];
 
-impl Plain {
+impl UnprivilegedProcess {
     fn start(program: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new("setpriv");
         command.args(UNPRIVILEGED).arg(program).args(arguments);
@@ -118,7 +120,7 @@ impl Plain {
     }
 }
 
-impl Drop for Plain {
+impl Drop for UnprivilegedProcess {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -126,17 +128,17 @@ impl Drop for Plain {
 }
 
 #[test]
-fn no_neighbour_may_look_and_there_is_no_core_file() {
+fn other_processes_cannot_read_the_memory_and_there_is_no_core_file() {
     let state = tempfile::tempdir().unwrap();
     let state = state.path().to_str().unwrap();
     let dev = ["dev", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--state", state];
-    let claviger = Plain::start(&binary(), &dev);
+    let claviger = UnprivilegedProcess::start(&binary(), &dev);
     wait_until("the state", || Path::new(state).join("admin-token").exists());
     assert_eq!(claviger.core_limits(), ["0", "0"]);
     assert!(!claviger.is_readable());
 
     // The control: the same attempt on a process without protection.
-    let sleeping = Plain::start(Path::new("sleep"), &["60"]);
+    let sleeping = UnprivilegedProcess::start(Path::new("sleep"), &["60"]);
     wait_until("the sleeper", || std::fs::read_to_string(sleeping.file("comm")).is_ok_and(|name| name == "sleep\n"));
     assert!(sleeping.is_readable());
 }

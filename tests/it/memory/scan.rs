@@ -17,7 +17,7 @@ impl Memory {
     }
 
     /// The mappings that contain a text, each with the count and the surroundings of the first one.
-    pub fn places_of(&self, text: &str) -> Vec<String> {
+    pub fn occurrences_of(&self, text: &str) -> Vec<String> {
         let mut places = Vec::new();
         let mut scanned = 0;
         let is_writable = |line: &&str| line.split_whitespace().nth(1).is_some_and(|flags| flags.starts_with("rw"));

@@ -5,69 +5,69 @@ use claviger::policy::{ChangeKind, PolicySource, PolicyStoreError, PutOutcome, W
 use tokio::task::JoinSet;
 
 /// Runs each of these tests for every database.
-macro_rules! on_every_place {
+macro_rules! on_every_database {
     ($($test:ident)*) => {
-        mod sqlite_memory { $( #[tokio::test] async fn $test() { super::$test(super::Place::sqlite_memory()).await } )* }
-        mod sqlite_file { $( #[tokio::test] async fn $test() { super::$test(super::Place::sqlite_file()).await } )* }
-        mod postgres { $( #[tokio::test] async fn $test() { super::$test(super::Place::postgres().await).await } )* }
+        mod sqlite_memory { $( #[tokio::test] async fn $test() { super::$test(super::TestDatabase::sqlite_memory()).await } )* }
+        mod sqlite_file { $( #[tokio::test] async fn $test() { super::$test(super::TestDatabase::sqlite_file()).await } )* }
+        mod postgres { $( #[tokio::test] async fn $test() { super::$test(super::TestDatabase::postgres().await).await } )* }
     };
 }
 
-on_every_place! {
-    what_is_created_is_there_and_in_force
+on_every_database! {
+    a_created_policy_is_listed_and_active
     a_name_is_taken_once
-    a_put_tells_what_it_did
-    what_was_expected_decides
+    a_put_returns_what_it_replaced
+    the_write_precondition_decides
     one_of_fifty_racing_writers_wins
     racing_creators_make_one_policy
-    revisions_tell_who_changed_what
+    revisions_record_who_changed_what
     lists_are_ordered_by_bytes_and_paged
     hostile_names_find_nothing
 }
 
-async fn what_is_created_is_there_and_in_force(place: Place) {
-    let register = place.register().await;
+async fn a_created_policy_is_listed_and_active(db: TestDatabase) {
+    let register = db.register().await;
     assert!(register.get("a").await.unwrap().is_none());
     let made = register.create(policy("a", "site")).await.unwrap();
-    assert_eq!(in_force(&register), ["a"]);
+    assert_eq!(active_policies(&register), ["a"]);
     let got = register.get("a").await.unwrap().unwrap();
     assert_eq!((got.revision, got.created_at, got.updated_at), (made.revision, made.created_at, made.updated_at));
     assert_eq!((got.updated_by.as_str(), got.source), ("alice", PolicySource::Api));
-    assert_eq!(shown(&got.spec), spec_of("site"));
+    assert_eq!(spec_as_json(&got.spec), spec_of("site"));
 
     let gone = register.delete("a", "bob", WritePrecondition::Any).await.unwrap();
-    assert_eq!(shown(&gone.spec), spec_of("site"));
-    assert!(register.get("a").await.unwrap().is_none() && in_force(&register).is_empty());
+    assert_eq!(spec_as_json(&gone.spec), spec_of("site"));
+    assert!(register.get("a").await.unwrap().is_none() && active_policies(&register).is_empty());
     assert_eq!(register.delete("a", "bob", WritePrecondition::Any).await.unwrap_err(), PolicyStoreError::NotFound);
 }
 
-async fn a_name_is_taken_once(place: Place) {
-    let register = place.register().await;
+async fn a_name_is_taken_once(db: TestDatabase) {
+    let register = db.register().await;
     register.create(policy("a", "site")).await.unwrap();
     assert_eq!(register.create(policy("a", "other")).await.unwrap_err(), PolicyStoreError::AlreadyExists);
-    assert_eq!(shown(&register.get("a").await.unwrap().unwrap().spec), spec_of("site"));
+    assert_eq!(spec_as_json(&register.get("a").await.unwrap().unwrap().spec), spec_of("site"));
 }
 
-async fn a_put_tells_what_it_did(place: Place) {
-    let register = place.register().await;
+async fn a_put_returns_what_it_replaced(db: TestDatabase) {
+    let register = db.register().await;
     let (first, change) = register.put(policy("a", "site"), WritePrecondition::Any).await.unwrap();
     assert_eq!(change, PutOutcome::Created);
     let (second, change) = register.put(policy("a", "site"), WritePrecondition::Any).await.unwrap();
     assert_eq!(change, PutOutcome::Updated);
-    assert_ne!(first.revision, second.revision, "a write has a revision of its own, even of the same text");
+    assert_ne!(first.revision, second.revision, "each write has its own revision");
     assert_eq!(first.created_at, second.created_at);
     assert!(second.updated_at >= first.updated_at);
 
-    // A reused name starts anew, and no revision is used twice.
+    // A reused name starts without history, and no revision is used twice.
     register.delete("a", "alice", WritePrecondition::Any).await.unwrap();
     let third = register.create(policy("a", "site")).await.unwrap();
     assert!(third.revision != first.revision && third.revision != second.revision);
     assert!(third.created_at >= second.updated_at);
 }
 
-async fn what_was_expected_decides(place: Place) {
+async fn the_write_precondition_decides(db: TestDatabase) {
     use PolicyStoreError::{NotFound, PreconditionFailed};
-    let register = place.register().await;
+    let register = db.register().await;
     let revision = |text: &str| WritePrecondition::Revision(text.to_owned());
     assert_eq!(register.put(policy("a", "x"), revision("1")).await.unwrap_err(), PreconditionFailed);
     assert_eq!(register.delete("a", "alice", revision("1")).await.unwrap_err(), NotFound);
@@ -79,18 +79,18 @@ async fn what_was_expected_decides(place: Place) {
         assert_eq!(register.put(policy("a", "z"), revision(wrong)).await.unwrap_err(), PreconditionFailed, "{wrong}");
         assert_eq!(register.delete("a", "alice", revision(wrong)).await.unwrap_err(), PreconditionFailed, "{wrong}");
     }
-    assert_eq!(shown(&register.get("a").await.unwrap().unwrap().spec), spec_of("y"));
+    assert_eq!(spec_as_json(&register.get("a").await.unwrap().unwrap().spec), spec_of("y"));
     register.delete("a", "alice", revision(&second.revision)).await.unwrap();
 }
 
-/// One register serialises its writers. Here the database must decide, so each racing writer has its own register.
+/// One register serialises its writers. Here the database must decide, so each concurrent writer has its own register.
 async fn registers(database: &Database, count: usize) -> Vec<PolicyRegister> {
     let opened = (0..count).map(|_| open(database.clone(), None));
     futures_util::future::join_all(opened).await.into_iter().map(Result::unwrap).collect()
 }
 
-async fn one_of_fifty_racing_writers_wins(place: Place) {
-    let database = place.database().await;
+async fn one_of_fifty_racing_writers_wins(db: TestDatabase) {
+    let database = db.database().await;
     let here = open(database.clone(), None).await.unwrap();
     let first = here.create(policy("a", "start")).await.unwrap();
     let mut race = JoinSet::new();
@@ -111,12 +111,12 @@ async fn one_of_fifty_racing_writers_wins(place: Place) {
     }
     assert_eq!((won.len(), lost), (1, 49));
     let now = here.get("a").await.unwrap().unwrap();
-    assert_eq!((now.revision, shown(&now.spec)), (won[0].revision.clone(), shown(&won[0].spec)));
+    assert_eq!((now.revision, spec_as_json(&now.spec)), (won[0].revision.clone(), spec_as_json(&won[0].spec)));
     assert_eq!(here.revisions("a", None, 100).await.unwrap().len(), 2);
 }
 
-async fn racing_creators_make_one_policy(place: Place) {
-    let database = place.database().await;
+async fn racing_creators_make_one_policy(db: TestDatabase) {
+    let database = db.database().await;
     let mut race = JoinSet::new();
     for (racer, register) in registers(&database, 20).await.into_iter().enumerate() {
         race.spawn(async move { register.create(policy("a", &format!("racer-{racer}"))).await.map(|_| ()) });
@@ -126,8 +126,8 @@ async fn racing_creators_make_one_policy(place: Place) {
     assert_eq!(results.iter().filter(|result| **result == Err(PolicyStoreError::AlreadyExists)).count(), 19);
 }
 
-async fn revisions_tell_who_changed_what(place: Place) {
-    let register = place.register().await;
+async fn revisions_record_who_changed_what(db: TestDatabase) {
+    let register = db.register().await;
     assert_eq!(register.revisions("a", None, 10).await.unwrap_err(), PolicyStoreError::NotFound);
     register.create(policy("a", "x")).await.unwrap();
     register.create(policy("other", "x")).await.unwrap();
@@ -160,16 +160,16 @@ async fn revisions_tell_who_changed_what(place: Place) {
     assert!(register.revisions("a", Some(0), 2).await.unwrap().is_empty());
 }
 
-async fn lists_are_ordered_by_bytes_and_paged(place: Place) {
+async fn lists_are_ordered_by_bytes_and_paged(db: TestDatabase) {
     let folder = tempfile::tempdir().unwrap();
     let files = directory(folder.path(), &[("a.b", spec_of("x")), ("b0", spec_of("x")), ("zz", spec_of("x"))]);
-    let register = open(place.database().await, Some(files)).await.unwrap();
+    let register = open(db.database().await, Some(files)).await.unwrap();
     for name in ["b", "a-b", "a", "ab", "b-1", "0"] {
         register.create(policy(name, "x")).await.unwrap();
     }
     let whole = ["0", "a", "a-b", "a.b", "ab", "b", "b-1", "b0", "zz"];
-    assert_eq!(listed(&register).await, whole);
-    assert_eq!(in_force(&register), whole);
+    assert_eq!(listed_policies(&register).await, whole);
+    assert_eq!(active_policies(&register), whole);
     for limit in 1..=whole.len() + 1 {
         let mut paged: Vec<String> = Vec::new();
         loop {
@@ -184,8 +184,8 @@ async fn lists_are_ordered_by_bytes_and_paged(place: Place) {
     }
 }
 
-async fn hostile_names_find_nothing(place: Place) {
-    let register = place.register().await;
+async fn hostile_names_find_nothing(db: TestDatabase) {
+    let register = db.register().await;
     register.create(policy("a", "x")).await.unwrap();
     for name in ["", "\0", "a\0", "A", "%", "a' OR '1'='1", "é", &"a".repeat(100_000)] {
         assert!(register.get(name).await.unwrap().is_none());
@@ -193,5 +193,5 @@ async fn hostile_names_find_nothing(place: Place) {
         assert_eq!(register.revisions(name, None, 1).await.unwrap_err(), PolicyStoreError::NotFound);
         register.list(Some(name), 1).await.unwrap();
     }
-    assert_eq!(listed(&register).await, ["a"]);
+    assert_eq!(listed_policies(&register).await, ["a"]);
 }

@@ -5,7 +5,7 @@ mod replicas;
 mod served;
 mod start;
 
-use crate::rig::postgres::{checked, postgres};
+use crate::rig::postgres::{parse_postgres_url, postgres};
 use claviger::config::database::Url;
 use claviger::database::Database;
 use claviger::document::Fault;
@@ -22,12 +22,12 @@ use tempfile::TempDir;
 
 /// A database of policies.
 #[derive(Debug)]
-struct Place {
+struct TestDatabase {
     url: Url,
     _folder: Option<TempDir>,
 }
 
-impl Place {
+impl TestDatabase {
     fn sqlite_memory() -> Self {
         Self { url: Url::SqliteMemory, _folder: None }
     }
@@ -38,7 +38,7 @@ impl Place {
     }
 
     async fn postgres() -> Self {
-        Self { url: Url::Postgres(checked(&postgres().database().await)), _folder: None }
+        Self { url: Url::Postgres(parse_postgres_url(&postgres().database().await)), _folder: None }
     }
 
     async fn database(&self) -> Database {
@@ -95,7 +95,7 @@ fn compiled(name: &str, spec: Value, bounds: &Bounds) -> Result<NewPolicy, Vec<F
     Ok(NewPolicy { policy: Arc::new(policy), written_by: "alice".into() })
 }
 
-fn shown(spec: &PolicySpec) -> Value {
+fn spec_as_json(spec: &PolicySpec) -> Value {
     serde_json::to_value(spec).unwrap()
 }
 
@@ -106,20 +106,20 @@ fn directory(folder: &Path, policies: &[(&str, Value)]) -> Directory {
 }
 
 /// The names of the active policies.
-fn in_force(register: &PolicyRegister) -> Vec<String> {
+fn active_policies(register: &PolicyRegister) -> Vec<String> {
     register.active_set().load().names().map(str::to_owned).collect()
 }
 
 /// The names that the API lists.
-async fn listed(register: &PolicyRegister) -> Vec<String> {
+async fn listed_policies(register: &PolicyRegister) -> Vec<String> {
     register.list(None, 1000).await.unwrap().into_iter().map(|policy| policy.name).collect()
 }
 
 /// Polls until the condition is true; returns how long that took.
-async fn until(within: Duration, is_so: impl Fn() -> bool) -> Duration {
+async fn wait_within(within: Duration, condition: impl Fn() -> bool) -> Duration {
     let started = Instant::now();
-    while !is_so() {
-        assert!(started.elapsed() < within, "not within {within:?}");
+    while !condition() {
+        assert!(started.elapsed() < within, "the condition was not met within {within:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     started.elapsed()

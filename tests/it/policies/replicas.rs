@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 
 const A_SECOND: Duration = Duration::from_secs(1);
 
-/// A replica: it follows the writes of others until it is dropped.
+/// A replica that follows the writes of others until it is dropped.
 struct Replica {
     register: Arc<PolicyRegister>,
     following: JoinHandle<()>,
@@ -34,50 +34,50 @@ impl Drop for Replica {
     }
 }
 
-async fn see_each_others_writes(place: &Place) -> Duration {
-    let one = Replica::follow(place.register().await);
-    let other = Replica::follow(place.register().await);
+async fn see_each_others_writes(db: &TestDatabase) -> Duration {
+    let one = Replica::follow(db.register().await);
+    let other = Replica::follow(db.register().await);
     let mut slowest = Duration::ZERO;
     for round in 0..5 {
         let name = format!("p{round}");
         one.register.create(policy(&name, "x")).await.unwrap();
-        assert!(in_force(&one.register).contains(&name), "here it is in force at once");
-        slowest = slowest.max(until(A_SECOND, || in_force(&other.register).contains(&name)).await);
+        assert!(active_policies(&one.register).contains(&name), "the policy is active in its own replica at once");
+        slowest = slowest.max(wait_within(A_SECOND, || active_policies(&other.register).contains(&name)).await);
 
         let before = other.register.active_set().load_full();
         other.register.put(policy(&name, "y"), WritePrecondition::Any).await.unwrap();
         let revision = other.register.active_set().load().policies()[round].revision().clone();
         assert_ne!(before.policies()[round].revision(), &revision);
         let arrived = || one.register.active_set().load().policies()[round].revision() == &revision;
-        slowest = slowest.max(until(A_SECOND, arrived).await);
+        slowest = slowest.max(wait_within(A_SECOND, arrived).await);
     }
     for round in 0..5 {
         let name = format!("p{round}");
         one.register.delete(&name, "alice", WritePrecondition::Any).await.unwrap();
-        slowest = slowest.max(until(A_SECOND, || !in_force(&other.register).contains(&name)).await);
+        slowest = slowest.max(wait_within(A_SECOND, || !active_policies(&other.register).contains(&name)).await);
     }
     slowest
 }
 
 #[tokio::test]
 async fn two_processes_on_one_sqlite_file_see_each_others_writes() {
-    see_each_others_writes(&Place::sqlite_file()).await;
+    see_each_others_writes(&TestDatabase::sqlite_file()).await;
 }
 
 #[tokio::test]
-async fn replicas_on_postgres_are_told_and_need_not_look() {
-    let slowest = see_each_others_writes(&Place::postgres().await).await;
-    assert!(slowest < Duration::from_millis(400), "{slowest:?}: told later than it would have been seen");
+async fn replicas_on_postgres_are_notified_without_polling() {
+    let slowest = see_each_others_writes(&TestDatabase::postgres().await).await;
+    assert!(slowest < Duration::from_millis(400), "{slowest:?}: slower than polling");
 }
 
 #[tokio::test]
-async fn when_the_database_dies_the_last_good_policies_stay() {
+async fn the_last_policies_stay_active_while_the_database_is_down() {
     let mut server = Postgres::start(&[]).unwrap();
-    let place = Place { url: Url::Postgres(checked(&server.database().await)), _folder: None };
-    let one = Replica::follow(place.register().await);
-    let other = Replica::follow(place.register().await);
+    let db = TestDatabase { url: Url::Postgres(parse_postgres_url(&server.database().await)), _folder: None };
+    let one = Replica::follow(db.register().await);
+    let other = Replica::follow(db.register().await);
     one.register.create(policy("a", "x")).await.unwrap();
-    until(A_SECOND, || in_force(&other.register) == ["a"]).await;
+    wait_within(A_SECOND, || active_policies(&other.register) == ["a"]).await;
 
     server.stop();
     let (name, any) = ("a", || WritePrecondition::Any);
@@ -91,35 +91,39 @@ async fn when_the_database_dies_the_last_good_policies_stay() {
     );
     let failures = [asked.0.err(), asked.1.err(), asked.2.err(), asked.3.err(), asked.4.err(), asked.5.err()];
     assert_eq!(failures, [const { Some(PolicyStoreError::Unavailable) }; 6]);
-    assert_eq!((in_force(&one.register), in_force(&other.register)), (vec!["a".into()], vec!["a".into()]));
+    assert_eq!(
+        (active_policies(&one.register), active_policies(&other.register)),
+        (vec!["a".into()], vec!["a".into()])
+    );
 
     server.start_again();
     let deadline = Instant::now() + Duration::from_secs(20);
     while one.register.create(policy("b", "x")).await.is_err() {
-        assert!(Instant::now() < deadline, "it does not recover");
+        assert!(Instant::now() < deadline, "the process does not recover");
     }
-    until(Duration::from_secs(10), || in_force(&other.register) == ["a", "b"]).await;
+    wait_within(Duration::from_secs(10), || active_policies(&other.register) == ["a", "b"]).await;
     // Notifications work again, so the change is not only found by polling.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let mut slowest = Duration::ZERO;
     for name in ["c", "d", "e"] {
         one.register.create(policy(name, "x")).await.unwrap();
-        slowest = slowest.max(until(A_SECOND, || in_force(&other.register).contains(&name.to_owned())).await);
+        slowest =
+            slowest.max(wait_within(A_SECOND, || active_policies(&other.register).contains(&name.to_owned())).await);
     }
-    assert!(slowest < Duration::from_millis(400), "{slowest:?}: told later than it would have been seen");
+    assert!(slowest < Duration::from_millis(400), "{slowest:?}: slower than polling");
 }
 
 #[tokio::test]
 async fn a_database_that_was_restored_is_read_anew() {
-    let place = Place::sqlite_file();
-    let register = place.register().await;
+    let db = TestDatabase::sqlite_file();
+    let register = db.register().await;
     for name in ["a", "b"] {
         register.create(policy(name, "x")).await.unwrap();
     }
-    let database = place.database().await;
+    let database = db.database().await;
     for statement in ["DELETE FROM policies WHERE name = 'b'", "UPDATE policy_head SET revision = 1"] {
         database.run(statement, &[]).await.unwrap();
     }
     register.catch_up().await;
-    assert_eq!(in_force(&register), ["a"]);
+    assert_eq!(active_policies(&register), ["a"]);
 }

@@ -27,7 +27,7 @@ fn ask(claviger: &Claviger, repo: &str) -> Answer {
 
 /// The policies of the database, as an API on another replica would write them: `dev` has one store and one issuer.
 async fn writer(url: &str) -> PolicyRegister {
-    let database = Database::open(&Url::Postgres(checked(url))).await.unwrap();
+    let database = Database::open(&Url::Postgres(parse_postgres_url(url))).await.unwrap();
     PolicyRegister::open(None, database, Arc::new(SystemClock), bounds_of_dev(), Box::new(())).await.unwrap()
 }
 
@@ -62,15 +62,15 @@ async fn a_policy_in_postgres_decides_in_every_replica_within_a_second() {
     assert_eq!((status("other"), status("moreira.dev")), ([403; 2], [201; 2]));
 
     writer.create(sample_caller("other", "allow")).await.unwrap();
-    until(Duration::from_secs(1), || status("other") == [201; 2]).await;
+    wait_within(Duration::from_secs(1), || status("other") == [201; 2]).await;
     writer.create(sample_caller("other", "deny")).await.unwrap();
-    until(Duration::from_secs(1), || status("other") == [403; 2]).await;
+    wait_within(Duration::from_secs(1), || status("other") == [403; 2]).await;
     writer.delete("deny-other", "alice", WritePrecondition::Any).await.unwrap();
-    until(Duration::from_secs(1), || status("other") == [201; 2]).await;
+    wait_within(Duration::from_secs(1), || status("other") == [201; 2]).await;
     writer.delete("allow-other", "alice", WritePrecondition::Any).await.unwrap();
-    until(Duration::from_secs(1), || status("other") == [403; 2]).await;
+    wait_within(Duration::from_secs(1), || status("other") == [403; 2]).await;
     for replica in &replicas {
-        assert!(replica.metric("claviger_policies") < 1.5, "what is left is the sample's");
+        assert!(replica.metric("claviger_policies") < 1.5, "only the policy of the sample is left");
     }
 }
 
@@ -108,7 +108,7 @@ async fn the_audit_chains_of_replicas_stand_side_by_side_in_postgres() {
         } else {
             assert_eq!(seq, 1);
             assert!(prev_hash.bytes().all(|b| b == b'0') || hashes.contains(&prev_hash), "no predecessor");
-            assert_eq!(heads.len() == 2, hashes.last() == Some(&prev_hash), "the third names the last event");
+            assert_eq!(heads.len() == 2, hashes.last() == Some(&prev_hash), "the third chain names the last event");
             heads.push((chain, seq, hash.clone()));
         }
         hashes.push(hash);
@@ -130,7 +130,7 @@ async fn without_its_database_nothing_is_released_and_then_it_goes_on() {
     server.start_again();
     let deadline = Instant::now() + Duration::from_secs(20);
     while ask(&claviger, "moreira.dev").status != 201 {
-        assert!(Instant::now() < deadline, "it does not recover");
+        assert!(Instant::now() < deadline, "the process does not recover");
     }
     assert_eq!(claviger.download(&path).status, 200, "the ticket was not consumed");
 }

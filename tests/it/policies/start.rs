@@ -1,5 +1,5 @@
-//! Starts with difficult states: files with the name of a stored policy, policies that do not compile here,
-//! restored databases, old schemas.
+//! Starts with files that have the name of a stored policy, with policies that do not compile,
+//! with restored databases and old schemas.
 
 use super::*;
 use crate::rig::postgres::Postgres;
@@ -19,10 +19,10 @@ async fn written_by_another_version(database: &Database, name: &str, revision: i
 async fn policies_of_files_are_listed_and_read_only() {
     let folder = tempfile::tempdir().unwrap();
     let known = directory(folder.path(), &[("filed", spec_of("x"))]);
-    let register = open(Place::sqlite_memory().database().await, Some(known)).await.unwrap();
+    let register = open(TestDatabase::sqlite_memory().database().await, Some(known)).await.unwrap();
     let filed = register.get("filed").await.unwrap().unwrap();
     assert_eq!((filed.source, filed.updated_by.as_str()), (PolicySource::File, "filed.yaml"));
-    assert_eq!(shown(&filed.spec), spec_of("x"));
+    assert_eq!(spec_as_json(&filed.spec), spec_of("x"));
     assert!(filed.updated_at.as_second() > 1_700_000_000);
 
     let read_only = PolicyStoreError::ReadOnly;
@@ -34,22 +34,22 @@ async fn policies_of_files_are_listed_and_read_only() {
     assert_eq!(register.delete("filed", "alice", same).await.unwrap_err(), read_only);
     assert!(register.revisions("filed", None, 1).await.unwrap().is_empty());
     register.create(policy("free", "y")).await.unwrap();
-    assert_eq!(in_force(&register), ["filed", "free"]);
+    assert_eq!(active_policies(&register), ["filed", "free"]);
 }
 
 #[tokio::test]
 async fn a_file_outranks_the_database_whichever_came_first() {
     let folder = tempfile::tempdir().unwrap();
-    let place = Place::sqlite_file();
-    let elsewhere = place.register().await;
+    let db = TestDatabase::sqlite_file();
+    let elsewhere = db.register().await;
     elsewhere.create(new_policy("p", spec_of("stored"))).await.unwrap();
 
-    let register = open(place.database().await, Some(directory(folder.path(), &[]))).await.unwrap();
+    let register = open(db.database().await, Some(directory(folder.path(), &[]))).await.unwrap();
     let stored = register.active_set().load().policies()[0].revision().clone();
     // One file stays: an empty directory would be a fault that changes nothing.
     crate::rig::claviger::write_policies(folder.path(), &[("p", deny("filed")), ("q", deny("filed"))]);
     register.reload_files().await;
-    assert_eq!(listed(&register).await, ["p", "q"]);
+    assert_eq!(listed_policies(&register).await, ["p", "q"]);
     assert_eq!(register.get("p").await.unwrap().unwrap().source, PolicySource::File);
     assert!(register.active_set().load().policies()[0].denies());
 
@@ -72,21 +72,21 @@ async fn a_file_outranks_the_database_whichever_came_first() {
 
 #[tokio::test]
 async fn an_allow_policy_that_does_not_compile_is_out_of_force_and_can_be_replaced() {
-    let database = Place::sqlite_memory().database().await;
+    let database = TestDatabase::sqlite_memory().database().await;
     let mut of_a_store_that_is_gone = spec_of("x");
     of_a_store_that_is_gone["secrets"][0]["store"] = "gone".into();
     written_by_another_version(&database, "gone", 1, &of_a_store_that_is_gone.to_string()).await;
     written_by_another_version(&database, "good", 2, &spec_of("x").to_string()).await;
     let register = open(database, None).await.unwrap();
-    assert_eq!(in_force(&register), ["good"]);
-    assert_eq!(listed(&register).await, ["gone", "good"]);
+    assert_eq!(active_policies(&register), ["good"]);
+    assert_eq!(listed_policies(&register).await, ["gone", "good"]);
     register.put(policy("gone", "x"), WritePrecondition::Revision("1".into())).await.unwrap();
-    assert_eq!(in_force(&register), ["gone", "good"]);
+    assert_eq!(active_policies(&register), ["gone", "good"]);
 }
 
 #[tokio::test]
 async fn stored_claims_that_look_like_a_name_stay_in_force_and_can_be_corrected() {
-    let database = Place::sqlite_memory().database().await;
+    let database = TestDatabase::sqlite_memory().database().await;
     let with = |mut spec: Value, actor: Value| {
         spec["subjects"] = json!([{"oidc": {"issuer": "github", "claims": {"actor": actor}}}]);
         spec
@@ -95,13 +95,13 @@ async fn stored_claims_that_look_like_a_name_stay_in_force_and_can_be_corrected(
     written_by_another_version(&database, "bots", 1, &with(spec_of("x"), old()).to_string()).await;
     written_by_another_version(&database, "no-bots", 2, &with(deny("x"), old()).to_string()).await;
     let register = open(database, None).await.unwrap();
-    assert_eq!(in_force(&register), ["bots", "no-bots"]);
+    assert_eq!(active_policies(&register), ["bots", "no-bots"]);
     for (name, spec, revision) in [("bots", spec_of("x"), "1"), ("no-bots", deny("x"), "2")] {
         let expected = WritePrecondition::Revision(revision.into());
-        assert!(compiled(name, with(spec.clone(), old()), &bounds()).is_err(), "it is not written again");
+        assert!(compiled(name, with(spec.clone(), old()), &bounds()).is_err(), "the policy can no longer be written");
         register.put(new_policy(name, with(spec, json!({"is": "dependabot[bot]"}))), expected).await.unwrap();
     }
-    assert_eq!(in_force(&register), ["bots", "no-bots"]);
+    assert_eq!(active_policies(&register), ["bots", "no-bots"]);
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn a_deny_policy_that_does_not_compile_refuses_the_start_and_says_which() 
         r#"{"effect": "quarantine"}"#,
         "no JSON",
     ] {
-        let database = Place::sqlite_memory().database().await;
+        let database = TestDatabase::sqlite_memory().database().await;
         written_by_another_version(&database, "no-sandbox", 1, bad).await;
         let Err(RegisterError::InvalidDenyPolicies(lines)) = open(database, None).await else {
             panic!("started with {bad}")
@@ -123,8 +123,8 @@ async fn a_deny_policy_that_does_not_compile_refuses_the_start_and_says_which() 
 
 #[tokio::test]
 async fn a_deny_policy_that_stops_compiling_later_keeps_its_last_good_version() {
-    let place = Place::sqlite_file();
-    let (register, database) = (place.register().await, place.database().await);
+    let db = TestDatabase::sqlite_file();
+    let (register, database) = (db.register().await, db.database().await);
     register.create(new_policy("deny", deny("x"))).await.unwrap();
     register.create(policy("allow", "x")).await.unwrap();
     let good = register.active_set().load().policies()[1].revision().clone();
@@ -134,7 +134,11 @@ async fn a_deny_policy_that_stops_compiling_later_keeps_its_last_good_version() 
         written_by_another_version(&database, name, head + 1, spec).await;
     }
     register.catch_up().await;
-    assert_eq!(in_force(&register), ["deny"], "the allow is gone, the deny stays, the new one cannot be had");
+    assert_eq!(
+        active_policies(&register),
+        ["deny"],
+        "the allow policy is inactive, the deny policy stays, the new one is refused"
+    );
     assert_eq!(register.active_set().load().policies()[0].revision(), &good);
 }
 
@@ -153,7 +157,7 @@ async fn a_postgres_that_may_lose_commits_is_refused() {
         ),
     ] {
         let server = Postgres::start(&[setting]).unwrap();
-        let url = Url::Postgres(checked(&server.database().await));
+        let url = Url::Postgres(parse_postgres_url(&server.database().await));
         match Database::open(&url).await {
             Err(OpenError::MayLoseCommits(told)) => assert_eq!(told, why),
             other => panic!("{setting}: {other:?}"),
@@ -163,8 +167,8 @@ async fn a_postgres_that_may_lose_commits_is_refused() {
 
 #[tokio::test]
 async fn replicas_that_start_together_migrate_once() {
-    let place = Place::postgres().await;
-    let starts = (0..5).map(|_| place.database());
+    let db = TestDatabase::postgres().await;
+    let starts = (0..5).map(|_| db.database());
     let databases = futures_util::future::join_all(starts).await;
     for database in &databases {
         let count = "SELECT count(*), count(DISTINCT version) FROM _sqlx_migrations WHERE success";
@@ -173,8 +177,8 @@ async fn replicas_that_start_together_migrate_once() {
         assert!(all >= 2 && all == distinct, "{all} {distinct}");
     }
     // A start with a current schema changes nothing.
-    open(place.database().await, None).await.unwrap().create(policy("a", "x")).await.unwrap();
-    assert_eq!(in_force(&place.register().await), ["a"]);
+    open(db.database().await, None).await.unwrap().create(policy("a", "x")).await.unwrap();
+    assert_eq!(active_policies(&db.register().await), ["a"]);
 }
 
 #[tokio::test]
@@ -182,6 +186,6 @@ async fn a_wrong_password_is_an_error_that_does_not_tell_it() {
     let url = postgres().database().await;
     let (before, after) = url.split_once("claviger:").unwrap();
     let wrong = format!("{before}claviger:hunter2{}", &after[after.find('@').unwrap()..]);
-    let error = Database::open(&Url::Postgres(checked(&wrong))).await.unwrap_err();
+    let error = Database::open(&Url::Postgres(parse_postgres_url(&wrong))).await.unwrap_err();
     assert!(!format!("{error:?} {error}").contains("hunter2"));
 }

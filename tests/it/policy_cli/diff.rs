@@ -1,12 +1,12 @@
 //! `claviger policy diff`: the audit log's requests against changed policies.
 
 use crate::rig::claviger::{manifest, run};
-use crate::rig::oidc::{Edge, allow};
+use crate::rig::oidc::{TestServer, allow};
 use serde_json::{Value, json};
 use std::fs;
 
 struct Server {
-    edge: Edge,
+    test_server: TestServer,
 }
 
 impl Server {
@@ -15,7 +15,7 @@ impl Server {
         let secrets =
             json!({"homelab/site/main": {"TOKEN": "s"}, "homelab/shop/main": {"TOKEN": "s"}, "extra/site": {"M": "m"}});
         let role = |role: &str| json!([{"oidc": {"issuer": "ci", "claims": {"role": role}}}]);
-        let edge = Edge::start(
+        let test_server = TestServer::start(
             &secrets,
             &[
                 ("extra", allow(&["extra/{repo}"], &json!({"repos": ["site"]}))),
@@ -28,17 +28,21 @@ impl Server {
             &json!({"administrators": {"static": [{"authenticator": "ci", "claims": {"role": "admin"}}]}}),
             &[],
         );
-        fs::write(edge.claviger.folder.path().join("admin"), edge.issuer.token(&json!({"role": "admin"}))).unwrap();
+        fs::write(
+            test_server.claviger.folder.path().join("admin"),
+            test_server.issuer.token(&json!({"role": "admin"})),
+        )
+        .unwrap();
         for form in ["repo=site&branch=main", "repo=site&branch=main", "repo=shop&branch=main"] {
-            assert_eq!(edge.asks(form).status, 201);
+            assert_eq!(test_server.asks(form).status, 201);
         }
-        assert_eq!(edge.asks("repo=secret&branch=main").status, 403);
-        Self { edge }
+        assert_eq!(test_server.asks("repo=secret&branch=main").status, 403);
+        Self { test_server }
     }
 
     fn diff(&self, policies: &[(&str, Value)], more: &[&str]) -> (Option<i32>, String, String) {
-        let at = |name: &str| self.edge.claviger.folder.path().join(name).display().to_string();
-        let server = format!("http://{}", self.edge.claviger.api);
+        let at = |name: &str| self.test_server.claviger.folder.path().join(name).display().to_string();
+        let server = format!("http://{}", self.test_server.claviger.api);
         let (token, new) = (at("admin"), at("new.yaml"));
         let documents: Vec<String> = policies.iter().map(|(name, spec)| manifest(name, spec)).collect();
         fs::write(&new, documents.join("\n---\n")).unwrap();
@@ -49,7 +53,7 @@ impl Server {
 }
 
 #[test]
-fn who_would_gain_or_lose_what_is_printed_and_the_exit_code_says_whether_anybody() {
+fn gains_and_losses_of_callers_are_printed_and_set_the_exit_code() {
     let server = Server::start();
     let site = |extra: Value| ("site", allow(&["homelab/{repo}/{branch}"], &extra));
     let both = json!({"repos": ["site", "shop"]});
@@ -117,8 +121,8 @@ fn a_replay_that_fails_is_exit_code_2() {
     assert_eq!(code, Some(2));
     assert!(said.contains("the server has no policy nobody"), "{said}");
     let good = [("extra", allow(&["extra/{repo}"], &json!({})))];
-    let token = server.edge.claviger.folder.path().join("admin");
-    fs::write(&token, server.edge.issuer.token(&json!({}))).unwrap();
+    let token = server.test_server.claviger.folder.path().join("admin");
+    fs::write(&token, server.test_server.issuer.token(&json!({}))).unwrap();
     let (code, _, said) = server.diff(&good, &[]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("denied"), "{said}");

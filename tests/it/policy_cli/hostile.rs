@@ -1,6 +1,6 @@
 //! Malicious files, tokens and servers, and invalid command lines.
 
-use super::{Shell, policy, write, yaml};
+use super::{CliUser, policy, write, yaml};
 use crate::rig::claviger::{Claviger, binary};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
@@ -29,9 +29,9 @@ fn command_lines_that_are_wrong_are_usage() {
         &[&["get", "a?dryRun=true"], &server[..]].concat(),
         &[&["apply"], &server[..]].concat(),
     ] {
-        let (code, printed, said) = policy(wrong);
-        assert_eq!((code, printed.as_str()), (Some(2), ""), "{wrong:?} {said}");
-        assert!(!said.is_empty(), "{wrong:?}");
+        let (code, stdout, stderr) = policy(wrong);
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{wrong:?} {stderr}");
+        assert!(!stderr.is_empty(), "{wrong:?}");
     }
 }
 
@@ -54,23 +54,23 @@ fn files_that_are_no_policies_are_usage_and_never_sent() {
         (format!("{a}---\n{}", b.replace("branches", "hunter2")), "document 2: spec.hunter2: unknown key"),
     ] {
         std::fs::write(&file, &text).unwrap();
-        // Nobody listens at this address: if anything had been sent, the code would be 4.
+        // No server listens at this address: a request would end with code 4.
         let server = ["--server", "http://127.0.0.1:1", "--token-file", &token];
-        let (code, printed, said) = policy(&[&["apply", "-f", &file.display().to_string()], &server[..]].concat());
-        assert_eq!((code, printed.as_str()), (Some(2), ""), "{said}");
-        assert!(said.contains(expected), "{expected}\n{said}");
-        assert!(said.len() < 1000, "{said}");
+        let (code, stdout, stderr) = policy(&[&["apply", "-f", &file.display().to_string()], &server[..]].concat());
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
+        assert!(stderr.contains(expected), "{expected}\n{stderr}");
+        assert!(stderr.len() < 1000, "{stderr}");
     }
     std::fs::write(&file, [0xff, 0xfe]).unwrap();
-    let (code, _, said) =
+    let (code, _, stderr) =
         policy(&["apply", "-f", &file.display().to_string(), "--server", "http://127.0.0.1:1", "--token-file", &token]);
     assert_eq!(code, Some(2));
-    assert!(said.contains("is not UTF-8"), "{said}");
+    assert!(stderr.contains("is not UTF-8"), "{stderr}");
     let caller = write(folder.path(), "caller.yml", "{issuer: [hunter2], sevice: 1}").display().to_string();
     let server = ["--server", "http://127.0.0.1:1", "--token-file", &token];
-    let (code, _, said) = policy(&[&["explain", "--caller-file", &caller], &server[..]].concat());
+    let (code, _, stderr) = policy(&[&["explain", "--caller-file", &caller], &server[..]].concat());
     assert_eq!(code, Some(2));
-    assert!(said.contains("caller.yml: issuer: ") && said.contains("caller.yml: sevice: unknown key"), "{said}");
+    assert!(stderr.contains("caller.yml: issuer: ") && stderr.contains("caller.yml: sevice: unknown key"), "{stderr}");
 }
 
 #[test]
@@ -78,9 +78,9 @@ fn tokens_come_from_files_that_hold_one_and_from_the_environment_by_path() {
     let claviger = Claviger::sample();
     for (text, code) in [("", 2), ("\n", 2), ("a b", 2), ("a\r\nX-Evil: 1", 2), ("é", 2), ("hunter2", 3)] {
         write(claviger.folder.path(), "odd-token", text);
-        let (got, _, said) = Shell { claviger: &claviger, token: "odd-token" }.policy(&["list"]);
-        assert_eq!(got, Some(code), "{text:?} {said}");
-        assert!(!said.contains("hunter2") && !said.contains("Evil"), "{said}");
+        let (got, _, stderr) = CliUser { claviger: &claviger, token: "odd-token" }.policy(&["list"]);
+        assert_eq!(got, Some(code), "{text:?} {stderr}");
+        assert!(!stderr.contains("hunter2") && !stderr.contains("Evil"), "{stderr}");
     }
     let output = Command::new(binary())
         .args(["policy", "list"])
@@ -108,7 +108,7 @@ fn answering(answer: &'static [u8]) -> SocketAddr {
 }
 
 #[test]
-fn strange_servers_are_neither_followed_nor_believed_nor_obeyed() {
+fn invalid_answers_of_servers_are_refused_and_redirects_not_followed() {
     let folder = tempfile::tempdir().unwrap();
     let token = write(folder.path(), "token", "a.b.c").display().to_string();
     let evil = br#"HTTP/1.1 409 X
@@ -132,13 +132,13 @@ Content-Length: 82
         (unavailable, 4, "database_unavailable: Later."),
     ] {
         let server = format!("http://{}", answering(answer));
-        let (got, printed, said) = policy(&["get", "a", "--server", &server, "--token-file", &token]);
-        assert_eq!((got, printed.as_str()), (Some(code), ""), "{said}");
-        assert!(said.contains(expected) && said.lines().count() == 1, "{expected}: {said}");
+        let (got, stdout, stderr) = policy(&["get", "a", "--server", &server, "--token-file", &token]);
+        assert_eq!((got, stdout.as_str()), (Some(code), ""), "{stderr}");
+        assert!(stderr.contains(expected) && stderr.lines().count() == 1, "{expected}: {stderr}");
         // In particular, `apply` does not take an unknown 404 for a free name.
         let file = write(folder.path(), "a.yml", &yaml("a", "site")).display().to_string();
-        let (got, printed, _) = policy(&["apply", "-f", &file, "--server", &server, "--token-file", &token]);
-        assert_eq!((got, printed.as_str()), (Some(code), ""));
+        let (got, stdout, _) = policy(&["apply", "-f", &file, "--server", &server, "--token-file", &token]);
+        assert_eq!((got, stdout.as_str()), (Some(code), ""));
     }
 }
 
@@ -150,7 +150,7 @@ fn a_list_without_an_end_ends() {
         "http://{}",
         answering(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 31\r\n\r\n{\"items\":[],\"continue\":\"a&b#c\"}\n")
     );
-    let (code, printed, said) = policy(&["list", "--server", &server, "--token-file", &token]);
-    assert!(said.contains("does not end"), "{said}");
-    assert_eq!((code, printed.as_str()), (Some(1), ""), "{said}");
+    let (code, stdout, stderr) = policy(&["list", "--server", &server, "--token-file", &token]);
+    assert!(stderr.contains("does not end"), "{stderr}");
+    assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
 }

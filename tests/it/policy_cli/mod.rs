@@ -3,7 +3,7 @@
 mod commands;
 mod diff;
 mod hostile;
-mod tests_of_policies;
+mod policy_test;
 
 use crate::rig::claviger::{Claviger, run};
 use std::fs;
@@ -14,13 +14,13 @@ fn policy(arguments: &[&str]) -> (Option<i32>, String, String) {
     run(&[&["policy"], arguments].concat())
 }
 
-/// A person at a shell, with a token in a file.
-struct Shell<'a> {
+/// A user of the command line, with a token in a file.
+struct CliUser<'a> {
     claviger: &'a Claviger,
     token: &'a str,
 }
 
-impl Shell<'_> {
+impl CliUser<'_> {
     /// Runs a command on the server.
     fn policy(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
         let url = format!("http://{}", self.claviger.api);

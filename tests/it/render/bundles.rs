@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// Names and values, as a reader should return them.
 pub type Variables = BTreeMap<String, String>;
 
-/// Values that broke some program's quoting, or try to.
+/// Values that break the quoting of some programs.
 pub fn hostile_values() -> Vec<String> {
     let fixed = [
         "",

@@ -30,7 +30,7 @@ fn value(text: &str) -> (String, &str) {
         return (line.to_owned(), after);
     };
     let body = &text[1..];
-    // The value ends at the first quote without a backslash before it.
+    // The value ends at the first unescaped quote.
     let end = body.match_indices(quote).map(|(end, _)| end).find(|end| !body[..*end].ends_with('\\')).expect("an end");
     let (inner, after) = (&body[..end], &body[end + 1..]);
     if quote == '\'' {

@@ -37,8 +37,8 @@ impl Readers {
         self.registry.shown_basic()
     }
 
-    /// Whether the credential can be rendered; if so, checks that it is read back.
-    fn comes_back(&mut self, user: &str, password: &str) -> bool {
+    /// Whether the credential can be rendered. If so, each reader must return it.
+    fn round_trips(&mut self, user: &str, password: &str) -> bool {
         let host = self.host();
         let keys = keys(&[(&host, user, password), ("other.example", "u", "p")]);
         let rendered = match render(&bundle(&keys), &Format::DockerConfig.into()) {
@@ -71,8 +71,8 @@ fn keys(credentials: &[(&str, &str, &str)]) -> Variables {
 fn hostile_passwords_come_back_from_every_reader() {
     let mut readers = Readers::start();
     for value in hostile_values().iter().filter(|value| !value.is_empty()) {
-        assert!(readers.comes_back("user", value), "{value:?} was refused");
-        assert_eq!(readers.comes_back(value, "p"), !value.contains(':'), "{value:?}");
+        assert!(readers.round_trips("user", value), "{value:?} was refused");
+        assert_eq!(readers.round_trips(value, "p"), !value.contains(':'), "{value:?}");
     }
 }
 
@@ -117,7 +117,7 @@ fn a_path_is_kept_without_a_scheme_and_lost_with_one() {
     assert_eq!(shown(format!("https://{}/other", readers.host())).as_deref(), Some("u:p"), "a scheme loses the path");
 }
 
-/// `skopeo login --get-login` looks a registry up as a pull does, and asks no registry.
+/// `skopeo login --get-login` looks a registry up like a pull, without a request.
 #[test]
 fn docker_hub_is_found_by_all_its_names() {
     let folder = tempfile::tempdir().unwrap();
@@ -150,10 +150,10 @@ fn any_user_and_password_come_back_or_are_refused() {
     let word = || prop_oneof![2 => "[!-~]{1,12}", 1 => value(), 1 => any::<String>()];
     let mut runner = TestRunner::new(Config { cases: 100, failure_persistence: None, ..Config::default() });
     let run = runner.run(&(word(), word()), |(user, password)| {
-        let came_back = readers.borrow_mut().comes_back(&user, &password);
+        let came_back = readers.borrow_mut().round_trips(&user, &password);
         taken.set(taken.get() + usize::from(came_back));
         Ok(())
     });
     run.unwrap();
-    assert!(taken.get() > 30, "only {} were taken", taken.get());
+    assert!(taken.get() > 30, "only {} were accepted", taken.get());
 }

@@ -19,7 +19,7 @@ fn expanding() -> Vec<Reader> {
 }
 
 /// Checks that every reader returns the variables that can be rendered; returns how many those are.
-fn assert_comes_back(readers: &mut [Reader], format: Format, mut variables: Variables) -> usize {
+fn assert_round_trip(readers: &mut [Reader], format: Format, mut variables: Variables) -> usize {
     let alone = |name: &String, value: &String| Variables::from([(name.clone(), value.clone())]);
     variables.retain(|name, value| match render(&bundle(&alone(name, value)), &format.into()) {
         Ok(_) => true,
@@ -35,7 +35,7 @@ fn assert_comes_back(readers: &mut [Reader], format: Format, mut variables: Vari
         }
         Err(other) => panic!("{value:?}: {other}"),
     });
-    let rendered = render(&bundle(&variables), &format.into()).expect("each of them is renderable");
+    let rendered = render(&bundle(&variables), &format.into()).expect("each value can be rendered");
     for reader in readers {
         let read = reader.read(&rendered.bytes);
         for (name, value) in &variables {
@@ -57,10 +57,10 @@ fn hostile_values_come_back_from_every_reader_or_are_refused() {
     let all = hostile_values().len();
     // Few are refused: both kinds of quotes with a line end, CR, and `$` before a name.
     for (format, mut readers, tenths) in [(Format::Dotenv, readers(), 8), (Format::DotenvExpand, expanding(), 9)] {
-        let rendered = assert_comes_back(&mut readers, format, named(hostile_values()));
+        let rendered = assert_round_trip(&mut readers, format, named(hostile_values()));
         assert!(rendered * 10 >= all * tenths, "only {rendered} of {all} are rendered as {format:?}");
         for value in hostile_values() {
-            assert_comes_back(&mut readers, format, named([value]));
+            assert_round_trip(&mut readers, format, named([value]));
         }
     }
 }
@@ -69,24 +69,24 @@ fn hostile_values_come_back_from_every_reader_or_are_refused() {
 fn a_dollar_is_refused_or_comes_back_from_readers_that_expand() {
     let values = ["pa$$word", "postgres://u:a$bc@h/db", "abc$HOME", "$2b$10$N9qo8uLO", "a$1", "$_", "${x}", "\\$"];
     for value in values {
-        assert_eq!(assert_comes_back(&mut [], Format::Dotenv, named([value.to_owned()])), 0, "{value} was rendered");
+        assert_eq!(assert_round_trip(&mut [], Format::Dotenv, named([value.to_owned()])), 0, "{value} was rendered");
     }
     let of_expand = named(values[..7].iter().map(|value| (*value).to_owned()));
-    assert_eq!(assert_comes_back(&mut expanding(), Format::DotenvExpand, of_expand), 7);
+    assert_eq!(assert_round_trip(&mut expanding(), Format::DotenvExpand, of_expand), 7);
     // No variable starts here, so every reader keeps the text.
     let harmless = named(["a$", "$$", "$ x", "$(id)", "5 $/h", "$.", "$-"].map(str::to_owned));
-    assert_eq!(assert_comes_back(&mut readers(), Format::Dotenv, harmless), 7);
+    assert_eq!(assert_round_trip(&mut readers(), Format::Dotenv, harmless), 7);
 }
 
 #[test]
 fn a_carriage_return_is_refused() {
     for value in ["\r", "a\r\nb", "-----BEGIN KEY-----\r\nMIIE\r\n-----END KEY-----\r\n"] {
         for format in [Format::Dotenv, Format::DotenvExpand] {
-            assert_eq!(assert_comes_back(&mut [], format, named([value.to_owned()])), 0, "{value:?} was rendered");
+            assert_eq!(assert_round_trip(&mut [], format, named([value.to_owned()])), 0, "{value:?} was rendered");
         }
     }
     let newlines = named(["-----BEGIN KEY-----\nMIIE\n-----END KEY-----\n".to_owned()]);
-    assert_eq!(assert_comes_back(&mut readers(), Format::Dotenv, newlines), 1);
+    assert_eq!(assert_round_trip(&mut readers(), Format::Dotenv, newlines), 1);
 }
 
 /// The command-line option, not only its parser.
@@ -112,7 +112,7 @@ fn path() -> std::ffi::OsString {
 #[test]
 fn a_mebibyte_comes_back_from_every_reader() {
     let (double, single, bare) = ("a'b \n#".repeat(200_000), "{\"a\": 1}\n".repeat(120_000), "\\\"'".repeat(350_000));
-    assert_eq!(assert_comes_back(&mut readers(), Format::Dotenv, named([double, single, bare])), 3);
+    assert_eq!(assert_round_trip(&mut readers(), Format::Dotenv, named([double, single, bare])), 3);
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn names_of_all_kinds_come_back_from_every_reader() {
     let names =
         ["A", "_", "_a1", "export", "exported", "a__proto__", "constructor", "toString", "hasOwnProperty", "PATH"];
     let variables: Variables = names.iter().map(|name| ((*name).to_owned(), format!("value of {name}"))).collect();
-    assert_eq!(assert_comes_back(&mut readers(), Format::Dotenv, variables), names.len());
+    assert_eq!(assert_round_trip(&mut readers(), Format::Dotenv, variables), names.len());
 }
 
 /// The reason why values and names are refused: readers disagree about every spelling.
@@ -160,7 +160,7 @@ fn any_value_comes_back_from_every_reader_or_is_refused() {
         let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
         let values = proptest::collection::vec(value(), 1..8);
         let run = runner.run(&values, |values| {
-            assert_comes_back(&mut readers.borrow_mut()[..], format, named(values));
+            assert_round_trip(&mut readers.borrow_mut()[..], format, named(values));
             Ok(())
         });
         run.unwrap();

@@ -1,4 +1,4 @@
-//! The formats over HTTP: which key `raw` returns, what is refused, and that no refusal consumes the ticket.
+//! The formats over HTTP: the key that `raw` returns, and refusals, which consume no ticket.
 
 use super::bundles::hostile_values;
 use crate::rig::claviger::{Claviger, Dev};
@@ -77,7 +77,7 @@ fn an_empty_bundle_is_empty_in_every_format() {
     let url = claviger.ticket("nothing", "main");
     let answer = claviger.download(&format!("{url}?format=raw&key=A"));
     assert_eq!((answer.status, answer.code().as_str()), (404, "secret_not_found"));
-    assert_eq!(claviger.download(&url).status, 200, "it was consumed");
+    assert_eq!(claviger.download(&url).status, 200, "the ticket was consumed");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::process::Command;
 
 const SHELLS: [&[&str]; 3] = [&["dash"], &["bash"], &["busybox", "sh"]];
 
-/// Sources the rendered variables under `set -eu` in an empty environment, and prints each between NULs.
+/// Sources the rendered file under `set -eu` in an empty environment. Returns the variables.
 fn sourced(shell: &[&str], folder: &Path, variables: &Variables) -> Variables {
     let rendered = render(&bundle(variables), &Format::Export.into()).expect("renderable");
     std::fs::write(folder.join("build-env"), &*rendered.bytes).unwrap();
@@ -20,7 +20,7 @@ fn sourced(shell: &[&str], folder: &Path, variables: &Variables) -> Variables {
     std::fs::write(folder.join("script"), script.concat()).unwrap();
     let output = run(Command::new(shell[0]).args(&shell[1..]).args(["-eu", "script"]).current_dir(folder));
     assert_eq!(output.stderr, b"", "{shell:?} complained");
-    let text = String::from_utf8(output.stdout).expect("what went in came out");
+    let text = String::from_utf8(output.stdout).expect("the output is UTF-8");
     let values: Vec<&str> = text.split_terminator('\0').collect();
     assert_eq!(values.len(), variables.len(), "{shell:?}");
     variables.keys().cloned().zip(values.into_iter().map(str::to_owned)).collect()
@@ -32,7 +32,7 @@ fn assert_nothing_was_executed(folder: &Path) {
     assert_eq!(files, BTreeSet::from(["build-env".into(), "script".into()]));
 }
 
-fn assert_comes_back(variables: &Variables) {
+fn assert_round_trip(variables: &Variables) {
     for shell in SHELLS {
         let folder = tempfile::tempdir().unwrap();
         assert!(sourced(shell, folder.path(), variables) == *variables, "{shell:?} read something else");
@@ -42,12 +42,12 @@ fn assert_comes_back(variables: &Variables) {
 
 #[test]
 fn hostile_values_come_back_from_every_shell() {
-    assert_comes_back(&named(hostile_values()));
+    assert_round_trip(&named(hostile_values()));
 }
 
 #[test]
 fn a_mebibyte_comes_back_from_every_shell() {
-    assert_comes_back(&named([hostile_values().concat().repeat(1024), "'".repeat(1024 * 1024)]));
+    assert_round_trip(&named([hostile_values().concat().repeat(1024), "'".repeat(1024 * 1024)]));
 }
 
 #[test]
@@ -77,7 +77,10 @@ fn a_file_cut_anywhere_but_at_a_line_is_refused_and_lacks_the_end_line() {
                     .args(["-c", ". ./build-env"])
                     .current_dir(folder.path())
                     .output();
-                assert!(!sourced.expect("a shell").status.success(), "{shell:?} took a file that ends inside a quote");
+                assert!(
+                    !sourced.expect("a shell").status.success(),
+                    "{shell:?} accepted a file that ends inside a quote"
+                );
             }
         }
     }
@@ -121,6 +124,6 @@ proptest! {
 
     #[test]
     fn any_value_comes_back_from_every_shell(values in proptest::collection::vec(value(), 1..20)) {
-        assert_comes_back(&named(values));
+        assert_round_trip(&named(values));
     }
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 const BEGIN: &str = "<!-- dotenv readers: written by tests/it/render/matrix.rs -->\n";
 const END: &str = "<!-- end of dotenv readers -->\n";
 
-const HARD: [&str; 18] = [
+const DIFFICULT_VALUES: [&str; 18] = [
     "it's",
     "say \"x\"",
     "it's \"x\"",
@@ -32,7 +32,7 @@ const HARD: [&str; 18] = [
     "C:\\temp\\",
 ];
 
-/// As a person would write it: in single quotes if possible, else in double quotes, else without.
+/// The value in single quotes if possible, else in double quotes, else unquoted.
 fn by_hand(value: &str) -> String {
     if value.contains(['\n', '\r']) && !value.contains('"') {
         format!("\"{}\"", value.replace('\n', "\\n").replace('\r', "\\r"))
@@ -79,7 +79,7 @@ fn table() -> String {
         version("next_env_version"),
         version("python_dotenv_version"),
     );
-    for value in HARD {
+    for value in DIFFICULT_VALUES {
         let by_hand = by_hand(value);
         let line = format!("A={by_hand}\n");
         let mut cells = vec![code(value), code(&by_hand)];

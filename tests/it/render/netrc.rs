@@ -33,8 +33,8 @@ impl Readers {
         self.listener.shown_basic()
     }
 
-    /// Whether the logins can be rendered; if so, checks that each is read back.
-    fn come_back(&mut self, logins: &[(&str, &str, &str)]) -> bool {
+    /// Whether the logins can be rendered. If so, each reader must return them.
+    fn round_trip(&mut self, logins: &[(&str, &str, &str)]) -> bool {
         let Ok(rendered) = render(&bundle(&keys(logins)), &Format::Netrc.into()) else { return false };
         let expected: Variables =
             logins.iter().map(|(host, login, password)| ((*host).to_owned(), format!("{login}:{password}"))).collect();
@@ -66,20 +66,20 @@ fn every_machine_gets_its_own_login() {
         ("localhost", "default", "password"),
         ("macdef", "macdef", "machine"),
     ];
-    assert!(readers.come_back(&logins));
+    assert!(readers.round_trip(&logins));
     let file = render(&bundle(&keys(&logins)), &Format::Netrc.into()).unwrap();
     assert_eq!(readers.by_curl(&file.bytes, "other.example"), None, "a host that is not in the file gets nothing");
     let longest = "x".repeat(3980);
-    assert!(readers.come_back(&[("a.example", "u", &longest), ("b.example", "u", &longest)]));
+    assert!(readers.round_trip(&[("a.example", "u", &longest), ("b.example", "u", &longest)]));
 }
 
 #[test]
 fn hostile_values_come_back_or_are_refused() {
     let mut readers = Readers::start();
-    let taken = hostile_values().iter().filter(|value| readers.come_back(&[("a.example", "u", value)])).count();
-    assert!(taken >= 15, "only {taken} were taken");
+    let taken = hostile_values().iter().filter(|value| readers.round_trip(&[("a.example", "u", value)])).count();
+    assert!(taken >= 15, "only {taken} were accepted");
     for value in hostile_values() {
-        readers.come_back(&[("a.example", &value, "p")]);
+        readers.round_trip(&[("a.example", &value, "p")]);
     }
 }
 
@@ -93,7 +93,11 @@ fn the_readers_disagree_where_we_say_so() {
         assert_eq!(readers.python.read(file.as_bytes())["h"], by_python);
     }
     let long = format!("machine h login u password {}\n", "x".repeat(4200));
-    assert_ne!(readers.by_curl(long.as_bytes(), "h"), Some(format!("u:{}", "x".repeat(4200))), "curl reads it whole");
+    assert_ne!(
+        readers.by_curl(long.as_bytes(), "h"),
+        Some(format!("u:{}", "x".repeat(4200))),
+        "curl reads the whole word"
+    );
 }
 
 #[test]
@@ -103,10 +107,10 @@ fn any_word_comes_back_or_is_refused() {
     let word = || prop_oneof![2 => "[!-~]{1,12}", 1 => value()];
     let mut runner = TestRunner::new(Config { cases: 200, failure_persistence: None, ..Config::default() });
     let run = runner.run(&(word(), word()), |(login, password)| {
-        let came_back = readers.borrow_mut().come_back(&[("a.example", &login, &password)]);
+        let came_back = readers.borrow_mut().round_trip(&[("a.example", &login, &password)]);
         taken.set(taken.get() + usize::from(came_back));
         Ok(())
     });
     run.unwrap();
-    assert!(taken.get() > 20, "only {} were taken", taken.get());
+    assert!(taken.get() > 20, "only {} were accepted", taken.get());
 }

@@ -2,6 +2,7 @@
 //! seconds.
 
 use super::bundles::Variables;
+use crate::rig::installed;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
@@ -52,7 +53,7 @@ for line in sys.stdin:
 
 /// Node's `dotenv`, whose result must also reach the environment.
 pub fn node_dotenv() -> Reader {
-    let package = rig().join("node/node_modules/dotenv");
+    let package = installed::folder().join("node/node_modules/dotenv");
     assert!(package.is_dir(), "Node's dotenv is not in {}: run rig/install dotenv", package.display());
     let script = "
 const dotenv = require(process.argv[1]);
@@ -114,7 +115,7 @@ const read = path => {
 
 /// A Node program with a function `read`, from a path to an object.
 fn by_node(name: &'static str, read: &str) -> Reader {
-    let modules = rig().join("node/node_modules");
+    let modules = installed::folder().join("node/node_modules");
     assert!(modules.join("@next/env").is_dir(), "@next/env is not in {}: run rig/install dotenv", modules.display());
     let script = format!(
         "
@@ -205,7 +206,7 @@ require('readline').createInterface({input: process.stdin}).on('line', file => {
 }
 
 fn python(name: &'static str, script: &str) -> Reader {
-    Reader::start(name, Command::new(rig().join("bin/python-dotenv")).args(["-c", script]), "dotenv")
+    Reader::start(name, Command::new(installed::folder().join("bin/python-dotenv")).args(["-c", script]), "dotenv")
 }
 
 impl Reader {
@@ -249,14 +250,4 @@ fn text(hex: &str) -> String {
     let digit = |b: u8| u8::try_from(char::from(b).to_digit(16).expect("a hex digit")).unwrap();
     let bytes = hex.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect();
     String::from_utf8(bytes).expect("UTF-8")
-}
-
-/// The folder of `rig/install`.
-#[expect(clippy::disallowed_methods, reason = "the rig's place is told by the environment")]
-fn rig() -> PathBuf {
-    let place = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    place("CLAVIGER_RIG").unwrap_or_else(|| {
-        let cache = place("XDG_CACHE_HOME").unwrap_or_else(|| place("HOME").expect("HOME is set").join(".cache"));
-        cache.join("claviger-rig")
-    })
 }

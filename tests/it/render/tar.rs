@@ -28,7 +28,7 @@ fn extracted(program: &[&str], archive: &[u8]) -> Variables {
     files.collect()
 }
 
-fn assert_comes_back(reader: &mut Reader, variables: &Variables) {
+fn assert_round_trip(reader: &mut Reader, variables: &Variables) {
     let rendered = render(&bundle(variables), &Format::Tar.into()).expect("renderable");
     assert!(reader.read(&rendered.bytes) == *variables, "{} reads something else", reader.name());
     for program in [&["tar", "-xf"][..], &["busybox", "tar", "-xf"]] {
@@ -39,13 +39,13 @@ fn assert_comes_back(reader: &mut Reader, variables: &Variables) {
 #[test]
 fn hostile_names_and_values_come_back_from_every_archiver() {
     let mut reader = python_tar();
-    assert_comes_back(&mut reader, &named(hostile_values()));
+    assert_round_trip(&mut reader, &named(hostile_values()));
     let longest = "x".repeat(100);
     let names = [".npmrc", "...", "A B", "$(touch PWN)", "é", "🔑", "a'\"", "*", "ustar", "\u{202e}x", "~", &longest];
-    assert_comes_back(&mut reader, &names.iter().map(|name| ((*name).to_owned(), format!("of {name}"))).collect());
+    assert_round_trip(&mut reader, &names.iter().map(|name| ((*name).to_owned(), format!("of {name}"))).collect());
     let sizes = [0, 1, 511, 512, 513, 1024, 1024 * 1024];
-    assert_comes_back(&mut reader, &named(sizes.map(|size| "x".repeat(size))));
-    assert_comes_back(&mut reader, &Variables::new());
+    assert_round_trip(&mut reader, &named(sizes.map(|size| "x".repeat(size))));
+    assert_round_trip(&mut reader, &Variables::new());
 }
 
 #[test]
@@ -69,9 +69,9 @@ fn any_name_and_any_value_come_back_or_the_name_is_refused() {
             }
         });
         taken.set(taken.get() + variables.len());
-        assert_comes_back(&mut reader.borrow_mut(), &variables);
+        assert_round_trip(&mut reader.borrow_mut(), &variables);
         Ok(())
     });
     run.unwrap();
-    assert!(taken.get() > 64, "only {} names were taken", taken.get());
+    assert!(taken.get() > 64, "only {} names were accepted", taken.get());
 }

@@ -3,6 +3,7 @@
 mod database;
 mod durable;
 
+use super::installed::program;
 use claviger::model::request_id::RequestId;
 use reqwest::{Certificate, Client, Method};
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ use tempfile::TempDir;
 /// Time limit for the start of a server.
 const UP_WITHIN: Duration = Duration::from_secs(30);
 /// Maximum number of start attempts: another test may take a free port before the server binds it.
-const STARTS: usize = 5;
+const START_ATTEMPTS: usize = 5;
 
 /// A running server.
 pub struct Bao {
@@ -147,7 +148,7 @@ impl Bao {
     }
 
     /// Rotates the key that signs identity tokens.
-    pub async fn rotates_its_identity_key(&self) {
+    pub async fn rotate_identity_key(&self) {
         self.ok(Method::POST, "identity/oidc/key/build/rotate", r#"{"verification_ttl":"1h"}"#).await;
     }
 
@@ -221,7 +222,7 @@ impl Bao {
         self.ok(Method::PUT, "sys/seal", "").await;
     }
 
-    /// Its process id.
+    /// The process id.
     #[allow(dead_code, reason = "the load test counts its time")]
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -260,20 +261,20 @@ impl Bao {
     }
 
     async fn launch(tls: bool, listener: Option<&Value>) -> Self {
-        for _ in 0..STARTS {
+        for _ in 0..START_ATTEMPTS {
             let mut bao = Self::spawn(tls, listener);
             if bao.is_up().await {
                 return bao;
             }
         }
-        panic!("OpenBao did not start on {STARTS} different ports");
+        panic!("OpenBao did not start on {START_ATTEMPTS} different ports");
     }
 
     fn spawn(tls: bool, listener: Option<&Value>) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let (dir, port) = (tempfile::tempdir().unwrap(), free_ports());
         let root = RequestId::random().to_string();
-        let mut command = quiet(dir.path());
+        let mut command = command_without_environment(dir.path());
         command
             .args(["server", if tls { "-dev-tls" } else { "-dev" }, "-dev-no-store-token"])
             .arg(format!("-dev-root-token-id={root}"))
@@ -293,7 +294,7 @@ impl Bao {
     }
 
     async fn is_up(&mut self) -> bool {
-        self.comes_up(async |bao| {
+        self.wait_until_up(async |bao| {
             if bao.address.starts_with("https")
                 && let Ok(pem) = std::fs::read(bao.ca_file())
                 && let Ok(roots) = Certificate::from_pem_bundle(&pem)
@@ -306,7 +307,7 @@ impl Bao {
     }
 
     /// Whether it starts. False if it exits, for instance because its port is in use.
-    async fn comes_up(&mut self, mut is_up: impl AsyncFnMut(&mut Self) -> bool) -> bool {
+    async fn wait_until_up(&mut self, mut is_up: impl AsyncFnMut(&mut Self) -> bool) -> bool {
         let deadline = Instant::now() + UP_WITHIN;
         while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
             if is_up(self).await {
@@ -328,14 +329,14 @@ impl Drop for Bao {
 pub async fn until(what: &str, mut happened: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(15);
     while !happened().await {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        assert!(Instant::now() < deadline, "timed out waiting for {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// The binary without environment variables, because variables such as `BAO_ADDR` change its behaviour.
-fn quiet(home: &Path) -> Command {
-    let mut command = Command::new(binary());
+/// Runs `bao` without environment variables, because variables such as `BAO_ADDR` change its behaviour.
+fn command_without_environment(home: &Path) -> Command {
+    let mut command = Command::new(program("bao"));
     command.env_clear().env("HOME", home).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
@@ -357,16 +358,4 @@ fn free_ports() -> u16 {
         }
     }
     panic!("no two free ports in a row");
-}
-
-#[expect(clippy::disallowed_methods, reason = "where the rig is installed is told to tests by the environment")]
-fn binary() -> PathBuf {
-    let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let rig = of("CLAVIGER_RIG")
-        .or_else(|| of("XDG_CACHE_HOME").map(|cache| cache.join("claviger-rig")))
-        .or_else(|| of("HOME").map(|home| home.join(".cache/claviger-rig")))
-        .expect("HOME, XDG_CACHE_HOME or CLAVIGER_RIG is set");
-    let binary = rig.join("bin/bao");
-    assert!(binary.exists(), "{} is missing: run rig/install", binary.display());
-    binary
 }

@@ -90,11 +90,11 @@ impl Claviger {
 
     /// The same with overrides, as `CLAVIGER__SECTION__KEY`.
     pub fn serve_with(folder: TempDir, config: Value, environment: &[(&str, &str)]) -> Self {
-        Self::serve_by(&binary(), folder, config, environment)
+        Self::serve_with_binary(&binary(), folder, config, environment)
     }
 
-    /// The same by another build of the binary.
-    pub fn serve_by(binary: &Path, folder: TempDir, mut config: Value, environment: &[(&str, &str)]) -> Self {
+    /// The same with another build of the binary.
+    pub fn serve_with_binary(binary: &Path, folder: TempDir, mut config: Value, environment: &[(&str, &str)]) -> Self {
         let defaults = json!({
             "server": {"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0"},
             "database": {"url": format!("sqlite://{}", folder.path().join("claviger.db").display())},
@@ -113,11 +113,11 @@ impl Claviger {
     fn spawn(binary: &Path, folder: TempDir, arguments: &[String], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(binary);
         command.args(arguments).envs(LIMITS).envs(environment.iter().copied());
-        Self::by(folder, command)
+        Self::spawn_command(folder, command)
     }
 
-    /// Starts it by another command, which must serve.
-    pub fn by(folder: TempDir, mut command: Command) -> Self {
+    /// Starts it with another command, which must serve.
+    pub fn spawn_command(folder: TempDir, mut command: Command) -> Self {
         let child = command
             .env("CLAVIGER__TELEMETRY__LOGFORMAT", "json")
             .stdin(Stdio::null())
@@ -154,7 +154,7 @@ impl Claviger {
     }
 
     /// The number of log lines with this message.
-    pub fn logged(&self, message: &str) -> usize {
+    pub fn count_logged(&self, message: &str) -> usize {
         let log = self.log();
         let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.filter(|line| line["message"].as_str().is_some_and(|text| text.contains(message))).count()
@@ -199,12 +199,17 @@ impl Claviger {
         self.send("GET", path, &[], b"")
     }
 
+    /// Whether `/readyz` answers with 200.
+    pub fn is_ready(&self) -> bool {
+        request(self.ops, "GET", "/readyz", &[], b"").status == 200
+    }
+
     /// The value of one series on `/metrics`, in the notation of Prometheus.
     pub fn metric(&self, series: &str) -> f64 {
         self.value_of(series).parse().unwrap()
     }
 
-    /// The same for a counter.
+    /// The same for a counter, which is an integer.
     pub fn count(&self, series: &str) -> u64 {
         self.value_of(series).parse().unwrap()
     }
@@ -233,7 +238,7 @@ impl Claviger {
         texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect()
     }
 
-    /// Writes directly into its database.
+    /// Executes SQL in its SQLite database.
     pub fn write(&self, sql: &'static str) {
         let url = format!("sqlite://{}", self.folder.path().join("claviger.db").display());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -250,22 +255,22 @@ impl Claviger {
     }
 
     /// Its resident memory, in bytes.
-    pub fn resident(&self) -> u64 {
-        self.status("VmRSS:")
+    pub fn resident_memory(&self) -> u64 {
+        self.proc_status("VmRSS:")
     }
 
     /// The memory that it has allocated and touched, in bytes. Its code, which is large in a debug build, does not count.
-    pub fn allocated(&self) -> u64 {
-        self.status("RssAnon:")
+    pub fn anonymous_memory(&self) -> u64 {
+        self.proc_status("RssAnon:")
     }
 
-    fn status(&self, field: &str) -> u64 {
+    fn proc_status(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
-    /// Its process id.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -305,11 +310,16 @@ pub fn audit_texts(database: &Path) -> Vec<String> {
     })
 }
 
+/// The events of a type.
+pub fn events_of_type<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    events.iter().filter(|event| event["type"] == kind).collect()
+}
+
 /// Polls until something has happened; fails after some seconds.
 pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     let deadline = Instant::now() + STARTED_WITHIN;
     while !happened() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        assert!(Instant::now() < deadline, "timed out waiting for {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

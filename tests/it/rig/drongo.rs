@@ -1,7 +1,7 @@
-//! drongo's server, which plays Google Cloud: its secrets are in memory, and gone when it is dropped. It checks no token.
+//! drongo, an emulator of Google Secret Manager: its secrets are in memory, and lost when it is dropped. It checks no token.
 
 use super::clouds::google::PROJECT;
-use super::prometheus::binary;
+use super::installed::program;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Client;
@@ -10,10 +10,10 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Python takes its time when the machine is busy.
+/// Long, because Python starts slowly on a busy machine.
 const UP_WITHIN: Duration = Duration::from_mins(1);
-/// How often a start is tried: a port that was free may be taken before the server listens on it.
-const STARTS: usize = 5;
+/// Maximum number of start attempts: another test may take a free port before the server binds it.
+const START_ATTEMPTS: usize = 5;
 
 /// A running server.
 pub struct Drongo {
@@ -26,20 +26,20 @@ pub struct Drongo {
 impl Drongo {
     /// Starts one.
     pub async fn start() -> Self {
-        for _ in 0..STARTS {
+        for _ in 0..START_ATTEMPTS {
             let mut drongo = Self::spawn();
-            if drongo.comes_up().await {
+            if drongo.wait_until_up().await {
                 return drongo;
             }
         }
-        panic!("drongo did not start on {STARTS} different ports");
+        panic!("drongo did not start on {START_ATTEMPTS} different ports");
     }
 
-    /// Adds a version, and makes the secret if there is none; the version.
+    /// Adds a version, and creates the secret if there is none. Returns the version.
     pub async fn put(&self, name: &str, data: &[u8]) -> String {
         let secrets = format!("{}/v1/projects/{PROJECT}/secrets", self.address);
         let replication = json!({"replication": {"automatic": {}}});
-        // It is there already at the second version.
+        // For the second version the secret exists already.
         self.post(&format!("{secrets}?secretId={name}"), &replication).await;
         let payload = json!({"payload": {"data": STANDARD.encode(data)}});
         let (status, answer) = self.post(&format!("{secrets}/{name}:addVersion"), &payload).await;
@@ -57,7 +57,7 @@ impl Drongo {
     fn spawn() -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new(binary("drongo"))
+        let child = Command::new(program("drongo"))
             .args(["server", "--host", "127.0.0.1", "--port", &port.to_string()])
             .env_clear()
             .stdin(Stdio::null())
@@ -69,10 +69,10 @@ impl Drongo {
         Self { child, address: format!("http://127.0.0.1:{port}"), http }
     }
 
-    /// Whether it comes to answering; not if it exits, as it does when its port is taken.
-    async fn comes_up(&mut self) -> bool {
+    /// Whether it answers. False if it exits, for instance because its port is in use.
+    async fn wait_until_up(&mut self) -> bool {
         let deadline = Instant::now() + UP_WITHIN;
-        // No other server has such a path.
+        // No other server that may have taken the port has this path.
         let reset = format!("{}/drongo/reset", self.address);
         while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
             if self.http.post(&reset).send().await.is_ok_and(|answer| answer.status().is_success()) {

@@ -1,7 +1,8 @@
-//! External Secrets Operator itself, at the control plane of the tests, one for the whole test binary. It has no webhook: its
-//! definitions want none.
+//! A real External Secrets Operator at the control plane of the tests, one for the whole test binary. It has no webhook:
+//! its definitions need none.
 
-use super::kube::{ControlPlane, Server, User, control_plane, rig_binary};
+use super::installed::find_program;
+use super::kube::{ControlPlane, Server, User, control_plane};
 use http::{Method, Request};
 use kube::Client;
 use serde_json::{Value, json};
@@ -13,17 +14,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const GROUP: &str = "/apis/external-secrets.io/v1";
-/// Generous: the machine may be busy compiling, and the operator waits after an error.
+/// Long, because the machine may be busy compiling, and the operator waits after an error.
 const SYNCED_WITHIN: Duration = Duration::from_secs(90);
 /// A refresh with the operator's own retries.
 const REFRESHED_WITHIN: Duration = Duration::from_secs(8);
 
-/// The tests' hand on the operator's objects.
+/// A client for the operator's objects.
 pub struct Eso {
     admin: Client,
 }
 
-/// What an `ExternalSecret` or a store says of itself.
+/// The condition `Ready` of an object of the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
     /// `True` or `False` of the condition `Ready`.
@@ -44,7 +45,7 @@ impl Eso {
     }
 
     /// Applies manifests as `kubectl apply --server-side` does.
-    pub async fn applies(&self, manifests: &[Value]) {
+    pub async fn apply(&self, manifests: &[Value]) {
         for manifest in manifests {
             let path = format!("{}?fieldManager=test&force=true", path_of(manifest));
             // For a moment after their creation the definitions are not served.
@@ -69,9 +70,9 @@ impl Eso {
         Some(data.iter().map(|(key, value)| (key.clone(), decode(value))).collect())
     }
 
-    /// Waits until a Secret has these values and its `ExternalSecret` says so. The operator writes the condition last: after
-    /// the values alone, a condition `False` of before could still be there for `failed` to find.
-    pub async fn synced(&self, namespace: &str, name: &str, expected: &[(&str, &str)]) {
+    /// Waits until a Secret has these values and its `ExternalSecret` is ready. The operator writes the condition last: after
+    /// the values alone, `wait_until_failed` could still find an older condition `False`.
+    pub async fn wait_until_synced(&self, namespace: &str, name: &str, expected: &[(&str, &str)]) {
         let expected = values(expected);
         let synced = async || {
             self.secret(namespace, name).await.filter(|found| *found == expected)?;
@@ -80,25 +81,25 @@ impl Eso {
         self.wait(namespace, name, synced).await;
     }
 
-    /// A Secret has these values now.
-    pub async fn has(&self, namespace: &str, name: &str, expected: &[(&str, &str)]) {
+    /// Checks that a Secret has these values now.
+    pub async fn assert_secret(&self, namespace: &str, name: &str, expected: &[(&str, &str)]) {
         assert_eq!(self.secret(namespace, name).await, Some(values(expected)), "{namespace}/{name}");
     }
 
-    /// Waits until a Secret is gone.
-    pub async fn removed(&self, namespace: &str, name: &str) {
+    /// Waits until a Secret is deleted.
+    pub async fn wait_until_removed(&self, namespace: &str, name: &str) {
         self.wait(namespace, name, async || self.secret(namespace, name).await.is_none().then_some(())).await;
     }
 
-    /// Waits until an `ExternalSecret` could not be refreshed, and returns what it says. What that refresh does to the Secret
-    /// it has done then.
-    pub async fn failed(&self, namespace: &str, name: &str) -> Condition {
+    /// Waits until an `ExternalSecret` could not be refreshed, and returns the condition. The refresh has then changed the
+    /// Secret.
+    pub async fn wait_until_failed(&self, namespace: &str, name: &str) -> Condition {
         let failed = async || self.condition(namespace, name).await.filter(|condition| condition.status == "False");
         self.wait(namespace, name, failed).await
     }
 
-    /// Has the operator refresh an `ExternalSecret` until something holds. Seldom: while a refresh is under way, a change of the
-    /// object keeps the operator from writing how it went.
+    /// Lets the operator refresh an `ExternalSecret` until a condition holds. Refreshes are rare, because a change of the
+    /// object during a refresh prevents the operator from writing the result.
     async fn wait<T>(&self, namespace: &str, name: &str, mut holds: impl AsyncFnMut() -> Option<T>) -> T {
         let deadline = Instant::now() + SYNCED_WITHIN;
         loop {
@@ -112,38 +113,38 @@ impl Eso {
             }
             let (said, found) = (self.condition(namespace, name).await, self.secret(namespace, name).await);
             let keys = found.map(|found| found.into_keys().collect::<Vec<_>>());
-            assert!(Instant::now() < deadline, "{namespace}/{name} has {keys:?} and says {said:?}");
+            assert!(Instant::now() < deadline, "{namespace}/{name} has {keys:?} and the condition {said:?}");
         }
     }
 
-    /// What an `ExternalSecret` says.
+    /// The condition of an `ExternalSecret`.
     pub async fn condition(&self, namespace: &str, name: &str) -> Option<Condition> {
-        self.ready(&format!("{GROUP}/namespaces/{namespace}/externalsecrets/{name}")).await
+        self.ready_condition(&format!("{GROUP}/namespaces/{namespace}/externalsecrets/{name}")).await
     }
 
     /// Waits for the condition of a `SecretStore`.
-    pub async fn store(&self, namespace: &str, name: &str) -> Condition {
-        self.said(&format!("{GROUP}/namespaces/{namespace}/secretstores/{name}")).await
+    pub async fn store_condition(&self, namespace: &str, name: &str) -> Condition {
+        self.wait_for_condition(&format!("{GROUP}/namespaces/{namespace}/secretstores/{name}")).await
     }
 
     /// Waits for the condition of a `PushSecret`.
-    pub async fn pushed(&self, namespace: &str, name: &str) -> Condition {
-        self.said(&format!("{GROUP}alpha1/namespaces/{namespace}/pushsecrets/{name}")).await
+    pub async fn push_condition(&self, namespace: &str, name: &str) -> Condition {
+        self.wait_for_condition(&format!("{GROUP}alpha1/namespaces/{namespace}/pushsecrets/{name}")).await
     }
 
-    async fn said(&self, path: &str) -> Condition {
+    async fn wait_for_condition(&self, path: &str) -> Condition {
         let deadline = Instant::now() + SYNCED_WITHIN;
         loop {
-            if let Some(condition) = self.ready(path).await {
+            if let Some(condition) = self.ready_condition(path).await {
                 return condition;
             }
-            assert!(Instant::now() < deadline, "{path} says nothing");
+            assert!(Instant::now() < deadline, "{path} has no condition");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
-    /// How many `ExternalSecrets` of these namespaces are synced.
-    pub async fn count_of_synced(&self, namespaces: &[String]) -> usize {
+    /// The number of synced `ExternalSecrets` in these namespaces.
+    pub async fn count_synced(&self, namespaces: &[String]) -> usize {
         let mut count = 0;
         for namespace in namespaces {
             let path = format!("{GROUP}/namespaces/{namespace}/externalsecrets");
@@ -157,14 +158,14 @@ impl Eso {
         count
     }
 
-    async fn ready(&self, path: &str) -> Option<Condition> {
+    async fn ready_condition(&self, path: &str) -> Option<Condition> {
         let object = self.call(Method::GET, path, "application/json", &Value::Null).await.ok()?;
         let condition = object["status"]["conditions"].as_array()?.iter().find(|one| one["type"] == "Ready")?.clone();
         let text = |key: &str| condition[key].as_str().unwrap_or_default().to_owned();
         Some(Condition { status: text("status"), reason: text("reason"), message: text("message") })
     }
 
-    /// Has the operator refresh an `ExternalSecret` now.
+    /// Lets the operator refresh an `ExternalSecret` now.
     async fn refresh(&self, namespace: &str, name: &str) {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::SeqCst).to_string();
@@ -173,8 +174,8 @@ impl Eso {
         let _ = self.call(Method::PATCH, &path, "application/merge-patch+json", &patch).await;
     }
 
-    /// Deletes what was applied, so that the operator has nothing more to do for it.
-    pub async fn deletes(&self, manifests: &[Value]) {
+    /// Deletes what was applied, so that the operator stops working on it.
+    pub async fn delete(&self, manifests: &[Value]) {
         for manifest in manifests.iter().rev() {
             let _ = self.call(Method::DELETE, &path_of(manifest), "application/json", &Value::Null).await;
         }
@@ -205,8 +206,8 @@ fn path_of(manifest: &Value) -> String {
 }
 
 fn operator(plane: &ControlPlane) -> Result<Server, String> {
-    let program = rig_binary("eso/external-secrets")?;
-    let mut kubectl = Command::new(rig_binary("kubectl")?);
+    let program = find_program("eso/external-secrets")?;
+    let mut kubectl = Command::new(find_program("kubectl")?);
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?.keep();
     kubectl.arg("--kubeconfig").arg(plane.kubeconfig(User::Admin)).arg("--cache-dir").arg(&folder);
     kubectl.args(["apply", "--server-side", "--validate=ignore", "-f"]).arg(program.with_file_name("crds.yaml"));

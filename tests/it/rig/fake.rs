@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 /// How a request is answered.
 #[derive(Clone)]
-pub enum Act {
+pub enum Reaction {
     /// A status line, header lines and a body.
     Answer(String, String, String),
     /// These bytes and nothing else.
@@ -18,17 +18,17 @@ pub enum Act {
     Endless,
     /// A body whose announced length is above every limit.
     Huge,
-    /// The answer byte by byte, slowly, for ever.
+    /// The answer byte by byte, slowly, without end.
     Trickle,
-    /// No answer, for ever.
+    /// No answer; the connection stays open.
     Silence,
     /// Another reaction, after this delay.
-    Late(Duration, Box<Act>),
+    Delayed(Duration, Box<Reaction>),
     /// The connection is closed.
     HangUp,
 }
 
-/// The answers of a good server.
+/// The answers of a correct server.
 pub const MOUNT: &str = r#"{"data":{"path":"homelab/","type":"kv","options":{"version":"2"}}}"#;
 pub const SECRET: &str = r#"{"data":{"data":{"K":"v"},"metadata":{"version":1}}}"#;
 /// The path of the health endpoint.
@@ -37,25 +37,25 @@ const OWN_TOKEN: &str = r#"{"data":{"ttl":0,"expire_time":null,"renewable":false
 const GRANTED: &str = r#"{"auth":{"client_token":"s.x","lease_duration":60,"renewable":true}}"#;
 
 /// The answer of a correct server.
-pub fn good(request_line: &str) -> Act {
+pub fn valid_answer(request_line: &str) -> Reaction {
     match request_line.split(' ').nth(1).unwrap() {
         path if path.starts_with("/v1/sys/internal/ui/mounts/") => json(MOUNT),
         path if path.starts_with("/v1/homelab/data/") => json(SECRET),
         path if path.ends_with("/login") => json(GRANTED),
         HEALTH => json("{}"),
         "/v1/auth/token/lookup-self" => json(OWN_TOKEN),
-        path => panic!("nobody should ask for {path}"),
+        path => panic!("unexpected request: {path}"),
     }
 }
 
 /// A JSON answer with status 200.
-pub fn json(body: &str) -> Act {
-    Act::Answer("200 OK".into(), "Content-Type: application/json\r\n".into(), body.into())
+pub fn json(body: &str) -> Reaction {
+    Reaction::Answer("200 OK".into(), "Content-Type: application/json\r\n".into(), body.into())
 }
 
 /// An answer with a status line and without a body.
-pub fn status(line: &str) -> Act {
-    Act::Answer(line.into(), String::new(), String::new())
+pub fn status(line: &str) -> Reaction {
+    Reaction::Answer(line.into(), String::new(), String::new())
 }
 
 /// A running fake; it ends when this is dropped.
@@ -67,12 +67,12 @@ pub struct Fake {
 
 impl Fake {
     /// Starts one that chooses the reaction by the request line.
-    pub async fn start(decide: impl Fn(&str) -> Act + Send + Sync + 'static) -> Self {
+    pub async fn start(decide: impl Fn(&str) -> Reaction + Send + Sync + 'static) -> Self {
         Self::start_by_head(move |head| decide(head.lines().next().unwrap())).await
     }
 
     /// Starts one that chooses the reaction by the request line and the headers.
-    pub async fn start_by_head(decide: impl Fn(&str) -> Act + Send + Sync + 'static) -> Self {
+    pub async fn start_by_head(decide: impl Fn(&str) -> Reaction + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (decide, requests) = (Arc::new(decide), Arc::new(AtomicUsize::new(0)));
@@ -86,7 +86,7 @@ impl Fake {
         Self { address, requests, task }
     }
 
-    /// How many requests came, without health probes.
+    /// The number of requests, without health probes.
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
@@ -98,7 +98,7 @@ impl Drop for Fake {
     }
 }
 
-async fn serve(mut stream: TcpStream, decide: &(dyn Fn(&str) -> Act + Send + Sync), requests: &AtomicUsize) {
+async fn serve(mut stream: TcpStream, decide: &(dyn Fn(&str) -> Reaction + Send + Sync), requests: &AtomicUsize) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
@@ -114,43 +114,43 @@ async fn serve(mut stream: TcpStream, decide: &(dyn Fn(&str) -> Act + Send + Syn
     if stream.read_exact(&mut body).await.is_err() {
         return;
     }
-    // Some reactions make the client hang up.
-    let _ = perform(&mut stream, decide(&head)).await;
+    // With some reactions the client closes the connection first.
+    let _ = react(&mut stream, decide(&head)).await;
 }
 
-/// Does what it was told with a request that has been read.
-pub async fn perform(stream: &mut (impl AsyncWrite + Unpin), act: Act) -> std::io::Result<()> {
+/// Answers a request that has been read.
+pub async fn react(stream: &mut (impl AsyncWrite + Unpin), act: Reaction) -> std::io::Result<()> {
     match act {
-        Act::Answer(status, headers, body) => {
+        Reaction::Answer(status, headers, body) => {
             let length = body.len();
             let head = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n");
             stream.write_all(head.as_bytes()).await?;
             stream.write_all(body.as_bytes()).await
         }
-        Act::Raw(bytes) => stream.write_all(&bytes).await,
-        Act::Endless => {
+        Reaction::Raw(bytes) => stream.write_all(&bytes).await,
+        Reaction::Endless => {
             stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
             let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
             loop {
                 stream.write_all(chunk.as_bytes()).await?;
             }
         }
-        Act::Huge => {
+        Reaction::Huge => {
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n{").await?;
             std::future::pending().await
         }
-        Act::Trickle => {
+        Reaction::Trickle => {
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n").await?;
             loop {
                 stream.write_all(b" ").await?;
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
-        Act::Silence => std::future::pending().await,
-        Act::Late(wait, act) => {
+        Reaction::Silence => std::future::pending().await,
+        Reaction::Delayed(wait, act) => {
             tokio::time::sleep(wait).await;
-            Box::pin(perform(stream, *act)).await
+            Box::pin(react(stream, *act)).await
         }
-        Act::HangUp => Ok(()),
+        Reaction::HangUp => Ok(()),
     }
 }

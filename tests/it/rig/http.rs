@@ -84,7 +84,7 @@ pub fn parse(bytes: &[u8]) -> Answer {
         .collect();
     let mut answer = Answer { status, headers, body: bytes[end + 4..].to_vec() };
     if answer.header("transfer-encoding").as_deref() == Some("chunked") {
-        answer.body = unchunked(&answer.body);
+        answer.body = decode_chunked(&answer.body);
     }
     if let Some(length) = answer.header("content-length") {
         assert_eq!(answer.body.len(), length.parse::<usize>().unwrap(), "cut: {answer:?}");
@@ -93,7 +93,7 @@ pub fn parse(bytes: &[u8]) -> Answer {
 }
 
 /// The content of a chunked body.
-fn unchunked(mut bytes: &[u8]) -> Vec<u8> {
+fn decode_chunked(mut bytes: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     loop {
         let end = bytes.windows(2).position(|two| two == b"\r\n").expect("a whole chunk");
@@ -109,7 +109,7 @@ fn unchunked(mut bytes: &[u8]) -> Vec<u8> {
 
 /// The data received on a connection, and how it ended.
 #[derive(Debug)]
-pub struct Conversation {
+pub struct ReceivedBytes {
     pub bytes: Vec<u8>,
     /// Whether the server closed it.
     pub closed: bool,
@@ -118,17 +118,17 @@ pub struct Conversation {
 }
 
 /// Sends bytes, keeps the connection open and reads until the server closes it, for at most `patience`.
-pub fn converse(address: SocketAddr, bytes: &[u8], patience: Duration) -> Conversation {
+pub fn send_and_read(address: SocketAddr, bytes: &[u8], patience: Duration) -> ReceivedBytes {
     let mut stream = TcpStream::connect(address).unwrap();
     // The server may answer and close before it has read everything.
     let _ = stream.write_all(bytes);
-    listen(&mut stream, patience)
+    read_until_closed(&mut stream, patience)
 }
 
 /// Reads until the server closes, for at most `patience`.
-pub fn listen(stream: &mut TcpStream, patience: Duration) -> Conversation {
+pub fn read_until_closed(stream: &mut TcpStream, patience: Duration) -> ReceivedBytes {
     let started = Instant::now();
-    let mut conversation = Conversation { bytes: Vec::new(), closed: false, took: Duration::ZERO };
+    let mut conversation = ReceivedBytes { bytes: Vec::new(), closed: false, took: Duration::ZERO };
     let mut buffer = vec![0; 65536];
     while let Some(left) = patience.checked_sub(started.elapsed()).filter(|left| !left.is_zero()) {
         stream.set_read_timeout(Some(left)).unwrap();
@@ -147,7 +147,7 @@ pub fn listen(stream: &mut TcpStream, patience: Duration) -> Conversation {
 }
 
 /// Parses the answers to several requests in a row.
-pub fn answers(mut bytes: &[u8]) -> Vec<Answer> {
+pub fn parse_all(mut bytes: &[u8]) -> Vec<Answer> {
     let mut answers = Vec::new();
     while !bytes.is_empty() {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a whole head") + 4;

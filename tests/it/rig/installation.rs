@@ -16,8 +16,8 @@ path "homelab/data/*" { capabilities = ["read"] }
 path "homelab/data/closed/*" { capabilities = ["deny"] }
 "#;
 
-/// An installation that is not started yet.
-pub struct Plan {
+/// The parts of an installation; the broker is not started yet.
+pub struct InstallationSetup {
     /// The API server.
     pub kube: Kube,
     /// The store.
@@ -39,20 +39,20 @@ pub struct Installation {
 }
 
 /// A build pod of an installation.
-pub struct Builder<'a> {
+pub struct BuildPod<'a> {
     /// The pod.
     pub pod: PodActor,
     claviger: &'a Claviger,
 }
 
 /// The answer to a build pod.
-pub struct Answered<'a> {
+pub struct TicketAnswer<'a> {
     /// The answer.
     pub answer: Answer,
     claviger: &'a Claviger,
 }
 
-impl Plan {
+impl InstallationSetup {
     /// Starts the API server and an OpenBao, and lets the broker log in there with its ServiceAccount token.
     pub async fn new() -> Self {
         Self::with(Bao::start().await).await
@@ -105,31 +105,31 @@ impl Plan {
 }
 
 impl Installation {
-    /// Starts an installation with the default [`Plan`].
+    /// Starts an installation with the default [`InstallationSetup`].
     pub async fn start() -> Self {
-        Plan::new().await.start()
+        InstallationSetup::new().await.start()
     }
 
     /// A new pod of `NAMESPACE/SERVICEACCOUNT`.
-    pub async fn pod(&self, place: &str) -> Builder<'_> {
-        Builder { pod: self.kube.pod(place).await, claviger: &self.claviger }
+    pub async fn pod(&self, account: &str) -> BuildPod<'_> {
+        BuildPod { pod: self.kube.pod(account).await, claviger: &self.claviger }
     }
 }
 
-impl<'a> Builder<'a> {
+impl<'a> BuildPod<'a> {
     /// Requests the secrets of a repo and a branch with its token.
-    pub fn asks(&self, repo: &str, branch: &str) -> Answered<'a> {
+    pub fn asks(&self, repo: &str, branch: &str) -> TicketAnswer<'a> {
         self.asks_with(&self.pod.token, repo, branch)
     }
 
     /// Requests with another token.
-    pub fn asks_with(&self, token: &str, repo: &str, branch: &str) -> Answered<'a> {
+    pub fn asks_with(&self, token: &str, repo: &str, branch: &str) -> TicketAnswer<'a> {
         let answer = self.claviger.ask(token, &format!("repo={repo}&branch={branch}"));
-        Answered { answer, claviger: self.claviger }
+        TicketAnswer { answer, claviger: self.claviger }
     }
 }
 
-impl Answered<'_> {
+impl TicketAnswer<'_> {
     /// The path of the ticket it got.
     pub fn ticket(&self) -> String {
         assert_eq!(self.answer.status, 201, "{:?}\n{}", self.answer, self.claviger.log());
@@ -148,8 +148,8 @@ impl Answered<'_> {
         self.download().text()
     }
 
-    /// Asserts that it was refused.
-    pub fn refused(self, status: u16, code: &str) -> Answer {
+    /// Checks status and error code of a refusal.
+    pub fn assert_refused(self, status: u16, code: &str) -> Answer {
         let told = (self.answer.status, self.answer.code());
         assert_eq!((told.0, told.1.as_str()), (status, code), "{:?}\n{}", self.answer, self.claviger.log());
         self.answer

@@ -1,5 +1,6 @@
-//! An OIDC issuer with configurable documents that counts requests.
+//! An OIDC issuer over HTTP, with configurable documents, which counts requests.
 
+use super::json::set_members;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
@@ -17,26 +18,26 @@ const DISCOVERY: &str = "/.well-known/openid-configuration";
 const KEYS: &str = "/keys";
 
 /// A running issuer. It ends when dropped.
-pub struct Issuer {
-    /// Its `iss`.
+pub struct IssuerServer {
+    /// The value of `iss`.
     pub url: String,
-    /// Where it listens.
+    /// The listener's address.
     pub address: SocketAddr,
-    desk: Arc<Desk>,
+    state: Arc<State>,
     task: tokio::task::JoinHandle<()>,
 }
 
 #[derive(Default)]
-struct Desk {
-    discovery: Mutex<Says>,
-    keys: Mutex<Says>,
+struct State {
+    discovery: Mutex<DocumentAnswer>,
+    keys: Mutex<DocumentAnswer>,
     asked: Mutex<Vec<String>>,
-    someone_asks: Notify,
+    new_request: Notify,
 }
 
 /// The answer to a request for a document.
 #[derive(Clone, Default)]
-pub enum Says {
+pub enum DocumentAnswer {
     /// Closes the connection without an answer.
     #[default]
     HangsUp,
@@ -51,19 +52,19 @@ pub enum Says {
 }
 
 /// A key to sign with.
-pub struct Key {
+pub struct SigningKey {
     id: Option<&'static str>,
     pair: EcdsaKeyPair,
 }
 
-impl Key {
+impl SigningKey {
     /// A new key with this ID.
     pub fn new(id: &'static str) -> Self {
-        Self { id: Some(id), ..Self::nameless() }
+        Self { id: Some(id), ..Self::without_id() }
     }
 
     /// A new key without an ID.
-    pub fn nameless() -> Self {
+    pub fn without_id() -> Self {
         let made = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING);
         Self { id: None, pair: made.unwrap() }
     }
@@ -95,70 +96,66 @@ impl Key {
     }
 }
 
-impl Issuer {
+impl IssuerServer {
     /// An issuer with these keys.
-    pub async fn of(keys: &[&Key]) -> Self {
-        Self::at("127.0.0.1:0".parse().unwrap(), keys).await
+    pub async fn start(keys: &[&SigningKey]) -> Self {
+        Self::start_at("127.0.0.1:0".parse().unwrap(), keys).await
     }
 
     /// The same at a given address.
-    pub async fn at(address: SocketAddr, keys: &[&Key]) -> Self {
+    pub async fn start_at(address: SocketAddr, keys: &[&SigningKey]) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let desk = Arc::<Desk>::default();
-        let behind = desk.clone();
+        let state = Arc::<State>::default();
+        let behind = state.clone();
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let desk = behind.clone();
-                tokio::spawn(async move { answer(stream, &desk).await });
+                let state = behind.clone();
+                tokio::spawn(async move { answer(stream, &state).await });
             }
         });
-        let issuer = Self { url: format!("http://{address}"), address, desk, task };
-        issuer.publishes(keys);
-        issuer.describes_itself_with(&json!({}));
+        let issuer = Self { url: format!("http://{address}"), address, state, task };
+        issuer.publish_keys(keys);
+        issuer.change_discovery(&json!({}));
         issuer
     }
 
     /// Replaces the published keys.
-    pub fn publishes(&self, keys: &[&Key]) {
-        self.says_of_its_keys(Says::Json(json!({"keys": keys.iter().map(|key| key.jwk()).collect::<Vec<_>>()})));
+    pub fn publish_keys(&self, keys: &[&SigningKey]) {
+        self.answer_keys_with(DocumentAnswer::Json(
+            json!({"keys": keys.iter().map(|key| key.jwk()).collect::<Vec<_>>()}),
+        ));
     }
 
     /// Changes members of the discovery document; `null` removes a member.
-    pub fn describes_itself_with(&self, members: &Value) {
+    pub fn change_discovery(&self, members: &Value) {
         let mut document = json!({"issuer": self.url, "jwks_uri": format!("{}{KEYS}", self.url), "other": [1]});
-        for (name, value) in members.as_object().unwrap() {
-            if value.is_null() {
-                document.as_object_mut().unwrap().remove(name);
-            } else {
-                document[name] = value.clone();
-            }
-        }
-        self.says_of_itself(Says::Json(document));
+        set_members(&mut document, members);
+        self.answer_discovery_with(DocumentAnswer::Json(document));
     }
 
     /// Sets the answer to requests for the discovery document.
-    pub fn says_of_itself(&self, says: Says) {
-        *self.desk.discovery.lock().unwrap() = says;
+    pub fn answer_discovery_with(&self, says: DocumentAnswer) {
+        *self.state.discovery.lock().unwrap() = says;
     }
 
     /// Sets the answer to requests for the keys.
-    pub fn says_of_its_keys(&self, says: Says) {
-        *self.desk.keys.lock().unwrap() = says;
+    pub fn answer_keys_with(&self, says: DocumentAnswer) {
+        *self.state.keys.lock().unwrap() = says;
     }
 
     /// Waits until there has been a request.
-    pub async fn is_asked(&self) {
-        let asked = self.desk.someone_asks.notified();
-        if self.desk.asked.lock().unwrap().is_empty() {
+    pub async fn wait_for_request(&self) {
+        let asked = self.state.new_request.notified();
+        if self.state.asked.lock().unwrap().is_empty() {
             asked.await;
         }
     }
 
     /// The number of requests for the discovery document and for the keys since the last call.
-    pub fn asked(&self) -> [usize; 2] {
-        let asked = std::mem::take(&mut *self.desk.asked.lock().unwrap());
+    pub fn take_request_counts(&self) -> [usize; 2] {
+        let asked = std::mem::take(&mut *self.state.asked.lock().unwrap());
         let count = |document| asked.iter().filter(|path| *path == document).count();
         let counts = [count(DISCOVERY), count(KEYS)];
         assert_eq!(counts.iter().sum::<usize>(), asked.len(), "{asked:?}");
@@ -166,27 +163,27 @@ impl Issuer {
     }
 }
 
-impl Drop for Issuer {
+impl Drop for IssuerServer {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-async fn answer(mut stream: TcpStream, desk: &Desk) {
+async fn answer(mut stream: TcpStream, state: &State) {
     // A request fits into one segment.
     let mut request = [0; 4096];
     let length = stream.read(&mut request).await.unwrap_or(0);
     let request = String::from_utf8_lossy(&request[..length]).into_owned();
     let path = request.split(' ').nth(1).unwrap_or_default();
-    desk.asked.lock().unwrap().push(path.to_owned());
-    desk.someone_asks.notify_waiters();
-    let says = if path == DISCOVERY { &desk.discovery } else { &desk.keys }.lock().unwrap().clone();
+    state.asked.lock().unwrap().push(path.to_owned());
+    state.new_request.notify_waiters();
+    let says = if path == DISCOVERY { &state.discovery } else { &state.keys }.lock().unwrap().clone();
     let (status, headers, body) = match says {
-        Says::HangsUp => return,
-        Says::Json(document) => (200, "content-type: application/json\r\n", document.to_string()),
-        Says::Answers(status, headers, body) => (status, headers, body),
-        Says::Silence => std::future::pending().await,
-        Says::Endless => {
+        DocumentAnswer::HangsUp => return,
+        DocumentAnswer::Json(document) => (200, "content-type: application/json\r\n", document.to_string()),
+        DocumentAnswer::Answers(status, headers, body) => (status, headers, body),
+        DocumentAnswer::Silence => std::future::pending().await,
+        DocumentAnswer::Endless => {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await;
             while stream.write_all(&[b' '; 4096]).await.is_ok() {}
             return;

@@ -3,10 +3,11 @@
 
 pub mod actors;
 pub mod admission;
-pub mod front;
 pub mod hostile;
+pub mod recording_proxy;
 pub mod tekton;
 
+use super::installed::find_control_plane_program;
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use base64::Engine as _;
@@ -108,7 +109,7 @@ pub fn control_plane() -> &'static ControlPlane {
 impl ControlPlane {
     /// Starts a control plane whose API server has additional arguments.
     pub fn start(arguments: &[String]) -> Result<Self, String> {
-        let (etcd, apiserver) = (binary("etcd")?, binary("kube-apiserver")?);
+        let (etcd, apiserver) = (find_control_plane_program("etcd")?, find_control_plane_program("kube-apiserver")?);
         let mut why = String::new();
         for _ in 0..ATTEMPTS {
             let folder = tempfile::tempdir().map_err(|error| error.to_string())?.keep();
@@ -161,7 +162,7 @@ impl ControlPlane {
     /// Stops the API server, as `kill -9` does.
     pub fn stop_api_server(&self) {
         let mut server = self.servers[1].lock().unwrap();
-        // The guardian first: it would remove the folder, and kill whatever has the process id then.
+        // The guardian ends first: it would remove the folder, and kill the process that has this id by then.
         let Server { child, guardian } = &mut *server;
         for process in [guardian, child] {
             process.kill().unwrap();
@@ -171,11 +172,13 @@ impl ControlPlane {
 
     /// Starts the API server again after [`ControlPlane::stop_api_server`], and waits until it serves.
     pub async fn start_api_server(&self) {
-        let server = Server::start(&binary("kube-apiserver").unwrap(), &self.arguments, &self.folder).unwrap();
+        let server =
+            Server::start(&find_control_plane_program("kube-apiserver").unwrap(), &self.arguments, &self.folder)
+                .unwrap();
         *self.servers[1].lock().unwrap() = server;
         let deadline = Instant::now() + READY_WITHIN;
         while !is_ready(self).await {
-            assert!(Instant::now() < deadline, "the API server does not come back");
+            assert!(Instant::now() < deadline, "the API server is not ready again");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -262,7 +265,7 @@ impl Server {
         Ok(Self { child, guardian })
     }
 
-    /// Its process id.
+    /// The process id.
     #[allow(dead_code, reason = "the load test counts its time, and the CSI driver's mounts are seen through it")]
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -271,36 +274,6 @@ impl Server {
 
 fn log_of(program: &Path, folder: &Path) -> PathBuf {
     folder.join(program.file_name().unwrap()).with_extension("log")
-}
-
-/// The path of a program of the control plane.
-pub fn binary(name: &str) -> Result<PathBuf, String> {
-    program(variable("KUBEBUILDER_ASSETS").or_else(|| Some(rig()?.join("bin"))).unwrap_or_default().join(name))
-}
-
-/// The path of another program of the rig.
-pub fn rig_binary(name: &str) -> Result<PathBuf, String> {
-    program(rig().unwrap_or_default().join("bin").join(name))
-}
-
-fn rig() -> Option<PathBuf> {
-    variable("CLAVIGER_RIG").or_else(|| {
-        let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
-        Some(cache.join("claviger-rig"))
-    })
-}
-
-#[expect(clippy::disallowed_methods, reason = "the environment says where the rig is, as the rig's own script has it")]
-fn variable(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
-}
-
-fn program(path: PathBuf) -> Result<PathBuf, String> {
-    if path.is_file() {
-        Ok(path)
-    } else {
-        Err(format!("there is no {}: run rig/install, or set KUBEBUILDER_ASSETS", path.display()))
-    }
 }
 
 fn free_ports() -> [u16; 3] {

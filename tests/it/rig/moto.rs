@@ -1,6 +1,7 @@
 //! moto's server in the role of AWS Secrets Manager, IAM and STS: it checks signatures and the actions that a
 //! policy allows, but not the resources. Its data is lost when it is dropped.
 
+use super::installed::program;
 use claviger::model::request_id::RequestId;
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -16,7 +17,7 @@ pub const REGION: &str = "eu-central-1";
 /// Long, because Python starts slowly on a busy machine.
 const UP_WITHIN: Duration = Duration::from_mins(1);
 /// Maximum number of start attempts: another test may take a free port before the server binds it.
-const STARTS: usize = 5;
+const START_ATTEMPTS: usize = 5;
 const ALL_SECRETS: &str = "secretsmanager:*";
 
 /// A running server.
@@ -44,13 +45,13 @@ impl Keys {
 impl Moto {
     /// Starts a server that requires signatures.
     pub async fn start() -> Self {
-        for _ in 0..STARTS {
+        for _ in 0..START_ATTEMPTS {
             let mut moto = Self::spawn();
-            if moto.comes_up().await {
+            if moto.wait_until_up().await {
                 return moto;
             }
         }
-        panic!("moto did not start on {STARTS} different ports");
+        panic!("moto did not start on {START_ATTEMPTS} different ports");
     }
 
     /// Kills the server by process ID. Its storage is lost.
@@ -68,11 +69,11 @@ impl Moto {
     pub async fn user(&self, name: &str) -> Keys {
         self.iam("CreateUser", &[("UserName", name)]).await;
         self.allow(name, ALL_SECRETS).await;
-        self.another_key(name).await
+        self.create_access_key(name).await
     }
 
     /// Another access key of a user.
-    pub async fn another_key(&self, name: &str) -> Keys {
+    pub async fn create_access_key(&self, name: &str) -> Keys {
         let answer = self.iam("CreateAccessKey", &[("UserName", name)]).await;
         Keys { id: element(&answer, "AccessKeyId"), secret: element(&answer, "SecretAccessKey") }
     }
@@ -108,14 +109,14 @@ impl Moto {
             web_identity_token()
         );
         let call = self.http.post(&self.address).header("Content-Type", "application/x-www-form-urlencoded").body(form);
-        self.let_pass(1).await;
+        self.allow_unsigned_calls(1).await;
         let answer = call.send().await.unwrap();
         let xml = String::from_utf8(answer.bytes().await.unwrap().to_vec()).unwrap();
         ["AccessKeyId", "SecretAccessKey", "SessionToken"].map(|name| element(&xml, name))
     }
 
     /// Accepts this number of calls without a signature, as STS does for calls with a web identity token.
-    pub async fn let_pass(&self, calls: usize) {
+    pub async fn allow_unsigned_calls(&self, calls: usize) {
         let reset = self.http.post(format!("{}/moto-api/reset-auth", self.address));
         let reset = reset.header("Content-Type", "application/octet-stream").body(calls.to_string());
         assert_eq!(reset.send().await.unwrap().status(), 200);
@@ -125,26 +126,26 @@ impl Moto {
     pub async fn put(&self, name: &str, text: &str) -> String {
         let (status, _) = self.secrets("DescribeSecret", &json!({"SecretId": name})).await;
         let (operation, id) = if status == 200 { ("PutSecretValue", "SecretId") } else { ("CreateSecret", "Name") };
-        let answer = self.done(operation, &json!({id: name, "SecretString": text})).await;
+        let answer = self.call_successfully(operation, &json!({id: name, "SecretString": text})).await;
         answer["VersionId"].as_str().unwrap().to_owned()
     }
 
     /// Writes a new binary secret.
     pub async fn put_binary(&self, name: &str) {
-        self.done("CreateSecret", &json!({"Name": name, "SecretBinary": "AAEC"})).await;
+        self.call_successfully("CreateSecret", &json!({"Name": name, "SecretBinary": "AAEC"})).await;
     }
 
     /// Creates a secret without a value.
-    pub async fn put_nothing(&self, name: &str) {
-        self.done("CreateSecret", &json!({"Name": name})).await;
+    pub async fn put_without_value(&self, name: &str) {
+        self.call_successfully("CreateSecret", &json!({"Name": name})).await;
     }
 
     /// Marks a secret for deletion.
     pub async fn delete(&self, name: &str) {
-        self.done("DeleteSecret", &json!({"SecretId": name})).await;
+        self.call_successfully("DeleteSecret", &json!({"SecretId": name})).await;
     }
 
-    async fn done(&self, operation: &str, body: &Value) -> Value {
+    async fn call_successfully(&self, operation: &str, body: &Value) -> Value {
         let (status, answer) = self.secrets(operation, body).await;
         assert_eq!(status, 200, "{operation}: {answer}");
         answer
@@ -170,7 +171,7 @@ impl Moto {
 
     /// Makes an unsigned call as the owner of the server; the header only names the service.
     async fn unsigned(&self, service: &str, call: reqwest::RequestBuilder) -> (u16, String) {
-        self.let_pass(1).await;
+        self.allow_unsigned_calls(1).await;
         let scope = format!("AKIAXXXXXXXXXXXXXXXX/20260101/{REGION}/{service}/aws4_request");
         let header = format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none");
         let answer = call.header("Authorization", header).send().await.unwrap();
@@ -180,7 +181,7 @@ impl Moto {
     fn spawn() -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new(binary())
+        let child = Command::new(program("moto_server"))
             .args(["-H", "127.0.0.1", "-p", &port.to_string()])
             .env_clear()
             .env("INITIAL_NO_AUTH_ACTION_COUNT", "0")
@@ -194,7 +195,7 @@ impl Moto {
     }
 
     /// Whether it answers. False if it exits, for instance because its port is in use.
-    async fn comes_up(&mut self) -> bool {
+    async fn wait_until_up(&mut self) -> bool {
         let deadline = Instant::now() + UP_WITHIN;
         // No other server that may have taken the port has this path.
         let health = format!("{}/moto-api/data.json", self.address);
@@ -234,16 +235,4 @@ fn policy(action: &str) -> String {
 fn element(xml: &str, name: &str) -> String {
     let (_, rest) = xml.split_once(&format!("<{name}>")).unwrap_or_else(|| panic!("no {name} in {xml}"));
     rest[..rest.find('<').unwrap()].to_owned()
-}
-
-#[expect(clippy::disallowed_methods, reason = "where the rig is installed is told to tests by the environment")]
-fn binary() -> PathBuf {
-    let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let rig = of("CLAVIGER_RIG")
-        .or_else(|| of("XDG_CACHE_HOME").map(|cache| cache.join("claviger-rig")))
-        .or_else(|| of("HOME").map(|home| home.join(".cache/claviger-rig")))
-        .expect("HOME, XDG_CACHE_HOME or CLAVIGER_RIG is set");
-    let binary = rig.join("bin/moto_server");
-    assert!(binary.exists(), "{} is missing: run rig/install", binary.display());
-    binary
 }

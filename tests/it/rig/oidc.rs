@@ -1,7 +1,8 @@
-//! An OIDC issuer for tests, and a Claviger that trusts it: tokens of any form, policies and secrets of any kind.
+//! A Claviger without a cluster: it trusts tokens that the test signs, and reads secrets from a file.
 
 use super::claviger::{Claviger, download_path, write_policies};
 use super::http::Answer;
+use super::json::set_members;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
@@ -11,15 +12,15 @@ use claviger::model::request_id::RequestId;
 use serde_json::{Value, json};
 use std::ops::{Deref, DerefMut};
 
-/// Its `iss`.
+/// The value of `iss`.
 pub const ISSUER: &str = "https://ci.test.invalid";
 
 /// Signs tokens with ES256.
-pub struct Issuer {
+pub struct TokenIssuer {
     key: EcdsaKeyPair,
 }
 
-impl Issuer {
+impl TokenIssuer {
     pub fn new() -> Self {
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
         Self { key: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref()).unwrap() }
@@ -47,12 +48,7 @@ impl Issuer {
     /// A token with changes to these claims; null removes a claim.
     pub fn token(&self, changes: &Value) -> String {
         let mut claims = Self::claims();
-        for (name, value) in changes.as_object().unwrap() {
-            match value {
-                Value::Null => drop(claims.as_object_mut().unwrap().remove(name)),
-                value => claims[name] = value.clone(),
-            }
-        }
+        set_members(&mut claims, changes);
         self.sign(&json!({"alg": "ES256", "kid": "ci", "typ": "JWT"}), &claims)
     }
 
@@ -65,33 +61,28 @@ impl Issuer {
     }
 }
 
-/// A Claviger that trusts an issuer named `ci`, with a file store named `local`.
-pub struct Edge {
+/// A running Claviger that trusts the issuer named `ci`, with a file store named `local`.
+pub struct TestServer {
     pub claviger: Claviger,
-    pub issuer: Issuer,
+    pub issuer: TokenIssuer,
     config: Value,
     environment: Vec<(String, String)>,
 }
 
-/// A policy for the ordinary build: secrets of `local` at these paths, and additional fields.
+/// A policy that allows the ordinary build the secrets of `local` at these paths, with additional fields.
 pub fn allow(paths: &[&str], extra: &Value) -> Value {
     let secrets: Vec<Value> = paths.iter().map(|path| json!({"store": "local", "path": path})).collect();
     let mut spec = json!({
         "subjects": [{"oidc": {"issuer": "ci", "claims": {"role": "build"}}}],
         "repos": ["**"], "branches": ["**"], "secrets": secrets,
     });
-    for (name, value) in extra.as_object().unwrap() {
-        match value {
-            Value::Null => drop(spec.as_object_mut().unwrap().remove(name)),
-            value => spec[name] = value.clone(),
-        }
-    }
+    set_members(&mut spec, extra);
     spec
 }
 
-impl Edge {
-    /// The default: `site/main` has two keys.
-    pub fn usual() -> Self {
+impl TestServer {
+    /// Starts one with one secret of two keys, for `site` and `main`.
+    pub fn with_one_secret() -> Self {
         Self::start(
             &json!({"homelab/site/main": {"TOKEN": "s3cret", "URL": "https://x"}}),
             &[("site", allow(&["homelab/{repo}/{branch}"], &json!({})))],
@@ -100,11 +91,11 @@ impl Edge {
         )
     }
 
-    /// `config` replaces whole sections of the configuration.
+    /// Starts one. `config` replaces whole sections of the configuration.
     pub fn start(secrets: &Value, policies: &[(&str, Value)], config: &Value, environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let issuer = Issuer::new();
+        let issuer = TokenIssuer::new();
         std::fs::write(at("jwks.json"), issuer.jwks().to_string()).unwrap();
         std::fs::write(at("secrets.yaml"), secrets.to_string()).unwrap();
         write_policies(&at("policies"), policies);
@@ -132,32 +123,32 @@ impl Edge {
         self.claviger = Claviger::serve_with(folder, self.config.clone(), &environment);
     }
 
-    /// Requests with a token of the ordinary build that has a new `jti`.
+    /// Requests a ticket with a token of the ordinary build that has a new `jti`.
     pub fn asks(&self, form: &str) -> Answer {
         self.ask(&self.issuer.token(&json!({})), form)
     }
 
-    /// Requests with JSON.
+    /// The same with a JSON body.
     pub fn asks_json(&self, body: &str) -> Answer {
         let bearer = format!("Bearer {}", self.issuer.token(&json!({})));
         let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
         self.send("POST", "/v1/tickets", &headers, body.as_bytes())
     }
 
-    /// The download path of a new ticket.
-    pub fn path(&self, form: &str) -> String {
+    /// Requests a ticket, and returns the path of its download.
+    pub fn download_path_for(&self, form: &str) -> String {
         let answer = self.asks(form);
         assert_eq!(answer.status, 201, "{answer:?}");
         download_path(&answer)
     }
 
     /// The same for `site/main`.
-    pub fn usual_path(&self) -> String {
-        self.path("repo=site&branch=main")
+    pub fn new_download_path(&self) -> String {
+        self.download_path_for("repo=site&branch=main")
     }
 }
 
-impl Deref for Edge {
+impl Deref for TestServer {
     type Target = Claviger;
 
     fn deref(&self) -> &Claviger {
@@ -165,7 +156,7 @@ impl Deref for Edge {
     }
 }
 
-impl DerefMut for Edge {
+impl DerefMut for TestServer {
     fn deref_mut(&mut self) -> &mut Claviger {
         &mut self.claviger
     }

@@ -1,9 +1,9 @@
 //! Patroni, which fails PostgreSQL over: two nodes, with etcd as their store. Each node is a Patroni process and the
 //! server that it runs.
 
+use super::installed::{find_control_plane_program, program};
 use super::keep_alive::Client;
-use super::kube::{binary, rig_binary};
-use super::postgres::{BINARIES, as_user_of_postgres, children_of, free_port, guard, own_folder, url_of};
+use super::postgres::{BINARIES, as_postgres_user, children_of, free_port, guard, server_folder, url_of};
 use claviger::model::request_id::RequestId;
 use serde_json::json;
 use std::fs::{self, File};
@@ -34,7 +34,7 @@ impl Patroni {
     pub fn start() -> Self {
         let (etcd_folder, port) = (tempfile::tempdir().unwrap(), free_port());
         let url = format!("http://127.0.0.1:{port}");
-        let etcd = Command::new(binary("etcd").unwrap())
+        let etcd = Command::new(find_control_plane_program("etcd").unwrap())
             .arg(format!("--data-dir={}", etcd_folder.path().join("data").display()))
             .arg(format!("--listen-client-urls={url}"))
             .arg(format!("--advertise-client-urls={url}"))
@@ -44,7 +44,7 @@ impl Patroni {
             .spawn()
             .unwrap();
         let password = RequestId::random().to_string();
-        let node = || Node { folder: own_folder().unwrap(), port: free_port(), api: free_port(), running: None };
+        let node = || Node { folder: server_folder().unwrap(), port: free_port(), api: free_port(), running: None };
         let mut patroni = Self { etcd, etcd_folder, nodes: [node(), node()], password };
         for number in 0..2 {
             patroni.nodes[number].configure(number, port, &patroni.password);
@@ -127,7 +127,7 @@ impl Node {
         });
         // YAML is a superset of JSON.
         fs::write(self.folder.join("patroni.yaml"), config.to_string()).unwrap();
-        let packages = rig_binary("patroni/patroni/__init__.py").unwrap();
+        let packages = program("patroni/patroni/__init__.py");
         let packages = packages.parent().and_then(Path::parent).unwrap();
         // The user postgres cannot read the folder of this user.
         let copied = Command::new("cp").arg("-rL").arg(packages).arg(self.folder.join("packages")).status().unwrap();
@@ -139,8 +139,8 @@ impl Node {
 
     fn run(&mut self) {
         let log = File::options().append(true).create(true).open(self.folder.join("log")).unwrap();
-        // env passes over an interpreter that this user may not run, as one in the folder of root.
-        let child = as_user_of_postgres("/usr/bin/env")
+        // env skips an interpreter that this user may not run, such as one in the folder of root.
+        let child = as_postgres_user("/usr/bin/env")
             .args(["python3", "-m", "patroni"])
             .arg(self.folder.join("patroni.yaml"))
             .env("PYTHONPATH", self.folder.join("packages"))

@@ -1,8 +1,8 @@
 //! A real `PgBouncer` in front of a PostgreSQL of a test.
 
 use super::claviger::wait_until;
-use super::kube::rig_binary;
-use super::postgres::{as_user_of_postgres, free_port, guard, own_folder};
+use super::installed::program;
+use super::postgres::{as_postgres_user, free_port, guard, server_folder};
 use std::fs::{self, File};
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -26,8 +26,8 @@ impl PgBouncer {
         let (server, database) = place.split_once('/').unwrap();
         let (host, port) = server.split_once(':').unwrap();
         // The user of PostgreSQL has no access to the folder of the rig.
-        let folder = own_folder().unwrap();
-        let program = rig_binary("pgbouncer").unwrap().canonicalize().unwrap();
+        let folder = server_folder().unwrap();
+        let program = program("pgbouncer").canonicalize().unwrap();
         for file in fs::read_dir(program.parent().unwrap()).unwrap() {
             let file = file.unwrap();
             fs::copy(file.path(), folder.join(file.file_name())).unwrap();
@@ -44,7 +44,7 @@ impl PgBouncer {
         }
         fs::write(folder.join("pgbouncer.ini"), text).unwrap();
         let log = File::create(folder.join("log")).unwrap();
-        let child = as_user_of_postgres(folder.join("pgbouncer"))
+        let child = as_postgres_user(folder.join("pgbouncer"))
             .arg(folder.join("pgbouncer.ini"))
             .env("LD_LIBRARY_PATH", &folder)
             .stdin(Stdio::null())
@@ -64,7 +64,7 @@ impl PgBouncer {
         &self.url
     }
 
-    /// What it has logged.
+    /// The log of the pooler.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap()
     }

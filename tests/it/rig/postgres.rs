@@ -51,10 +51,10 @@ pub fn postgres() -> &'static Postgres {
 impl Postgres {
     /// Starts a server with its own settings, `name=value`.
     pub fn start(settings: &[&str]) -> Result<Self, String> {
-        let folder = own_folder()?;
+        let folder = server_folder()?;
         let mut server =
             Self { port: 0, password: RequestId::random().to_string(), child: None, guardian: None, folder };
-        server.make_cluster()?;
+        server.init_cluster()?;
         let mut why = String::new();
         for _ in 0..ATTEMPTS {
             server.port = free_port();
@@ -82,14 +82,14 @@ impl Postgres {
     }
 
     /// Whether a user can log in to a database.
-    pub async fn lets_in(&self, url: &str, user: &str, password: &str) -> bool {
+    pub async fn accepts_login(&self, url: &str, user: &str, password: &str) -> bool {
         let own = format!("claviger:{}@", self.password);
         assert!(url.contains(&own));
         PgConnection::connect(&url.replace(&own, &format!("{user}:{password}@"))).await.is_ok()
     }
 
     /// Runs SQL in a database.
-    pub async fn run_in(&self, url: &str, sql: String) {
+    pub async fn execute_in(&self, url: &str, sql: String) {
         let mut connection = PgConnection::connect(url).await.unwrap();
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
     }
@@ -106,7 +106,7 @@ impl Postgres {
 
     /// Stops it at once, like a crash.
     pub fn stop(&mut self) {
-        // First the guardian, which would remove the folder.
+        // The guardian ends first: it would remove the folder.
         if let Some(mut guardian) = self.guardian.take() {
             let _ = guardian.kill();
             let _ = guardian.wait();
@@ -136,11 +136,11 @@ impl Postgres {
         self.run(&[]).unwrap();
     }
 
-    fn make_cluster(&self) -> Result<(), String> {
+    fn init_cluster(&self) -> Result<(), String> {
         let said = |error: std::io::Error| error.to_string();
         fs::write(self.folder.join("password"), &self.password).map_err(said)?;
-        belongs_to_its_user(&self.folder.join("password"))?;
-        let output = as_its_user("initdb")
+        chown_to_postgres(&self.folder.join("password"))?;
+        let output = postgres_program("initdb")
             .args(["--username=claviger", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"])
             .arg(format!("--pwfile={}", self.folder.join("password").display()))
             .arg(self.folder.join("data"))
@@ -154,7 +154,7 @@ impl Postgres {
         let log = log.map_err(|error| error.to_string())?;
         let socket = self.folder.display().to_string();
         let fixed = [format!("port={}", self.port), format!("unix_socket_directories={socket}")];
-        let child = as_its_user("postgres")
+        let child = postgres_program("postgres")
             .arg("-D")
             .arg(self.folder.join("data"))
             .args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"])
@@ -212,12 +212,12 @@ pub fn is_writable(url: &str) -> bool {
 }
 
 /// The checked URL, as in the configuration.
-pub fn checked(url: &str) -> PostgresUrl {
+pub fn parse_postgres_url(url: &str) -> PostgresUrl {
     PostgresUrl::new(url.to_owned()).unwrap()
 }
 
 /// The host and the port of a URL.
-pub fn address_of(url: &str) -> String {
+pub fn host_and_port(url: &str) -> String {
     url.split_once('@').unwrap().1.split_once('/').unwrap().0.to_owned()
 }
 
@@ -227,14 +227,14 @@ pub fn url_of(user: &str, password: &str, port: u16, database: &str) -> String {
 }
 
 /// An empty folder for a server.
-pub fn own_folder() -> Result<PathBuf, String> {
+pub fn server_folder() -> Result<PathBuf, String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?.keep();
     fs::set_permissions(&folder, Permissions::from_mode(0o700)).map_err(|error| error.to_string())?;
-    belongs_to_its_user(&folder)?;
+    chown_to_postgres(&folder)?;
     Ok(folder)
 }
 
-fn belongs_to_its_user(path: &Path) -> Result<(), String> {
+fn chown_to_postgres(path: &Path) -> Result<(), String> {
     if !is_root() {
         return Ok(());
     }
@@ -256,12 +256,12 @@ pub fn guard(child: &Child, folder: &Path) -> Result<Child, String> {
         .map_err(|error| format!("/bin/sh: {error}"))
 }
 
-fn as_its_user(program: &str) -> Command {
-    as_user_of_postgres(Path::new(BINARIES).join(program))
+fn postgres_program(program: &str) -> Command {
+    as_postgres_user(Path::new(BINARIES).join(program))
 }
 
 /// A program as the user that PostgreSQL runs as.
-pub fn as_user_of_postgres(program: impl AsRef<OsStr>) -> Command {
+pub fn as_postgres_user(program: impl AsRef<OsStr>) -> Command {
     if !is_root() {
         return Command::new(program);
     }

@@ -1,16 +1,17 @@
 //! A real Prometheus that scrapes and evaluates every second, and promtool.
 
 use super::bao::until;
+use super::installed::program;
 use reqwest::{Client, Url};
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 /// Maximum number of start attempts: another test may take a free port before the server binds it.
-const STARTS: usize = 5;
+const START_ATTEMPTS: usize = 5;
 
 /// A running server. Killed when dropped.
 pub struct Prometheus {
@@ -33,13 +34,13 @@ pub struct Sample {
 impl Prometheus {
     /// Starts a server with these rules. It scrapes the targets of [`Self::scrape`].
     pub async fn start(rules: &str) -> Self {
-        for _ in 0..STARTS {
+        for _ in 0..START_ATTEMPTS {
             let mut prometheus = Self::spawn(rules);
             if prometheus.is_up().await {
                 return prometheus;
             }
         }
-        panic!("Prometheus did not start on {STARTS} different ports");
+        panic!("Prometheus did not start on {START_ATTEMPTS} different ports");
     }
 
     /// Sets the targets.
@@ -91,7 +92,7 @@ impl Prometheus {
             "scrape_configs": [{"job_name": "claviger", "file_sd_configs": [{"files": [at("targets.json")]}]}],
         });
         fs::write(at("prometheus.yaml"), config.to_string()).unwrap();
-        let child = Command::new(binary("prometheus"))
+        let child = Command::new(program("prometheus"))
             .arg(format!("--config.file={}", at("prometheus.yaml").display()))
             .arg(format!("--storage.tsdb.path={}", at("data").display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
@@ -127,23 +128,10 @@ impl Drop for Prometheus {
     }
 }
 
-/// A program of the rig.
-#[expect(clippy::disallowed_methods, reason = "where the rig is installed is told to tests by the environment")]
-pub fn binary(name: &str) -> PathBuf {
-    let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let rig = of("CLAVIGER_RIG")
-        .or_else(|| of("XDG_CACHE_HOME").map(|cache| cache.join("claviger-rig")))
-        .or_else(|| of("HOME").map(|home| home.join(".cache/claviger-rig")))
-        .expect("HOME, XDG_CACHE_HOME or CLAVIGER_RIG is set");
-    let binary = rig.join("bin").join(name);
-    assert!(binary.exists(), "{} is missing: run rig/install", binary.display());
-    binary
-}
-
 /// Runs promtool, and fails if it reports an error.
 pub fn promtool(arguments: &[&str], stdin: Option<&Path>) -> String {
     let stdin = stdin.map_or_else(Stdio::null, |file| File::open(file).unwrap().into());
-    let output = Command::new(binary("promtool")).args(arguments).stdin(stdin).output().unwrap();
+    let output = Command::new(program("promtool")).args(arguments).stdin(stdin).output().unwrap();
     let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
     assert!(output.status.success(), "promtool {arguments:?}: {said}");
     said

@@ -51,7 +51,7 @@ impl RecordedLog {
         Self { bytes, _guard: guard, _second: second }
     }
 
-    /// What was logged so far.
+    /// The log so far.
     pub fn text(&self) -> String {
         String::from_utf8(self.bytes.0.lock().unwrap().clone()).unwrap()
     }

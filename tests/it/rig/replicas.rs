@@ -2,7 +2,7 @@
 
 use super::claviger::{Claviger, binary, download_path, write_policies};
 use super::http::Answer;
-use super::oidc::{ISSUER, Issuer};
+use super::oidc::{ISSUER, TokenIssuer};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// The replicas.
 pub struct Replicas {
-    pub issuer: Issuer,
+    pub issuer: TokenIssuer,
     config: Value,
     files: Vec<(String, String)>,
     running: Vec<RwLock<Claviger>>,
@@ -27,7 +27,7 @@ impl Replicas {
     /// Starts `count` replicas with these secrets and policies, on the database of this URL. `extra` replaces
     /// whole sections.
     pub fn start(count: usize, url: &str, secrets: &Value, policies: &[(&str, Value)], extra: &Value) -> Self {
-        let mut replicas = Self::none(url, secrets, policies, extra);
+        let mut replicas = Self::without_replicas(url, secrets, policies, extra);
         for _ in 0..count {
             replicas.add(&binary());
         }
@@ -35,8 +35,8 @@ impl Replicas {
     }
 
     /// The same without a replica.
-    pub fn none(url: &str, secrets: &Value, policies: &[(&str, Value)], extra: &Value) -> Self {
-        let issuer = Issuer::new();
+    pub fn without_replicas(url: &str, secrets: &Value, policies: &[(&str, Value)], extra: &Value) -> Self {
+        let issuer = TokenIssuer::new();
         let mut config = json!({
             "authenticators": [{"name": "ci", "oidc": {"issuer": ISSUER, "audience": "claviger",
                 "jwksFile": "jwks.json", "algorithms": ["ES256"]}}],
@@ -64,11 +64,11 @@ impl Replicas {
     /// Starts one more replica, by this build.
     pub fn add(&mut self, binary: &Path) {
         self.binaries.push(binary.to_owned());
-        let started = self.one(self.running.len());
+        let started = self.start_replica(self.running.len());
         self.running.push(RwLock::new(started));
     }
 
-    fn one(&self, number: usize) -> Claviger {
+    fn start_replica(&self, number: usize) -> Claviger {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in &self.files {
             match name.strip_prefix("policies/") {
@@ -79,7 +79,7 @@ impl Replicas {
                 None => std::fs::write(folder.path().join(name), text).unwrap(),
             }
         }
-        Claviger::serve_by(&self.binaries[number % self.binaries.len()], folder, self.config.clone(), &[])
+        Claviger::serve_with_binary(&self.binaries[number % self.binaries.len()], folder, self.config.clone(), &[])
     }
 
     /// One replica, by its number.
@@ -90,13 +90,13 @@ impl Replicas {
     /// Kills a replica with `SIGKILL` during use, and starts another in its place.
     pub fn kill_and_replace(&self, number: usize) {
         self.get(number).signal("KILL");
-        let next = self.one(number);
+        let next = self.start_replica(number);
         *self.running[number % self.running.len()].write().unwrap() = next;
     }
 
     /// Starts a new replica, then drains the old one, like a rolling update.
-    pub fn roll(&self, number: usize) {
-        let next = self.one(number);
+    pub fn rolling_restart(&self, number: usize) {
+        let next = self.start_replica(number);
         let mut old = std::mem::replace(&mut *self.running[number % self.running.len()].write().unwrap(), next);
         old.signal("TERM");
         assert!(old.wait(Duration::from_mins(1)).success(), "{}", old.log());
@@ -108,7 +108,7 @@ impl Replicas {
     }
 
     /// An administrator's token.
-    pub fn admin(&self) -> String {
+    pub fn admin_token(&self) -> String {
         self.issuer.token(&json!({"role": "admin"}))
     }
 
@@ -120,8 +120,8 @@ impl Replicas {
     }
 
     /// Sends an administrator's request to one replica.
-    pub fn administer(&self, number: usize, method: &str, target: &str) -> Answer {
-        let bearer = format!("Bearer {}", self.admin());
+    pub fn send_as_admin(&self, number: usize, method: &str, target: &str) -> Answer {
+        let bearer = format!("Bearer {}", self.admin_token());
         self.get(number).send(method, target, &[("Authorization", &bearer)], b"")
     }
 
@@ -143,7 +143,7 @@ pub fn events_in(url: &str) -> Vec<Value> {
 }
 
 /// The name of the database of a URL.
-pub fn database_of(url: &str) -> String {
+pub fn database_name_of(url: &str) -> String {
     url.split_once('?').map_or(url, |(url, _)| url).rsplit_once('/').unwrap().1.to_owned()
 }
 

@@ -1,7 +1,7 @@
 //! A real OTLP receiver that prints what it receives.
 
 use super::claviger::wait_until;
-use super::prometheus::binary;
+use super::installed::program;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 /// Maximum number of start attempts: another test may take a free port before the server binds it.
-const STARTS: usize = 5;
+const START_ATTEMPTS: usize = 5;
 
 /// A running receiver. Killed when dropped.
 pub struct Rotel {
@@ -32,11 +32,11 @@ pub struct Span {
 
 impl Rotel {
     pub fn start() -> Self {
-        for _ in 0..STARTS {
+        for _ in 0..START_ATTEMPTS {
             let folder = tempfile::tempdir().unwrap();
             let ports = [0; 2].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
             let [grpc, http] = ports.map(|listener| listener.local_addr().unwrap());
-            let child = Command::new(binary("rotel-agent"))
+            let child = Command::new(program("rotel-agent"))
                 .args([
                     "start",
                     "--exporter",
@@ -65,7 +65,7 @@ impl Rotel {
                 return rotel;
             }
         }
-        panic!("rotel did not start on {STARTS} different ports");
+        panic!("rotel did not start on {START_ATTEMPTS} different ports");
     }
 
     /// The whole output, which contains every attribute.

@@ -4,8 +4,9 @@
 pub mod actors;
 mod network;
 
+use super::installed::find_program;
 use super::kube::actors::Kube;
-use super::kube::{ControlPlane, Server, User, rig_binary};
+use super::kube::{ControlPlane, Server, User};
 use network::Network;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -45,7 +46,7 @@ struct Tekton {
 }
 
 /// Runs a test in the network namespace of Tekton's API server.
-pub fn inside(test: impl AsyncFnOnce(Kube) + Send) {
+pub fn run_with_tekton(test: impl AsyncFnOnce(Kube) + Send) {
     static NETWORK: OnceLock<Result<Network, String>> = OnceLock::new();
     static TEKTON: OnceLock<Result<Tekton, String>> = OnceLock::new();
     // A separate thread, because a network namespace belongs to a thread, and the harness may run a test in its
@@ -66,7 +67,7 @@ pub fn inside(test: impl AsyncFnOnce(Kube) + Send) {
 }
 
 fn start() -> Result<Tekton, String> {
-    let programs = ["tekton/controller", "tekton/webhook"].map(rig_binary);
+    let programs = ["tekton/controller", "tekton/webhook"].map(find_program);
     let [controller, webhook] = programs;
     let (controller, webhook) = (controller?, webhook?);
     let plane = ControlPlane::start(&[format!("--advertise-address={API_SERVER_IP}")])?;
@@ -131,7 +132,7 @@ fn release(plane: &ControlPlane, config: &Path) -> Result<(), String> {
     let file = plane.folder().join("webhook-service.json");
     std::fs::write(&file, service.to_string()).map_err(|error| error.to_string())?;
     files.push(file);
-    let mut kubectl = Command::new(rig_binary("kubectl")?);
+    let mut kubectl = Command::new(find_program("kubectl")?);
     kubectl.arg("--kubeconfig").arg(plane.kubeconfig(User::Admin)).arg("--cache-dir").arg(plane.folder());
     kubectl.args(["apply", "--server-side", "--validate=ignore"]);
     for file in files {

@@ -4,12 +4,12 @@ use super::{Entry, Layout, VALUE, archive, gzip, layer, scan, zstd};
 use serde_json::json;
 
 /// Checks that the image is reported as unreadable, with the reason.
-fn unreadable(layout: &Layout, words: &str) {
+fn assert_unreadable(layout: &Layout, words: &str) {
     let folder = tempfile::tempdir().unwrap();
     for image in [layout.as_archive(folder.path()), layout.as_folder(folder.path())] {
-        let (code, found, said) = scan(folder.path(), &["--image", &image]);
-        assert_eq!((code, found.as_str()), (Some(2), ""), "{words}: {said}");
-        assert!(said.contains(words) && said.contains("it is not known to be clean"), "{words}: {said}");
+        let (code, found, stderr) = scan(folder.path(), &["--image", &image]);
+        assert_eq!((code, found.as_str()), (Some(2), ""), "{words}: {stderr}");
+        assert!(stderr.contains(words) && stderr.contains("it is not known to be clean"), "{words}: {stderr}");
     }
 }
 
@@ -18,31 +18,31 @@ fn an_image_that_is_not_whole_is_not_clean() {
     let good = layer("app/x", b"nothing");
     for packed in [gzip(&good), zstd(&good)] {
         for cut in [packed.len() / 2, packed.len() - 5, 20] {
-            unreadable(&Layout::new(&[packed[..cut].to_vec()], &json!({})), "cannot be read");
+            assert_unreadable(&Layout::new(&[packed[..cut].to_vec()], &json!({})), "cannot be read");
         }
     }
-    unreadable(&Layout::new(&[good[..good.len() / 2].to_vec()], &json!({})), "cannot be read");
-    unreadable(&Layout::new(&[b"BZh91AY&SY".to_vec()], &json!({})), "no archive as gzip or zstd pack it");
-    unreadable(&Layout::new(&[gzip(b"no archive")], &json!({})), "no archive as gzip or zstd pack it");
+    assert_unreadable(&Layout::new(&[good[..good.len() / 2].to_vec()], &json!({})), "cannot be read");
+    assert_unreadable(&Layout::new(&[b"BZh91AY&SY".to_vec()], &json!({})), "no archive as gzip or zstd pack it");
+    assert_unreadable(&Layout::new(&[gzip(b"no archive")], &json!({})), "no archive as gzip or zstd pack it");
     let mut missing = Layout::new(&[gzip(&good)], &json!({}));
     missing.0.remove(0);
-    unreadable(&missing, " is not in it");
+    assert_unreadable(&missing, " is not in it");
     let mut missing = Layout::new(&[gzip(&good)], &json!({}));
     missing.0.retain(|(path, _)| path != "index.json");
-    unreadable(&missing, "has no index.json");
+    assert_unreadable(&missing, "has no index.json");
     let mut empty = Layout::new(&[gzip(&good)], &json!({}));
     empty.0.iter_mut().find(|(path, _)| path == "index.json").unwrap().1 = br#"{"manifests":[]}"#.to_vec();
-    unreadable(&empty, "has no manifest");
+    assert_unreadable(&empty, "has no manifest");
 }
 
 #[test]
-fn what_was_found_before_it_broke_is_told() {
+fn findings_before_a_fault_are_printed() {
     let folder = tempfile::tempdir().unwrap();
     let whole = layer("app/x", format!("{VALUE}{}", "z".repeat(100_000)).as_bytes());
     let image = Layout::new(&[whole[..whole.len() - 40_000].to_vec()], &json!({})).as_archive(folder.path());
-    let (code, found, said) = scan(folder.path(), &["--image", &image]);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(found.contains(", app/x, at byte 0\n") && said.contains("not known to be clean"), "{found} {said}");
+    let (code, found, stderr) = scan(folder.path(), &["--image", &image]);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(found.contains(", app/x, at byte 0\n") && stderr.contains("not known to be clean"), "{found} {stderr}");
 }
 
 #[test]
@@ -57,9 +57,9 @@ fn a_bomb_is_not_unpacked_and_not_clean() {
         Layout::new(&[gzip(&layer("a.zst", &zstd(&zeros)))], &json!({})),
     ] {
         let image = layout.as_archive(folder.path());
-        let (code, found, said) = scan(folder.path(), &["--max-bytes", "10000000", "--image", &image]);
-        assert_eq!((code, found.as_str()), (Some(2), ""), "{said}");
-        assert!(said.contains("more than 10000000 bytes to look at"), "{said}");
+        let (code, found, stderr) = scan(folder.path(), &["--max-bytes", "10000000", "--image", &image]);
+        assert_eq!((code, found.as_str()), (Some(2), ""), "{stderr}");
+        assert!(stderr.contains("more than 10000000 bytes to look at"), "{stderr}");
         assert_eq!(scan(folder.path(), &["--max-bytes", "90000000", "--image", &image]).0, Some(0));
     }
 }
@@ -75,23 +75,23 @@ fn a_broken_file_in_a_good_layer_is_searched_as_far_as_it_goes() {
         assert_eq!(scan(folder.path(), &["--image", &image]).0, Some(code));
     }
     let image = Layout::new(&[gzip(&layer("a.zip", b"PK\x03\x04...."))], &json!({})).as_archive(folder.path());
-    let (code, _, said) = scan(folder.path(), &["--image", &image]);
+    let (code, _, stderr) = scan(folder.path(), &["--image", &image]);
     assert_eq!(code, Some(0));
-    assert!(said.contains("1 files are packed as xz, bzip2, zip, 7z or lz4"), "{said}");
+    assert!(stderr.contains("1 files are packed as xz, bzip2, zip, 7z or lz4"), "{stderr}");
 }
 
 #[test]
-fn short_values_are_told_and_wrong_command_lines_are_usage() {
+fn short_values_are_reported_and_invalid_command_lines_are_usage_errors() {
     let folder = tempfile::tempdir().unwrap();
     let bundle = folder.path().join("short");
     std::fs::write(&bundle, "export A='1234567'\nexport B='12345678'\n# claviger: 2 keys\n").unwrap();
     let (bundle, path) = (bundle.to_str().unwrap(), folder.path().to_str().unwrap());
     std::fs::write(folder.path().join("file"), "1234567").unwrap();
     let file = format!("{path}/file");
-    let (code, _, said) = crate::rig::claviger::run(&["scan", "--bundle", bundle, "--path", &file]);
+    let (code, _, stderr) = crate::rig::claviger::run(&["scan", "--bundle", bundle, "--path", &file]);
     assert_eq!(code, Some(0));
-    assert!(said.starts_with("claviger: A is skipped: it is shorter than 8 bytes"), "{said}");
-    assert!(said.contains("1 of 2 keys looked for"), "{said}");
+    assert!(stderr.starts_with("claviger: A is skipped: it is shorter than 8 bytes"), "{stderr}");
+    assert!(stderr.contains("1 of 2 keys looked for"), "{stderr}");
     let cut = folder.path().join("cut");
     std::fs::write(&cut, "export A='12345678'\n").unwrap();
     for wrong in [
@@ -110,8 +110,8 @@ fn short_values_are_told_and_wrong_command_lines_are_usage() {
         &["scan", "--bundle", bundle, "--ticket", "http://a/b", "--path", path],
         &["scan", "--ticket", "http://a/v1/downloads/hunter2", "--path", path],
     ] {
-        let (code, found, said) = crate::rig::claviger::run(wrong);
-        assert_eq!((code, found.as_str()), (Some(2), ""), "{wrong:?} {said}");
-        assert!(!said.is_empty());
+        let (code, found, stderr) = crate::rig::claviger::run(wrong);
+        assert_eq!((code, found.as_str()), (Some(2), ""), "{wrong:?} {stderr}");
+        assert!(!stderr.is_empty());
     }
 }

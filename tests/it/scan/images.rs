@@ -25,12 +25,12 @@ fn a_docker_archive() {
         std::fs::write(&file, pack(&docker("nothing of interest"))).unwrap();
         assert_eq!(scan(folder.path(), &["--image", &image]).0, Some(0));
         std::fs::write(&file, pack(&docker(VALUE))).unwrap();
-        let (code, found, said) = scan(folder.path(), &["--image", &image]);
+        let (code, found, stderr) = scan(folder.path(), &["--image", &image]);
         assert_eq!(
             (code, found.as_str()),
             (Some(1), format!("{KEY} as raw in l/layer.tar, app/x, at byte 0\n").as_str())
         );
-        assert!(said.contains(", 1 found"), "{said}");
+        assert!(stderr.contains(", 1 found"), "{stderr}");
     }
 }
 
@@ -45,17 +45,17 @@ fn the_values_of_a_ticket() {
     };
     let path = file.to_str().unwrap();
     std::fs::write(&file, "sample-github-toke").unwrap();
-    let (code, _, said) = scan(path);
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("3 of 3 keys looked for"), "{said}");
+    let (code, _, stderr) = scan(path);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("3 of 3 keys looked for"), "{stderr}");
     std::fs::write(&file, "sample-github-token").unwrap();
     let (code, found, _) = scan(path);
     assert_eq!((code, found), (Some(1), format!("GITHUB_TOKEN as raw in {path}, at byte 0\n")));
     let used = format!("http://{}{}", claviger.api, claviger.ticket("moreira.dev", "main"));
     assert_eq!(run(&["scan", "--ticket", &used, "--path", path]).0, Some(1));
-    let (code, _, said) = run(&["scan", "--ticket", &used, "--path", path]);
+    let (code, _, stderr) = run(&["scan", "--ticket", &used, "--path", path]);
     assert_eq!(code, Some(1));
-    assert!(said.starts_with("claviger: ticket_redeemed: "), "{said}");
+    assert!(stderr.starts_with("claviger: ticket_redeemed: "), "{stderr}");
 }
 
 #[test]
@@ -68,9 +68,9 @@ fn a_bundle_in_each_format_that_can_be_read_back() {
     for format in ["export", "dotenv", "json"] {
         let path = format!("{}?format={format}", claviger.ticket("moreira.dev", "main"));
         std::fs::write(&bundle, claviger.download(&path).body).unwrap();
-        let (code, found, said) =
+        let (code, found, stderr) =
             run(&["scan", "--bundle", bundle.to_str().unwrap(), "--path", file.to_str().unwrap()]);
-        assert_eq!(code, Some(1), "{format}: {said}");
+        assert_eq!(code, Some(1), "{format}: {stderr}");
         assert!(found.starts_with("PUBLIC_URL as raw in "), "{format}: {found}");
     }
 }

@@ -1,13 +1,13 @@
 //! `claviger scan`: finds values anywhere in an image or folder, and reports the place but never the value.
 
+mod hiding_places;
 mod hostile;
 mod images;
-mod leaks;
 
 use crate::rig::claviger::run;
 use std::path::{Path, PathBuf};
 
-/// The value that leaks, and its key.
+/// The value to be found, and its key.
 const VALUE: &str = "s3cr3t \"value\" + /of=the~build?";
 const KEY: &str = "GITHUB_TOKEN";
 
@@ -16,9 +16,9 @@ fn scan(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let bundle = folder.join("bundle.json");
     std::fs::write(&bundle, serde_json::json!({ KEY: VALUE, "OTHER": "of no interest here" }).to_string()).unwrap();
     let with_bundle = [&["scan", "--bundle", bundle.to_str().unwrap()], arguments].concat();
-    let (code, found, said) = run(&with_bundle);
-    assert!(!found.contains("s3cr3t") && !said.contains("s3cr3t"), "{found} {said}");
-    (code, found, said)
+    let (code, found, stderr) = run(&with_bundle);
+    assert!(!found.contains("s3cr3t") && !stderr.contains("s3cr3t"), "{found} {stderr}");
+    (code, found, stderr)
 }
 
 /// A file in an archive.
@@ -105,7 +105,7 @@ impl Layout {
     }
 }
 
-/// A layer of a few harmless files and one more.
+/// A layer with a few harmless files and this one.
 fn layer(path: &str, content: &[u8]) -> Vec<u8> {
     let noise = vec![b'x'; 200_000];
     archive(&[

@@ -1,7 +1,7 @@
 //! Every kind of faulty server, compared with the expected result in `behaviours.yaml`.
 
-use super::Rig;
-use crate::rig::fake::{Act, Fake, SECRET, good};
+use super::StoreRig;
+use crate::rig::fake::{Fake, Reaction, SECRET, valid_answer};
 use claviger::config::cache::Cache;
 use claviger::stores::ReadError;
 use serde::Deserialize;
@@ -18,7 +18,7 @@ const STALE_ONLY: Cache = Cache {
     max_entries: 10,
 };
 /// The maximum duration of a read: a few calls, each within its timeout, on a busy machine.
-const HELD_AT_MOST: Duration = Duration::from_secs(3);
+const MAX_READ_DURATION: Duration = Duration::from_secs(3);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,7 +39,7 @@ struct Behaviour {
 enum Does {
     Refuse,
     Nothing,
-    Late,
+    Delayed,
     Trickle,
     Endless,
     Huge,
@@ -79,26 +79,26 @@ impl Behaviour {
         serde_saphyr::from_str(include_str!("behaviours.yaml")).unwrap()
     }
 
-    /// The fake's reaction; the caller arranges an address where nobody listens.
-    fn act(&self, elsewhere: &str) -> Act {
+    /// The fake's reaction. `elsewhere` is an address without a server.
+    fn reaction(&self, elsewhere: &str) -> Reaction {
         let fill = |text: &str| {
             let nested = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
             text.replace("ELSEWHERE", elsewhere).replace("NESTED", &nested).replace("GOOD", SECRET)
         };
         match (self.does, &self.answer, &self.bytes) {
-            (Some(Does::Refuse | Does::HangUp), None, None) => Act::HangUp,
-            (Some(Does::Nothing), None, None) => Act::Silence,
-            (Some(Does::Late), None, None) => {
-                Act::Late(Duration::from_secs(10), Box::new(good("GET /v1/homelab/data/a HTTP/1.1")))
+            (Some(Does::Refuse | Does::HangUp), None, None) => Reaction::HangUp,
+            (Some(Does::Nothing), None, None) => Reaction::Silence,
+            (Some(Does::Delayed), None, None) => {
+                Reaction::Delayed(Duration::from_secs(10), Box::new(valid_answer("GET /v1/homelab/data/a HTTP/1.1")))
             }
-            (Some(Does::Trickle), None, None) => Act::Trickle,
-            (Some(Does::Endless), None, None) => Act::Endless,
-            (Some(Does::Huge), None, None) => Act::Huge,
+            (Some(Does::Trickle), None, None) => Reaction::Trickle,
+            (Some(Does::Endless), None, None) => Reaction::Endless,
+            (Some(Does::Huge), None, None) => Reaction::Huge,
             (None, Some(answer), None) => {
                 let header = answer.header.as_ref().map(|header| format!("{}\r\n", fill(header)));
-                Act::Answer(answer.status.clone(), header.unwrap_or_default(), fill(&answer.body))
+                Reaction::Answer(answer.status.clone(), header.unwrap_or_default(), fill(&answer.body))
             }
-            (None, None, Some(text)) => Act::Raw(text.chars().map(|byte| u8::try_from(byte).unwrap()).collect()),
+            (None, None, Some(text)) => Reaction::Raw(text.chars().map(|byte| u8::try_from(byte).unwrap()).collect()),
             _ => panic!("{}: one of does, answer, bytes", self.name),
         }
     }
@@ -107,13 +107,13 @@ impl Behaviour {
     /// correctly, or refuses them if `tokens_die`.
     async fn server(&self, elsewhere: &str, call: &'static str, tokens_die: bool) -> Server {
         let on = Arc::new(AtomicBool::new(false));
-        let (switch, act, flaps, calls) = (on.clone(), self.act(elsewhere), self.flaps, AtomicUsize::new(0));
+        let (switch, act, flaps, calls) = (on.clone(), self.reaction(elsewhere), self.flaps, AtomicUsize::new(0));
         let fake = Fake::start(move |line| {
             let is_on = switch.load(Ordering::SeqCst);
             if is_on && line.contains(call) && (!flaps || calls.fetch_add(1, Ordering::SeqCst).is_multiple_of(2)) {
                 return act.clone();
             }
-            if is_on && tokens_die { forbidden() } else { good(line) }
+            if is_on && tokens_die { forbidden() } else { valid_answer(line) }
         })
         .await;
         Server { address: fake.address.clone(), fake: Some(fake), on, refuses: self.does == Some(Does::Refuse) }
@@ -122,7 +122,7 @@ impl Behaviour {
     async fn check_read(&self, elsewhere: &str) -> Vec<String> {
         let Some(verdicts) = &self.read else { return vec![] };
         let mut server = self.server(elsewhere, "/data/", false).await;
-        let rig = Rig::impatient(&server.address, STALE_ONLY);
+        let rig = StoreRig::with_short_timeout(&server.address, STALE_ONLY);
         assert_eq!(verdict(&rig, "homelab/a").await, Verdict::Ok, "{}", self.name);
         server.misbehave();
         verdicts.compare(&rig).await
@@ -132,14 +132,14 @@ impl Behaviour {
         let Some(expected) = self.preflight else { return vec![] };
         let mut server = self.server(elsewhere, "/mounts/", false).await;
         server.misbehave();
-        let rig = Rig::impatient(&server.address, STALE_ONLY);
+        let rig = StoreRig::with_short_timeout(&server.address, STALE_ONLY);
         differs("first", verdict(&rig, "homelab/a").await, expected).into_iter().collect()
     }
 
     async fn check_login(&self, elsewhere: &str) -> Vec<String> {
         let Some(verdicts) = &self.login else { return vec![] };
         let mut server = self.server(elsewhere, "/login", true).await;
-        let rig = Rig::logging_in(&server.address, STALE_ONLY);
+        let rig = StoreRig::logging_in(&server.address, STALE_ONLY);
         assert_eq!(verdict(&rig, "homelab/a").await, Verdict::Ok, "{}", self.name);
         server.misbehave();
         verdicts.compare(&rig).await
@@ -178,11 +178,11 @@ impl Server {
 
 impl Verdicts {
     /// The differences from the expected results, where `homelab/a` is cached and `homelab/b` is not.
-    async fn compare(&self, rig: &Rig) -> Vec<String> {
+    async fn compare(&self, rig: &StoreRig) -> Vec<String> {
         let mut wrong = Vec::new();
         let began = Instant::now();
         wrong.extend(differs("first", verdict(rig, "homelab/b").await, self.first));
-        if began.elapsed() > HELD_AT_MOST {
+        if began.elapsed() > MAX_READ_DURATION {
             wrong.push(format!("held a request for {:?}", began.elapsed()));
         }
         if let Some(again) = self.again {
@@ -193,7 +193,7 @@ impl Verdicts {
     }
 }
 
-async fn verdict(rig: &Rig, path: &str) -> Verdict {
+async fn verdict(rig: &StoreRig, path: &str) -> Verdict {
     match rig.lease(path).await {
         Ok(lease) if lease.data.contains_key("K") => {
             if lease.stale {
@@ -202,7 +202,7 @@ async fn verdict(rig: &Rig, path: &str) -> Verdict {
                 Verdict::Ok
             }
         }
-        Ok(lease) => panic!("an answer that the server never gave: {lease:?}"),
+        Ok(lease) => panic!("unexpected secret: {lease:?}"),
         Err(ReadError::Absent) => Verdict::Absent,
         Err(ReadError::Deleted) => Verdict::Deleted,
         Err(ReadError::Misconfigured | ReadError::EngineMismatch(_)) => Verdict::Misconfigured,
@@ -215,13 +215,13 @@ fn differs(which: &str, found: Verdict, expected: Verdict) -> Option<String> {
     (found != expected).then(|| format!("{which} is {found:?} and should be {expected:?}"))
 }
 
-fn forbidden() -> Act {
-    Act::Answer("403 Forbidden".into(), String::new(), r#"{"errors":["permission denied"]}"#.into())
+fn forbidden() -> Reaction {
+    Reaction::Answer("403 Forbidden".into(), String::new(), r#"{"errors":["permission denied"]}"#.into())
 }
 
 #[tokio::test]
 async fn each_behaviour_of_a_server_has_its_verdict() {
-    let elsewhere = Fake::start(good).await;
+    let elsewhere = Fake::start(valid_answer).await;
     let mut wrong = Vec::new();
     for behaviour in Behaviour::all() {
         wrong.extend(check(&behaviour, &elsewhere.address).await);
@@ -239,7 +239,7 @@ fn no_faulty_behaviour_makes_a_secret_absent() {
         let of = |verdicts: &Verdicts| [Some(verdicts.first), verdicts.again, Some(verdicts.cached)];
         let calls = [&behaviour.read, &behaviour.login].into_iter().flatten().flat_map(of).flatten();
         let verdicts: Vec<_> = calls.chain(behaviour.preflight).collect();
-        assert!(!verdicts.is_empty(), "{} is never played", behaviour.name);
+        assert!(!verdicts.is_empty(), "{} is not tested", behaviour.name);
         assert!(!verdicts.contains(&Verdict::Absent) && !verdicts.contains(&Verdict::Deleted), "{}", behaviour.name);
     }
 }

@@ -1,6 +1,6 @@
 //! The common behaviour of all stores: one table for files, OpenBao's engines, AWS, Azure and Google.
 
-use super::Rig;
+use super::StoreRig;
 use crate::rig::bao::Bao;
 use claviger::config::stores::Kind;
 #[cfg(all(feature = "azure", feature = "gcp"))]
@@ -10,13 +10,13 @@ use serde_json::{Map, Value};
 
 /// A kind of store with its own server or file.
 pub(super) struct Subject {
-    pub(super) rig: Rig,
+    pub(super) rig: StoreRig,
     pub(super) backend: Backend,
-    /// Where secrets are put.
+    /// The path below which secrets are.
     pub(super) below: String,
-    /// Whether it has versions of secrets.
+    /// Whether secrets have versions.
     pub(super) versioned: bool,
-    /// Whether it keeps all digits of a number.
+    /// Whether all digits of a number are kept.
     pub(super) digits: bool,
 }
 
@@ -39,14 +39,14 @@ impl Subject {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("secrets.yaml");
         std::fs::write(&file, "").unwrap();
-        let rig = Rig::of("local", dir, Kind::File(file));
+        let rig = StoreRig::of("local", dir, Kind::File(file));
         Self { rig, backend: Backend::File, below: "homelab".into(), versioned: false, digits: false }
     }
 
     async fn kv(version: u8) -> Self {
         let bao = Bao::start().await;
         bao.enable_kv_v1("old").await;
-        let rig = Rig::with_token(&bao.address, &bao.root);
+        let rig = StoreRig::with_token(&bao.address, &bao.root);
         // KV v2 turns the numbers that it receives into floating-point numbers.
         let (below, versioned, digits) = if version == 1 { ("old", false, true) } else { ("homelab", true, false) };
         Self { rig, backend: Backend::Bao(bao), below: below.into(), versioned, digits }
@@ -102,17 +102,17 @@ impl Subject {
         }
     }
 
-    async fn keeps_the_contract(self) {
+    async fn assert_contract(self) {
         self.check_contract().await;
     }
 
     pub(super) async fn check_contract(&self) {
-        self.values_have_their_text().await;
-        self.absent_is_absent_and_crooked_is_refused().await;
-        self.another_write_is_another_version().await;
+        self.check_text_of_values().await;
+        self.check_absent_and_invalid_paths().await;
+        self.check_versions().await;
     }
 
-    async fn values_have_their_text(&self) {
+    async fn check_text_of_values(&self) {
         const VALUES: &[(&str, &str, Option<&str>)] = &[
             ("text", r#""a\n\"<é\u2028😀\u0001 'b'""#, Some("a\n\"<é\u{2028}😀\u{1} 'b'")),
             ("empty", r#""""#, Some("")),
@@ -147,7 +147,7 @@ impl Subject {
         }
     }
 
-    async fn absent_is_absent_and_crooked_is_refused(&self) {
+    async fn check_absent_and_invalid_paths(&self) {
         self.put("a/b", r#"{"K": "v"}"#).await;
         assert!(self.rig.read(&self.path("a/b")).await.is_ok());
         for name in ["none", "a", "a/b/c", "a/B", "a/=2B"] {
@@ -158,7 +158,7 @@ impl Subject {
         }
     }
 
-    async fn another_write_is_another_version(&self) {
+    async fn check_versions(&self) {
         self.put("rotated", r#"{"K": "one", "OLD": "x"}"#).await;
         let first = self.rig.lease(&self.path("rotated")).await.unwrap();
         assert_eq!(first.data.keys().collect::<Vec<_>>(), ["K", "OLD"]);
@@ -175,33 +175,33 @@ impl Subject {
 
 #[tokio::test]
 async fn the_file_store_meets_the_contract() {
-    Subject::file().keeps_the_contract().await;
+    Subject::file().assert_contract().await;
 }
 
 #[tokio::test]
 async fn kv_version_1_meets_the_contract() {
-    Subject::kv(1).await.keeps_the_contract().await;
+    Subject::kv(1).await.assert_contract().await;
 }
 
 #[tokio::test]
 async fn kv_version_2_meets_the_contract() {
-    Subject::kv(2).await.keeps_the_contract().await;
+    Subject::kv(2).await.assert_contract().await;
 }
 
 #[cfg(feature = "aws")]
 #[tokio::test]
 async fn aws_secrets_manager_meets_the_contract() {
-    Subject::aws().await.keeps_the_contract().await;
+    Subject::aws().await.assert_contract().await;
 }
 
 #[cfg(all(feature = "azure", feature = "gcp"))]
 #[tokio::test]
 async fn azure_key_vault_meets_the_contract() {
-    Subject::azure().await.keeps_the_contract().await;
+    Subject::azure().await.assert_contract().await;
 }
 
 #[cfg(all(feature = "azure", feature = "gcp"))]
 #[tokio::test]
 async fn google_secret_manager_meets_the_contract() {
-    Subject::google().await.keeps_the_contract().await;
+    Subject::google().await.assert_contract().await;
 }

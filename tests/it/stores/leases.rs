@@ -2,13 +2,13 @@
 
 mod adopted;
 mod faults;
-mod life;
+mod lifetime;
 mod neighbours;
 mod repeated;
 mod restored;
 mod written;
 
-use super::NO_CACHE;
+use super::{NO_CACHE, vault_settings};
 use crate::rig::bao::{Bao, until};
 use crate::rig::postgres::postgres;
 use async_trait::async_trait;
@@ -36,15 +36,15 @@ use tempfile::TempDir;
 const PER_POD: LeaseMode = LeaseMode::PerPod;
 const SHARED: LeaseMode = LeaseMode::Shared;
 
-/// Keeps what it is told, unless it is set to refuse.
+/// Keeps the recorded events; a test can let it refuse them.
 #[derive(Default)]
-struct Book {
+struct TestRecorder {
     events: Mutex<Vec<LeaseEvent>>,
     refuses: AtomicBool,
 }
 
 #[async_trait]
-impl LeaseEventRecorder for Book {
+impl LeaseEventRecorder for TestRecorder {
     async fn record(&self, event: LeaseEvent) -> Result<(), RecordingError> {
         if self.refuses.load(Ordering::SeqCst) {
             return Err(RecordingError);
@@ -58,28 +58,28 @@ impl LeaseEventRecorder for Book {
     }
 }
 
-/// Where leases are recorded: it outlives the processes that manage them.
-struct Place {
+/// The database in which leases are recorded. It outlives the processes that manage them.
+struct TestDatabase {
     url: Url,
     folder: TempDir,
 }
 
-impl Place {
+impl TestDatabase {
     fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self { url: Url::SqliteFile(folder.path().join("claviger.db")), folder }
     }
 
     async fn postgres() -> Self {
-        let url = crate::rig::postgres::checked(&postgres().database().await);
+        let url = crate::rig::postgres::parse_postgres_url(&postgres().database().await);
         Self { url: Url::Postgres(url), folder: tempfile::tempdir().unwrap() }
     }
 }
 
-/// A process that manages the leases of a store named `vault`.
-struct Keeper {
+/// The lease manager of a process, with a store named `vault`.
+struct LeaseManager {
     stores: Arc<Stores>,
-    book: Arc<Book>,
+    recorder: Arc<TestRecorder>,
     metrics: Arc<Metrics>,
     database: Database,
 }
@@ -87,59 +87,49 @@ struct Keeper {
 /// User and password.
 type Credentials = (String, String);
 
-impl Keeper {
-    /// With a server's root token.
-    async fn new(place: &Place, bao: &Bao) -> Self {
-        Self::with_token(place, &bao.address, &bao.root).await
+impl LeaseManager {
+    /// With the server's root token.
+    async fn new(db: &TestDatabase, bao: &Bao) -> Self {
+        Self::with_token(db, &bao.address, &bao.root).await
     }
 
-    async fn with_token(place: &Place, address: &str, token: &str) -> Self {
-        Self::with(place, address, token, |_| {}).await
+    async fn with_token(db: &TestDatabase, address: &str, token: &str) -> Self {
+        Self::with(db, address, token, |_| {}).await
     }
 
-    async fn with(place: &Place, address: &str, token: &str, change: impl FnOnce(&mut Vault)) -> Self {
-        Self::with_all(place, address, token, &["cluster"], change).await
+    async fn with(db: &TestDatabase, address: &str, token: &str, change: impl FnOnce(&mut Vault)) -> Self {
+        Self::with_all(db, address, token, &["cluster"], change).await
     }
 
-    /// With these authenticators, whose clusters are asked whether a pod exists.
-    async fn with_clusters(place: &Place, address: &str, token: &str, clusters: &[&str]) -> Self {
-        Self::with_all(place, address, token, clusters, |_| {}).await
+    /// With these authenticators, whose clusters report whether a pod exists.
+    async fn with_clusters(db: &TestDatabase, address: &str, token: &str, clusters: &[&str]) -> Self {
+        Self::with_all(db, address, token, clusters, |_| {}).await
     }
 
     async fn with_all(
-        place: &Place,
+        db: &TestDatabase,
         address: &str,
         token: &str,
         clusters: &[&str],
         change: impl FnOnce(&mut Vault),
     ) -> Self {
-        let file: PathBuf = place.folder.path().join("token");
+        let file: PathBuf = db.folder.path().join("token");
         std::fs::write(&file, token).unwrap();
-        let (address, auth, timeout) = (address.to_owned(), VaultAuthMethod::TokenFile(file), Duration::from_secs(5));
+        let (auth, timeout) = (VaultAuthMethod::TokenFile(file), Duration::from_secs(5));
         let cache = claviger::config::cache::Cache { max_entries: 100, ..NO_CACHE };
-        let mut vault = Vault {
-            address,
-            namespace: None,
-            ca_file: None,
-            client_certificate: None,
-            proxy_url: None,
-            auth,
-            timeout,
-            make_timeout: timeout,
-            cache,
-        };
+        let mut vault = vault_settings(address, auth, timeout, cache);
         change(&mut vault);
         let metrics = Arc::new(Metrics::new(&[], &["vault"]).unwrap());
         let stores = Stores::open(&[Store { name: "vault".into(), kind: Kind::Vault(vault) }], &metrics).unwrap();
-        let (book, database) = (Arc::<Book>::default(), Database::open(&place.url).await.unwrap());
-        let keeping = LeaseSettings {
+        let (recorder, database) = (Arc::<TestRecorder>::default(), Database::open(&db.url).await.unwrap());
+        let settings = LeaseSettings {
             database: database.clone(),
             key: RootKey::new([7; 32].into()),
-            event_recorder: book.clone(),
+            event_recorder: recorder.clone(),
             clock: Arc::new(SystemClock),
             clusters: clusters.iter().map(|name| (*name).into()).collect(),
         };
-        Self { stores: Arc::new(stores.start_lease_manager(keeping).unwrap()), book, metrics, database }
+        Self { stores: Arc::new(stores.start_lease_manager(settings).unwrap()), recorder, metrics, database }
     }
 
     async fn read(&self, role: &str, mode: LeaseMode, caller: &Arc<Caller>) -> Result<Credentials, FetchError> {
@@ -155,7 +145,7 @@ impl Keeper {
         caller: &Arc<Caller>,
         life: Duration,
     ) -> Result<(Credentials, f64), FetchError> {
-        // A role of another mount is given with its whole path.
+        // A role of another mount has its whole path.
         let path = if role.contains('/') { role.to_owned() } else { format!("database/creds/{role}") };
         let secret = SecretRef { store: "vault".into(), path };
         let request = RequestId::random();
@@ -179,7 +169,7 @@ impl Keeper {
 
     /// The kinds of the events, with their reasons.
     fn events(&self) -> Vec<(LeaseEventKind, Option<&'static str>)> {
-        self.book.events.lock().unwrap().iter().map(|event| (event.kind, event.reason)).collect()
+        self.recorder.events.lock().unwrap().iter().map(|event| (event.kind, event.reason)).collect()
     }
 
     fn count(&self, kind: LeaseEventKind) -> usize {
@@ -227,24 +217,24 @@ fn pod_at(issuer: &str, namespace: &str, name: &str) -> Arc<Caller> {
 
 /// Whether the credentials give access to a database.
 async fn open(url: &str, (user, password): &Credentials) -> bool {
-    postgres().lets_in(url, user, password).await
+    postgres().accepts_login(url, user, password).await
 }
 
 #[tokio::test]
 async fn each_pod_has_its_own_database_credentials_until_they_are_revoked() {
-    let (bao, place) = (Bao::start().await, Place::sqlite());
+    let (bao, db) = (Bao::start().await, TestDatabase::sqlite());
     let url = bao.enable_database().await;
     bao.database_role("app", "1h", "2h").await;
-    let keeper = Keeper::new(&place, &bao).await;
+    let manager = LeaseManager::new(&db, &bao).await;
     let (one, other) = (pod("one"), pod("other"));
-    let mine = keeper.read("app", PER_POD, &one).await.unwrap();
-    let theirs = keeper.read("app", PER_POD, &other).await.unwrap();
+    let mine = manager.read("app", PER_POD, &one).await.unwrap();
+    let theirs = manager.read("app", PER_POD, &other).await.unwrap();
     assert_ne!(mine, theirs);
-    assert_eq!(keeper.read("app", PER_POD, &one).await.unwrap(), mine, "the same pod, the same lease");
+    assert_eq!(manager.read("app", PER_POD, &one).await.unwrap(), mine, "the same pod gets the same lease");
     assert!(open(&url, &mine).await && open(&url, &theirs).await);
-    assert_eq!((bao.leases_of("app").await, keeper.active()), (2, 2));
+    assert_eq!((bao.leases_of("app").await, manager.active()), (2, 2));
 
-    let leases = keeper.list().await;
+    let leases = manager.list().await;
     assert_eq!(leases.len(), 2);
     let lease = leases.iter().find(|lease| lease.held_by.as_ref().is_some_and(|by| by.identity() == one.identity()));
     let lease = lease.unwrap();
@@ -252,30 +242,33 @@ async fn each_pod_has_its_own_database_credentials_until_they_are_revoked() {
     assert_eq!((&*lease.store, &*lease.path, lease.state.as_str()), ("vault", "database/creds/app", "active"));
     assert!(!lease.id.contains('/') && lease.acquired_at < lease.expires_at);
 
-    keeper.stores.revoke_leases_of(&one.identity());
-    until("the lease of a pod that has ended to be taken back", async || !open(&url, &mine).await).await;
-    until("its record to go", async || keeper.list().await.len() == 1).await;
-    assert!(open(&url, &theirs).await, "the other pod's is its own");
-    assert_ne!(keeper.read("app", PER_POD, &one).await.unwrap(), mine);
+    manager.stores.revoke_leases_of(&one.identity());
+    until("the lease of a finished pod to be revoked", async || !open(&url, &mine).await).await;
+    until("the record to be deleted", async || manager.list().await.len() == 1).await;
+    assert!(open(&url, &theirs).await, "the other pod keeps its lease");
+    assert_ne!(manager.read("app", PER_POD, &one).await.unwrap(), mine);
     let acquired = (LeaseEventKind::Acquired, None);
-    assert_eq!(keeper.events(), [acquired, acquired, (LeaseEventKind::Revoked, Some("pod_ended")), acquired]);
-    assert_eq!((bao.leases_of("app").await, keeper.active()), (2, 2));
-    assert_eq!(keeper.counted("claviger_store_requests_total{operation=\"revoke\",outcome=\"ok\",store=\"vault\"}"), 1);
+    assert_eq!(manager.events(), [acquired, acquired, (LeaseEventKind::Revoked, Some("pod_ended")), acquired]);
+    assert_eq!((bao.leases_of("app").await, manager.active()), (2, 2));
+    assert_eq!(
+        manager.counted("claviger_store_requests_total{operation=\"revoke\",outcome=\"ok\",store=\"vault\"}"),
+        1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shared_lease_is_created_once_and_others_once_per_pod() {
-    let (bao, place) = (Bao::start().await, Place::sqlite());
+    let (bao, db) = (Bao::start().await, TestDatabase::sqlite());
     let url = bao.enable_database().await;
     bao.database_role("all", "1h", "2h").await;
     bao.database_role("each", "1h", "2h").await;
-    let keeper = Arc::new(Keeper::new(&place, &bao).await);
+    let manager = Arc::new(LeaseManager::new(&db, &bao).await);
     let pods: Vec<_> = (0..4).map(|number| pod(&format!("p{number}"))).collect();
     let mut readers = tokio::task::JoinSet::new();
     for number in 0..80 {
-        let (keeper, pod) = (keeper.clone(), pods[number % 4].clone());
+        let (manager, pod) = (manager.clone(), pods[number % 4].clone());
         readers.spawn(async move {
-            (keeper.read("all", SHARED, &pod).await.unwrap(), keeper.read("each", PER_POD, &pod).await.unwrap())
+            (manager.read("all", SHARED, &pod).await.unwrap(), manager.read("each", PER_POD, &pod).await.unwrap())
         });
     }
     let read = readers.join_all().await;
@@ -284,26 +277,26 @@ async fn a_shared_lease_is_created_once_and_others_once_per_pod() {
     assert_eq!(distinct(read.iter().map(|(_, each)| each).collect()), 4);
     assert_eq!((bao.leases_of("all").await, bao.leases_of("each").await), (1, 4));
     assert!(open(&url, &read[0].0).await);
-    keeper.stores.revoke_leases_of(&pods[0].identity());
-    until("its lease to be taken back", async || bao.leases_of("each").await == 3).await;
-    assert!(open(&url, &read[0].0).await, "what is shared outlives a pod");
-    let shared: Vec<_> = keeper.list().await.into_iter().filter(|lease| lease.held_by.is_none()).collect();
+    manager.stores.revoke_leases_of(&pods[0].identity());
+    until("the lease to be revoked", async || bao.leases_of("each").await == 3).await;
+    assert!(open(&url, &read[0].0).await, "a shared lease outlives its pods");
+    let shared: Vec<_> = manager.list().await.into_iter().filter(|lease| lease.held_by.is_none()).collect();
     assert_eq!((shared.len(), &*shared[0].path), (1, "database/creds/all"));
 }
 
 #[tokio::test]
 async fn a_database_dump_contains_no_credential_and_no_lease_id() {
-    let (bao, place) = (Bao::start().await, Place::sqlite());
+    let (bao, db) = (Bao::start().await, TestDatabase::sqlite());
     bao.enable_database().await;
     bao.database_role("app", "1h", "2h").await;
-    let keeper = Keeper::new(&place, &bao).await;
-    let (user, password) = keeper.read("app", PER_POD, &pod("one")).await.unwrap();
+    let manager = LeaseManager::new(&db, &bao).await;
+    let (user, password) = manager.read("app", PER_POD, &pod("one")).await.unwrap();
     let list = reqwest::Method::from_bytes(b"LIST").unwrap();
     let (_, answer) = bao.call(list, "sys/leases/lookup/database/creds/app", "").await;
     let handle = answer["data"]["keys"][0].as_str().unwrap().to_owned();
-    keeper.database.close().await;
+    manager.database.close().await;
     let mut seen = 0;
-    for file in std::fs::read_dir(place.folder.path()).unwrap() {
+    for file in std::fs::read_dir(db.folder.path()).unwrap() {
         let path = file.unwrap().path();
         if path.file_name().unwrap() == "token" {
             continue;
@@ -313,5 +306,5 @@ async fn a_database_dump_contains_no_credential_and_no_lease_id() {
         assert!(!has(&user) && !has(&password) && !has(&handle));
         seen += usize::from(has("database/creds/app"));
     }
-    assert!(seen > 0, "the record is somewhere");
+    assert!(seen > 0, "the dump contains the record");
 }

@@ -6,11 +6,11 @@ mod behaviours;
 #[cfg(all(feature = "azure", feature = "gcp"))]
 mod clouds;
 mod contract;
-mod door;
 mod leases;
 mod neighbours;
 mod outage;
 mod vault_auth;
+mod vault_connections;
 mod vault_faults;
 mod vault_read;
 
@@ -32,10 +32,10 @@ const NO_CACHE: Cache =
     Cache { ttl: Duration::ZERO, negative_ttl: Duration::ZERO, serve_stale_for: Duration::ZERO, max_entries: 0 };
 
 /// Long enough for a server on the same machine.
-const IMPATIENT: Duration = Duration::from_millis(400);
+const SHORT_TIMEOUT: Duration = Duration::from_millis(400);
 
 /// A store and its test environment.
-struct Rig {
+struct StoreRig {
     name: &'static str,
     stores: Stores,
     metrics: Arc<Metrics>,
@@ -46,7 +46,7 @@ struct Rig {
 /// The keys and values of a secret.
 type Values = BTreeMap<String, Option<String>>;
 
-impl Rig {
+impl StoreRig {
     /// A store that uses a token from a file.
     fn with_token(address: &str, token: &str) -> Self {
         Self::new(address, token, NO_CACHE, |_| {})
@@ -61,8 +61,8 @@ impl Rig {
     }
 
     /// A store with a timeout of less than a second.
-    fn impatient(address: &str, cache: Cache) -> Self {
-        Self::new(address, "s.token", cache, |vault| vault.timeout = IMPATIENT)
+    fn with_short_timeout(address: &str, cache: Cache) -> Self {
+        Self::new(address, "s.token", cache, |vault| vault.timeout = SHORT_TIMEOUT)
     }
 
     /// The same, logging in as a Kubernetes ServiceAccount.
@@ -71,42 +71,20 @@ impl Rig {
         let token_file = dir.path().join("token");
         std::fs::write(&token_file, "a.b.c").unwrap();
         let auth = VaultAuthMethod::Kubernetes { mount: "kubernetes".into(), role: "claviger".into(), token_file };
-        Self::open(dir, address, auth, cache, |vault| vault.timeout = IMPATIENT)
+        Self::open(dir, address, auth, cache, |vault| vault.timeout = SHORT_TIMEOUT)
     }
 
     fn open(dir: TempDir, address: &str, auth: VaultAuthMethod, cache: Cache, change: impl FnOnce(&mut Vault)) -> Self {
-        let address = address.to_owned();
         let timeout = Duration::from_secs(5);
-        let mut vault = Vault {
-            address,
-            namespace: None,
-            ca_file: None,
-            client_certificate: None,
-            proxy_url: None,
-            auth,
-            timeout,
-            make_timeout: timeout,
-            cache,
-        };
+        let mut vault = vault_settings(address, auth, timeout, cache);
         change(&mut vault);
         Self::of("vault", dir, Kind::Vault(vault))
     }
 
     /// Whether a store with these settings can be opened.
     fn try_new(address: &str, change: impl FnOnce(&mut Vault)) -> Result<(), claviger::stores::StoreOpenError> {
-        let (auth, timeout) = (VaultAuthMethod::TokenFile("/nonexistent".into()), IMPATIENT);
-        let address = address.to_owned();
-        let mut vault = Vault {
-            address,
-            namespace: None,
-            ca_file: None,
-            client_certificate: None,
-            proxy_url: None,
-            auth,
-            timeout,
-            make_timeout: timeout,
-            cache: NO_CACHE,
-        };
+        let (auth, timeout) = (VaultAuthMethod::TokenFile("/nonexistent".into()), SHORT_TIMEOUT);
+        let mut vault = vault_settings(address, auth, timeout, NO_CACHE);
         change(&mut vault);
         let store = Store { name: "vault".into(), kind: Kind::Vault(vault) };
         Stores::open(&[store], &Arc::new(Metrics::new(&[], &["vault"]).unwrap())).map(|_| ())
@@ -135,19 +113,19 @@ impl Rig {
         Ok(lease.data.iter().map(|(key, value)| (key.clone(), value.as_ref().map(text))).collect())
     }
 
-    /// How many calls of a kind had this outcome.
+    /// The number of calls of a kind with this outcome.
     fn calls(&self, operation: &str, outcome: &str) -> u64 {
         let labels = format!("operation=\"{operation}\",outcome=\"{outcome}\",store=\"{}\"", self.name);
         self.counted("claviger_store_requests_total", &labels)
     }
 
-    /// How many reads through the cache had this outcome.
+    /// The number of reads through the cache with this outcome.
     fn lookups(&self, outcome: &str) -> u64 {
         let labels = format!("outcome=\"{outcome}\",store=\"{}\"", self.name);
         self.counted("claviger_lease_cache_requests_total", &labels)
     }
 
-    /// How many calls were not made because a circuit breaker of this scope was open.
+    /// The number of calls that an open circuit breaker of this scope suspended.
     fn suspended(&self, scope: &str) -> u64 {
         let labels = format!("scope=\"{scope}\",store=\"{}\"", self.name);
         self.counted("claviger_store_calls_suspended_total", &labels)
@@ -160,8 +138,23 @@ impl Rig {
     }
 }
 
+/// Settings of a Vault without TLS, namespace or proxy.
+pub fn vault_settings(address: &str, auth: VaultAuthMethod, timeout: Duration, cache: Cache) -> Vault {
+    Vault {
+        address: address.to_owned(),
+        namespace: None,
+        ca_file: None,
+        client_certificate: None,
+        proxy_url: None,
+        auth,
+        timeout,
+        make_timeout: timeout,
+        cache,
+    }
+}
+
 /// A secret with one key.
 #[expect(clippy::unnecessary_wraps, reason = "it is compared with what a read gives")]
-fn one(key: &str, value: &str) -> Result<Values, ReadError> {
+fn single_value(key: &str, value: &str) -> Result<Values, ReadError> {
     Ok([(key.to_owned(), Some(value.to_owned()))].into())
 }

@@ -1,6 +1,6 @@
 //! A real OpenBao with many callers that is sealed, killed and restarted.
 
-use super::Rig;
+use super::StoreRig;
 use crate::rig::bao::{Bao, until};
 use claviger::config::cache::Cache;
 use claviger::config::stores::VaultAuthMethod;
@@ -25,7 +25,7 @@ async fn bao_with(bao: Bao, secrets: usize) -> Bao {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_requests_for_a_path_share_one_read() {
     let bao = bao_with(Bao::start().await, 100).await;
-    let rig = Arc::new(Rig::new(&bao.address, &bao.root, CACHE, |_| {}));
+    let rig = Arc::new(StoreRig::new(&bao.address, &bao.root, CACHE, |_| {}));
     let mut readers = JoinSet::new();
     for number in 0..2000 {
         let rig = rig.clone();
@@ -40,7 +40,7 @@ async fn concurrent_requests_for_a_path_share_one_read() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_requests_to_a_sealed_server_are_unavailable_and_cause_few_calls() {
     let bao = bao_with(Bao::start().await, 1).await;
-    let rig = Arc::new(Rig::new(&bao.address, &bao.root, CACHE, |_| {}));
+    let rig = Arc::new(StoreRig::new(&bao.address, &bao.root, CACHE, |_| {}));
     assert!(rig.lease("homelab/0").await.is_ok());
     bao.seal().await;
     let began = Instant::now();
@@ -63,10 +63,10 @@ async fn ten_thousand_requests_to_a_sealed_server_are_unavailable_and_cause_few_
     let failed = rig.calls("read", "unavailable") + rig.calls("preflight", "unavailable");
     println!("10,000 asks of a sealed server: {:?}, {failed} calls", began.elapsed());
     assert!(failed <= 100, "{failed} calls");
-    assert!(rig.lease("homelab/0").await.is_ok_and(|lease| !lease.stale), "a lease in its time needs no server");
+    assert!(rig.lease("homelab/0").await.is_ok_and(|lease| !lease.stale), "a fresh secret needs no server");
 }
 
-/// Reads one secret after another until told to stop.
+/// Reads one secret after another until stopped.
 struct Load {
     stop: Arc<AtomicBool>,
     /// Answers that were neither fresh nor stale.
@@ -75,7 +75,7 @@ struct Load {
 }
 
 impl Load {
-    fn on(rig: &Arc<Rig>, secrets: usize) -> Self {
+    fn on(rig: &Arc<StoreRig>, secrets: usize) -> Self {
         let (stop, errors) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut workers = JoinSet::new();
         for worker in 0..8 {
@@ -110,12 +110,16 @@ async fn the_cache_serves_builds_while_the_server_restarts() {
         assert!(rig.lease(&format!("homelab/{number}")).await.is_ok());
     }
     let load = Load::on(&rig, SECRETS);
-    until("reads in the background", async || rig.calls("read", "ok") > 3 * SECRETS as u64).await;
+    until("background reads", async || rig.calls("read", "ok") > 3 * SECRETS as u64).await;
     println!("before: {}", rates(&rig));
     bao.stop();
     until("stale leases", async || rig.lookups("stale") > 0).await;
     let began = Instant::now();
-    assert_eq!(rig.lease("homelab/cold").await.map(|_| ()), Err(Unavailable), "nothing old is there of it");
+    assert_eq!(
+        rig.lease("homelab/cold").await.map(|_| ()),
+        Err(Unavailable),
+        "a secret that was never cached is unavailable"
+    );
     assert!(began.elapsed() < Duration::from_secs(2));
     // Five until the first probe, that probe, and those after 1 s and 2 s.
     let failed =
@@ -127,7 +131,7 @@ async fn the_cache_serves_builds_while_the_server_restarts() {
     bao.restart().await;
     bao.unseal().await;
     let back = Instant::now();
-    until("a fresh lease of each secret", async || {
+    until("a fresh read of each secret", async || {
         let mut fresh = 0;
         for number in 0..SECRETS {
             fresh += usize::from(rig.lease(&format!("homelab/{number}")).await.is_ok_and(|lease| !lease.stale));
@@ -137,11 +141,11 @@ async fn the_cache_serves_builds_while_the_server_restarts() {
     .await;
     println!("fresh again {:?} after the server", back.elapsed());
     assert_eq!(rig.lease("homelab/cold").await.map(|_| ()), Err(ReadError::Absent));
-    assert_eq!(load.end().await, 0, "a build went without");
+    assert_eq!(load.end().await, 0, "a read failed");
     println!("in all: {}, {} reads of the store", rates(&rig), rig.calls("read", "ok"));
 }
 
-async fn by_app_role(bao: &Bao) -> Rig {
+async fn by_app_role(bao: &Bao) -> StoreRig {
     bao.policy("reader", r#"path "homelab/data/*" { capabilities = ["read"] }"#).await;
     let (role_id, secret_id) = bao.app_role("broker", &["reader"], "1h").await;
     let dir = tempfile::tempdir().unwrap();
@@ -149,11 +153,11 @@ async fn by_app_role(bao: &Bao) -> Rig {
     std::fs::write(&secret_id_file, secret_id).unwrap();
     let auth = VaultAuthMethod::AppRole { mount: "approle".into(), role_id, secret_id_file };
     let cache = Cache { ttl: Duration::from_millis(500), negative_ttl: Duration::ZERO, ..CACHE };
-    Rig::open(dir, &bao.address, auth, cache, |vault| vault.timeout = Duration::from_secs(2))
+    StoreRig::open(dir, &bao.address, auth, cache, |vault| vault.timeout = Duration::from_secs(2))
 }
 
 /// The share of each outcome of the cache.
-fn rates(rig: &Rig) -> String {
+fn rates(rig: &StoreRig) -> String {
     let counts = ["hit", "miss", "coalesced", "stale"].map(|outcome| (outcome, rig.lookups(outcome)));
     let all: u64 = counts.iter().map(|(_, count)| count).sum();
     let share = |count: u64| format!("{}.{} %", count * 100 / all, count * 1000 / all % 10);

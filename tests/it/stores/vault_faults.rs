@@ -1,8 +1,8 @@
 //! The store's reaction to a failing server. The expected results are in `behaviours.yaml`.
 
-use super::{NO_CACHE, Rig};
+use super::{NO_CACHE, StoreRig};
 use crate::rig::bao::until;
-use crate::rig::fake::{Act, Fake, MOUNT, good, json, status};
+use crate::rig::fake::{Fake, MOUNT, Reaction, json, status, valid_answer};
 use crate::rig::recorded_log::RecordedLog;
 use claviger::stores::ReadError::Unavailable;
 use std::sync::Arc;
@@ -13,15 +13,20 @@ use std::time::Duration;
 async fn a_mount_that_does_not_contain_the_path_is_not_read() {
     for path in ["sys/", "auth/token/", "other/", "", "homelab/a/b/"] {
         let mount = MOUNT.replace("homelab/", path);
-        let fake = Fake::start(move |line| if line.contains("/mounts/") { json(&mount) } else { good(line) }).await;
-        assert_eq!(Rig::impatient(&fake.address, NO_CACHE).read("homelab/a").await, Err(Unavailable), "{path}");
+        let fake =
+            Fake::start(move |line| if line.contains("/mounts/") { json(&mount) } else { valid_answer(line) }).await;
+        assert_eq!(
+            StoreRig::with_short_timeout(&fake.address, NO_CACHE).read("homelab/a").await,
+            Err(Unavailable),
+            "{path}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_failed_login_is_not_retried_for_each_waiting_caller() {
     let fake = Fake::start(|_| status("503 Service Unavailable")).await;
-    let rig = Arc::new(Rig::logging_in(&fake.address, NO_CACHE));
+    let rig = Arc::new(StoreRig::logging_in(&fake.address, NO_CACHE));
     let mut readers = tokio::task::JoinSet::new();
     for number in 0..200 {
         let rig = rig.clone();
@@ -41,28 +46,29 @@ async fn a_token_with_shrinking_renewals_is_replaced() {
     let fake = Fake::start(move |line| match line {
         line if line.contains("/login") => granted.clone(),
         line if line.contains("/renew-self") => renewed.clone(),
-        line => good(line),
+        line => valid_answer(line),
     })
     .await;
-    let rig = Rig::logging_in(&fake.address, NO_CACHE);
+    let rig = StoreRig::logging_in(&fake.address, NO_CACHE);
     until("another login", async || rig.calls("login", "ok") > 1).await;
     assert_eq!(rig.calls("renew", "ok"), 1);
 }
 
 /// Reads this many paths from a server with this answer; returns how many calls it got.
 async fn calls_of(status: &'static str, header: &'static str, paths: usize) -> usize {
-    let answer = Act::Answer(status.into(), header.into(), r#"{"errors":["no"]}"#.into());
-    let fake = Fake::start(move |line| if line.contains("/data/b") { answer.clone() } else { good(line) }).await;
-    let rig = Rig::impatient(&fake.address, NO_CACHE);
+    let answer = Reaction::Answer(status.into(), header.into(), r#"{"errors":["no"]}"#.into());
+    let fake =
+        Fake::start(move |line| if line.contains("/data/b") { answer.clone() } else { valid_answer(line) }).await;
+    let rig = StoreRig::with_short_timeout(&fake.address, NO_CACHE);
     assert!(rig.lease("homelab/a").await.is_ok());
-    // Its call would succeed and reset the count of failures.
+    // A later background call would succeed and reset the count of failures.
     until("the first round of the upkeep", async || rig.calls("login", "ok") > 0).await;
     let before = fake.requests();
     for number in 0..paths {
         assert_eq!(rig.lease(&format!("homelab/b{number}")).await.map(|_| ()), Err(Unavailable), "{status}");
     }
     let calls = fake.requests() - before;
-    assert_eq!(rig.calls("read", "unavailable"), calls as u64, "what is not asked is not counted");
+    assert_eq!(rig.calls("read", "unavailable"), calls as u64, "suspended calls are not counted");
     calls
 }
 
@@ -90,13 +96,13 @@ async fn a_read_is_retried_after_a_broken_connection_and_a_login_is_not() {
         let counter = calls.clone();
         let fake = Fake::start(move |line| {
             if line.contains(call) && counter.fetch_add(1, Ordering::SeqCst) < breaks {
-                Act::HangUp
+                Reaction::HangUp
             } else {
-                good(line)
+                valid_answer(line)
             }
         })
         .await;
-        let rig = Rig::logging_in(&fake.address, NO_CACHE);
+        let rig = StoreRig::logging_in(&fake.address, NO_CACHE);
         let answer = rig.lease("homelab/a").await.map(|_| ());
         assert_eq!((answer, calls.load(Ordering::SeqCst)), expected, "{call} breaks {breaks} times");
     }
@@ -104,10 +110,10 @@ async fn a_read_is_retried_after_a_broken_connection_and_a_login_is_not() {
 
 #[tokio::test]
 async fn the_tasks_end_with_the_stores() {
-    let fake = Fake::start(good).await;
-    let Rig { stores, metrics, dir: _dir, .. } = Rig::impatient(&fake.address, NO_CACHE);
+    let fake = Fake::start(valid_answer).await;
+    let StoreRig { stores, metrics, dir: _dir, .. } = StoreRig::with_short_timeout(&fake.address, NO_CACHE);
     until("the first round of the upkeep", async || fake.requests() > 0).await;
-    assert!(Arc::strong_count(&metrics) > 1, "whatever runs holds the counters");
+    assert!(Arc::strong_count(&metrics) > 1, "running tasks hold the counters");
     drop(stores);
     until("every task to end", async || Arc::strong_count(&metrics) == 1).await;
 }
@@ -118,13 +124,14 @@ async fn the_log_of_a_failed_call_has_no_path_token_or_response() {
     let (soon, late) = (Duration::from_millis(200), Duration::from_secs(10));
     for (act, timeout) in [
         (json(r#"{"data":{"canary-answer":1}}"#), late),
-        (Act::HangUp, late),
-        (Act::Endless, late),
-        (Act::Huge, late),
-        (Act::Silence, soon),
+        (Reaction::HangUp, late),
+        (Reaction::Endless, late),
+        (Reaction::Huge, late),
+        (Reaction::Silence, soon),
     ] {
-        let fake = Fake::start(move |line| if line.contains("/data/") { act.clone() } else { good(line) }).await;
-        let rig = Rig::new(&fake.address, "s.canary-token", NO_CACHE, |vault| vault.timeout = timeout);
+        let fake =
+            Fake::start(move |line| if line.contains("/data/") { act.clone() } else { valid_answer(line) }).await;
+        let rig = StoreRig::new(&fake.address, "s.canary-token", NO_CACHE, |vault| vault.timeout = timeout);
         assert_eq!(rig.read("homelab/canary-path").await, Err(Unavailable));
     }
     let text = log.text();

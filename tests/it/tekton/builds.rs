@@ -1,13 +1,13 @@
 //! Genuine builds, all with the admission policy active.
 
-use super::{VICTIM, told, told_of, with};
+use super::{VICTIM, outcome_for_repo, outcome_of, with_policy};
 use crate::rig::kube::actors::PodActor;
 use crate::rig::tekton::actors::task;
 use serde_json::json;
 
 #[test]
 fn each_task_of_a_pipeline_is_served_in_its_turn_with_the_defaults_of_the_pipeline() {
-    with(true, async |place, broker| {
+    with_policy(async |namespace, broker| {
         let tasks = json!([
             task("clone", &json!({})),
             task("skipped", &json!({"when": [{"input": "a", "operator": "in", "values": ["b"]}]})),
@@ -18,27 +18,30 @@ fn each_task_of_a_pipeline_is_served_in_its_turn_with_the_defaults_of_the_pipeli
                                     "runAfter": ["build"]})
             ),
         ]);
-        let run = place.starts("site", VICTIM, tasks, json!([task("report", &json!({}))])).await;
+        let run = namespace.start_pipeline_run("site", VICTIM, tasks, json!([task("report", &json!({}))])).await;
         for name in ["clone", "build", "guarded", "report"] {
-            let pod = place.pod(&run, name, &[]).await;
-            assert_eq!(told(&broker, &pod).await, "VICTIM", "{name}, before its steps start");
-            place.runs(&pod).await;
-            place.ends(&pod, "Succeeded").await;
+            let pod = namespace.wait_for_pod(&run, name, &[]).await;
+            assert_eq!(outcome_of(&broker, &pod).await, "VICTIM", "{name}, before its steps start");
+            namespace.start_containers(&pod).await;
+            namespace.end_containers(&pod, "Succeeded").await;
         }
-        place.when("PipelineRun", "site", |run| run["status"]["completionTime"].as_str().map(drop)).await;
+        namespace.wait_for("PipelineRun", "site", |run| run["status"]["completionTime"].as_str().map(drop)).await;
     });
 }
 
 #[test]
 fn each_attempt_of_a_task_with_retries_is_served() {
-    with(true, async |place, broker| {
-        let run = place.starts("site", VICTIM, json!([task("build", &json!({"retries": 2}))]), json!([])).await;
+    with_policy(async |namespace, broker| {
+        let run = namespace
+            .start_pipeline_run("site", VICTIM, json!([task("build", &json!({"retries": 2}))]), json!([]))
+            .await;
         let mut before = Vec::new();
         for attempt in ["Failed", "Failed", "Succeeded"] {
-            let pod = place.pod(&run, "build", &before.iter().map(String::as_str).collect::<Vec<_>>()).await;
-            assert_eq!(told(&broker, &pod).await, "VICTIM", "{before:?}");
-            place.runs(&pod).await;
-            place.ends(&pod, attempt).await;
+            let pod =
+                namespace.wait_for_pod(&run, "build", &before.iter().map(String::as_str).collect::<Vec<_>>()).await;
+            assert_eq!(outcome_of(&broker, &pod).await, "VICTIM", "{before:?}");
+            namespace.start_containers(&pod).await;
+            namespace.end_containers(&pod, attempt).await;
             before.push(pod.name.clone());
         }
         assert_eq!(before.len(), 3);
@@ -47,7 +50,7 @@ fn each_attempt_of_a_task_with_retries_is_served() {
 
 #[test]
 fn each_pod_of_a_matrix_is_served() {
-    with(true, async |place, broker| {
+    with_policy(async |namespace, broker| {
         let matrix = json!({"params": [{"name": "os", "value": ["a", "b", "c"]}]});
         let spec = json!({"params": [{"name": "os"}],
                           "steps": [{"name": "main", "image": "image.invalid", "command": ["/bin/true"]}]});
@@ -55,27 +58,29 @@ fn each_pod_of_a_matrix_is_served() {
             task("build", &json!({"matrix": matrix, "taskSpec": spec})),
             task("after", &json!({"runAfter": ["build"]})),
         ]);
-        let run = place.starts("site", VICTIM, tasks, json!([])).await;
+        let run = namespace.start_pipeline_run("site", VICTIM, tasks, json!([])).await;
         let mut pods = Vec::new();
         for _ in 0..3 {
             let before: Vec<String> = pods.iter().map(|pod: &PodActor| pod.name.clone()).collect();
-            pods.push(place.pod(&run, "build", &before.iter().map(String::as_str).collect::<Vec<_>>()).await);
+            pods.push(
+                namespace.wait_for_pod(&run, "build", &before.iter().map(String::as_str).collect::<Vec<_>>()).await,
+            );
         }
         for pod in &pods {
-            assert_eq!(told(&broker, pod).await, "VICTIM");
-            place.ends(pod, "Succeeded").await;
+            assert_eq!(outcome_of(&broker, pod).await, "VICTIM");
+            namespace.end_containers(pod, "Succeeded").await;
         }
-        assert_eq!(told(&broker, &place.pod(&run, "after", &[]).await).await, "VICTIM");
+        assert_eq!(outcome_of(&broker, &namespace.wait_for_pod(&run, "after", &[]).await).await, "VICTIM");
     });
 }
 
 #[test]
 fn a_task_run_alone_attests_by_its_own_params_and_the_defaults_of_its_task() {
-    with(true, async |place, broker| {
-        let run = place.starts_alone("alone", "acme/alone").await;
-        let pod = place.pod(&run, "", &[]).await;
-        assert_eq!(told_of(&broker, &pod, "acme/alone").await, "ALONE");
-        place.runs(&pod).await;
-        assert_eq!(told_of(&broker, &pod, "acme/alone").await, "ALONE");
+    with_policy(async |namespace, broker| {
+        let run = namespace.start_task_run("alone", "acme/alone").await;
+        let pod = namespace.wait_for_pod(&run, "", &[]).await;
+        assert_eq!(outcome_for_repo(&broker, &pod, "acme/alone").await, "ALONE");
+        namespace.start_containers(&pod).await;
+        assert_eq!(outcome_for_repo(&broker, &pod, "acme/alone").await, "ALONE");
     });
 }

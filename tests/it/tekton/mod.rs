@@ -12,9 +12,9 @@ use crate::chart::rendered::render_values;
 use crate::rig::claviger::{Claviger, write_policies};
 use crate::rig::kube::User;
 use crate::rig::kube::actors::{Kube, PodActor};
-use crate::rig::kube::admission::NAME;
-use crate::rig::tekton::actors::Workshop;
-use crate::rig::tekton::inside;
+use crate::rig::kube::admission::POLICY_NAME;
+use crate::rig::tekton::actors::TektonNamespace;
+use crate::rig::tekton::run_with_tekton;
 use http::Method;
 use serde_json::{Value, json};
 use std::fs;
@@ -24,51 +24,60 @@ use tokio::sync::OnceCell;
 /// The repo whose secrets the attacker wants.
 const VICTIM: &str = "acme/victim";
 
-/// Runs a test with a broker, in a namespace with or without the admission policy.
-fn with(guarded: bool, test: impl AsyncFnOnce(Workshop, Claviger) + Send) {
-    inside(async |kube| {
-        guard(&kube).await;
+/// Runs a test with a broker, in a namespace with the admission policy.
+fn with_policy(test: impl AsyncFnOnce(TektonNamespace, Claviger) + Send) {
+    run_in_namespace(true, test);
+}
+
+/// The same in a namespace without the admission policy.
+fn without_policy(test: impl AsyncFnOnce(TektonNamespace, Claviger) + Send) {
+    run_in_namespace(false, test);
+}
+
+fn run_in_namespace(with_admission_policy: bool, test: impl AsyncFnOnce(TektonNamespace, Claviger) + Send) {
+    run_with_tekton(async |kube| {
+        install_admission_policy(&kube).await;
         let broker = broker(&kube);
-        test(Workshop::open(kube, guarded).await, broker).await;
+        test(TektonNamespace::create(kube, with_admission_policy).await, broker).await;
     });
 }
 
 /// Installs the policy once. The binding is the chart's, except for its namespaces.
-async fn guard(kube: &Kube) {
-    static GUARDED: OnceCell<()> = OnceCell::const_new();
+async fn install_admission_policy(kube: &Kube) {
+    static INSTALLED: OnceCell<()> = OnceCell::const_new();
     let put = async || {
         let rendered = render_values(&json!({})).unwrap();
-        let policy = rendered.find("ValidatingAdmissionPolicy", NAME).unwrap();
-        let mut binding = rendered.find("ValidatingAdmissionPolicyBinding", NAME).unwrap().clone();
+        let policy = rendered.find("ValidatingAdmissionPolicy", POLICY_NAME).unwrap();
+        let mut binding = rendered.find("ValidatingAdmissionPolicyBinding", POLICY_NAME).unwrap().clone();
         binding["spec"]["matchResources"] = json!({"namespaceSelector": {"matchLabels": {"guarded": "yes"}}});
         for (resource, object) in
             [("validatingadmissionpolicies", policy), ("validatingadmissionpolicybindings", &binding)]
         {
             let path = format!("/apis/admissionregistration.k8s.io/v1/{resource}");
-            kube.as_user("alice", Method::POST, &path, object).await.unwrap();
+            kube.send_as("alice", Method::POST, &path, object).await.unwrap();
         }
         let probe = json!({"apiVersion": "v1", "kind": "Namespace",
                            "metadata": {"name": "probe", "labels": {"guarded": "yes"}}});
-        kube.as_user("alice", Method::POST, "/api/v1/namespaces", &probe).await.unwrap();
+        kube.send_as("alice", Method::POST, "/api/v1/namespaces", &probe).await.unwrap();
         let owner = json!({"apiVersion": "tekton.dev/v1", "kind": "TaskRun", "name": "probe", "uid": "probe"});
         let deadline = Instant::now() + Duration::from_secs(90);
         let run = json!({"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "metadata": {"name": "probe"},
                          "spec": {"pipelineRef": {"name": "probe"}}});
         let path = "/apis/tekton.dev/v1/namespaces/probe/pipelineruns?dryRun=All";
         let defaulted = async || {
-            let made = kube.as_user("alice", Method::POST, path, &run).await;
+            let made = kube.send_as("alice", Method::POST, path, &run).await;
             made.is_ok_and(|made| made["spec"]["taskRunTemplate"]["serviceAccountName"] == "default")
         };
         while !defaulted().await {
-            assert!(Instant::now() < deadline, "Tekton's webhook is not there");
+            assert!(Instant::now() < deadline, "Tekton's webhook is not ready");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        while kube.pod_by("alice", "probe?dryRun=All", json!([owner])).await.is_ok() {
+        while kube.create_pod_as("alice", "probe?dryRun=All", json!([owner])).await.is_ok() {
             assert!(Instant::now() < deadline, "the admission policy is not in force");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    GUARDED.get_or_init(put).await;
+    INSTALLED.get_or_init(put).await;
 }
 
 /// A broker that attests by the run, or by a `TaskRun` without a run.
@@ -96,11 +105,11 @@ fn broker(kube: &Kube) -> Claviger {
 }
 
 /// The pod's result for the victim's secrets once it is decided: a key, or status and code.
-async fn told(claviger: &Claviger, pod: &PodActor) -> String {
-    told_of(claviger, pod, VICTIM).await
+async fn outcome_of(claviger: &Claviger, pod: &PodActor) -> String {
+    outcome_for_repo(claviger, pod, VICTIM).await
 }
 
-async fn told_of(claviger: &Claviger, pod: &PodActor, repo: &str) -> String {
+async fn outcome_for_repo(claviger: &Claviger, pod: &PodActor, repo: &str) -> String {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let answer = claviger.ask(&pod.token, &format!("repo={repo}&branch=main"));

@@ -3,7 +3,7 @@
 //!
 //! `CLAVIGER_KILLS`, `CLAVIGER_DATABASE_KILLS` and `CLAVIGER_ROLLS` set the counts (`make kills`).
 
-use super::under_load::{REPLICAS, Stopping, more_cycles, start, under_load};
+use super::under_load::{REPLICAS, StopOnDrop, start, under_load, wait_for_cycles};
 use super::*;
 use crate::rig::postgres::Postgres;
 use crate::rig::replicas::{Replicas, new_database};
@@ -17,10 +17,10 @@ fn replicas_that_are_killed_release_nothing_twice_and_nothing_unrecorded() {
     let replicas = start(&new_database(postgres()));
     let (attempts, events) = under_load(&replicas, |history| {
         for kill in 0..kills {
-            more_cycles(history, 10);
+            wait_for_cycles(history, 10);
             replicas.kill_and_replace(kill);
         }
-        more_cycles(history, 10);
+        wait_for_cycles(history, 10);
     });
     println!(
         "{kills} kills of a replica: {} attempts, {} events, 0 double, 0 unrecorded",
@@ -37,11 +37,11 @@ fn a_database_that_is_killed_releases_nothing_twice_and_nothing_unrecorded() {
     let replicas = start(&url);
     let (attempts, events) = under_load(&replicas, |history| {
         for _ in 0..kills {
-            more_cycles(history, 20);
+            wait_for_cycles(history, 20);
             server.kill();
             server.start_again();
         }
-        more_cycles(history, 20);
+        wait_for_cycles(history, 20);
     });
     println!(
         "{kills} kills of the database: {} attempts, {} events, 0 double, 0 unrecorded",
@@ -50,7 +50,7 @@ fn a_database_that_is_killed_releases_nothing_twice_and_nothing_unrecorded() {
     );
 }
 
-/// Plain curl at the address that a Service would choose now. If nobody listens there any more, nothing was sent,
+/// Runs curl at the address that a Service would choose. If no server listens there any more, nothing was sent,
 /// and the next address is tried, like a new connection; any other error fails the build.
 fn curl(replicas: &Replicas, turn: &mut usize, path: &str, arguments: &[&str]) -> (String, String) {
     const REFUSED: i32 = 7;
@@ -70,8 +70,8 @@ fn curl(replicas: &Replicas, turn: &mut usize, path: &str, arguments: &[&str]) -
     panic!("nobody issues");
 }
 
-/// Runs builds one after the other until told to stop; returns their number.
-fn builds(replicas: &Replicas, stop: &AtomicBool, number: usize) -> usize {
+/// Runs builds one after the other until stopped. Returns their number.
+fn run_builds(replicas: &Replicas, stop: &AtomicBool, number: usize) -> usize {
     let (mut turn, mut built) = (number, 0);
     while !stop.load(Ordering::Relaxed) {
         let bearer = format!("Authorization: Bearer {}", replicas.token());
@@ -83,7 +83,7 @@ fn builds(replicas: &Replicas, stop: &AtomicBool, number: usize) -> usize {
         assert_eq!(
             (status.as_str(), bundle.lines().next()),
             ("200", Some("export TOKEN='s3cret'")),
-            "a ticket is lost"
+            "a ticket was lost"
         );
         built += 1;
     }
@@ -99,10 +99,10 @@ fn rolling_restarts_lose_no_ticket() {
     let stop = AtomicBool::new(false);
     let built: usize = std::thread::scope(|scope| {
         let (replicas, stop) = (&replicas, &stop);
-        let builders: Vec<_> = (0..4).map(|number| scope.spawn(move || builds(replicas, stop, number))).collect();
-        let load = Stopping(stop);
+        let builders: Vec<_> = (0..4).map(|number| scope.spawn(move || run_builds(replicas, stop, number))).collect();
+        let load = StopOnDrop(stop);
         for roll in 0..rolls {
-            replicas.roll(roll);
+            replicas.rolling_restart(roll);
             for (path, _) in &waiting[3 * roll..3 * roll + 3] {
                 let answer = replicas.get(roll).download(path);
                 assert_eq!(answer.status, 200, "{answer:?}");
@@ -111,7 +111,7 @@ fn rolling_restarts_lose_no_ticket() {
         drop(load);
         builders.into_iter().map(|builder| builder.join().unwrap()).sum()
     });
-    assert!(built >= rolls, "there was load");
+    assert!(built >= rolls, "the load made no request");
     let events = replicas.events();
     let redeemed = events.iter().filter(|event| event["type"] == "ticket.redeemed").count();
     assert_eq!(redeemed, waiting.len() + built);

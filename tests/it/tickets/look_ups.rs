@@ -27,34 +27,38 @@ async fn look_ups_on_server(connection: &mut PgConnection) -> i64 {
 }
 
 /// A database, and a replica's URL to it: direct, and through a pooler.
-async fn places() -> [(String, Place, Option<PgBouncer>); 2] {
+async fn databases() -> [(String, TestDatabase, Option<PgBouncer>); 2] {
     let direct = postgres().database().await;
-    let place = |url: &str| Place { url: Url::Postgres(checked(url)), store: TicketStorage::Database, _folder: None };
+    let database = |url: &str| TestDatabase {
+        url: Url::Postgres(parse_postgres_url(url)),
+        store: TicketStorage::Database,
+        _folder: None,
+    };
     let behind = postgres().database().await;
     let pooler = PgBouncer::start(&behind, "transaction", &[]);
-    let pooled = place(pooler.url());
-    [(direct.clone(), place(&direct), None), (behind, pooled, Some(pooler))]
+    let pooled = database(pooler.url());
+    [(direct.clone(), database(&direct), None), (behind, pooled, Some(pooler))]
 }
 
 #[tokio::test]
 async fn look_ups_that_wait_share_statements_and_each_gets_its_own_ticket() {
-    for (url, place, _pooler) in places().await {
-        let replica = place.replica().await;
+    for (url, db, _pooler) in databases().await {
+        let replica = db.replica().await;
         let large = TicketToken::random().unwrap();
         let value = "x".repeat(100_000);
-        assert!(replica.issues(&ticket(&large, "large"), &large, &bundle_of(&value)).await);
-        let waiting = [replica.waiting("a").await, replica.waiting("b").await];
-        let revoked = replica.waiting("c").await;
-        assert!(replica.ends(&revoked, FinalState::Revoked).await);
+        assert!(replica.issue(&ticket(&large, "large"), &large, &bundle_of(&value)).await);
+        let waiting = [replica.new_ticket("a").await, replica.new_ticket("b").await];
+        let revoked = replica.new_ticket("c").await;
+        assert!(replica.end(&revoked, FinalState::Revoked).await);
 
         let mut other = PgConnection::connect(&url).await.unwrap();
         execute(&mut other, LOCK).await;
         let round = async |_| {
             let strangers: Vec<_> = (0..20).map(|_| TicketToken::random().unwrap()).collect();
             let strangers = join_all(strangers.iter().map(|stranger| replica.rejection(stranger, start())));
-            let waiting = join_all(waiting.iter().map(|token| replica.opens(token, start())));
+            let waiting = join_all(waiting.iter().map(|token| replica.open_bundle(token, start())));
             let ended = replica.rejection(&revoked, start());
-            tokio::join!(strangers, waiting, ended, replica.opens(&large, start()))
+            tokio::join!(strangers, waiting, ended, replica.open_bundle(&large, start()))
         };
         let (results, ()) = tokio::join!(join_all((0..5).map(round)), async {
             let statements = look_ups_on_server(&mut other).await;
@@ -71,30 +75,30 @@ async fn look_ups_that_wait_share_statements_and_each_gets_its_own_ticket() {
 
 #[tokio::test]
 async fn a_failed_statement_fails_each_of_its_look_ups_and_no_later_one() {
-    for (url, place, _pooler) in places().await {
-        let replica = place.replica().await;
-        let token = replica.waiting("a").await;
+    for (url, db, _pooler) in databases().await {
+        let replica = db.replica().await;
+        let token = replica.new_ticket("a").await;
         let mut other = PgConnection::connect(&url).await.unwrap();
         execute(&mut other, LOCK).await;
         // The server ends the statements at its lock_timeout.
         let results = join_all((0..30).map(|_| replica.tickets.find_redeemable(&token, None, start()))).await;
         assert!(results.iter().all(|result| matches!(result, Err(RedeemError::Unavailable))));
         execute(&mut other, "COMMIT").await;
-        assert_eq!(replica.opens(&token, start()).await, bundle());
+        assert_eq!(replica.open_bundle(&token, start()).await, bundle());
     }
 }
 
 #[tokio::test]
 async fn a_look_up_that_is_abandoned_does_not_fail_the_others() {
-    let (url, place, _pooler) = places().await.into_iter().next().unwrap();
-    let replica = Arc::new(place.replica().await);
-    let token = Arc::new(replica.waiting("a").await);
+    let (url, db, _pooler) = databases().await.into_iter().next().unwrap();
+    let replica = Arc::new(db.replica().await);
+    let token = Arc::new(replica.new_ticket("a").await);
     let mut other = PgConnection::connect(&url).await.unwrap();
     execute(&mut other, LOCK).await;
     let look_ups: Vec<_> = (0..40)
         .map(|_| {
             let (replica, token) = (replica.clone(), token.clone());
-            tokio::spawn(async move { replica.opens(&token, start()).await })
+            tokio::spawn(async move { replica.open_bundle(&token, start()).await })
         })
         .collect();
     look_ups_on_server(&mut other).await;

@@ -2,20 +2,20 @@
 
 mod at_rest;
 mod clocks;
+mod closed_connections;
 mod contract;
-mod full;
-mod hung_up;
-pub mod judge;
+pub mod history;
 mod kills;
-mod limited;
 mod look_ups;
+mod max_per_caller;
 mod race;
 mod revoked_together;
 mod served;
+mod total_limit;
 pub mod under_load;
-mod unknown;
+mod unknown_outcome;
 
-use crate::rig::postgres::{checked, postgres};
+use crate::rig::postgres::{parse_postgres_url, postgres};
 use claviger::audit::{AuditLog, ChainHasher, Event, EventCommitError};
 use claviger::config::database::Url;
 use claviger::config::tickets::{TicketStorage, Tickets as Settings};
@@ -45,21 +45,21 @@ const KEY: [u8; 32] = [7; 32];
 /// The maximum number of waiting tickets of one caller.
 const MAX_LIVE: usize = 8;
 
-/// A database of tickets.
-struct Place {
+/// A database for tickets.
+struct TestDatabase {
     url: Url,
     store: TicketStorage,
     _folder: Option<TempDir>,
 }
 
-/// A replica: its tickets, and the audit log that runs their steps.
+/// A replica with its tickets, and with the audit log that commits their steps.
 struct Replica {
     tickets: Tickets,
     audit: AuditLog,
     database: Database,
 }
 
-impl Place {
+impl TestDatabase {
     fn memory() -> Self {
         Self { url: Url::SqliteMemory, store: TicketStorage::Memory, _folder: None }
     }
@@ -75,7 +75,7 @@ impl Place {
 
     async fn postgres() -> Self {
         Self {
-            url: Url::Postgres(checked(&postgres().database().await)),
+            url: Url::Postgres(parse_postgres_url(&postgres().database().await)),
             store: TicketStorage::Database,
             _folder: None,
         }
@@ -106,12 +106,12 @@ impl Place {
 }
 
 impl Replica {
-    /// Runs a step with an event, as the broker does.
-    async fn does(&self, step: Step) -> bool {
-        self.does_as(EventType::TicketRedeemed, None, step).await
+    /// Commits a step with an event, like the broker. Returns whether it took effect.
+    async fn commit(&self, step: Step) -> bool {
+        self.commit_as(EventType::TicketRedeemed, None, step).await
     }
 
-    async fn does_as(&self, kind: EventType, id: Option<TicketId>, step: Step) -> bool {
+    async fn commit_as(&self, kind: EventType, id: Option<TicketId>, step: Step) -> bool {
         let mut event = Event::new(kind, Outcome::Ok);
         event.ticket_id = id;
         match self.audit.commit(event, Some(step)).await {
@@ -121,32 +121,32 @@ impl Replica {
         }
     }
 
-    async fn issues(&self, ticket: &Ticket, token: &TicketToken, bundle: &Bundle) -> bool {
+    async fn issue(&self, ticket: &Ticket, token: &TicketToken, bundle: &Bundle) -> bool {
         let sealed = self.tickets.sealer.seal(bundle, token, ticket).unwrap();
-        self.does_as(EventType::TicketIssued, Some(ticket.id), self.tickets.store.step_to_issue(ticket, sealed, None))
+        self.commit_as(EventType::TicketIssued, Some(ticket.id), self.tickets.store.step_to_issue(ticket, sealed, None))
             .await
     }
 
-    /// A waiting ticket of a pod.
-    async fn waiting(&self, pod: &str) -> TicketToken {
+    /// Issues a ticket for a pod.
+    async fn new_ticket(&self, pod: &str) -> TicketToken {
         let token = TicketToken::random().unwrap();
-        assert!(self.issues(&ticket(&token, pod), &token, &bundle()).await);
+        assert!(self.issue(&ticket(&token, pod), &token, &bundle()).await);
         token
     }
 
-    async fn ends(&self, token: &TicketToken, ending: FinalState) -> bool {
-        self.does(self.tickets.store.step_to_end(token.ticket_id(), ending)).await
+    async fn end(&self, token: &TicketToken, ending: FinalState) -> bool {
+        self.commit(self.tickets.store.step_to_end(token.ticket_id(), ending)).await
     }
 
-    async fn redeems(&self, token: &TicketToken) -> bool {
-        self.ends(token, redeemed(None, token)).await
+    async fn redeem(&self, token: &TicketToken) -> bool {
+        self.end(token, redeemed(None, token)).await
     }
 
-    async fn presented(&self, token: &TicketToken, at: Timestamp) -> Result<RedeemableTicket, Rejection> {
-        self.presented_again(token, None, at).await
+    async fn present(&self, token: &TicketToken, at: Timestamp) -> Result<RedeemableTicket, Rejection> {
+        self.present_again(token, None, at).await
     }
 
-    async fn presented_again(
+    async fn present_again(
         &self,
         token: &TicketToken,
         key: Option<&str>,
@@ -159,16 +159,16 @@ impl Replica {
                 assert_eq!(ticket.is_some(), rejection != Rejection::Unknown);
                 Err(rejection)
             }
-            Err(RedeemError::Unavailable) => panic!("it is there"),
+            Err(RedeemError::Unavailable) => panic!("the store is available"),
         }
     }
 
     async fn rejection(&self, token: &TicketToken, at: Timestamp) -> Rejection {
-        self.presented(token, at).await.expect_err("it is refused")
+        self.present(token, at).await.expect_err("it is refused")
     }
 
-    async fn opens(&self, token: &TicketToken, at: Timestamp) -> Bundle {
-        let presented = self.presented(token, at).await.unwrap();
+    async fn open_bundle(&self, token: &TicketToken, at: Timestamp) -> Bundle {
+        let presented = self.present(token, at).await.unwrap();
         self.tickets.sealer.open(&presented.sealed, token).unwrap()
     }
 

@@ -3,7 +3,7 @@
 //!
 //! `CLAVIGER_RACE` sets the number of tickets (`make race`).
 
-use super::judge::{Attempt, Verdict, judge};
+use super::history::{Attempt, HistoryFaults, check_history};
 use super::*;
 use crate::rig::keep_alive::Client;
 use crate::rig::oidc::allow;
@@ -20,7 +20,7 @@ const REDEEMERS: usize = 64;
 const REPLICAS: usize = 3;
 
 #[test]
-fn of_64_redeemers_on_each_of_three_replicas_one_gets_each_ticket() {
+fn one_of_192_concurrent_redemptions_on_three_replicas_gets_each_ticket() {
     let tickets = scale("CLAVIGER_RACE", 12);
     let replicas = Replicas::start(
         REPLICAS,
@@ -61,9 +61,9 @@ fn of_64_redeemers_on_each_of_three_replicas_one_gets_each_ticket() {
     }
     let attempts = seen;
     let events = replicas.events();
-    assert_eq!(judge(&attempts, &events), Verdict::default());
+    assert_eq!(check_history(&attempts, &events), HistoryFaults::default());
     let winners = attempts.iter().filter(|attempt| attempt.status == Some(200));
-    assert_eq!(winners.count(), tickets, "each ticket was won");
+    assert_eq!(winners.count(), tickets, "each ticket has one successful redemption");
     assert_eq!(events.iter().filter(|event| event["type"] == "ticket.redeemed").count(), tickets);
     // Events of one caller and reason are combined into a count after the first few, written within a minute.
     let losers = (tickets * (REDEEMERS * REPLICAS - 1)) as u64;
@@ -77,11 +77,11 @@ fn of_64_redeemers_on_each_of_three_replicas_one_gets_each_ticket() {
     while told() < losers && began.elapsed() < std::time::Duration::from_secs(90) {
         std::thread::sleep(std::time::Duration::from_millis(500));
     }
-    assert_eq!(told(), losers, "every loser is in the log");
+    assert_eq!(told(), losers, "every failed redemption is in the log");
     println!("{tickets} tickets, {} attempts, {tickets} winners", attempts.len());
 }
 
-/// The wrong implementation: it first checks whether the ticket waits, and then ends it.
+/// A wrong implementation: it reads the state of the ticket first, and then ends it.
 struct ReadThenEnd;
 
 #[async_trait]
@@ -100,37 +100,38 @@ impl StepRunner for ReadThenEnd {
     fn on_end(&self, _steps: &[&Step], _committed: bool) {}
 }
 
-/// Races for tickets on three replicas with the steps of `step`, and compares the results.
-async fn raced(step: impl Fn(&Replica, &TicketToken) -> Step) -> Verdict {
-    let place = Place::postgres().await;
+/// Redeems tickets concurrently on three replicas with the steps of `step`, and checks the history.
+async fn race_with(step: impl Fn(&Replica, &TicketToken) -> Step) -> HistoryFaults {
+    let place = TestDatabase::postgres().await;
     let replicas = [place.replica().await, place.replica().await, place.replica().await];
     let mut attempts = Vec::new();
     for round in 0..30 {
-        let token = replicas[0].waiting(&round.to_string()).await;
+        let token = replicas[0].new_ticket(&round.to_string()).await;
         let id = token.ticket_id();
         let racers = replicas.iter().flat_map(|replica| std::iter::repeat_n(replica, 4));
-        let racers = racers.map(|replica| replica.does_as(EventType::TicketRedeemed, Some(id), step(replica, &token)));
+        let racers =
+            racers.map(|replica| replica.commit_as(EventType::TicketRedeemed, Some(id), step(replica, &token)));
         for won in join_all(racers).await {
             attempts.push(Attempt { ticket: id.to_string(), status: Some(if won { 200 } else { 410 }) });
         }
     }
     let rows = replicas[0].database.run("SELECT event FROM audit_events ORDER BY rowid", &[]).await.unwrap();
     let events: Vec<Value> = rows.iter().map(|row| serde_json::from_str(&row.text(0).unwrap()).unwrap()).collect();
-    judge(&attempts, &events)
+    check_history(&attempts, &events)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_check_sees_a_store_that_reads_before_it_ends() {
-    let raced = raced(|_, token| Step::new(Arc::new(ReadThenEnd), token.ticket_id().to_string()));
-    let verdict = Box::pin(raced).await;
+async fn the_check_detects_a_store_that_reads_before_it_writes() {
+    let history = race_with(|_, token| Step::new(Arc::new(ReadThenEnd), token.ticket_id().to_string()));
+    let verdict = Box::pin(history).await;
     assert_ne!(verdict.released_twice, BTreeSet::new());
     assert_ne!(verdict.recorded_twice, BTreeSet::new());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn and_finds_nothing_where_the_statement_decides() {
+async fn the_check_finds_no_fault_if_the_statement_decides() {
     let ending = |replica: &Replica, token: &TicketToken| {
         replica.tickets.store.step_to_end(token.ticket_id(), redeemed(None, token))
     };
-    assert_eq!(Box::pin(raced(ending)).await, Verdict::default());
+    assert_eq!(Box::pin(race_with(ending)).await, HistoryFaults::default());
 }

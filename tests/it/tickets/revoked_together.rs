@@ -2,7 +2,7 @@
 
 use crate::rig::claviger::{Claviger, download_path};
 use crate::rig::http::Answer;
-use crate::rig::oidc::{Edge, Issuer, allow};
+use crate::rig::oidc::{TestServer, TokenIssuer, allow};
 use crate::rig::postgres::postgres;
 use crate::rig::replicas::{Replicas, new_database};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ fn administrators() -> Value {
 }
 
 /// The behaviour of every ticket store.
-fn contract(claviger: &Claviger, redeemer: &Claviger, issuer: &Issuer, events: impl Fn() -> Vec<Value>) {
+fn contract(claviger: &Claviger, redeemer: &Claviger, issuer: &TokenIssuer, events: impl Fn() -> Vec<Value>) {
     let administer = |method: &str, target: &str| -> Answer {
         let bearer = format!("Bearer {}", issuer.token(&json!({"role": "admin", "sub": "alice"})));
         claviger.send(method, target, &[("Authorization", &bearer)], b"")
@@ -79,36 +79,36 @@ fn secrets() -> Value {
 
 #[test]
 fn in_memory() {
-    let edge = Edge::start(&secrets(), &policies(), &json!({"administrators": administrators()}), &[]);
-    contract(&edge, &edge, &edge.issuer, || edge.audit_events());
+    let server = TestServer::start(&secrets(), &policies(), &json!({"administrators": administrators()}), &[]);
+    contract(&server, &server, &server.issuer, || server.audit_events());
 }
 
 #[test]
 fn in_an_sqlite_database() {
     let config = json!({"administrators": administrators(), "tickets": {"store": "database", "maxLivePerPod": 100}});
-    let edge = Edge::start(&secrets(), &policies(), &config, &[]);
-    contract(&edge, &edge, &edge.issuer, || edge.audit_events());
+    let server = TestServer::start(&secrets(), &policies(), &config, &[]);
+    contract(&server, &server, &server.issuer, || server.audit_events());
 }
 
 #[test]
-fn in_a_postgresql_database_whichever_replica_is_asked() {
+fn in_a_postgresql_database_on_any_replica() {
     let replicas = Replicas::start(2, &new_database(postgres()), &secrets(), &policies(), &json!({}));
     contract(&replicas.get(0), &replicas.get(1), &replicas.issuer, || replicas.events());
 }
 
 #[test]
-fn more_than_a_page_of_them() {
-    let edge = Edge::start(&secrets(), &policies(), &json!({"administrators": administrators()}), &[]);
-    let token = edge.issuer.token(&json!({}));
+fn more_tickets_than_a_page() {
+    let server = TestServer::start(&secrets(), &policies(), &json!({"administrators": administrators()}), &[]);
+    let token = server.issuer.token(&json!({}));
     std::thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| (0..150).for_each(|_| assert_eq!(edge.ask(&token, "repo=a&branch=main").status, 201)));
+            scope.spawn(|| (0..150).for_each(|_| assert_eq!(server.ask(&token, "repo=a&branch=main").status, 201)));
         }
     });
-    let kept = edge.path("repo=b&branch=main");
-    let bearer = format!("Bearer {}", edge.issuer.token(&json!({"role": "admin"})));
-    let answer = edge.send("DELETE", "/v1/tickets?repo=a", &[("Authorization", &bearer)], b"");
+    let kept = server.download_path_for("repo=b&branch=main");
+    let bearer = format!("Bearer {}", server.issuer.token(&json!({"role": "admin"})));
+    let answer = server.send("DELETE", "/v1/tickets?repo=a", &[("Authorization", &bearer)], b"");
     assert_eq!(answer.json(), json!({"revoked": 1200}));
-    assert_eq!(edge.count("claviger_tickets_outstanding"), 1);
-    assert_eq!(edge.download(&kept).status, 200);
+    assert_eq!(server.count("claviger_tickets_outstanding"), 1);
+    assert_eq!(server.download(&kept).status, 200);
 }

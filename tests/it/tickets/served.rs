@@ -1,10 +1,10 @@
-//! Over HTTP, on replicas with one PostgreSQL: who may redeem, repeat and revoke; and the effects of an
+//! Redemption, repetition and revocation over HTTP, on replicas with one PostgreSQL; and the effects of an
 //! unavailable database.
 
-use crate::rig::claviger::{download_path, wait_until};
+use crate::rig::claviger::{download_path, events_of_type, wait_until};
 use crate::rig::http::{Answer, request};
 use crate::rig::keep_alive::Client;
-use crate::rig::oidc::{Edge, Issuer, allow};
+use crate::rig::oidc::{TestServer, TokenIssuer, allow};
 use crate::rig::postgres::{Postgres, postgres};
 use crate::rig::replicas::{Replicas, new_database};
 use serde_json::{Value, json};
@@ -38,12 +38,8 @@ fn post_ticket(token: &str) -> String {
     )
 }
 
-fn of_type<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
-    events.iter().filter(|event| event["type"] == kind).collect()
-}
-
 #[test]
-fn any_replica_redeems_what_any_has_issued_once() {
+fn a_ticket_of_any_replica_is_redeemed_once_on_any_replica() {
     let replicas = replicas_with(2, &json!({}), &json!({}));
     let (path, ticket) = replicas.ticket(0);
     assert_eq!(
@@ -56,8 +52,8 @@ fn any_replica_redeems_what_any_has_issued_once() {
         assert!(again.json()["redeemedAt"].is_string());
     }
     let events = replicas.events();
-    assert_eq!(of_type(&events, "ticket.redeemed")[0]["ticketId"], ticket.as_str());
-    assert_eq!(of_type(&events, "ticket.redeemed").len(), 1);
+    assert_eq!(events_of_type(&events, "ticket.redeemed")[0]["ticketId"], ticket.as_str());
+    assert_eq!(events_of_type(&events, "ticket.redeemed").len(), 1);
     for number in 0..2 {
         assert_eq!(replicas.get(number).count("claviger_tickets_outstanding"), 0);
     }
@@ -67,16 +63,16 @@ fn any_replica_redeems_what_any_has_issued_once() {
 fn a_ticket_expires_once_whichever_replicas_watch() {
     let replicas = replicas_with(3, &json!({"ticket": {"ttl": "1s"}}), &json!({}));
     let paths: Vec<String> = (0..20).map(|number| replicas.ticket(number).0).collect();
-    wait_until("all to expire", || of_type(&replicas.events(), "ticket.expired").len() >= paths.len());
+    wait_until("all tickets to expire", || events_of_type(&replicas.events(), "ticket.expired").len() >= paths.len());
     std::thread::sleep(Duration::from_millis(1500));
-    assert_eq!(of_type(&replicas.events(), "ticket.expired").len(), paths.len());
+    assert_eq!(events_of_type(&replicas.events(), "ticket.expired").len(), paths.len());
     for path in &paths {
         problem(&replicas.get(1).download(path), 410, "ticket_expired");
     }
 }
 
 #[test]
-fn the_most_live_tickets_of_a_pod_are_counted_on_all_replicas_together() {
+fn live_tickets_of_a_pod_are_counted_on_all_replicas_together() {
     let replicas = replicas_with(3, &json!({}), &json!({"tickets": {"maxLivePerPod": 10}}));
     let token = replicas.token();
     let statuses: Vec<u16> = std::thread::scope(|scope| {
@@ -88,13 +84,17 @@ fn the_most_live_tickets_of_a_pod_are_counted_on_all_replicas_together() {
     });
     assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 10, "{statuses:?}");
     assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 35, "{statuses:?}");
-    assert_eq!(replicas.get(0).ask(&replicas.token(), "repo=site&branch=main").status, 201, "another has room");
+    assert_eq!(
+        replicas.get(0).ask(&replicas.token(), "repo=site&branch=main").status,
+        201,
+        "another caller is not limited"
+    );
 }
 
 fn bound_to_an_identity(
     ask: impl Fn(&str) -> String,
     download: impl Fn(&str, Option<&str>) -> Answer,
-    issuer: &Issuer,
+    issuer: &TokenIssuer,
 ) {
     let mine = issuer.token(&json!({"jti": "mine"}));
     let same_account = issuer.token(&json!({"jti": "other"}));
@@ -112,7 +112,7 @@ fn bound_to_an_identity(
     let path = ask(&mine);
     problem(&download(&path, Some(&same_account)), 403, "ticket_misuse");
     problem(&download(&path, Some(&mine)), 410, "ticket_revoked");
-    // A request without the key burns nothing, whoever sends it.
+    // A request without the key never burns the ticket.
     let path = ask(&mine);
     let wrong = format!("{}.{}", path.split_once('.').unwrap().0, "A".repeat(43));
     problem(&download(&wrong, Some(&same_account)), 404, "ticket_unknown");
@@ -124,7 +124,7 @@ fn bearer_headers(bearer: Option<&str>) -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn a_ticket_bound_to_an_identity_is_for_its_bearer_alone() {
+fn a_ticket_bound_to_an_identity_is_redeemed_by_that_identity_only() {
     let policy = json!({"ticket": {"bindTo": "identity"}});
     let replicas = replicas_with(2, &policy, &json!({}));
     let ask = |token: &str| download_path(&replicas.get(0).ask(token, "repo=site&branch=main"));
@@ -139,18 +139,20 @@ fn a_ticket_bound_to_an_identity_is_for_its_bearer_alone() {
     assert_eq!(replicas.get(1).count(r#"claviger_ticket_redemptions_total{outcome="misuse"}"#), 1);
 
     // The server's default, tickets in memory: an identity counts from any address.
-    let server = json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0", "trustedProxies": ["127.0.0.1/32"]});
-    let config = json!({"server": server, "tickets": {"bindTo": "identity", "maxLivePerPod": 1000}});
-    let edge = Edge::start(&secrets(), &[("site", allow(&["homelab/{repo}/{branch}"], &json!({})))], &config, &[]);
-    let ask = |token: &str| download_path(&edge.ask(token, "repo=site&branch=main"));
+    let database_server =
+        json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0", "trustedProxies": ["127.0.0.1/32"]});
+    let config = json!({"server": database_server, "tickets": {"bindTo": "identity", "maxLivePerPod": 1000}});
+    let server =
+        TestServer::start(&secrets(), &[("site", allow(&["homelab/{repo}/{branch}"], &json!({})))], &config, &[]);
+    let ask = |token: &str| download_path(&server.ask(token, "repo=site&branch=main"));
     let download = |path: &str, bearer: Option<&str>| {
         let mut headers = bearer_headers(bearer);
         headers.push(("X-Forwarded-For", "203.0.113.77".into()));
         let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        edge.send("GET", path, &headers, b"")
+        server.send("GET", path, &headers, b"")
     };
-    bound_to_an_identity(ask, download, &edge.issuer);
-    assert_eq!(edge.count(r#"claviger_ticket_redemptions_total{outcome="misuse"}"#), 1);
+    bound_to_an_identity(ask, download, &server.issuer);
+    assert_eq!(server.count(r#"claviger_ticket_redemptions_total{outcome="misuse"}"#), 1);
 }
 
 fn repeatable(get: impl Fn(&str, Option<&str>) -> Answer, path: impl Fn() -> String) {
@@ -166,7 +168,7 @@ fn repeatable(get: impl Fn(&str, Option<&str>) -> Answer, path: impl Fn() -> Str
     }
     problem(&get(&first, Some("k2")), 410, "ticket_redeemed");
     problem(&get(&first, None), 410, "ticket_redeemed");
-    assert_eq!(get(&first, Some("k1")).status, 200, "who shows another key spoils nothing");
+    assert_eq!(get(&first, Some("k1")).status, 200, "a request with another key changes nothing");
     // Only if the first redemption had an idempotency key.
     let plain = path();
     assert_eq!(get(&plain, None).status, 200);
@@ -195,7 +197,7 @@ fn the_same_redeemer_may_repeat_a_lost_download_on_any_replica() {
     let get = |path: &str, key: Option<&str>| replicas.get(next()).send("GET", path, &with_key(key), b"");
     repeatable(get, || replicas.ticket(next()).0);
     let events = replicas.events();
-    let redeemed = of_type(&events, "ticket.redeemed");
+    let redeemed = events_of_type(&events, "ticket.redeemed");
     let replays: Vec<&&Value> = redeemed.iter().filter(|event| event["reason"] == "replay").collect();
     assert_eq!((redeemed.len() - replays.len(), replays.len()), (4, 3));
     assert_eq!(replays[0]["outcome"], "ok");
@@ -205,22 +207,22 @@ fn the_same_redeemer_may_repeat_a_lost_download_on_any_replica() {
 
 #[test]
 fn a_lost_download_may_be_repeated_in_memory_and_a_drain_does_not_wait_for_it() {
-    let mut edge = Edge::usual();
-    repeatable(|path, key| edge.send("GET", path, &with_key(key), b""), || edge.usual_path());
-    assert_eq!(edge.count(r#"claviger_ticket_redemptions_total{outcome="replayed"}"#), 3);
-    assert_eq!(edge.count("claviger_tickets_outstanding"), 0);
-    edge.signal("TERM");
-    assert!(edge.wait(SOON).success());
+    let mut server = TestServer::with_one_secret();
+    repeatable(|path, key| server.send("GET", path, &with_key(key), b""), || server.new_download_path());
+    assert_eq!(server.count(r#"claviger_ticket_redemptions_total{outcome="replayed"}"#), 3);
+    assert_eq!(server.count("claviger_tickets_outstanding"), 0);
+    server.signal("TERM");
+    assert!(server.wait(SOON).success());
 }
 
 #[test]
-fn administrators_see_what_waits_and_revoke_it_on_any_replica() {
+fn administrators_list_and_revoke_waiting_tickets_on_any_replica() {
     let replicas = replicas_with(2, &json!({}), &json!({}));
     let tickets: Vec<(String, String)> = (0..5).map(|number| replicas.ticket(number)).collect();
-    let page = replicas.administer(1, "GET", "/v1/tickets?limit=3");
+    let page = replicas.send_as_admin(1, "GET", "/v1/tickets?limit=3");
     assert_eq!((page.status, page.header("cache-control").as_deref()), (200, Some("private, no-cache")), "{page:?}");
     let next = page.json()["continue"].as_str().unwrap().to_owned();
-    let rest = replicas.administer(0, "GET", &format!("/v1/tickets?limit=3&continue={next}")).json();
+    let rest = replicas.send_as_admin(0, "GET", &format!("/v1/tickets?limit=3&continue={next}")).json();
     assert!(rest.get("continue").is_none());
     let listed: Vec<Value> =
         [page.json(), rest].iter().flat_map(|page| page["items"].as_array().unwrap().clone()).collect();
@@ -248,23 +250,23 @@ fn administrators_see_what_waits_and_revoke_it_on_any_replica() {
     }
     let denied = replicas.events().into_iter().filter(|event| event["type"] == "admin.denied").collect::<Vec<_>>();
     assert_eq!((denied.len(), denied[1]["ticketId"].as_str()), (2, Some(id.as_str())));
-    assert_eq!(replicas.administer(0, "DELETE", &target).status, 204);
+    assert_eq!(replicas.send_as_admin(0, "DELETE", &target).status, 204);
     problem(&replicas.get(1).download(path), 410, "ticket_revoked");
     for gone in [&target, "/v1/tickets/AAAAAAAAAAAAAAAAAAAAAA", "/v1/tickets/x", "/v1/tickets/..%2f"] {
-        problem(&replicas.administer(1, "DELETE", gone), 404, "not_found");
+        problem(&replicas.send_as_admin(1, "DELETE", gone), 404, "not_found");
     }
-    assert_eq!(replicas.get(1).download(&tickets[1].0).status, 200, "another is untouched");
-    problem(&replicas.administer(1, "DELETE", &format!("/v1/tickets/{}", tickets[1].1)), 404, "not_found");
+    assert_eq!(replicas.get(1).download(&tickets[1].0).status, 200, "another ticket is not revoked");
+    problem(&replicas.send_as_admin(1, "DELETE", &format!("/v1/tickets/{}", tickets[1].1)), 404, "not_found");
     let events = replicas.events();
-    let revoked = of_type(&events, "ticket.revoked");
+    let revoked = events_of_type(&events, "ticket.revoked");
     assert_eq!((revoked.len(), revoked[0]["ticketId"].as_str()), (1, Some(id.as_str())));
     assert_eq!((&revoked[0]["outcome"], &revoked[0]["repo"]), (&json!("ok"), &json!("site")));
-    assert_eq!(replicas.administer(0, "GET", "/v1/tickets").json()["items"].as_array().unwrap().len(), 3);
+    assert_eq!(replicas.send_as_admin(0, "GET", "/v1/tickets").json()["items"].as_array().unwrap().len(), 3);
     for (method, target) in [("PUT", "/v1/tickets"), ("GET", target.as_str()), ("POST", target.as_str())] {
-        assert_eq!(replicas.administer(0, method, target).status, 405, "{method} {target}");
+        assert_eq!(replicas.send_as_admin(0, method, target).status, 405, "{method} {target}");
     }
     for query in ["limit=0", "x=1", "continue=!", "continue=eA"] {
-        problem(&replicas.administer(0, "GET", &format!("/v1/tickets?{query}")), 400, "invalid_request");
+        problem(&replicas.send_as_admin(0, "GET", &format!("/v1/tickets?{query}")), 400, "invalid_request");
     }
 }
 
@@ -272,19 +274,19 @@ fn administrators_see_what_waits_and_revoke_it_on_any_replica() {
 fn a_drain_does_not_wait_for_what_others_redeem() {
     let replicas = replicas_with(2, &json!({}), &json!({}));
     let (path, _) = replicas.ticket(0);
-    replicas.roll(0);
+    replicas.rolling_restart(0);
     assert_eq!(replicas.get(1).download(&path).status, 200);
 }
 
 #[test]
-fn while_the_database_is_away_nothing_is_consumed_and_nobody_is_ready() {
-    let mut server = Postgres::start(&[]).unwrap();
+fn while_the_database_is_away_nothing_is_consumed_and_no_replica_is_ready() {
+    let mut database_server = Postgres::start(&[]).unwrap();
     let policies = [("site", allow(&["homelab/{repo}/{branch}"], &json!({})))];
-    let replicas = Replicas::start(1, &new_database(&server), &secrets(), &policies, &json!({}));
+    let replicas = Replicas::start(1, &new_database(&database_server), &secrets(), &policies, &json!({}));
     let (path, _) = replicas.ticket(0);
     let ready = || request(replicas.get(0).ops, "GET", "/readyz", &[], b"").status == 200;
     assert!(ready());
-    server.stop();
+    database_server.stop();
     // It may take as long as two waits for a connection.
     let token = replicas.token();
     for request in [get(&path), post_ticket(&token)] {
@@ -292,9 +294,9 @@ fn while_the_database_is_away_nothing_is_consumed_and_nobody_is_ready() {
         assert_eq!(status, 503, "{body}");
         assert!(body.contains("audit_unavailable"), "{body}");
     }
-    wait_until("it to be no longer ready", || !ready());
-    server.start_again();
-    wait_until("it to be ready again", ready);
+    wait_until("the replica to be unready", || !ready());
+    database_server.start_again();
+    wait_until("the replica to be ready", ready);
     assert_eq!(replicas.get(0).download(&path).status, 200);
     problem(&replicas.get(0).download(&path), 410, "ticket_redeemed");
 }

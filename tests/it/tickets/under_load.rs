@@ -1,6 +1,6 @@
-//! Load on several replicas while something is disturbed, and what the clients saw of it.
+//! Load on several replicas during a disturbance, and the clients' history.
 
-use super::judge::{Attempt, Verdict, judge};
+use super::history::{Attempt, HistoryFaults, check_history};
 use crate::rig::claviger::binary;
 use crate::rig::keep_alive::Client;
 use crate::rig::oidc::allow;
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 const CLIENTS: usize = 12;
 pub const REPLICAS: usize = 3;
-/// Leaves processor time to those that recover.
+/// Leaves processor time for the recovery.
 const BETWEEN_REFUSALS: Duration = Duration::from_millis(5);
 
-/// What the clients of a run saw.
+/// The attempts of all clients.
 #[derive(Default)]
 pub struct History {
     attempts: Mutex<Vec<Attempt>>,
@@ -24,20 +24,20 @@ pub struct History {
 
 /// Replicas of the build under test.
 pub fn start(url: &str) -> Replicas {
-    let mut replicas = none(url);
+    let mut replicas = no_replicas(url);
     for _ in 0..REPLICAS {
         replicas.add(&binary());
     }
     replicas
 }
 
-/// No replica yet.
-pub fn none(url: &str) -> Replicas {
+/// The same without a replica.
+pub fn no_replicas(url: &str) -> Replicas {
     let policy = allow(&["homelab/{repo}/{branch}"], &json!({}));
-    Replicas::none(url, &json!({"homelab/site/main": {"TOKEN": "s3cret"}}), &[("site", policy)], &json!({}))
+    Replicas::without_replicas(url, &json!({"homelab/site/main": {"TOKEN": "s3cret"}}), &[("site", policy)], &json!({}))
 }
 
-/// Issues and redeems on changing replicas, each ticket more than once, until told to stop. Failures are expected
+/// Issues and redeems on changing replicas until stopped, each ticket more than once. Failures are expected
 /// here.
 fn load(replicas: &Replicas, history: &History, stop: &AtomicBool, client: usize) {
     let token = replicas.token();
@@ -79,7 +79,7 @@ pub fn issue(replicas: &Replicas, number: usize, token: &str) -> Option<Issued> 
          Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    let Some((201, body)) = once(replicas, number, &ask) else { return None };
+    let Some((201, body)) = send_once(replicas, number, &ask) else { return None };
     let issued: Value = serde_json::from_str(&body).unwrap();
     let (_, path) = issued["url"].as_str().unwrap().split_once("/v1/").unwrap();
     Some(Issued { id: issued["ticketId"].as_str().unwrap().to_owned(), path: format!("/v1/{path}") })
@@ -88,19 +88,19 @@ pub fn issue(replicas: &Replicas, number: usize, token: &str) -> Option<Issued> 
 /// Redeems at one replica; nothing if the connection ends without an answer.
 pub fn redeem(replicas: &Replicas, number: usize, path: &str) -> Option<u16> {
     let download = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    once(replicas, number, &download).map(|(status, _)| status)
+    send_once(replicas, number, &download).map(|(status, _)| status)
 }
 
 /// One request to one replica; nothing if the connection ends without an answer.
-fn once(replicas: &Replicas, number: usize, request: &str) -> Option<(u16, String)> {
+fn send_once(replicas: &Replicas, number: usize, request: &str) -> Option<(u16, String)> {
     let address = replicas.get(number).api;
     Client::new(address).ok()?.exchange(request).ok()
 }
 
 /// Ends the load when dropped, also after a failure, because the threads of the load are joined.
-pub struct Stopping<'a>(pub &'a AtomicBool);
+pub struct StopOnDrop<'a>(pub &'a AtomicBool);
 
-impl Drop for Stopping<'_> {
+impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -110,7 +110,7 @@ impl Drop for Stopping<'_> {
 pub fn under_load(replicas: &Replicas, disturb: impl FnOnce(&History)) -> (Vec<Attempt>, Vec<Value>) {
     let attempts = attempts_under_load(replicas, CLIENTS, disturb);
     let events = replicas.events();
-    compare(&attempts, &events);
+    assert_history(&attempts, &events);
     (attempts, events)
 }
 
@@ -122,23 +122,23 @@ pub fn attempts_under_load(replicas: &Replicas, clients: usize, disturb: impl Fn
             let (history, stop) = (&history, &stop);
             scope.spawn(move || load(replicas, history, stop, client));
         }
-        let _load = Stopping(&stop);
+        let _load = StopOnDrop(&stop);
         disturb(&history);
     });
     history.attempts.into_inner().unwrap()
 }
 
-/// Nothing was released twice or without its event.
-pub fn compare(attempts: &[Attempt], events: &[Value]) {
-    assert_eq!(judge(attempts, events), Verdict::default());
-    assert!(attempts.iter().any(|attempt| attempt.status == Some(200)), "there was load");
+/// Checks that nothing was released twice or without its event.
+pub fn assert_history(attempts: &[Attempt], events: &[Value]) {
+    assert_eq!(check_history(attempts, events), HistoryFaults::default());
+    assert!(attempts.iter().any(|attempt| attempt.status == Some(200)), "the load made no request");
 }
 
 /// Waits until this many more cycles have ended, which shows that the load continues.
-pub fn more_cycles(history: &History, count: usize) {
+pub fn wait_for_cycles(history: &History, count: usize) {
     let (before, deadline) = (history.cycles.load(Ordering::Relaxed), Instant::now() + Duration::from_mins(1));
     while history.cycles.load(Ordering::Relaxed) < before + count {
-        assert!(Instant::now() < deadline, "the load stands still");
+        assert!(Instant::now() < deadline, "the load does not continue");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -1,10 +1,10 @@
 //! The `OpenBao` agent: automatic logins, a token file, a template, a command; and no busy loop, whatever the
 //! answers.
 
-use super::edge_with;
+use super::server_with;
 use crate::rig::claviger::wait_until;
-use crate::rig::oidc::Edge;
-use crate::rig::vault_client::{Authority, Client, Kind};
+use crate::rig::oidc::TestServer;
+use crate::rig::vault_client::{CertificateAuthority, Client, ClientKind};
 use claviger::model::clock::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use std::process::Child;
@@ -25,38 +25,38 @@ impl Drop for Agent {
 }
 
 struct Setup {
-    edge: Edge,
-    authority: Authority,
+    server: TestServer,
+    authority: CertificateAuthority,
 }
 
 impl Setup {
     fn new() -> Self {
-        let authority = Authority::new();
-        let edge = edge_with(&json!({"server": authority.server()}));
-        Self { edge, authority }
+        let authority = CertificateAuthority::new();
+        let server = server_with(&json!({"server": authority.server_section()}));
+        Self { server, authority }
     }
 
-    /// An agent that logs in with this token; the rest of its configuration is created in its folder.
+    /// Starts an agent that logs in with this token; `rest` returns the rest of its configuration.
     fn agent(&self, token: &str, rest: impl FnOnce(&TempDir) -> Value) -> Agent {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("jwt"), token).unwrap();
         let mut config = json!({
-            "vault": {"address": format!("https://{}", self.edge.api), "ca_cert": self.authority.path("ca.pem")},
+            "vault": {"address": format!("https://{}", self.server.api), "ca_cert": self.authority.path("ca.pem")},
             "auto_auth": {
                 "method": [{"type": "kubernetes", "config": {"role": "ci", "token_path": folder.path().join("jwt")}}],
                 "sinks": [{"sink": {"type": "file", "config": {"path": folder.path().join("sink")}}}],
             },
         });
         config.as_object_mut().unwrap().extend(rest(&folder).as_object().unwrap().clone());
-        let client = Client { kind: Kind::Bao, edge: &self.edge, authority: &self.authority };
+        let client = Client { kind: ClientKind::Bao, server: &self.server, authority: &self.authority };
         Agent { child: client.agent(folder.path(), &config), folder }
     }
 
-    /// Requests of the API in so many seconds.
+    /// The number of API requests in this many seconds.
     fn requests_in(&self, seconds: u64) -> u64 {
-        let before = self.edge.sum("claviger_http_requests_total");
+        let before = self.server.sum("claviger_http_requests_total");
         std::thread::sleep(Duration::from_secs(seconds));
-        self.edge.sum("claviger_http_requests_total") - before
+        self.server.sum("claviger_http_requests_total") - before
     }
 }
 
@@ -69,7 +69,7 @@ const TOKEN: &str = r#"{{ with secret "claviger/data/site/main" }}{{ .Data.data.
 #[test]
 fn it_logs_in_writes_its_token_and_renders_a_template() {
     let setup = Setup::new();
-    let token = setup.edge.issuer.token(&json!({}));
+    let token = setup.server.issuer.token(&json!({}));
     let agent = setup.agent(&token, |folder| template(TOKEN, folder));
     let read = |name: &str| std::fs::read_to_string(agent.folder.path().join(name)).unwrap_or_default();
     wait_until("the template", || read("out") == "s3cret" && read("sink") == token);
@@ -80,7 +80,7 @@ fn it_logs_in_writes_its_token_and_renders_a_template() {
 #[test]
 fn it_runs_a_command_with_the_values() {
     let setup = Setup::new();
-    let agent = setup.agent(&setup.edge.issuer.token(&json!({})), |folder| {
+    let agent = setup.agent(&setup.server.issuer.token(&json!({})), |folder| {
         json!({
             "env_template": [{"TOKEN": {"contents": TOKEN, "error_on_missing_key": true}}],
             "exec": {"command": ["/bin/sh", "-c", format!("printf %s \"$TOKEN\" >{}; sleep 600", folder.path().join("out").display())]},
@@ -90,12 +90,12 @@ fn it_runs_a_command_with_the_values() {
     wait_until("the command", || std::fs::read_to_string(&out).is_ok_and(|text| text == "s3cret"));
 }
 
-/// Twenty seconds in each state: the agent's back-off makes fewer than one request in a second.
+/// Twenty seconds in each state: with its back-off, the agent sends less than one request per second.
 #[test]
-fn it_makes_no_busy_loop_whatever_it_is_answered() {
+fn the_agent_makes_no_busy_loop_with_any_answer() {
     let setup = Setup::new();
-    let good = setup.edge.issuer.token(&json!({}));
-    let short = setup.edge.issuer.token(&json!({"exp": SystemClock.now().as_second() + 45}));
+    let good = setup.server.issuer.token(&json!({}));
+    let short = setup.server.issuer.token(&json!({"exp": SystemClock.now().as_second() + 45}));
     let other =
         |path: &str| format!(r#"{{{{ with secret "claviger/data/{path}" }}}}{{{{ .Data.data.TOKEN }}}}{{{{ end }}}}"#);
     let missing_key = r#"{{ with secret "claviger/data/site/main" }}{{ .Data.data.ABSENT }}{{ end }}"#.to_owned();

@@ -1,16 +1,16 @@
 //! Vault's own clients over TLS with a private CA: their output on success and on failure.
 
-use super::edge_with;
-use crate::rig::oidc::Edge;
-use crate::rig::vault_client::{Authority, Client, Kind, Ran};
+use super::server_with;
+use crate::rig::oidc::TestServer;
+use crate::rig::vault_client::{CertificateAuthority, Client, ClientKind, ClientOutput};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-const ALL: [Kind; 4] = [Kind::Go, Kind::Hvac, Kind::NodeVault, Kind::Bao];
+const ALL: [ClientKind; 4] = [ClientKind::Go, ClientKind::Hvac, ClientKind::NodeVault, ClientKind::Bao];
 
 struct Setup {
-    edge: Edge,
-    authority: Authority,
+    server: TestServer,
+    authority: CertificateAuthority,
 }
 
 impl Setup {
@@ -19,17 +19,17 @@ impl Setup {
     }
 
     fn with(mut config: Value) -> Self {
-        let authority = Authority::new();
-        config["server"] = authority.server();
-        Self { edge: edge_with(&config), authority }
+        let authority = CertificateAuthority::new();
+        config["server"] = authority.server_section();
+        Self { server: server_with(&config), authority }
     }
 
-    fn client(&self, kind: Kind) -> Client<'_> {
-        Client { kind, edge: &self.edge, authority: &self.authority }
+    fn client(&self, kind: ClientKind) -> Client<'_> {
+        Client { kind, server: &self.server, authority: &self.authority }
     }
 
     fn token(&self) -> String {
-        self.edge.issuer.token(&json!({}))
+        self.server.issuer.token(&json!({}))
     }
 
     /// A token in a file with a final newline, as in a pod.
@@ -40,18 +40,18 @@ impl Setup {
     }
 }
 
-fn values(kind: Kind, ran: &Ran) -> Value {
+fn values(kind: ClientKind, ran: &ClientOutput) -> Value {
     assert_eq!(ran.code, Some(0), "{kind:?}: {ran:?}");
     let json: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{kind:?}: {error}: {ran:?}"));
-    if kind == Kind::Bao { json["data"]["data"].clone() } else { json }
+    if kind == ClientKind::Bao { json["data"]["data"].clone() } else { json }
 }
 
 /// Checks the exit code and the beginning or content of the error output.
 #[track_caller]
-fn assert_failed(kind: Kind, ran: &Ran, code: i32, contains: &str) {
+fn assert_failed(kind: ClientKind, ran: &ClientOutput, code: i32, contains: &str) {
     assert_eq!(ran.code, Some(code), "{kind:?}: {ran:?}");
-    assert!(ran.said().contains(contains), "{kind:?} does not say {contains:?}: {ran:?}");
-    assert!(!ran.said().contains("s3cret"), "{kind:?}: {ran:?}");
+    assert!(ran.output().contains(contains), "{kind:?} does not say {contains:?}: {ran:?}");
+    assert!(!ran.output().contains("s3cret"), "{kind:?}: {ran:?}");
 }
 
 #[test]
@@ -74,16 +74,20 @@ fn each_logs_in_and_reads() {
 }
 
 #[test]
-fn each_tells_what_went_wrong() {
+fn each_client_prints_the_error() {
     let setup = Setup::new();
     let token = setup.token();
-    let short = setup.edge.issuer.token(&json!({"exp": jwt_now() + 20}));
+    let short = setup.server.issuer.token(&json!({"exp": jwt_now() + 20}));
     for (kind, code, [nothing, denied, spelled, bad]) in [
-        (Kind::Go, 1, ["ErrSecretNotFound", "ResponseError 403", "apps~site/feature~x", "unauthenticated: "]),
-        (Kind::Hvac, 1, ["InvalidPath", "Forbidden: denied: ", "InvalidRequest: ", "Forbidden: unauthenticated: "]),
-        (Kind::NodeVault, 1, ["404", "denied: The request", "apps~site/feature~x", "unauthenticated: "]),
+        (ClientKind::Go, 1, ["ErrSecretNotFound", "ResponseError 403", "apps~site/feature~x", "unauthenticated: "]),
         (
-            Kind::Bao,
+            ClientKind::Hvac,
+            1,
+            ["InvalidPath", "Forbidden: denied: ", "InvalidRequest: ", "Forbidden: unauthenticated: "],
+        ),
+        (ClientKind::NodeVault, 1, ["404", "denied: The request", "apps~site/feature~x", "unauthenticated: "]),
+        (
+            ClientKind::Bao,
             2,
             [
                 "No value found at claviger/data/empty/main",
@@ -97,7 +101,12 @@ fn each_tells_what_went_wrong() {
         assert_failed(kind, &client.reads(&token, "empty/main"), code, nothing);
         assert_failed(kind, &client.reads(&token, "other/main"), code, denied);
         assert_failed(kind, &client.reads(&token, "apps/site/feature/x"), code, spelled);
-        assert_failed(kind, &client.reads("garbage", "site/main"), code, if kind == Kind::Bao { "403" } else { bad });
+        assert_failed(
+            kind,
+            &client.reads("garbage", "site/main"),
+            code,
+            if kind == ClientKind::Bao { "403" } else { bad },
+        );
         assert_failed(kind, &client.logs_in(&setup.jwt("garbage")), code, bad);
         assert_failed(kind, &client.logs_in(&setup.jwt(&short)), code, "valid for less than 30 s");
     }
@@ -109,20 +118,20 @@ fn jwt_now() -> i64 {
 }
 
 #[test]
-fn each_tells_that_a_store_is_down() {
+fn each_client_prints_that_a_store_is_down() {
     let setup = Setup::with(json!({
         "stores": [{"name": "local", "vault": {"address": "http://127.0.0.1:9", "auth": {"tokenFile": "/dev/null"}}}],
     }));
     let token = setup.token();
-    for (kind, code) in [(Kind::Go, 1), (Kind::Hvac, 1), (Kind::NodeVault, 1), (Kind::Bao, 2)] {
+    for (kind, code) in [(ClientKind::Go, 1), (ClientKind::Hvac, 1), (ClientKind::NodeVault, 1), (ClientKind::Bao, 2)] {
         assert_failed(kind, &setup.client(kind).reads(&token, "site/main"), code, "store_unavailable: ");
     }
 }
 
 #[test]
-fn what_is_refused_is_no_success_and_shows_no_secret() {
+fn refused_requests_fail_and_print_no_secret() {
     let setup = Setup::new();
-    let (token, bao) = (setup.token(), setup.client(Kind::Bao));
+    let (token, bao) = (setup.token(), setup.client(ClientKind::Bao));
     let run = |arguments: &[&str]| bao.bao(Some(&token), arguments);
     for arguments in [
         &["kv", "put", "-mount=claviger", "site/main", "K=written"][..],
@@ -136,21 +145,26 @@ fn what_is_refused_is_no_success_and_shows_no_secret() {
         &["read", "sys/mounts"],
         &["token", "create"],
     ] {
-        assert_failed(Kind::Bao, &run(arguments), 2, "403");
+        assert_failed(ClientKind::Bao, &run(arguments), 2, "403");
     }
     assert_failed(
-        Kind::Bao,
+        ClientKind::Bao,
         &run(&["read", "-wrap-ttl=60s", "claviger/data/site/main"]),
         2,
         "response wrapping is not supported",
     );
     let namespaced = run(&["read", "-namespace=team", "claviger/data/site/main"]);
-    assert_failed(Kind::Bao, &namespaced, 2, "namespaces are not supported");
-    assert_failed(Kind::Bao, &run(&["kv", "get", "-mount=claviger", "-version=7", "site/main"]), 2, "No value found");
+    assert_failed(ClientKind::Bao, &namespaced, 2, "namespaces are not supported");
+    assert_failed(
+        ClientKind::Bao,
+        &run(&["kv", "get", "-mount=claviger", "-version=7", "site/main"]),
+        2,
+        "No value found",
+    );
     assert_eq!(run(&["token", "revoke", "-self"]).code, Some(0));
     assert_eq!(run(&["token", "lookup"]).code, Some(0));
     assert_eq!(run(&["kv", "get", "-mount=claviger", "-field=TOKEN", "site/main"]).stdout, "s3cret");
     assert_eq!(run(&["kv", "get", "-field=TOKEN", "claviger/site/main"]).stdout, "s3cret");
     assert_eq!(run(&["read", "-field=data", "claviger/data/site/main"]).code, Some(0));
-    assert!(!setup.edge.log().contains("written") && !setup.edge.stdout().contains("written"));
+    assert!(!setup.server.log().contains("written") && !setup.server.stdout().contains("written"));
 }

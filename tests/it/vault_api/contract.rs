@@ -1,6 +1,6 @@
 //! Logins, reads and the clients' additional requests, field by field.
 
-use super::{SITE, VaultClient as _, assert_errors, edge, edge_with};
+use super::{SITE, VaultClient as _, assert_errors, server, server_with};
 use crate::rig::claviger::wait_until;
 use claviger::model::clock::{Clock as _, SystemClock};
 use serde_json::{Value, json};
@@ -11,9 +11,9 @@ fn now() -> i64 {
 
 #[test]
 fn a_login_answers_the_callers_own_token_with_every_field_of_vaults() {
-    let edge = edge();
-    let token = edge.issuer.token(&json!({"exp": now() + 3600}));
-    let answer = edge.vault_logs_in(&json!({"jwt": token, "role": "ci"}));
+    let server = server();
+    let token = server.issuer.token(&json!({"exp": now() + 3600}));
+    let answer = server.vault_logs_in(&json!({"jwt": token, "role": "ci"}));
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("content-type").as_deref(), Some("application/json"));
     assert_eq!(answer.header("cache-control").as_deref(), Some("no-store"));
@@ -30,13 +30,13 @@ fn a_login_answers_the_callers_own_token_with_every_field_of_vaults() {
             },
         })
     );
-    assert_eq!(edge.vault_send("GET", SITE, &token, b"").status, 200);
+    assert_eq!(server.vault_send("GET", SITE, &token, b"").status, 200);
 }
 
 #[test]
-fn a_login_takes_what_clients_send_and_refuses_what_is_no_login() {
-    let edge = edge();
-    let token = edge.issuer.token(&json!({}));
+fn a_login_accepts_the_bodies_of_clients_and_refuses_others() {
+    let server = server();
+    let token = server.issuer.token(&json!({}));
     let body = json!({"jwt": format!(" {token}\n"), "role": "ci", "nonce": [{}]}).to_string();
     for mount in ["kubernetes", "jwt", "a/b/c", "my%20mount", "tokens"] {
         for (method, headers) in [
@@ -46,7 +46,7 @@ fn a_login_takes_what_clients_send_and_refuses_what_is_no_login() {
             ("POST", &[("X-Vault-Token", "garbage"), ("X-Vault-Namespace", "")]),
             ("PUT", &[("X-Vault-Namespace", "root")]),
         ] {
-            let answer = edge.send(method, &format!("/v1/auth/{mount}/login?role=x"), headers, body.as_bytes());
+            let answer = server.send(method, &format!("/v1/auth/{mount}/login?role=x"), headers, body.as_bytes());
             assert_eq!(
                 (answer.status, &answer.json()["auth"]["client_token"]),
                 (200, &json!(token)),
@@ -55,11 +55,11 @@ fn a_login_takes_what_clients_send_and_refuses_what_is_no_login() {
         }
     }
     for (role, told) in [(Value::Null, ""), (json!(""), ""), (json!("x y\u{202e}"), "x y\u{202e}")] {
-        assert_eq!(edge.vault_logs_in(&json!({"jwt": token, "role": role})).json()["auth"]["metadata"]["role"], told);
+        assert_eq!(server.vault_logs_in(&json!({"jwt": token, "role": role})).json()["auth"]["metadata"]["role"], told);
     }
-    assert_eq!(edge.vault_logs_in(&json!({"jwt": token})).status, 200);
+    assert_eq!(server.vault_logs_in(&json!({"jwt": token})).status, 200);
 
-    let logs_in = |path: &str, body: &str| edge.send("POST", path, &[], body.as_bytes());
+    let logs_in = |path: &str, body: &str| server.send("POST", path, &[], body.as_bytes());
     for path in
         ["/v1/auth//login", "/v1/auth/a//b/login", "/v1/auth/../x/login", "/v1/auth/a%2Fb/login", "/v1/auth/%/login"]
     {
@@ -78,42 +78,42 @@ fn a_login_takes_what_clients_send_and_refuses_what_is_no_login() {
         assert_errors(&logs_in("/v1/auth/jwt/login", body), 403, "unauthenticated: ");
     }
     assert_errors(&logs_in("/v1/auth/jwt/login", &"x".repeat(64 * 1024 + 1)), 413, "payload_too_large: ");
-    assert_errors(&edge.send("GET", "/v1/auth/jwt/login", &[], b""), 405, "method_not_allowed: ");
+    assert_errors(&server.send("GET", "/v1/auth/jwt/login", &[], b""), 405, "method_not_allowed: ");
 }
 
 #[test]
 fn a_bad_token_is_refused_at_the_login_and_at_the_read_alike() {
-    let edge = edge();
-    let good = edge.issuer.token(&json!({}));
-    let other_key = crate::rig::oidc::Issuer::new().token(&json!({}));
+    let server = server();
+    let good = server.issuer.token(&json!({}));
+    let other_key = crate::rig::oidc::TokenIssuer::new().token(&json!({}));
     for bad in [
         "garbage".to_owned(),
-        edge.issuer.token(&json!({"aud": "vault"})),
-        edge.issuer.token(&json!({"exp": now() - 3600})),
-        edge.issuer.token(&json!({"iss": "https://other"})),
+        server.issuer.token(&json!({"aud": "vault"})),
+        server.issuer.token(&json!({"exp": now() - 3600})),
+        server.issuer.token(&json!({"iss": "https://other"})),
         other_key,
         format!("{good}x"),
     ] {
-        assert_errors(&edge.vault_logs_in(&json!({"jwt": bad, "role": "ci"})), 403, "unauthenticated: ");
+        assert_errors(&server.vault_logs_in(&json!({"jwt": bad, "role": "ci"})), 403, "unauthenticated: ");
         for path in [SITE, "/v1/auth/token/lookup-self", "/v1/sys/internal/ui/mounts/claviger"] {
-            assert_errors(&edge.vault_send("GET", path, &bad, b""), 403, "unauthenticated: ");
+            assert_errors(&server.vault_send("GET", path, &bad, b""), 403, "unauthenticated: ");
         }
     }
-    assert_errors(&edge.vault_logs_in(&json!({"jwt": " \n"})), 403, "unauthenticated: ");
+    assert_errors(&server.vault_logs_in(&json!({"jwt": " \n"})), 403, "unauthenticated: ");
     for path in [SITE, "/v1/auth/token/lookup-self", "/v1/sys/internal/ui/mounts/claviger/site/main"] {
-        assert_errors(&edge.send("GET", path, &[], b""), 403, "unauthenticated: ");
-        assert_eq!(edge.vault_send("GET", path, &good, b"").status, 200);
+        assert_errors(&server.send("GET", path, &[], b""), 403, "unauthenticated: ");
+        assert_eq!(server.vault_send("GET", path, &good, b"").status, 200);
         let bearer = format!("Bearer {good}");
-        assert_eq!(edge.send("GET", path, &[("Authorization", &bearer)], b"").status, 200);
+        assert_eq!(server.send("GET", path, &[("Authorization", &bearer)], b"").status, 200);
         let twice = [("X-Vault-Token", good.as_str()), ("X-Vault-Token", good.as_str())];
-        assert_errors(&edge.send("GET", path, &twice, b""), 403, "unauthenticated: ");
+        assert_errors(&server.send("GET", path, &twice, b""), 403, "unauthenticated: ");
     }
 }
 
 #[test]
-fn the_life_of_a_login_is_the_tokens_and_never_a_short_one() {
-    let edge = edge_with(&json!({"vaultApi": {"maxTokenTtl": "5m"}}));
-    let logs_in = |left: i64| edge.vault_logs_in(&json!({"jwt": edge.issuer.token(&json!({"exp": now() + left}))}));
+fn a_login_lives_as_long_as_its_token_and_a_short_one_is_refused() {
+    let server = server_with(&json!({"vaultApi": {"maxTokenTtl": "5m"}}));
+    let logs_in = |left: i64| server.vault_logs_in(&json!({"jwt": server.issuer.token(&json!({"exp": now() + left}))}));
     for (left, between) in [(3600, 300..=300), (200, 195..=200), (33, 30..=33)] {
         let answer = logs_in(left).json();
         let told = answer["auth"]["lease_duration"].as_i64().unwrap_or_else(|| panic!("{answer}"));
@@ -122,19 +122,19 @@ fn the_life_of_a_login_is_the_tokens_and_never_a_short_one() {
     for left in [29, 5, 0, -10] {
         assert_errors(&logs_in(left), 403, "unauthenticated: ");
     }
-    let over = edge.issuer.token(&json!({"exp": now() - 10}));
+    let over = server.issuer.token(&json!({"exp": now() - 10}));
     for path in ["/v1/auth/token/lookup-self", "/v1/sys/internal/ui/mounts/claviger"] {
-        assert_errors(&edge.vault_send("GET", path, &over, b""), 403, "unauthenticated: ");
+        assert_errors(&server.vault_send("GET", path, &over, b""), 403, "unauthenticated: ");
     }
-    let sign = edge.issuer.token(&json!({"exp": now() + 29}));
-    assert_eq!(edge.vault_send("GET", SITE, &sign, b"").status, 200, "it is good for reads until its end");
+    let sign = server.issuer.token(&json!({"exp": now() + 29}));
+    assert_eq!(server.vault_send("GET", SITE, &sign, b"").status, 200, "the token is valid for reads until it expires");
 }
 
 #[test]
 fn a_read_answers_the_bundle_with_every_field_of_vaults() {
-    let edge = edge();
+    let server = server();
     let began = SystemClock.now();
-    let answer = edge.vault_reads(SITE);
+    let answer = server.vault_reads(SITE);
     assert_eq!(answer.status, 200, "{answer:?}");
     for (name, value) in [("content-type", "application/json"), ("cache-control", "no-store")] {
         assert_eq!(answer.header(name).as_deref(), Some(value), "{answer:?}");
@@ -157,11 +157,11 @@ fn a_read_answers_the_bundle_with_every_field_of_vaults() {
             "wrap_info": null, "warnings": null, "auth": null,
         })
     );
-    let again = edge.send(
+    let again = server.send(
         "GET",
         SITE,
         &[
-            ("X-Vault-Token", edge.issuer.token(&json!({})).as_str()),
+            ("X-Vault-Token", server.issuer.token(&json!({})).as_str()),
             ("Accept-Encoding", "gzip, br"),
             ("Range", "bytes=0-3"),
             ("If-None-Match", "*"),
@@ -171,12 +171,12 @@ fn a_read_answers_the_bundle_with_every_field_of_vaults() {
         b"",
     );
     assert_eq!((again.status, again.header("content-encoding")), (200, None));
-    assert_eq!(again.json()["data"]["metadata"]["version"], version, "the version stays while the secrets do");
+    assert_eq!(again.json()["data"]["metadata"]["version"], version, "the version changes only with the secrets");
 }
 
 #[test]
 fn names_are_two_segments_in_the_spelling_of_path_templates() {
-    let edge = edge();
+    let server = server();
     for (path, value) in [
         ("apps~site/feature~x=402", "odd"),
         ("apps%7Esite/feature~x%3D402", "odd"),
@@ -184,7 +184,7 @@ fn names_are_two_segments_in_the_spelling_of_path_templates() {
         ("a=20b/100=25", "percent"),
         ("%73ite/main", "s3cret"),
     ] {
-        let answer = edge.vault_reads(&format!("/v1/claviger/data/{path}"));
+        let answer = server.vault_reads(&format!("/v1/claviger/data/{path}"));
         assert_eq!(
             (answer.status, &answer.json()["data"]["data"]["TOKEN"]),
             (200, &json!(value)),
@@ -227,64 +227,64 @@ fn names_are_two_segments_in_the_spelling_of_path_templates() {
         "site/main%3Fversion=1",
         "site+x/main",
     ] {
-        let answer = edge.vault_reads(&format!("/v1/claviger/data/{path}"));
+        let answer = server.vault_reads(&format!("/v1/claviger/data/{path}"));
         assert_errors(&answer, 400, "");
         assert!(answer.text().contains("apps~site/feature~x"), "{path}: {answer:?}");
     }
-    let data = edge.vault_reads("/v1/claviger/data");
+    let data = server.vault_reads("/v1/claviger/data");
     assert_errors(&data, 400, "a bundle is read at data/{repo}/{branch}");
 }
 
 #[test]
-fn a_version_is_the_one_shown_or_none() {
-    let edge = edge();
-    let version = edge.vault_reads(SITE).json()["data"]["metadata"]["version"].as_u64().unwrap();
+fn only_the_current_version_can_be_read() {
+    let server = server();
+    let version = server.vault_reads(SITE).json()["data"]["metadata"]["version"].as_u64().unwrap();
     for query in ["?", "?version", "?version=", "?version=0", "?x=y&version=0", "?list=false"] {
-        assert_eq!(edge.vault_reads(&format!("{SITE}{query}")).status, 200, "{query}");
+        assert_eq!(server.vault_reads(&format!("{SITE}{query}")).status, 200, "{query}");
     }
-    assert_eq!(edge.vault_reads(&format!("{SITE}?version={version}")).status, 200);
+    assert_eq!(server.vault_reads(&format!("{SITE}?version={version}")).status, 200);
     for other in [version + 1, 1, u64::MAX] {
-        assert_errors(&edge.vault_reads(&format!("{SITE}?version={other}")), 404, "");
-        let event = edge.audit_events().pop().unwrap();
+        assert_errors(&server.vault_reads(&format!("{SITE}?version={other}")), 404, "");
+        let event = server.audit_events().pop().unwrap();
         assert_eq!((&event["type"], &event["keys"]), (&json!("secrets.read"), &json!([])));
     }
     for query in ["version=x", "version=-1", "version=1.5", "version=0&version=0", "version=%zz"] {
-        assert_errors(&edge.vault_reads(&format!("{SITE}?{query}")), 400, "version must be a number");
+        assert_errors(&server.vault_reads(&format!("{SITE}?{query}")), 400, "version must be a number");
     }
 }
 
 #[test]
 fn a_version_changes_with_the_secrets_and_with_nothing_else() {
-    let edge = edge();
-    let version = || edge.vault_reads(SITE).json()["data"]["metadata"]["version"].as_u64().unwrap();
+    let server = server();
+    let version = || server.vault_reads(SITE).json()["data"]["metadata"]["version"].as_u64().unwrap();
     let first = version();
     assert_eq!(version(), first);
     std::fs::write(
-        edge.folder.path().join("secrets.yaml"),
+        server.folder.path().join("secrets.yaml"),
         json!({"homelab/site/main": {"TOKEN": "other"}}).to_string(),
     )
     .unwrap();
-    edge.signal("HUP");
-    wait_until("the other secret", || edge.vault_reads(SITE).json()["data"]["data"]["TOKEN"] == "other");
+    server.signal("HUP");
+    wait_until("the changed secret", || server.vault_reads(SITE).json()["data"]["data"]["TOKEN"] == "other");
     assert_ne!(version(), first);
 }
 
 #[test]
-fn nothing_there_is_404_and_denied_is_403() {
-    let edge = edge();
+fn missing_secrets_are_404_and_denied_requests_403() {
+    let server = server();
     for path in ["empty/main", "site/other", "required/main"] {
-        assert_errors(&edge.vault_reads(&format!("/v1/claviger/data/{path}")), 404, "");
+        assert_errors(&server.vault_reads(&format!("/v1/claviger/data/{path}")), 404, "");
     }
-    assert_errors(&edge.vault_reads("/v1/claviger/data/other/main"), 403, "denied: The request is not allowed.");
-    assert_errors(&edge.vault_reads("/v1/claviger/data/tickets/main"), 403, "delivery_not_allowed: ");
-    assert_eq!(edge.vault_reads(SITE).status, 200);
+    assert_errors(&server.vault_reads("/v1/claviger/data/other/main"), 403, "denied: The request is not allowed.");
+    assert_errors(&server.vault_reads("/v1/claviger/data/tickets/main"), 403, "delivery_not_allowed: ");
+    assert_eq!(server.vault_reads(SITE).status, 200);
 }
 
 #[test]
 fn the_mount_is_a_kv_of_version_2() {
-    let edge = edge();
+    let server = server();
     for path in ["claviger", "claviger/", "claviger/site/main", "claviger/any/thing%20else?x=y"] {
-        let answer = edge.vault_reads(&format!("/v1/sys/internal/ui/mounts/{path}"));
+        let answer = server.vault_reads(&format!("/v1/sys/internal/ui/mounts/{path}"));
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
         let data = &answer.json()["data"];
         assert_eq!(
@@ -308,9 +308,9 @@ fn the_mount_is_a_kv_of_version_2() {
         }
     }
     for path in ["", "nope/site", "claviger2", "secret", "%63laviger"] {
-        assert_errors(&edge.vault_reads(&format!("/v1/sys/internal/ui/mounts/{path}")), 403, "denied: ");
+        assert_errors(&server.vault_reads(&format!("/v1/sys/internal/ui/mounts/{path}")), 403, "denied: ");
     }
-    let renamed = edge_with(&json!({"vaultApi": {"mount": "builds"}}));
+    let renamed = server_with(&json!({"vaultApi": {"mount": "builds"}}));
     assert_eq!(renamed.vault_reads("/v1/builds/data/site/main").status, 200);
     assert_eq!(renamed.vault_reads("/v1/sys/internal/ui/mounts/builds").json()["data"]["path"], "builds/");
     assert_errors(&renamed.vault_reads(SITE), 403, "denied: ");
@@ -318,10 +318,10 @@ fn the_mount_is_a_kv_of_version_2() {
 
 #[test]
 fn a_token_is_looked_up_and_neither_renewed_nor_revoked() {
-    let edge = edge();
+    let server = server();
     let issued = now();
-    let token = edge.issuer.token(&json!({"iat": issued, "exp": issued + 900}));
-    let answer = edge.vault_send("GET", "/v1/auth/token/lookup-self", &token, b"");
+    let token = server.issuer.token(&json!({"iat": issued, "exp": issued + 900}));
+    let answer = server.vault_send("GET", "/v1/auth/token/lookup-self", &token, b"");
     let mut data = answer.json()["data"].clone();
     let ttl = data["ttl"].take().as_i64().unwrap();
     assert!((890..=900).contains(&ttl), "{ttl}");
@@ -336,25 +336,25 @@ fn a_token_is_looked_up_and_neither_renewed_nor_revoked() {
         })
     );
     for method in ["POST", "PUT"] {
-        let revoked = edge.vault_send(method, "/v1/auth/token/revoke-self", &token, b"");
+        let revoked = server.vault_send(method, "/v1/auth/token/revoke-self", &token, b"");
         assert_eq!((revoked.status, revoked.body.len()), (204, 0), "{revoked:?}");
-        let renewed = edge.vault_send(method, "/v1/auth/token/renew-self", &token, b"{}");
+        let renewed = server.vault_send(method, "/v1/auth/token/renew-self", &token, b"{}");
         assert_errors(&renewed, 400, "batch tokens cannot be renewed");
         for path in ["revoke-self", "renew-self"] {
             assert_errors(
-                &edge.vault_send(method, &format!("/v1/auth/token/{path}"), "garbage", b""),
+                &server.vault_send(method, &format!("/v1/auth/token/{path}"), "garbage", b""),
                 403,
                 "unauthenticated: ",
             );
         }
     }
-    assert_eq!(edge.vault_send("GET", SITE, &token, b"").status, 200, "nothing was revoked");
+    assert_eq!(server.vault_send("GET", SITE, &token, b"").status, 200, "nothing was revoked");
 }
 
 #[test]
 fn the_health_is_open_and_follows_readiness() {
-    let edge = edge();
-    let health = edge.send("GET", "/v1/sys/health?drsecondarycode=299&standbyok=true&x", &[], b"");
+    let server = server();
+    let health = server.send("GET", "/v1/sys/health?drsecondarycode=299&standbyok=true&x", &[], b"");
     assert_eq!(health.status, 200, "{health:?}");
     let body = health.json();
     for (field, value) in [
@@ -368,21 +368,21 @@ fn the_health_is_open_and_follows_readiness() {
         assert_eq!(body[field], value, "{field}");
     }
     assert!((body["server_time_utc"].as_i64().unwrap() - now()).abs() < 10 && body["version"].is_string(), "{body}");
-    let seal = edge.send("GET", "/v1/sys/seal-status", &[], b"").json();
+    let seal = server.send("GET", "/v1/sys/seal-status", &[], b"").json();
     assert_eq!(
         (&seal["initialized"], &seal["sealed"], &seal["t"], &seal["n"]),
         (&json!(true), &json!(false), &json!(1), &json!(1))
     );
     let head =
-        crate::rig::http::exchange(edge.api, b"HEAD /v1/sys/health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        crate::rig::http::exchange(server.api, b"HEAD /v1/sys/health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let head = String::from_utf8(head).unwrap();
     assert!(head.starts_with("HTTP/1.1 200 ") && head.ends_with("\r\n\r\n"), "{head}");
 
     // A waiting ticket keeps the process alive while it drains.
-    assert_eq!(edge.asks("repo=site&branch=main").status, 201);
-    edge.signal("TERM");
-    wait_until("the drain", || edge.send("GET", "/v1/sys/health", &[], b"").status == 503);
-    assert_errors(&edge.send("GET", "/v1/sys/health", &[], b""), 503, "draining: ");
-    assert_errors(&edge.vault_reads(SITE), 503, "draining: ");
-    assert_errors(&edge.vault_logs_in(&json!({"jwt": edge.issuer.token(&json!({}))})), 503, "draining: ");
+    assert_eq!(server.asks("repo=site&branch=main").status, 201);
+    server.signal("TERM");
+    wait_until("the drain", || server.send("GET", "/v1/sys/health", &[], b"").status == 503);
+    assert_errors(&server.send("GET", "/v1/sys/health", &[], b""), 503, "draining: ");
+    assert_errors(&server.vault_reads(SITE), 503, "draining: ");
+    assert_errors(&server.vault_logs_in(&json!({"jwt": server.issuer.token(&json!({}))})), 503, "draining: ");
 }

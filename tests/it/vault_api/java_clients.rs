@@ -1,8 +1,8 @@
-//! Java's clients of Vault over TLS with a private CA: Spring Cloud Vault and the driver of jopenlibs. Both are silent about much.
+//! Java clients of Vault over TLS with a private CA: Spring Cloud Vault and the jopenlibs driver. Both hide many errors.
 
-use super::edge_with;
-use crate::rig::oidc::Edge;
-use crate::rig::vault_client::{Authority, java};
+use super::server_with;
+use crate::rig::oidc::TestServer;
+use crate::rig::vault_client::{CertificateAuthority, run_java};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use claviger::model::clock::{Clock as _, SystemClock};
@@ -10,25 +10,25 @@ use serde_json::{Value, json};
 use std::fs;
 
 struct Setup {
-    edge: Edge,
-    authority: Authority,
+    server: TestServer,
+    authority: CertificateAuthority,
     token: String,
 }
 
 impl Setup {
     fn new(mut config: Value) -> Self {
-        let authority = Authority::new();
-        config["server"] = authority.server();
-        let edge = edge_with(&config);
-        let token = edge.issuer.token(&json!({}));
+        let authority = CertificateAuthority::new();
+        config["server"] = authority.server_section();
+        let server = server_with(&config);
+        let token = server.issuer.token(&json!({}));
         for (name, jwt) in [
             ("jwt", format!("{token}\n")),
             ("garbage", "garbage".to_owned()),
-            ("short", edge.issuer.token(&json!({"exp": SystemClock.now().as_second() + 20}))),
+            ("short", server.issuer.token(&json!({"exp": SystemClock.now().as_second() + 20}))),
         ] {
             fs::write(authority.path(name), jwt).unwrap();
         }
-        Self { edge, authority, token }
+        Self { server, authority, token }
     }
 
     fn down() -> Self {
@@ -42,11 +42,11 @@ impl Setup {
         self.authority.path(name).display().to_string()
     }
 
-    /// What the program in this folder prints for these lines, one for each.
+    /// Runs the program of this folder. Returns the line that it prints for each of these lines.
     fn prints(&self, folder: &str, token: &str, lines: &[String]) -> Vec<String> {
         let file = self.authority.path("lines");
         fs::write(&file, lines.join("\n")).unwrap();
-        let ran = java(folder, &self.edge, &self.authority, token, &file);
+        let ran = run_java(folder, &self.server, &self.authority, token, &file);
         assert_eq!(ran.code, Some(0), "{ran:?}");
         assert!(!ran.stderr.contains("s3cret"), "{ran:?}");
         let printed: Vec<String> = ran.stdout.lines().map(str::to_owned).collect();
@@ -60,7 +60,7 @@ impl Setup {
 }
 
 #[test]
-fn spring_reads_and_is_silent_unless_it_is_told_to_fail_fast() {
+fn spring_reads_and_hides_errors_without_fail_fast() {
     let setup = Setup::new(json!({}));
     let (jwt, garbage, short) = (setup.jwt("jwt"), setup.jwt("garbage"), setup.jwt("short"));
     let lines = [
@@ -101,7 +101,7 @@ fn spring_reads_and_is_silent_unless_it_is_told_to_fail_fast() {
     let lines = ["true", "false"].map(|fail_fast| format!("site/main - {fail_fast}"));
     let printed = down.spring(&down.token, &lines);
     assert!(printed[0]["text"].as_str().unwrap().contains("store_unavailable: "), "{printed:?}");
-    assert_eq!(printed[1]["started"], json!({}), "it starts without values");
+    assert_eq!(printed[1]["started"], json!({}), "the application starts without values");
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn jopenlibs_reads_and_returns_an_empty_map_for_what_is_refused() {
     ];
     assert_eq!(printed[1], format!("200 values: {}", values.join(" ")));
     assert_eq!(printed[2], format!("200 values: {}", value("TOKEN", "odd")));
-    // Not an exception: only the status tells.
+    // There is no exception: only the status shows the error.
     assert_eq!(printed[3..6], ["404 values:", "403 values:", "400 values:"]);
     for (place, text) in [(6, "unauthenticated: "), (7, "valid for less than 30 s")] {
         assert!(

@@ -1,26 +1,26 @@
 //! The limits of the native API apply here too.
 
-use super::{SITE, VaultClient as _, assert_errors, edge_with};
+use super::{SITE, VaultClient as _, assert_errors, server_with};
 use serde_json::json;
 
-/// The rig lifts the limits by environment variables; here they are set where they override the file.
-fn limited(name: &str, value: &str) -> crate::rig::oidc::Edge {
+/// A server with this limit. The harness lifts the limits by environment variables, so the limit is set there.
+fn limited(name: &str, value: &str) -> crate::rig::oidc::TestServer {
     let policies = [("site", crate::rig::oidc::allow(&["homelab/{repo}/{branch}"], &json!({"delivery": ["direct"]})))];
     let secrets = json!({"homelab/site/main": {"TOKEN": "s3cret"}});
-    crate::rig::oidc::Edge::start(&secrets, &policies, &json!({}), &[(name, value)])
+    crate::rig::oidc::TestServer::start(&secrets, &policies, &json!({}), &[(name, value)])
 }
 
 #[test]
 fn one_caller_may_ask_so_often() {
-    let edge = limited("CLAVIGER__LIMITS__REQUESTSPERSECONDPERCALLER", "2");
-    let token = edge.issuer.token(&json!({}));
-    let logs_in = || edge.vault_logs_in(&json!({"jwt": token, "role": "ci"}));
+    let server = limited("CLAVIGER__LIMITS__REQUESTSPERSECONDPERCALLER", "2");
+    let token = server.issuer.token(&json!({}));
+    let logs_in = || server.vault_logs_in(&json!({"jwt": token, "role": "ci"}));
     let asks: [(&str, &dyn Fn() -> crate::rig::http::Answer); 5] = [
-        ("read", &|| edge.vault_send("GET", SITE, &token, b"")),
-        ("bad name", &|| edge.vault_send("GET", "/v1/claviger/data/x", &token, b"")),
+        ("read", &|| server.vault_send("GET", SITE, &token, b"")),
+        ("bad name", &|| server.vault_send("GET", "/v1/claviger/data/x", &token, b"")),
         ("login", &logs_in),
-        ("look-up", &|| edge.vault_send("GET", "/v1/auth/token/lookup-self", &token, b"")),
-        ("mount", &|| edge.vault_send("GET", "/v1/sys/internal/ui/mounts/claviger", &token, b"")),
+        ("look-up", &|| server.vault_send("GET", "/v1/auth/token/lookup-self", &token, b"")),
+        ("mount", &|| server.vault_send("GET", "/v1/sys/internal/ui/mounts/claviger", &token, b"")),
     ];
     for (name, asks) in asks {
         let answers: Vec<_> = (0..30).map(|_| asks()).collect();
@@ -34,18 +34,18 @@ fn one_caller_may_ask_so_often() {
 
 #[test]
 fn one_address_may_fail_so_often() {
-    let edge = limited("CLAVIGER__LIMITS__FAILURESPERSECONDPERADDRESS", "1");
-    let bad: Vec<_> = (0..40).map(|_| edge.vault_logs_in(&json!({"jwt": "garbage"})).status).collect();
+    let server = limited("CLAVIGER__LIMITS__FAILURESPERSECONDPERADDRESS", "1");
+    let bad: Vec<_> = (0..40).map(|_| server.vault_logs_in(&json!({"jwt": "garbage"})).status).collect();
     assert!(bad.contains(&403) && bad.contains(&429), "{bad:?}");
     assert!(bad.iter().all(|status| matches!(status, 403 | 429)), "{bad:?}");
 }
 
 #[test]
 fn an_audit_log_that_cannot_be_written_releases_nothing() {
-    let edge = edge_with(&json!({}));
-    assert_eq!(edge.vault_reads(SITE).status, 200);
-    edge.write("CREATE TRIGGER full BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'full'); END");
-    let answer = edge.vault_reads(SITE);
+    let server = server_with(&json!({}));
+    assert_eq!(server.vault_reads(SITE).status, 200);
+    server.write("CREATE TRIGGER full BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'full'); END");
+    let answer = server.vault_reads(SITE);
     assert_errors(&answer, 503, "audit_unavailable: ");
     assert!(!answer.text().contains("s3cret"));
 }

@@ -12,14 +12,14 @@ mod stored;
 mod vaultrs_client;
 
 use crate::rig::http::Answer;
-use crate::rig::oidc::{Edge, allow};
+use crate::rig::oidc::{TestServer, allow};
 use serde_json::{Value, json};
 
-/// The path of the bundle that [`edge`] provides.
+/// The path of the bundle that [`server`] provides.
 const SITE: &str = "/v1/claviger/data/site/main";
 
-/// Secrets for `site`, none for `empty`, only tickets for `tickets`, and nothing for other repos.
-fn edge_with(config: &Value) -> Edge {
+/// A server with secrets for `site`, none for `empty`, only tickets for `tickets`, and no policy for other repos.
+fn server_with(config: &Value) -> TestServer {
     let direct =
         |paths: &[&str], repos: &[&str]| allow(paths, &json!({"repos": repos, "delivery": ["direct", "ticket"]}));
     let policies = [
@@ -38,11 +38,11 @@ fn edge_with(config: &Value) -> Edge {
         "homelab/a=7Eb/main": {"TOKEN": "tilde"},
         "homelab/a=20b/100=25": {"TOKEN": "percent"},
     });
-    Edge::start(&secrets, &policies, config, &[])
+    TestServer::start(&secrets, &policies, config, &[])
 }
 
-fn edge() -> Edge {
-    edge_with(&json!({}))
+fn server() -> TestServer {
+    server_with(&json!({}))
 }
 
 trait VaultClient {
@@ -56,7 +56,7 @@ trait VaultClient {
     fn vault_logs_in(&self, body: &Value) -> Answer;
 }
 
-impl VaultClient for Edge {
+impl VaultClient for TestServer {
     fn vault_send(&self, method: &str, path: &str, token: &str, body: &[u8]) -> Answer {
         self.send(method, path, &[("X-Vault-Token", token)], body)
     }

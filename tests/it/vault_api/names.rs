@@ -1,7 +1,7 @@
 //! Ten thousand pairs of names in each client library's own path encoding: each decodes to the original pair.
 
-use crate::rig::oidc::{Edge, allow};
-use crate::rig::vault_client::{Authority, Client, Kind};
+use crate::rig::oidc::{TestServer, allow};
+use crate::rig::vault_client::{CertificateAuthority, Client, ClientKind};
 use claviger::model::branch::Branch;
 use claviger::model::path_encoding;
 use claviger::model::repo::Repo;
@@ -46,14 +46,14 @@ fn pairs() -> Vec<(String, String)> {
     (0..PAIRS).map(pair).collect()
 }
 
-fn reads_the_pairs_that_were_meant(kind: Kind) {
-    let authority = Authority::new();
-    // All are permitted and find nothing: refusals of one caller would be counted instead of recorded one by one.
+fn reads_the_pairs_that_were_meant(kind: ClientKind) {
+    let authority = CertificateAuthority::new();
+    // All are permitted and find nothing: repeated refusals would be counted instead of recorded one by one.
     let all =
         allow(&["homelab/{repo}/{branch}"], &json!({"repos": ["**"], "branches": ["**"], "delivery": ["direct"]}));
     let limits = json!({"requestsPerSecondPerCaller": 100_000});
-    let config = json!({"server": authority.server(), "audit": {"stdout": false}, "limits": limits});
-    let edge = Edge::start(&json!({}), &[("all", all)], &config, &[]);
+    let config = json!({"server": authority.server_section(), "audit": {"stdout": false}, "limits": limits});
+    let server = TestServer::start(&json!({}), &[("all", all)], &config, &[]);
     let pairs = pairs();
     let mut lines = String::new();
     for (repo, branch) in &pairs {
@@ -64,13 +64,14 @@ fn reads_the_pairs_that_were_meant(kind: Kind) {
     }
     let file = authority.path("names");
     std::fs::write(&file, lines).unwrap();
-    let ran = Client { kind, edge: &edge, authority: &authority }.reads_all(&edge.issuer.token(&json!({})), &file);
+    let ran =
+        Client { kind, server: &server, authority: &authority }.reads_all(&server.issuer.token(&json!({})), &file);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     let answers: Vec<&str> = ran.stdout.lines().collect();
     assert_eq!(answers.len(), PAIRS);
 
     // The event shows how repo and branch were read.
-    let events = edge.audit_events();
+    let events = server.audit_events();
     let read: Vec<_> = events.iter().filter(|event| event["type"] == "secrets.read").collect();
     assert_eq!(read.len(), PAIRS);
     for ((repo, branch), event) in pairs.iter().zip(&read) {
@@ -84,15 +85,15 @@ fn reads_the_pairs_that_were_meant(kind: Kind) {
 
 #[test]
 fn by_hashicorps_go_client() {
-    reads_the_pairs_that_were_meant(Kind::Go);
+    reads_the_pairs_that_were_meant(ClientKind::Go);
 }
 
 #[test]
 fn by_pythons_hvac() {
-    reads_the_pairs_that_were_meant(Kind::Hvac);
+    reads_the_pairs_that_were_meant(ClientKind::Hvac);
 }
 
 #[test]
 fn by_node_vault() {
-    reads_the_pairs_that_were_meant(Kind::NodeVault);
+    reads_the_pairs_that_were_meant(ClientKind::NodeVault);
 }

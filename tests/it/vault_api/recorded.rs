@@ -1,19 +1,19 @@
 //! Each request appears in the audit log and in the metrics, and no label has a name chosen by a caller.
 
-use super::{SITE, VaultClient as _, assert_errors, edge};
+use super::{SITE, VaultClient as _, assert_errors, server};
 use crate::rig::claviger::wait_until;
 use claviger::model::clock::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 
-fn last(edge: &crate::rig::oidc::Edge) -> Value {
-    edge.audit_events().pop().unwrap()
+fn last(server: &crate::rig::oidc::TestServer) -> Value {
+    server.audit_events().pop().unwrap()
 }
 
 #[test]
 fn every_read_is_an_event_via_vault() {
-    let edge = edge();
-    let answer = edge.vault_reads(SITE);
-    let event = last(&edge);
+    let server = server();
+    let answer = server.vault_reads(SITE);
+    let event = last(&server);
     assert_eq!(
         (&event["type"], &event["outcome"], &event["via"], &event["repo"], &event["branch"]),
         (&json!("secrets.read"), &json!("ok"), &json!("vault"), &json!("site"), &json!("main"))
@@ -30,8 +30,8 @@ fn every_read_is_an_event_via_vault() {
         ("site/HEAD", 400, "failed", json!("invalid_branch")),
         ("a=3Ab/main", 400, "failed", json!("invalid_repo")),
     ] {
-        assert_errors(&edge.vault_reads(&format!("/v1/claviger/data/{path}")), status, "");
-        let event = last(&edge);
+        assert_errors(&server.vault_reads(&format!("/v1/claviger/data/{path}")), status, "");
+        let event = last(&server);
         assert_eq!(
             (&event["type"], &event["outcome"], &event["via"]),
             (&json!("secrets.read"), &json!(outcome), &json!("vault")),
@@ -39,33 +39,33 @@ fn every_read_is_an_event_via_vault() {
         );
         assert_eq!((&event["reason"], &event["keys"]), (&reason, &json!([])), "{path}");
     }
-    let native = edge.send(
+    let native = server.send(
         "POST",
         "/v1/secrets",
         &[
-            ("Authorization", &format!("Bearer {}", edge.issuer.token(&json!({})))),
+            ("Authorization", &format!("Bearer {}", server.issuer.token(&json!({})))),
             ("Content-Type", "application/x-www-form-urlencoded"),
         ],
         b"repo=site&branch=main&format=json",
     );
-    assert!(native.status == 200 && last(&edge).get("via").is_none());
-    assert!(!edge.stdout().contains("s3cret") && !edge.log().contains("s3cret"));
+    assert!(native.status == 200 && last(&server).get("via").is_none());
+    assert!(!server.stdout().contains("s3cret") && !server.log().contains("s3cret"));
 }
 
 #[test]
 fn logins_are_counted_and_their_refusals_summed() {
-    let edge = edge();
-    let token = edge.issuer.token(&json!({}));
+    let server = server();
+    let token = server.issuer.token(&json!({}));
     for _ in 0..3 {
-        assert_eq!(edge.vault_logs_in(&json!({"jwt": token, "role": "ci"})).status, 200);
+        assert_eq!(server.vault_logs_in(&json!({"jwt": token, "role": "ci"})).status, 200);
     }
-    assert_eq!(edge.count(r#"claviger_authentications_total{authenticator="ci",outcome="ok"}"#), 3);
-    let short = edge.issuer.token(&json!({"exp": SystemClock.now().as_second() + 10}));
+    assert_eq!(server.count(r#"claviger_authentications_total{authenticator="ci",outcome="ok"}"#), 3);
+    let short = server.issuer.token(&json!({"exp": SystemClock.now().as_second() + 10}));
     for bad in ["garbage", short.as_str()] {
-        assert_errors(&edge.vault_logs_in(&json!({"jwt": bad})), 403, "unauthenticated: ");
+        assert_errors(&server.vault_logs_in(&json!({"jwt": bad})), 403, "unauthenticated: ");
     }
     let reasons = || -> Vec<Value> {
-        let failed = edge.audit_events().into_iter().filter(|event| event["type"] == "authn.failed");
+        let failed = server.audit_events().into_iter().filter(|event| event["type"] == "authn.failed");
         failed.map(|event| event["reason"].clone()).collect()
     };
     wait_until("the sums", || reasons().len() == 2);
@@ -73,13 +73,15 @@ fn logins_are_counted_and_their_refusals_summed() {
     reasons.sort_by_key(Value::to_string);
     assert_eq!(reasons, [json!("malformed_token"), json!("token_expires_soon")]);
     assert!(
-        ![edge.log(), edge.stdout(), edge.metrics()].iter().any(|text| text.contains(&token) || text.contains(&short))
+        ![server.log(), server.stdout(), server.metrics()]
+            .iter()
+            .any(|text| text.contains(&token) || text.contains(&short))
     );
 }
 
 #[test]
 fn routes_are_templates_and_no_names() {
-    let edge = edge();
+    let server = server();
     for name in ["n4me1", "n4me2", "n4me1~n4me3", "n4me4%2Fx"] {
         for path in [
             format!("/v1/claviger/data/{name}/{name}"),
@@ -91,12 +93,12 @@ fn routes_are_templates_and_no_names() {
             format!("/v1/sys/internal/ui/mounts/claviger/{name}"),
             format!("/v1/sys/internal/ui/mounts/{name}"),
         ] {
-            edge.vault_reads(&path);
+            server.vault_reads(&path);
         }
     }
-    edge.vault_reads(SITE);
-    edge.vault_reads("/v1/tickets/n4me1/n4me2");
-    let metrics = edge.metrics();
+    server.vault_reads(SITE);
+    server.vault_reads("/v1/tickets/n4me1/n4me2");
+    let metrics = server.metrics();
     assert!(!metrics.contains("n4me"), "{metrics}");
     for (route, method, status) in [
         ("/v1/claviger/data/{repo}/{branch}", "GET", 200),
@@ -107,10 +109,10 @@ fn routes_are_templates_and_no_names() {
         ("unmatched", "GET", 404),
     ] {
         let series = format!(r#"claviger_http_requests_total{{method="{method}",route="{route}",status="{status}"}}"#);
-        assert!(edge.count(&series) > 0, "{series}");
+        assert!(server.count(&series) > 0, "{series}");
     }
     assert!(
-        !edge.log().contains("n4me")
-            && !edge.stdout().lines().any(|line| line.contains("n4me") && line.contains("authn.failed"))
+        !server.log().contains("n4me")
+            && !server.stdout().lines().any(|line| line.contains("n4me") && line.contains("authn.failed"))
     );
 }

@@ -1,20 +1,20 @@
 //! Requests that are refused and never ignored: writes, lists, wrapping, namespaces, other paths, and ambiguous
 //! spellings.
 
-use super::{SITE, VaultClient as _, assert_errors, edge, edge_with};
+use super::{SITE, VaultClient as _, assert_errors, server, server_with};
 use crate::rig::http::{exchange, parse};
 use serde_json::json;
 
 const CANARY: &str = "c4nary-of-a-written-bundle";
 
 #[test]
-fn writes_and_lists_are_refused_and_their_bodies_go_nowhere() {
-    let edge = edge();
-    let token = edge.issuer.token(&json!({}));
+fn writes_and_lists_are_refused_and_their_bodies_not_logged() {
+    let server = server();
+    let token = server.issuer.token(&json!({}));
     let body = json!({"data": {"K": CANARY}}).to_string();
     for method in ["PUT", "POST", "PATCH", "DELETE", "LIST", "OPTIONS", "TRACE", "PROPFIND"] {
         let sent = if method == "TRACE" { b"" } else { body.as_bytes() };
-        assert_errors(&edge.vault_send(method, SITE, &token, sent), 403, "denied: this API is read-only");
+        assert_errors(&server.vault_send(method, SITE, &token, sent), 403, "denied: this API is read-only");
     }
     for path in [
         "metadata/site/main",
@@ -27,32 +27,32 @@ fn writes_and_lists_are_refused_and_their_bodies_go_nowhere() {
     ] {
         for method in ["GET", "LIST", "PUT", "DELETE"] {
             assert_errors(
-                &edge.vault_send(method, &format!("/v1/claviger/{path}"), &token, body.as_bytes()),
+                &server.vault_send(method, &format!("/v1/claviger/{path}"), &token, body.as_bytes()),
                 403,
                 "denied: this API is read-only",
             );
         }
     }
     for query in ["list=true", "version=0&list=1"] {
-        assert_errors(&edge.vault_reads(&format!("{SITE}?{query}")), 403, "denied: this API is read-only");
+        assert_errors(&server.vault_reads(&format!("{SITE}?{query}")), 403, "denied: this API is read-only");
     }
-    // Larger than any accepted body: it gets an answer all the same.
+    // Larger than any accepted body: it is answered too.
     let huge = format!(r#"{{"data":{{"K":"{CANARY}{}"}}}}"#, "x".repeat(200_000));
-    assert_errors(&edge.vault_send("PUT", SITE, &token, huge.as_bytes()), 403, "denied: ");
-    assert!(![edge.log(), edge.stdout(), edge.metrics()].iter().any(|text| text.contains(CANARY)));
-    assert!(!std::fs::read_to_string(edge.folder.path().join("stdout")).unwrap().contains("s3cret"));
-    assert_eq!(edge.vault_reads(SITE).status, 200);
+    assert_errors(&server.vault_send("PUT", SITE, &token, huge.as_bytes()), 403, "denied: ");
+    assert!(![server.log(), server.stdout(), server.metrics()].iter().any(|text| text.contains(CANARY)));
+    assert!(!std::fs::read_to_string(server.folder.path().join("stdout")).unwrap().contains("s3cret"));
+    assert_eq!(server.vault_reads(SITE).status, 200);
 }
 
 #[test]
 fn a_head_of_a_secret_is_refused() {
-    let edge = edge();
-    let token = edge.issuer.token(&json!({}));
+    let server = server();
+    let token = server.issuer.token(&json!({}));
     for path in
         [SITE, "/v1/claviger/data/other/main", "/v1/auth/token/lookup-self", "/v1/sys/internal/ui/mounts/claviger"]
     {
         let head = format!("HEAD {path} HTTP/1.1\r\nHost: a\r\nX-Vault-Token: {token}\r\nConnection: close\r\n\r\n");
-        let answer = String::from_utf8(exchange(edge.api, head.as_bytes())).unwrap();
+        let answer = String::from_utf8(exchange(server.api, head.as_bytes())).unwrap();
         assert!(
             answer.starts_with("HTTP/1.1 405 ")
                 && answer.ends_with("\r\n\r\n")
@@ -60,17 +60,17 @@ fn a_head_of_a_secret_is_refused() {
             "{answer}"
         );
     }
-    assert!(edge.audit_events().iter().all(|event| event["type"] != "secrets.read"));
+    assert!(server.audit_events().iter().all(|event| event["type"] != "secrets.read"));
 }
 
 #[test]
 fn wrapping_and_namespaces_are_refused_at_logins_and_reads() {
-    let edge = edge();
-    let token = edge.issuer.token(&json!({}));
+    let server = server();
+    let token = server.issuer.token(&json!({}));
     let login = json!({"jwt": token, "role": "ci"}).to_string();
     let with = |name: &'static str, value: &str| {
-        let read = edge.send("GET", SITE, &[("X-Vault-Token", &token), (name, value)], b"");
-        [read, edge.send("PUT", "/v1/auth/jwt/login", &[(name, value)], login.as_bytes())]
+        let read = server.send("GET", SITE, &[("X-Vault-Token", &token), (name, value)], b"");
+        [read, server.send("PUT", "/v1/auth/jwt/login", &[(name, value)], login.as_bytes())]
     };
     for ttl in ["60s", "1", "0", ""] {
         for answer in with("X-Vault-Wrap-TTL", ttl) {
@@ -86,23 +86,23 @@ fn wrapping_and_namespaces_are_refused_at_logins_and_reads() {
         assert!(with("X-Vault-Namespace", namespace).iter().all(|answer| answer.status == 200), "{namespace:?}");
     }
     for (name, value) in [("X-HTTP-Method-Override", "GET"), ("X-Method-Override", "GET"), ("X-HTTP-Method", "GET")] {
-        assert_errors(&edge.send("PUT", SITE, &[("X-Vault-Token", &token), (name, value)], b""), 403, "denied: ");
-        assert_eq!(edge.send("GET", SITE, &[("X-Vault-Token", &token), (name, "DELETE")], b"").status, 200);
+        assert_errors(&server.send("PUT", SITE, &[("X-Vault-Token", &token), (name, value)], b""), 403, "denied: ");
+        assert_eq!(server.send("GET", SITE, &[("X-Vault-Token", &token), (name, "DELETE")], b"").status, 200);
     }
     for name in ["X-Original-URL", "X-Rewrite-URL", "X-Vault-Inline-Auth-Path"] {
         assert_errors(
-            &edge.send("GET", "/v1/claviger/data/other/main", &[("X-Vault-Token", &token), (name, SITE)], b""),
+            &server.send("GET", "/v1/claviger/data/other/main", &[("X-Vault-Token", &token), (name, SITE)], b""),
             403,
             "denied: ",
         );
-        assert_errors(&edge.send("GET", SITE, &[(name, "auth/jwt/login")], b""), 403, "unauthenticated: ");
+        assert_errors(&server.send("GET", SITE, &[(name, "auth/jwt/login")], b""), 403, "unauthenticated: ");
     }
 }
 
 #[test]
-fn every_other_path_below_v1_is_403_in_vaults_words() {
-    let edge = edge();
-    let token = edge.issuer.token(&json!({}));
+fn every_other_path_below_v1_is_403_in_vaults_format() {
+    let server = server();
+    let token = server.issuer.token(&json!({}));
     for path in [
         "/v1/",
         "/v1/claviger",
@@ -126,14 +126,14 @@ fn every_other_path_below_v1_is_403_in_vaults_words() {
         "/v1/no/such/thing",
     ] {
         for method in ["GET", "PUT", "LIST", "OPTIONS"] {
-            assert_errors(&edge.vault_send(method, path, &token, b""), 403, "denied: ");
+            assert_errors(&server.vault_send(method, path, &token, b""), 403, "denied: ");
         }
-        assert_errors(&edge.send("GET", path, &[], b""), 403, "denied: ");
+        assert_errors(&server.send("GET", path, &[], b""), 403, "denied: ");
     }
     for path in
         ["site/main", "apps/site/feature/x", "site", "", "%64ata/site/main", "Data/site/main", "data2/site/main"]
     {
-        let answer = edge.vault_reads(&format!("/v1/claviger/{path}"));
+        let answer = server.vault_reads(&format!("/v1/claviger/{path}"));
         assert_errors(&answer, 403, "denied: ");
         assert!(answer.text().contains("KV version 2"), "{path}: {answer:?}");
     }
@@ -148,29 +148,29 @@ fn every_other_path_below_v1_is_403_in_vaults_words() {
         "/v1/audit/x",
         "/v1/inventory/x",
     ] {
-        let answer = edge.vault_send("GET", path, &token, b"");
+        let answer = server.vault_send("GET", path, &token, b"");
         assert_eq!((answer.status, answer.code().as_str()), (404, "not_found"), "{path}");
     }
 }
 
 #[test]
 fn where_it_is_disabled_its_paths_are_unknown() {
-    let edge = edge_with(&json!({"vaultApi": {"enabled": false}}));
+    let server = server_with(&json!({"vaultApi": {"enabled": false}}));
     for path in [SITE, "/v1/auth/jwt/login", "/v1/sys/health", "/v1/auth/token/lookup-self", "/v1/secret/x", "/v1/"] {
         for method in ["GET", "POST", "PUT"] {
-            let answer = edge.vault_send(method, path, &edge.issuer.token(&json!({})), b"{}");
+            let answer = server.vault_send(method, path, &server.issuer.token(&json!({})), b"{}");
             assert_eq!((answer.status, answer.code().as_str()), (404, "not_found"), "{method} {path}");
         }
     }
-    assert!(!edge.metrics().contains("/v1/claviger") && edge.asks("repo=site&branch=main").status == 201);
+    assert!(!server.metrics().contains("/v1/claviger") && server.asks("repo=site&branch=main").status == 201);
 }
 
 #[test]
-fn the_layers_below_speak_vaults_words_too() {
-    let edge = edge();
-    let token = edge.issuer.token(&json!({}));
+fn errors_of_lower_layers_have_vaults_format_too() {
+    let server = server();
+    let token = server.issuer.token(&json!({}));
     let raw = |head: &str, body: &str| {
-        parse(&exchange(edge.api, format!("{head}\r\nX-Vault-Token: {token}\r\n\r\n{body}").as_bytes()))
+        parse(&exchange(server.api, format!("{head}\r\nX-Vault-Token: {token}\r\n\r\n{body}").as_bytes()))
     };
     let get = format!("GET {SITE} HTTP/1.1");
     let post = "POST /v1/auth/jwt/login HTTP/1.1\r\nHost: a";
@@ -179,12 +179,12 @@ fn the_layers_below_speak_vaults_words_too() {
     assert_errors(&raw(&format!("{post}\r\nTransfer-Encoding: chunked"), "0\r\n\r\n"), 411, "length_required: ");
     assert_errors(&raw(&format!("GET {SITE} HTTP/1.0\r\nHost: a"), ""), 505, "http_version_not_supported: ");
     assert!(
-        !exchange(edge.api, format!("GET {SITE}#x HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes())
+        !exchange(server.api, format!("GET {SITE}#x HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes())
             .windows(6)
             .any(|six| six == b"s3cret")
     );
     assert!(
-        !exchange(edge.api, format!("GET http://a{SITE} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes())
+        !exchange(server.api, format!("GET http://a{SITE} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes())
             .windows(6)
             .any(|six| six == b"s3cret")
     );
@@ -193,7 +193,7 @@ fn the_layers_below_speak_vaults_words_too() {
 
 #[test]
 fn another_method_is_refused_with_those_that_are_allowed() {
-    let edge = edge();
+    let server = server();
     for (method, path, allowed) in [
         ("GET", "/v1/auth/jwt/login", "POST, PUT"),
         ("GET", "/v1/auth/token/revoke-self", "POST, PUT"),
@@ -202,7 +202,7 @@ fn another_method_is_refused_with_those_that_are_allowed() {
         ("PUT", "/v1/sys/seal-status", "GET"),
     ] {
         let head = format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        let answer = String::from_utf8(exchange(edge.api, head.as_bytes())).unwrap();
+        let answer = String::from_utf8(exchange(server.api, head.as_bytes())).unwrap();
         let allow = format!("\r\nallow: {allowed}\r\n");
         assert!(answer.starts_with("HTTP/1.1 405 ") && answer.contains(&allow), "{method} {path}: {answer}");
     }

@@ -2,8 +2,8 @@
 
 use super::{VaultClient as _, assert_errors};
 use crate::rig::bao::Bao;
-use crate::rig::installation::Plan;
-use crate::rig::oidc::{Edge, allow};
+use crate::rig::installation::InstallationSetup;
+use crate::rig::oidc::{TestServer, allow};
 use claviger::model::clock::{Clock as _, SystemClock};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ async fn totp(bao: &Bao) {
     assert_eq!(bao.call(Method::POST, "totp/keys/app", key).await.0, 200);
 }
 
-fn edge_on(bao: &Bao, folder: &TempDir) -> Edge {
+fn server_on(bao: &Bao, folder: &TempDir) -> TestServer {
     let token = folder.path().join("token");
     std::fs::write(&token, &bao.root).unwrap();
     let of = |repo: &str, path: &str, lease: &str| {
@@ -29,22 +29,22 @@ fn edge_on(bao: &Bao, folder: &TempDir) -> Edge {
         ("shared", of("shared", "totp/code/app", "shared")),
     ];
     let store = json!({"address": bao.address, "auth": {"tokenFile": token}, "cache": {"ttl": "1s"}});
-    Edge::start(&json!({}), &policies, &json!({"stores": [{"name": "local", "vault": store}]}), &[])
+    TestServer::start(&json!({}), &policies, &json!({"stores": [{"name": "local", "vault": store}]}), &[])
 }
 
 #[tokio::test]
-async fn a_bundle_was_made_when_the_newest_of_its_secrets_was() {
+async fn the_creation_time_of_a_bundle_is_that_of_its_newest_secret() {
     let (bao, folder) = (Bao::start().await, tempfile::tempdir().unwrap());
     bao.put("homelab/site/main", &[("K", "1")]).await;
-    let edge = edge_on(&bao, &folder);
-    let metadata = || edge.vault_reads("/v1/claviger/data/site/main").json()["data"]["metadata"].clone();
+    let server = server_on(&bao, &folder);
+    let metadata = || server.vault_reads("/v1/claviger/data/site/main").json()["data"]["metadata"].clone();
     let made = async || {
         bao.call(Method::GET, "homelab/data/site/main", "").await.1["data"]["metadata"]["created_time"].clone()
     };
     let time = |value: &Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
     let first = metadata();
     assert_eq!(time(&first["created_time"]), time(&made().await));
-    assert_eq!(metadata(), first, "from the cache too");
+    assert_eq!(metadata(), first, "the cached read has the same metadata");
     bao.put("homelab/site/main", &[("K", "2")]).await;
     let newer = made().await;
     crate::rig::claviger::wait_until("the newer version", || time(&metadata()["created_time"]) == time(&newer));
@@ -52,34 +52,34 @@ async fn a_bundle_was_made_when_the_newest_of_its_secrets_was() {
 }
 
 #[tokio::test]
-async fn what_is_made_for_one_caller_alone_needs_a_pod() {
+async fn dynamic_secrets_require_a_pod() {
     let (bao, folder) = (Bao::start().await, tempfile::tempdir().unwrap());
     totp(&bao).await;
-    let edge = edge_on(&bao, &folder);
-    let shared = edge.vault_reads("/v1/claviger/data/shared/main");
+    let server = server_on(&bao, &folder);
+    let shared = server.vault_reads("/v1/claviger/data/shared/main");
     assert!(shared.status == 200 && shared.json()["data"]["data"]["code"].is_string(), "{shared:?}");
-    assert_errors(&edge.vault_reads("/v1/claviger/data/own/main"), 403, "not_pod_bound: ");
-    let event = edge.audit_events().pop().unwrap();
+    assert_errors(&server.vault_reads("/v1/claviger/data/own/main"), 403, "not_pod_bound: ");
+    let event = server.audit_events().pop().unwrap();
     assert_eq!(
         (&event["type"], &event["outcome"], &event["reason"]),
         (&json!("secrets.read"), &json!("denied"), &json!("not_pod_bound"))
     );
-    assert_eq!(edge.asks("repo=own&branch=main").status, 201, "a ticket is another matter");
+    assert_eq!(server.asks("repo=own&branch=main").status, 201, "tickets are still issued");
 }
 
 /// The pod's own token, reviewed by a real API server.
 #[tokio::test]
 async fn a_pod_logs_in_and_reads_until_it_is_gone() {
-    let plan = Plan::new().await;
-    totp(&plan.bao).await;
-    plan.bao.policy("claviger", "path \"homelab/data/*\" { capabilities = [\"read\"] }\npath \"totp/code/app\" { capabilities = [\"read\"] }").await;
-    plan.bao.put("homelab/site/main", &[("TOKEN", "s3cret")]).await;
-    plan.policy("direct", json!({
+    let setup = InstallationSetup::new().await;
+    totp(&setup.bao).await;
+    setup.bao.policy("claviger", "path \"homelab/data/*\" { capabilities = [\"read\"] }\npath \"totp/code/app\" { capabilities = [\"read\"] }").await;
+    setup.bao.put("homelab/site/main", &[("TOKEN", "s3cret")]).await;
+    setup.policy("direct", json!({
         "subjects": [{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["vault-bot"]}}],
         "repos": ["site"], "branches": ["main"], "delivery": ["direct"],
         "secrets": [{"store": "vault", "path": "homelab/{repo}/{branch}"}, {"store": "vault", "path": "totp/code/app"}],
     }));
-    let rig = plan.start();
+    let rig = setup.start();
     let pod = rig.pod("ci/vault-bot").await.pod;
     let logs_in = |token: &str| {
         let body = json!({"jwt": token, "role": "ci"}).to_string();
@@ -103,7 +103,7 @@ async fn a_pod_logs_in_and_reads_until_it_is_gone() {
     assert_errors(&logs_in(&unbound), 403, "not_pod_bound: ");
     assert_errors(&reads(&unbound), 403, "not_pod_bound: ");
     assert_errors(&logs_in(&pod.token_for("vault").await), 403, "unauthenticated: ");
-    pod.is_deleted().await;
-    crate::rig::claviger::wait_until("the end of the token", || reads(&pod.token).status == 403);
+    pod.delete().await;
+    crate::rig::claviger::wait_until("the token to be refused", || reads(&pod.token).status == 403);
     assert_errors(&reads(&pod.token), 403, "unauthenticated: ");
 }

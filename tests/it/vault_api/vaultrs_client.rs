@@ -1,8 +1,8 @@
-//! Rust's own client of Vault, `vaultrs`, in this process: it needs every field of an answer, and puts answers it cannot read into its errors.
+//! The Rust client `vaultrs`: it requires every field of an answer, and its errors contain answers that it cannot parse.
 
-use super::edge_with;
-use crate::rig::oidc::Edge;
-use crate::rig::vault_client::Authority;
+use super::server_with;
+use crate::rig::oidc::TestServer;
+use crate::rig::vault_client::CertificateAuthority;
 use claviger::model::clock::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -11,24 +11,24 @@ use vaultrs::client::{Client as _, VaultClient, VaultClientSettingsBuilder};
 use vaultrs::error::ClientError;
 use vaultrs::kv2;
 
-/// A client of the edge, with this token.
-fn client(edge: &Edge, authority: &Authority, token: &str) -> VaultClient {
+/// A client of the server, with this token.
+fn client(server: &TestServer, authority: &CertificateAuthority, token: &str) -> VaultClient {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let settings = VaultClientSettingsBuilder::default()
-        .address(format!("https://{}", edge.api))
+        .address(format!("https://{}", server.api))
         .token(token)
         .ca_certs(vec![authority.path("ca.pem").display().to_string()])
         .build();
     VaultClient::new(settings.unwrap()).unwrap()
 }
 
-fn setup(mut config: Value) -> (Edge, Authority) {
-    let authority = Authority::new();
-    config["server"] = authority.server();
-    (edge_with(&config), authority)
+fn setup(mut config: Value) -> (TestServer, CertificateAuthority) {
+    let authority = CertificateAuthority::new();
+    config["server"] = authority.server_section();
+    (server_with(&config), authority)
 }
 
-/// The error of the API, and nothing of a secret in any rendering of it.
+/// Checks the error of the API, and that no rendering of it contains a secret.
 #[track_caller]
 fn assert_refused<T>(answer: Result<T, ClientError>, status: u16, begins: &str) {
     let error = answer.err().unwrap();
@@ -47,10 +47,10 @@ async fn read(client: &VaultClient, path: &str) -> Result<HashMap<String, String
 }
 
 #[tokio::test]
-async fn it_logs_in_reads_and_is_told_what_went_wrong() {
-    let (edge, authority) = setup(json!({}));
-    let token = edge.issuer.token(&json!({}));
-    let mut client_of = client(&edge, &authority, "");
+async fn vaultrs_logs_in_reads_and_returns_the_error() {
+    let (server, authority) = setup(json!({}));
+    let token = server.issuer.token(&json!({}));
+    let mut client_of = client(&server, &authority, "");
     let auth = login(&client_of, "kubernetes", "ci", &token).await.unwrap();
     assert_eq!((auth.client_token.as_str(), auth.renewable), (token.as_str(), false));
     client_of.set_token(&auth.client_token);
@@ -71,17 +71,17 @@ async fn it_logs_in_reads_and_is_told_what_went_wrong() {
     assert_refused(read(&client_of, "other/main").await, 403, "denied: ");
     assert_refused(read(&client_of, "apps/site/feature/x").await, 400, "");
     assert_refused(kv2::set(&client_of, "claviger", "site/main", &json!({"K": "s3cret-new"})).await, 403, "");
-    assert_refused(read(&client(&edge, &authority, "garbage"), "site/main").await, 403, "unauthenticated: ");
+    assert_refused(read(&client(&server, &authority, "garbage"), "site/main").await, 403, "unauthenticated: ");
     assert_refused(login(&client_of, "kubernetes", "ci", "garbage").await, 403, "unauthenticated: ");
-    let short = edge.issuer.token(&json!({"exp": SystemClock.now().as_second() + 20}));
+    let short = server.issuer.token(&json!({"exp": SystemClock.now().as_second() + 20}));
     assert_refused(login(&client_of, "kubernetes", "ci", &short).await, 403, "unauthenticated: ");
 }
 
 #[tokio::test]
-async fn it_is_told_that_a_store_is_down() {
-    let (edge, authority) = setup(json!({
+async fn vaultrs_returns_that_a_store_is_down() {
+    let (server, authority) = setup(json!({
         "stores": [{"name": "local", "vault": {"address": "http://127.0.0.1:9", "auth": {"tokenFile": "/dev/null"}}}],
     }));
-    let token = edge.issuer.token(&json!({}));
-    assert_refused(read(&client(&edge, &authority, &token), "site/main").await, 503, "store_unavailable: ");
+    let token = server.issuer.token(&json!({}));
+    assert_refused(read(&client(&server, &authority, &token), "site/main").await, 503, "store_unavailable: ");
 }

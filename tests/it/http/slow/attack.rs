@@ -1,8 +1,8 @@
 //! Slow connections, a fixed number of each shape; each is reopened after the server has closed it.
 
-use super::Plan;
+use super::Parameters;
 use super::honest::trusting;
-use crate::rig::oidc::Edge;
+use crate::rig::oidc::TestServer;
 use futures_util::future::join_all;
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::json;
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsConnector;
 
-/// What a slow connection does.
+/// The behaviour of a slow connection.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Shape {
     /// Connects and sends nothing, not even a TLS handshake.
@@ -33,7 +33,7 @@ pub enum Shape {
     Idle,
     /// Sends requests repeatedly and reads no answer.
     Unread,
-    /// The same, but reads a little now and then.
+    /// The same, but reads a little once a second.
     Sipped,
 }
 
@@ -52,7 +52,7 @@ impl Shape {
 
 /// The results for the connections of one shape.
 #[derive(Debug, Default)]
-pub struct Held {
+pub struct ShapeResult {
     pub closed: u32,
     pub longest: Duration,
     pub wrong: Vec<String>,
@@ -72,29 +72,30 @@ pub struct Attack {
     api: SocketAddr,
     tls: Option<TlsConnector>,
     post: String,
-    plan: Plan,
+    parameters: Parameters,
 }
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 impl Attack {
-    pub fn new(edge: &Edge, certificate: Option<CertificateDer<'static>>, plan: Plan) -> Self {
-        let bearer = edge.issuer.token(&json!({}));
+    pub fn new(server: &TestServer, certificate: Option<CertificateDer<'static>>, parameters: Parameters) -> Self {
+        let bearer = server.issuer.token(&json!({}));
         let post = format!(
             "POST /v1/tickets HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {bearer}\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n"
         );
-        Self { api: edge.api, tls: certificate.map(|one| TlsConnector::from(trusting(one))), post, plan }
+        Self { api: server.api, tls: certificate.map(|one| TlsConnector::from(trusting(one))), post, parameters }
     }
 
-    /// Keeps the planned number open until told to stop, then waits until the server has closed them all.
-    pub async fn run(self: Arc<Self>, stop: watch::Receiver<bool>) -> BTreeMap<String, Held> {
-        let slots = Shape::ALL.into_iter().flat_map(|shape| (0..self.plan.of_each).map(move |number| (shape, number)));
+    /// Keeps the planned number of connections open until stopped, then waits until the server has closed them all.
+    pub async fn run(self: Arc<Self>, stop: watch::Receiver<bool>) -> BTreeMap<String, ShapeResult> {
+        let slots =
+            Shape::ALL.into_iter().flat_map(|shape| (0..self.parameters.of_each).map(move |number| (shape, number)));
         let slots = slots.map(|(shape, number)| {
             let (attack, stop) = (self.clone(), stop.clone());
             tokio::spawn(async move { (shape, attack.slot(shape, number, &stop).await) })
         });
-        let mut held: BTreeMap<String, Held> = BTreeMap::new();
+        let mut held: BTreeMap<String, ShapeResult> = BTreeMap::new();
         for slot in join_all(slots.collect::<Vec<_>>()).await {
             let (shape, one) = slot.unwrap();
             let all = held.entry(format!("{shape:?}")).or_default();
@@ -105,10 +106,10 @@ impl Attack {
         held
     }
 
-    async fn slot(&self, shape: Shape, number: u32, stop: &watch::Receiver<bool>) -> Held {
-        let mut held = Held::default();
-        // Spread over time.
-        sleep(self.plan.header_timeout * number / self.plan.of_each).await;
+    async fn slot(&self, shape: Shape, number: u32, stop: &watch::Receiver<bool>) -> ShapeResult {
+        let mut held = ShapeResult::default();
+        // Starts are spread over time.
+        sleep(self.parameters.header_timeout * number / self.parameters.of_each).await;
         while !*stop.borrow() && held.wrong.is_empty() {
             match self.once(shape).await {
                 Ok(took) => {
@@ -124,7 +125,7 @@ impl Attack {
     /// One connection from start to end; returns how long the server kept it open.
     async fn once(&self, shape: Shape) -> Result<Duration, String> {
         let mut plain = self.connect(shape).await.map_err(|error| format!("not connected: {error}"))?;
-        let (header, request) = (self.plan.header_timeout, self.plan.request_timeout);
+        let (header, request) = (self.parameters.header_timeout, self.parameters.request_timeout);
         if shape == Shape::Silent {
             return self.until_closed(&mut plain, header, "").await.map(|(took, _)| took);
         }
@@ -134,7 +135,7 @@ impl Attack {
         }
         let started = Instant::now();
         // A handshake that a busy machine does not finish in time is one more slow connection that is closed.
-        let Ok(mut stream) = self.secured(plain).await else { return Ok(started.elapsed()) };
+        let Ok(mut stream) = self.tls_handshake(plain).await else { return Ok(started.elapsed()) };
         let start = match shape {
             Shape::Silent | Shape::Half => "GET /v1/ti".to_owned(),
             Shape::HeadDripped => "GET / HTTP/1.1\r\nHost: a\r\n".to_owned(),
@@ -160,7 +161,7 @@ impl Attack {
         if said.starts_with(answer) || taken_back { Ok(took) } else { Err(format!("it said {said:?}")) }
     }
 
-    /// From an address of this shape's own, so that ports do not run out.
+    /// Connects from an address for this shape only, so that ports do not run out.
     async fn connect(&self, shape: Shape) -> std::io::Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
         if matches!(shape, Shape::Unread | Shape::Sipped) {
@@ -170,7 +171,7 @@ impl Attack {
         socket.connect(self.api).await
     }
 
-    async fn secured(&self, plain: TcpStream) -> std::io::Result<Box<dyn Stream>> {
+    async fn tls_handshake(&self, plain: TcpStream) -> std::io::Result<Box<dyn Stream>> {
         let Some(connector) = &self.tls else { return Ok(Box::new(plain)) };
         Ok(Box::new(connector.connect(ServerName::from(self.api.ip()), plain).await?))
     }
@@ -191,7 +192,7 @@ impl Attack {
             match timeout(limit / 5, stream.read(&mut buffer)).await {
                 Ok(Ok(count @ 1..)) => said.extend(&buffer[..count]),
                 Ok(Ok(0) | Err(_)) => return Ok((started.elapsed(), said)),
-                Err(_) if took > limit + self.plan.grace => return Err(format!("open after {took:?}")),
+                Err(_) if took > limit + self.parameters.grace => return Err(format!("open after {took:?}")),
                 Err(_) => {
                     if let Some(byte) = drips.next()
                         && stream.write_all(&[*byte]).await.is_err()
@@ -203,13 +204,13 @@ impl Attack {
         }
     }
 
-    /// Reads that much a second until the server must have closed, then reads what the buffers still hold; the
+    /// Reads `sip` bytes a second until the server must have closed, then reads the rest of the buffers; the
     /// answer must be incomplete.
     async fn left_unread(&self, stream: &mut (impl Stream + ?Sized), sip: usize) -> Result<Duration, String> {
         let started = Instant::now();
         let mut buffer = [0; SIP];
         let mut read = 0;
-        while started.elapsed() < self.plan.request_timeout + self.plan.grace {
+        while started.elapsed() < self.parameters.request_timeout + self.parameters.grace {
             sleep(Duration::from_secs(1)).await;
             if sip > 0 {
                 match stream.read(&mut buffer[..sip]).await {
@@ -219,7 +220,7 @@ impl Attack {
             }
         }
         let took = started.elapsed();
-        let drained = timeout(self.plan.grace, async {
+        let drained = timeout(self.parameters.grace, async {
             while let Ok(count @ 1..) = stream.read(&mut buffer).await {
                 read += count;
             }

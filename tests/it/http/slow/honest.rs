@@ -2,7 +2,7 @@
 
 use crate::rig::claviger::download_path;
 use crate::rig::http::{Answer, parse};
-use crate::rig::oidc::Edge;
+use crate::rig::oidc::TestServer;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::json;
@@ -14,7 +14,7 @@ use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
 const CLIENTS: usize = 4;
-/// What a client does between a ticket and the next one.
+/// The pause between two tickets of a client.
 const PAUSE: Duration = Duration::from_millis(50);
 /// A request without an answer after this time has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -59,21 +59,21 @@ pub fn trusting(certificate: CertificateDer<'static>) -> Arc<ClientConfig> {
 }
 
 impl Honest {
-    pub fn new(edge: &Edge, certificate: Option<CertificateDer<'static>>) -> Self {
-        let bearer = edge.issuer.token(&json!({}));
-        Self { api: edge.api, tls: certificate.map(trusting), bearer }
+    pub fn new(server: &TestServer, certificate: Option<CertificateDer<'static>>) -> Self {
+        let bearer = server.issuer.token(&json!({}));
+        Self { api: server.api, tls: certificate.map(trusting), bearer }
     }
 
     /// Several clients ask for tickets and redeem them for this long. Fails if any of them does.
     pub fn watch(&self, duration: Duration) -> Vec<Duration> {
         let end = Instant::now() + duration;
         scope(|scope| {
-            let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(|| self.walk_until(end))).collect();
+            let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(|| self.request_until(end))).collect();
             clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
         })
     }
 
-    fn walk_until(&self, end: Instant) -> Vec<Duration> {
+    fn request_until(&self, end: Instant) -> Vec<Duration> {
         let mut waits = Vec::new();
         let body = "repo=site&branch=main";
         let ask = format!(

@@ -1,7 +1,7 @@
 //! An OpenBao with storage on disk, so that it can be killed and restarted; after a restart it is sealed, like a
 //! real one.
 
-use super::{Bao, STARTS, client, free_ports, quiet, until};
+use super::{Bao, START_ATTEMPTS, client, command_without_environment, free_ports, until};
 use reqwest::Method;
 use serde_json::json;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::process::Child;
 impl Bao {
     /// Starts an unsealed server with a KV v2 mount named `homelab`.
     pub async fn start_durable() -> Self {
-        for _ in 0..STARTS {
+        for _ in 0..START_ATTEMPTS {
             let mut bao = Self::set_up();
             if bao.answers().await {
                 bao.initialise().await;
@@ -19,7 +19,7 @@ impl Bao {
                 return bao;
             }
         }
-        panic!("OpenBao did not start on {STARTS} different ports");
+        panic!("OpenBao did not start on {START_ATTEMPTS} different ports");
     }
 
     /// Starts it again after a stop. It is sealed then.
@@ -51,7 +51,7 @@ impl Bao {
 
     /// Whether it answers at all. False if it exits, for instance because its port is in use.
     async fn answers(&mut self) -> bool {
-        self.comes_up(async |bao| bao.try_call(Method::GET, "sys/seal-status", "").await.is_ok()).await
+        self.wait_until_up(async |bao| bao.try_call(Method::GET, "sys/seal-status", "").await.is_ok()).await
     }
 
     async fn initialise(&mut self) {
@@ -63,5 +63,5 @@ impl Bao {
 
 fn run(home: &Path) -> Child {
     let config = format!("-config={}", home.join("server.json").display());
-    quiet(home).args(["server", &config]).spawn().expect("bao can be run")
+    command_without_environment(home).args(["server", &config]).spawn().expect("bao can be run")
 }

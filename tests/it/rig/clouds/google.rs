@@ -6,8 +6,8 @@
 //! - impersonation: `iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/generateAccessToken`
 //! - metadata: `compute/docs/access/authenticate-workloads`
 
-use super::tls::{Asked, Tls};
-use crate::rig::fake::Act;
+use super::tls::{ReceivedRequest, TlsServer};
+use crate::rig::fake::Reaction;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use claviger::model::clock::{Clock as _, SystemClock};
@@ -25,35 +25,35 @@ pub const ACCOUNT: &str = "claviger@acme-builds.iam.gserviceaccount.com";
 
 /// A running stub.
 pub struct Google {
-    server: Tls,
+    server: TlsServer,
     state: Arc<Mutex<State>>,
 }
 
-/// What the stub has and has seen.
+/// The stub's secrets and settings, and the requests it received.
 #[derive(Default)]
 pub struct State {
     secrets: BTreeMap<String, Vec<Version>>,
     /// Tokens that may read, and those that may only impersonate.
     tokens: BTreeSet<String>,
     federated: BTreeSet<String>,
-    /// The ServiceAccount token that is taken.
-    pub shown: String,
+    /// The ServiceAccount token that is accepted.
+    pub accepted_credential: String,
     /// Whether the federated identity has no rights of its own.
     pub impersonates: bool,
-    /// Any token reads, as a self-signed one does, which the stub does not check.
+    /// Every token may read: the stub does not check self-signed ones.
     pub any_token: bool,
     pub expires_in: i64,
     pub location: Option<&'static str>,
-    /// In place of an answer of the API, of the exchange, and of the impersonation.
-    pub api_says: Option<Act>,
-    pub exchange_says: Option<Act>,
-    pub impersonation_says: Option<Act>,
-    /// So many answers have a wrong checksum.
-    pub garbled: usize,
+    /// Replaces the answer of the API, of the exchange, and of the impersonation.
+    pub api_reaction: Option<Reaction>,
+    pub exchange_reaction: Option<Reaction>,
+    pub impersonation_reaction: Option<Reaction>,
+    /// The number of answers with a wrong checksum.
+    pub wrong_checksums: usize,
     pub reads: Vec<String>,
     pub logins: usize,
     pub last_token: String,
-    pub agents: BTreeSet<String>,
+    pub user_agents: BTreeSet<String>,
 }
 
 struct Version {
@@ -62,16 +62,16 @@ struct Version {
 }
 
 impl Google {
-    /// Starts one that takes this token for an exchange.
-    pub async fn start(shown: &str) -> Self {
-        let state = State { shown: shown.to_owned(), expires_in: 3599, ..State::default() };
+    /// Starts one that accepts this token for an exchange.
+    pub async fn start(accepted_credential: &str) -> Self {
+        let state = State { accepted_credential: accepted_credential.to_owned(), expires_in: 3599, ..State::default() };
         let state = Arc::new(Mutex::new(state));
         let shared = state.clone();
-        let server = Tls::start(move |asked| shared.lock().unwrap().answer(asked)).await;
+        let server = TlsServer::start(move |request| shared.lock().unwrap().answer(request)).await;
         Self { server, state }
     }
 
-    /// All of the servers.
+    /// The address of all servers.
     pub fn address(&self) -> &str {
         &self.server.address
     }
@@ -84,7 +84,7 @@ impl Google {
         self.state.lock().unwrap()
     }
 
-    /// Adds a version, and makes the secret if there is none; the version.
+    /// Adds a version, and creates the secret if there is none. Returns the version.
     pub fn put(&self, name: &str, data: &[u8]) -> String {
         let mut state = self.state();
         let versions = state.secrets.entry(name.to_owned()).or_default();
@@ -92,12 +92,12 @@ impl Google {
         versions.len().to_string()
     }
 
-    /// Disables the newest version; the ones before stay enabled.
+    /// Disables the newest version; earlier ones stay enabled.
     pub fn disable_newest(&self, name: &str) {
         self.state().secrets.get_mut(name).unwrap().last_mut().unwrap().enabled = false;
     }
 
-    /// How many reads and logins there were.
+    /// The numbers of reads and logins.
     pub fn counts(&self) -> (usize, usize) {
         let state = self.state();
         (state.reads.len(), state.logins)
@@ -110,35 +110,35 @@ impl Google {
 }
 
 impl State {
-    fn answer(&mut self, asked: &Asked) -> Act {
-        if asked.target == "/v1/token" {
+    fn answer(&mut self, request: &ReceivedRequest) -> Reaction {
+        if request.target == "/v1/token" {
             self.logins += 1;
-            return self.exchange_says.clone().unwrap_or_else(|| self.exchange(asked));
+            return self.exchange_reaction.clone().unwrap_or_else(|| self.exchange(request));
         }
-        if asked.target == format!("/v1/projects/-/serviceAccounts/{ACCOUNT}:generateAccessToken") {
-            return self.impersonation_says.clone().unwrap_or_else(|| self.impersonate(asked));
+        if request.target == format!("/v1/projects/-/serviceAccounts/{ACCOUNT}:generateAccessToken") {
+            return self.impersonation_reaction.clone().unwrap_or_else(|| self.impersonate(request));
         }
-        self.agents.extend(asked.headers.get("user-agent").cloned());
+        self.user_agents.extend(request.headers.get("user-agent").cloned());
         let location = self.location.map_or_else(String::new, |location| format!("/locations/{location}"));
         let secrets = format!("/v1/projects/{PROJECT}{location}/secrets/");
-        let name = asked.target.strip_prefix(&secrets).and_then(|rest| rest.strip_suffix("/versions/latest:access"));
-        let Some(name) = name else { panic!("nobody should ask for {}", asked.target) };
+        let name = request.target.strip_prefix(&secrets).and_then(|rest| rest.strip_suffix("/versions/latest:access"));
+        let Some(name) = name else { panic!("unexpected request: {}", request.target) };
         if name != "claviger-online-check" {
             self.reads.push(name.to_owned());
         }
-        asked.token().expect("a token").clone_into(&mut self.last_token);
-        self.api_says.clone().unwrap_or_else(|| self.access(name))
+        request.token().expect("a token").clone_into(&mut self.last_token);
+        self.api_reaction.clone().unwrap_or_else(|| self.access(name))
     }
 
-    fn exchange(&mut self, asked: &Asked) -> Act {
-        let field = |name: &str| asked.field(name).unwrap_or_default();
+    fn exchange(&mut self, request: &ReceivedRequest) -> Reaction {
+        let field = |name: &str| request.field(name).unwrap_or_default();
         assert_eq!(field("grant_type"), "urn:ietf:params:oauth:grant-type:token-exchange");
         assert_eq!(field("subject_token_type"), "urn:ietf:params:oauth:token-type:jwt");
         assert_eq!(field("scope"), "https://www.googleapis.com/auth/cloud-platform");
         if field("audience") != format!("//iam.googleapis.com/{PROVIDER}") {
             return refused_exchange("invalid_target");
         }
-        if field("subject_token") != self.shown {
+        if field("subject_token") != self.accepted_credential {
             return refused_exchange("invalid_grant");
         }
         let token = format!("ya29.d.{}", RequestId::random());
@@ -150,11 +150,11 @@ impl State {
         )
     }
 
-    fn impersonate(&mut self, asked: &Asked) -> Act {
-        let body: Value = serde_json::from_str(&asked.body).unwrap();
+    fn impersonate(&mut self, request: &ReceivedRequest) -> Reaction {
+        let body: Value = serde_json::from_str(&request.body).unwrap();
         let scope = ["https://www.googleapis.com/auth/cloud-platform"];
         assert_eq!(body, json!({"scope": scope, "lifetime": "3600s"}));
-        if !asked.token().is_some_and(|token| self.federated.contains(token)) {
+        if !request.token().is_some_and(|token| self.federated.contains(token)) {
             return error("403 Forbidden", "PERMISSION_DENIED");
         }
         let token = format!("ya29.c.{}", RequestId::random());
@@ -163,7 +163,7 @@ impl State {
         answer("200 OK", &json!({"accessToken": token, "expireTime": format!("{end:.0}")}))
     }
 
-    fn access(&mut self, name: &str) -> Act {
+    fn access(&mut self, name: &str) -> Reaction {
         if !self.any_token && !self.tokens.contains(&self.last_token) {
             return error("401 Unauthorized", "UNAUTHENTICATED");
         }
@@ -174,8 +174,8 @@ impl State {
             return error("400 Bad Request", "FAILED_PRECONDITION");
         }
         let sum = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI).checksum(&newest.data);
-        let wrong = self.garbled > 0;
-        self.garbled = self.garbled.saturating_sub(1);
+        let wrong = self.wrong_checksums > 0;
+        self.wrong_checksums = self.wrong_checksums.saturating_sub(1);
         let location = self.location.map_or_else(String::new, |location| format!("/locations/{location}"));
         let name = format!("projects/{NUMBER}{location}/secrets/{name}/versions/{}", versions.len());
         let payload = json!({"data": STANDARD.encode(&newest.data), "dataCrc32c": (u64::from(sum) + u64::from(wrong)).to_string()});
@@ -184,18 +184,18 @@ impl State {
 }
 
 /// An answer in JSON.
-pub fn answer(status: &str, body: &Value) -> Act {
-    Act::Answer(status.into(), "Content-Type: application/json; charset=UTF-8\r\n".into(), body.to_string())
+pub fn answer(status: &str, body: &Value) -> Reaction {
+    Reaction::Answer(status.into(), "Content-Type: application/json; charset=UTF-8\r\n".into(), body.to_string())
 }
 
 /// `apis/design/errors`.
-pub fn error(status: &str, code: &str) -> Act {
+pub fn error(status: &str, code: &str) -> Reaction {
     let number: u16 = status[..3].parse().unwrap();
     answer(status, &json!({"error": {"code": number, "message": "canary-answer", "status": code}}))
 }
 
 /// `apis/design/errors`, `ErrorInfo`: the API is not enabled in the project.
-pub fn switched_off() -> Act {
+pub fn api_disabled() -> Reaction {
     let detail = json!({"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "SERVICE_DISABLED",
         "domain": "googleapis.com", "metadata": {"service": "secretmanager.googleapis.com"}});
     let error = json!({"code": 403, "message": "canary-answer", "status": "PERMISSION_DENIED", "details": [detail]});
@@ -203,6 +203,6 @@ pub fn switched_off() -> Act {
 }
 
 /// RFC 6749, section 5.2.
-pub fn refused_exchange(code: &str) -> Act {
+pub fn refused_exchange(code: &str) -> Reaction {
     answer("400 Bad Request", &json!({"error": code, "error_description": "canary-answer"}))
 }

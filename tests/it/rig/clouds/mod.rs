@@ -1,6 +1,6 @@
-//! Stubs of the clouds: what Key Vault with Entra ID, and Secret Manager with Google's token servers, answer over TLS.
+//! Stubs of the clouds over TLS: Key Vault with Entra ID, and Secret Manager with Google's token servers.
 //!
-//! No emulator of Key Vault is to be had, and the one of Secret Manager knows no tokens. Each answer names where it is
+//! There is no emulator of Key Vault, and that of Secret Manager checks no tokens. Each answer names where it is
 //! documented. docs/AZURE.md and docs/GOOGLE.md list what only a real account
 //! shows.
 

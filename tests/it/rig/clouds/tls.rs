@@ -1,6 +1,6 @@
-//! An HTTP/1.1 server behind TLS with a certificate of its own, which answers as it is told.
+//! An HTTP/1.1 server with TLS and its own certificate, whose answers a function chooses.
 
-use crate::rig::fake::{Act, perform};
+use crate::rig::fake::{Reaction, react};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// A request.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct ReceivedRequest {
     pub method: String,
     /// With its query.
     pub target: String,
@@ -23,7 +23,7 @@ pub struct Asked {
     pub body: String,
 }
 
-impl Asked {
+impl ReceivedRequest {
     /// The bearer token.
     pub fn token(&self) -> Option<&str> {
         self.headers.get("authorization")?.strip_prefix("Bearer ")
@@ -38,16 +38,16 @@ impl Asked {
 }
 
 /// A running server; it ends when this is dropped.
-pub struct Tls {
+pub struct TlsServer {
     /// `https://127.0.0.1:P`.
     pub address: String,
     folder: TempDir,
     task: JoinHandle<()>,
 }
 
-impl Tls {
+impl TlsServer {
     /// Starts one.
-    pub async fn start(decide: impl Fn(&Asked) -> Act + Send + Sync + 'static) -> Self {
+    pub async fn start(decide: impl Fn(&ReceivedRequest) -> Reaction + Send + Sync + 'static) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -64,9 +64,9 @@ impl Tls {
                 let (acceptor, decide) = (acceptor.clone(), decide.clone());
                 tokio::spawn(async move {
                     let mut stream = acceptor.accept(stream).await.ok()?;
-                    let asked = read(&mut stream).await?;
-                    // The client hanging up is what some acts are about.
-                    perform(&mut stream, decide(&asked)).await.ok()?;
+                    let request = read(&mut stream).await?;
+                    // With some reactions the client closes the connection first.
+                    react(&mut stream, decide(&request)).await.ok()?;
                     tokio::io::AsyncWriteExt::shutdown(&mut stream).await.ok()
                 });
             }
@@ -80,13 +80,13 @@ impl Tls {
     }
 }
 
-impl Drop for Tls {
+impl Drop for TlsServer {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-async fn read(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Option<Asked> {
+async fn read(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Option<ReceivedRequest> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
@@ -102,5 +102,5 @@ async fn read(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Option<Asked>
     let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.ok()?;
-    Some(Asked { method, target, headers, body: String::from_utf8(body).unwrap() })
+    Some(ReceivedRequest { method, target, headers, body: String::from_utf8(body).unwrap() })
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The tests' client of a cluster.
+/// The administrator's client of a cluster.
 pub struct Kube {
     /// The control plane.
     pub plane: &'static ControlPlane,
@@ -61,15 +61,15 @@ impl Kube {
     }
 
     /// A pod of `NAMESPACE/SERVICEACCOUNT`, Pending, with a token for the audience `claviger`.
-    pub async fn pod(&self, place: &str) -> PodActor {
-        self.pod_with(place, json!({})).await
+    pub async fn pod(&self, account: &str) -> PodActor {
+        self.pod_with(account, json!({})).await
     }
 
     /// The same with labels, annotations or ownerReferences.
-    pub async fn pod_with(&self, place: &str, metadata: Value) -> PodActor {
+    pub async fn pod_with(&self, account: &str, metadata: Value) -> PodActor {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let name = format!("build-{}", NUMBER.fetch_add(1, Ordering::SeqCst));
-        let (namespace, service_account) = self.service_account(place).await;
+        let (namespace, service_account) = self.create_service_account(account).await;
         let mut pod = PodActor {
             namespace,
             service_account,
@@ -83,24 +83,24 @@ impl Kube {
     }
 
     /// A token of `NAMESPACE/SERVICEACCOUNT` that is not bound to a pod.
-    pub async fn unbound_token(&self, place: &str, audience: &str) -> String {
-        self.unbound_token_for(place, &[audience]).await
+    pub async fn unbound_token(&self, account: &str, audience: &str) -> String {
+        self.unbound_token_for_audiences(account, &[audience]).await
     }
 
     /// The same for several audiences.
-    pub async fn unbound_token_for(&self, place: &str, audiences: &[&str]) -> String {
-        let (namespace, service_account) = self.service_account(place).await;
+    pub async fn unbound_token_for_audiences(&self, account: &str, audiences: &[&str]) -> String {
+        let (namespace, service_account) = self.create_service_account(account).await;
         mint(&self.admin, &namespace, &service_account, audiences, Value::Null).await
     }
 
     /// Deletes a ServiceAccount.
-    pub async fn forgets_service_account(&self, place: &str) {
-        let (namespace, name) = place.split_once('/').unwrap();
+    pub async fn delete_service_account(&self, account: &str) {
+        let (namespace, name) = account.split_once('/').unwrap();
         self.api::<ServiceAccount>(namespace).delete(name, &DeleteParams::default()).await.unwrap();
     }
 
     /// Binds a cluster role to a ServiceAccount. Rules without an API group are for Claviger's group.
-    pub async fn allows(&self, namespace: &str, service_account: &str, rules: &[Value]) {
+    pub async fn grant_cluster_role(&self, namespace: &str, service_account: &str, rules: &[Value]) {
         let rules: Vec<Value> = rules
             .iter()
             .map(|rule| {
@@ -120,8 +120,8 @@ impl Kube {
         create(&Api::<ClusterRoleBinding>::all(self.admin.clone()), binding).await.unwrap();
     }
 
-    pub(super) async fn service_account(&self, place: &str) -> (String, String) {
-        let (namespace, name) = place.split_once('/').unwrap();
+    pub(super) async fn create_service_account(&self, account: &str) -> (String, String) {
+        let (namespace, name) = account.split_once('/').unwrap();
         create(&Api::<Namespace>::all(self.admin.clone()), json!({"metadata": {"name": namespace}})).await.unwrap();
         create(&self.api::<ServiceAccount>(namespace), json!({"metadata": {"name": name}})).await.unwrap();
         (namespace.to_owned(), name.to_owned())
@@ -138,59 +138,59 @@ impl Kube {
 impl PodActor {
     /// Another token of this pod.
     pub async fn token_for(&self, audience: &str) -> String {
-        self.token_for_all(&[audience]).await
+        self.token_for_audiences(&[audience]).await
     }
 
     /// Another token of this pod, for several audiences.
-    pub async fn token_for_all(&self, audiences: &[&str]) -> String {
+    pub async fn token_for_audiences(&self, audiences: &[&str]) -> String {
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "name": self.name, "uid": self.uid});
         mint(&self.admin, &self.namespace, &self.service_account, audiences, pod).await
     }
 
     /// Sets its phase, like a kubelet.
-    pub async fn enters(&self, phase: &str) {
-        self.has_status(json!({"phase": phase})).await;
+    pub async fn set_phase(&self, phase: &str) {
+        self.set_status(json!({"phase": phase})).await;
     }
 
     /// Sets its status, like a kubelet.
-    pub async fn has_status(&self, status: Value) {
+    pub async fn set_status(&self, status: Value) {
         let patch = json!({"status": status});
         self.pods().patch_status(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
     /// Patches it.
-    pub async fn is_patched(&self, patch: Value) {
+    pub async fn patch(&self, patch: Value) {
         self.pods().patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
     /// Requests its deletion; it stays with a `deletionTimestamp`.
-    pub async fn is_being_deleted(&self) {
-        self.is_patched(json!({"metadata": {"finalizers": ["claviger.dev/hesitates"]}})).await;
-        self.is_deleted_at_once().await;
+    pub async fn start_deletion(&self) {
+        self.patch(json!({"metadata": {"finalizers": ["claviger.dev/hesitates"]}})).await;
+        self.delete_now().await;
         let pod = self.pods().get(&self.name).await.unwrap();
         assert!(pod.metadata.deletion_timestamp.is_some());
     }
 
     /// Deletes it.
-    pub async fn is_deleted(&self) {
-        self.is_deleted_at_once().await;
+    pub async fn delete(&self) {
+        self.delete_now().await;
         assert!(self.pods().get_opt(&self.name).await.unwrap().is_none());
     }
 
     /// Its creation time according to the API server.
-    pub async fn created(&self) -> String {
+    pub async fn creation_time(&self) -> String {
         let pod = serde_json::to_value(self.pods().get(&self.name).await.unwrap()).unwrap();
         pod["metadata"]["creationTimestamp"].as_str().unwrap().to_owned()
     }
 
     /// Deletes it, and creates another pod with its name. The token stays that of the old pod.
-    pub async fn is_replaced(&mut self) -> PodActor {
-        self.is_replaced_with(json!({})).await
+    pub async fn replace(&mut self) -> PodActor {
+        self.replace_with(json!({})).await
     }
 
     /// The same with metadata for the new pod.
-    pub async fn is_replaced_with(&mut self, metadata: Value) -> PodActor {
-        self.is_deleted().await;
+    pub async fn replace_with(&mut self, metadata: Value) -> PodActor {
+        self.delete().await;
         let mut other = PodActor {
             namespace: self.namespace.clone(),
             service_account: self.service_account.clone(),
@@ -204,7 +204,7 @@ impl PodActor {
         other
     }
 
-    async fn is_deleted_at_once(&self) {
+    async fn delete_now(&self) {
         self.pods().delete(&self.name, &DeleteParams::default().grace_period(0)).await.unwrap();
     }
 
@@ -241,7 +241,7 @@ pub async fn grant(admin: &Client) -> Result<(), kube::Error> {
     let get_pods = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]});
     let get_runs = json!({"apiGroups": ["tekton.dev"], "resources": ["taskruns", "pipelineruns"], "verbs": ["get"]});
     let get_admission_policy = json!({
-        "apiGroups": ["admissionregistration.k8s.io"], "verbs": ["get"], "resourceNames": [super::admission::NAME],
+        "apiGroups": ["admissionregistration.k8s.io"], "verbs": ["get"], "resourceNames": [super::admission::POLICY_NAME],
         "resources": ["validatingadmissionpolicies", "validatingadmissionpolicybindings"],
     });
     let rules = [&get_pods, &get_runs, &get_admission_policy];

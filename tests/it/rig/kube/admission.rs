@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, MutexGuard};
 
 /// The name of policy and binding.
-pub const NAME: &str = "tekton-owners.claviger.dev";
+pub const POLICY_NAME: &str = "tekton-owners.claviger.dev";
 /// A user that no policy names.
 pub const MALLORY: &str = "system:serviceaccount:ci:mallory";
 /// API servers notice policies by watching.
@@ -18,29 +18,29 @@ const IN_FORCE_WITHIN: Duration = Duration::from_secs(30);
 /// The single policy and binding; one test at a time may set them.
 pub struct AdmissionPolicy {
     admin: Client,
-    _alone: MutexGuard<'static, ()>,
+    _exclusive: MutexGuard<'static, ()>,
 }
 
 impl AdmissionPolicy {
-    /// Waits for its turn; then there is no policy.
+    /// Waits until no other test uses the policy, and removes it.
     pub async fn absent(kube: &Kube) -> Self {
-        static ALONE: Mutex<()> = Mutex::const_new(());
-        let here = Self { admin: kube.admin.clone(), _alone: ALONE.lock().await };
+        static EXCLUSIVE: Mutex<()> = Mutex::const_new(());
+        let policy = Self { admin: kube.admin.clone(), _exclusive: EXCLUSIVE.lock().await };
         for resource in ["validatingadmissionpolicybindings", "validatingadmissionpolicies"] {
-            let _ = send(&here.admin, None, Method::DELETE, &path(resource), &Value::Null).await;
+            let _ = send(&policy.admin, None, Method::DELETE, &path(resource), &Value::Null).await;
         }
-        here.is_until(false).await;
-        here
+        policy.wait_until_enforced(false).await;
+        policy
     }
 
-    /// Waits for its turn, and activates the rendered policy.
+    /// The same, and activates the rendered policy.
     pub async fn in_force(kube: &Kube, rendered: &[&Value]) -> Self {
-        let here = Self::absent(kube).await;
+        let policy = Self::absent(kube).await;
         for object in rendered {
-            here.put(object).await;
+            policy.put(object).await;
         }
-        here.is_until(true).await;
-        here
+        policy.wait_until_enforced(true).await;
+        policy
     }
 
     /// Creates or replaces the policy or the binding.
@@ -55,23 +55,23 @@ impl AdmissionPolicy {
         send(&self.admin, None, Method::POST, collection, object).await.unwrap();
     }
 
-    /// Waits until a pod that claims an invented run is refused, or is accepted.
-    pub async fn is_until(&self, refused: bool) {
+    /// Waits until a pod that claims an invented run is refused, or until it is accepted.
+    pub async fn wait_until_enforced(&self, refused: bool) {
         let owner = json!({"apiVersion": "tekton.dev/v1", "kind": "TaskRun", "name": "probe", "uid": "probe"});
         let deadline = Instant::now() + IN_FORCE_WITHIN;
         // All caches of the API server must agree: the policy, the binding and the compiled policy.
         while pod(&self.admin, MALLORY, "default?dryRun=All", json!([owner])).await.is_err() != refused {
-            assert!(Instant::now() < deadline, "the admission policy did not become as expected: {refused}");
+            assert!(Instant::now() < deadline, "the admission policy did not change: expected refusals: {refused}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 }
 
 fn path(resource: &str) -> String {
-    format!("/apis/admissionregistration.k8s.io/v1/{resource}/{NAME}")
+    format!("/apis/admissionregistration.k8s.io/v1/{resource}/{POLICY_NAME}")
 }
 
-/// A user with all permissions creates a pod with these owners.
+/// Creates a pod with these owners, as a user with all permissions.
 async fn pod(admin: &Client, user: &str, namespace: &str, owners: Value) -> Result<Value, kube::Error> {
     let (namespace, query) = namespace.split_once('?').unwrap_or((namespace, ""));
     let body = json!({
@@ -82,18 +82,18 @@ async fn pod(admin: &Client, user: &str, namespace: &str, owners: Value) -> Resu
 }
 
 impl Kube {
-    /// The answer to a user with all permissions: the object, or status and message.
-    pub async fn as_user(&self, user: &str, method: Method, path: &str, body: &Value) -> Result<Value, (u16, String)> {
-        told(send(&self.admin, Some(user), method, path, body).await)
+    /// Sends a request as a user with all permissions. Returns the object, or status and message.
+    pub async fn send_as(&self, user: &str, method: Method, path: &str, body: &Value) -> Result<Value, (u16, String)> {
+        api_result(send(&self.admin, Some(user), method, path, body).await)
     }
 
-    /// A user with all permissions creates a pod with these owners.
-    pub async fn pod_by(&self, user: &str, namespace: &str, owners: Value) -> Result<Value, (u16, String)> {
-        told(pod(&self.admin, user, namespace, owners).await)
+    /// Creates a pod with these owners, as a user with all permissions.
+    pub async fn create_pod_as(&self, user: &str, namespace: &str, owners: Value) -> Result<Value, (u16, String)> {
+        api_result(pod(&self.admin, user, namespace, owners).await)
     }
 }
 
-fn told(answer: Result<Value, kube::Error>) -> Result<Value, (u16, String)> {
+fn api_result(answer: Result<Value, kube::Error>) -> Result<Value, (u16, String)> {
     answer.map_err(|error| match error {
         kube::Error::Api(status) => (status.code, status.message.clone()),
         other => panic!("{other}"),

@@ -15,14 +15,14 @@ use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 
 /// A server; it ends with the test's runtime.
-pub struct Hostile {
+pub struct HostileApiServer {
     address: String,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
-impl Hostile {
+impl HostileApiServer {
     /// Every token authenticates as this user.
-    pub async fn vouching_for(user: Value) -> Self {
+    pub async fn authenticating_as(user: Value) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::<Mutex<Vec<String>>>::default();
@@ -52,7 +52,7 @@ impl Hostile {
     }
 
     /// The requests since the last call: method, path and body.
-    pub fn asked(&self) -> Vec<String> {
+    pub fn take_requests(&self) -> Vec<String> {
         let mut asked = std::mem::take(&mut *self.asked.lock().unwrap());
         // The broker reads the admission policy independently of the test.
         asked.retain(|request| !request.contains("admissionregistration"));

@@ -1,6 +1,7 @@
 //! Tekton's custom resources; the test acts as Tekton's controller, which alone writes a status.
 
 use super::actors::{Kube, PodActor};
+use crate::rig::json::set_members;
 use http::{Method, Request};
 use kube::Client;
 use serde_json::{Value, json};
@@ -28,8 +29,8 @@ pub struct Run {
     admin: Client,
 }
 
-/// The data of a genuine build; a test changes one part of it.
-pub struct Plan {
+/// The objects of a genuine build; a test changes one part of them.
+pub struct BuildSpec {
     /// The API version of all objects.
     pub version: &'static str,
     /// `spec.params` of the `PipelineRun`.
@@ -44,7 +45,7 @@ pub struct Plan {
     pub pipeline_run_status: Value,
 }
 
-impl Default for Plan {
+impl Default for BuildSpec {
     fn default() -> Self {
         Self {
             version: "v1",
@@ -59,23 +60,24 @@ impl Default for Plan {
 
 impl Kube {
     /// A build of `NAMESPACE/SERVICEACCOUNT`.
-    pub async fn build(&self, place: &str, plan: Plan) -> Build {
-        let (namespace, _) = self.service_account(place).await;
+    pub async fn build(&self, account: &str, spec_of_build: BuildSpec) -> Build {
+        let (namespace, _) = self.create_service_account(account).await;
         let metadata = json!({"labels": {"team": "web"}, "annotations": {"note": "n"}});
-        let spec = json!({"params": plan.params});
-        let pipeline_run = self.run("PipelineRun", plan.version, &namespace, metadata, spec).await;
-        let metadata = json!({"ownerReferences": [merged(pipeline_run.owner(), &plan.task_run_owner)]});
-        let task_run = self.run("TaskRun", plan.version, &namespace, metadata, json!({})).await;
+        let spec = json!({"params": spec_of_build.params});
+        let pipeline_run = self.run("PipelineRun", spec_of_build.version, &namespace, metadata, spec).await;
+        let metadata =
+            json!({"ownerReferences": [merged(pipeline_run.owner_reference(), &spec_of_build.task_run_owner)]});
+        let task_run = self.run("TaskRun", spec_of_build.version, &namespace, metadata, json!({})).await;
         let metadata = json!({
             "labels": {
                 "tekton.dev/pipelineRun": pipeline_run.name, "tekton.dev/pipelineRunUID": pipeline_run.uid,
                 "tekton.dev/taskRun": task_run.name,
             },
-            "ownerReferences": [merged(task_run.owner(), &plan.pod_owner)],
+            "ownerReferences": [merged(task_run.owner_reference(), &spec_of_build.pod_owner)],
         });
-        let pod = self.pod_with(place, metadata).await;
-        task_run.has_status(merged(json!({"podName": pod.name}), &plan.task_run_status)).await;
-        pipeline_run.has_status(merged(task_run.as_child(), &plan.pipeline_run_status)).await;
+        let pod = self.pod_with(account, metadata).await;
+        task_run.set_status(merged(json!({"podName": pod.name}), &spec_of_build.task_run_status)).await;
+        pipeline_run.set_status(merged(task_run.as_child(), &spec_of_build.pipeline_run_status)).await;
         Build { pipeline_run, task_run, pod }
     }
 
@@ -99,7 +101,7 @@ impl Kube {
 
 impl Run {
     /// The ownerReference for objects that it controls.
-    pub fn owner(&self) -> Value {
+    pub fn owner_reference(&self) -> Value {
         json!({
             "apiVersion": format!("tekton.dev/{}", self.version), "kind": self.kind,
             "name": self.name, "uid": self.uid, "controller": true, "blockOwnerDeletion": true,
@@ -115,30 +117,30 @@ impl Run {
     }
 
     /// Sets its status, like Tekton.
-    pub async fn has_status(&self, status: Value) {
-        self.patch("/status", &json!({"status": status})).await;
+    pub async fn set_status(&self, status: Value) {
+        self.patch_subresource("/status", &json!({"status": status})).await;
     }
 
     /// Patches it.
-    pub async fn is_patched(&self, patch: Value) {
-        self.patch("", &patch).await;
+    pub async fn patch(&self, patch: Value) {
+        self.patch_subresource("", &patch).await;
     }
 
     /// Its creation time according to the API server.
-    pub async fn created(&self) -> String {
+    pub async fn creation_time(&self) -> String {
         let run = call(&self.admin, Method::GET, &self.path(""), None).await.unwrap();
         run["metadata"]["creationTimestamp"].as_str().unwrap().to_owned()
     }
 
     /// Deletes it.
-    pub async fn is_deleted(&self) {
+    pub async fn delete(&self) {
         call(&self.admin, Method::DELETE, &self.path(""), None).await.unwrap();
         assert!(call(&self.admin, Method::GET, &self.path(""), None).await.is_err());
     }
 
     /// Deletes it, and creates another one with its name.
-    pub async fn is_replaced(&self, metadata: Value, spec: Value) -> Run {
-        self.is_deleted().await;
+    pub async fn replace(&self, metadata: Value, spec: Value) -> Run {
+        self.delete().await;
         let mut other = Run {
             name: self.name.clone(),
             uid: String::new(),
@@ -164,7 +166,7 @@ impl Run {
         created["metadata"]["uid"].as_str().unwrap().clone_into(&mut self.uid);
     }
 
-    async fn patch(&self, subresource: &str, patch: &Value) {
+    async fn patch_subresource(&self, subresource: &str, patch: &Value) {
         call(&self.admin, Method::PATCH, &self.path(subresource), Some(patch)).await.unwrap();
     }
 
@@ -175,13 +177,7 @@ impl Run {
 }
 
 fn merged(mut whole: Value, patch: &Value) -> Value {
-    for (name, value) in patch.as_object().unwrap() {
-        if value.is_null() {
-            whole.as_object_mut().unwrap().remove(name);
-        } else {
-            whole[name] = value.clone();
-        }
-    }
+    set_members(&mut whole, patch);
     whole
 }
 

@@ -1,13 +1,13 @@
 //! Backups of a running server: dumps of one database, and base backups.
 
-use super::{ATTEMPTS, BINARIES, Postgres, as_its_user, free_port, own_folder, url_of};
+use super::{ATTEMPTS, BINARIES, Postgres, free_port, postgres_program, server_folder, url_of};
 use crate::rig::replicas::new_database;
 use std::path::Path;
 use std::process::Command;
 
 impl Postgres {
     /// Restores a dump into a new database, and returns its URL.
-    pub fn load(&self, dump: &Path) -> String {
+    pub fn restore_dump(&self, dump: &Path) -> String {
         let url = new_database(self);
         run(Command::new(Path::new(BINARIES).join("pg_restore")).args(["--exit-on-error", "--dbname", &url]).arg(dump));
         url
@@ -15,9 +15,9 @@ impl Postgres {
 
     /// Takes a base backup, and starts another server with it.
     pub fn backup(&self) -> Self {
-        let folder = own_folder().unwrap();
+        let folder = server_folder().unwrap();
         let mut copy = Self { port: 0, password: self.password.clone(), child: None, guardian: None, folder };
-        run(as_its_user("pg_basebackup")
+        run(postgres_program("pg_basebackup")
             .args(["--checkpoint=fast", "--no-sync", "--dbname"])
             .arg(self.conninfo("backup"))
             .arg("--pgdata")

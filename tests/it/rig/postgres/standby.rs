@@ -1,6 +1,6 @@
 //! Streaming replication: a standby made by a base backup, its promotion, and settings of a running server.
 
-use super::{ATTEMPTS, BINARIES, Postgres, as_its_user, children_of, free_port, own_folder, url_of};
+use super::{ATTEMPTS, BINARIES, Postgres, children_of, free_port, postgres_program, server_folder, url_of};
 use crate::rig::claviger::wait_until;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
@@ -16,9 +16,9 @@ impl Postgres {
 
     /// A standby with more settings.
     pub fn standby_with(&self, name: &str, settings: &[&str]) -> Self {
-        let folder = own_folder().unwrap();
+        let folder = server_folder().unwrap();
         let mut standby = Self { port: 0, password: self.password.clone(), child: None, guardian: None, folder };
-        standby.copy_of(self, name);
+        standby.copy_data_of(self, name);
         for _ in 0..ATTEMPTS {
             standby.port = free_port();
             if standby.run(settings).is_ok() {
@@ -31,13 +31,13 @@ impl Postgres {
     /// Replaces a stopped server by a standby of another one, at the same address.
     pub fn becomes_standby_of(&mut self, primary: &Self, name: &str) {
         fs::remove_dir_all(self.folder.join("data")).unwrap();
-        self.copy_of(primary, name);
+        self.copy_data_of(primary, name);
         self.run(&[]).unwrap();
     }
 
     /// Copies the data of a running server.
-    fn copy_of(&self, primary: &Self, name: &str) {
-        let output = as_its_user("pg_basebackup")
+    fn copy_data_of(&self, primary: &Self, name: &str) {
+        let output = postgres_program("pg_basebackup")
             .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--dbname"])
             .arg(primary.conninfo(name))
             .arg("--pgdata")
@@ -53,7 +53,7 @@ impl Postgres {
         format!("host=127.0.0.1 port={port} user=claviger password={password} application_name={name}")
     }
 
-    /// Starts a receiver of WAL that is no standby. The caller ends it.
+    /// Starts a receiver of WAL that is not a standby. The caller stops it.
     pub fn receive_wal(&self, into: &Path) -> Child {
         // It writes as the user of this process, into a folder of this process.
         Command::new(Path::new(BINARIES).join("pg_receivewal"))
@@ -69,33 +69,36 @@ impl Postgres {
 
     /// Makes a standby the primary. Returns when it accepts writes.
     pub fn promote(&self) {
-        let output =
-            as_its_user("pg_ctl").args(["promote", "--wait", "-D"]).arg(self.folder.join("data")).output().unwrap();
+        let output = postgres_program("pg_ctl")
+            .args(["promote", "--wait", "-D"])
+            .arg(self.folder.join("data"))
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// Changes a setting of the running server.
     pub fn set(&self, setting: &str, value: &str) {
-        self.ask(&format!("ALTER SYSTEM SET {setting} = '{value}'"));
-        self.ask("SELECT CAST(pg_reload_conf() AS TEXT)");
+        self.query(&format!("ALTER SYSTEM SET {setting} = '{value}'"));
+        self.query("SELECT CAST(pg_reload_conf() AS TEXT)");
     }
 
     /// Makes commits wait for any one standby, once one is connected.
-    pub fn waits_for_a_standby(&self) {
+    pub fn require_synchronous_standby(&self) {
         self.set("synchronous_standby_names", "*");
-        wait_until("a synchronous standby", || self.standbys() == "sync");
+        wait_until("a synchronous standby", || self.standby_states() == "sync");
     }
 
-    /// The states of its standbys.
-    pub fn standbys(&self) -> String {
-        self.ask(
+    /// The `sync_state` of each standby, separated by commas.
+    pub fn standby_states(&self) -> String {
+        self.query(
             "SELECT coalesce(string_agg(sync_state, ','), '') FROM pg_stat_replication WHERE replay_lsn IS NOT NULL",
         )
     }
 
     /// The number of commits that wait for a standby.
     pub fn waiting_commits(&self) -> usize {
-        self.ask("SELECT CAST(count(*) AS TEXT) FROM pg_stat_activity WHERE wait_event = 'SyncRep'").parse().unwrap()
+        self.query("SELECT CAST(count(*) AS TEXT) FROM pg_stat_activity WHERE wait_event = 'SyncRep'").parse().unwrap()
     }
 
     /// Sends a signal to all of its processes. False if it does not run.
@@ -106,8 +109,8 @@ impl Postgres {
     }
 
     /// Runs a statement in the database `postgres`. Returns the text in the first column of its first row, if any.
-    pub fn ask(&self, sql: &str) -> String {
-        Self::ask_in(&self.url("postgres"), sql)
+    pub fn query(&self, sql: &str) -> String {
+        Self::query_in(&self.url("postgres"), sql)
     }
 
     /// The URL of a database with the addresses of this server and another one.
@@ -123,7 +126,7 @@ impl Postgres {
     }
 
     /// Runs a statement in the database of a URL. Returns the text in the first column of its first row, if any.
-    pub fn ask_in(url: &str, sql: &str) -> String {
+    pub fn query_in(url: &str, sql: &str) -> String {
         let asked = async {
             let mut connection = PgConnection::connect(url).await.unwrap();
             let sql = AssertSqlSafe(sql.to_owned());

@@ -30,7 +30,7 @@ impl Network {
         let mut line = String::new();
         BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).map_err(|error| error.to_string())?;
         if line.trim() != "up" {
-            return Err("a network namespace cannot be made: the tests with Tekton need root".into());
+            return Err("a network namespace cannot be created: the tests with Tekton need root".into());
         }
         let namespace = format!("/proc/{}/ns/net", holder.id());
         let namespace = File::open(&namespace).map_err(|error| format!("{namespace}: {error}"))?;

@@ -1,7 +1,7 @@
 //! The source and lifetime of the broker's AWS credentials.
 
-use super::super::{NO_CACHE, Rig, one};
-use super::{USER, keeping, no_ones_keys, open};
+use super::super::{NO_CACHE, StoreRig, single_value};
+use super::{USER, open, unknown_keys, with_access_keys};
 use crate::rig::bao::until;
 use crate::rig::fake::{Fake, json, status};
 use crate::rig::moto::{Moto, write_web_identity_token};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-fn assuming(moto: &Moto, role_arn: &str, sts: &str) -> Rig {
+fn assuming(moto: &Moto, role_arn: &str, sts: &str) -> StoreRig {
     let dir = tempfile::tempdir().unwrap();
     let auth = AwsAuth::WebIdentity {
         role_arn: role_arn.into(),
@@ -32,20 +32,20 @@ async fn concurrent_reads_assume_the_role_once() {
     let other = moto.role("other", "secretsmanager:DescribeSecret").await;
     let rig = Arc::new(assuming(&moto, &reader, &moto.address));
     // The only call without a signature.
-    moto.let_pass(1).await;
+    moto.allow_unsigned_calls(1).await;
     let mut readers = tokio::task::JoinSet::new();
     for _ in 0..20 {
         let rig = rig.clone();
         readers.spawn(async move { rig.read("homelab/a").await });
     }
-    assert!(readers.join_all().await.iter().all(|read| *read == one("K", "v")));
+    assert!(readers.join_all().await.iter().all(|read| *read == single_value("K", "v")));
     assert_eq!(rig.calls("login", "ok"), 1);
 
     let denied = assuming(&moto, &other, &moto.address);
-    moto.let_pass(1).await;
+    moto.allow_unsigned_calls(1).await;
     assert_eq!(denied.read("homelab/a").await, Err(Forbidden));
     assert_eq!(denied.stores.check_online().await, [("aws".into(), Ok(()))]);
-    assert_eq!(denied.calls("login", "ok"), 1, "a refusal of a secret is no reason to log in again");
+    assert_eq!(denied.calls("login", "ok"), 1, "a forbidden secret causes no new login");
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn a_refused_role_is_forbidden_and_not_retried_by_every_caller() {
         ("400 Bad Request", "IDPCommunicationError", Unavailable, OnlineError::Unavailable),
         ("503 Service Unavailable", "ServiceUnavailable", Unavailable, OnlineError::Unavailable),
     ] {
-        let answer = crate::rig::fake::Act::Answer(line.into(), "Content-Type: text/xml\r\n".into(), error(code));
+        let answer = crate::rig::fake::Reaction::Answer(line.into(), "Content-Type: text/xml\r\n".into(), error(code));
         let sts = Fake::start(move |_| answer.clone()).await;
         let rig = Arc::new(assuming(&moto, "arn:aws:iam::123456789012:role/x", &sts.address));
         let mut readers = tokio::task::JoinSet::new();
@@ -78,7 +78,7 @@ async fn a_refused_role_is_forbidden_and_not_retried_by_every_caller() {
 }
 
 /// A store that fetches its credentials from an agent.
-fn asking(moto: &Moto, agent: &Fake) -> Rig {
+fn using_agent(moto: &Moto, agent: &Fake) -> StoreRig {
     let dir = tempfile::tempdir().unwrap();
     let token_file = write_web_identity_token(&dir);
     let auth = AwsAuth::ContainerCredentials { full_uri: format!("{}/v1/credentials", agent.address), token_file };
@@ -99,9 +99,9 @@ async fn container_credentials_are_requested_from_the_agent() {
         json(&grants)
     })
     .await;
-    let rig = asking(&moto, &agent);
+    let rig = using_agent(&moto, &agent);
     for _ in 0..3 {
-        assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+        assert_eq!(rig.read("homelab/a").await, single_value("K", "v"));
     }
     assert_eq!((agent.requests(), rig.calls("login", "ok")), (1, 1));
 
@@ -119,7 +119,7 @@ async fn container_credentials_are_requested_from_the_agent() {
         ),
     ] {
         let agent = Fake::start(move |_| answer.clone()).await;
-        assert_eq!(asking(&moto, &agent).read("homelab/a").await, Err(read));
+        assert_eq!(using_agent(&moto, &agent).read("homelab/a").await, Err(read));
     }
 }
 
@@ -128,19 +128,19 @@ async fn rotated_keys_are_read_again_after_aws_refuses_the_old_ones() {
     let moto = Moto::start().await;
     moto.put("homelab/a", r#"{"K":"v"}"#).await;
     let old = moto.user(USER).await;
-    let rig = keeping(&moto.address, &old, NO_CACHE, |_| {});
-    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
-    let new = moto.another_key(USER).await;
+    let rig = with_access_keys(&moto.address, &old, NO_CACHE, |_| {});
+    assert_eq!(rig.read("homelab/a").await, single_value("K", "v"));
+    let new = moto.create_access_key(USER).await;
     moto.delete_key(USER, &old).await;
     assert_eq!(rig.read("homelab/a").await, Err(Forbidden), "the files still hold the old key");
     new.write_into(rig.dir.path());
-    assert_eq!(rig.read("homelab/a").await, one("K", "v"), "within one read");
+    assert_eq!(rig.read("homelab/a").await, single_value("K", "v"), "the first read succeeds");
 
     // An invalid file does not replace a working key.
     std::fs::write(rig.dir.path().join("access-key-id"), "").unwrap();
     assert_eq!(rig.stores.reload().await, []);
-    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
-    let empty = keeping(&moto.address, &no_ones_keys(), NO_CACHE, |_| {});
+    assert_eq!(rig.read("homelab/a").await, single_value("K", "v"));
+    let empty = with_access_keys(&moto.address, &unknown_keys(), NO_CACHE, |_| {});
     std::fs::remove_file(empty.dir.path().join("access-key-id")).unwrap();
     assert_eq!(empty.read("homelab/a").await, Err(Unavailable));
     assert_eq!(empty.stores.check_online().await, [("aws".into(), Err(OnlineError::Unavailable))]);
@@ -162,14 +162,14 @@ async fn credentials_are_replaced_in_the_background_before_they_expire() {
         ))
     })
     .await;
-    let rig = asking(&moto, &agent);
-    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    let rig = using_agent(&moto, &agent);
+    assert_eq!(rig.read("homelab/a").await, single_value("K", "v"));
     late.store(true, Ordering::SeqCst);
     tokio::time::pause();
     tokio::time::advance(Duration::from_mins(8)).await;
     tokio::time::resume();
-    assert_eq!(rig.read("homelab/a").await, one("K", "v"), "with the first credentials, whose time is not over");
+    assert_eq!(rig.read("homelab/a").await, single_value("K", "v"), "the first credentials are still valid");
     until("the second credentials", async || rig.calls("login", "ok") == 2).await;
-    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    assert_eq!(rig.read("homelab/a").await, single_value("K", "v"));
     assert_eq!(agent.requests(), 2);
 }

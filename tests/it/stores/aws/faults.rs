@@ -1,21 +1,21 @@
 //! The store's reaction to a failing server: never reported as a missing secret, never longer than its timeout,
 //! and nothing in the log.
 
-use super::super::{IMPATIENT, NO_CACHE, Rig};
-use super::{keeping, no_ones_keys};
-use crate::rig::fake::{Act, Fake, json, status};
+use super::super::{NO_CACHE, SHORT_TIMEOUT, StoreRig};
+use super::{unknown_keys, with_access_keys};
+use crate::rig::fake::{Fake, Reaction, json, status};
 use crate::rig::recorded_log::RecordedLog;
 use claviger::stores::OnlineError;
 use claviger::stores::ReadError::{self, Absent, Forbidden, Misconfigured, Unavailable};
 use std::time::{Duration, Instant};
 
-fn impatient(address: &str) -> Rig {
-    keeping(address, &no_ones_keys(), NO_CACHE, |config| config.timeout = IMPATIENT)
+fn with_short_timeout(address: &str) -> StoreRig {
+    with_access_keys(address, &unknown_keys(), NO_CACHE, |config| config.timeout = SHORT_TIMEOUT)
 }
 
-fn error(line: &str, header: &str, code: &str) -> Act {
+fn error(line: &str, header: &str, code: &str) -> Reaction {
     let body = format!(r#"{{"__type":"com.amazonaws.secretsmanager#{code}","Message":"canary"}}"#);
-    Act::Answer(line.into(), format!("Content-Type: application/x-amz-json-1.1\r\n{header}"), body)
+    Reaction::Answer(line.into(), format!("Content-Type: application/x-amz-json-1.1\r\n{header}"), body)
 }
 
 #[tokio::test]
@@ -24,40 +24,52 @@ async fn only_one_response_means_absent_and_no_call_exceeds_its_time_limit() {
     let elsewhere = Fake::start(|_| panic!("a redirect was followed")).await;
     let redirect = format!("Location: {}/\r\n", elsewhere.address);
     let good = r#"{"Name":"homelab/a","VersionId":"1","SecretString":"{\"K\":\"v\"}"}"#;
-    let cases: Vec<(&str, Act, Result<(), ReadError>)> = vec![
+    let cases: Vec<(&str, Reaction, Result<(), ReadError>)> = vec![
         ("good", json(good), Ok(())),
         ("absent", error(bad, "", "ResourceNotFoundException"), Err(Absent)),
         (
             "absent by header",
-            Act::Answer(bad.into(), "x-amzn-ErrorType: ResourceNotFoundException:http://x/\r\n".into(), "{}".into()),
+            Reaction::Answer(
+                bad.into(),
+                "x-amzn-ErrorType: ResourceNotFoundException:http://x/\r\n".into(),
+                "{}".into(),
+            ),
             Err(Absent),
         ),
         ("absent with 500", error("500 Internal Server Error", "", "ResourceNotFoundException"), Err(Unavailable)),
         ("absent with 200", error("200 OK", "", "ResourceNotFoundException"), Err(Unavailable)),
-        ("404 of somebody else", Act::Answer("404 Not Found".into(), String::new(), "<html>".into()), Err(Unavailable)),
+        (
+            "404 of somebody else",
+            Reaction::Answer("404 Not Found".into(), String::new(), "<html>".into()),
+            Err(Unavailable),
+        ),
         ("decryption", error(bad, "", "DecryptionFailure"), Err(Misconfigured)),
         ("invalid name", error(bad, "", "ValidationException"), Err(Misconfigured)),
         ("denied", error(bad, "", "AccessDeniedException"), Err(Forbidden)),
         ("unknown key", error(bad, "", "UnrecognizedClientException"), Err(Forbidden)),
-        ("403 of somebody else", Act::Answer("403 Forbidden".into(), String::new(), "<html>".into()), Err(Forbidden)),
+        (
+            "403 of somebody else",
+            Reaction::Answer("403 Forbidden".into(), String::new(), "<html>".into()),
+            Err(Forbidden),
+        ),
         ("throttled", error(bad, "", "ThrottlingException"), Err(Unavailable)),
         ("too many", status("429 Too Many Requests"), Err(Unavailable)),
         ("internal", error("500 Internal Server Error", "", "InternalServiceError"), Err(Unavailable)),
         ("away", status("503 Service Unavailable"), Err(Unavailable)),
-        ("redirect", Act::Answer("307 Temporary Redirect".into(), redirect, String::new()), Err(Unavailable)),
+        ("redirect", Reaction::Answer("307 Temporary Redirect".into(), redirect, String::new()), Err(Unavailable)),
         ("html", json("<html>"), Err(Unavailable)),
         ("broken JSON", json(r#"{"Name":"homelab/a","SecretString":"{\"K"#), Err(Unavailable)),
         ("a list", json("[]"), Err(Unavailable)),
         ("nothing", status("200 OK"), Err(Unavailable)),
         ("no content", status("204 No Content"), Err(Unavailable)),
         ("another secret", json(&good.replace("/a", "/b")), Err(Unavailable)),
-        ("nonsense", Act::Raw(b"\xff\xff\r\n\r\n".into()), Err(Unavailable)),
-        ("endless", Act::Endless, Err(Unavailable)),
-        ("1 GiB", Act::Huge, Err(Unavailable)),
-        ("trickle", Act::Trickle, Err(Unavailable)),
-        ("black hole", Act::Silence, Err(Unavailable)),
-        ("late", Act::Late(Duration::from_secs(10), Box::new(json(good))), Err(Unavailable)),
-        ("hangs up", Act::HangUp, Err(Unavailable)),
+        ("nonsense", Reaction::Raw(b"\xff\xff\r\n\r\n".into()), Err(Unavailable)),
+        ("endless", Reaction::Endless, Err(Unavailable)),
+        ("1 GiB", Reaction::Huge, Err(Unavailable)),
+        ("trickle", Reaction::Trickle, Err(Unavailable)),
+        ("black hole", Reaction::Silence, Err(Unavailable)),
+        ("late", Reaction::Delayed(Duration::from_secs(10), Box::new(json(good))), Err(Unavailable)),
+        ("hangs up", Reaction::HangUp, Err(Unavailable)),
     ];
     for (name, act, expected) in cases {
         let fake = Fake::start(move |line| {
@@ -66,12 +78,12 @@ async fn only_one_response_means_absent_and_no_call_exceeds_its_time_limit() {
         })
         .await;
         let began = Instant::now();
-        assert_eq!(impatient(&fake.address).read("homelab/a").await.map(|_| ()), expected, "{name}");
+        assert_eq!(with_short_timeout(&fake.address).read("homelab/a").await.map(|_| ()), expected, "{name}");
         assert!(began.elapsed() < Duration::from_secs(3), "{name}: {:?}", began.elapsed());
         assert!(fake.requests() <= 2, "{name}: {} calls", fake.requests());
     }
     assert_eq!(elsewhere.requests(), 0);
-    assert_eq!(impatient("http://127.0.0.1:1").read("homelab/a").await.map(|_| ()), Err(Unavailable));
+    assert_eq!(with_short_timeout("http://127.0.0.1:1").read("homelab/a").await.map(|_| ()), Err(Unavailable));
 }
 
 #[tokio::test]
@@ -85,20 +97,20 @@ async fn the_online_check_verifies_credentials_without_reading_a_secret() {
         (error(bad, "", "InvalidSignatureException"), Err(OnlineError::Refused)),
         (error(bad, "", "ValidationException"), Err(OnlineError::Misconfigured)),
         (status("503 Service Unavailable"), Err(OnlineError::Unavailable)),
-        (Act::Silence, Err(OnlineError::Unavailable)),
+        (Reaction::Silence, Err(OnlineError::Unavailable)),
     ] {
         let fake = Fake::start(move |_| act.clone()).await;
-        let rig = impatient(&fake.address);
+        let rig = with_short_timeout(&fake.address);
         assert_eq!(rig.stores.check_online().await, [("aws".into(), expected)]);
         assert_eq!(["ok", "absent", "forbidden"].map(|outcome| rig.calls("read", outcome)), [0; 3]);
     }
 }
 
-/// How many calls twenty reads make at a server with this answer.
-async fn calls_of(act: Act) -> usize {
+/// The number of calls of twenty reads to a server with this answer.
+async fn calls_of(act: Reaction) -> usize {
     // Health probes are not counted.
     let fake = Fake::start(move |_| act.clone()).await;
-    let rig = impatient(&fake.address);
+    let rig = with_short_timeout(&fake.address);
     for number in 0..20 {
         assert!(rig.lease(&format!("homelab/{number}")).await.is_err());
     }
@@ -118,7 +130,7 @@ async fn the_breaker_opens_for_an_unavailable_server_and_not_for_error_responses
         (error(bad, "", "DecryptionFailure"), 20),
         (error(bad, "", "ResourceNotFoundException"), 20),
     ] {
-        let of = if let Act::Answer(line, _, body) = &act { format!("{line} {body}") } else { String::new() };
+        let of = if let Reaction::Answer(line, _, body) = &act { format!("{line} {body}") } else { String::new() };
         assert_eq!(calls_of(act).await, calls, "{of}");
     }
 }
@@ -130,13 +142,13 @@ async fn the_log_of_a_failed_call_has_no_path_key_or_response() {
         json(r#"{"Name":"canary-path","SecretString":"canary-answer"}"#),
         error("400 Bad Request", "", "AccessDeniedException"),
         error("400 Bad Request", "", "canary-code"),
-        Act::HangUp,
-        Act::Endless,
-        Act::Huge,
-        Act::Silence,
+        Reaction::HangUp,
+        Reaction::Endless,
+        Reaction::Huge,
+        Reaction::Silence,
     ] {
         let fake = Fake::start(move |_| act.clone()).await;
-        assert!(impatient(&fake.address).read("homelab/canary-path").await.is_err());
+        assert!(with_short_timeout(&fake.address).read("homelab/canary-path").await.is_err());
     }
     let text = log.text();
     let logged = |kind: &str| text.matches(&format!("kind=\"{kind}\"")).count();

@@ -4,7 +4,7 @@ mod credentials;
 mod faults;
 mod read;
 
-use super::Rig;
+use super::StoreRig;
 use crate::rig::moto::{Keys, Moto, REGION};
 use claviger::config::aws_secrets_manager::{AwsAuth, AwsSecretsManager};
 use claviger::config::cache::Cache;
@@ -15,14 +15,14 @@ use tempfile::TempDir;
 /// The broker's user.
 const USER: &str = "claviger";
 
-/// A store with the keys of a user who may do anything with secrets.
-pub(super) async fn with_keys(moto: &Moto, cache: Cache) -> Rig {
+/// A store with the keys of a user with all permissions on secrets.
+pub(super) async fn with_keys(moto: &Moto, cache: Cache) -> StoreRig {
     let keys = moto.user(USER).await;
-    keeping(&moto.address, &keys, cache, |_| {})
+    with_access_keys(&moto.address, &keys, cache, |_| {})
 }
 
 /// A store with these keys.
-fn keeping(address: &str, keys: &Keys, cache: Cache, change: impl FnOnce(&mut AwsSecretsManager)) -> Rig {
+fn with_access_keys(address: &str, keys: &Keys, cache: Cache, change: impl FnOnce(&mut AwsSecretsManager)) -> StoreRig {
     let dir = tempfile::tempdir().unwrap();
     keys.write_into(dir.path());
     let file = |name: &str| dir.path().join(name);
@@ -33,7 +33,13 @@ fn keeping(address: &str, keys: &Keys, cache: Cache, change: impl FnOnce(&mut Aw
     open(dir, address, auth, cache, change)
 }
 
-fn open(dir: TempDir, address: &str, auth: AwsAuth, cache: Cache, change: impl FnOnce(&mut AwsSecretsManager)) -> Rig {
+fn open(
+    dir: TempDir,
+    address: &str,
+    auth: AwsAuth,
+    cache: Cache,
+    change: impl FnOnce(&mut AwsSecretsManager),
+) -> StoreRig {
     let mut config = AwsSecretsManager {
         region: REGION.into(),
         endpoint_url: Some(address.into()),
@@ -44,10 +50,10 @@ fn open(dir: TempDir, address: &str, auth: AwsAuth, cache: Cache, change: impl F
         cache,
     };
     change(&mut config);
-    Rig::of("aws", dir, Kind::AwsSecretsManager(config))
+    StoreRig::of("aws", dir, Kind::AwsSecretsManager(config))
 }
 
-/// Keys that AWS does not know.
-fn no_ones_keys() -> Keys {
+/// Access keys that AWS does not know.
+fn unknown_keys() -> Keys {
     Keys { id: "AKIANOBODYNOBODYNOBO".into(), secret: "canary-secret-access-key".into() }
 }

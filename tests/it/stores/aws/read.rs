@@ -1,10 +1,10 @@
 //! Reading from moto's server: every class of answer that it can give.
 
-use super::super::{NO_CACHE, one};
-use super::{USER, keeping, no_ones_keys, with_keys};
+use super::super::{NO_CACHE, single_value};
+use super::{USER, unknown_keys, with_access_keys, with_keys};
 use crate::rig::bao::until;
-use crate::rig::cable::Cable;
 use crate::rig::moto::Moto;
+use crate::rig::tcp_relay::TcpRelay;
 use claviger::config::cache::Cache;
 use claviger::stores::OnlineError;
 use claviger::stores::ReadError::{Absent, Deleted, Forbidden, Misconfigured, Unavailable};
@@ -22,9 +22,9 @@ async fn present_absent_deleted_and_malformed_secrets_are_distinguished() {
     moto.delete("homelab/deleted").await;
     moto.put("homelab/plain", "hunter2").await;
     moto.put_binary("homelab/binary").await;
-    moto.put_nothing("homelab/no-value").await;
+    moto.put_without_value("homelab/no-value").await;
 
-    assert_eq!(rig.read("homelab/site/main").await, one("K", "v"));
+    assert_eq!(rig.read("homelab/site/main").await, single_value("K", "v"));
     assert_eq!(rig.lease("homelab/site/main").await.unwrap().version, Some(version));
     for (path, error) in [
         ("homelab/site/other", Absent),
@@ -47,9 +47,9 @@ async fn a_branch_with_a_slash_has_its_own_secret() {
     moto.put("homelab/site/feature+x", r#"{"K":"plus"}"#).await;
     moto.put("homelab/site/feature/x", r#"{"K":"slash"}"#).await;
     moto.put("homelab/site/feature=2Bx", r#"{"K":"escaped"}"#).await;
-    assert_eq!(rig.read("homelab/site/feature~x").await, one("K", "plus"));
-    assert_eq!(rig.read("homelab/site/feature/x").await, one("K", "slash"));
-    assert_eq!(rig.read("homelab/site/feature=2Bx").await, one("K", "escaped"));
+    assert_eq!(rig.read("homelab/site/feature~x").await, single_value("K", "plus"));
+    assert_eq!(rig.read("homelab/site/feature/x").await, single_value("K", "slash"));
+    assert_eq!(rig.read("homelab/site/feature=2Bx").await, single_value("K", "escaped"));
 }
 
 #[tokio::test]
@@ -57,18 +57,18 @@ async fn a_secret_that_becomes_forbidden_is_removed_from_the_cache() {
     let mut moto = Moto::start().await;
     moto.put("homelab/a", r#"{"K":"v"}"#).await;
     let rig = with_keys(&moto, STALE_ONLY).await;
-    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    assert_eq!(rig.read("homelab/a").await, single_value("K", "v"));
     moto.allow(USER, "secretsmanager:DescribeSecret").await;
     for path in ["homelab/a", "homelab/none"] {
-        assert_eq!(rig.read(path).await, Err(Forbidden), "{path}: which says nothing of whether it is there");
+        assert_eq!(rig.read(path).await, Err(Forbidden), "{path}: forbidden hides whether it exists");
     }
     assert_eq!(rig.stores.check_online().await, [("aws".into(), Ok(()))]);
     moto.allow(USER, "secretsmanager:GetSecretValue").await;
-    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    assert_eq!(rig.read("homelab/a").await, single_value("K", "v"));
     moto.allow(USER, "secretsmanager:DescribeSecret").await;
     assert_eq!(rig.read("homelab/a").await, Err(Forbidden));
     moto.stop();
-    assert_eq!(rig.read("homelab/a").await, Err(Unavailable), "a refusal leaves nothing to serve");
+    assert_eq!(rig.read("homelab/a").await, Err(Unavailable), "after a refusal nothing is cached");
 }
 
 #[tokio::test]
@@ -76,11 +76,11 @@ async fn unknown_access_keys_are_forbidden() {
     let moto = Moto::start().await;
     moto.put("homelab/a", r#"{"K":"v"}"#).await;
     let mut forged = moto.user(USER).await;
-    let good = keeping(&moto.address, &forged, NO_CACHE, |_| {});
-    assert_eq!(good.read("homelab/a").await, one("K", "v"));
-    forged.secret = no_ones_keys().secret;
-    for keys in [no_ones_keys(), forged] {
-        let rig = keeping(&moto.address, &keys, NO_CACHE, |_| {});
+    let good = with_access_keys(&moto.address, &forged, NO_CACHE, |_| {});
+    assert_eq!(good.read("homelab/a").await, single_value("K", "v"));
+    forged.secret = unknown_keys().secret;
+    for keys in [unknown_keys(), forged] {
+        let rig = with_access_keys(&moto.address, &keys, NO_CACHE, |_| {});
         assert_eq!(rig.read("homelab/a").await, Err(Forbidden), "{}", keys.id);
         assert_eq!(rig.stores.check_online().await, [("aws".into(), Err(OnlineError::Refused))]);
         assert_eq!(rig.calls("read", "ok"), 0);
@@ -92,33 +92,33 @@ async fn the_cache_serves_stale_secrets_during_an_outage_up_to_its_limit() {
     let moto = Moto::start().await;
     moto.put("homelab/a", r#"{"K":"v"}"#).await;
     let keys = moto.user(USER).await;
-    let cable = Cable::to(moto.port());
-    let address = format!("http://127.0.0.1:{}", cable.port);
-    let bridged = keeping(&address, &keys, STALE_ONLY, |_| {});
-    let plain = keeping(&address, &keys, NO_CACHE, |_| {});
+    let relay = TcpRelay::to(moto.port());
+    let address = format!("http://127.0.0.1:{}", relay.port);
+    let bridged = with_access_keys(&address, &keys, STALE_ONLY, |_| {});
+    let plain = with_access_keys(&address, &keys, NO_CACHE, |_| {});
     for rig in [&bridged, &plain] {
-        assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+        assert_eq!(rig.read("homelab/a").await, single_value("K", "v"));
         assert_eq!(rig.read("homelab/none").await, Err(Absent));
     }
-    cable.pull_out();
+    relay.disconnect();
     for _ in 0..10 {
         assert_eq!(plain.read("homelab/a").await, Err(Unavailable));
         let lease = bridged.lease("homelab/a").await.unwrap();
         assert!(lease.stale && lease.data.contains_key("K"));
-        assert_eq!(bridged.read("homelab/none").await, Err(Unavailable), "no old absence is served");
+        assert_eq!(bridged.read("homelab/none").await, Err(Unavailable), "a cached absence is not served stale");
     }
     assert_eq!(plain.stores.check_online().await, [("aws".into(), Err(OnlineError::Unavailable))]);
     // Five, and one or two probes on a busy machine.
-    assert!((5..9).contains(&plain.calls("read", "unavailable")), "then it is left alone");
+    assert!((5..9).contains(&plain.calls("read", "unavailable")), "then the breaker is open");
 
     // The cache counts its time with tokio's clock.
     tokio::time::pause();
     tokio::time::advance(Duration::from_mins(11)).await;
     tokio::time::resume();
-    assert_eq!(bridged.read("homelab/a").await, Err(Unavailable), "older than may be served");
+    assert_eq!(bridged.read("homelab/a").await, Err(Unavailable), "the cached secret is too old");
 
-    cable.plug_in();
-    until("the store to be asked again", async || plain.read("homelab/a").await == one("K", "v")).await;
+    relay.reconnect();
+    until("the breaker to close", async || plain.read("homelab/a").await == single_value("K", "v")).await;
     until("a fresh lease", async || bridged.lease("homelab/a").await.is_ok_and(|lease| !lease.stale)).await;
 }
 
@@ -134,6 +134,6 @@ async fn concurrent_requests_for_a_secret_share_one_call() {
         let rig = rig.clone();
         readers.spawn(async move { rig.read("homelab/a").await });
     }
-    assert!(readers.join_all().await.iter().all(|read| *read == one("K", "v")));
+    assert!(readers.join_all().await.iter().all(|read| *read == single_value("K", "v")));
     assert_eq!(rig.calls("read", "ok"), 1);
 }

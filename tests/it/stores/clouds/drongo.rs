@@ -1,7 +1,7 @@
-//! Secret Manager as drongo plays it: a second opinion on the good path. Its `latest` skips disabled versions, which Google's does
-//! not, so that is not asked here; it has no tokens, so the stub gives one.
+//! Secret Manager emulated by drongo: a second check of successful reads. Its `latest` skips disabled versions, unlike Google's, so
+//! that is not tested here; it issues no tokens, so the stub does.
 
-use super::super::{NO_CACHE, one};
+use super::super::{NO_CACHE, single_value};
 use super::{TOKEN, google};
 use crate::rig::clouds::google::Google;
 use crate::rig::drongo::Drongo;
@@ -13,7 +13,7 @@ async fn a_secret_of_the_emulator_is_read_and_a_missing_one_is_absent() {
     let rig = google(&stub, NO_CACHE, |config| config.endpoint_url.clone_from(&drongo.address));
     assert_eq!(rig.read("homelab/site/main").await, Err(Absent));
     assert_eq!(drongo.put("homelab__site__main", br#"{"K":"one"}"#).await, "1");
-    assert_eq!(rig.read("homelab/site/main").await, one("K", "one"));
+    assert_eq!(rig.read("homelab/site/main").await, single_value("K", "one"));
     assert_eq!(drongo.put("homelab__site__main", br#"{"K":"two"}"#).await, "2");
     let secret = rig.lease("homelab/site/main").await.unwrap();
     assert_eq!(secret.version.as_deref(), Some("2"));

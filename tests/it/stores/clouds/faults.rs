@@ -1,24 +1,24 @@
-//! How both stores meet a server in trouble: never an absence, never longer than the budget, and nothing in the log.
+//! Failing servers of both clouds: never reported as a missing secret, never longer than the timeout, and nothing in the log.
 
-use super::super::{IMPATIENT, NO_CACHE, Rig, one};
+use super::super::{NO_CACHE, SHORT_TIMEOUT, StoreRig, single_value};
 use super::{TOKEN, azure, google};
 use crate::rig::clouds::azure::Azure;
 use crate::rig::clouds::google::Google;
-use crate::rig::fake::Act;
+use crate::rig::fake::Reaction;
 use crate::rig::recorded_log::RecordedLog;
 use claviger::stores::ReadError::Unavailable;
 use std::time::{Duration, Instant};
 
-/// Long enough for a login on a busy machine, which a failed call is to follow.
+/// Long enough for a login on a busy machine before the failing call.
 const PATIENT: Duration = Duration::from_secs(3);
 
-/// A stub of each cloud with a good secret, and impatient stores of them.
-struct Both {
+/// A stub of each cloud with a secret.
+struct BothClouds {
     azure: Azure,
     google: Google,
 }
 
-impl Both {
+impl BothClouds {
     async fn start() -> Self {
         let both = Self { azure: Azure::start(TOKEN).await, google: Google::start(TOKEN).await };
         both.azure.put("homelab--canary-path", r#"{"K":"canary-answer"}"#);
@@ -26,99 +26,95 @@ impl Both {
         both
     }
 
-    fn rigs(&self, timeout: Duration) -> [Rig; 2] {
+    fn rigs(&self, timeout: Duration) -> [StoreRig; 2] {
         [
             azure(&self.azure, NO_CACHE, |config| config.timeout = timeout),
             google(&self.google, NO_CACHE, |config| config.timeout = timeout),
         ]
     }
 
-    /// What the vault and the API do.
-    fn reads_do(&self, act: Option<&Act>) {
-        self.azure.state().vault_says = act.cloned();
-        self.google.state().api_says = act.cloned();
+    /// Sets the reaction of the vault and of the API to reads.
+    fn set_read_reaction(&self, act: Option<&Reaction>) {
+        self.azure.state().vault_reaction = act.cloned();
+        self.google.state().api_reaction = act.cloned();
     }
 
-    /// What the token servers do.
-    fn logins_do(&self, act: Option<&Act>) {
-        self.azure.state().authority_says = act.cloned();
-        self.google.state().exchange_says = act.cloned();
+    /// Sets the reaction of the token servers.
+    fn set_login_reaction(&self, act: Option<&Reaction>) {
+        self.azure.state().authority_reaction = act.cloned();
+        self.google.state().exchange_reaction = act.cloned();
     }
 }
 
-fn troubles() -> Vec<(&'static str, Act)> {
-    let answer = |status: &str, body: &str| Act::Answer(status.into(), String::new(), body.into());
+fn reactions() -> Vec<(&'static str, Reaction)> {
+    let answer = |status: &str, body: &str| Reaction::Answer(status.into(), String::new(), body.into());
     vec![
         ("html", answer("200 OK", "<html>")),
         ("broken JSON", answer("200 OK", r#"{"value":"{\"K"#)),
         ("nothing", answer("200 OK", "")),
         ("no content", answer("204 No Content", "")),
-        ("nonsense", Act::Raw(b"\xff\xff\r\n\r\n".into())),
-        ("endless", Act::Endless),
-        ("1 GiB", Act::Huge),
-        ("trickle", Act::Trickle),
-        ("black hole", Act::Silence),
-        ("late", Act::Late(Duration::from_secs(10), Box::new(answer("200 OK", "{}")))),
-        ("hangs up", Act::HangUp),
+        ("nonsense", Reaction::Raw(b"\xff\xff\r\n\r\n".into())),
+        ("endless", Reaction::Endless),
+        ("1 GiB", Reaction::Huge),
+        ("trickle", Reaction::Trickle),
+        ("black hole", Reaction::Silence),
+        ("late", Reaction::Delayed(Duration::from_secs(10), Box::new(answer("200 OK", "{}")))),
+        ("hangs up", Reaction::HangUp),
     ]
 }
 
 #[tokio::test]
 async fn faults_are_never_an_absence_and_never_exceed_the_time_limit() {
-    let both = Both::start().await;
+    let both = BothClouds::start().await;
     for rig in both.rigs(Duration::from_secs(10)) {
-        assert_eq!(rig.read("homelab/canary-path").await, one("K", "canary-answer"), "the twin of all");
+        assert_eq!(rig.read("homelab/canary-path").await, single_value("K", "canary-answer"), "without a fault");
     }
-    for (name, act) in troubles() {
+    for (name, act) in reactions() {
         for logins in [false, true] {
-            let rigs = both.rigs(IMPATIENT);
+            let rigs = both.rigs(SHORT_TIMEOUT);
             if logins {
-                both.logins_do(Some(&act));
+                both.set_login_reaction(Some(&act));
             } else {
-                both.reads_do(Some(&act));
+                both.set_read_reaction(Some(&act));
             }
             for rig in &rigs {
                 let began = Instant::now();
                 assert_eq!(rig.read("homelab/canary-path").await, Err(Unavailable), "{name} at {}", rig.name);
                 assert!(began.elapsed() < Duration::from_secs(5), "{name} at {}: {:?}", rig.name, began.elapsed());
             }
-            both.reads_do(None);
-            both.logins_do(None);
+            both.set_read_reaction(None);
+            both.set_login_reaction(None);
         }
     }
 }
 
 #[tokio::test]
 async fn an_untrusted_server_gets_no_token_and_the_proxy_is_not_bypassed() {
-    // Another CA, and nobody there.
-    let (both, other) = (Both::start().await, Azure::start(TOKEN).await);
+    // Another CA, and an address without a server.
+    let (both, other) = (BothClouds::start().await, Azure::start(TOKEN).await);
     let strange = azure(&both.azure, NO_CACHE, |config| config.ca_file = Some(other.ca_file()));
     assert_eq!(strange.read("homelab/canary-path").await, Err(Unavailable));
-    assert_eq!(both.azure.state().logins, 0, "no token goes to a server that is not known");
+    assert_eq!(both.azure.state().logins, 0, "no token is sent to an untrusted server");
     let nobody = google(&both.google, NO_CACHE, |config| config.endpoint_url = "https://127.0.0.1:1".into());
     assert_eq!(nobody.read("homelab/canary-path").await, Err(Unavailable));
     let proxied = azure(&both.azure, NO_CACHE, |config| config.proxy_url = Some("http://127.0.0.1:1".into()));
-    assert_eq!(
-        proxied.read("homelab/canary-path").await,
-        Err(Unavailable),
-        "what has a proxy is not reached around it"
-    );
+    assert_eq!(proxied.read("homelab/canary-path").await, Err(Unavailable), "the proxy is not bypassed");
 }
 
 #[tokio::test]
 async fn the_log_of_a_failed_call_has_no_path_token_or_response() {
     let log = RecordedLog::as_served();
-    let both = Both::start().await;
-    let refusal = |body: &str| Act::Answer("403 Forbidden".into(), String::new(), body.into());
-    for act in [refusal("canary-answer"), Act::HangUp, Act::Huge, Act::Silence] {
+    let both = BothClouds::start().await;
+    let refusal = |body: &str| Reaction::Answer("403 Forbidden".into(), String::new(), body.into());
+    for act in [refusal("canary-answer"), Reaction::HangUp, Reaction::Huge, Reaction::Silence] {
         let rigs = both.rigs(PATIENT);
-        both.reads_do(Some(&act));
+        both.set_read_reaction(Some(&act));
         for rig in &rigs {
             assert!(rig.read("homelab/canary-path").await.is_err());
         }
-        both.reads_do(None);
+        both.set_read_reaction(None);
     }
-    both.logins_do(Some(&refusal("canary-answer")));
+    both.set_login_reaction(Some(&refusal("canary-answer")));
     for rig in both.rigs(PATIENT) {
         assert!(rig.read("homelab/canary-path").await.is_err());
     }

@@ -1,10 +1,10 @@
-//! Secret Manager: the three logins, names, versions, checksums, and what each answer means.
+//! Secret Manager: the three logins, names, versions, checksums, and the class of each answer.
 
-use super::super::{NO_CACHE, one};
+use super::super::{NO_CACHE, single_value};
 use super::{MINUTE, TOKEN, federation, google, google_as, token_file};
 use crate::rig::bao::until;
-use crate::rig::clouds::google::{ACCOUNT, Google, answer, error, refused_exchange, switched_off};
-use crate::rig::fake::{Act, Fake, json as plain, status};
+use crate::rig::clouds::google::{ACCOUNT, Google, answer, api_disabled, error, refused_exchange};
+use crate::rig::fake::{Fake, Reaction, json as plain, status};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claviger::config::gcp_secret_manager::GcpAuth;
@@ -26,13 +26,17 @@ async fn one_token_exchange_serves_several_reads() {
         let rig = rig.clone();
         readers.spawn(async move { rig.read("homelab/site/main").await });
     }
-    assert!(readers.join_all().await.iter().all(|read| *read == one("K", "v")));
+    assert!(readers.join_all().await.iter().all(|read| *read == single_value("K", "v")));
     assert_eq!(rig.lease("homelab/site/main").await.unwrap().version, Some(version));
     assert_eq!(rig.read("homelab/site/Main").await, Err(Absent));
     assert_eq!(rig.read("homelab/site/other").await, Err(Absent));
     assert_eq!((stub.state().logins, rig.calls("login", "ok")), (1, 1));
     assert_eq!(rig.stores.check_online().await, [("gcp".into(), Ok(()))]);
-    assert!(stub.state().agents.iter().all(|agent| agent.starts_with("claviger-")), "{:?}", stub.state().agents);
+    assert!(
+        stub.state().user_agents.iter().all(|agent| agent.starts_with("claviger-")),
+        "{:?}",
+        stub.state().user_agents
+    );
 }
 
 #[tokio::test]
@@ -42,13 +46,13 @@ async fn each_path_has_its_own_secret() {
     stub.put("homelab__a__b", br#"{"K":"two"}"#);
     stub.put("homelab__feature___7ex", br#"{"K":"slash"}"#);
     let rig = google(&stub, NO_CACHE, |_| {});
-    assert_eq!(rig.read("homelab/a_b").await, one("K", "one"));
-    assert_eq!(rig.read("homelab/a/b").await, one("K", "two"));
-    assert_eq!(rig.read("homelab/feature~x").await, one("K", "slash"));
+    assert_eq!(rig.read("homelab/a_b").await, single_value("K", "one"));
+    assert_eq!(rig.read("homelab/a/b").await, single_value("K", "two"));
+    assert_eq!(rig.read("homelab/feature~x").await, single_value("K", "slash"));
     assert_eq!(rig.read("homelab/a__b").await, Err(Absent));
     let long = format!("homelab/{}", "a".repeat(247));
-    assert_eq!(rig.read(&long).await, Err(Misconfigured), "a name of 256 characters is never cut");
-    assert_eq!(rig.read(&long[..254]).await, Err(Absent), "and one of 255 is asked for");
+    assert_eq!(rig.read(&long).await, Err(Misconfigured), "a name of 256 characters is not truncated");
+    assert_eq!(rig.read(&long[..254]).await, Err(Absent), "a name of 255 characters is read");
 }
 
 #[tokio::test]
@@ -56,15 +60,15 @@ async fn a_refused_login_after_a_successful_one_is_unavailable() {
     let stub = Google::start(TOKEN).await;
     stub.put("homelab__a", br#"{"K":"v"}"#);
     let rig = google(&stub, NO_CACHE, |_| {});
-    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
-    stub.state().exchange_says = Some(status("401 Unauthorized"));
+    assert_eq!(rig.read("homelab/a").await, single_value("K", "v"));
+    stub.state().exchange_reaction = Some(status("401 Unauthorized"));
     stub.revoke_tokens();
     tokio::time::pause();
     tokio::time::advance(Duration::from_mins(2)).await;
     tokio::time::resume();
     assert_eq!(rig.read("homelab/a").await, Err(Unavailable), "the cloud may not reach the cluster's issuer");
-    stub.state().exchange_says = None;
-    until("the next login", async || rig.read("homelab/a").await == one("K", "v")).await;
+    stub.state().exchange_reaction = None;
+    until("the next login", async || rig.read("homelab/a").await == single_value("K", "v")).await;
 }
 
 #[tokio::test]
@@ -73,14 +77,14 @@ async fn a_configured_service_account_is_impersonated() {
     stub.put("homelab__a", br#"{"K":"v"}"#);
     stub.state().impersonates = true;
     let direct = google(&stub, NO_CACHE, |_| {});
-    assert_eq!(direct.read("homelab/a").await, Err(Forbidden), "the federated identity has no right of its own");
+    assert_eq!(direct.read("homelab/a").await, Err(Forbidden), "the federated identity has no permission");
     let as_account = || {
         let dir = tempfile::tempdir().unwrap();
         let auth = federation(&stub, token_file(&dir, TOKEN), Some(ACCOUNT));
         google_as(&stub, dir, auth, NO_CACHE, |_| {})
     };
     let rig = as_account();
-    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    assert_eq!(rig.read("homelab/a").await, single_value("K", "v"));
     assert_eq!(rig.calls("login", "ok"), 2, "an exchange and an impersonation");
     for (says, read) in [
         (error("403 Forbidden", "PERMISSION_DENIED"), Forbidden),
@@ -90,7 +94,7 @@ async fn a_configured_service_account_is_impersonated() {
         (status("503 Service Unavailable"), Unavailable),
         (answer("200 OK", &json!({"accessToken": "x", "expireTime": "2001-01-01T00:00:00Z"})), Unavailable),
     ] {
-        stub.state().impersonation_says = Some(says);
+        stub.state().impersonation_reaction = Some(says);
         assert_eq!(as_account().read("homelab/a").await, Err(read));
     }
 }
@@ -101,9 +105,9 @@ async fn the_newest_version_is_read_even_if_it_is_disabled() {
     stub.put("homelab__a", br#"{"K":"one"}"#);
     stub.put("homelab__a", br#"{"K":"two"}"#);
     let rig = google(&stub, NO_CACHE, |_| {});
-    assert_eq!(rig.read("homelab/a").await, one("K", "two"));
+    assert_eq!(rig.read("homelab/a").await, single_value("K", "two"));
     stub.disable_newest("homelab__a");
-    assert_eq!(rig.read("homelab/a").await, Err(Deleted), "the one before is not read");
+    assert_eq!(rig.read("homelab/a").await, Err(Deleted), "the previous version is not read");
     stub.put("homelab__a", br#"{"K":"three"}"#);
     assert_eq!(rig.lease("homelab/a").await.unwrap().version.as_deref(), Some("3"));
 }
@@ -113,10 +117,10 @@ async fn data_with_a_wrong_checksum_is_read_once_more() {
     let stub = Google::start(TOKEN).await;
     stub.put("homelab__a", br#"{"K":"v"}"#);
     let rig = google(&stub, NO_CACHE, |_| {});
-    stub.state().garbled = 1;
-    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    stub.state().wrong_checksums = 1;
+    assert_eq!(rig.read("homelab/a").await, single_value("K", "v"));
     assert_eq!(stub.state().reads.len(), 2);
-    stub.state().garbled = 2;
+    stub.state().wrong_checksums = 2;
     assert_eq!(rig.read("homelab/a").await, Err(Unavailable));
     assert_eq!(stub.state().reads.len(), 4);
 }
@@ -129,7 +133,7 @@ async fn with_text_values_the_secret_is_one_value_and_binary_data_is_refused() {
     stub.put("shared__nul", b"a\0b");
     let objects = google(&stub, NO_CACHE, |_| {});
     let texts = google(&stub, NO_CACHE, |config| config.values = ValueFormat::Text);
-    assert_eq!(texts.read("shared/npm-token").await, one("npm-token", "hunter2"));
+    assert_eq!(texts.read("shared/npm-token").await, single_value("npm-token", "hunter2"));
     assert_eq!(objects.read("shared/npm-token").await, Err(Misconfigured));
     for path in ["shared/bytes", "shared/nul"] {
         assert_eq!(texts.read(path).await, Err(Misconfigured), "{path}");
@@ -142,12 +146,12 @@ async fn a_regional_secret_is_read_in_its_location() {
     stub.state().location = Some("europe-west3");
     stub.put("homelab__a", br#"{"K":"v"}"#);
     let rig = google(&stub, NO_CACHE, |config| config.location = Some("europe-west3".into()));
-    assert_eq!(rig.read("homelab/a").await, one("K", "v"));
+    assert_eq!(rig.read("homelab/a").await, single_value("K", "v"));
     assert_eq!(rig.read("homelab/b").await, Err(Absent));
 }
 
-/// The rows of the table of answers, each with what is read and what `check --online` says.
-fn rows() -> Vec<(&'static str, Act, ReadError, Result<(), OnlineError>)> {
+/// Each documented answer, with the result of a read and of `check --online`.
+fn rows() -> Vec<(&'static str, Reaction, ReadError, Result<(), OnlineError>)> {
     let misconfigured = Err(OnlineError::Misconfigured);
     let unavailable = Err(OnlineError::Unavailable);
     vec![
@@ -155,19 +159,19 @@ fn rows() -> Vec<(&'static str, Act, ReadError, Result<(), OnlineError>)> {
         ("another 404", error("404 Not Found", "UNKNOWN"), Misconfigured, misconfigured),
         (
             "a page",
-            Act::Answer("404 Not Found".into(), "Content-Type: text/html\r\n".into(), "<html>".into()),
+            Reaction::Answer("404 Not Found".into(), "Content-Type: text/html\r\n".into(), "<html>".into()),
             Misconfigured,
             misconfigured,
         ),
         ("disabled or destroyed", error("400 Bad Request", "FAILED_PRECONDITION"), Deleted, Ok(())),
         ("another 400", error("400 Bad Request", "INVALID_ARGUMENT"), Misconfigured, misconfigured),
         ("no right, or not there", error("403 Forbidden", "PERMISSION_DENIED"), Forbidden, Ok(())),
-        ("switched off", switched_off(), Misconfigured, misconfigured),
+        ("switched off", api_disabled(), Misconfigured, misconfigured),
         ("unknown token", error("401 Unauthorized", "UNAUTHENTICATED"), Forbidden, Err(OnlineError::Refused)),
         ("throttled", error("429 Too Many Requests", "RESOURCE_EXHAUSTED"), Unavailable, unavailable),
         (
             "redirect",
-            Act::Answer("302 Found".into(), "Location: https://127.0.0.1:1/\r\n".into(), String::new()),
+            Reaction::Answer("302 Found".into(), "Location: https://127.0.0.1:1/\r\n".into(), String::new()),
             Unavailable,
             unavailable,
         ),
@@ -182,12 +186,12 @@ async fn each_documented_response_has_its_class() {
     stub.put("homelab__a", br#"{"K":"v"}"#);
     for (name, act, read, online) in rows() {
         let rig = google(&stub, NO_CACHE, |_| {});
-        assert_eq!(rig.read("homelab/a").await, one("K", "v"), "the twin of {name}");
-        stub.state().api_says = Some(act);
+        assert_eq!(rig.read("homelab/a").await, single_value("K", "v"), "without the fault of {name}");
+        stub.state().api_reaction = Some(act);
         assert_eq!(rig.read("homelab/a").await, Err(read), "{name}");
         let rig = google(&stub, NO_CACHE, |_| {});
         assert_eq!(rig.stores.check_online().await, [("gcp".into(), online)], "{name}");
-        stub.state().api_says = None;
+        stub.state().api_reaction = None;
     }
     let rig = google(&stub, NO_CACHE, |_| {});
     for body in [
@@ -196,7 +200,7 @@ async fn each_documented_response_has_its_class() {
         json!({"name": "projects/1/secrets/homelab__b/versions/1", "payload": {"data": "e30="}}),
         json!({"name": "projects/1/secrets/homelab__a/versions/1", "payload": {"data": "%"}}),
     ] {
-        stub.state().api_says = Some(answer("200 OK", &body));
+        stub.state().api_reaction = Some(answer("200 OK", &body));
         assert_eq!(rig.read("homelab/a").await, Err(Unavailable), "{body}");
     }
 }
@@ -214,27 +218,27 @@ async fn a_refused_exchange_is_an_error_and_is_retried() {
         ("away", Some(status("503 Service Unavailable")), Unavailable, OnlineError::Unavailable),
         ("nonsense", Some(answer("200 OK", &json!({"access_token": "x"}))), Unavailable, OnlineError::Unavailable),
     ] {
-        stub.state().exchange_says = says;
+        stub.state().exchange_reaction = says;
         let rig = google(&stub, NO_CACHE, |_| {});
         assert_eq!(rig.read("homelab/a").await, Err(read), "{name}");
         let rig = google(&stub, NO_CACHE, |_| {});
         assert_eq!(rig.stores.check_online().await, [("gcp".into(), Err(online))], "{name}");
     }
     assert_eq!(stub.state().reads, Vec::<String>::new());
-    stub.state().exchange_says = None;
+    stub.state().exchange_reaction = None;
     let rig = google(&stub, NO_CACHE, |_| {});
     assert_eq!(rig.read("homelab/a").await, Err(Forbidden));
-    stub.state().shown = TOKEN.into();
-    until("the next exchange", async || rig.read("homelab/a").await == one("K", "v")).await;
-    // What is in the file is read again when Google refuses the token.
-    stub.state().shown = "rotated.token.here".into();
+    stub.state().accepted_credential = TOKEN.into();
+    until("the next exchange", async || rig.read("homelab/a").await == single_value("K", "v")).await;
+    // The file is read again after Google refuses the token.
+    stub.state().accepted_credential = "rotated.token.here".into();
     std::fs::write(rig.token_file(), "rotated.token.here").unwrap();
     stub.revoke_tokens();
-    assert_eq!(rig.read("homelab/a").await, Err(Forbidden), "a young token that is refused is not replaced");
+    assert_eq!(rig.read("homelab/a").await, Err(Forbidden), "a refused token that is new is not replaced");
     tokio::time::pause();
     tokio::time::advance(Duration::from_mins(2)).await;
     tokio::time::resume();
-    assert_eq!(rig.read("homelab/a").await, one("K", "v"), "within one read");
+    assert_eq!(rig.read("homelab/a").await, single_value("K", "v"), "the first read succeeds");
 }
 
 #[tokio::test]
@@ -245,10 +249,10 @@ async fn the_metadata_server_gets_its_header_and_must_return_it() {
     let good = r#"{"access_token":"ya29.m","expires_in":3599,"token_type":"Bearer"}"#;
     let flavor = |value: &str| {
         let headers = format!("Metadata-Flavor: {value}\r\nContent-Type: application/json\r\n");
-        Act::Answer("200 OK".into(), headers, good.into())
+        Reaction::Answer("200 OK".into(), headers, good.into())
     };
     for (act, expected) in [
-        (flavor("Google"), one("K", "v")),
+        (flavor("Google"), single_value("K", "v")),
         (flavor("Other"), Err(Unavailable)),
         (plain(good), Err(Unavailable)),
         (status("404 Not Found"), Err(Forbidden)),
@@ -259,7 +263,7 @@ async fn the_metadata_server_gets_its_header_and_must_return_it() {
             let mut lines = head.lines();
             let line = "GET /computeMetadata/v1/instance/service-accounts/default/token HTTP/1.1";
             assert_eq!(lines.next(), Some(line));
-            // A real one refuses a request without it, which a browser or a proxy may have been made to send.
+            // The real server refuses a request without the header, which could be forged through a browser or proxy.
             assert!(lines.any(|line| line.eq_ignore_ascii_case("Metadata-Flavor: Google")), "{head}");
             act.clone()
         })
@@ -286,12 +290,12 @@ async fn a_key_file_signs_tokens_and_its_token_uri_is_not_called() {
         let path = token_file(&dir, &file.to_string());
         google_as(&stub, dir, GcpAuth::ServiceAccountKeyFile(path), NO_CACHE, |_| {})
     };
-    assert_eq!(rig(&file).read("homelab/a").await, one("K", "v"));
+    assert_eq!(rig(&file).read("homelab/a").await, single_value("K", "v"));
     let token = stub.state().last_token.clone();
     let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
     let claims: Value = serde_json::from_slice(&claims).unwrap();
     assert_eq!((&claims["iss"], &claims["sub"]), (&json!(ACCOUNT), &json!(ACCOUNT)));
-    assert_eq!((stub.state().logins, elsewhere.requests()), (0, 0), "no server is asked for a token");
+    assert_eq!((stub.state().logins, elsewhere.requests()), (0, 0), "no token is requested");
     let mut other = file.clone();
     other["type"] = json!("external_account");
     assert_eq!(rig(&other).read("homelab/a").await, Err(Unavailable));
@@ -307,7 +311,7 @@ async fn concurrent_builds_of_a_repo_share_one_read() {
         let rig = rig.clone();
         readers.spawn(async move { rig.read("homelab/a").await });
     }
-    assert!(readers.join_all().await.iter().all(|read| *read == one("K", "v")));
+    assert!(readers.join_all().await.iter().all(|read| *read == single_value("K", "v")));
     assert_eq!(stub.counts(), (1, 1));
 }
 
@@ -315,16 +319,16 @@ async fn concurrent_builds_of_a_repo_share_one_read() {
 async fn a_quota_error_suspends_calls_for_its_retry_after() {
     let stub = Google::start(TOKEN).await;
     let rig = google(&stub, NO_CACHE, |_| {});
-    let Act::Answer(line, headers, body) = error("429 Too Many Requests", "RESOURCE_EXHAUSTED") else { panic!() };
-    stub.state().api_says = Some(Act::Answer(line, format!("{headers}Retry-After: 3600\r\n"), body));
+    let Reaction::Answer(line, headers, body) = error("429 Too Many Requests", "RESOURCE_EXHAUSTED") else { panic!() };
+    stub.state().api_reaction = Some(Reaction::Answer(line, format!("{headers}Retry-After: 3600\r\n"), body));
     for number in 0..20 {
         assert_eq!(rig.read(&format!("homelab/{number}")).await, Err(Unavailable));
     }
-    assert_eq!(stub.state().reads.len(), 1, "one call, and then none");
+    assert_eq!(stub.state().reads.len(), 1, "one call until the suspension ends");
     assert!(rig.suspended("mount") >= 19);
-    stub.state().api_says = None;
+    stub.state().api_reaction = None;
     stub.put("homelab__a", br#"{"K":"v"}"#);
     let began = Instant::now();
-    until("the hold to end", async || rig.read("homelab/a").await == one("K", "v")).await;
-    assert!(began.elapsed() < Duration::from_secs(10), "an hour is not waited for: {:?}", began.elapsed());
+    until("the suspension to end", async || rig.read("homelab/a").await == single_value("K", "v")).await;
+    assert!(began.elapsed() < Duration::from_secs(10), "Retry-After is limited: {:?}", began.elapsed());
 }

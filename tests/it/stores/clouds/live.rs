@@ -1,4 +1,4 @@
-//! The store contract at a real vault or project, for whoever has one: `make clouds-live`. It tells that it is skipped where the
+//! The store contract at a real vault or project (`make clouds-live`). It prints that it is skipped if the
 //! environment names none.
 //!
 //! Azure: `CLAVIGER_LIVE_AZURE_VAULT_URL`, `..._TENANT_ID`, `..._CLIENT_ID` and `..._CLIENT_SECRET_FILE` are the broker's, and
@@ -6,7 +6,7 @@
 //! `..._KEY_FILE` are the broker's, and `..._TOKEN` writes (`gcloud auth print-access-token`). What is written is deleted.
 
 use super::super::contract::{Backend, Subject};
-use super::super::{NO_CACHE, Rig};
+use super::super::{NO_CACHE, StoreRig};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use claviger::config::azure_key_vault::{AzureAuth, AzureKeyVault, ExpiredSecrets};
@@ -24,7 +24,7 @@ use std::time::Duration;
 /// A vault or a project that a token may write to.
 pub(in crate::stores) struct Live {
     naming: Naming,
-    /// Below which secrets are.
+    /// The path below which secrets are.
     secrets: String,
     token: String,
     http: Client,
@@ -95,7 +95,7 @@ fn variables<const N: usize>(names: [&str; N]) -> Option<[String; N]> {
     None
 }
 
-async fn keeps_the_contract(rig: Rig, live: Live) {
+async fn assert_contract(rig: StoreRig, live: Live) {
     let below = format!("claviger-live-{}", &RequestId::random().as_str()[..8]);
     let subject = Subject { rig, backend: Backend::Live(live), below, versioned: true, digits: true };
     subject.check_contract().await;
@@ -125,7 +125,7 @@ async fn the_vault_named_in_the_environment_meets_the_contract() {
         timeout: Duration::from_secs(10),
         cache: NO_CACHE,
     };
-    keeps_the_contract(Rig::of("azure", tempfile::tempdir().unwrap(), Kind::AzureKeyVault(config)), live).await;
+    assert_contract(StoreRig::of("azure", tempfile::tempdir().unwrap(), Kind::AzureKeyVault(config)), live).await;
 }
 
 #[tokio::test]
@@ -145,5 +145,5 @@ async fn the_project_named_in_the_environment_meets_the_contract() {
         timeout: Duration::from_secs(10),
         cache: NO_CACHE,
     };
-    keeps_the_contract(Rig::of("gcp", tempfile::tempdir().unwrap(), Kind::GcpSecretManager(config)), live).await;
+    assert_contract(StoreRig::of("gcp", tempfile::tempdir().unwrap(), Kind::GcpSecretManager(config)), live).await;
 }

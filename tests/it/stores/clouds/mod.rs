@@ -1,4 +1,4 @@
-//! Azure Key Vault and Google Secret Manager, at stubs that answer what their references say.
+//! Azure Key Vault and Google Secret Manager, with stubs that answer as documented.
 
 mod azure;
 mod drongo;
@@ -6,7 +6,7 @@ mod faults;
 mod google;
 mod live;
 
-use super::Rig;
+use super::StoreRig;
 pub(super) use live::Live;
 
 use crate::rig::clouds::azure::{Azure, CLIENT, SCOPE, TENANT};
@@ -20,13 +20,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// The ServiceAccount token that the stubs take.
+/// The ServiceAccount token that the stubs accept.
 pub(super) const TOKEN: &str = "header.claims.signature";
 
 /// Long enough for a stub of this process on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A folder with a token in a file; the path.
+/// Writes a token into a file of a folder. Returns the path.
 fn token_file(dir: &TempDir, token: &str) -> PathBuf {
     let file = dir.path().join("token");
     std::fs::write(&file, format!("{token}\n")).unwrap();
@@ -34,14 +34,20 @@ fn token_file(dir: &TempDir, token: &str) -> PathBuf {
 }
 
 /// A store that logs in by its ServiceAccount token.
-pub(super) fn azure(stub: &Azure, cache: Cache, change: impl FnOnce(&mut AzureKeyVault)) -> Rig {
+pub(super) fn azure(stub: &Azure, cache: Cache, change: impl FnOnce(&mut AzureKeyVault)) -> StoreRig {
     let dir = tempfile::tempdir().unwrap();
     let token_file = token_file(&dir, TOKEN);
     let auth = AzureAuth::WorkloadIdentity { tenant_id: TENANT.into(), client_id: CLIENT.into(), token_file };
     azure_as(stub, dir, auth, cache, change)
 }
 
-fn azure_as(stub: &Azure, dir: TempDir, auth: AzureAuth, cache: Cache, change: impl FnOnce(&mut AzureKeyVault)) -> Rig {
+fn azure_as(
+    stub: &Azure,
+    dir: TempDir,
+    auth: AzureAuth,
+    cache: Cache,
+    change: impl FnOnce(&mut AzureKeyVault),
+) -> StoreRig {
     let mut config = AzureKeyVault {
         vault_url: stub.address().to_owned(),
         authority_url: stub.address().to_owned(),
@@ -55,11 +61,11 @@ fn azure_as(stub: &Azure, dir: TempDir, auth: AzureAuth, cache: Cache, change: i
         cache,
     };
     change(&mut config);
-    Rig::of("azure", dir, Kind::AzureKeyVault(config))
+    StoreRig::of("azure", dir, Kind::AzureKeyVault(config))
 }
 
 /// A store that exchanges its ServiceAccount token.
-pub(super) fn google(stub: &Google, cache: Cache, change: impl FnOnce(&mut GcpSecretManager)) -> Rig {
+pub(super) fn google(stub: &Google, cache: Cache, change: impl FnOnce(&mut GcpSecretManager)) -> StoreRig {
     let dir = tempfile::tempdir().unwrap();
     let auth = federation(stub, token_file(&dir, TOKEN), None);
     google_as(stub, dir, auth, cache, change)
@@ -81,7 +87,7 @@ fn google_as(
     auth: GcpAuth,
     cache: Cache,
     change: impl FnOnce(&mut GcpSecretManager),
-) -> Rig {
+) -> StoreRig {
     let mut config = GcpSecretManager {
         project: PROJECT.into(),
         location: None,
@@ -94,10 +100,10 @@ fn google_as(
         cache,
     };
     change(&mut config);
-    Rig::of("gcp", dir, Kind::GcpSecretManager(config))
+    StoreRig::of("gcp", dir, Kind::GcpSecretManager(config))
 }
 
-/// A cache that keeps answers for a minute, and serves them stale for another one.
+/// Caches answers for a minute, and serves them stale for another one.
 const MINUTE: Cache = Cache {
     ttl: Duration::from_mins(1),
     negative_ttl: Duration::from_mins(1),

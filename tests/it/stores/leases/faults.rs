@@ -1,78 +1,78 @@
 //! Failures of leases: stores that do not revoke, databases that cannot record, invalid answers.
 
 use super::*;
-use crate::rig::fake::{Act, Fake, good, json, status};
+use crate::rig::fake::{Fake, Reaction, json, status, valid_answer};
 use claviger::stores::{EndedLease, ReadError, RevocationProgress};
 use serde_json::json;
 use std::sync::atomic::AtomicUsize;
 
 #[tokio::test]
 async fn a_failed_revocation_is_listed_and_retried_without_end() {
-    let (bao, place) = (Bao::start().await, Place::sqlite());
+    let (bao, db) = (Bao::start().await, TestDatabase::sqlite());
     let url = bao.enable_database().await;
     bao.database_role_that_owns_a_table("owner").await;
-    let keeper = Keeper::new(&place, &bao).await;
+    let manager = LeaseManager::new(&db, &bao).await;
     let (one, admin) = (pod("one"), pod("admin"));
-    let credentials = keeper.read("owner", PER_POD, &one).await.unwrap();
-    let id = keeper.list().await.remove(0).id;
+    let credentials = manager.read("owner", PER_POD, &one).await.unwrap();
+    let id = manager.list().await.remove(0).id;
     assert_eq!(
-        keeper.stores.end_lease(&id, &admin).await.unwrap(),
+        manager.stores.end_lease(&id, &admin).await.unwrap(),
         Some(EndedLease::Revoked(RevocationProgress::InProgress))
     );
-    assert_eq!((keeper.list().await[0].state.as_str(), keeper.active()), ("revoking", 0));
-    assert_ne!(keeper.read("owner", PER_POD, &one).await.unwrap(), credentials, "nobody gets it any more");
-    let state = async |keeper: &Keeper| {
-        let lease = keeper.list().await.into_iter().find(|lease| lease.id == id);
+    assert_eq!((manager.list().await[0].state.as_str(), manager.active()), ("revoking", 0));
+    assert_ne!(manager.read("owner", PER_POD, &one).await.unwrap(), credentials, "the lease is not given out again");
+    let state = async |manager: &LeaseManager| {
+        let lease = manager.list().await.into_iter().find(|lease| lease.id == id);
         lease.map(|lease| lease.state.as_str())
     };
     // Six attempts: after 1, 2, 4, 8 and 16 seconds, plus up to a quarter.
     tokio::time::sleep(Duration::from_secs(28)).await;
-    until("six tries", async || state(&keeper).await == Some("revocation_failed")).await;
+    until("six tries", async || state(&manager).await == Some("revocation_failed")).await;
     let tries = "claviger_store_requests_total{operation=\"revoke\",outcome=\"misconfigured\",store=\"vault\"}";
-    assert_eq!(keeper.counted(tries), 6);
+    assert_eq!(manager.counted(tries), 6);
     let failed = (LeaseEventKind::Failed, Some("revocation_failed"));
-    assert_eq!(keeper.events().iter().filter(|event| **event == failed).count(), 1, "{:?}", keeper.events());
+    assert_eq!(manager.events().iter().filter(|event| **event == failed).count(), 1, "{:?}", manager.events());
 
-    keeper.stores.stop_leases().await;
-    drop(keeper);
-    let keeper = Keeper::new(&place, &bao).await;
-    until("it to be adopted", async || keeper.counted(tries) >= 1).await;
-    assert_eq!(state(&keeper).await, Some("revocation_failed"), "not forgotten");
+    manager.stores.stop_leases().await;
+    drop(manager);
+    let manager = LeaseManager::new(&db, &bao).await;
+    until("the lease to be adopted", async || manager.counted(tries) >= 1).await;
+    assert_eq!(state(&manager).await, Some("revocation_failed"), "not forgotten");
     let (user, _) = &credentials;
-    postgres().run_in(&url, format!("DROP TABLE \"t_{user}\"")).await;
+    postgres().execute_in(&url, format!("DROP TABLE \"t_{user}\"")).await;
     assert_eq!(
-        keeper.stores.end_lease(&id, &admin).await.unwrap(),
+        manager.stores.end_lease(&id, &admin).await.unwrap(),
         Some(EndedLease::Revoked(RevocationProgress::Done))
     );
     assert!(!open(&url, &credentials).await);
-    assert_eq!(state(&keeper).await, None);
-    assert_eq!(keeper.stores.end_lease(&id, &admin).await.unwrap(), None, "there is no such lease any more");
+    assert_eq!(state(&manager).await, None);
+    assert_eq!(manager.stores.end_lease(&id, &admin).await.unwrap(), None, "the lease is no longer known");
 }
 
 #[tokio::test]
 async fn a_lease_that_cannot_be_recorded_is_not_issued() {
-    let (bao, place) = (Bao::start().await, Place::sqlite());
+    let (bao, db) = (Bao::start().await, TestDatabase::sqlite());
     bao.enable_database().await;
     bao.database_role("app", "1h", "2h").await;
-    let keeper = Keeper::new(&place, &bao).await;
-    keeper.book.refuses.store(true, Ordering::SeqCst);
-    assert_eq!(keeper.read("app", PER_POD, &pod("one")).await.err(), Some(FetchError::Unrecorded));
-    until("it to be taken back", async || bao.leases_of("app").await == 0).await;
-    until("its record to go", async || keeper.list().await.is_empty()).await;
-    keeper.book.refuses.store(false, Ordering::SeqCst);
-    assert!(keeper.read("app", PER_POD, &pod("one")).await.is_ok());
+    let manager = LeaseManager::new(&db, &bao).await;
+    manager.recorder.refuses.store(true, Ordering::SeqCst);
+    assert_eq!(manager.read("app", PER_POD, &pod("one")).await.err(), Some(FetchError::Unrecorded));
+    until("the lease to be revoked", async || bao.leases_of("app").await == 0).await;
+    until("the record to be deleted", async || manager.list().await.is_empty()).await;
+    manager.recorder.refuses.store(false, Ordering::SeqCst);
+    assert!(manager.read("app", PER_POD, &pod("one")).await.is_ok());
     assert_eq!(bao.leases_of("app").await, 1);
 
-    keeper.database.run("DROP TABLE leases", &[]).await.unwrap();
-    assert_eq!(keeper.read("app", PER_POD, &pod("other")).await.err(), Some(FetchError::Unrecorded));
-    until("it to be taken back", async || bao.leases_of("app").await == 1).await;
+    manager.database.run("DROP TABLE leases", &[]).await.unwrap();
+    assert_eq!(manager.read("app", PER_POD, &pod("other")).await.err(), Some(FetchError::Unrecorded));
+    until("the lease to be revoked", async || bao.leases_of("app").await == 1).await;
 }
 
 #[tokio::test]
 async fn a_lease_with_an_invalid_duration_is_revoked() {
     const MOUNT: &str = r#"{"data":{"path":"database/","type":"database","options":{}}}"#;
     for duration in ["0", "-1", "2147483648", "\"x\"", "1.5", "null", ""] {
-        let (revoked, place) = (Arc::new(AtomicUsize::new(0)), Place::sqlite());
+        let (revoked, db) = (Arc::new(AtomicUsize::new(0)), TestDatabase::sqlite());
         let (counter, member) = (
             revoked.clone(),
             if duration.is_empty() { String::new() } else { format!("\"lease_duration\":{duration},") },
@@ -84,30 +84,31 @@ async fn a_lease_with_an_invalid_duration_is_revoked() {
             )),
             line if line.contains("/leases/revoke") => {
                 counter.fetch_add(1, Ordering::SeqCst);
-                Act::Answer("204 No Content".into(), String::new(), String::new())
+                Reaction::Answer("204 No Content".into(), String::new(), String::new())
             }
             _ => json(r#"{"data":{"ttl":0,"expire_time":null,"renewable":false}}"#),
         })
         .await;
-        let keeper = Keeper::with_token(&place, &fake.address, "s.token").await;
-        let read = keeper.read("app", PER_POD, &pod("one")).await;
+        let manager = LeaseManager::with_token(&db, &fake.address, "s.token").await;
+        let read = manager.read("app", PER_POD, &pod("one")).await;
         assert_eq!(read.err(), Some(FetchError::Store(ReadError::Unavailable)), "{duration}");
-        until("it to be given back", async || revoked.load(Ordering::SeqCst) == 1).await;
-        until("its record to go", async || keeper.list().await.is_empty()).await;
-        assert_eq!(keeper.count(LeaseEventKind::Acquired), 0, "{duration}");
+        until("the lease to be revoked", async || revoked.load(Ordering::SeqCst) == 1).await;
+        until("the record to be deleted", async || manager.list().await.is_empty()).await;
+        assert_eq!(manager.count(LeaseEventKind::Acquired), 0, "{duration}");
     }
 }
 
 #[tokio::test]
 async fn role_errors_are_reported_and_a_broken_connection_creates_nothing_twice() {
-    let (bao, place) = (Bao::start().await, Place::sqlite());
+    let (bao, db) = (Bao::start().await, TestDatabase::sqlite());
     bao.enable_database().await;
     bao.database_role("app", "1h", "2h").await;
     bao.policy("narrow", r#"path "database/creds/other" { capabilities = ["read"] }"#).await;
-    let keeper = Keeper::new(&place, &bao).await;
+    let manager = LeaseManager::new(&db, &bao).await;
     let one = pod("one");
-    assert_eq!(keeper.read("none", PER_POD, &one).await.err(), Some(FetchError::Store(ReadError::Misconfigured)));
-    let narrow = Keeper::with_token(&Place::sqlite(), &bao.address, &bao.token(&["narrow"], "1h").await).await;
+    assert_eq!(manager.read("none", PER_POD, &one).await.err(), Some(FetchError::Store(ReadError::Misconfigured)));
+    let narrow =
+        LeaseManager::with_token(&TestDatabase::sqlite(), &bao.address, &bao.token(&["narrow"], "1h").await).await;
     assert_eq!(narrow.read("app", PER_POD, &one).await.err(), Some(FetchError::Store(ReadError::Forbidden)));
     assert_eq!(bao.leases_of("app").await, 0);
 
@@ -119,21 +120,21 @@ async fn role_errors_are_reported_and_a_broken_connection_creates_nothing_twice(
         }
         if line.contains("/creds/") {
             counter.fetch_add(1, Ordering::SeqCst);
-            return Act::HangUp;
+            return Reaction::HangUp;
         }
         json(r#"{"data":{"ttl":0,"expire_time":null,"renewable":false}}"#)
     })
     .await;
-    let keeper = Keeper::with_token(&place, &fake.address, "s.token").await;
-    assert_eq!(keeper.read("app", PER_POD, &one).await.err(), Some(FetchError::Store(ReadError::Unavailable)));
-    assert_eq!(calls.load(Ordering::SeqCst), 1, "each call makes something");
+    let manager = LeaseManager::with_token(&db, &fake.address, "s.token").await;
+    assert_eq!(manager.read("app", PER_POD, &one).await.err(), Some(FetchError::Store(ReadError::Unavailable)));
+    assert_eq!(calls.load(Ordering::SeqCst), 1, "each call creates a credential");
 }
 
 #[tokio::test]
 async fn internal_mounts_are_not_read_in_any_namespace() {
-    let (bao, place) = (Bao::start().await, Place::sqlite());
+    let (bao, db) = (Bao::start().await, TestDatabase::sqlite());
     assert_eq!(bao.call(reqwest::Method::POST, "sys/namespaces/team", "").await.0, 200);
-    let keeper = Keeper::new(&place, &bao).await;
+    let manager = LeaseManager::new(&db, &bao).await;
     let one = pod("one");
     for path in [
         "team/sys/mounts",
@@ -153,30 +154,30 @@ async fn internal_mounts_are_not_read_in_any_namespace() {
             pods_only: false,
             request_id: &request,
         };
-        let read = keeper.stores.read_for_caller(granted).await;
+        let read = manager.stores.read_for_caller(granted).await;
         assert_eq!(read.err(), Some(FetchError::Store(ReadError::Misconfigured)), "{path}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leases_survive_a_restart_of_the_server_under_load() {
-    let (mut bao, place) = (Bao::start_durable().await, Place::sqlite());
+    let (mut bao, db) = (Bao::start_durable().await, TestDatabase::sqlite());
     let url = bao.enable_database().await;
     bao.database_role("app", "1m", "1h").await;
-    let keeper = Arc::new(Keeper::new(&place, &bao).await);
+    let manager = Arc::new(LeaseManager::new(&db, &bao).await);
     let pods: Arc<Vec<_>> = Arc::new((0..8).map(|number| pod(&format!("p{number}"))).collect());
     let mut before = Vec::new();
     for pod in pods.iter() {
-        before.push(keeper.read("app", PER_POD, pod).await.unwrap());
+        before.push(manager.read("app", PER_POD, pod).await.unwrap());
     }
     let stop = Arc::new(AtomicBool::new(false));
     let mut workers = tokio::task::JoinSet::new();
     for worker in 0..8 {
-        let (keeper, pods, stop) = (keeper.clone(), pods.clone(), stop.clone());
+        let (manager, pods, stop) = (manager.clone(), pods.clone(), stop.clone());
         workers.spawn(async move {
             let mut failures = 0;
             while !stop.load(Ordering::SeqCst) {
-                failures += usize::from(keeper.read("app", PER_POD, &pods[worker]).await.is_err());
+                failures += usize::from(manager.read("app", PER_POD, &pods[worker]).await.is_err());
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             failures
@@ -184,19 +185,19 @@ async fn leases_survive_a_restart_of_the_server_under_load() {
     }
     bao.stop();
     assert_eq!(
-        keeper.read("app", PER_POD, &pod("late")).await.err(),
+        manager.read("app", PER_POD, &pod("late")).await.err(),
         Some(FetchError::Store(ReadError::Unavailable)),
-        "nothing is made while nobody makes it"
+        "no credential is created while the server is down"
     );
     tokio::time::sleep(Duration::from_secs(2)).await;
     bao.restart().await;
     bao.unseal().await;
-    until("something to be made again", async || keeper.read("app", PER_POD, &pod("late")).await.is_ok()).await;
-    keeper.stores.revoke_leases_of(&pods[0].identity());
-    until("a lease from before to be taken back", async || !open(&url, &before[0]).await).await;
+    until("a credential to be created again", async || manager.read("app", PER_POD, &pod("late")).await.is_ok()).await;
+    manager.stores.revoke_leases_of(&pods[0].identity());
+    until("an earlier lease to be revoked", async || !open(&url, &before[0]).await).await;
     stop.store(true, Ordering::SeqCst);
     let failures: usize = workers.join_all().await.into_iter().sum();
-    assert_eq!(failures, 0, "a pod that had a lease went without");
+    assert_eq!(failures, 0, "a pod with a lease got no secret");
     assert!(open(&url, &before[1]).await);
 }
 
@@ -218,7 +219,7 @@ async fn a_token_that_created_a_lease_after_a_403_is_not_used_for_other_calls() 
         }
         if line.contains("/v1/database/creds/app") {
             return match creations.fetch_add(1, Ordering::SeqCst) {
-                0 => Act::Late(Duration::from_millis(5200), Box::new(status("403 Forbidden"))),
+                0 => Reaction::Delayed(Duration::from_millis(5200), Box::new(status("403 Forbidden"))),
                 _ => json(
                     r#"{"lease_id":"database/creds/app/x","lease_duration":600,"data":{"username":"u","password":"p"}}"#,
                 ),
@@ -228,20 +229,20 @@ async fn a_token_that_created_a_lease_after_a_403_is_not_used_for_other_calls() 
             let token = head.lines().find_map(|line| line.strip_prefix("x-vault-token: ")).unwrap();
             seen.lock().unwrap().push(token.to_owned());
         }
-        good(line)
+        valid_answer(line)
     })
     .await;
-    let place = Place::sqlite();
-    let token_file = place.folder.path().join("token");
-    let keeper = Keeper::with(&place, &fake.address, "a.b.c", |vault| {
+    let db = TestDatabase::sqlite();
+    let token_file = db.folder.path().join("token");
+    let manager = LeaseManager::with(&db, &fake.address, "a.b.c", |vault| {
         vault.auth = VaultAuthMethod::Kubernetes { mount: "kubernetes".into(), role: "claviger".into(), token_file };
         vault.make_timeout = Duration::from_secs(10);
     })
     .await;
     let secret = SecretRef { store: "vault".into(), path: "homelab/a".into() };
-    keeper.stores.read(&secret, &RequestId::random()).await.unwrap();
-    keeper.read("app", PER_POD, &pod("one")).await.unwrap();
-    keeper.stores.read(&secret, &RequestId::random()).await.unwrap();
+    manager.stores.read(&secret, &RequestId::random()).await.unwrap();
+    manager.read("app", PER_POD, &pod("one")).await.unwrap();
+    manager.stores.read(&secret, &RequestId::random()).await.unwrap();
     let tokens = tokens_of_reads.lock().unwrap().clone();
     assert_eq!(tokens[0], tokens[1], "the token of the lease must keep its uses");
 }

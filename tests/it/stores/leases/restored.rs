@@ -8,13 +8,13 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 
 /// Forwards connections to a PostgreSQL server. Once armed, it forwards the next `COMMIT` and closes the
 /// connection before the answer.
-struct Cutting {
+struct CuttingProxy {
     url: String,
     armed: Arc<AtomicBool>,
     has_cut: Arc<AtomicBool>,
 }
 
-impl Cutting {
+impl CuttingProxy {
     fn before(url: &str) -> Self {
         let far: u16 = url.split("127.0.0.1:").nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -65,17 +65,17 @@ fn to_the_server(mut near: TcpStream, mut far: TcpStream, armed: &AtomicBool, ha
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leases_are_restored_after_an_adoption_with_an_unknown_outcome() {
     let (bao, database) = (Bao::start().await, postgres().database().await);
-    let place = |url: &str| Place {
-        url: Url::Postgres(crate::rig::postgres::checked(url)),
+    let db = |url: &str| TestDatabase {
+        url: Url::Postgres(crate::rig::postgres::parse_postgres_url(url)),
         folder: tempfile::tempdir().unwrap(),
     };
     let url = bao.enable_database().await;
     bao.database_role("app", "1h", "2h").await;
-    let cutting = Cutting::before(&database);
-    let through = place(&cutting.url);
-    let place = place(&database);
+    let cutting = CuttingProxy::before(&database);
+    let through = db(&cutting.url);
+    let db = db(&database);
     let (ending, wanted, staying) = (pod("ending"), pod("wanted"), pod("staying"));
-    let before = Keeper::new(&place, &bao).await;
+    let before = LeaseManager::new(&db, &bao).await;
     let ends = before.read("app", PER_POD, &ending).await.unwrap();
     let back = before.read("app", PER_POD, &wanted).await.unwrap();
     let stays = before.read("app", PER_POD, &staying).await.unwrap();
@@ -83,11 +83,11 @@ async fn leases_are_restored_after_an_adoption_with_an_unknown_outcome() {
     drop(before);
     left.close().await;
 
-    let after = Keeper::new(&through, &bao).await;
+    let after = LeaseManager::new(&through, &bao).await;
     cutting.armed.store(true, Ordering::SeqCst);
     tokio::time::sleep(Duration::from_secs(12)).await;
     until("the adoption to be cut", async || cutting.has_cut.load(Ordering::SeqCst)).await;
-    until("what is on record to be in the book", async || after.active() == 3).await;
+    until("the recorded leases to be restored", async || after.active() == 3).await;
     after.stores.revoke_leases_of(&ending.identity());
     until("the lease of a pod that has ended to be revoked", async || !open(&url, &ends).await).await;
     let lease = after
@@ -98,53 +98,53 @@ async fn leases_are_restored_after_an_adoption_with_an_unknown_outcome() {
     let ended = after.stores.end_lease(&lease.unwrap().id, &pod("admin")).await.unwrap();
     assert_eq!(ended, Some(EndedLease::Revoked(RevocationProgress::Done)));
     assert!(!open(&url, &back).await && open(&url, &stays).await);
-    until("their records to go", async || after.list().await.len() == 1).await;
+    until("the records to be deleted", async || after.list().await.len() == 1).await;
     assert_eq!(after.active(), 1);
 }
 
 /// Assigns a lease of one process to another process directly in the database.
-async fn moved(place: Place) {
+async fn reassigned(db: TestDatabase) {
     let bao = Bao::start().await;
     let url = bao.enable_database().await;
     bao.database_role("app", "1h", "2h").await;
-    let keeper = Keeper::new(&place, &bao).await;
-    let own = keeper.read("app", PER_POD, &pod("own")).await.unwrap();
-    let other = Keeper::new(&place, &bao).await;
+    let manager = LeaseManager::new(&db, &bao).await;
+    let own = manager.read("app", PER_POD, &pod("own")).await.unwrap();
+    let other = LeaseManager::new(&db, &bao).await;
     let credentials = other.read("app", PER_POD, &pod("other")).await.unwrap();
     let left = other.database.clone();
     drop(other);
     left.close().await;
     // The database change of an adoption.
-    let owner = async |sql: &'static str| keeper.database.run(sql, &[]).await.unwrap()[0].text(0).unwrap();
+    let owner = async |sql: &'static str| manager.database.run(sql, &[]).await.unwrap()[0].text(0).unwrap();
     let alive = owner("SELECT owner FROM leases WHERE acquired_at = (SELECT MIN(acquired_at) FROM leases)").await;
     let dead = owner("SELECT owner FROM leases WHERE acquired_at = (SELECT MAX(acquired_at) FROM leases)").await;
     assert_ne!(dead, alive);
     let params = [(&alive).into(), (&dead).into()];
-    keeper.database.run("UPDATE leases SET owner = $1 WHERE owner = $2", &params).await.unwrap();
-    keeper.database.run("DELETE FROM lease_owners WHERE owner = $1", &[(&dead).into()]).await.unwrap();
-    until("it to be in the book", async || keeper.active() == 2).await;
-    keeper.stores.revoke_leases_of(&pod("other").identity());
-    until("it to be revoked", async || !open(&url, &credentials).await).await;
+    manager.database.run("UPDATE leases SET owner = $1 WHERE owner = $2", &params).await.unwrap();
+    manager.database.run("DELETE FROM lease_owners WHERE owner = $1", &[(&dead).into()]).await.unwrap();
+    until("the lease to be restored", async || manager.active() == 2).await;
+    manager.stores.revoke_leases_of(&pod("other").identity());
+    until("the lease to be revoked", async || !open(&url, &credentials).await).await;
     assert!(open(&url, &own).await);
-    assert_eq!(keeper.count(LeaseEventKind::Revoked), 1);
+    assert_eq!(manager.count(LeaseEventKind::Revoked), 1);
 }
 
 #[tokio::test]
 async fn recorded_leases_missing_from_the_index_are_restored_on_sqlite() {
-    moved(Place::sqlite()).await;
+    reassigned(TestDatabase::sqlite()).await;
 }
 
 #[tokio::test]
 async fn recorded_leases_missing_from_the_index_are_restored_on_postgres() {
-    moved(Place::postgres().await).await;
+    reassigned(TestDatabase::postgres().await).await;
 }
 
 #[tokio::test]
 async fn a_lease_with_an_unreadable_record_is_listed_as_revocation_failed() {
-    let (bao, place) = (Bao::start().await, Place::sqlite());
+    let (bao, db) = (Bao::start().await, TestDatabase::sqlite());
     bao.enable_database().await;
     bao.database_role("app", "1h", "2h").await;
-    let before = Keeper::new(&place, &bao).await;
+    let before = LeaseManager::new(&db, &bao).await;
     before.read("app", PER_POD, &pod("one")).await.unwrap();
     before.stores.stop_leases().await;
     let (whole, id) = {
@@ -156,8 +156,8 @@ async fn a_lease_with_an_unreadable_record_is_listed_as_revocation_failed() {
     drop(before);
     database.close().await;
 
-    let after = Keeper::new(&place, &bao).await;
-    until("it to be adopted", async || {
+    let after = LeaseManager::new(&db, &bao).await;
+    until("the lease to be adopted", async || {
         let rows =
             after.database.run("SELECT o.owner FROM lease_owners o JOIN leases l ON l.owner = o.owner", &[]).await;
         rows.unwrap().len() == 1
@@ -167,13 +167,13 @@ async fn a_lease_with_an_unreadable_record_is_listed_as_revocation_failed() {
     assert_eq!((state().await, after.active()), ("active", 0));
     let ended = after.stores.end_lease(&id, &pod("admin")).await.unwrap();
     assert_eq!(ended, Some(EndedLease::Revoked(RevocationProgress::InProgress)));
-    until("the order to be answered", async || state().await == "revocation_failed").await;
+    until("the revocation to be reported as failed", async || state().await == "revocation_failed").await;
     assert_eq!(after.events(), [(LeaseEventKind::Failed, Some("record_unreadable"))]);
     let given_up = "claviger_lease_revocations_total{outcome=\"given_up\",store=\"vault\"}";
     assert_eq!(after.counted(given_up), 1);
 
     // The row is repaired, for instance from a backup.
     after.database.run("UPDATE leases SET sealed = $1", &[(&whole).into()]).await.unwrap();
-    until("it to be revoked", async || bao.leases_of("app").await == 0).await;
-    until("its record to go", async || after.list().await.is_empty()).await;
+    until("the lease to be revoked", async || bao.leases_of("app").await == 0).await;
+    until("the record to be deleted", async || after.list().await.is_empty()).await;
 }

@@ -1,7 +1,7 @@
 //! Engines that need a write to return a secret, at a real OpenBao: certificates with and without a lease, and
 //! paths that are never written to.
 
-use super::{Bao, Keeper, LeaseEventKind, Method, PER_POD, Place, SHARED, pod};
+use super::{Bao, LeaseEventKind, LeaseManager, Method, PER_POD, SHARED, TestDatabase, pod};
 use claviger::model::caller::Caller;
 use claviger::model::lease::LeaseMode;
 use claviger::model::request_id::RequestId;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// With a CA and two roles; certificates of `leased` have leases.
+/// An OpenBao with a CA and two roles; certificates of `leased` have leases.
 async fn bao() -> Bao {
     let bao = Bao::start().await;
     let post = async |path: &str, body: Value| {
@@ -34,7 +34,7 @@ async fn bao() -> Bao {
     bao
 }
 
-impl Keeper {
+impl LeaseManager {
     async fn written(
         &self,
         path: &str,
@@ -68,55 +68,55 @@ impl Keeper {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_is_issued_by_a_write_for_one_caller() {
-    let (bao, place) = (bao().await, Place::sqlite());
-    let keeper = Keeper::new(&place, &bao).await;
+    let (bao, db) = (bao().await, TestDatabase::sqlite());
+    let manager = LeaseManager::new(&db, &bao).await;
     let (one, two) = (pod("one"), pod("two"));
     for mode in [PER_POD, SHARED] {
         let (first, second) = tokio::join!(
-            keeper.serial("web", mode, &one, "site.internal"),
-            keeper.serial("web", mode, &two, "site.internal")
+            manager.serial("web", mode, &one, "site.internal"),
+            manager.serial("web", mode, &two, "site.internal")
         );
         assert_ne!(first, second, "{mode:?}");
     }
-    assert_eq!(keeper.count(LeaseEventKind::Acquired), 0, "without a lease there is nothing to look after");
+    assert_eq!(manager.count(LeaseEventKind::Acquired), 0, "without a lease there is nothing to look after");
 
-    let leased = keeper.serial("leased", PER_POD, &one, "site.internal").await;
-    assert_eq!(keeper.serial("leased", PER_POD, &one, "site.internal").await, leased);
-    assert_ne!(keeper.serial("leased", PER_POD, &one, "other.internal").await, leased, "another write");
-    assert_ne!(keeper.serial("leased", PER_POD, &two, "site.internal").await, leased, "another pod");
-    assert_eq!(keeper.count(LeaseEventKind::Acquired), 3);
-    assert_eq!(keeper.active(), 3);
-    let shared = keeper.serial("leased", SHARED, &one, "site.internal").await;
-    assert_eq!(keeper.serial("leased", SHARED, &two, "site.internal").await, shared);
+    let leased = manager.serial("leased", PER_POD, &one, "site.internal").await;
+    assert_eq!(manager.serial("leased", PER_POD, &one, "site.internal").await, leased);
+    assert_ne!(manager.serial("leased", PER_POD, &one, "other.internal").await, leased, "another write");
+    assert_ne!(manager.serial("leased", PER_POD, &two, "site.internal").await, leased, "another pod");
+    assert_eq!(manager.count(LeaseEventKind::Acquired), 3);
+    assert_eq!(manager.active(), 3);
+    let shared = manager.serial("leased", SHARED, &one, "site.internal").await;
+    assert_eq!(manager.serial("leased", SHARED, &two, "site.internal").await, shared);
 }
 
-/// A public key that nobody has the private one of.
+/// A public key without a known private key.
 const PUBLIC_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f build";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
 async fn a_public_key_is_signed_by_a_write() {
-    let (bao, place) = (bao().await, Place::sqlite());
-    let keeper = Keeper::new(&place, &bao).await;
+    let (bao, db) = (bao().await, TestDatabase::sqlite());
+    let manager = LeaseManager::new(&db, &bao).await;
     let caller = pod("one");
     let write = |user: &str| Some(json!({"public_key": PUBLIC_KEY, "valid_principals": user}));
-    let signed = keeper.written("ssh/sign/git", PER_POD, &caller, write("git")).await.unwrap();
+    let signed = manager.written("ssh/sign/git", PER_POD, &caller, write("git")).await.unwrap();
     assert!(
         signed.data["signed_key"].as_ref().unwrap().expose_secret().starts_with("ssh-ed25519-cert-v01@openssh.com ")
     );
-    let refused = keeper.written("ssh/sign/git", PER_POD, &caller, write("root")).await.map(|_| ());
+    let refused = manager.written("ssh/sign/git", PER_POD, &caller, write("root")).await.map(|_| ());
     assert_eq!(refused, Err(FetchError::Store(ReadError::Misconfigured)));
-    let unwritten = keeper.written("ssh/sign/git", PER_POD, &caller, None).await.map(|_| ());
+    let unwritten = manager.written("ssh/sign/git", PER_POD, &caller, None).await.map(|_| ());
     assert_eq!(unwritten, Err(FetchError::Store(EngineMismatch::WriteRequired.into())));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_engine_is_reported_and_a_static_secret_is_never_overwritten() {
-    let (bao, place) = (bao().await, Place::sqlite());
+    let (bao, db) = (bao().await, TestDatabase::sqlite());
     bao.put("homelab/a", &[("K", "v")]).await;
     bao.enable_kv_v1("old").await;
     bao.put("old/a", &[("K", "v")]).await;
-    let keeper = Keeper::new(&place, &bao).await;
+    let manager = LeaseManager::new(&db, &bao).await;
     let caller = pod("one");
     let write = || Some(json!({"common_name": "site.internal"}));
     for (path, write, expected) in [
@@ -130,10 +130,10 @@ async fn a_wrong_engine_is_reported_and_a_static_secret_is_never_overwritten() {
         ("old/a", write(), EngineMismatch::StaticEngine.into()),
     ] {
         let asked = write.is_some();
-        let answer = keeper.written(path, PER_POD, &caller, write).await.map(|_| ());
+        let answer = manager.written(path, PER_POD, &caller, write).await.map(|_| ());
         assert_eq!(answer, Err(FetchError::Store(expected)), "{path}, written: {asked}");
     }
     for path in ["homelab/a", "old/a"] {
-        assert!(keeper.written(path, PER_POD, &caller, None).await.unwrap().data.contains_key("K"), "{path}");
+        assert!(manager.written(path, PER_POD, &caller, None).await.unwrap().data.contains_key("K"), "{path}");
     }
 }
