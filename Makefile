@@ -28,10 +28,10 @@ dev: ## serve with sample secrets on 127.0.0.1:8080
 	@rig/install base
 	@cargo run --quiet --locked -- dev
 
-# Many tests wait for a component, so half as many more run at once as there are processors.
+# Many tests wait for a component, so twice as many run at once as there are processors.
 test: ## run all tests, with real components
 	@rig/install
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) * 3 / 2))} cargo test --locked
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) * 2))} cargo test --locked
 
 # `make slow release=yes`: an optimised build, for figures; also for race, kills, faults and failover.
 optimised := $(if $(release),--release)
@@ -89,12 +89,9 @@ audit-figures: ## measure writing, queries, verification, export and pruning of 
 	@rig/install base postgres
 	cargo bench --locked --bench audit
 
-# With that jitter the first random number takes most of the processor time of a start: docs/DESIGN.md.
-released := AWS_LC_SYS_NO_JITTER_ENTROPY=1
-
 load-test: ## compare with the alternatives, and write load-tests/RESULTS.md; before=BINARY adds another build
 	@rig/install base bao kube postgres $(if $(before),pgbouncer)
-	@$(released) cargo build --quiet --locked --release --bin claviger --example load-test
+	@cargo build --quiet --locked --release --bin claviger --example load-test
 	target/release/examples/load-test
 	$(if $(before),target/release/examples/load-test against $(before))
 
@@ -106,14 +103,16 @@ load-test-against: ## compare with the build of another commit, REV=COMMIT, in t
 	@git worktree prune
 	@test -e $(against)/tree || git worktree add --quiet --detach $(against)/tree $(REV)
 	@git -C $(against)/tree checkout --quiet --detach "$$(git rev-parse --verify '$(REV)^{commit}')"
-	@cd $(against)/tree && $(released) CARGO_TARGET_DIR=$(CURDIR)/$(against)/target cargo build --quiet --locked --release --bin claviger
-	@$(released) cargo build --quiet --locked --release --bin claviger --example load-test
+	@cd $(against)/tree && CARGO_TARGET_DIR=$(CURDIR)/$(against)/target cargo build --quiet --locked --release --bin claviger
+	@cargo build --quiet --locked --release --bin claviger --example load-test
 	target/release/examples/load-test against $(against)/target/release/claviger '$(WORD)'
 
-load-test-short: ## the short form, about a minute: fails if a ratio has fallen by a third
+# The executable of the image is loaded, which CI has built already. The load generator looks for it in the folder above its own.
+load-test-short: static ## the short form, about a minute: fails if a ratio has fallen by a third
 	@rig/install base bao kube postgres
-	@$(released) cargo build --quiet --locked --release --bin claviger --example load-test
-	target/release/examples/load-test short
+	@cargo build --quiet --locked --profile load-test --example load-test
+	@cp --remove-destination $(static) target/load-test/claviger
+	target/load-test/examples/load-test short
 
 external-secrets: ## sync a thousand ExternalSecrets from Claviger and from OpenBao: fails above 1.5 times OpenBao's time
 	@rig/install base bao kube eso
@@ -131,7 +130,7 @@ mounts: ## compare a thousand CSI mounts with `claviger fetch`: fails if their p
 minutes ?= 10
 soak: ## load for `minutes` minutes: fails if memory or descriptors grow
 	@rig/install base bao kube postgres
-	@$(released) cargo build --quiet --locked --release --bin claviger --example load-test
+	@cargo build --quiet --locked --release --bin claviger --example load-test
 	target/release/examples/load-test soak $(minutes)
 
 slow: ## open a thousand slow connections of each shape while honest clients are served; needs an otherwise idle machine
@@ -193,14 +192,14 @@ static_flags := -C target-feature=+crt-static --cfg getrandom_backend="linux_get
 
 static: ## build one static executable that runs in an empty root folder
 	@rig/install base
-	$(released) CARGO_TARGET_DIR=target/static RUSTFLAGS='$(static_flags)' \
+	CARGO_TARGET_DIR=target/static RUSTFLAGS='$(static_flags)' \
 		cargo build --locked --profile $(static_profile) --target $(static_triple)
 
 dependency_map := $(CURDIR)/target/static/dependencies.map
 
 dependencies: ## write what each dependency costs in the static executable into docs/DESIGN.md; builds the executable again, outside of CI
 	@rig/install base
-	$(released) CARGO_TARGET_DIR=target/static RUSTFLAGS='$(static_flags)' \
+	CARGO_TARGET_DIR=target/static RUSTFLAGS='$(static_flags)' \
 		cargo rustc --locked --profile image --target $(static_triple) --bin claviger -- -C link-arg=-Wl,-Map=$(dependency_map)
 	tools/dependencies.py $(dependency_map) docs/DESIGN.md
 
