@@ -7,7 +7,7 @@ use super::param::Param;
 use super::pool::Pool;
 use super::postgres_pool::PostgresPool;
 use super::query::Query;
-use super::statement::{Row, Sql, run_on_postgres, run_on_sqlite};
+use super::statement::{Row, Scope, Sql, run_on_postgres, run_on_sqlite};
 use super::unit_of_work::UnitOfWork;
 use super::{postgres, sqlite};
 use crate::config::database::Url;
@@ -127,25 +127,25 @@ impl Database {
 
 async fn run(pool: &PostgresPool, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, DatabaseError> {
     let mut connection = pool.acquire_tested().await?;
-    let rows = run_on_postgres(&mut connection, SqlStr::from_static(sql), params).await;
+    let rows = run_on_postgres(&mut connection, Scope::OwnTransaction, SqlStr::from_static(sql), params).await;
     pool.release_after(connection, &rows);
     rows
 }
 
 async fn insert(pool: &PostgresPool, table: &str, columns: usize, params: &[Param<'_>]) -> Result<(), DatabaseError> {
     let mut connection = pool.acquire_tested().await?;
-    let inserted = insert_on_postgres(&mut connection, table, columns, params).await;
+    let inserted = insert_on_postgres(&mut connection, Scope::OwnTransaction, table, columns, params).await;
     pool.release_after(connection, &inserted);
     inserted
 }
 
 async fn look_up(pool: &PostgresPool, sql: SqlStr, params: &[Param<'_>]) -> Result<Vec<Row>, DatabaseError> {
     let mut connection = pool.acquire().await?;
-    let mut rows = run_on_postgres(&mut connection, sql.clone(), params).await;
+    let mut rows = run_on_postgres(&mut connection, Scope::OwnTransaction, sql.clone(), params).await;
     if connection.untested && rows.as_ref().is_err_and(|error| !error.had_no_effect()) {
         drop(connection);
         connection = pool.acquire_tested().await?;
-        rows = run_on_postgres(&mut connection, sql, params).await;
+        rows = run_on_postgres(&mut connection, Scope::OwnTransaction, sql, params).await;
     }
     pool.release_after(connection, &rows);
     rows

@@ -1,15 +1,14 @@
 //! Inserts many rows in one statement: all of them or none.
 //!
-//! PostgreSQL gets each column as an array, so that the statement is the same for any number of rows and is prepared once. Through
-//! a pooler a statement that is a transaction is not prepared: it gets a row of literals for each row. SQLite gets one placeholder for each value. These placeholders are not
+//! PostgreSQL gets each column as an array, so that the statement is the same for any number of rows and is prepared once;
+//! through a pooler it gets the values as literals. SQLite gets one placeholder for each value. These placeholders are not
 //! numbered, because SQLite searches for numbered ones one by one.
 
 use super::errors::DatabaseError;
 use super::literals;
 use super::param::Param;
-use super::pooler_statements::PreparedNames;
 use super::postgres_pool::Connection;
-use super::statement::{run_insert_on_sqlite, run_with_literals};
+use super::statement::{Scope, run_insert_on_sqlite, run_with_literals};
 use sqlx::{AssertSqlSafe, SqliteExecutor};
 use std::fmt::Write as _;
 
@@ -24,29 +23,20 @@ pub(super) async fn insert_on_sqlite(
     run_insert_on_sqlite(executor, AssertSqlSafe(sql_with_values(table, columns, params.len() / columns)), params).await
 }
 
-/// Inserts rows in a transaction of their own. `table` has the form `t (a, b)`, and `params` are the values, row after row. Lists
-/// are not supported.
+/// Inserts rows. `table` has the form `t (a, b)`, and `params` are the values, row after row. Lists are not supported.
 pub(super) async fn insert_on_postgres(
     connection: &mut Connection,
+    scope: Scope,
     table: &str,
     columns: usize,
     params: &[Param<'_>],
 ) -> Result<(), DatabaseError> {
     if connection.uses_pooler() {
         let sql = format!("INSERT INTO {table} VALUES {}", literals::row_list(columns, params));
-        return run_with_literals(connection, &sql).await.map(|_| ());
+        return run_with_literals(connection, scope, sql).await.map(|_| ());
     }
-    insert_directly(connection, table, columns, params).await
-}
-
-/// The same on a direct connection, in the transaction that the connection is in.
-pub(super) async fn insert_directly(
-    connection: &mut Connection,
-    table: &str,
-    columns: usize,
-    params: &[Param<'_>],
-) -> Result<(), DatabaseError> {
-    let arrays = column_arrays(columns, params);
+    let arrays: Vec<_> =
+        (0..columns).map(|column| ColumnArray::new(params.iter().skip(column).step_by(columns))).collect();
     let sql = AssertSqlSafe(sql_with_arrays(table, &arrays));
     let bound = arrays.into_iter().fold(sqlx::query(sql), |query, array| match array {
         ColumnArray::Texts(texts) => query.bind(texts),
@@ -55,24 +45,6 @@ pub(super) async fn insert_directly(
     });
     bound.execute(connection.inner()).await?;
     Ok(())
-}
-
-/// SQL that inserts rows in a unit of work through a pooler.
-pub(super) fn insert_sql(names: &mut PreparedNames, table: &str, columns: usize, params: &[Param<'_>]) -> String {
-    let arrays = column_arrays(columns, params);
-    let types: Vec<&str> = arrays.iter().map(ColumnArray::sql_type).collect();
-    let mut literals = String::new();
-    for (index, array) in arrays.iter().enumerate() {
-        if index > 0 {
-            literals.push_str(", ");
-        }
-        array.write_literal(&mut literals);
-    }
-    names.execute_with(&sql_with_arrays(table, &arrays), &types, &literals)
-}
-
-fn column_arrays<'a>(columns: usize, params: &'a [Param<'a>]) -> Vec<ColumnArray<'a>> {
-    (0..columns).map(|column| ColumnArray::new(params.iter().skip(column).step_by(columns))).collect()
 }
 
 /// The values of one column.
@@ -101,23 +73,6 @@ impl<'a> ColumnArray<'a> {
             Self::Texts(_) => "text[]",
             Self::Numbers(_) => "bigint[]",
             Self::Blobs(_) => "bytea[]",
-        }
-    }
-
-    fn write_literal(&self, text: &mut String) {
-        match self {
-            Self::Texts(values) => literals::write_array(text, values.iter(), "text", |text, value| match value {
-                Some(value) => literals::write_text(text, value),
-                None => text.push_str("NULL"),
-            }),
-            Self::Numbers(values) => literals::write_array(text, values.iter(), "bigint", |text, value| match value {
-                Some(value) => literals::write_number(text, *value),
-                None => text.push_str("NULL"),
-            }),
-            Self::Blobs(values) => literals::write_array(text, values.iter(), "bytea", |text, value| match value {
-                Some(value) => literals::write_bytes(text, value),
-                None => text.push_str("NULL"),
-            }),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! SQL literals in place of parameters, for connections through a pooler.
 //!
-//! With parameters, the driver prepares a statement in one round trip and executes it in the next. In transaction mode a pooler may send
+//! With parameters, a statement is prepared in one round trip and executed in the next. In transaction mode a pooler may send
 //! the second one to another server connection, where the name of the prepared statement is unknown or names another client's
 //! statement. PostgreSQL's simple query protocol has no parameters, so values become literals. No value can end its literal
 //! early, whatever the server's settings are: a quoted text contains neither quotes nor backslashes, and all other texts and
@@ -44,30 +44,6 @@ pub fn row_list(columns: usize, params: &[Param<'_>]) -> String {
     text
 }
 
-/// Formats literals, separated by commas.
-pub fn list(params: &[Param<'_>]) -> String {
-    let mut text = String::with_capacity(params.iter().map(estimate_length).sum());
-    for (index, param) in params.iter().enumerate() {
-        if index > 0 {
-            text.push_str(", ");
-        }
-        write_literal(&mut text, param);
-    }
-    text
-}
-
-/// The SQL type of a literal.
-pub const fn sql_type(param: &Param<'_>) -> &'static str {
-    match param {
-        Param::Text(_) | Param::Shared(_) | Param::NoText => "text",
-        Param::Number(_) => "bigint",
-        Param::Bytes(_) | Param::NoBytes => "bytea",
-        Param::Texts(_) => "text[]",
-        Param::Numbers(_) => "bigint[]",
-        Param::Blobs(_) => "bytea[]",
-    }
-}
-
 /// The approximate length of a literal in bytes.
 fn estimate_length(param: &Param<'_>) -> usize {
     const OVERHEAD: usize = 48;
@@ -98,8 +74,7 @@ fn write_literal(text: &mut String, param: &Param<'_>) {
     }
 }
 
-/// Writes an array of this type. `write_element` writes the literal of a value.
-pub fn write_array<T>(
+fn write_array<T>(
     text: &mut String,
     values: impl Iterator<Item = T>,
     element_type: &str,
@@ -115,7 +90,7 @@ pub fn write_array<T>(
     text.extend(["]::", element_type, "[]"]);
 }
 
-pub fn write_text(text: &mut String, value: &str) {
+fn write_text(text: &mut String, value: &str) {
     let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'\'' && byte != b'\\';
     if value.bytes().all(is_plain) {
         text.extend(["'", value, "'::text"]);
@@ -126,13 +101,13 @@ pub fn write_text(text: &mut String, value: &str) {
     }
 }
 
-pub fn write_bytes(text: &mut String, bytes: &[u8]) {
+fn write_bytes(text: &mut String, bytes: &[u8]) {
     text.push_str("decode('");
     STANDARD.encode_string(bytes, text);
     text.push_str("','base64')");
 }
 
-pub fn write_number(text: &mut String, number: i64) {
+fn write_number(text: &mut String, number: i64) {
     // In quotes, because PostgreSQL parses -9223372036854775808 as the negation of a number that is out of range. Writing to a
     // String does not fail.
     let _ = write!(text, "'{number}'::bigint");

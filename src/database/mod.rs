@@ -15,7 +15,6 @@ mod migrations;
 mod param;
 mod pool;
 mod pooler_migrations;
-mod pooler_statements;
 mod postgres;
 mod postgres_pool;
 mod query;

@@ -141,24 +141,24 @@ fn bind_on_sqlite<'a>(sql: impl SqlSafeStr, params: &'a [Param<'_>]) -> SqliteQu
     })
 }
 
-/// Runs a statement in a transaction of its own.
+/// The transaction of a statement on a PostgreSQL server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// The statement is a transaction.
+    OwnTransaction,
+    /// The transaction of a unit of work, which has begun.
+    UnitOfWork,
+}
+
 pub(super) async fn run_on_postgres(
     connection: &mut Connection,
+    scope: Scope,
     sql: SqlStr,
     params: &[Param<'_>],
 ) -> Result<Vec<Row>, DatabaseError> {
     if connection.uses_pooler() {
-        return run_with_literals(connection, &literals::substitute_placeholders(sql.as_str(), params)).await;
+        return run_with_literals(connection, scope, literals::substitute_placeholders(sql.as_str(), params)).await;
     }
-    run_directly(connection, sql, params).await
-}
-
-/// Runs a statement on a direct connection, in the transaction that the connection is in.
-pub(super) async fn run_directly(
-    connection: &mut Connection,
-    sql: SqlStr,
-    params: &[Param<'_>],
-) -> Result<Vec<Row>, DatabaseError> {
     let bound = params.iter().fold(sqlx::query(sql), |query, param| match param {
         Param::Text(text) => query.bind(&**text),
         Param::Shared(text) => query.bind(&**text),
@@ -173,17 +173,17 @@ pub(super) async fn run_directly(
     Ok(bound.fetch_all(connection.inner()).await?.into_iter().map(|row| Row(DriverRow::Postgres(row))).collect())
 }
 
-/// Runs a statement without parameters through a pooler, in a transaction of its own. The server executes all statements of a
-/// message in one transaction, and the first one is the guard.
-pub(super) async fn run_with_literals(connection: &mut Connection, sql: &str) -> Result<Vec<Row>, DatabaseError> {
-    let mut rows = run_message(connection, format!("{}; {sql}", connection.guard())).await?;
-    // The row of the guard.
-    rows.drain(..1.min(rows.len()));
-    Ok(rows)
-}
-
-/// Runs statements without parameters in one message, and returns the rows of all of them.
-pub(super) async fn run_message(connection: &mut Connection, sql: String) -> Result<Vec<Row>, DatabaseError> {
+/// Runs a statement without parameters through a pooler, in one message. The server executes all statements of a message in one
+/// transaction, so in [`Scope::OwnTransaction`] the message begins with the guard.
+pub(super) async fn run_with_literals(
+    connection: &mut Connection,
+    scope: Scope,
+    sql: String,
+) -> Result<Vec<Row>, DatabaseError> {
+    let (sql, guard_rows) = match scope {
+        Scope::OwnTransaction => (format!("{}; {sql}", connection.guard()), 1),
+        Scope::UnitOfWork => (sql, 0),
+    };
     let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection.inner()).await?;
-    Ok(rows.into_iter().map(|row| Row(DriverRow::Postgres(row))).collect())
+    Ok(rows.into_iter().skip(guard_rows).map(|row| Row(DriverRow::Postgres(row))).collect())
 }

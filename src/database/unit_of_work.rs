@@ -1,13 +1,12 @@
 //! The unit of work: several statements in one transaction.
 
 use super::errors::{DatabaseError, with_time_limit};
-use super::insert::{insert_directly, insert_on_postgres, insert_on_sqlite, insert_sql};
+use super::insert::{insert_on_postgres, insert_on_sqlite};
 use super::param::Param;
 use super::pool::Pool;
-use super::pooler_statements::{PreparedNames, SELECT_NAMES};
 use super::postgres_pool::{Connection, PostgresPool};
-use super::statement::{Row, Sql, run_directly, run_message, run_on_sqlite};
-use sqlx::{SqlStr, Sqlite, Transaction};
+use super::statement::{Row, Scope, Sql, run_on_postgres, run_on_sqlite};
+use sqlx::{AssertSqlSafe, SqlStr, Sqlite, Transaction};
 use std::convert::Infallible;
 use std::fmt::Write as _;
 
@@ -25,8 +24,6 @@ enum State {
 struct PostgresTransaction {
     /// `None` after the end of the transaction.
     connection: Option<Connection>,
-    /// Through a pooler, the statements of its session. `None` on a direct connection, where the driver prepares statements.
-    names: Option<PreparedNames>,
 }
 
 impl UnitOfWork {
@@ -47,7 +44,10 @@ impl UnitOfWork {
         match self.begin_if_needed().await? {
             State::NotBegun(_) => Err(DatabaseError::missing_row()),
             State::Sqlite(transaction) => run_on_sqlite(&mut **transaction, sql.sqlite, params).await,
-            State::Postgres(transaction) => with_time_limit(transaction.run(sql.postgres, params)).await,
+            State::Postgres(transaction) => {
+                let sql = SqlStr::from_static(sql.postgres);
+                with_time_limit(run_on_postgres(transaction.connection()?, Scope::UnitOfWork, sql, params)).await
+            }
         }
     }
 
@@ -66,7 +66,9 @@ impl UnitOfWork {
             State::NotBegun(_) => Err(DatabaseError::missing_row()),
             State::Sqlite(transaction) => insert_on_sqlite(&mut **transaction, table, columns, params).await.map(Some),
             State::Postgres(transaction) => {
-                with_time_limit(transaction.insert(table, columns, params)).await.map(|()| None)
+                let connection = transaction.connection()?;
+                let inserted = insert_on_postgres(connection, Scope::UnitOfWork, table, columns, params);
+                with_time_limit(inserted).await.map(|()| None)
             }
         }
     }
@@ -79,9 +81,7 @@ impl UnitOfWork {
     pub async fn lock(&mut self, keys: &[i64]) -> Result<(), DatabaseError> {
         match &mut self.0 {
             State::NotBegun(pool @ Pool::Postgres(_)) => self.0 = begin(pool, keys).await?,
-            State::Postgres(transaction) => {
-                with_time_limit(run_message(transaction.connection()?, lock_sql(keys))).await?;
-            }
+            State::Postgres(transaction) => with_time_limit(run_raw(transaction.connection()?, lock_sql(keys))).await?,
             State::NotBegun(Pool::Sqlite(_)) | State::Sqlite(_) => {}
         }
         Ok(())
@@ -135,10 +135,7 @@ impl UnitOfWork {
     ) -> Result<Option<i64>, CommitError<Infallible>> {
         let mut work = match self.0 {
             State::NotBegun(pool) => return insert_in_one_statement(&pool, table, columns, params).await,
-            State::Postgres(transaction) => {
-                return transaction.insert_and_commit(table, columns, params).await.map(|()| None);
-            }
-            begun @ State::Sqlite(_) => Self(begun),
+            begun => Self(begun),
         };
         let last = work.insert(table, columns, params).await.map_err(CommitError::Failed)?;
         work.commit().await.map_err(CommitError::from_commit)?;
@@ -187,69 +184,23 @@ impl PostgresTransaction {
 
     async fn begin_on(connection: Connection, lock_keys: &[i64]) -> Result<Self, DatabaseError> {
         let mut sql = "BEGIN".to_owned();
-        let uses_pooler = connection.uses_pooler();
-        if uses_pooler {
-            sql.extend(["; ", connection.guard(), "; ", SELECT_NAMES]);
+        if connection.uses_pooler() {
+            sql.extend(["; ", connection.guard()]);
         }
         if !lock_keys.is_empty() {
             sql.extend(["; ", &lock_sql(lock_keys)]);
         }
-        let mut transaction = Self { connection: Some(connection), names: None };
-        let rows = run_message(transaction.connection()?, sql).await?;
-        if uses_pooler {
-            // The first row is that of the guard.
-            let names = rows.get(1).ok_or_else(DatabaseError::missing_row)?;
-            transaction.names = Some(PreparedNames::new(names.str(0)?));
-        }
+        let mut transaction = Self { connection: Some(connection) };
+        run_raw(transaction.connection()?, sql).await?;
         Ok(transaction)
-    }
-
-    async fn run(&mut self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, DatabaseError> {
-        match &mut self.names {
-            None => run_directly(self.connection()?, SqlStr::from_static(sql), params).await,
-            Some(names) => {
-                let sql = names.execute(sql, params);
-                run_message(self.connection()?, sql).await
-            }
-        }
-    }
-
-    async fn insert(&mut self, table: &str, columns: usize, params: &[Param<'_>]) -> Result<(), DatabaseError> {
-        match &mut self.names {
-            None => insert_directly(self.connection()?, table, columns, params).await,
-            Some(names) => {
-                let sql = insert_sql(names, table, columns, params);
-                run_message(self.connection()?, sql).await.map(|_| ())
-            }
-        }
     }
 
     fn connection(&mut self) -> Result<&mut Connection, DatabaseError> {
         self.connection.as_mut().ok_or_else(DatabaseError::missing_row)
     }
 
-    /// Through a pooler, in one message.
-    async fn insert_and_commit(
-        mut self,
-        table: &str,
-        columns: usize,
-        params: &[Param<'_>],
-    ) -> Result<(), CommitError<Infallible>> {
-        let mut message = "COMMIT".to_owned();
-        match &mut self.names {
-            None => with_time_limit(self.insert(table, columns, params)).await.map_err(CommitError::Failed)?,
-            Some(names) => message = insert_sql(names, table, columns, params) + "; COMMIT",
-        }
-        self.commit_with(message).await.map_err(CommitError::from_commit)
-    }
-
-    async fn commit(self) -> Result<(), DatabaseError> {
-        self.commit_with("COMMIT".to_owned()).await
-    }
-
-    /// Sends a message that ends with `COMMIT`. The server executes nothing after a statement that fails.
-    async fn commit_with(mut self, sql: String) -> Result<(), DatabaseError> {
-        with_time_limit(run_message(self.connection()?, sql)).await?;
+    async fn commit(mut self) -> Result<(), DatabaseError> {
+        with_time_limit(run_raw(self.connection()?, "COMMIT".to_owned())).await?;
         if let Some(connection) = self.connection.take() {
             connection.release();
         }
@@ -261,12 +212,18 @@ impl Drop for PostgresTransaction {
     fn drop(&mut self) {
         if let Some(mut connection) = self.connection.take() {
             tokio::spawn(async move {
-                if with_time_limit(run_message(&mut connection, "ROLLBACK".to_owned())).await.is_ok() {
+                if with_time_limit(run_raw(&mut connection, "ROLLBACK".to_owned())).await.is_ok() {
                     connection.release();
                 }
             });
         }
     }
+}
+
+/// Runs statements without parameters. Their text holds no input.
+async fn run_raw(connection: &mut Connection, sql: String) -> Result<(), DatabaseError> {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection.inner()).await?;
+    Ok(())
 }
 
 fn lock_sql(keys: &[i64]) -> String {
@@ -303,7 +260,7 @@ async fn insert_in_one_statement(
         }
         Pool::Postgres(pool) => {
             let mut connection = pool.acquire().await.map_err(without_connection)?;
-            let insert = insert_on_postgres(&mut connection, table, columns, params);
+            let insert = insert_on_postgres(&mut connection, Scope::OwnTransaction, table, columns, params);
             let inserted = with_time_limit(insert).await;
             pool.release_after(connection, &inserted);
             inserted.map(|()| None)

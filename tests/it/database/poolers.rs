@@ -5,7 +5,7 @@ use crate::rig::oidc::allow;
 use crate::rig::pgbouncer::PgBouncer;
 use crate::rig::postgres::{Postgres, parse_postgres_url, postgres};
 use crate::rig::replicas::{Replicas, new_database};
-use claviger::database::{CommitError, Param, UnitOfWork};
+use claviger::database::Param;
 use serde_json::json;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -73,15 +73,8 @@ async fn every_type_of_value_is_written_and_read_through_a_pooler() {
         Param::Texts(&["", "a \"b\" ~", ""]),
         Param::Numbers(&[i64::MIN, 7]),
     ];
-    let mut results = Vec::new();
     for database in [&direct, &pooled] {
-        results.push(database.run(ALL, &params).await.unwrap());
-        let mut work = database.begin_lazily();
-        for _ in 0..2 {
-            results.push(work.run(ALL, &params).await.unwrap());
-        }
-    }
-    for rows in results {
+        let rows = database.run(ALL, &params).await.unwrap();
         let row = &rows[0];
         assert_eq!((row.text(0).unwrap().as_str(), row.optional_text(1).unwrap()), (text, None));
         assert_eq!((row.number(2).unwrap(), row.optional_bytes(3).unwrap()), (i64::MIN, Some(bytes.clone())));
@@ -91,68 +84,6 @@ async fn every_type_of_value_is_written_and_read_through_a_pooler() {
         assert_eq!(row.text(9).unwrap(), ",a \"b\" ~,");
         assert_eq!(row.text(10).unwrap(), format!("{},7", i64::MIN));
     }
-}
-
-/// A statement of a unit of work, and its value.
-async fn increments(work: &mut UnitOfWork, by: i64) -> i64 {
-    const INCREMENT: &str = "UPDATE policy_head SET revision = revision + $1 RETURNING revision";
-    work.run(INCREMENT, &[by.into()]).await.unwrap()[0].number(0).unwrap()
-}
-
-#[tokio::test]
-async fn a_session_of_the_pooler_prepares_a_statement_of_units_of_work_once() {
-    const NAMES: &str = "SELECT CAST(count(*) AS TEXT) FROM pg_prepared_statements WHERE name LIKE 'claviger_%'";
-    const SESSIONS: &str = "SELECT CAST(pg_backend_pid() AS TEXT)";
-    let pooler = PgBouncer::start(&postgres().database().await, "transaction", &["default_pool_size = 1"]);
-    let (one, other) =
-        (open(parse_postgres_url(pooler.url())).await.unwrap(), open(parse_postgres_url(pooler.url())).await.unwrap());
-    let session = query(&one, SESSIONS).await;
-    for (count, database) in [&one, &other, &one].into_iter().enumerate() {
-        let mut work = database.begin_lazily();
-        // The first of them is rolled back, which does not undo what was prepared.
-        let revision = increments(&mut work, 3).await;
-        assert_eq!(increments(&mut work, 4).await, revision + 4);
-        if count > 0 {
-            work.commit().await.unwrap();
-        } else {
-            drop(work);
-        }
-        assert_eq!((query(&one, NAMES).await, query(&other, SESSIONS).await), ("1".to_owned(), session.clone()));
-    }
-    // Another client of the pooler discards all statements of the session.
-    one.run("DEALLOCATE ALL", &[]).await.unwrap();
-    let mut work = other.begin_lazily();
-    assert_eq!(increments(&mut work, 1).await, 15);
-    work.commit().await.unwrap();
-}
-
-#[tokio::test]
-async fn rows_that_cannot_be_inserted_undo_their_unit_of_work() {
-    const COLUMNS: &str = "policy_revisions (revision, name, at, by, change, diff)";
-    let row = |revision: i64| [revision.into(), "n".into(), "".into(), "it's".into(), Param::from("ä"), "".into()];
-    let url = postgres().database().await;
-    let pooler = PgBouncer::start(&url, "transaction", &[]);
-    for (database, first) in [
-        (open(parse_postgres_url(pooler.url())).await.unwrap(), 0),
-        (open(parse_postgres_url(&url)).await.unwrap(), 10),
-    ] {
-        for (revision, commits) in [(first, true), (first, false), (first + 1, true)] {
-            let mut work = database.begin_lazily();
-            increments(&mut work, 1).await;
-            let rows = [row(revision), row(revision + 5)].concat();
-            match work.insert_and_commit(COLUMNS, 6, &rows).await {
-                Ok(_) => assert!(commits),
-                Err(CommitError::Failed(error)) => assert!(!commits && error.is_duplicate(), "{error}"),
-                Err(error) => panic!("{error:?}"),
-            }
-        }
-    }
-    let database = open(parse_postgres_url(&url)).await.unwrap();
-    assert_eq!(query(&database, "SELECT CAST(revision AS TEXT) FROM policy_head").await, "4");
-    let revisions =
-        "SELECT string_agg(CAST(revision AS TEXT) || by || change, ' ' ORDER BY revision) FROM policy_revisions";
-    let all: Vec<String> = [0, 1, 5, 6, 10, 11, 15, 16].map(|revision| format!("{revision}it'sä")).into();
-    assert_eq!(query(&database, revisions).await, all.join(" "));
 }
 
 #[tokio::test]
