@@ -7,14 +7,20 @@ use crate::database::{Database, DatabaseError, Param, Row};
 use crate::model::ticket::TicketId;
 use crate::tickets::port::{StoredTicket, TicketStoreError};
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::yield_now;
+use tokio::time::sleep;
 
 /// Maximum number of look-ups in one statement.
 const MAX_BATCH: usize = 64;
 /// Maximum number of statements at the same time. While one waits for a server that does not answer, the other is used.
 const MAX_STATEMENTS: usize = 2;
+/// Maximum wait for a statement and its result: that for a connection of the pool and the time limit of a statement, together.
+const MAX_WAIT: Duration = Duration::from_secs(6);
 /// Maximum size of a bundle in the result of a shared statement, in bytes. A ticket with a larger bundle is read by its own
 /// statement, so that no look-up waits for another one's bundle, and the size of a result is bounded.
 const MAX_SHARED_BUNDLE_BYTES: i64 = 16 * 1024;
@@ -53,17 +59,23 @@ impl LookUps {
     pub async fn find(&self, id: TicketId) -> Result<Option<StoredTicket>, TicketStoreError> {
         let (sender, mut receiver) = oneshot::channel();
         self.waiting().push(LookUp { id, sender });
+        let mut expired = pin!(sleep(MAX_WAIT));
+        // A sender is dropped without a result if the request that runs the statement ends early.
         let found = loop {
             tokio::select! {
                 biased;
-                // The sender is dropped without a result if the request that runs the statement ends early.
                 result = &mut receiver => break result.unwrap_or(Ok(Found::Unshared))?,
                 permit = self.permits.acquire() => {
                     let _permit = permit.map_err(|_| TicketStoreError)?;
                     // Other look-ups that are ready to begin join this statement.
                     yield_now().await;
-                    self.run_next().await;
+                    match receiver.try_recv() {
+                        Ok(result) => break result?,
+                        Err(TryRecvError::Closed) => break Found::Unshared,
+                        Err(TryRecvError::Empty) => self.run_next().await,
+                    }
                 }
+                () = &mut expired => return Err(TicketStoreError),
             }
         };
         match found {
