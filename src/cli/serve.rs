@@ -35,7 +35,10 @@ pub fn serve(config: Config, on_started: impl FnOnce(&app::Running)) -> Result<(
                 Ok(())
             }
             // The start ends at the first fault of a file. All of them are reported at once.
-            Err(error) => Err(app::check_offline(&config).map_or_else(CommandError::Usage, |_| error.into())),
+            Err(error @ app::StartError::Configuration(_)) => {
+                Err(app::check_offline(&config).map_or_else(CommandError::Usage, |_| error.into()))
+            }
+            Err(error) => Err(error.into()),
         };
         if let Some(exporter) = exporter {
             exporter.shut_down();

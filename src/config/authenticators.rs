@@ -159,7 +159,7 @@ pub(super) fn validate(raw: Vec<Option<RawAuthenticator>>, faults: &mut FaultCol
 
 /// The fault of an `oidc` entry whose issuer is that of a configured cluster.
 pub const CLUSTER_ISSUER_FAULT: &str = "is the issuer of a cluster that has a kubernetes entry: the tokens of its pods would be \
-     accepted only by their signature, without TokenReview, attestation and deny policies. Remove this entry; for tokens that are \
+     verified only by their signature, without TokenReview, attestation and deny policies. Remove this entry; for tokens that are \
      not bound to a pod, set kubernetes.unboundAudience";
 
 impl RawKubernetes {

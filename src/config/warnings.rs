@@ -68,7 +68,7 @@ fn issuer_warnings(config: &Config) -> Vec<Fault> {
         let AuthenticatorKind::Oidc(oidc) = &authenticator.kind else { continue };
         let pointer = format!("/authenticators/{index}/oidc/issuer");
         if is_api_server_name(&oidc.issuer) {
-            let detail = "is the issuer of a cluster: the token of a pod is accepted only by its signature, even after the pod has \
+            let detail = "is the issuer of a cluster: the token of a pod is verified only by its signature, even after the pod has \
                  ended. Write a kubernetes entry, which uses TokenReview and checks the pod";
             found.push(Fault::new(pointer.clone(), detail));
         }

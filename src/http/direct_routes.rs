@@ -2,7 +2,7 @@
 //! of each request several times. Requests with other methods go to the router, which refuses them.
 
 use super::state::HttpState;
-use super::{downloads, tickets};
+use super::{downloads, ticket_requests, tickets};
 use axum::extract::Request;
 use axum::handler::Handler;
 use axum::response::Response;
@@ -35,7 +35,7 @@ impl DirectRoute {
     /// The template of the path.
     pub const fn template(self) -> &'static str {
         match self {
-            Self::Issue => "/v1/tickets",
+            Self::Issue => ticket_requests::TEMPLATE,
             Self::Redeem => "/v1/downloads/{ticket}",
         }
     }

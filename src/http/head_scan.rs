@@ -167,7 +167,7 @@ impl Scan {
         let (length, has_transfer_encoding) =
             (self.length.take().unwrap_or(0), std::mem::take(&mut self.has_transfer_encoding));
         match length {
-            // `guard` refuses such a request in any case.
+            // `request_guard` refuses such a request in any case.
             _ if has_transfer_encoding => Position::Stopped,
             0 => Position::Before,
             length => Position::Body(length),

@@ -47,6 +47,7 @@ mod serve;
 mod slow_client;
 mod state;
 mod ticket_body;
+mod ticket_requests;
 mod tickets;
 mod traced_body;
 mod vault;

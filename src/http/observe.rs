@@ -2,11 +2,10 @@
 //! are not logged.
 
 use super::detached_handler::run_detached;
-use super::direct_routes::DirectRoute;
 use super::responses::ApiError;
 use super::state::HttpState;
 use super::vault::api::VaultApi;
-use super::{client_address, framing, request_guard, tickets, traced_body, vault};
+use super::{client_address, framing, request_guard, ticket_requests, traced_body, vault};
 use crate::broker::Context;
 use crate::model::compatible_api::CompatibleApi;
 use crate::model::request_id::RequestId;
@@ -150,8 +149,8 @@ where
     let response = match request_guard::refusal(&request) {
         Some(refusal) => {
             // The handler, which counts requests for tickets, does not run.
-            if method == "POST" && identity.route.template() == DirectRoute::Issue.template() {
-                tickets::count_request(&state.broker, refusal.extensions().get().copied());
+            if method == "POST" && identity.route.template() == ticket_requests::TEMPLATE {
+                ticket_requests::count(&state.broker, refusal.extensions().get().copied());
             }
             refusal
         }

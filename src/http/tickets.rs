@@ -4,8 +4,8 @@ use super::accept_header::PlainText;
 use super::bundle_request::BundleRequest;
 use super::framing;
 use super::responses::ApiError;
+use super::ticket_requests;
 use crate::broker::{Broker, IssueRequest, IssuedTicket};
-use crate::metrics::labels::Outcome;
 use crate::wire::problem::Code;
 use crate::wire::shell_safe_json;
 use crate::wire::ticket::{TicketIssued, TicketRequest};
@@ -43,7 +43,7 @@ pub(super) async fn issue(
         }
         Err(error) => Err(error),
     };
-    count_request(&broker, response.as_ref().err().map(|error| error.code));
+    ticket_requests::count(&broker, response.as_ref().err().map(|error| error.code));
     response
 }
 
@@ -86,13 +86,3 @@ extract!(PreferSizes, |parts| {
     let mut preferences = values.flat_map(|value| value.split(','));
     Ok(Self(preferences.any(|preference| preference.trim().eq_ignore_ascii_case("sizes"))))
 });
-
-/// Counts a request for a ticket, with the code of its error.
-pub(super) fn count_request(broker: &Broker, error: Option<Code>) {
-    let (outcome, code) = match error {
-        None => (Outcome::Ok, "ok"),
-        Some(code) if matches!(code.status(), 401 | 403) => (Outcome::Denied, code.as_str()),
-        Some(code) => (Outcome::Failed, code.as_str()),
-    };
-    broker.metrics().count_ticket_request(outcome, code);
-}

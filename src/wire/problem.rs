@@ -69,27 +69,27 @@ codes! {
     InvalidRequest => "invalid_request" 400 "The request is malformed."
         "The body, the query or a header does not have the documented form.",
     Unauthenticated => "unauthenticated" 401 "The bearer token is missing or not valid."
-        "Send a valid token as Authorization: Bearer. The audit log has the reason under the ID of this request.",
+        "Send a valid token as Authorization: Bearer. The audit log counts the reasons by source address.",
     Denied => "denied" 403 "The request is not allowed."
-        "No policy allows this, or a policy denies it. The audit log has the reason under the ID of this request.",
+        "The policies or the permissions of this caller do not allow it. The audit log has the reason under the ID of this request.",
     AttestationFailed => "attestation_failed" 403 "The requested repo or branch differs from the attested one."
-        "Name the repo and the branch that the cluster attests for this caller, or omit them.",
+        "The values differ from those that the cluster attests for this caller, or nothing is attested.",
     NotPodBound => "not_pod_bound" 403 "The token is not bound to a pod."
         "Use a projected ServiceAccount token of a pod, which Kubernetes binds to it.",
     TicketLimit => "ticket_limit" 403 "The caller has as many tickets as a policy allows."
         "ticket.maxPerCaller of a matching policy is the limit.",
     DeliveryNotAllowed => "delivery_not_allowed" 403 "The policies do not allow this way of delivery."
-        "delivery of the matching policies lists the allowed ways.",
+        "delivery of the matching policies lists the allowed ways. A token without a pod gets no ticket.",
     PrefetchRefused => "prefetch_refused" 403 "Prefetching a one-time download is refused."
         "The ticket is not consumed. Open the URL without a preview or a prefetch.",
     TicketMisuse => "ticket_misuse" 403 "The ticket was used from a place that its binding excludes, and is revoked."
-        "Request another ticket, and redeem it from where it was issued.",
+        "Request another ticket, and redeem it as the caller and from the place of its issue.",
     NotFound => "not_found" 404 "The resource does not exist."
         "There is no such path or object.",
     TicketUnknown => "ticket_unknown" 404 "The ticket does not exist."
-        "The URL is not complete, or it is so old that its outcome is no longer kept.",
+        "The URL is incomplete or altered, or this broker does not keep the ticket any more.",
     SecretNotFound => "secret_not_found" 404 "A required secret does not exist."
-        "The request requires at least one secret, or a policy requires this one.",
+        "The request, a policy or the format needs a secret or key that does not exist.",
     MethodNotAllowed => "method_not_allowed" 405 "The method is not supported for this resource."
         "The header Allow lists the supported methods.",
     RequestTimeout => "request_timeout" 408 "The request body was not received in time."
@@ -107,7 +107,7 @@ codes! {
     LengthRequired => "length_required" 411 "Content-Length is required; Transfer-Encoding is not supported."
         "Send the body with its length.",
     PreconditionFailed => "precondition_failed" 412 "The precondition does not hold for the current revision."
-        "Read the resource again, and send its ETag in If-Match.",
+        "Read the resource again: it exists, is missing or has another revision, against the precondition.",
     PayloadTooLarge => "payload_too_large" 413 "The body is too large."
         "Send a smaller body.",
     UnsupportedMediaType => "unsupported_media_type" 415 "The content type is not supported."
@@ -121,17 +121,17 @@ codes! {
     Unrenderable => "unrenderable" 422 "The format cannot carry a key of this bundle."
         "Request another format, or only the keys that it can carry.",
     RateLimited => "rate_limited" 429 "Too many requests."
-        "Retry after the seconds in Retry-After.",
+        "Retry later. A caller with too many unredeemed tickets must redeem them or let them expire.",
     Internal => "internal" 500 "An internal error occurred."
-        "The log of the broker has the cause under the ID of this request.",
+        "The log of the broker has the cause.",
     StoreMisconfigured => "store_misconfigured" 502 "The path does not lead to a readable secret engine of the store."
-        "The log of the broker has the store and the cause under the ID of this request.",
+        "The log of the broker has the cause.",
     StoreForbidden => "store_forbidden" 502 "The store denies the broker access to a secret."
-        "The login of the broker needs the permission to read this path at the store.",
+        "The login of the broker needs the permission to use this path at the store.",
     KeyAbsent => "key_absent" 502 "A required key is missing from its secret."
         "A policy names a key that the secret does not have, or whose value is null.",
     TokenReviewUnavailable => "token_review_unavailable" 503 "The token review is unavailable."
-        "The API server did not review the token. Retry.",
+        "The API server or the issuer did not give the needed answer. Retry.",
     AttestationPending => "attestation_pending" 503 "Tekton has not yet recorded the run of the pod."
         "Retry after the seconds in Retry-After.",
     StoreUnavailable => "store_unavailable" 503 "A store is unavailable."

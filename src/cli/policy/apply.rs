@@ -7,6 +7,7 @@ use crate::cli::command_error::{CommandError, fault_line};
 use crate::cli::connection::Connection;
 use crate::cli::server_arguments::ServerArguments;
 use crate::document::Fault;
+use crate::policy::resource_namespace;
 use crate::wire::policy_object::PolicyObject;
 use http::Method;
 use http::header::{HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
@@ -37,12 +38,12 @@ struct PendingWrite {
 /// Compares each policy with the server's, has the server validate those that differ, and then writes them.
 pub async fn run(apply: &ApplyArguments, server: &Connection) -> Result<(), CommandError> {
     let manifests = manifests::read_manifests(&apply.files);
-    let resources = manifests.documents.iter().filter(|document| document.name.contains('/'));
+    let resources = manifests.documents.iter().filter(|document| resource_namespace(&document.manifest).is_some());
     let refused: Vec<String> = resources
         .map(|document| format!("{}: is the custom resource of a namespace: apply it with kubectl", document.position))
         .collect();
     if manifests.have_faults() || !refused.is_empty() {
-        // The server is not asked, so what it would find is found here, as far as that is possible without its configuration.
+        // The server is not contacted. All faults that can be found without its configuration are reported here.
         let mut faults = manifests.compile(None).err().unwrap_or_default();
         faults.extend(refused);
         return Err(CommandError::Usage(faults));

@@ -74,7 +74,7 @@ pub fn run(diff: &DiffArguments) -> ExitCode {
         differs = report.has_differences();
         report.print(diff.output)?;
         let requests = report.unknown_requests();
-        // With differences the exit code is not that of success anyway.
+        // If there are differences, the exit code is 1 already.
         if differs || requests == 0 {
             return Ok(());
         }

@@ -33,7 +33,8 @@ pub enum PolicyCommand {
     Delete(delete::DeleteArguments),
     /// Explain why a caller is allowed or denied.
     Explain(explain::ExplainArguments),
-    /// Replay audited requests against changed policies: who would gain or lose what. Exit code 0: nobody, 1: somebody, 2: failed.
+    /// Replay audited requests against changed policies, and print which callers gain or lose which secrets. Exit code 0: no
+    /// difference, 1: differences, 2: failed or unknown.
     Diff(diff::DiffArguments),
     /// Run `*.test.yaml` cases against policy files, without a server.
     Test(test::TestArguments),
