@@ -3,7 +3,7 @@
 use super::terminal::escape_for_terminal;
 use crate::app::{StartError, with_causes};
 use crate::document::Fault;
-use crate::wire::problem::Problem;
+use crate::wire::problem::{Code, Problem};
 use std::error::Error;
 use std::process::ExitCode;
 
@@ -93,7 +93,9 @@ impl CommandError {
     fn message(&self) -> String {
         match self {
             Self::Refused { problem: Some(problem), request_id, .. } => {
-                let detail = problem.detail.as_deref().filter(|detail| *detail != problem.title);
+                // The detail that all problems with this code have says no more than the code.
+                let default = Code::from_name(&problem.code).map(Code::default_detail);
+                let detail = problem.detail.as_deref().filter(|detail| Some(*detail) != default);
                 let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
                 let mut message = format!("{}: {}{detail}", problem.code, problem.title);
                 for error in &problem.errors {

@@ -44,7 +44,7 @@ pub fn run(dev: &DevArguments) -> Result<(), CommandError> {
     let state = prepare(dev).map_err(|error| CommandError::from_error(&*error))?;
     let config = config::load_embedded(&configuration(dev, &state));
     let config = config.map_err(|faults| config_error(Path::new("claviger dev"), &faults))?;
-    serve(config, |running| print_welcome(running, &state))
+    serve(&config, |running| print_welcome(running, &state))
 }
 
 /// Creates the folder, the issuer's keys and tokens, and the samples.

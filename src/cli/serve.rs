@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 
 /// Serves until a signal ends the process.
 pub fn run(file: &ConfigArgument) -> Result<(), CommandError> {
-    serve(file.load()?, |_| {})
+    serve(&file.load()?, |_| {})
 }
 
 /// Builds the runtime. It leaves one processor to the thread that writes the database, because nearly every request waits for
@@ -24,7 +24,7 @@ fn new_runtime() -> io::Result<Runtime> {
 }
 
 /// Serves a checked configuration until a signal ends the process. Calls `on_started` once the listeners are open.
-pub fn serve(config: Config, on_started: impl FnOnce(&app::Running)) -> Result<(), CommandError> {
+pub fn serve(config: &Config, on_started: impl FnOnce(&app::Running)) -> Result<(), CommandError> {
     let runtime = new_runtime().map_err(|error| CommandError::from_error(&error))?;
     let result = runtime.block_on(async {
         let exporter = app::start_logging(&config.telemetry).map_err(|error| CommandError::from_error(&error))?;
@@ -36,7 +36,7 @@ pub fn serve(config: Config, on_started: impl FnOnce(&app::Running)) -> Result<(
             }
             // The start ends at the first fault of a file. All of them are reported at once.
             Err(error @ app::StartError::Configuration(_)) => {
-                Err(app::check_offline(&config).map_or_else(CommandError::Usage, |_| error.into()))
+                Err(app::check_offline(config).map_or_else(CommandError::Usage, |_| error.into()))
             }
             Err(error) => Err(error.into()),
         };

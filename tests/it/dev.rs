@@ -7,7 +7,7 @@ use std::process::Command;
 #[test]
 fn the_two_lines_it_prints_fetch_a_secret_once() {
     let claviger = Claviger::sample();
-    let said = claviger.stdout();
+    let said = claviger.printed_commands();
     let line = |start: &str| said.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
     // Both printed commands, then the second one again.
     let script = format!("set -e; {}; {}; {} || echo \"exit $?\"", line("URL="), line("curl "), line("curl "));

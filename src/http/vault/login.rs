@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::response::Response;
 
 const INVALID_MOUNT_DETAIL: &str =
-    "the path must be auth/{mount}/login, and no segment of the mount may be empty, . or .., or have an encoded slash";
+    "name the mount in auth/{mount}/login: no segment of it may be empty, . or .., or have an encoded slash";
 
 /// Authenticates the caller's own token and returns it as the client token. Nothing is stored: the token keeps its own expiry.
 #[utoipa::path(

@@ -191,7 +191,7 @@ fn the_last_line_detects_truncation_in_every_format() {
 #[test]
 fn the_commands_that_dev_prints_detect_truncation() {
     let recorded = Recorded::start();
-    let said = recorded.claviger.stdout();
+    let said = recorded.claviger.printed_commands();
     let line = |start: &str| said.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
     let ask = line("URL=").replace(&recorded.claviger.api.to_string(), &recorded.proxy.address.to_string());
     let lines = format!("{ask}\n{}", line("curl ").replace(" && ", " > build-env && "));

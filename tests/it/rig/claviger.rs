@@ -170,6 +170,12 @@ impl Claviger {
         fs::read_to_string(self.folder.path().join("stdout")).unwrap()
     }
 
+    /// What `dev` prints, which it does after the line in the log that the start waits for.
+    pub fn printed_commands(&self) -> String {
+        wait_until("the printed commands", || self.stdout().contains("not for production"));
+        self.stdout()
+    }
+
     /// A token that `dev` wrote: `token` or `admin-token`.
     pub fn token(&self, name: &str) -> String {
         fs::read_to_string(self.folder.path().join(name)).unwrap()
