@@ -107,12 +107,10 @@ load-test-against: ## compare with the build of another commit, REV=COMMIT, in t
 	@cargo build --quiet --locked --release --bin claviger --example load-test
 	target/release/examples/load-test against $(against)/target/release/claviger '$(WORD)'
 
-# The executable of the image is loaded, which CI has built already. The load generator looks for it in the folder above its own.
-load-test-short: static ## the short form, about a minute: fails if a ratio has fallen by a third
+load-test-short: ## the short form, about a minute: fails if a ratio has fallen by a third
 	@rig/install base bao kube postgres
-	@cargo build --quiet --locked --profile load-test --example load-test
-	@cp --remove-destination $(static) target/load-test/claviger
-	target/load-test/examples/load-test short
+	@cargo build --quiet --locked --release --bin claviger --example load-test
+	target/release/examples/load-test short
 
 external-secrets: ## sync a thousand ExternalSecrets from Claviger and from OpenBao: fails above 1.5 times OpenBao's time
 	@rig/install base bao kube eso
