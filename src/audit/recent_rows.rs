@@ -1,8 +1,8 @@
 //! What the writer knows of the rows that it has written, so that they need not be read again. Only for SQLite, where the number
 //! of each row is known and no row of a lower number appears later.
 //!
-//! Whoever takes rows from here compares their numbers with what it has, and reads the log if there is a gap: after the start,
-//! after rows of another process, and if more rows were written than are kept here.
+//! The rows taken here can begin after a gap: after a start, after rows of another process, or after more rows than are kept. The
+//! caller compares their numbers with its last row, and then reads the log.
 
 use super::chain::Link;
 use super::row_sizes::{RowSizes, row_bytes};

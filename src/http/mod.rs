@@ -1,7 +1,7 @@
 //! The HTTP/1.1 server. A handler has extractors, calls the broker once, and builds one response.
 //!
 //! `serve` owns the connections, `head_scan` and `request_guard` refuse malformed requests, `observe` is the layer around all handlers,
-//! `routes` lists all routes, and `direct_routes` those of every build, which are not looked up.
+//! and `routes` lists all routes.
 
 #[macro_use]
 mod extract;
@@ -19,7 +19,6 @@ mod client_address;
 mod connection_limit;
 mod decisions;
 mod detached_handler;
-mod direct_routes;
 mod docs_page;
 mod downloads;
 mod framing;

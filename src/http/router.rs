@@ -1,63 +1,30 @@
 //! The routers of both listeners, and the layers around them.
 
-use super::direct_routes::DirectRoute;
 use super::ops::{livez, metrics, only_get, readyz};
 use super::responses::ApiError;
 use super::state::HttpState;
 use super::{docs_page, observe, openapi, responses, routes, vault};
 use crate::wire::problem::Code;
 use axum::Router;
-use axum::body::Body;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::StatusCode;
-use hyper::body::Incoming;
+use http::header::AUTHORIZATION;
+use http::{HeaderName, StatusCode};
 use std::any::Any;
-use std::net::SocketAddr;
 use std::time::Duration;
-use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 use tower_http::timeout::TimeoutLayer;
 
+/// Headers whose value no `Debug` output shows.
+const CREDENTIALS: [HeaderName; 3] =
+    [AUTHORIZATION, HeaderName::from_static("x-vault-token"), HeaderName::from_static("idempotency-key")];
 /// Time limit of the ops listener, on which Prometheus gives up after 10 s.
 const OPS_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What answers the requests of a listener.
-pub trait Responder: Clone + Send + Sync + 'static {
-    /// The response to a request of this peer.
-    fn respond(self, request: http::Request<Incoming>, peer: SocketAddr) -> impl Future<Output = Response> + Send;
-}
-
-/// The routes of the API listener.
-#[derive(Clone)]
-pub struct Api {
-    state: HttpState,
-    router: Router,
-}
-
-impl Responder for Api {
-    async fn respond(self, request: http::Request<Incoming>, peer: SocketAddr) -> Response {
-        match DirectRoute::of(request.method(), request.uri().path()) {
-            Some(route) => {
-                let handler = move |state, request| route.handle(state, request);
-                observe::observe_direct(self.state, request.map(Body::new), peer, route.template(), handler).await
-            }
-            None => self.router.respond(request, peer).await,
-        }
-    }
-}
-
-impl Responder for Router {
-    async fn respond(self, mut request: http::Request<Incoming>, peer: SocketAddr) -> Response {
-        request.extensions_mut().insert(peer);
-        let Ok(response) = self.oneshot(request).await;
-        response
-    }
-}
-
-/// The routes of the API listener. The metrics of each route begin at zero.
-pub fn api(state: HttpState) -> Api {
+/// The router of the API listener. The metrics of each of its routes begin at zero.
+pub fn api(state: HttpState) -> Router {
     let metrics = state.broker.metrics();
     let (mut router, document) = routes::documented().split_for_parts();
     for (path, item) in &document.paths.paths {
@@ -67,9 +34,11 @@ pub fn api(state: HttpState) -> Api {
         metrics.init_route(path, "GET");
         router = router.route(path, routes::refuse_others(page, &["GET"]));
     }
-    let router = router.merge(vault::router(metrics, state.vault.as_deref())).fallback(responses::not_found);
-    let router = router.layer(from_fn_with_state(state.clone(), observe::observe)).with_state(state.clone());
-    Api { state, router }
+    // One stack, outermost first, because each call of `layer` boxes the service of every request again.
+    let layers =
+        (SetSensitiveRequestHeadersLayer::new(CREDENTIALS), from_fn_with_state(state.clone(), observe::observe));
+    let router = router.merge(vault::router(metrics, state.vault.as_deref()));
+    router.fallback(responses::not_found).layer(layers).with_state(state)
 }
 
 /// The router of the ops listener: no authentication, and never a secret.
@@ -99,7 +68,8 @@ fn respond_to_panic(_: Box<dyn Any + Send>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderName;
+    use axum::body::Body;
+    use tower::ServiceExt as _;
 
     async fn answer_of(handler: fn() -> futures_util::future::BoxFuture<'static, &'static str>) -> Response {
         let router = with_ops_layers(Router::new().route("/", get(handler)));

@@ -5,14 +5,15 @@
 use super::accept::Acceptor;
 use super::head_scan::Scanned;
 use super::responses::CloseWithoutResponse;
-use super::router::Responder;
 use super::slow_client::SlowClientLimit;
 use crate::metrics::Metrics;
+use axum::Router;
 use axum::response::Response;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use ipnet::IpNet;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
 
 /// Maximum size of a request head. A bearer token has at most 16 KiB.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -52,7 +54,7 @@ pub struct ServeLimits {
 pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsSource>,
-    responder: impl Responder,
+    router: Router,
     limits: ServeLimits,
     metrics: Option<Arc<Metrics>>,
     mut shutdown: watch::Receiver<bool>,
@@ -63,11 +65,11 @@ pub async fn serve(
     let mut acceptor = Acceptor::new(listener, limits.max_connections, limits.proxies.clone());
     let stopping = shutdown.clone();
     let spawn_connection = |(stream, peer, slot)| {
-        let (tls, responder, limits, shutdown) = (tls.clone(), responder.clone(), limits.clone(), stopping.clone());
+        let (tls, router, limits, shutdown) = (tls.clone(), router.clone(), limits.clone(), stopping.clone());
         let open = metrics.as_ref().map(|metrics| metrics.open_connection());
         tokio::spawn(async move {
             let (_open, _slot) = (open, slot);
-            serve_connection(stream, peer, tls, responder, &limits, shutdown).await;
+            serve_connection(stream, peer, tls, router, &limits, shutdown).await;
         });
     };
     loop {
@@ -94,18 +96,18 @@ async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
     tls: Option<TlsSource>,
-    responder: impl Responder,
+    router: Router,
     limits: &ServeLimits,
     shutdown: watch::Receiver<bool>,
 ) {
     // Responses are single writes, which Nagle's algorithm would only delay.
     let _ = stream.set_nodelay(true);
     match tls {
-        None => serve_http(stream, peer, responder, limits, shutdown).await,
+        None => serve_http(stream, peer, router, limits, shutdown).await,
         Some(settings) => {
             let handshake = TlsAcceptor::from(settings()).accept(stream);
             if let Ok(Ok(stream)) = timeout(limits.header_timeout, handshake).await {
-                serve_http(stream, peer, responder, limits, shutdown).await;
+                serve_http(stream, peer, router, limits, shutdown).await;
             }
         }
     }
@@ -116,8 +118,15 @@ async fn serve_connection(
 #[error("the connection is closed without a response")]
 struct NoResponseError;
 
+impl From<Infallible> for NoResponseError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
 /// Turns a response with the extension [`CloseWithoutResponse`] into an error, on which hyper closes the connection.
-fn close_without_response(response: Response) -> Result<Response, NoResponseError> {
+fn close_without_response(result: Result<Response, Infallible>) -> Result<Response, NoResponseError> {
+    let Ok(response) = result;
     let is_unsent = response.extensions().get::<CloseWithoutResponse>().is_some();
     if is_unsent { Err(NoResponseError) } else { Ok(response) }
 }
@@ -125,18 +134,20 @@ fn close_without_response(response: Response) -> Result<Response, NoResponseErro
 async fn serve_http<S: AsyncRead + AsyncWrite + 'static>(
     stream: S,
     peer: SocketAddr,
-    responder: impl Responder,
+    router: Router,
     limits: &ServeLimits,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let stream = SlowClientLimit::new(Box::pin(stream), limits.write_timeout);
     let first_request = Arc::new(Notify::new());
     let notifier = first_request.clone();
-    let service = service_fn(move |request| {
-        notifier.notify_one();
-        let response = responder.clone().respond(request, peer);
-        async move { close_without_response(response.await) }
-    });
+    let service = router
+        .map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+            notifier.notify_one();
+            request.extensions_mut().insert(peer);
+            request
+        })
+        .map_result(close_without_response);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
@@ -145,7 +156,7 @@ async fn serve_http<S: AsyncRead + AsyncWrite + 'static>(
         .half_close(true)
         .max_header_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(Scanned::new(stream)), service);
+        .serve_connection(TokioIo::new(Scanned::new(stream)), TowerToHyperService::new(service));
     tokio::pin!(connection);
     let is_shutting_down = tokio::select! {
         // The result is ignored: it depends on the peer, and requests are counted elsewhere.

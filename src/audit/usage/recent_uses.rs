@@ -19,7 +19,7 @@ pub struct RecentUses {
     last_row: i64,
     /// By the key of their parts.
     events: HashMap<Box<str>, LastEvent>,
-    /// Bytes of the texts that were added with a new key.
+    /// Bytes of the keys, and of the texts that were added with them.
     bytes: usize,
     /// The key of the event that is added, kept for its memory.
     key: String,
@@ -55,13 +55,13 @@ impl RecentUses {
         }
         let mut key = std::mem::take(&mut self.key);
         UsageParts::of(text).write_key(&mut key);
-        let is_full = self.events.len() >= MAX_EVENTS || self.bytes + text.len() > MAX_BYTES;
+        let is_full = self.events.len() >= MAX_EVENTS || self.bytes + key.len() + text.len() > MAX_BYTES;
         match self.events.get_mut(key.as_str()) {
             Some(last) if last.time > *time => {}
             Some(last) => *last = LastEvent { time: time.clone(), text: text.clone() },
             None if is_full => self.restart_after(self.last_row),
             None => {
-                self.bytes += text.len();
+                self.bytes += key.len() + text.len();
                 self.events.insert(key.as_str().into(), LastEvent { time: time.clone(), text: text.clone() });
             }
         }
