@@ -1,7 +1,7 @@
 //! What the writer knows of the rows that it has written, so that they need not be read again. Only for SQLite, where the number
 //! of each row is known and no row of a lower number appears later.
 //!
-//! The rows taken here can begin after a gap: after a start, after rows of another process, or after more rows than are kept. The
+//! The rows taken here can begin after a gap: after a start, after rows of another process, and after more uses than are kept. The
 //! caller compares their numbers with its last row, and then reads the log.
 
 use super::chain::Link;
@@ -10,9 +10,6 @@ use super::rows::{COLUMNS, kind};
 use super::usage::recent_uses::RecentUses;
 use crate::database::Param;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Maximum number of parts whose sizes are kept: 1.5 MB. They are taken every five seconds.
-const MAX_PARTS: usize = 16 * 1024;
 
 /// The rows that were written since they were last taken.
 #[derive(Debug, Default)]
@@ -26,7 +23,7 @@ impl RecentRows {
     pub fn add(&self, first_row: i64, links: &[Link], params: &[Param<'_>]) {
         let before = first_row.saturating_sub(1);
         let mut sizes = lock(&self.sizes);
-        if sizes.last_row() != before || sizes.part_count() >= MAX_PARTS {
+        if sizes.last_row() != before {
             *sizes = RowSizes::starting_after(before);
         }
         let mut uses = lock(&self.uses);

@@ -14,6 +14,8 @@ pub const SELECT: &str = "SELECT rowid, time, CAST(1200 + octet_length(event) + 
 
 /// Maximum size of several rows that are kept as one part.
 const MAX_PART_BYTES: u64 = 16 * 1024;
+/// Maximum number of parts, which take 1.5 MB. Only a clock that was set back keeps so many rows from settling.
+const MAX_PARTS: usize = 16 * 1024;
 
 /// The size of a row, from its [`super::rows::values`].
 pub fn row_bytes(values: &[Param<'_>]) -> u64 {
@@ -30,11 +32,12 @@ pub struct RowSizes {
     bytes: u64,
 }
 
-/// Some consecutive rows of the same time.
+/// Some consecutive rows.
 #[derive(Debug)]
 struct Part {
     last_row: i64,
     bytes: u64,
+    /// The latest time of the rows.
     time: Arc<str>,
 }
 
@@ -59,23 +62,27 @@ impl RowSizes {
         self.bytes
     }
 
-    /// The number of parts, each of 40 bytes and a time that it shares with other parts of one transaction.
-    pub fn part_count(&self) -> usize {
-        self.parts.len()
+    /// Adds the next row.
+    pub fn push(&mut self, row: i64, time: &str, bytes: u64) {
+        let last_time = self.parts.back().map(|last| &last.time).filter(|last_time| ***last_time == *time);
+        let time = last_time.map_or_else(|| time.into(), Arc::clone);
+        self.push_part(Part { last_row: row, bytes, time });
     }
 
-    /// Adds the next row. Only rows of the same time are kept as one part, so each transaction of SQLite ends with a part.
-    pub fn push(&mut self, row: i64, time: &str, bytes: u64) {
-        self.bytes += bytes;
+    /// Adds the next rows. Only rows of the same time share a part, so each transaction of SQLite ends with one, unless there are
+    /// [`MAX_PARTS`].
+    fn push_part(&mut self, part: Part) {
+        self.bytes += part.bytes;
+        let is_full = self.parts.len() >= MAX_PARTS;
         match self.parts.back_mut() {
-            Some(part) if *part.time == *time && part.bytes + bytes <= MAX_PART_BYTES => {
-                (part.last_row, part.bytes) = (row, part.bytes + bytes);
+            Some(last) if is_full || (last.time == part.time && last.bytes + part.bytes <= MAX_PART_BYTES) => {
+                (last.last_row, last.bytes) = (part.last_row, last.bytes + part.bytes);
+                // All rows of a part settle together.
+                if part.time > last.time {
+                    last.time = part.time;
+                }
             }
-            last => {
-                let time =
-                    last.filter(|part| *part.time == *time).map_or_else(|| time.into(), |part| part.time.clone());
-                self.parts.push_back(Part { last_row: row, bytes, time });
-            }
+            _ => self.parts.push_back(part),
         }
     }
 
@@ -86,8 +93,7 @@ impl RowSizes {
         }
         for part in other.parts {
             if part.last_row > self.last_row() {
-                self.bytes += part.bytes;
-                self.parts.push_back(part);
+                self.push_part(part);
             }
         }
     }
@@ -123,11 +129,26 @@ mod tests {
     #[test]
     fn rows_of_one_time_share_parts() {
         let mut sizes = rows(1..=7, "a");
-        assert_eq!((sizes.part_count(), sizes.last_row(), sizes.bytes()), (3, 7, 35_000));
+        assert_eq!((sizes.parts.len(), sizes.last_row(), sizes.bytes()), (3, 7, 35_000));
         sizes.push(8, "b", 5000);
-        assert_eq!((sizes.part_count(), sizes.last_row(), sizes.bytes()), (4, 8, 40_000));
+        assert_eq!((sizes.parts.len(), sizes.last_row(), sizes.bytes()), (4, 8, 40_000));
         sizes.push(9, "b", 50_000);
-        assert_eq!((sizes.part_count(), sizes.last_row(), sizes.bytes()), (5, 9, 90_000));
+        assert_eq!((sizes.parts.len(), sizes.last_row(), sizes.bytes()), (5, 9, 90_000));
+    }
+
+    #[test]
+    fn the_number_of_parts_is_bounded_and_no_row_settles_early() {
+        let mut sizes = RowSizes::default();
+        for (row, time) in (1..=20_000).zip((0..20_000).rev()) {
+            sizes.push(row, &format!("{time:05}"), 10);
+        }
+        assert_eq!((sizes.parts.len(), sizes.last_row(), sizes.bytes()), (MAX_PARTS, 20_000, 200_000));
+        let mut later = RowSizes::starting_after(20_000);
+        later.push(20_001, "20001", 10);
+        sizes.append(later);
+        assert_eq!((sizes.parts.len(), sizes.last_row(), sizes.bytes()), (MAX_PARTS, 20_001, 200_010));
+        assert_eq!(sizes.first_settled(200_010, "20001"), None, "the last row is not settled");
+        assert_eq!(sizes.first_settled(200_010, "20002"), Some((20_001, 200_010)));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use crate::rig::bao::Bao;
 use crate::rig::claviger::{run, write_policies};
+use crate::stores::vault_settings;
 use claviger::config::cache::Cache;
-use claviger::config::stores::{Kind, Store, Vault, VaultAuthMethod};
+use claviger::config::stores::{Kind, Store, VaultAuthMethod};
 use claviger::metrics::Metrics;
 use claviger::model::request_id::RequestId;
 use claviger::model::secret_ref::SecretRef;
@@ -115,18 +116,8 @@ fn stores(address: &str, folder: &Path, token: &str) -> Stores {
     std::fs::write(&file, token).unwrap();
     let none = Duration::ZERO;
     let cache = Cache { ttl: none, negative_ttl: none, serve_stale_for: none, max_entries: 0 };
-    let (address, auth, timeout) = (address.to_owned(), VaultAuthMethod::TokenFile(file), Duration::from_secs(5));
-    let vault = Vault {
-        address,
-        namespace: None,
-        ca_file: None,
-        client_certificate: None,
-        proxy_url: None,
-        auth,
-        timeout,
-        make_timeout: timeout,
-        cache,
-    };
+    let (auth, timeout) = (VaultAuthMethod::TokenFile(file), Duration::from_secs(5));
+    let vault = vault_settings(address, auth, timeout, cache);
     let metrics = Arc::new(Metrics::new(&[], &["vault"]).unwrap());
     Stores::open(&[Store { name: "vault".into(), kind: Kind::Vault(vault) }], &metrics).unwrap()
 }
