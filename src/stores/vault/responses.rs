@@ -1,6 +1,7 @@
 //! Parses responses: a status and a body become a value or one of the errors. Pure.
 //!
-//! Exactly one response means that a secret is absent. Unknown responses are `Unavailable`.
+//! A secret is absent only if the response is a 404 with an empty list of errors, and without data and warnings. Unknown
+//! responses are `Unavailable`.
 
 use super::mounts::{Engine, Mount};
 use crate::model::secret::{Secret, SecretValue};
