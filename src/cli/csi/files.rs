@@ -11,22 +11,22 @@ use zeroize::Zeroizing;
 /// Name of the only file for an empty bundle in the layout [`Layout::FilePerKey`]. In a shell, `*` does not match the name.
 pub const EMPTY_MARKER: &str = ".claviger-empty";
 
-/// Converts a bundle. Fails if an archive is damaged or does not have `key_count` files, or if a key cannot be the name
-/// of a file.
+/// Converts a bundle with this number of keys. Fails if an archive is damaged or has another number of files, or if a key
+/// cannot be the name of a file.
 pub fn from_bundle(layout: &Layout, mode: Mode, bundle: &[u8], key_count: usize) -> Result<Vec<File>, MountError> {
     // The bits are at most 0o777, so the cast keeps them.
     let mode = mode.bits().cast_signed();
     match layout {
         Layout::SingleFile { path, .. } => Ok(vec![File { path: path.clone(), mode, contents: bundle.to_vec() }]),
-        Layout::FilePerKey if key_count == 0 => {
-            Ok(vec![File { path: EMPTY_MARKER.into(), mode, contents: Vec::new() }])
-        }
         Layout::FilePerKey => {
             let files = tar::unpack(bundle)
                 .filter(|files| files.len() == key_count)
-                .ok_or_else(MountError::unexpected_response)?;
+                .ok_or_else(MountError::unexpected_answer)?;
             if !files.iter().all(|(name, _)| is_valid_name(name)) {
                 return Err(MountError::unrenderable());
+            }
+            if files.is_empty() {
+                return Ok(vec![File { path: EMPTY_MARKER.into(), mode, contents: Vec::new() }]);
             }
             let file = |(path, mut contents): (String, Zeroizing<Vec<u8>>)| File {
                 path,
@@ -88,6 +88,7 @@ mod tests {
             );
         }
         assert!(convert(&Layout::FilePerKey, &good, 2).is_err(), "a key is missing");
+        assert!(convert(&Layout::FilePerKey, &good, 0).is_err(), "there is a file without a key");
         let why = convert(&Layout::FilePerKey, &archive(&[("..data", "x")]), 1);
         assert!(why.as_ref().is_err_and(|why| why.starts_with("unrenderable")), "{why:?}");
     }

@@ -111,7 +111,7 @@ impl MountError {
     }
 
     /// The response is not one of Claviger.
-    pub fn unexpected_response() -> Self {
+    pub fn unexpected_answer() -> Self {
         Self::new(FinalCode::FailedPrecondition, "unexpected_answer", SERVER_ADVICE)
     }
 
@@ -139,7 +139,7 @@ impl MountError {
             }
             // The next attempt of kubelet requests a new ticket.
             CommandError::TicketLost => Self::new(FinalCode::FailedPrecondition, "ticket_lost", RETRY_ADVICE),
-            CommandError::Other(cause) => Self { cause: Some(cause), ..Self::unexpected_response() },
+            CommandError::Other(cause) => Self { cause: Some(cause), ..Self::unexpected_answer() },
             _ => Self::internal(),
         }
     }
@@ -153,7 +153,7 @@ impl MountError {
                 403 => Final::PermissionDenied,
                 _ => Final::FailedPrecondition,
             };
-            return Self { status, ..Self::unexpected_response() };
+            return Self { status, ..Self::unexpected_answer() };
         };
         let (status, advice) = match code {
             Code::Unauthenticated => {
@@ -266,7 +266,7 @@ mod tests {
             MountError::pod_unknown(),
             MountError::too_large(),
             MountError::unrenderable(),
-            MountError::unexpected_response(),
+            MountError::unexpected_answer(),
             MountError::timeout(),
             MountError::internal(),
             MountError::from_command_error(CommandError::Unreachable("no answer in time")),
