@@ -156,7 +156,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         attestors,
         policies: policies.active_set(),
         policy_register: policies.clone(),
-        bounds: policy_bounds(&config),
+        policy_bounds: policy_bounds(&config),
         administrators,
         stores,
         tickets,

@@ -28,7 +28,7 @@ impl Broker {
     /// A page of matching events, newest first, with the continuation token of the next page.
     ///
     /// # Errors
-    /// `denied`, `token_review_unavailable`, `database_unavailable`.
+    /// `denied`, `token_review_unavailable`, `database_unavailable`, `audit_unavailable`.
     pub async fn list_events(
         &self,
         administrator: &Administrator,
@@ -36,7 +36,7 @@ impl Broker {
         page: Page<Cursor>,
     ) -> Result<AuditEventList, Error> {
         self.authorise(administrator, audit_action(Verb::List)).await?;
-        let events = self.stages.audit.reader().events(filter, page.after.as_ref(), page.lookup_limit()).await;
+        let events = self.stages.audit.reader().events(filter, page.after.as_ref(), page.limit_plus_one()).await;
         let mut events = events.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
         let next = page.truncate(&mut events).map(|last| last.cursor.to_string());
         let raw = |recorded: RecordedEvent| RawValue::from_string(recorded.json);

@@ -27,7 +27,7 @@ impl Broker {
     ///
     /// # Errors
     /// `denied`, `invalid_request`, `invalid_repo`, `invalid_branch`, `token_review_unavailable`,
-    /// `policies_unavailable`.
+    /// `policies_unavailable`, `audit_unavailable`.
     pub async fn explain(&self, administrator: &Administrator, body: &[u8]) -> Result<DecisionExplained, Error> {
         self.authorise(administrator, AdminAction { verb: Verb::Create, resource: Resource::Decisions, name: None })
             .await?;
@@ -75,7 +75,7 @@ impl Broker {
 
     /// The only kubernetes authenticator. A described caller without an issuer belongs to it. `None` if there are none or several.
     fn only_cluster(&self) -> Option<Arc<str>> {
-        let authenticators = &self.stages.bounds.authenticators;
+        let authenticators = &self.stages.policy_bounds.authenticators;
         let mut clusters = authenticators.iter().filter(|(_, kind)| **kind == AuthenticatorKind::Kubernetes);
         let (name, _) = clusters.next()?;
         clusters.next().is_none().then(|| name.clone())

@@ -70,7 +70,7 @@ impl Broker {
     /// Decides a request, reads the granted secrets and merges them, within the request timeout.
     pub(super) async fn gather(&self, request: &IssueRequest, mode: DeliveryMode) -> Result<GatheredSecrets, Refusal> {
         let deadline = Instant::now() + self.stages.limits.request_timeout;
-        if self.draining.load(Ordering::SeqCst) {
+        if self.is_draining() {
             return Err(Code::Draining.into());
         }
         if self.clocks_differ.load(Ordering::Relaxed) {

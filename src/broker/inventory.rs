@@ -54,7 +54,7 @@ impl Broker {
     /// A page of the inventory, unused items first. The callers and repos of an item are counted from `since` on.
     ///
     /// # Errors
-    /// `denied`, `token_review_unavailable`, `policies_unavailable`, `database_unavailable`.
+    /// `denied`, `token_review_unavailable`, `policies_unavailable`, `database_unavailable`, `audit_unavailable`.
     pub async fn inventory(
         &self,
         administrator: &Administrator,

@@ -85,7 +85,7 @@ impl Broker {
             }
         }
         let names = ticket.policies.iter().map(|policy| &*policy.name);
-        self.stages.metrics.count_issued_ticket(names.filter(|name| self.has_series(name)));
+        self.stages.metrics.count_issued_ticket(names.filter(|name| self.may_count_policy(name)));
         let segment = token.to_url_segment();
         let mut url = Zeroizing::new(String::with_capacity(self.stages.public_url.len() + 14 + segment.len()));
         url.push_str(&self.stages.public_url);

@@ -40,7 +40,7 @@ impl Broker {
     /// A page of leases, newest first, with the continuation token of the next page.
     ///
     /// # Errors
-    /// `denied`, `token_review_unavailable`, `database_unavailable`.
+    /// `denied`, `token_review_unavailable`, `database_unavailable`, `audit_unavailable`.
     pub async fn list_leases(
         &self,
         administrator: &Administrator,
@@ -48,7 +48,7 @@ impl Broker {
     ) -> Result<LeaseList, Error> {
         self.authorise(administrator, leases_action(Verb::List, None)).await?;
         let after = page.after.as_ref().map(|position| &position.0);
-        let listed = self.stages.stores.list_leases(after, page.lookup_limit()).await;
+        let listed = self.stages.stores.list_leases(after, page.limit_plus_one()).await;
         let mut views = listed.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
         let next = page.truncate(&mut views).map(LeaseView::position).map(|(time, id)| format!("{time} {id}"));
         Ok(LeaseList { items: views.into_iter().map(lease_object).collect(), continue_token: next })

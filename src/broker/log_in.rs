@@ -9,7 +9,6 @@ use crate::model::caller::Caller;
 use crate::model::secret::SecretValue;
 use crate::wire::problem::Code;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Minimum remaining lifetime of a token at login. A Vault agent logs in again after two thirds of the lifetime, so a shorter one
 /// would cause a busy loop.
@@ -28,7 +27,7 @@ impl Broker {
     /// # Errors
     /// As for [`Broker::session`], `draining`, and `unauthenticated` for a token that is valid for less than 30 s.
     pub async fn log_in(&self, bearer: Option<&SecretValue>, context: &Context) -> Result<Session, Error> {
-        if self.draining.load(Ordering::SeqCst) {
+        if self.is_draining() {
             return Err(Code::Draining.into());
         }
         let session = self.session(bearer, context).await?;

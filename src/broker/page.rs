@@ -11,7 +11,7 @@ pub struct Page<T> {
 
 impl<T> Page<T> {
     /// The number of items to look up. It is one more than the limit, to know whether there is another page.
-    pub(super) const fn lookup_limit(&self) -> usize {
+    pub(super) const fn limit_plus_one(&self) -> usize {
         self.limit + 1
     }
 

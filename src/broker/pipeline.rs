@@ -27,8 +27,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// For each other failure that an address may have, it may send this many malformed tokens. A malformed token is refused without a
-/// call to the API server, and clients that share an address must not be blocked by the malformed tokens of one of them.
+/// The rate limit of malformed tokens per address is this many times the rate limit of other failures. It is higher, because
+/// a malformed token is refused without a call to the API server, and because the malformed tokens of one client must not
+/// block the clients that share its address.
 const MALFORMED_TOKEN_FACTOR: NonZeroU32 = NonZeroU32::new(10).unwrap();
 /// How long an address counts as failing after its first failure. Further failures in that time do not prolong it.
 const FAILING_TTL: Duration = Duration::from_mins(1);
@@ -48,14 +49,16 @@ pub struct Broker {
     pub(super) unbound_failures: RateLimiter<Identity>,
     /// Limits malformed tokens, by address.
     pub(super) malformed_tokens: RateLimiter<IpAddr>,
-    /// The set of addresses that count as failing, see [`FAILING_TTL`]. It limits nothing: a failure charges the one unit of its
-    /// address, so the address is exhausted for that time.
+    /// The addresses that count as failing. The limiter is used as a set whose members expire: each address has one unit per
+    /// [`FAILING_TTL`]. Its first failure uses up the unit, and while the address has no unit, it counts as failing.
     pub(super) failing_addresses: RateLimiter<IpAddr>,
     /// Tickets that were refused within the last second.
     pub(super) refused_tickets: RefusedTickets,
-    pub(super) draining: AtomicBool,
+    /// Whether a drain has begun. See [`Broker::start_verb`] for the ordering.
+    draining: AtomicBool,
     pub(super) clocks_differ: AtomicBool,
-    pub(super) running_verbs: AtomicUsize,
+    /// Number of running verbs. See [`Broker::start_verb`] for the ordering.
+    running_verbs: AtomicUsize,
 }
 
 /// What a broker is made of: the stages, and what all of them share, such as the clock, the metrics and the limits.
@@ -66,7 +69,8 @@ pub struct Stages {
     pub policies: Arc<ArcSwap<PolicySet>>,
     /// The policies of every source, as administrators list and change them.
     pub policy_register: Arc<PolicyRegister>,
-    pub bounds: Bounds,
+    /// The upper bounds on what policies may grant.
+    pub policy_bounds: Bounds,
     pub administrators: Administrators,
     pub stores: Stores,
     pub tickets: Tickets,
@@ -140,6 +144,11 @@ impl Broker {
         self.draining.store(true, Ordering::SeqCst);
     }
 
+    /// Whether a drain has begun.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
     /// Whether tickets are issued: the audit log can be written, no drain has begun, the clocks agree, and the policies of every
     /// cluster were read.
     #[must_use]
@@ -150,7 +159,7 @@ impl Broker {
     /// Why no tickets are issued. `None` if they are.
     #[must_use]
     pub fn not_ready_reason(&self) -> Option<Code> {
-        if self.draining.load(Ordering::Relaxed) {
+        if self.is_draining() {
             Some(Code::Draining)
         } else if self.clocks_differ.load(Ordering::Relaxed) {
             Some(Code::ClocksDiffer)
@@ -162,8 +171,8 @@ impl Broker {
     }
 
     /// Whether metrics may count this policy (`namespace/name` for a namespaced one). The metric series of a namespaced policy are
-    /// removed with the policy, and a request that was decided before must not create them again.
-    pub(super) fn has_series(&self, policy: &str) -> bool {
+    /// removed with the policy, and a request that was decided before its removal must not create them again.
+    pub(super) fn may_count_policy(&self, policy: &str) -> bool {
         !policy.contains('/') || self.stages.policies.load().get(policy).is_some()
     }
 
@@ -208,7 +217,11 @@ impl Broker {
         self.running_verbs.load(Ordering::SeqCst) == 0 && self.lost_on_exit() == 0
     }
 
-    /// Counts a verb as running until the returned guard is dropped. Call it before the check for a drain.
+    /// Counts a verb as running until the returned guard is dropped. Call it before [`Self::is_draining`].
+    ///
+    /// A verb increments `running_verbs` and then reads `draining`; a drain sets `draining` and then reads `running_verbs`.
+    /// All four accesses are `SeqCst`, so at least one side sees the write of the other: the verb is refused, or the drain
+    /// waits for it. With a weaker ordering, some processors (such as AArch64) let both sides read the old value.
     pub(super) fn start_verb(&self) -> RunningVerb<'_> {
         self.running_verbs.fetch_add(1, Ordering::SeqCst);
         RunningVerb(&self.running_verbs)

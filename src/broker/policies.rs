@@ -13,13 +13,13 @@ impl Broker {
     /// A page of policies in bytewise order of name, with the continuation token of the next page.
     ///
     /// # Errors
-    /// `denied`, `token_review_unavailable`, `database_unavailable`.
+    /// `denied`, `invalid_request`, `token_review_unavailable`, `database_unavailable`, `audit_unavailable`.
     pub async fn list_policies(&self, administrator: &Administrator, page: Page<String>) -> Result<PolicyList, Error> {
         self.authorise(administrator, policies_action(Verb::List, None)).await?;
         if page.after.as_deref().is_some_and(|after| !is_policy_or_resource_name(after)) {
-            return Err(Error::InvalidRequest("continue is not what a list answered"));
+            return Err(Error::InvalidRequest("continue is not a token of this list"));
         }
-        let mut stored = self.stages.policy_register.list(page.after.as_deref(), page.lookup_limit()).await?;
+        let mut stored = self.stages.policy_register.list(page.after.as_deref(), page.limit_plus_one()).await?;
         let next = page.truncate(&mut stored).map(|last| last.name.clone());
         Ok(PolicyList { items: stored.into_iter().map(policy_object).collect(), continue_token: next })
     }
@@ -27,7 +27,7 @@ impl Broker {
     /// One policy.
     ///
     /// # Errors
-    /// `denied`, `not_found`, `token_review_unavailable`, `database_unavailable`.
+    /// `denied`, `not_found`, `token_review_unavailable`, `database_unavailable`, `audit_unavailable`.
     pub async fn policy(&self, administrator: &Administrator, name: &str) -> Result<PolicyObject, Error> {
         self.authorise(administrator, policies_action(Verb::Get, Some(name))).await?;
         if !is_policy_or_resource_name(name) {
@@ -50,7 +50,7 @@ impl Broker {
         if !is_policy_or_resource_name(name) {
             return Err(Code::NotFound.into());
         }
-        let mut revisions = self.stages.policy_register.revisions(name, page.after, page.lookup_limit()).await?;
+        let mut revisions = self.stages.policy_register.revisions(name, page.after, page.limit_plus_one()).await?;
         let next = page.truncate(&mut revisions).map(|last| last.revision.to_string());
         Ok(PolicyRevisionList { items: revisions.into_iter().map(revision_object).collect(), continue_token: next })
     }

@@ -28,7 +28,7 @@ impl Broker {
         let Some(shadows) = policies.shadow_policies(caller, unverified) else { return Vec::new() };
         let Some(facts) = self.facts_of_shadows(caller, facts, needs, &shadows).await else { return Vec::new() };
         let verdicts = shadows.evaluate(caller, &facts, unverified, &|delivery| mode.is_allowed(delivery, caller));
-        for verdict in verdicts.iter().filter(|verdict| self.has_series(&verdict.policy)) {
+        for verdict in verdicts.iter().filter(|verdict| self.may_count_policy(&verdict.policy)) {
             self.stages.metrics.count_shadow_result(&verdict.policy, verdict.outcome.as_str());
         }
         verdicts

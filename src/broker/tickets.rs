@@ -44,14 +44,14 @@ impl Broker {
     /// A page of waiting tickets, newest first, with the continuation token of the next page.
     ///
     /// # Errors
-    /// `denied`, `token_review_unavailable`, `database_unavailable`.
+    /// `denied`, `invalid_request`, `token_review_unavailable`, `database_unavailable`, `audit_unavailable`.
     pub async fn list_tickets(&self, administrator: &Administrator, page: Page<String>) -> Result<TicketList, Error> {
         self.authorise(administrator, AdminAction { verb: Verb::List, resource: Resource::Tickets, name: None })
             .await?;
-        let invalid = || Error::InvalidRequest("continue is not what a list answered");
+        let invalid = || Error::InvalidRequest("continue is not a token of this list");
         let after = page.after.as_deref().map(|after| parse_position(after).ok_or_else(invalid)).transpose()?;
         let store = &self.stages.tickets.store;
-        let waiting = store.list_waiting(self.stages.clock.now(), after, page.lookup_limit()).await;
+        let waiting = store.list_waiting(self.stages.clock.now(), after, page.limit_plus_one()).await;
         let mut waiting = waiting.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
         let next = page.truncate(&mut waiting).map(|last| format!("{}.{}", last.issued_at.as_microsecond(), last.id));
         Ok(TicketList { items: waiting.iter().map(ticket_object).collect(), continue_token: next })

@@ -7,7 +7,7 @@ use crate::sealing::digest::{MacKey, PartsHasher, to_hex, truncate};
 use crate::sealing::keys::{Purpose, RootKey};
 use std::sync::Arc;
 
-/// The key of the digest. Without the key nobody can compare the digest of a guessed value with a digest in a response.
+/// The key of the digest. Because the digest is keyed, a guessed value cannot be compared with the digest in a response.
 pub struct VersionsKey(MacKey);
 
 impl VersionsKey {

@@ -123,7 +123,7 @@ impl Broker {
 
     fn draft(&self, write: &WritePolicy, url_name: Option<&str>) -> Result<Draft, Error> {
         let (body, syntax) = write.document.as_ref().map_err(|code| Error::Plain(*code))?;
-        Ok(Draft::parse(body, *syntax, url_name, &self.stages.bounds)?)
+        Ok(Draft::parse(body, *syntax, url_name, &self.stages.policy_bounds)?)
     }
 
     async fn create(&self, administrator: &Administrator, write: &WritePolicy) -> Result<PolicyObject, WriteError> {

@@ -119,7 +119,7 @@ pub struct AuditVerified {
     pub events: u64,
     /// Number of verified chains.
     pub chains: u64,
-    /// First broken place: the lowest position, in the chain that was written first. Null if all chains are intact.
+    /// The lowest broken place of a chain; of several chains, that of the oldest event. Null if all chains are intact.
     #[schema(required)]
     pub first_broken: Option<BrokenPlace>,
 }
