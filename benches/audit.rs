@@ -43,7 +43,7 @@ fn event(number: usize, ticket: TicketId) -> Event {
         subject: format!("system:serviceaccount:team-{}:build-bot", number / 2 % 300),
         groups: Vec::new(),
         workload: None,
-        unbound: None,
+        unbound_account: None,
         claims: serde_json::Map::new(),
     }));
     event.source_ip = Some("10.1.2.3".parse().unwrap());

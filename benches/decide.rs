@@ -93,7 +93,7 @@ fn request(shape: Shape, count: usize) -> (Caller, Facts, UnverifiedRequest) {
             subject,
             groups: vec![],
             workload,
-            unbound: None,
+            unbound_account: None,
             claims: serde_json::Map::new(),
         },
         facts,

@@ -81,7 +81,7 @@ fn ticket(token: &TicketToken) -> Ticket {
             subject: "system:serviceaccount:tekton-ci:build-bot".into(),
             groups: Vec::new(),
             workload: Some(workload),
-            unbound: None,
+            unbound_account: None,
             claims: serde_json::Map::new(),
         }),
         repo: Repo::try_from("moreira.dev").unwrap(),

@@ -41,7 +41,7 @@ fn stage() -> (Caller, Facts, UnverifiedRequest) {
         issuer: "cluster".into(),
         subject: "system:serviceaccount:ci:build-bot".into(),
         groups: vec!["system:authenticated".into()],
-        unbound: None,
+        unbound_account: None,
         workload: Some(Workload {
             namespace: "ci".into(),
             service_account: "build-bot".into(),

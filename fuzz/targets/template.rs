@@ -18,7 +18,7 @@ fuzz_target!(|text: &str| {
         issuer: "cluster".into(),
         subject: "me".into(),
         groups: Vec::new(),
-        unbound: None,
+        unbound_account: None,
         workload: Some(Workload {
             namespace: namespace.into(),
             service_account: "sa".into(),

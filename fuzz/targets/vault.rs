@@ -4,7 +4,7 @@
 
 use claviger::model::secret::SecretValue;
 use claviger::stores::ReadError;
-use claviger::stores::fuzzing::{login, mount, own_token, secret};
+use claviger::stores::vault_fuzzing::{login, mount, own_token, secret};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Authorisation of administrators by the API server's `SubjectAccessReview` or by the static list. A user whom neither
-//! allows is refused.
+//! Authorisation of administrators by the API server's `SubjectAccessReview` or by the static list. A user is
+//! refused if neither allows the action.
 
 mod permission_cache;
 mod port;

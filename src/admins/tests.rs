@@ -12,7 +12,7 @@ fn caller(issuer: &str, claims: &Value) -> Arc<Caller> {
         subject: "s".into(),
         groups: Vec::new(),
         workload: None,
-        unbound: None,
+        unbound_account: None,
         claims: claims.as_object().cloned().unwrap_or_default(),
     })
 }

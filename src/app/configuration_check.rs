@@ -13,7 +13,7 @@ use crate::model::clock::{Clock, SystemClock};
 use crate::model::request_id::RequestId;
 use crate::model::secret_ref::SecretRef;
 use crate::policy::{GrantedPath, PathPart, Policy};
-use crate::stores::{Naming, ReadError, Stores};
+use crate::stores::{ReadError, SecretNaming, Stores};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -60,15 +60,15 @@ pub fn check_offline(config: &Config) -> Result<CheckedConfiguration, Vec<String
 
 /// One line for each path that the policies grant in a cloud store.
 fn secret_name_lines(config: &Config, policies: &[Arc<Policy>]) -> Vec<String> {
-    let namings: BTreeMap<&str, Naming> =
-        config.stores.iter().filter_map(|store| Some((&*store.name, Naming::for_store(&store.kind)?))).collect();
+    let namings: BTreeMap<&str, SecretNaming> =
+        config.stores.iter().filter_map(|store| Some((&*store.name, SecretNaming::for_store(&store.kind)?))).collect();
     let granted = policies.iter().flat_map(|policy| policy.paths());
     let lines: BTreeSet<String> =
         granted.filter_map(|path| Some(secret_name_line(&path, *namings.get(&*path.store)?))).collect();
     lines.into_iter().collect()
 }
 
-fn secret_name_line(granted: &GrantedPath, naming: Naming) -> String {
+fn secret_name_line(granted: &GrantedPath, naming: SecretNaming) -> String {
     let pattern = |part: &PathPart| match part {
         PathPart::Literal(literal) => literal.to_string(),
         PathPart::AnySegment => "*".to_owned(),

@@ -2,6 +2,10 @@
 //!
 //! An event contains the hash of the previous one, which the checker receives next. If the first event of a chain contains the
 //! hash of an event of another chain, the checker expects that hash until it receives that event.
+//!
+//! Checkpoints and anchors contain the hashes of some events, and the checker compares them. A checkpoint is a line on
+//! standard output with the last event of a chain. An anchor is a row in the database with an event that the first event of
+//! another chain contains, or with the last deleted event of a chain; it is sealed like an event.
 
 use super::chain::NO_PREDECESSOR;
 use super::chain_hasher::{ChainHasher, HashError, HashKind};
@@ -29,7 +33,9 @@ closed_enum! {
     }
 }
 
-/// The first event at which the verification fails: the lowest number of its chain, and of all chains the one written first.
+/// The reported failure. Of each chain, only the failure with the lowest number counts; of these, the one that was found at
+/// the oldest event is reported. A failure that is found after the last event, such as a missing newest event, counts as
+/// older than all events. Chains with an intact event come before chains without one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokenEvent {
     /// The chain.
@@ -63,15 +69,19 @@ pub enum ChainStart {
 /// Verifies events one by one, newest first.
 pub struct ChainChecker<'a> {
     hasher: Option<&'a ChainHasher>,
+    /// What checkpoints, anchors and records of deletion tell about events.
     known: KnownEvents,
     chains: HashMap<String, ChainState>,
     /// Expected hashes, and the chains whose first events contain them.
     expected_hashes: HashMap<String, String>,
+    /// The number of events so far. Its value at an event is the index of that event: the older the event, the higher the
+    /// index.
     events: u64,
     /// The chain of the previously checked event.
     last_chain: Option<String>,
-    /// Whether an event could not be read, and the probable chain and number of the first of these.
+    /// Whether an event could not be read.
     has_unreadable: bool,
+    /// The probable chain and number of the newest event that could not be read.
     unreadable_position: Option<(String, i64)>,
     oldest_time: Option<String>,
 }
@@ -94,9 +104,10 @@ struct ChainState {
     linked_from: Option<String>,
     /// Whether the newest events are altered, so that their numbers are not known yet.
     has_altered_above: bool,
-    /// The last gap in the numbers: those of the events below and above it. `i64::MAX` if it is above the newest event.
+    /// The numbers of the events below and above the lowest gap so far. Before a gap is found: the newest event and
+    /// `i64::MAX`.
     gap: Option<(i64, i64)>,
-    /// The lowest failure: number, reason, and index of the event at which it was found.
+    /// The failure with the lowest number: number, reason, and index of the event at which it was found.
     failure: Option<(i64, BrokenReason, u64)>,
 }
 
@@ -122,8 +133,8 @@ impl ChainState {
         }
         match &self.lowest {
             Some((lowest, _)) if event.seq >= *lowest => {
-                // If the event belongs into a gap, the event below the gap is out of place. Otherwise this event is a
-                // duplicate.
+                // If the event fills the gap, the event below the gap was received too early and is out of place. Otherwise
+                // this event is a duplicate.
                 let gap = self.gap.filter(|(below, above)| (below.saturating_add(1)..*above).contains(&event.seq));
                 self.fail(gap.map_or(event.seq, |(below, _)| below), BrokenReason::OutOfPlace, index);
                 return false;
@@ -211,7 +222,7 @@ impl<'a> ChainChecker<'a> {
 
     fn check_event(&mut self, mut event: CheckedEvent<'_>, hash: &str) {
         let index = self.events;
-        self.add_chain(&event);
+        self.record_chain(&event);
         let Some(chain) = self.chains.get_mut(&*event.chain) else { return };
         if !chain.check_order(&mut event, hash, index) {
             return;
@@ -224,15 +235,16 @@ impl<'a> ChainChecker<'a> {
                 chain.linked_from = Some(other.clone());
             }
         }
-        if !self.known.take_expected(&event.chain, event.seq, hash) {
+        if !self.known.check_expected(&event.chain, event.seq, hash) {
             chain.fail(event.seq, BrokenReason::NotAsCheckpoint, index);
         }
         chain.set_lowest(&event);
         self.link_chains(event, hash);
     }
 
-    /// Adds the chain of the event if it is new.
-    fn add_chain(&mut self, event: &CheckedEvent<'_>) {
+    /// Records the chain of the event. If a newer event could not be read and its position is not known yet, assumes that it
+    /// is the next event of this chain.
+    fn record_chain(&mut self, event: &CheckedEvent<'_>) {
         if self.has_unreadable && self.unreadable_position.is_none() {
             self.unreadable_position = Some((event.chain.clone().into_owned(), event.seq.saturating_add(1)));
         }
@@ -244,8 +256,8 @@ impl<'a> ChainChecker<'a> {
         }
     }
 
-    /// Removes the hash of the event from the expected hashes. If the event is the first of its chain, adds the hash of its
-    /// predecessor in another chain.
+    /// Updates the oldest time and the expected hashes: removes the hash of the event, and if the event is the first of its
+    /// chain, adds the hash of its predecessor in another chain.
     fn link_chains(&mut self, event: CheckedEvent<'_>, hash: &str) {
         if self.oldest_time.as_deref().is_none_or(|oldest| *event.time < *oldest) {
             self.oldest_time = Some(event.time.into_owned());
@@ -351,8 +363,8 @@ impl<'a> ChainChecker<'a> {
     }
 
     fn first_broken(&self) -> Option<BrokenEvent> {
-        // Prefers chains with an intact event. A chain without any may only exist because the name of a chain was altered in an
-        // event.
+        // Prefers chains with an intact event. A chain without an intact event possibly does not exist: an altered event may
+        // contain a wrong name of its chain.
         let oldest_failure = |has_intact: bool| {
             let chains = self.chains.iter().filter(move |(_, chain)| chain.has_intact == has_intact);
             let failures =

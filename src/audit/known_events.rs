@@ -38,7 +38,8 @@ pub struct KnownEvents {
     expected: HashMap<String, BTreeMap<i64, ExpectedEvent>>,
     /// The last deleted events, by chain.
     last_pruned: BTreeMap<String, LastPruned>,
-    /// Hashes of events that may be deleted although the first event of a chain contains them.
+    /// Hashes of anchored and deleted events. The events may be missing although the first event of a chain contains their
+    /// hash.
     anchored_hashes: BTreeSet<String>,
     /// Hashes in checkpoints and in anchors under a key.
     trusted_hashes: BTreeSet<String>,
@@ -112,8 +113,8 @@ impl KnownEvents {
         true
     }
 
-    /// Removes the event from the expected ones. Returns false if it was expected with another hash.
-    pub(super) fn take_expected(&mut self, chain: &str, seq: i64, hash: &str) -> bool {
+    /// Checks an event against the expected hash, and removes it from the expected events. True if no hash was expected.
+    pub(super) fn check_expected(&mut self, chain: &str, seq: i64, hash: &str) -> bool {
         if self.expected.is_empty() {
             return true;
         }
@@ -144,7 +145,7 @@ impl KnownEvents {
         self.unkeyed_anchors.iter().map(|(chain, seq)| (chain.as_str(), *seq))
     }
 
-    /// The expected events that [`Self::take_expected`] has not removed, with chain and number.
+    /// The expected events that [`Self::check_expected`] has not removed, with chain and number.
     pub(super) fn unseen_events(&self) -> impl Iterator<Item = (&str, i64, &ExpectedEvent)> {
         let chains = self.expected.iter();
         chains.flat_map(|(chain, events)| events.iter().map(move |(seq, event)| (chain.as_str(), *seq, event)))

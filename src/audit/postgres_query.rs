@@ -7,15 +7,16 @@ use crate::model::branch::Branch;
 use crate::model::clock::format_time;
 use crate::model::repo::Repo;
 
-/// The query for at most `limit` events after the cursor, newest first. Only the condition of the most selective column can use
-/// an index, because `coalesce` prevents it for the others: without statistics the planner may choose an index that matches
-/// nearly all rows.
+/// The query for at most `limit` events after the cursor, newest first. Only the condition of the most selective column can
+/// use an index. The other columns are wrapped in `coalesce`, which hides their indices from the planner: without statistics
+/// it might choose an index that matches nearly all rows.
 pub fn build_query<'a>(filter: &'a Filter, after: Option<&Cursor>, limit: i64) -> Query<'a> {
     // The partial index on outcomes is used only with its own condition.
     let by_outcome = match filter.outcome {
         Some(Outcome::Ok) => " AND outcome = ",
         _ => " AND outcome <> 'ok' AND outcome = ",
     };
+    // The most selective column first. `branch` has no index.
     let conditions: [(&'static str, &'static str, Option<&str>); 6] = [
         (" AND ticket_id = ", " AND coalesce(ticket_id, '') = ", filter.ticket_id.as_deref()),
         (" AND repo = ", " AND coalesce(repo, '') = ", filter.repo.as_ref().map(Repo::as_str)),

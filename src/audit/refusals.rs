@@ -180,7 +180,7 @@ mod tests {
             subject: subject.into(),
             groups: Vec::new(),
             workload: None,
-            unbound: None,
+            unbound_account: None,
             claims: serde_json::Map::new(),
         }));
         event.repo = Repo::try_from("site").ok();

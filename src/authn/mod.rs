@@ -296,7 +296,7 @@ mod tests {
                     subject: "s".into(),
                     groups: Vec::new(),
                     workload: None,
-                    unbound: None,
+                    unbound_account: None,
                     claims: serde_json::Map::new(),
                 })
             })
@@ -317,7 +317,7 @@ mod tests {
             subject: "alice".into(),
             groups: Vec::new(),
             workload: None,
-            unbound: None,
+            unbound_account: None,
             claims: serde_json::Map::new(),
         }))
     }
@@ -356,7 +356,7 @@ mod tests {
                 subject: "alice".into(),
                 groups: Vec::new(),
                 workload: None,
-                unbound: None,
+                unbound_account: None,
                 claims: serde_json::Map::new(),
             };
             Some(without_review(Arc::new(caller)))

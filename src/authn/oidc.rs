@@ -62,7 +62,7 @@ impl Oidc {
                     subject: subject.to_owned(),
                     groups: Vec::new(),
                     workload: None,
-                    unbound: None,
+                    unbound_account: None,
                     claims: token.claims().clone(),
                 }))
             }

@@ -134,7 +134,7 @@ mod tests {
             subject: "s".into(),
             groups: Vec::new(),
             workload: None,
-            unbound: None,
+            unbound_account: None,
             claims: serde_json::Map::new(),
         })
     }

@@ -139,8 +139,8 @@ fn require_bound_pod(applicant: Applicant) -> ReviewResult<Arc<Caller>> {
 /// The refusal of a valid token that is not admitted for builds. It contains the caller only for the audit event, which names the
 /// ServiceAccount.
 fn not_pod_bound(caller: &Caller) -> AuthnError {
-    let unbound = service_account(&caller.subject);
-    AuthnError::NotPodBound(Arc::new(Caller { unbound, ..Caller::clone(caller) }))
+    let unbound_account = service_account(&caller.subject);
+    AuthnError::NotPodBound(Arc::new(Caller { unbound_account, ..Caller::clone(caller) }))
 }
 
 impl Reviewer {
@@ -178,8 +178,8 @@ impl Reviewer {
             None => {
                 let is_admitted =
                     self.unbound_audience.as_ref().is_some_and(|audience| user.audiences.contains(audience));
-                let unbound = if is_admitted { service_account(&user.username) } else { None };
-                Ok(self.applicant(user, None, unbound))
+                let unbound_account = if is_admitted { service_account(&user.username) } else { None };
+                Ok(self.applicant(user, None, unbound_account))
             }
         }
     }
@@ -196,7 +196,7 @@ impl Reviewer {
         }
     }
 
-    fn applicant(&self, user: User, workload: Option<Workload>, unbound: Option<ServiceAccount>) -> Applicant {
+    fn applicant(&self, user: User, workload: Option<Workload>, unbound_account: Option<ServiceAccount>) -> Applicant {
         let User { audiences, username, uid, groups, extra } = user;
         // A token with only the audience for callers without a pod is not allowed to administer.
         let may_administer = audiences.contains(&self.audience);
@@ -206,7 +206,7 @@ impl Reviewer {
                 subject: username.clone(),
                 groups: groups.clone(),
                 workload,
-                unbound,
+                unbound_account,
                 claims: serde_json::Map::new(),
             }),
             user: may_administer.then(|| Arc::new(ReviewedUser { username, uid, groups, extra })),
@@ -536,7 +536,7 @@ mod tests {
             let token = SecretValue::new(token_with_claims(&json!({"aud": audiences, "exp": NOW + 600})));
             let token = UnverifiedToken::parse(BearerToken::new(&token)).expect("a token");
             let applicant = rig.authenticator.authenticate_applicant(&token, CLEAN).await.expect("a running pod");
-            assert!(applicant.caller.workload.is_some() && applicant.caller.unbound.is_none(), "{audiences}");
+            assert!(applicant.caller.workload.is_some() && applicant.caller.unbound_account.is_none(), "{audiences}");
             assert_eq!(applicant.user.is_some(), may_administer, "{audiences}");
         }
     }

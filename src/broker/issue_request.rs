@@ -28,7 +28,8 @@ pub enum DeliveryMode {
 }
 
 impl DeliveryMode {
-    /// The type of the event of a refused request.
+    /// The type of the audit event of a request that got no secrets. For direct delivery it is the type of successful
+    /// requests too: the outcome of the event tells them apart.
     pub(super) const fn refusal_event_type(self, outcome: Outcome) -> EventType {
         match (self, outcome) {
             (Self::Direct, _) => EventType::SecretsRead,
@@ -41,7 +42,7 @@ impl DeliveryMode {
     /// not bound to a pod gets its secrets only in the response; an OIDC caller may get a ticket.
     pub(super) const fn is_allowed(self, delivery: AllowedDeliveries, caller: &Caller) -> bool {
         match self {
-            Self::Ticket => delivery.ticket && caller.unbound.is_none(),
+            Self::Ticket => delivery.ticket && caller.unbound_account.is_none(),
             Self::Direct => delivery.direct,
         }
     }

@@ -128,7 +128,7 @@ mod tests {
             subject: number.to_string(),
             groups: Vec::new(),
             workload: None,
-            unbound: None,
+            unbound_account: None,
             claims: serde_json::Map::new(),
         })
     }

@@ -46,9 +46,10 @@ impl SourceScalar {
         is_plain.then_some(&*self.text)
     }
 
-    /// The source text if it is also valid JSON: a number digit for digit, `true`, `false` or `null`.
+    /// The source text if it is valid JSON: a number in JSON's notation, `true`, `false` or `null`. `None` for the other
+    /// nulls of YAML.
     #[must_use]
-    pub fn json_text(&self) -> Option<&str> {
+    pub fn text_if_json(&self) -> Option<&str> {
         serde_json::from_str::<Value>(&self.text).ok().filter(|value| !value.is_string())?;
         Some(&self.text)
     }
@@ -255,7 +256,7 @@ mod tests {
             let SourceValue::Scalar(scalar) = entry(text) else { panic!("{text}") };
             assert!(scalar.is_null(), "{text}");
             assert_eq!(
-                (scalar.text(), scalar.json_text()),
+                (scalar.text(), scalar.text_if_json()),
                 ((!text.is_empty()).then_some(text), (text == "null").then_some(text))
             );
         }
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn json_text_is_some_only_for_json_scalars() {
+    fn text_if_json_is_some_only_for_json_scalars() {
         for (text, json) in [
             ("1.10", true),
             ("-12", true),
@@ -294,7 +295,7 @@ mod tests {
             (".inf", false),
         ] {
             let SourceValue::Scalar(scalar) = entry(text) else { panic!("{text} is a text") };
-            assert_eq!(scalar.json_text(), json.then_some(text), "{text}");
+            assert_eq!(scalar.text_if_json(), json.then_some(text), "{text}");
         }
     }
 

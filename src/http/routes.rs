@@ -42,8 +42,8 @@ pub fn methods(item: &PathItem) -> impl Iterator<Item = &'static str> {
     operations.into_iter().filter(|(_, operation)| operation.is_some()).map(|(method, _)| method)
 }
 
-/// Refuses all other methods with `405` and the allowed methods. Also `HEAD`, for which axum would run the handler of `GET` and
-/// thereby consume a ticket.
+/// Refuses all other methods with `405` and the allowed methods. `HEAD` too: axum would run the handler of `GET` for it,
+/// which consumes a ticket.
 pub fn refuse_others(handlers: MethodRouter<HttpState>, allowed: &[&str]) -> MethodRouter<HttpState> {
     let allowed = HeaderValue::from_str(&allowed.join(", ")).unwrap_or_else(|_| HeaderValue::from_static(""));
     let refuse = move |method: Method| async move { responses::method_not_allowed(&method, allowed) };

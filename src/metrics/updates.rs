@@ -70,7 +70,7 @@ impl Metrics {
         self.store_requests.with_label_values(&labels).inc();
     }
 
-    /// Counts a read through the cache.
+    /// Counts a read through the cache of secrets or leases.
     pub fn count_cache_request(&self, store: &str, outcome: CacheOutcome) {
         self.cache_requests.with_label_values(&[store, outcome.as_str()]).inc();
     }
@@ -181,7 +181,8 @@ impl Metrics {
         self.policy_shadow.with_label_values(&[policy, outcome]).inc();
     }
 
-    /// Sets the number of secrets of policies that were used recently, and of those that were not.
+    /// Sets the number of inventory items (secrets of policies, and policies without secrets) that were used in the last 30
+    /// days, and of those that were not.
     pub fn set_inventory(&self, used: usize, unused: usize) {
         self.inventory_secrets.with_label_values(&["used"]).set(count_to_gauge(used));
         self.inventory_secrets.with_label_values(&["unused"]).set(count_to_gauge(unused));

@@ -14,7 +14,7 @@ pub struct Caller {
     /// Namespace, ServiceAccount and pod. `None` for callers without a pod.
     pub workload: Option<Workload>,
     /// The ServiceAccount of a token that is not bound to a pod. `None` if `workload` is set, and for OIDC callers.
-    pub unbound: Option<ServiceAccount>,
+    pub unbound_account: Option<ServiceAccount>,
     /// The verified claims of an OIDC token. Empty for Kubernetes callers.
     pub claims: serde_json::Map<String, serde_json::Value>,
 }
@@ -75,7 +75,7 @@ impl Caller {
     /// empty, because events do not contain them.
     #[must_use]
     pub fn from_event(issuer: &str, subject: &str, account: Option<(String, String)>, pod: Option<Pod>) -> Self {
-        let (workload, unbound) = match (account, pod) {
+        let (workload, unbound_account) = match (account, pod) {
             (Some((namespace, service_account)), Some(pod)) => {
                 (Some(Workload { namespace, service_account, pod }), None)
             }
@@ -83,16 +83,16 @@ impl Caller {
             (None, _) => (None, None),
         };
         let (issuer, subject) = (issuer.into(), subject.to_owned());
-        Self { issuer, subject, groups: Vec::new(), workload, unbound, claims: serde_json::Map::new() }
+        Self { issuer, subject, groups: Vec::new(), workload, unbound_account, claims: serde_json::Map::new() }
     }
 
     /// Namespace and name of the ServiceAccount, with or without a pod. `None` for OIDC callers, and for Kubernetes
     /// users that are not admitted for builds.
     #[must_use]
     pub fn service_account(&self) -> Option<(&str, &str)> {
-        match (&self.workload, &self.unbound) {
+        match (&self.workload, &self.unbound_account) {
             (Some(workload), _) => Some((&workload.namespace, &workload.service_account)),
-            (None, Some(unbound)) => Some((&unbound.namespace, &unbound.name)),
+            (None, Some(account)) => Some((&account.namespace, &account.name)),
             (None, None) => None,
         }
     }

@@ -1,4 +1,4 @@
-//! The id of a request, which its response, log lines and audit event contain.
+//! The ID of a request, which its response, log lines and audit event contain.
 
 use crate::sealing::{digest, random};
 use std::fmt;
@@ -10,7 +10,8 @@ pub struct RequestId([u8; DIGITS]);
 const DIGITS: usize = 32;
 
 impl RequestId {
-    /// A random ID. It is all zeros if no random bytes are available, which is acceptable because it is not secret.
+    /// A random ID. It is all zeros if no random bytes are available. Such requests cannot be told apart, but no security
+    /// depends on the ID.
     #[must_use]
     pub fn random() -> Self {
         let mut bytes = [0; DIGITS / 2];

@@ -1,4 +1,4 @@
-//! The public id of a ticket, and the secret token in its URL.
+//! The public ID of a ticket, and the secret token in its URL.
 
 use crate::sealing::digest::{sha256, truncate};
 use crate::sealing::keys::{KEY_BYTES, RootKey};
@@ -8,20 +8,20 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// Length in bytes of the public id, and also of the secret id in the URL.
+/// Length in bytes of a ticket's public ID, and also of its secret ID.
 pub const ID_BYTES: usize = 16;
-/// Characters of the id in URL-safe base64.
+/// Characters of an ID in URL-safe base64.
 const ID_CHARS: usize = 22;
-/// URL-safe base64 of the id and of the key (43 characters), with a dot between them.
+/// URL-safe base64 of the secret ID and of the key (43 characters), with a dot between them.
 const TOKEN_CHARS: usize = ID_CHARS + 1 + 43;
 
-/// The public id of a ticket, in audit events, logs and the admin API: the first half of the SHA-256 of the id in its URL. Neither
-/// that id nor the key can be derived from it.
+/// The public ID of a ticket, in audit events, logs and the admin API: the first half of the SHA-256 of the secret ID.
+/// Neither the secret ID nor the key can be derived from it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TicketId([u8; ID_BYTES]);
 
 impl TicketId {
-    /// The id with these bytes.
+    /// The ID with these bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; ID_BYTES]) -> Self {
         Self(bytes)
@@ -60,14 +60,14 @@ impl fmt::Debug for TicketId {
     }
 }
 
-/// `<id>.<key>`, the last segment of a download URL, which allows its holder to redeem the ticket.
+/// `<secret ID>.<key>`, the last segment of a download URL, which allows its holder to redeem the ticket.
 #[derive(Clone)]
 pub struct TicketToken {
-    id: [u8; ID_BYTES],
+    secret_id: [u8; ID_BYTES],
     key: RootKey,
 }
 
-/// The text is not a ticket id or token in its canonical form.
+/// The text is not a ticket's public ID or token in its canonical form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a ticket")]
 pub struct ParseTicketError;
@@ -78,29 +78,29 @@ impl TicketToken {
     /// # Errors
     /// When the operating system gives no random bytes.
     pub fn random() -> Result<Self, RandomError> {
-        let mut id = [0; ID_BYTES];
-        random::fill(&mut id)?;
-        Self::with_id(id)
+        let mut secret_id = [0; ID_BYTES];
+        random::fill(&mut secret_id)?;
+        Self::with_secret_id(secret_id)
     }
 
-    /// A token with this id and a random key.
+    /// A token with this secret ID and a random key.
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
-    pub fn with_id(id: [u8; ID_BYTES]) -> Result<Self, RandomError> {
-        Ok(Self { id, key: RootKey::random()? })
+    pub fn with_secret_id(secret_id: [u8; ID_BYTES]) -> Result<Self, RandomError> {
+        Ok(Self { secret_id, key: RootKey::random()? })
     }
 
-    /// The secret id in the URL. See [`Self::ticket_id`] for the public id.
+    /// The secret ID, which is only in the URL. See [`Self::ticket_id`] for the public ID.
     #[must_use]
-    pub const fn id(&self) -> &[u8; ID_BYTES] {
-        &self.id
+    pub const fn secret_id(&self) -> &[u8; ID_BYTES] {
+        &self.secret_id
     }
 
-    /// The ticket's public id.
+    /// The ticket's public ID.
     #[must_use]
     pub fn ticket_id(&self) -> TicketId {
-        TicketId(truncate(&sha256(&self.id)))
+        TicketId(truncate(&sha256(&self.secret_id)))
     }
 
     /// The root key, from which the keys that seal the bundle and verify the token are derived. It is only in the URL.
@@ -109,11 +109,11 @@ impl TicketToken {
         &self.key
     }
 
-    /// `<id>.<key>`, for the URL.
+    /// `<secret ID>.<key>`, for the URL.
     #[must_use]
     pub fn to_url_segment(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::with_capacity(TOKEN_CHARS));
-        URL_SAFE_NO_PAD.encode_string(self.id, &mut text);
+        URL_SAFE_NO_PAD.encode_string(self.secret_id, &mut text);
         text.push('.');
         URL_SAFE_NO_PAD.encode_string(self.key.as_bytes(), &mut text);
         text
@@ -129,13 +129,13 @@ impl std::str::FromStr for TicketToken {
         if text.len() != TOKEN_CHARS {
             return Err(ParseTicketError);
         }
-        let (id_text, key_text) = text.split_once('.').ok_or(ParseTicketError)?;
-        let (mut id, mut key) = ([0; ID_BYTES], Zeroizing::new([0; KEY_BYTES]));
+        let (secret_id_text, key_text) = text.split_once('.').ok_or(ParseTicketError)?;
+        let (mut secret_id, mut key) = ([0; ID_BYTES], Zeroizing::new([0; KEY_BYTES]));
         // The decoder refuses padding and non-zero trailing bits, so only the canonical form is accepted.
-        let id_length = URL_SAFE_NO_PAD.decode_slice(id_text, &mut id).map_err(|_| ParseTicketError)?;
+        let id_length = URL_SAFE_NO_PAD.decode_slice(secret_id_text, &mut secret_id).map_err(|_| ParseTicketError)?;
         let key_length = URL_SAFE_NO_PAD.decode_slice(key_text, &mut *key).map_err(|_| ParseTicketError)?;
         if id_length == ID_BYTES && key_length == KEY_BYTES {
-            Ok(Self { id, key: RootKey::new(key) })
+            Ok(Self { secret_id, key: RootKey::new(key) })
         } else {
             Err(ParseTicketError)
         }

@@ -34,10 +34,10 @@ pub fn caller_from_description(described: DescribedCaller) -> Result<(Caller, Fa
         Some("none") => return Err("caller with bound: none has no pod, taskRun or pipelineRun"),
         Some(_) => return Err("caller.bound must be pod or none"),
     };
-    let mut unbound = None;
+    let mut unbound_account = None;
     let workload = match (namespace, service_account) {
         (Some(namespace), Some(name)) if is_unbound => {
-            unbound = Some(ServiceAccount { namespace, name });
+            unbound_account = Some(ServiceAccount { namespace, name });
             None
         }
         (Some(namespace), Some(service_account)) => {
@@ -50,7 +50,7 @@ pub fn caller_from_description(described: DescribedCaller) -> Result<(Caller, Fa
         _ => return Err("caller needs namespace and serviceAccount, or issuer and no pod"),
     };
     let issuer = issuer.unwrap_or_default().into();
-    let mut caller = Caller { issuer, subject: subject.unwrap_or_default(), groups, workload, unbound, claims };
+    let mut caller = Caller { issuer, subject: subject.unwrap_or_default(), groups, workload, unbound_account, claims };
     if caller.subject.is_empty()
         && let Some((namespace, name)) = caller.service_account()
     {
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!((caller.workload.as_ref(), caller.service_account()), (None, Some(("ci", "build-bot"))));
         assert_eq!((caller.subject.as_str(), facts), ("system:serviceaccount:ci:build-bot", Facts::default()));
         let (caller, _) = parse(json!({"namespace": "ci", "serviceAccount": "b", "bound": "pod"})).expect("a caller");
-        assert!(caller.workload.is_some() && caller.unbound.is_none());
+        assert!(caller.workload.is_some() && caller.unbound_account.is_none());
     }
 
     #[test]

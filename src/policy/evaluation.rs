@@ -68,8 +68,8 @@ impl<'a> Evaluation<'a> {
     /// The request with attested values for omitted parts.
     ///
     /// # Errors
-    /// The decision, if it is certain whichever policies match: an attestation contradicts the request or another attestation, or
-    /// a part is omitted and not attested.
+    /// The decision, if it does not depend on which policies match: an attestation contradicts the request or another
+    /// attestation, or a part is omitted and not attested.
     #[expect(clippy::result_large_err, reason = "the error is the decision, which the caller returns")]
     pub(super) fn verify_request(&self) -> Result<Request, Decision> {
         let contradicts = |attestation: &&Attestation| {

@@ -61,7 +61,7 @@ impl PolicySet {
     }
 
     /// A set of these policies, and its difference to this set. If only a few policies differ, the indices are copied and
-    /// changed instead of built anew. The names must be distinct. No cluster is marked as unread.
+    /// changed instead of rebuilt. The names must be distinct. No cluster is marked as unread.
     #[must_use]
     pub fn with_policies(&self, mut policies: Vec<Arc<Policy>>) -> (Self, SetDifference) {
         policies.sort_by(|one, other| one.name.cmp(&other.name));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// The position of a slot without a policy, and the slot of a policy that has none yet.
 const FREE: u32 = u32::MAX;
-/// If more than one policy in this many is added or removed, the indices are built anew.
+/// If more than one policy in this many is added or removed, the indices are rebuilt.
 const MIN_POLICIES_PER_CHANGE: usize = 8;
 
 /// The slots and positions of the policies of a set, in both directions.
@@ -24,7 +24,7 @@ pub(super) struct SlotMap {
 pub struct SetDifference {
     /// The policies that only the old set has, with their slots.
     pub(super) removed: Vec<(Arc<Policy>, Slot)>,
-    /// The policies that only the new set has, with their slots; [`FREE`] if the indices have to be built anew.
+    /// The policies that only the new set has, with their slots; [`FREE`] if the indices have to be rebuilt.
     pub(super) added: Vec<(Arc<Policy>, Slot)>,
 }
 

@@ -12,7 +12,7 @@ pub enum LengthEncoding {
     Leb128,
 }
 
-/// No encoder of the same format produces these bytes.
+/// The bytes are incomplete or malformed, contain a length over 2^28 - 1, or have bytes left over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the bytes are malformed")]
 pub struct DecodeError;

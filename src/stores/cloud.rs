@@ -1,10 +1,10 @@
 //! A store of named secrets in a cloud. If the cloud refuses the credentials of a read, the read is repeated with new ones.
 
 use super::breaker::{BreakerTarget, Probe};
-use super::calls::{CallError, Calls};
 use super::cloud_session::{CloudSession, CredentialSource, LoginCredentials};
 use super::port::{OnlineError, OpenError, ReadError, SecretStore};
-use super::secret_names::Naming;
+use super::secret_names::SecretNaming;
+use super::server_calls::{CallError, ServerCalls};
 use super::store_path::StorePath;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{StoreOperation, StoreOutcome};
@@ -25,7 +25,7 @@ pub(super) trait Cloud: Send + Sync + 'static {
     type Source: CredentialSource;
 
     /// How secrets are named.
-    const NAMING: Naming;
+    const NAMING: SecretNaming;
 
     /// The group of paths that share a quota, and therefore a breaker. By default all secrets are one group, because a quota is
     /// that of a vault or of a project.
@@ -64,7 +64,7 @@ type Client<C> = <<C as Cloud>::Source as CredentialSource>::Client;
 #[async_trait]
 pub(super) trait CloudBackend: SecretStore {
     /// How the secrets are named.
-    fn naming(&self) -> Naming;
+    fn naming(&self) -> SecretNaming;
 
     /// Reads certificates again, and AWS access keys in files. Tokens and key files are read again at the next login.
     ///
@@ -81,7 +81,7 @@ pub(super) trait CloudBackend: SecretStore {
 
 /// The secrets of one region, vault or project.
 pub(super) struct CloudStore<C: Cloud> {
-    calls: Calls,
+    calls: ServerCalls,
     session: Arc<CloudSession<C::Source>>,
     cloud: Arc<C>,
 }
@@ -89,11 +89,11 @@ pub(super) struct CloudStore<C: Cloud> {
 impl<C: Cloud> CloudStore<C> {
     /// Makes no call before the first read.
     pub(super) fn new(name: &Arc<str>, source: C::Source, cloud: C, metrics: &Arc<Metrics>) -> Self {
-        let session = Arc::new(CloudSession::new(Calls::new(name.clone(), metrics.clone(), None), source));
+        let session = Arc::new(CloudSession::new(ServerCalls::new(name.clone(), metrics.clone(), None), source));
         let cloud = Arc::new(cloud);
         let probe =
             CloudProbe { name: name.clone(), session: session.clone(), cloud: cloud.clone(), metrics: metrics.clone() };
-        let calls = Calls::new(name.clone(), metrics.clone(), Some(Arc::new(probe)));
+        let calls = ServerCalls::new(name.clone(), metrics.clone(), Some(Arc::new(probe)));
         Self { calls, session, cloud }
     }
 
@@ -105,7 +105,7 @@ impl<C: Cloud> CloudStore<C> {
     ) -> Result<Secret, CallError> {
         let name = C::NAMING.secret_name(path.as_str()).ok_or(CallError::not_sent(ReadError::Misconfigured))?;
         let group = C::quota_group(path.as_str());
-        let target = BreakerTarget { mount: &group, path: None, secret: Some(path.as_str()) };
+        let target = BreakerTarget { mount: &group, creation_path: None, secret_path: Some(path.as_str()) };
         let read = self.cloud.read(&credentials.client, &name, path, request_id);
         self.calls.make(StoreOperation::Read, target, request_id, read).await
     }
@@ -130,7 +130,7 @@ impl<C: Cloud> SecretStore for CloudStore<C> {
 
 #[async_trait]
 impl<C: Cloud> CloudBackend for CloudStore<C> {
-    fn naming(&self) -> Naming {
+    fn naming(&self) -> SecretNaming {
         C::NAMING
     }
 

@@ -1,9 +1,9 @@
 //! The broker's session at a cloud: keeps its credentials, and gets new ones before they expire.
 
-use super::calls::Calls;
 use super::current_login::{self, CurrentLogin, LoginAttempt, SUSPECT_FROM_AGE};
 use super::port::ReadError;
 use super::renewal::renew_after;
+use super::server_calls::ServerCalls;
 use crate::model::request_id::RequestId;
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub(super) trait CredentialSource: Send + Sync + 'static {
     /// See [`ReadError`].
     async fn request_credentials(
         &self,
-        calls: &Calls,
+        calls: &ServerCalls,
         has_logged_in_before: bool,
         request_id: &RequestId,
     ) -> Result<NewCredentials<Self::Client>, ReadError>;
@@ -80,14 +80,14 @@ impl CredentialLifetime {
 
 /// A broker's session at one cloud.
 pub(super) struct CloudSession<S: CredentialSource> {
-    calls: Calls,
+    calls: ServerCalls,
     source: S,
     login: CurrentLogin<LoginCredentials<S::Client>>,
 }
 
 impl<S: CredentialSource> CloudSession<S> {
     /// Creates a session without a login.
-    pub(super) fn new(calls: Calls, source: S) -> Self {
+    pub(super) fn new(calls: ServerCalls, source: S) -> Self {
         let login = CurrentLogin::new(source.is_file_based());
         Self { calls, source, login }
     }

@@ -145,39 +145,43 @@ mod tests {
         ready(Err(ReadError::Forbidden))
     }
 
-    async fn logs_in(login: &CurrentLogin<Number>, outdated: Option<u64>) -> Result<u64, ReadError> {
+    async fn log_in(login: &CurrentLogin<Number>, outdated: Option<u64>) -> Result<u64, ReadError> {
         login.replace(outdated, |_| true, |attempt, _| granted(attempt)).await.map(|number| number.0)
     }
 
-    async fn fails(login: &CurrentLogin<Number>, outdated: Option<u64>) -> Result<u64, ReadError> {
+    async fn fail_to_log_in(login: &CurrentLogin<Number>, outdated: Option<u64>) -> Result<u64, ReadError> {
         login.replace(outdated, |_| true, |_, _| refused()).await.map(|number| number.0)
     }
 
     #[tokio::test(start_paused = true)]
     async fn callers_that_waited_for_a_login_get_its_credentials() {
         let login = CurrentLogin::new(false);
-        assert_eq!(logs_in(&login, None).await, Ok(1));
-        assert_eq!(logs_in(&login, None).await, Ok(1), "another has logged in meanwhile");
-        assert_eq!(logs_in(&login, Some(1)).await, Ok(2));
+        assert_eq!(log_in(&login, None).await, Ok(1));
+        assert_eq!(log_in(&login, None).await, Ok(1), "another caller has logged in before");
+        assert_eq!(log_in(&login, Some(1)).await, Ok(2));
         assert_eq!(login.log_in_separately(granted).await.map(|number| number.0), Ok(3));
-        assert_eq!(login.current.load().as_ref().map(|number| number.0), Some(2), "one of its own replaces none");
+        assert_eq!(
+            login.current.load().as_ref().map(|number| number.0),
+            Some(2),
+            "a separate login does not replace the credentials in use"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_login_is_not_retried_for_a_second() {
         let login = CurrentLogin::new(false);
-        assert_eq!(fails(&login, None).await, Err(ReadError::Forbidden));
-        assert_eq!(logs_in(&login, None).await, Err(ReadError::Forbidden));
+        assert_eq!(fail_to_log_in(&login, None).await, Err(ReadError::Forbidden));
+        assert_eq!(log_in(&login, None).await, Err(ReadError::Forbidden));
         tokio::time::advance(RETRY_PAUSE).await;
-        assert_eq!(logs_in(&login, None).await, Ok(1));
+        assert_eq!(log_in(&login, None).await, Ok(1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn credentials_of_a_file_that_becomes_unreadable_stay_in_use() {
         let login = CurrentLogin::new(true);
-        assert_eq!(fails(&login, None).await, Err(ReadError::Forbidden));
-        assert_eq!(logs_in(&login, None).await, Ok(1), "without a pause");
-        assert_eq!(fails(&login, Some(1)).await, Ok(1));
-        assert_eq!(logs_in(&login, Some(1)).await, Ok(2));
+        assert_eq!(fail_to_log_in(&login, None).await, Err(ReadError::Forbidden));
+        assert_eq!(log_in(&login, None).await, Ok(1), "there is no pause");
+        assert_eq!(fail_to_log_in(&login, Some(1)).await, Ok(1));
+        assert_eq!(log_in(&login, Some(1)).await, Ok(2));
     }
 }

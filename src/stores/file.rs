@@ -1,9 +1,11 @@
 //! A store that is one YAML or JSON file, for development: `{"homelab/site/main": {"KEY": "value"}}`.
 //!
-//! The file is read at start and at every reload; an invalid file never replaces a valid one. A value is its source text, with
-//! or without quotes: `1.10`, `0123` and `yes` are texts. `null` counts as missing. A scalar must be in quotes if its source
-//! text would be lost: other nulls (`~`, an empty value), and scalars in a list or a map (these become JSON) that JSON writes
-//! differently. Otherwise the file is refused, with the place.
+//! The file is read at start and at every reload; an invalid file never replaces a valid one.
+//!
+//! A value is its source text, with or without quotes: `1.10`, `0123` and `yes` are texts. `null` counts as missing. A list
+//! or map becomes JSON. Two kinds of scalars must be in quotes, because their source text would be lost: nulls other than
+//! `null` (`~`, an empty value), and, within a list or map, scalars that are not JSON (`yes`, `0123`). A file with such a
+//! scalar without quotes is refused, with the place.
 
 use super::bounded_file::{self, FileError};
 use super::port::{OpenError, ReadError, SecretStore, outcome_label};
@@ -114,7 +116,8 @@ fn value_to_text(value: SourceValue, pointer: &str) -> Result<Option<String>, Op
     let unquoted = || OpenError::Unquoted(pointer.to_owned());
     match value {
         SourceValue::Text(text) => Ok(Some(text)),
-        SourceValue::Scalar(scalar) if scalar.is_null() => scalar.json_text().map(|_| None).ok_or_else(unquoted),
+        // Of the nulls, only `null` is JSON.
+        SourceValue::Scalar(scalar) if scalar.is_null() => scalar.text_if_json().map(|_| None).ok_or_else(unquoted),
         SourceValue::Scalar(scalar) => scalar.text().map(str::to_owned).map(Some).ok_or_else(unquoted),
         tree @ (SourceValue::List(_) | SourceValue::Map(_)) => to_json(&tree, pointer).map(Some),
     }
@@ -125,7 +128,7 @@ fn to_json(value: &SourceValue, pointer: &str) -> Result<String, OpenError> {
     Ok(match value {
         SourceValue::Text(text) => to_json_string(text),
         SourceValue::Scalar(scalar) => {
-            SourceScalar::json_text(scalar).ok_or_else(|| OpenError::Unquoted(pointer.to_owned()))?.to_owned()
+            SourceScalar::text_if_json(scalar).ok_or_else(|| OpenError::Unquoted(pointer.to_owned()))?.to_owned()
         }
         SourceValue::List(items) => {
             let items = items.iter().enumerate().map(|(index, item)| to_json(item, &format!("{pointer}/{index}")));

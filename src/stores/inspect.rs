@@ -35,7 +35,7 @@ impl Stores {
     /// Whether the broker may read each path of a store, or write to the path if its flag is true. `None` if the store is not a
     /// Vault store.
     pub async fn may_use(&self, store: &str, paths: &[(String, bool)]) -> Option<Vec<Result<bool, ReadError>>> {
-        let Backend::Vault(vault, _) = &self.by_name.get(store)?.backend else { return None };
+        let Backend::Vault { store: vault, .. } = &self.by_name.get(store)?.backend else { return None };
         let checked = paths.iter().map(|(path, writes)| Some((StorePath::try_from(path.as_str()).ok()?, *writes)));
         let Some(checked) = checked.collect::<Option<Vec<_>>>() else {
             return Some(paths.iter().map(|_| Err(ReadError::Misconfigured)).collect());
@@ -45,7 +45,7 @@ impl Stores {
 
     /// Reads the clock of a store. `None` if the store reports no time.
     pub async fn server_time_of(&self, store: &str) -> Option<StoreTime> {
-        let Backend::Vault(vault, _) = &self.by_name.get(store)?.backend else { return None };
+        let Backend::Vault { store: vault, .. } = &self.by_name.get(store)?.backend else { return None };
         let began = Instant::now();
         let seconds = vault.server_time().await?;
         Some(StoreTime { seconds, round_trip: began.elapsed() })

@@ -10,7 +10,6 @@ mod azure;
 mod bounded_file;
 mod breaker;
 mod cache;
-mod calls;
 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
 mod cloud;
 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
@@ -34,6 +33,7 @@ mod registry;
 mod renewal;
 mod secret_ids;
 mod secret_names;
+mod server_calls;
 pub mod store_path;
 mod values;
 mod vault;
@@ -60,17 +60,17 @@ pub use leases::{
 };
 pub use port::{EngineMismatch, FetchedSecret, OnlineError, OpenError, ReadError, SecretStore};
 pub use registry::{ReadRequest, StoreOpenError, Stores};
-pub use secret_names::Naming;
+pub use secret_names::SecretNaming;
 pub use vault::Engine;
 #[cfg(fuzzing)]
-pub use vault::fuzzing;
+pub use vault::fuzzing as vault_fuzzing;
 
 impl Stores {
     /// Opens every store. A Vault store logs in in the background, so an unreachable server does not prevent the start. Must be
     /// called in a Tokio runtime. The tasks end when the stores are dropped.
     ///
     /// # Errors
-    /// The error of the first store with an unusable file or address.
+    /// The error of the first store whose file or address is unusable, or whose kind is not built in.
     pub fn open(config: &[Store], metrics: &Arc<Metrics>) -> Result<Self, StoreOpenError> {
         let by_name = config
             .iter()
@@ -88,7 +88,7 @@ fn open_store(store: &Store, metrics: &Arc<Metrics>) -> Result<OpenedStore, Open
         Kind::Vault(config) => {
             let vault = Arc::new(VaultStore::open(&store.name, config, metrics)?);
             let cached = Arc::new(CachedStore::new(&store.name, vault.clone(), config.cache, metrics)?);
-            let backend = Backend::Vault(vault, config.cache.max_entries);
+            let backend = Backend::Vault { store: vault, max_leases: config.cache.max_entries };
             Ok(OpenedStore { reader: cached.clone(), cached: Some(cached), backend })
         }
         #[cfg(feature = "aws")]

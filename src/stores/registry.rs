@@ -71,8 +71,11 @@ pub struct ReadRequest<'a> {
 
 /// The kinds of stores.
 pub(super) enum Backend {
-    /// A Vault store, and the maximum number of its leases.
-    Vault(Arc<VaultStore>, u64),
+    Vault {
+        store: Arc<VaultStore>,
+        /// Maximum number of leases of the store: the setting `cache.maxEntries`, which also bounds the cache.
+        max_leases: u64,
+    },
     #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
     Cloud(Arc<dyn CloudBackend>),
     File(Arc<FileStore>),
@@ -86,8 +89,8 @@ impl Stores {
     pub fn start_lease_manager(mut self, settings: LeaseSettings) -> Result<Self, RandomError> {
         self.secret_ids = Some(SecretIds::new(&settings.key, settings.clock.now()));
         let sources = self.by_name.iter().filter_map(|(name, opened)| {
-            let Backend::Vault(vault, max_leases) = &opened.backend else { return None };
-            Some((name.clone(), DynamicSource { store: vault.clone(), max_leases: *max_leases }))
+            let Backend::Vault { store, max_leases } = &opened.backend else { return None };
+            Some((name.clone(), DynamicSource { store: store.clone(), max_leases: *max_leases }))
         });
         self.leases = Some(Leases::start(sources.collect(), settings, &self.metrics)?);
         Ok(self)
@@ -99,14 +102,14 @@ impl Stores {
     /// See [`FetchError`]; an unknown store or an invalid path is `Misconfigured`.
     pub async fn read_for_caller(&self, read_request: ReadRequest<'_>) -> Result<FetchedSecret, FetchError> {
         let ReadRequest { secret, mode, caller, min_lifetime, write, pods_only, request_id } = read_request;
-        // An unbound caller has a token that is bound to no pod.
-        let needs_pod = pods_only || caller.unbound.is_some();
+        // A ServiceAccount whose token is not bound to a pod gets only leases that callers share.
+        let needs_pod = pods_only || caller.unbound_account.is_some();
         let lacks_pod = needs_pod && mode == LeaseMode::PerPod && caller.workload.is_none();
         let (name, opened) = self.by_name.get_key_value(&secret.store).ok_or(ReadError::Misconfigured)?;
         let path = StorePath::try_from(secret.path.as_str()).map_err(|_| ReadError::Misconfigured)?;
         if let Some(write) = write {
             // Not from the cache: if a key-value engine has been mounted since, the write would replace a static secret.
-            let is_dynamic = if let Backend::Vault(vault, _) = &opened.backend {
+            let is_dynamic = if let Backend::Vault { store: vault, .. } = &opened.backend {
                 vault.is_dynamic_now(&path, request_id).await?
             } else {
                 false
@@ -154,7 +157,7 @@ impl Stores {
         match &self.by_name.get(&secret.store)?.backend {
             #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
             Backend::Cloud(cloud) => cloud.naming().secret_name(&secret.path),
-            Backend::Vault(..) | Backend::File(_) => None,
+            Backend::Vault { .. } | Backend::File(_) => None,
         }
     }
 
@@ -165,7 +168,7 @@ impl Stores {
     pub async fn find_mount(&self, secret: &SecretRef, request_id: &RequestId) -> Result<(String, Engine), ReadError> {
         let path = StorePath::try_from(secret.path.as_str()).map_err(|_| ReadError::Misconfigured)?;
         match self.by_name.get(&secret.store).map(|opened| &opened.backend) {
-            Some(Backend::Vault(vault, _)) => vault.find_mount(&path, request_id).await,
+            Some(Backend::Vault { store, .. }) => store.find_mount(&path, request_id).await,
             _ => Err(ReadError::Misconfigured),
         }
     }
@@ -176,7 +179,7 @@ impl Stores {
         let mut errors = Vec::new();
         for (name, opened) in &self.by_name {
             let result = match &opened.backend {
-                Backend::Vault(vault, _) => vault.reload().await,
+                Backend::Vault { store, .. } => store.reload().await,
                 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
                 Backend::Cloud(cloud) => cloud.reload().await,
                 Backend::File(file) => file.reload().await,
@@ -191,7 +194,7 @@ impl Stores {
         let mut results = Vec::new();
         for (name, opened) in &self.by_name {
             let result = match &opened.backend {
-                Backend::Vault(vault, _) => vault.check_online().await,
+                Backend::Vault { store, .. } => store.check_online().await,
                 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
                 Backend::Cloud(cloud) => cloud.check_online().await,
                 Backend::File(_) => Ok(()),

@@ -7,7 +7,7 @@ use crate::config::stores::Kind;
 
 /// How the secrets of a store are named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Naming {
+pub enum SecretNaming {
     /// The path, with `+` for `~`, which AWS does not have.
     AwsSecretsManager,
     /// Letters, digits and `-`, without case; at most 127.
@@ -16,7 +16,7 @@ pub enum Naming {
     GcpSecretManager,
 }
 
-impl Naming {
+impl SecretNaming {
     /// The naming of a kind of store. `None` for stores that have paths themselves.
     #[must_use]
     pub const fn for_store(kind: &Kind) -> Option<Self> {
@@ -109,10 +109,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const CLOUDS: [Naming; 2] = [Naming::AzureKeyVault, Naming::GcpSecretManager];
+    const CLOUDS: [SecretNaming; 2] = [SecretNaming::AzureKeyVault, SecretNaming::GcpSecretManager];
 
     /// A second implementation: decodes the path from a name.
-    fn decode(naming: Naming, name: &str) -> Option<String> {
+    fn decode(naming: SecretNaming, name: &str) -> Option<String> {
         let (mut path, mut rest, escape) = (Vec::new(), name.as_bytes(), naming.escape_character());
         while let Some(first) = rest.first() {
             let run_length = rest.iter().take_while(|byte| **byte == escape).count();
@@ -152,18 +152,18 @@ mod tests {
             ("v1.2=3", "v1---2e2---3d3", "v1___2e2___3d3"),
             ("é", "---c3---a9", "___c3___a9"),
         ] {
-            assert_eq!(Naming::AzureKeyVault.secret_name(path).as_deref(), Some(azure), "{path}");
-            assert_eq!(Naming::GcpSecretManager.secret_name(path).as_deref(), Some(google), "{path}");
+            assert_eq!(SecretNaming::AzureKeyVault.secret_name(path).as_deref(), Some(azure), "{path}");
+            assert_eq!(SecretNaming::GcpSecretManager.secret_name(path).as_deref(), Some(google), "{path}");
         }
     }
 
     #[test]
     fn a_name_that_is_too_long_is_refused() {
-        for (naming, max_length) in [(Naming::AzureKeyVault, 127), (Naming::GcpSecretManager, 255)] {
+        for (naming, max_length) in [(SecretNaming::AzureKeyVault, 127), (SecretNaming::GcpSecretManager, 255)] {
             assert!(naming.secret_name(&"a".repeat(max_length)).is_some_and(|name| name.len() == max_length));
             assert_eq!(naming.secret_name(&"a".repeat(max_length + 1)), None);
         }
-        assert_eq!(Naming::AzureKeyVault.secret_name(&"A".repeat(26)), None, "five characters each");
+        assert_eq!(SecretNaming::AzureKeyVault.secret_name(&"A".repeat(26)), None, "five characters each");
     }
 
     #[test]
@@ -176,16 +176,16 @@ mod tests {
             ("a@b", "a@b"),
             ("my+app", "my+app"),
         ] {
-            assert_eq!(Naming::AwsSecretsManager.secret_name(path).as_deref(), Some(name));
+            assert_eq!(SecretNaming::AwsSecretsManager.secret_name(path).as_deref(), Some(name));
         }
         for path in ["arn:aws:secretsmanager:eu-west-1:1:secret:a", "a b", "é", "a%b"] {
-            assert_eq!(Naming::AwsSecretsManager.secret_name(path), None, "{path}");
+            assert_eq!(SecretNaming::AwsSecretsManager.secret_name(path), None, "{path}");
         }
     }
 
     /// Whether two names are the same secret: Key Vault compares names without case.
-    fn are_one_secret(naming: Naming, one: &str, other: &str) -> bool {
-        if naming == Naming::AzureKeyVault { one.eq_ignore_ascii_case(other) } else { one == other }
+    fn are_one_secret(naming: SecretNaming, one: &str, other: &str) -> bool {
+        if naming == SecretNaming::AzureKeyVault { one.eq_ignore_ascii_case(other) } else { one == other }
     }
 
     proptest! {

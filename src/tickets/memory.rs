@@ -60,8 +60,8 @@ struct TicketTable {
     ended: EndedTickets,
     /// A caller without an entry has no tickets.
     callers: HashMap<OwnerDigest, CallerUsage>,
-    /// The sealed bytes of each account (a pod, or issuer and subject with all their tokens).
-    account_bytes: HashMap<OwnerDigest, usize>,
+    /// The sealed bytes by quota owner: a pod, or an issuer and subject with all their tokens.
+    quota_bytes: HashMap<OwnerDigest, usize>,
     sealed_bytes: usize,
     /// Tickets by caller and policy, for policies with a limit.
     counts: TicketCounts,
@@ -82,7 +82,7 @@ struct TicketRecord {
     /// Ciphertext and tag. Empty after the bundle is deleted.
     ciphertext: Arc<[u8]>,
     owner: OwnerDigest,
-    account: OwnerDigest,
+    quota_owner: OwnerDigest,
     /// False until the event of the issue is durable. Readers ignore the ticket until then.
     is_issued: bool,
     /// True from the beginning of a change until its event is durable or has failed.
@@ -191,7 +191,7 @@ impl StepRunner for SharedTable {
     async fn run(&self, _work: &mut UnitOfWork, steps: &[&Step]) -> Result<Vec<bool>, DatabaseError> {
         let table = &mut *self.lock();
         let begin = |step: &&Step| match step.payload() {
-            Some(TicketChange::Issue { id, owner, account, issued_at, sealed, limits, .. }) => {
+            Some(TicketChange::Issue { id, owner, quota_owner, issued_at, sealed, limits, .. }) => {
                 if let Some(limits) = limits
                     && !table.counts.is_below_limits(*owner, &limits.by_policy)
                 {
@@ -204,7 +204,7 @@ impl StepRunner for SharedTable {
                     encoded_ticket: EncodedTicket::new(&sealed.encoded_ticket, last_ticket),
                     ciphertext: sealed.ciphertext.clone(),
                     owner: *owner,
-                    account: *account,
+                    quota_owner: *quota_owner,
                     is_issued: false,
                     is_changing: true,
                     final_state: None,
@@ -284,7 +284,7 @@ impl TicketTable {
     fn begin_issuing(&mut self, id: TicketId, record: TicketRecord, max_live: usize) -> bool {
         let size = record.ciphertext.len();
         let live = self.callers.get(&record.owner).map_or(0, |usage| usage.live);
-        let bytes = self.account_bytes.get(&record.account).copied().unwrap_or_default();
+        let bytes = self.quota_bytes.get(&record.quota_owner).copied().unwrap_or_default();
         if live >= max_live
             || bytes + size > MAX_BYTES_PER_CALLER
             || self.sealed_bytes + size > MAX_SEALED_BYTES
@@ -297,7 +297,7 @@ impl TicketTable {
         usage.bytes += size;
         usage.last_ticket = Some(record.encoded_ticket.shared().clone());
         if size > 0 {
-            *self.account_bytes.entry(record.account).or_default() += size;
+            *self.quota_bytes.entry(record.quota_owner).or_default() += size;
         }
         self.sealed_bytes += size;
         self.records.insert(id, Box::new(record));
@@ -368,11 +368,11 @@ impl TicketTable {
     /// Deletes a bundle, and subtracts its size from the totals. Does nothing if it was deleted before.
     fn delete_bundle(&mut self, id: TicketId) {
         if let Some(record) = self.records.get_mut(&id) {
-            let (owner, account, size) = (record.owner, record.account, record.ciphertext.len());
+            let (owner, quota_owner, size) = (record.owner, record.quota_owner, record.ciphertext.len());
             record.ciphertext = Arc::default();
             self.sealed_bytes -= size;
             self.subtract_usage(owner, 0, size);
-            if let Entry::Occupied(mut bytes) = self.account_bytes.entry(account) {
+            if let Entry::Occupied(mut bytes) = self.quota_bytes.entry(quota_owner) {
                 *bytes.get_mut() -= size;
                 if *bytes.get() == 0 {
                     bytes.remove();

@@ -113,7 +113,7 @@ fn decode_caller(input: &mut Decoder<'_>) -> Result<Caller, DecodeError> {
         }
         _ => return Err(DecodeError),
     };
-    Ok(Caller { issuer, subject, groups: Vec::new(), workload, unbound: None, claims })
+    Ok(Caller { issuer, subject, groups: Vec::new(), workload, unbound_account: None, claims })
 }
 
 fn decode_list<T, L: FromIterator<T>>(
@@ -137,8 +137,14 @@ mod tests {
         let pod = Pod { name: name.clone(), uid: uid.clone() };
         let workload = workload.then(|| Workload { namespace: path.clone(), service_account: key.clone(), pod });
         let claims = version.iter().map(|jti| ("jti".to_owned(), Value::String(jti.clone()))).collect();
-        let caller =
-            Caller { issuer: issuer.as_str().into(), subject, groups: Vec::new(), workload, unbound: None, claims };
+        let caller = Caller {
+            issuer: issuer.as_str().into(),
+            subject,
+            groups: Vec::new(),
+            workload,
+            unbound_account: None,
+            claims,
+        };
         Ticket {
             id: TicketToken::random().expect("random bytes").ticket_id(),
             caller: Arc::new(caller),

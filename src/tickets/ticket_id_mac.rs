@@ -1,4 +1,4 @@
-//! Ticket IDs that end in a message authentication code (MAC): a truncated HMAC of the random bytes before it.
+//! Secret IDs of tickets that end in a message authentication code (MAC): a truncated HMAC of the random bytes before it.
 //!
 //! By the MAC, Claviger detects invented IDs without a database query. The MAC does not authorise a download; the ticket's key
 //! does.
@@ -39,14 +39,14 @@ impl TicketIdMac {
         random::fill(&mut id[..RANDOM_BYTES])?;
         let mac = self.mac(&id);
         id[RANDOM_BYTES..].copy_from_slice(&mac);
-        TicketToken::with_id(id)
+        TicketToken::with_secret_id(id)
     }
 
     /// Whether the MAC in the token's ID is valid: a process with the same key generated it. False for the IDs of version 0.1.0,
     /// which have no MAC.
     #[must_use]
     pub fn verify(&self, token: &TicketToken) -> bool {
-        digest::constant_time_eq(&self.mac(token.id()), &token.id()[RANDOM_BYTES..])
+        digest::constant_time_eq(&self.mac(token.secret_id()), &token.secret_id()[RANDOM_BYTES..])
     }
 
     fn mac(&self, id: &[u8; ID_BYTES]) -> [u8; MAC_BYTES] {

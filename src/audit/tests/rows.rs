@@ -61,7 +61,7 @@ fn event(number: usize) -> Event {
         subject: format!("build-{}", number % 3),
         groups: Vec::new(),
         workload: None,
-        unbound: None,
+        unbound_account: None,
         claims: serde_json::Map::new(),
     }));
     event.repo = Repo::try_from("apps/site").ok();

@@ -9,7 +9,7 @@ use crate::model::facts::Needs;
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, LiteralValue, SelectExpr, operators};
 
-/// Maximum depth of the tree, and thereby of the recursion in evaluation.
+/// Maximum depth of the tree, and so of the recursion in evaluation.
 const MAX_DEPTH: usize = 64;
 
 /// Maximum nesting of macros, each of which has one variable.
@@ -334,8 +334,8 @@ fn lower_literal(literal: &LiteralValue) -> Result<Lowered, InvalidExpression> {
     Ok(Lowered::Value(node, kind))
 }
 
-/// Whether `==` and `!=` support these types: both are one type, or both are numbers, and neither is a map. A comparison that is
-/// always false is thereby a compile error.
+/// Whether `==` and `!=` support these types: both are one type, or both are numbers, and neither is a map. So a comparison
+/// that is always false is a compile error.
 fn can_compare(one: Kind, other: Kind) -> bool {
     let is_map = |kind| matches!(kind, Kind::StringMap | Kind::Map);
     !is_map(one) && !is_map(other) && (one.fits(other) || (one.may_be_number() && other.may_be_number()))

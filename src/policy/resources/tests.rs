@@ -333,7 +333,7 @@ fn pod(cluster: &str, namespace: &str) -> Caller {
             service_account: "build".into(),
             pod: Pod { name: "p".into(), uid: "u".into() },
         }),
-        unbound: None,
+        unbound_account: None,
         claims: Map::new(),
     }
 }

@@ -80,7 +80,7 @@ fn pod(namespace: &str, service_account: &str) -> Caller {
         issuer: "cluster".into(),
         subject: format!("system:serviceaccount:{namespace}:{service_account}"),
         groups: vec![],
-        unbound: None,
+        unbound_account: None,
         workload: Some(Workload {
             namespace: namespace.into(),
             service_account: service_account.into(),
@@ -92,7 +92,14 @@ fn pod(namespace: &str, service_account: &str) -> Caller {
 
 fn oidc_caller(issuer: &str, claims: Value) -> Caller {
     let Value::Object(claims) = claims else { panic!("claims are an object") };
-    Caller { issuer: issuer.into(), subject: "somebody".into(), groups: vec![], workload: None, unbound: None, claims }
+    Caller {
+        issuer: issuer.into(),
+        subject: "somebody".into(),
+        groups: vec![],
+        workload: None,
+        unbound_account: None,
+        claims,
+    }
 }
 
 fn request_for(repo: &str, branch: &str) -> UnverifiedRequest {

@@ -9,8 +9,8 @@ use crate::policy::{Decision, Denial, Policy, PolicySet};
 use serde_json::json;
 
 fn unbound(namespace: &str, name: &str) -> Caller {
-    let unbound = Some(ServiceAccount { namespace: namespace.into(), name: name.into() });
-    Caller { workload: None, unbound, ..pod(namespace, name) }
+    let unbound_account = Some(ServiceAccount { namespace: namespace.into(), name: name.into() });
+    Caller { workload: None, unbound_account, ..pod(namespace, name) }
 }
 
 fn allow(bound: &str) -> Policy {

@@ -6,10 +6,10 @@ use super::sdk_error::convert_sdk_error;
 use super::transport::{CapturedBody, Transport};
 use crate::model::request_id::RequestId;
 use crate::model::secret::Secret;
-use crate::stores::calls::CallError;
 use crate::stores::cloud::{Cloud, MISSING_SECRET};
 use crate::stores::port::{OpenError, ReadError};
-use crate::stores::secret_names::Naming;
+use crate::stores::secret_names::SecretNaming;
+use crate::stores::server_calls::CallError;
 use crate::stores::store_path::StorePath;
 use async_trait::async_trait;
 use aws_sdk_secretsmanager::config::{AppName, Builder};
@@ -25,7 +25,7 @@ pub struct SecretsManager {
 impl Cloud for SecretsManager {
     type Source = AwsCredentials;
 
-    const NAMING: Naming = Naming::AwsSecretsManager;
+    const NAMING: SecretNaming = SecretNaming::AwsSecretsManager;
 
     /// Paths with the same first segment are one group. Returns this segment and `/`.
     fn quota_group(path: &str) -> Cow<'static, str> {

@@ -8,11 +8,11 @@ use crate::model::clock::{Clock as _, SystemClock};
 use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;
 use crate::stores::breaker::BreakerTarget;
-use crate::stores::calls::{CallError, Calls};
 use crate::stores::cloud_session::{CredentialSource, NewCredentials};
 use crate::stores::credential_file;
 use crate::stores::json_text::parse_object;
 use crate::stores::port::ReadError;
+use crate::stores::server_calls::{CallError, ServerCalls};
 use async_trait::async_trait;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::{Config, Credentials};
@@ -59,7 +59,7 @@ impl AwsCredentials {
 
     async fn credentials(
         &self,
-        calls: &Calls,
+        calls: &ServerCalls,
         has_logged_in_before: bool,
         request_id: &RequestId,
     ) -> Result<NewCredentials<Credentials>, ReadError> {
@@ -105,7 +105,7 @@ impl CredentialSource for AwsCredentials {
     /// succeeded before, a refusal is `Unavailable`, because STS also refuses while it cannot reach the identity provider.
     async fn request_credentials(
         &self,
-        calls: &Calls,
+        calls: &ServerCalls,
         has_logged_in_before: bool,
         request_id: &RequestId,
     ) -> Result<NewCredentials<SdkClient>, ReadError> {

@@ -3,9 +3,9 @@
 //! Exactly one response means that a secret is absent. Unknown responses are `Unavailable`.
 
 use crate::model::secret::Secret;
-use crate::stores::calls::ResponseMeaning;
 use crate::stores::json_text::{parse_object, unescape};
 use crate::stores::port::ReadError;
+use crate::stores::server_calls::ResponseMeaning;
 use crate::stores::values::parse_values;
 use jiff::Timestamp;
 use serde::Deserialize;

@@ -1,9 +1,9 @@
 //! Converts errors of AWS's SDK.
 
 use super::responses::classify_error;
-use crate::stores::calls::CallError;
 use crate::stores::outbound::TransportError;
 use crate::stores::port::ReadError;
+use crate::stores::server_calls::CallError;
 use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use std::error::Error as _;

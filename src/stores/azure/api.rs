@@ -8,11 +8,11 @@ use crate::config::value_format::ValueFormat;
 use crate::model::clock::{Clock as _, SystemClock};
 use crate::model::request_id::RequestId;
 use crate::model::secret::Secret;
-use crate::stores::calls::CallError;
 use crate::stores::cloud::{Cloud, MISSING_SECRET};
 use crate::stores::outbound::{StoreResponse, TransportError};
 use crate::stores::port::OpenError;
-use crate::stores::secret_names::Naming;
+use crate::stores::secret_names::SecretNaming;
+use crate::stores::server_calls::CallError;
 use crate::stores::store_path::StorePath;
 use async_trait::async_trait;
 use azure_core::http::{ClientMethodOptions, Context};
@@ -54,7 +54,7 @@ impl KeyVault {
 impl Cloud for KeyVault {
     type Source = AzureTokenSource;
 
-    const NAMING: Naming = Naming::AzureKeyVault;
+    const NAMING: SecretNaming = SecretNaming::AzureKeyVault;
 
     async fn read(
         &self,

@@ -6,11 +6,11 @@
 use crate::config::azure_key_vault::ExpiredSecrets;
 use crate::config::value_format::ValueFormat;
 use crate::model::secret::{Secret, SecretValue};
-use crate::stores::calls::ResponseMeaning;
 use crate::stores::cloud_values::parse_keys_and_values;
 use crate::stores::json_text::{parse_object, unescape};
 use crate::stores::oauth_response::{bearer_token, error_code};
 use crate::stores::port::ReadError;
+use crate::stores::server_calls::ResponseMeaning;
 use crate::stores::store_path::StorePath;
 use crate::stores::values::into_secret_value;
 use http::HeaderValue;

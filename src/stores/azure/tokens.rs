@@ -8,10 +8,10 @@ use crate::model::clock::{Clock as _, SystemClock};
 use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;
 use crate::stores::breaker::BreakerTarget;
-use crate::stores::calls::{CallError, Calls};
 use crate::stores::cloud_session::{CredentialSource, NewCredentials};
 use crate::stores::credential_file;
 use crate::stores::port::ReadError;
+use crate::stores::server_calls::{CallError, ServerCalls};
 use async_trait::async_trait;
 use azure_core::cloud::CustomConfiguration;
 use azure_core::credentials::{AccessToken, Secret, TokenCredential, TokenRequestOptions};
@@ -132,7 +132,7 @@ impl CredentialSource for AzureTokenSource {
 
     async fn request_credentials(
         &self,
-        calls: &Calls,
+        calls: &ServerCalls,
         has_logged_in_before: bool,
         request_id: &RequestId,
     ) -> Result<NewCredentials<SecretClient>, ReadError> {

@@ -43,11 +43,12 @@ pub(super) enum CallVerdict {
 pub(super) struct BreakerTarget<'a> {
     /// The mount, or another group of calls that fail together.
     pub(super) mount: &'a str,
-    /// The path, if it has a breaker. Each role of a dynamic engine has one, because it may use another backend system.
-    pub(super) path: Option<&'a str>,
+    /// The path at which the call creates credentials. Each such path has a breaker of its own, because each role of a
+    /// dynamic engine may use another backend system. `None` for other calls.
+    pub(super) creation_path: Option<&'a str>,
     /// The path of the secret, to detect whether time-outs of a mount concern more than one secret. `None` if all calls of
     /// the group are the same.
-    pub(super) secret: Option<&'a str>,
+    pub(super) secret_path: Option<&'a str>,
 }
 
 /// A check whether the server is available.
@@ -91,7 +92,7 @@ impl Breakers {
             }
         }
         let mut is_trial = |name: &str| scopes.get_mut(name).is_some_and(ScopeBreaker::begin_call);
-        let (mount, path) = (is_trial(target.mount), target.path.is_some_and(&mut is_trial));
+        let (mount, path) = (is_trial(target.mount), target.creation_path.is_some_and(&mut is_trial));
         Some(CallPermit { breakers: self, target, trials: Some(Trials { mount, path }) })
     }
 
@@ -194,7 +195,7 @@ impl CallPermit<'_> {
     pub(super) fn settle(mut self, verdict: CallVerdict) {
         let Some(trials) = self.trials.take() else { return };
         let (target, failed) = (self.target, ScopeResult::Failed(Failure::Whole));
-        if let Some(path) = target.path {
+        if let Some(path) = target.creation_path {
             let result = match verdict {
                 CallVerdict::Served => ScopeResult::Success,
                 CallVerdict::Failed | CallVerdict::TimedOut => failed,
@@ -205,9 +206,9 @@ impl CallPermit<'_> {
         let result = match verdict {
             CallVerdict::Served => ScopeResult::Success,
             CallVerdict::Failed | CallVerdict::RateLimited(None) => failed,
-            CallVerdict::TimedOut => {
-                ScopeResult::Failed(target.secret.map_or(Failure::Whole, |secret| Failure::Part(hash_name(secret))))
-            }
+            CallVerdict::TimedOut => ScopeResult::Failed(
+                target.secret_path.map_or(Failure::Whole, |secret| Failure::Part(hash_name(secret))),
+            ),
             CallVerdict::RateLimited(Some(wait)) => ScopeResult::RetryAfter(wait),
         };
         self.breakers.settle_scope(BreakerScope::Mount, target.mount, result, trials.mount);
@@ -223,7 +224,7 @@ impl Drop for CallPermit<'_> {
     fn drop(&mut self) {
         let Some(trials) = self.trials.take() else { return };
         let mut scopes = lock(&self.breakers.scopes);
-        for (name, is_trial) in [(Some(self.target.mount), trials.mount), (self.target.path, trials.path)] {
+        for (name, is_trial) in [(Some(self.target.mount), trials.mount), (self.target.creation_path, trials.path)] {
             if let Some(state) = name.filter(|_| is_trial).and_then(|name| scopes.get_mut(name)) {
                 state.cancel_trial();
             }
@@ -234,11 +235,11 @@ impl Drop for CallPermit<'_> {
 impl<'a> BreakerTarget<'a> {
     /// A group of equal calls, such as logins.
     pub(super) const fn group(name: &'a str) -> Self {
-        Self { mount: name, path: None, secret: None }
+        Self { mount: name, creation_path: None, secret_path: None }
     }
 
     fn scopes(self) -> impl Iterator<Item = (BreakerScope, &'a str)> {
-        let path = self.path.map(|path| (BreakerScope::Path, path));
+        let path = self.creation_path.map(|path| (BreakerScope::Path, path));
         std::iter::once((BreakerScope::Mount, self.mount)).chain(path)
     }
 }

@@ -28,12 +28,12 @@ fn breakers(available: bool) -> (Arc<Breakers>, Arc<CountingProbe>) {
 
 /// The read of a key-value secret.
 fn read<'a>(mount: &'a str, path: &'a str) -> BreakerTarget<'a> {
-    BreakerTarget { mount, path: None, secret: Some(path) }
+    BreakerTarget { mount, creation_path: None, secret_path: Some(path) }
 }
 
 /// A call that creates credentials.
 fn creation<'a>(mount: &'a str, path: &'a str) -> BreakerTarget<'a> {
-    BreakerTarget { mount, path: Some(path), secret: Some(path) }
+    BreakerTarget { mount, creation_path: Some(path), secret_path: Some(path) }
 }
 
 /// Makes calls with the same result. Returns how many were admitted.

@@ -7,11 +7,11 @@ use crate::config::value_format::ValueFormat;
 use crate::model::request_id::RequestId;
 use crate::model::secret::Secret;
 use crate::stores::access_token::AccessToken;
-use crate::stores::calls::CallError;
 use crate::stores::cloud::{Cloud, MISSING_SECRET};
 use crate::stores::outbound::{HttpClient, StoreResponse};
 use crate::stores::port::OpenError;
-use crate::stores::secret_names::Naming;
+use crate::stores::secret_names::SecretNaming;
+use crate::stores::server_calls::CallError;
 use crate::stores::store_path::StorePath;
 use async_trait::async_trait;
 use http::Method;
@@ -52,7 +52,7 @@ impl SecretManager {
 impl Cloud for SecretManager {
     type Source = GcpTokenSource;
 
-    const NAMING: Naming = Naming::GcpSecretManager;
+    const NAMING: SecretNaming = SecretNaming::GcpSecretManager;
 
     /// If the data has a wrong checksum, the read is repeated once.
     async fn read(

@@ -6,12 +6,12 @@
 use crate::config::value_format::ValueFormat;
 use crate::model::secret::Secret;
 use crate::stores::access_token::AccessToken;
-use crate::stores::calls::ResponseMeaning;
 use crate::stores::cloud_values::parse_keys_and_values;
 use crate::stores::json_text::{parse_object, unescape};
 use crate::stores::oauth_response::{bearer_token, error_code};
 use crate::stores::port::ReadError;
 use crate::stores::renewal::token_lifetime;
+use crate::stores::server_calls::ResponseMeaning;
 use crate::stores::store_path::StorePath;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

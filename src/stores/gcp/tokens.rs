@@ -9,11 +9,11 @@ use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;
 use crate::stores::access_token::AccessToken;
 use crate::stores::breaker::BreakerTarget;
-use crate::stores::calls::{CallError, Calls, ResponseMeaning};
 use crate::stores::cloud_session::{CredentialSource, NewCredentials};
 use crate::stores::credential_file;
 use crate::stores::outbound::{HttpClient, StoreResponse, TransportError, read_body, retry_after};
 use crate::stores::port::ReadError;
+use crate::stores::server_calls::{CallError, ResponseMeaning, ServerCalls};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::Method;
@@ -94,7 +94,7 @@ impl CredentialSource for GcpTokenSource {
 
     async fn request_credentials(
         &self,
-        calls: &Calls,
+        calls: &ServerCalls,
         has_logged_in_before: bool,
         request_id: &RequestId,
     ) -> Result<NewCredentials<AccessToken>, ReadError> {

@@ -276,7 +276,7 @@ mod tests {
             subject: "system:serviceaccount:ci:build-bot".into(),
             groups: Vec::new(),
             workload: Some(workload),
-            unbound: None,
+            unbound_account: None,
             claims: serde_json::Map::new(),
         });
         let key = LeaseKey { holder: Some(caller.identity()), ..key(path) };

@@ -183,7 +183,7 @@ impl From<SealedHolder> for Caller {
             issuer: holder.issuer.into(),
             subject: holder.subject,
             groups: Vec::new(),
-            unbound: None,
+            unbound_account: None,
             workload: holder.pod.map(|pod| Workload {
                 namespace: pod.namespace,
                 service_account: pod.service_account,
@@ -211,7 +211,7 @@ mod tests {
             subject: "system:serviceaccount:ci:bot".into(),
             groups: vec!["g".into()],
             workload: pod.then_some(workload),
-            unbound: None,
+            unbound_account: None,
             claims: if pod { serde_json::Map::new() } else { claims.into_iter().collect() },
         }
     }

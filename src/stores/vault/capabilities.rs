@@ -2,7 +2,7 @@
 //! read.
 
 use super::call::CallOptions;
-use super::endpoints::OwnEndpoint;
+use super::endpoints::VaultEndpoint;
 use super::mounts::Engine;
 use super::{ReadError, VaultStore};
 use crate::metrics::labels::StoreOperation;
@@ -68,7 +68,8 @@ impl VaultStore {
             403 => Err(ReadError::Forbidden),
             _ => Err(ReadError::Unavailable),
         };
-        let response = self.session.call(options, || OwnEndpoint::CapabilitiesSelf { paths }, request_id, parse).await;
+        let response =
+            self.session.call(options, || VaultEndpoint::CapabilitiesSelf { paths }, request_id, parse).await;
         response.map(|(capabilities, _)| capabilities.data).map_err(|failed| failed.error)
     }
 

@@ -226,7 +226,7 @@ impl rustify::client::Client for Transport<'_> {
 mod tests {
     use super::*;
     use crate::stores::store_path::StorePath;
-    use crate::stores::vault::endpoints::OwnEndpoint;
+    use crate::stores::vault::endpoints::VaultEndpoint;
     use proptest::prelude::*;
     use std::io;
     use std::sync::Arc;
@@ -263,7 +263,7 @@ mod tests {
             (" /a", "%20/a"),
             ("é:@+!*", "%C3%A9%3A%40%2B%21%2A"),
         ] {
-            let request = build_request(OwnEndpoint::CreateSecret { path, json: None });
+            let request = build_request(VaultEndpoint::CreateSecret { path, json: None });
             assert_eq!(request.uri().to_string(), format!("http://vault.example:8200/v1/{url}"), "{path:?}");
             let vaultrs_request =
                 build_request(ReadSecretRequest { mount: "team/kv".into(), path: path.into(), version: None });
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn the_token_is_sent_and_has_no_debug_text() {
-        let request = build_request(OwnEndpoint::CreateSecret { path: "a/b", json: None });
+        let request = build_request(VaultEndpoint::CreateSecret { path: "a/b", json: None });
         assert_eq!(request.headers()[TOKEN_HEADER], "hunter2");
         assert!(!format!("{request:?}").contains("hunter2"), "{request:?}");
     }
@@ -328,8 +328,10 @@ mod tests {
         let traced = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer.with_filter(targets)));
         let mut token = HeaderValue::from_static("canary-token");
         token.set_sensitive(true);
-        let endpoint =
-            OwnEndpoint::CreateSecret { path: "pki/issue/canary-path", json: Some(r#"{"common_name":"canary-body"}"#) };
+        let endpoint = VaultEndpoint::CreateSecret {
+            path: "pki/issue/canary-path",
+            json: Some(r#"{"common_name":"canary-body"}"#),
+        };
         let options = CallOptions::calling_backend(StoreOperation::Read, BreakerTarget::group("pki/"));
         let call = Call { endpoint, options, token: Some(&token) };
         let response = client.call(call, &RequestId::random()).await.unwrap();
@@ -345,7 +347,7 @@ mod tests {
         #[test]
         fn every_path_becomes_a_request(path in "[^\\p{Cc}]{1,60}(/[^\\p{Cc}]{1,60}){0,3}") {
             if let Ok(path) = StorePath::try_from(path.as_str()) {
-                build_request(OwnEndpoint::CreateSecret { path: path.as_str(), json: None });
+                build_request(VaultEndpoint::CreateSecret { path: path.as_str(), json: None });
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use super::VaultStore;
 use super::call::CallOptions;
-use super::endpoints::OwnEndpoint;
+use super::endpoints::VaultEndpoint;
 use super::lease_responses;
 use super::mounts::{Engine, Mount, Mounts};
 use super::session::VaultSession;
@@ -13,10 +13,10 @@ use crate::model::request_id::RequestId;
 use crate::model::secret::SecretValue;
 use crate::model::write_body::WriteBody;
 use crate::stores::breaker::BreakerTarget;
-use crate::stores::calls::CallError;
 use crate::stores::dynamic_store::{CreatedSecret, DynamicStore, GrantedLifetime};
 use crate::stores::outbound::StoreResponse;
 use crate::stores::port::ReadError;
+use crate::stores::server_calls::CallError;
 use crate::stores::store_path::StorePath;
 use async_trait::async_trait;
 use rustify::endpoint::Endpoint;
@@ -41,7 +41,7 @@ impl DynamicStore for VaultStore {
             let endpoint = || GenerateCredentialsRequest { mount: mount.name(), name: role.to_owned() };
             self.create(&mount, path, false, endpoint, request_id).await
         } else {
-            let endpoint = || OwnEndpoint::CreateSecret { path: path.as_str(), json: write.map(WriteBody::as_json) };
+            let endpoint = || VaultEndpoint::CreateSecret { path: path.as_str(), json: write.map(WriteBody::as_json) };
             self.create(&mount, path, write.is_some(), endpoint, request_id).await
         };
         if let Err(CallError { may_have_taken_effect: true, .. }) = response {
@@ -71,7 +71,7 @@ impl DynamicStore for VaultStore {
     ) -> Result<GrantedLifetime, ReadError> {
         let origin = LeaseOrigin::from_lease_id(lease_id, &self.mounts);
         let options = CallOptions::calling_backend(StoreOperation::Renew, origin.target());
-        let endpoint = || OwnEndpoint::RenewLease { lease_id, increment: by };
+        let endpoint = || VaultEndpoint::RenewLease { lease_id, increment: by };
         let response = self.session.call(options, endpoint, request_id, lease_responses::parse_renewed).await;
         response.map(|(grant, _)| grant).map_err(|failed| failed.error)
     }
@@ -94,7 +94,8 @@ impl VaultStore {
         endpoint: impl Fn() -> E,
         request_id: &RequestId,
     ) -> Result<(CreatedSecret, Arc<Token>), CallError> {
-        let target = BreakerTarget { mount: &mount.path, path: Some(path.as_str()), secret: Some(path.as_str()) };
+        let target =
+            BreakerTarget { mount: &mount.path, creation_path: Some(path.as_str()), secret_path: Some(path.as_str()) };
         let options = CallOptions { creates_lease: true, ..CallOptions::calling_backend(StoreOperation::Read, target) };
         self.session
             .call(options, endpoint, request_id, |response: &StoreResponse| {
@@ -121,7 +122,7 @@ async fn revoke(
     let origin = LeaseOrigin::from_lease_id(lease_id, mounts);
     let options = CallOptions::calling_backend(StoreOperation::Revoke, origin.target());
     let response = session
-        .call(options, || OwnEndpoint::RevokeLease { lease_id }, request_id, lease_responses::parse_revoked)
+        .call(options, || VaultEndpoint::RevokeLease { lease_id }, request_id, lease_responses::parse_revoked)
         .await;
     response.map(|_| ()).map_err(|failed| failed.error)
 }
@@ -144,7 +145,7 @@ impl LeaseOrigin {
     }
 
     fn target(&self) -> BreakerTarget<'_> {
-        BreakerTarget { mount: &self.mount, path: Some(&self.path), secret: Some(&self.path) }
+        BreakerTarget { mount: &self.mount, creation_path: Some(&self.path), secret_path: Some(&self.path) }
     }
 }
 

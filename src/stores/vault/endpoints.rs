@@ -1,4 +1,4 @@
-//! Endpoints in the style of `vaultrs`, for calls that it does not support and for writes.
+//! Endpoints of Vault that are defined here and not by `vaultrs`: calls that `vaultrs` does not support, and writes.
 //!
 //! The types of `vaultrs` for writes, such as `pki::requests::GenerateCertificateRequest`, send only the fields that they know.
 //! Here the body is that of the policy, unchanged. The response type is `IgnoredAny`, because `responses` and `lease_responses`
@@ -12,8 +12,8 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 use std::time::Duration;
 
-/// An endpoint with its parameters. Paths are not percent-encoded.
-pub(super) enum OwnEndpoint<'a> {
+/// An endpoint that `vaultrs` lacks, with its parameters. Paths are not percent-encoded.
+pub(super) enum VaultEndpoint<'a> {
     /// `GET sys/internal/ui/mounts/<path>`: the mount of a path.
     ReadMount { path: &'a str },
     /// Creates a secret of a dynamic engine: `GET` of its path, or `POST` of a JSON text.
@@ -26,7 +26,7 @@ pub(super) enum OwnEndpoint<'a> {
     CapabilitiesSelf { paths: &'a [String] },
 }
 
-impl Endpoint for OwnEndpoint<'_> {
+impl Endpoint for VaultEndpoint<'_> {
     type Response = IgnoredAny;
     const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
     const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn a_write_sends_the_body_of_the_policy_unchanged() {
         let json = r#"{"common_name":"a.example","not_after":"2027-01-01T00:00:00Z","serial":12345678901234567890123,"x":1.50}"#;
-        let body = OwnEndpoint::CreateSecret { path: "pki/issue/web", json: Some(json) }.body().unwrap().unwrap();
+        let body = VaultEndpoint::CreateSecret { path: "pki/issue/web", json: Some(json) }.body().unwrap().unwrap();
         assert_eq!(body, json.as_bytes());
 
         let mut request = GenerateCertificateRequest { mount: "pki".into(), role: "web".into(), ..Default::default() };

@@ -19,9 +19,9 @@ mod token;
 mod upkeep;
 
 use super::breaker::BreakerTarget;
-use super::calls::CallError;
 use super::outbound::{StoreResponse, TransportError};
 use super::port::{OnlineError, OpenError, ReadError, SecretStore};
+use super::server_calls::CallError;
 use super::store_path::{StorePath, is_plain};
 use crate::config::stores::{Vault, VaultAuthMethod};
 use crate::metrics::Metrics;
@@ -186,7 +186,7 @@ impl VaultStore {
         request_id: &RequestId,
         endpoint: impl Fn() -> E,
     ) -> Result<Secret, CallError> {
-        let target = BreakerTarget { mount: &mount.path, path: None, secret: Some(path.as_str()) };
+        let target = BreakerTarget { mount: &mount.path, creation_path: None, secret_path: Some(path.as_str()) };
         let stray_lease = Mutex::new(None);
         let parse = |response: &StoreResponse| {
             *stray_lease.lock().unwrap_or_else(PoisonError::into_inner) = responses::find_stray_lease(response);

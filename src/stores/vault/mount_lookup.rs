@@ -1,7 +1,7 @@
 //! Looks up the mount of a path at the server. Concurrent look-ups share one call.
 
 use super::call::CallOptions;
-use super::endpoints::OwnEndpoint;
+use super::endpoints::VaultEndpoint;
 use super::mounts::{Mount, Mounts};
 use super::responses;
 use super::session::VaultSession;
@@ -9,8 +9,8 @@ use crate::flights::SingleFlight;
 use crate::metrics::labels::StoreOperation;
 use crate::model::request_id::RequestId;
 use crate::stores::breaker::BreakerTarget;
-use crate::stores::calls::CallError;
 use crate::stores::port::ReadError;
+use crate::stores::server_calls::CallError;
 use crate::stores::store_path::StorePath;
 use std::sync::Arc;
 
@@ -34,20 +34,23 @@ impl MountLookup {
     /// # Errors
     /// See [`responses::parse_mount`].
     pub(super) async fn look_up(&self, path: &StorePath, request_id: &RequestId) -> Result<Mount, CallError> {
-        let first: Arc<str> = path.as_str().split('/').next().unwrap_or_default().into();
-        let look_up_own = || {
+        let look_up_this_path = || {
             let (session, mounts) = (self.session.clone(), self.mounts.clone());
             read_mount(session, mounts, path.clone(), request_id.clone())
         };
         let panicked = Err(CallError::not_sent(ReadError::Unavailable));
-        let (flight, joined) = self.flights.run(first, look_up_own);
+        let (flight, joined) = self.flights.run(first_segment(path).into(), look_up_this_path);
         match flight.await.unwrap_or(panicked) {
-            Ok(mount) if joined && mount.relative_path(path).is_none() => look_up_own().await,
-            // An error response concerns a single path.
-            Err(failed) if joined && failed.error != ReadError::Unavailable => look_up_own().await,
+            Ok(mount) if joined && mount.relative_path(path).is_none() => look_up_this_path().await,
+            // The server refused the other path, which may have another mount. Only an outage concerns both paths.
+            Err(failed) if joined && failed.error != ReadError::Unavailable => look_up_this_path().await,
             response => response,
         }
     }
+}
+
+fn first_segment(path: &StorePath) -> &str {
+    path.as_str().split('/').next().unwrap_or_default()
 }
 
 /// Reads the mount from the server.
@@ -61,10 +64,11 @@ async fn read_mount(
     if let Some((mount, _)) = mounts.find(&path) {
         return Ok(mount);
     }
-    let group = format!("{}/", path.as_str().split('/').next().unwrap_or_default());
-    let target = BreakerTarget { mount: &group, path: None, secret: Some(path.as_str()) };
+    // The mount is not known yet: the breaker is that of all paths with the same first segment.
+    let breaker_group = format!("{}/", first_segment(&path));
+    let target = BreakerTarget { mount: &breaker_group, creation_path: None, secret_path: Some(path.as_str()) };
     let options = CallOptions::read_only(StoreOperation::Preflight, target);
-    let endpoint = || OwnEndpoint::ReadMount { path: path.as_str() };
+    let endpoint = || VaultEndpoint::ReadMount { path: path.as_str() };
     let (mount, _) =
         session.call(options, endpoint, &request_id, |response| responses::parse_mount(response, &path)).await?;
     mounts.insert(&mount);

@@ -6,18 +6,18 @@ use crate::metrics::Metrics;
 use crate::metrics::labels::{StoreOperation, StoreOutcome};
 use crate::model::request_id::RequestId;
 use crate::stores::breaker::Probe;
-use crate::stores::calls::{CallError, Calls, ResponseMeaning};
 use crate::stores::outbound::StoreResponse;
 use crate::stores::port::ReadError;
+use crate::stores::server_calls::{CallError, ResponseMeaning, ServerCalls};
 use async_trait::async_trait;
 use rustify::endpoint::Endpoint;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// The client of one store, whose calls are counted, logged and suspended by [`Calls`].
+/// The client of one store, whose calls are counted, logged and suspended by [`ServerCalls`].
 pub(super) struct VaultServer {
     pub(super) client: Arc<Client>,
-    pub(super) calls: Calls,
+    pub(super) calls: ServerCalls,
 }
 
 impl VaultServer {
@@ -25,7 +25,7 @@ impl VaultServer {
     pub(super) fn new(store: Arc<str>, client: Client, metrics: Arc<Metrics>) -> Self {
         let client = Arc::new(client);
         let health = HealthProbe { store: store.clone(), client: client.clone(), metrics: metrics.clone() };
-        Self { client, calls: Calls::new(store, metrics, Some(Arc::new(health))) }
+        Self { client, calls: ServerCalls::new(store, metrics, Some(Arc::new(health))) }
     }
 
     /// Makes a call, and returns what `parse` makes of the response.

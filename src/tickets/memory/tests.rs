@@ -85,7 +85,7 @@ fn ticket(token: &TicketToken, subject: &str) -> Ticket {
             subject: subject.into(),
             groups: Vec::new(),
             workload: None,
-            unbound: None,
+            unbound_account: None,
             claims: serde_json::Map::new(),
         }),
         repo: Repo::try_from("site").expect("a repo"),
@@ -143,10 +143,7 @@ async fn a_ticket_whose_issue_is_not_durable_is_never_found() {
     assert_eq!(test.state(&token).await, None);
     let table = test.store.0.lock();
     assert!(
-        table.records.is_empty()
-            && table.callers.is_empty()
-            && table.account_bytes.is_empty()
-            && table.sealed_bytes == 0
+        table.records.is_empty() && table.callers.is_empty() && table.quota_bytes.is_empty() && table.sealed_bytes == 0
     );
 }
 
@@ -172,7 +169,7 @@ async fn all_tables_are_empty_after_the_retention() {
     let table = test.store.0.lock();
     assert!(table.records.is_empty() && table.by_expiry.is_empty() && table.by_age.is_empty());
     assert!(table.by_removal_second.is_empty() && table.by_replay_end.is_empty());
-    assert!(table.callers.is_empty() && table.account_bytes.is_empty());
+    assert!(table.callers.is_empty() && table.quota_bytes.is_empty());
 }
 
 #[tokio::test]

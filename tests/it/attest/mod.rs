@@ -79,7 +79,7 @@ fn caller(pod: &PodActor) -> Caller {
         issuer: "cluster".into(),
         subject: format!("system:serviceaccount:{}:{}", pod.namespace, pod.service_account),
         groups: Vec::new(),
-        unbound: None,
+        unbound_account: None,
         workload: Some(Workload {
             namespace: pod.namespace.clone(),
             service_account: pod.service_account.clone(),

@@ -170,7 +170,7 @@ fn event(number: usize) -> Event {
             subject: format!("build-\u{202e}{}\0", number % 5),
             groups: Vec::new(),
             workload: None,
-            unbound: None,
+            unbound_account: None,
             claims: Map::new(),
         }));
         event.repo = Some(Repo::try_from(format!("apps/site-{}", number % 6).as_str()).unwrap());

@@ -169,7 +169,7 @@ async fn a_filter_by_any_subject_returns_only_its_events(db: TestDatabase) {
             subject: subject.into(),
             groups: Vec::new(),
             workload: None,
-            unbound: None,
+            unbound_account: None,
             claims: Map::new(),
         }));
         replica.log.record(event).await.unwrap();

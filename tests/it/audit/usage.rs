@@ -114,7 +114,7 @@ fn used_event(kind: EventType, policy: &str, repo: usize) -> Event {
         subject: format!("build-\u{202e}{}\0", repo % 5),
         groups: Vec::new(),
         workload: None,
-        unbound: None,
+        unbound_account: None,
         claims: Map::new(),
     }));
     event.repo = Some(Repo::try_from(format!("apps/site-{repo}").as_str()).unwrap());

@@ -3,9 +3,9 @@
 use super::StoreRig;
 use crate::rig::bao::Bao;
 use claviger::config::stores::Kind;
-#[cfg(all(feature = "azure", feature = "gcp"))]
-use claviger::stores::Naming;
 use claviger::stores::ReadError::{Absent, Misconfigured};
+#[cfg(all(feature = "azure", feature = "gcp"))]
+use claviger::stores::SecretNaming;
 use serde_json::{Map, Value};
 
 /// A kind of store with its own server or file.
@@ -92,10 +92,10 @@ impl Subject {
             #[cfg(feature = "aws")]
             Backend::Aws(moto) => drop(moto.put(&path, secret).await),
             #[cfg(all(feature = "azure", feature = "gcp"))]
-            Backend::Azure(stub) => drop(stub.put(&Naming::AzureKeyVault.secret_name(&path).unwrap(), secret)),
+            Backend::Azure(stub) => drop(stub.put(&SecretNaming::AzureKeyVault.secret_name(&path).unwrap(), secret)),
             #[cfg(all(feature = "azure", feature = "gcp"))]
             Backend::Google(stub) => {
-                stub.put(&Naming::GcpSecretManager.secret_name(&path).unwrap(), secret.as_bytes());
+                stub.put(&SecretNaming::GcpSecretManager.secret_name(&path).unwrap(), secret.as_bytes());
             }
             #[cfg(all(feature = "azure", feature = "gcp"))]
             Backend::Live(live) => live.put(&path, secret).await,

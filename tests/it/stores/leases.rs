@@ -210,7 +210,7 @@ fn pod_at(issuer: &str, namespace: &str, name: &str) -> Arc<Caller> {
         subject: "system:serviceaccount:ci:build-bot".into(),
         groups: Vec::new(),
         workload: Some(workload),
-        unbound: None,
+        unbound_account: None,
         claims: serde_json::Map::new(),
     })
 }

@@ -199,7 +199,7 @@ fn ticket(token: &TicketToken, pod: &str) -> Ticket {
             issuer: "cluster".into(),
             subject: "system:serviceaccount:ci:build-bot".into(),
             groups: Vec::new(),
-            unbound: None,
+            unbound_account: None,
             workload: Some(Workload {
                 namespace: "ci".into(),
                 service_account: "build-bot".into(),

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 pub(super) struct Documentation {
     comments: BTreeMap<String, String>,
     values: BTreeMap<String, Value>,
-    /// The last paragraph of the comment at the beginning of the file.
-    pub(super) forms: String,
+    /// How values are written, such as durations and sizes: the last paragraph of the comment at the beginning of the file.
+    pub(super) value_syntax: String,
 }
 
 impl Documentation {
@@ -18,8 +18,8 @@ impl Documentation {
         flatten("", &crate::document::parse(DEFAULT_YAML).expect("well-formed"), &mut values);
         let mut comments = BTreeMap::new();
         let introduction = parse_comments(&mut comments);
-        let forms = introduction.lines().next_back().expect("a paragraph").to_owned();
-        Self { comments, values, forms }
+        let value_syntax = introduction.lines().next_back().expect("a paragraph").to_owned();
+        Self { comments, values, value_syntax }
     }
 
     /// The value of a key; `None` if the file does not have the key.

@@ -1,5 +1,5 @@
-//! Generates the JSON Schema of the configuration file. Keys and types are those that serde decodes; texts and defaults are those
-//! of `default.yaml`; choices, bounds and required keys are those that the loader names in its faults.
+//! Generates the JSON Schema of the configuration file. Keys and types are those that serde decodes; descriptions and
+//! defaults are those of `default.yaml`; choices, bounds and required keys are those that the loader names in its faults.
 
 use super::documentation::Documentation;
 use super::shape::{ENTRY, Shape, shape_at};
@@ -7,7 +7,9 @@ use crate::config::from_text;
 use crate::document::Fault;
 use serde_json::{Map, Value, json};
 
-/// The starts of faults of texts, and the pattern of the texts without that fault.
+/// Length up to which a value is written on one line.
+const MAX_COLUMNS: usize = 120;
+/// The beginning of a fault that the loader reports for an invalid string, and the pattern of valid strings.
 const PATTERNS: &[(&str, &str)] = &[
     ("must be a duration", "^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"),
     ("must be at most 63 lower-case", "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"),
@@ -20,17 +22,17 @@ pub(super) fn generate() -> Value {
     let mut schema = schema_at(&[], &documentation);
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     schema["title"] = json!("The configuration of Claviger");
-    schema["description"] = documentation.forms.into();
+    schema["description"] = documentation.value_syntax.into();
     schema
 }
 
-/// Writes keys, and other short values, in one line each. This keeps the file and the executable small.
+/// Writes the schema of a single setting on one line, and other values if they fit into `MAX_COLUMNS`. This keeps the file
+/// and the executable small.
 pub(super) fn write(value: &Value, indent: usize) -> String {
-    const MAX_COLUMNS: usize = 120;
     let line = value.to_string();
-    let is_key = value["type"] != Value::Null && value["properties"].is_null() && value["items"].is_null();
+    let is_setting = value["type"] != Value::Null && value["properties"].is_null() && value["items"].is_null();
     let (open, close, items): (_, _, Vec<String>) = match value {
-        _ if is_key || line.len() <= MAX_COLUMNS => return line,
+        _ if is_setting || line.len() <= MAX_COLUMNS => return line,
         Value::Object(map) => {
             let item = |(key, value): (&String, &Value)| format!("{}: {}", json!(key), write(value, indent + 1));
             ('{', '}', map.iter().map(item).collect())
@@ -42,12 +44,12 @@ pub(super) fn write(value: &Value, indent: usize) -> String {
     format!("{open}\n{inner}{}\n{outer}{close}", items.join(&format!(",\n{inner}")))
 }
 
-/// The path in the form of `default.yaml`.
+/// The path as the keys of `default.yaml` write it, such as `stores[].vault.timeout`.
 pub(super) fn dotted(path: &[&str]) -> String {
     path.join(".").replace(".[]", ENTRY)
 }
 
-/// A document with this value at this path, and otherwise without faults at places that do not depend on it.
+/// A configuration with this value at this path. The rest is valid, except where its validity depends on the value.
 fn document_with(path: &[&str], value: Value) -> Value {
     let mut document = json!({"server": {"listen": "127.0.0.1:8080"}});
     let nested = path.iter().rev().fold(value, |value, step| match *step {
@@ -78,7 +80,7 @@ fn faults(path: &[&str], value: Value) -> Vec<(String, String)> {
     faults.into_iter().filter_map(below).collect()
 }
 
-/// The rest of the loader's fault at a path that starts with this text.
+/// Of the loader's faults at a path, finds the first that begins with `start`, and returns what follows.
 fn fault_after(path: &[&str], value: Value, start: &str) -> Option<String> {
     faults_at(path, value).iter().find_map(|fault| fault.strip_prefix(start).map(str::to_owned))
 }
@@ -96,7 +98,7 @@ fn schema_at(path: &[&str], documentation: &Documentation) -> Value {
         Shape::Map => json!({
             "type": "object",
             "minProperties": 1,
-            // Required of each value by `administrators`.
+            // The only map is `administrators.static[].claims`, whose values must be scalars.
             "additionalProperties": {"type": ["string", "number", "boolean"]},
         }),
         Shape::List => list(path, documentation),

@@ -60,7 +60,7 @@ impl Fixture {
                 subject: "system:serviceaccount:tekton-ci:build-bot".into(),
                 groups: vec!["system:authenticated".into(), "admins".into()],
                 workload: Some(workload),
-                unbound: None,
+                unbound_account: None,
                 claims,
             },
             facts: Facts { pod: Some(pod), task_run: Some(task_run), pipeline_run: Some(run), runs_withheld: false },

@@ -54,7 +54,7 @@ pub(super) async fn write(
         return Err(PolicyStoreError::PreconditionFailed);
     }
     let written_at = format_time(clock.now());
-    replace_policy(&mut work, write, revision, &written_at).await.map_err(unavailable)?;
+    put_or_delete(&mut work, write, revision, &written_at).await.map_err(unavailable)?;
     insert_revision(&mut work, write, previous.as_ref(), revision, &written_at).await.map_err(unavailable)?;
     work.notify(CHANNEL).await.map_err(unavailable)?;
     work.commit().await.map_err(unavailable)?;
@@ -76,7 +76,7 @@ fn is_met(precondition: &WritePrecondition, previous: Option<&PolicyRow>) -> boo
     }
 }
 
-async fn replace_policy(
+async fn put_or_delete(
     work: &mut UnitOfWork,
     write: &PolicyWrite<'_>,
     revision: i64,
@@ -105,22 +105,22 @@ async fn insert_revision(
 ) -> Result<(), DatabaseError> {
     const INSERT: &str =
         "INSERT INTO policy_revisions (revision, name, at, by, change, diff) VALUES ($1, $2, $3, $4, $5, $6)";
-    let kind = match (previous, write.new_spec) {
+    let change = match (previous, write.new_spec) {
         (None, _) => ChangeKind::Created,
         (Some(_), Some(_)) => ChangeKind::Updated,
         (Some(_), None) => ChangeKind::Deleted,
     };
-    let changes =
+    let diff =
         diff(previous.map(|previous| parse_spec(&previous.spec)).as_ref(), write.new_spec.map(parse_spec).as_ref());
     // Does not fail: the values are parsed JSON or strings.
-    let changes = serde_json::to_string(&changes).unwrap_or_else(|_| "[]".into());
+    let diff_json = serde_json::to_string(&diff).unwrap_or_else(|_| "[]".into());
     let params = [
         revision.into(),
         write.name.into(),
         written_at.into(),
         write.subject.into(),
-        kind.as_str().into(),
-        (&changes).into(),
+        change.as_str().into(),
+        (&diff_json).into(),
     ];
     work.run(INSERT, &params).await.map(|_| ())
 }

@@ -14,7 +14,7 @@ use claviger::config::gcp_secret_manager::{GcpAuth, GcpSecretManager};
 use claviger::config::stores::Kind;
 use claviger::config::value_format::ValueFormat;
 use claviger::model::request_id::RequestId;
-use claviger::stores::Naming;
+use claviger::stores::SecretNaming;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -23,7 +23,7 @@ use std::time::Duration;
 
 /// A vault or a project that a token may write to.
 pub(in crate::stores) struct Live {
-    naming: Naming,
+    naming: SecretNaming,
     /// The path below which secrets are.
     secrets: String,
     token: String,
@@ -32,7 +32,7 @@ pub(in crate::stores) struct Live {
 }
 
 impl Live {
-    fn new(naming: Naming, secrets: String, token: String) -> Self {
+    fn new(naming: SecretNaming, secrets: String, token: String) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let http = Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
         Self { naming, secrets, token, http, written: Mutex::default() }
@@ -53,7 +53,7 @@ impl Live {
     pub(in crate::stores) async fn put(&self, path: &str, secret: &str) {
         let name = self.naming.secret_name(path).unwrap();
         self.written.lock().unwrap().insert(name.clone());
-        if self.naming == Naming::AzureKeyVault {
+        if self.naming == SecretNaming::AzureKeyVault {
             let body = json!({"value": secret});
             let (status, _) = self.call(Method::PUT, &format!("{name}?api-version=2025-07-01"), Some(&body)).await;
             assert_eq!(status, 200);
@@ -78,7 +78,7 @@ impl Live {
         let written = std::mem::take(&mut *self.written.lock().unwrap());
         for name in written {
             let (prefix, query) =
-                if self.naming == Naming::AzureKeyVault { ("", "?api-version=2025-07-01") } else { ("/", "") };
+                if self.naming == SecretNaming::AzureKeyVault { ("", "?api-version=2025-07-01") } else { ("/", "") };
             self.call(Method::DELETE, &format!("{prefix}{name}{query}"), None).await;
         }
     }
@@ -111,7 +111,7 @@ async fn the_vault_named_in_the_environment_meets_the_contract() {
     let Some([vault_url, tenant_id, client_id, file, token]) = variables(names.each_ref().map(String::as_str)) else {
         return;
     };
-    let live = Live::new(Naming::AzureKeyVault, format!("{vault_url}/secrets/"), token);
+    let live = Live::new(SecretNaming::AzureKeyVault, format!("{vault_url}/secrets/"), token);
     let auth = AzureAuth::ClientSecret { tenant_id, client_id, client_secret_file: file.into() };
     let config = AzureKeyVault {
         vault_url,
@@ -133,7 +133,8 @@ async fn the_project_named_in_the_environment_meets_the_contract() {
     let names = ["PROJECT", "KEY_FILE", "TOKEN"].map(|name| format!("CLAVIGER_LIVE_GCP_{name}"));
     let Some([project, file, token]) = variables(names.each_ref().map(String::as_str)) else { return };
     let endpoint_url = "https://secretmanager.googleapis.com".to_owned();
-    let live = Live::new(Naming::GcpSecretManager, format!("{endpoint_url}/v1/projects/{project}/secrets"), token);
+    let live =
+        Live::new(SecretNaming::GcpSecretManager, format!("{endpoint_url}/v1/projects/{project}/secrets"), token);
     let config = GcpSecretManager {
         project,
         location: None,

@@ -119,13 +119,13 @@ impl CallError {
 }
 
 /// Makes the calls of a store to one server.
-pub(super) struct Calls {
+pub(super) struct ServerCalls {
     pub(super) store: Arc<str>,
     breakers: Arc<Breakers>,
     metrics: Arc<Metrics>,
 }
 
-impl Calls {
+impl ServerCalls {
     /// Without a probe, only groups of calls have breakers, and not the server.
     pub(super) fn new(store: Arc<str>, metrics: Arc<Metrics>, probe: Option<Arc<dyn Probe>>) -> Self {
         let breakers = Breakers::new(store.clone(), metrics.clone(), probe);
