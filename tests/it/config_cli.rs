@@ -22,7 +22,7 @@ fn run_on(folder: &Path, config: &Value, arguments: &[&str]) -> (Option<i32>, St
 }
 
 #[test]
-fn help_is_no_error_and_an_unknown_command_is() {
+fn help_exits_with_0_and_an_invalid_command_line_with_2() {
     let (code, help, said) = run(&["--help"]);
     assert_eq!((code, said.as_str()), (Some(0), ""));
     for command in ["serve", "check", "dev"] {
@@ -40,7 +40,7 @@ fn help_is_no_error_and_an_unknown_command_is() {
 }
 
 #[test]
-fn every_fault_of_a_configuration_is_reported_at_once() {
+fn all_faults_of_a_configuration_are_reported_together() {
     let folder = tempfile::tempdir().unwrap();
     let config = json!({
         "server": {"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0", "tls": {"certFile": "no.crt", "keyFile": "no.key"}},
@@ -71,7 +71,7 @@ fn every_fault_of_a_configuration_is_reported_at_once() {
 }
 
 #[test]
-fn files_that_a_configuration_names_are_checked_too() {
+fn check_reports_faults_in_the_files_that_a_configuration_names() {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in [("tls.crt", "hunter2"), ("tls.key", ""), ("token", ""), ("kubeconfig", "")] {
         fs::write(folder.path().join(name), text).unwrap();
@@ -91,7 +91,7 @@ fn files_that_a_configuration_names_are_checked_too() {
 }
 
 #[test]
-fn files_of_stores_are_checked_and_a_start_reports_all_of_them() {
+fn check_and_serve_report_all_unusable_files_of_stores() {
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(["vault".to_owned()]).unwrap();
     let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
@@ -143,7 +143,7 @@ fn files_of_stores_are_checked_and_a_start_reports_all_of_them() {
 }
 
 #[test]
-fn warnings_are_printed_and_are_not_faults() {
+fn warnings_are_printed_and_do_not_change_the_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in [("token", "t"), ("secrets.yaml", "{}"), ("jwks.json", JWKS)] {
         fs::write(folder.path().join(name), text).unwrap();
@@ -179,7 +179,7 @@ fn warnings_are_printed_and_are_not_faults() {
 }
 
 #[tokio::test]
-async fn check_says_whether_everything_can_be_reached() {
+async fn check_online_reports_which_servers_can_be_reached() {
     let mut setup = InstallationSetup::new().await;
     setup.config["server"] = json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0"});
     let check = |setup: &InstallationSetup| run_on(setup.folder.path(), &setup.config, &["check", "--online"]);
@@ -204,7 +204,7 @@ async fn check_says_whether_everything_can_be_reached() {
 }
 
 #[tokio::test]
-async fn a_checked_configuration_can_be_served() {
+async fn a_configuration_that_passes_check_can_be_served() {
     let mut setup = InstallationSetup::new().await;
     setup.config["server"] = json!({"listen": "127.0.0.1:0", "opsListen": "127.0.0.1:0"});
     assert_eq!(run_on(setup.folder.path(), &setup.config, &["check"]).0, Some(0));

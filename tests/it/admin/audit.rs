@@ -93,7 +93,7 @@ fn filters_select_events_and_invalid_ones_are_refused_with_the_allowed_values() 
     ] {
         assert_eq!(items(&admin, &format!("/v1/audit?{query}")).len(), count, "{query}");
     }
-    for (query, says) in [
+    for (query, detail) in [
         ("type=ticket", "ticket.issued, ticket.denied"),
         ("outcome=good", "ok, denied, failed"),
         ("since=yesterday", "RFC 3339"),
@@ -105,7 +105,7 @@ fn filters_select_events_and_invalid_ones_are_refused_with_the_allowed_values() 
     ] {
         let answer = admin.get(&format!("/v1/audit?{query}"));
         assert_eq!(problem(&answer), (400, "invalid_request".into()), "{query}");
-        assert!(answer.json()["detail"].as_str().unwrap().contains(says), "{answer:?}");
+        assert!(answer.json()["detail"].as_str().unwrap().contains(detail), "{answer:?}");
     }
     assert_eq!(problem(&admin.get("/v1/audit/verify?x=1")), (400, "invalid_request".into()));
     assert_eq!(items(&admin, "/v1/audit").len(), 10, "reading the log leaves no event");

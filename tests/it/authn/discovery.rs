@@ -99,31 +99,31 @@ async fn invalid_responses_of_an_issuer_are_refused() {
     let no_keys = "the issuer's key set has no usable signature key (RSA of 2048 bits or more, EC on P-256 or P-384, or \
                    Ed25519)";
     let malformed = "the issuer's key set is not a JSON Web Key Set of at most 1 MiB and 100 keys".to_owned();
-    for (says, of_itself, of_its_keys) in [
-        (DocumentAnswer::Answers(200, "", html), KeyFetchError::Malformed.to_string(), malformed.clone()),
-        (DocumentAnswer::Answers(200, "", String::new()), KeyFetchError::Malformed.to_string(), malformed.clone()),
-        (DocumentAnswer::Answers(200, "", "[[]]".into()), KeyFetchError::Malformed.to_string(), malformed),
-        (DocumentAnswer::Answers(200, "", none), KeyFetchError::Malformed.to_string(), no_keys.into()),
-        (DocumentAnswer::Answers(200, "", short), KeyFetchError::Malformed.to_string(), no_keys.into()),
+    for (answer, discovery_error, keys_error) in [
+        (DocumentAnswer::Response(200, "", html), KeyFetchError::Malformed.to_string(), malformed.clone()),
+        (DocumentAnswer::Response(200, "", String::new()), KeyFetchError::Malformed.to_string(), malformed.clone()),
+        (DocumentAnswer::Response(200, "", "[[]]".into()), KeyFetchError::Malformed.to_string(), malformed),
+        (DocumentAnswer::Response(200, "", none), KeyFetchError::Malformed.to_string(), no_keys.into()),
+        (DocumentAnswer::Response(200, "", short), KeyFetchError::Malformed.to_string(), no_keys.into()),
         (
-            DocumentAnswer::Answers(200, "", long),
+            DocumentAnswer::Response(200, "", long),
             KeyFetchError::TooLarge.to_string(),
             KeyFetchError::TooLarge.to_string(),
         ),
         (DocumentAnswer::Endless, KeyFetchError::TooLarge.to_string(), KeyFetchError::TooLarge.to_string()),
-        (DocumentAnswer::HangsUp, KeyFetchError::Broken.to_string(), KeyFetchError::Broken.to_string()),
-        (DocumentAnswer::Answers(302, elsewhere, String::new()), status(302), status(302)),
-        (DocumentAnswer::Answers(307, elsewhere, String::new()), status(307), status(307)),
-        (DocumentAnswer::Answers(204, "", String::new()), status(204), status(204)),
-        (DocumentAnswer::Answers(404, "", String::new()), status(404), status(404)),
-        (DocumentAnswer::Answers(500, "", String::new()), status(500), status(500)),
+        (DocumentAnswer::Closed, KeyFetchError::Broken.to_string(), KeyFetchError::Broken.to_string()),
+        (DocumentAnswer::Response(302, elsewhere, String::new()), status(302), status(302)),
+        (DocumentAnswer::Response(307, elsewhere, String::new()), status(307), status(307)),
+        (DocumentAnswer::Response(204, "", String::new()), status(204), status(204)),
+        (DocumentAnswer::Response(404, "", String::new()), status(404), status(404)),
+        (DocumentAnswer::Response(500, "", String::new()), status(500), status(500)),
     ] {
-        issuer.answer_discovery_with(says.clone());
-        assert_eq!(verdict(&issuer, &key).await, (UNAVAILABLE, Some(of_itself)));
+        issuer.answer_discovery_with(answer.clone());
+        assert_eq!(verdict(&issuer, &key).await, (UNAVAILABLE, Some(discovery_error)));
         assert_eq!(issuer.take_request_counts()[1], 0, "no redirect is followed");
         issuer.change_discovery(&json!({}));
-        issuer.answer_keys_with(says);
-        assert_eq!(verdict(&issuer, &key).await, (UNAVAILABLE, Some(of_its_keys)));
+        issuer.answer_keys_with(answer);
+        assert_eq!(verdict(&issuer, &key).await, (UNAVAILABLE, Some(keys_error)));
         issuer.publish_keys(&[&key]);
         assert_eq!(verdict(&issuer, &key).await, (None, None));
         issuer.take_request_counts();

@@ -109,7 +109,7 @@ async fn keys_are_used_for_a_day_while_the_issuer_is_unreachable() {
     let authenticator = OidcAuthenticator::open(&issuer.url);
     let (good, forged) = (key.token(&issuer.url), unknown.token(&issuer.url));
     assert_eq!(authenticator.authenticate(&good).await.err(), None);
-    issuer.answer_keys_with(DocumentAnswer::Answers(503, "", String::new()));
+    issuer.answer_keys_with(DocumentAnswer::Response(503, "", String::new()));
     advance(MIN_FETCH_INTERVAL).await;
     for _ in 0..3 {
         assert_eq!(

@@ -67,7 +67,7 @@ pub(super) async fn prepare(namespaces: &[&str]) -> InstallationSetup {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_namespace_gets_its_own_bundle_by_one_cluster_store_or_by_its_own() {
+async fn each_namespace_gets_its_own_bundle_by_a_cluster_store_or_a_namespaced_store() {
     let settings = documents().into_iter().find(|document| document["authenticators"].is_array()).unwrap();
     let setup = prepare(&["team-a", "team-b", "team-d"]).await;
     let of_page = &settings["authenticators"][0]["kubernetes"];
@@ -95,7 +95,7 @@ async fn each_namespace_gets_its_own_bundle_by_one_cluster_store_or_by_its_own()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_without_the_audience_is_not_ready_and_its_neighbours_are() {
+async fn a_store_with_a_wrong_audience_is_not_ready_and_other_stores_are() {
     let setup = prepare(&["team-e", "team-f"]).await;
     let (rig, eso) = (setup.start(), Eso::start().await);
     let mut manifests = Vec::new();
@@ -118,7 +118,7 @@ async fn a_store_without_the_audience_is_not_ready_and_its_neighbours_are() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_webhook_provider_works_with_a_token_that_somebody_keeps_fresh() {
+async fn the_webhook_provider_works_with_a_token_in_a_secret() {
     let setup = prepare(&["team-c"]).await;
     let (rig, eso) = (setup.start(), Eso::start().await);
     let token = rig.kube.unbound_token("team-c/build-bot", super::UNBOUND).await;

@@ -8,7 +8,7 @@ fn long(number: usize) -> String {
 }
 
 #[test]
-fn a_caller_who_is_denied_at_its_limit_leaves_others_their_tickets_and_the_log_its_room() {
+fn a_caller_who_is_denied_at_its_limit_does_not_slow_others_and_fills_no_log() {
     let server = in_memory();
     let denied = server.issuer.token(&json!({"sub": "denied"}));
     let came = assert_fair(&server, &server.issuer, None, |number| {
@@ -26,7 +26,7 @@ fn a_caller_who_is_denied_at_its_limit_leaves_others_their_tickets_and_the_log_i
 }
 
 #[test]
-fn a_used_ticket_shown_again_and_again_leaves_others_theirs_and_the_log_its_room() {
+fn repeated_requests_with_a_used_ticket_do_not_slow_other_callers() {
     let (server, _) = in_postgres();
     let token = server.issuer.token(&json!({"sub": "again"}));
     let issued = send_from(&server, "203.0.113.7", "POST", "/v1/tickets", Some(&token), "repo=site&branch=main");

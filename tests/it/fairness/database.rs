@@ -24,23 +24,23 @@ fn count_lookups(url: &str) -> i64 {
 }
 
 #[test]
-fn unknown_tickets_of_one_address_cost_few_look_ups_and_nobody_his_download() {
+fn unknown_tickets_from_one_address_cause_few_look_ups_and_block_no_download() {
     let (server, url) = in_postgres();
     let path = server.new_download_path();
     let before = count_lookups(&url);
-    let came = assert_fair(&server, &server.issuer, None, |_| {
+    let attempts = assert_fair(&server, &server.issuer, None, |_| {
         let status = send_from(&server, "203.0.113.7", "GET", &unknown_ticket_path(), None, "").status;
         assert!([404, 429].contains(&status), "{status}");
     });
     let cost = usize::try_from(count_lookups(&url) - before).unwrap();
     // The honest load is 240 tickets, each of which is looked up, reserved and ended.
     let honest = 2 * super::CALLERS * super::ROUNDS * 4;
-    assert!(came > 400 && cost < honest + came / 2 + 200, "{cost} look-ups for {came} unknown tickets");
+    assert!(attempts > 400 && cost < honest + attempts / 2 + 200, "{cost} look-ups for {attempts} unknown tickets");
     assert_eq!(server.download(&path).status, 200);
 }
 
 #[test]
-fn unknown_tickets_of_an_address_leave_those_who_share_it_their_downloads() {
+fn unknown_tickets_do_not_block_downloads_from_the_same_address() {
     const SHARED: &str = "203.0.113.7";
     for server in [in_memory(), in_postgres().0] {
         let mine = server.issuer.token(&json!({"sub": "hostile"}));
@@ -48,12 +48,12 @@ fn unknown_tickets_of_an_address_leave_those_who_share_it_their_downloads() {
         let path = crate::rig::claviger::download_path(&issued);
         // An existing ticket with invented keys.
         let wrong = format!("{}.{}", path.split_once('.').unwrap().0, "A".repeat(43));
-        let came = assert_fair(&server, &server.issuer, Some(SHARED), |number| {
+        let attempts = assert_fair(&server, &server.issuer, Some(SHARED), |number| {
             let path = if number % 2 == 0 { unknown_ticket_path() } else { wrong.clone() };
             let status = send_from(&server, SHARED, "GET", &path, None, "").status;
             assert!([404, 429].contains(&status), "{status}");
         });
-        assert!(came > 100, "{came}");
+        assert!(attempts > 100, "{attempts}");
         // A client that shows an invalid ticket must wait a second before it tries again.
         std::thread::sleep(Duration::from_millis(1200));
         assert_eq!(send_from(&server, SHARED, "GET", &path, None, "").status, 200);

@@ -5,7 +5,7 @@ use serde_json::json;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[test]
-fn a_subject_with_any_number_of_tokens_has_one_callers_share() {
+fn the_tokens_of_one_subject_share_one_limit() {
     let server = in_memory();
     let (had, limited) = (AtomicUsize::new(0), AtomicUsize::new(0));
     assert_fair(&server, &server.issuer, None, |_| {

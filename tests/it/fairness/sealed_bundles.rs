@@ -5,7 +5,7 @@ use serde_json::json;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[test]
-fn a_caller_who_hoards_large_bundles_fills_its_own_share() {
+fn the_sealed_bytes_of_one_caller_are_limited() {
     for server in [in_memory(), in_postgres().0] {
         let hoarder = server.issuer.token(&json!({"sub": "hoarder", "jti": "one"}));
         let had = AtomicUsize::new(0);

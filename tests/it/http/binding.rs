@@ -33,7 +33,7 @@ fn download_from(server: &TestServer, headers: &[(&str, &str)], path: &str) -> A
 }
 
 #[test]
-fn the_wrong_address_burns_a_bound_ticket() {
+fn a_redemption_from_a_wrong_address_revokes_a_bound_ticket() {
     let server = behind_a_proxy();
     let path = ask_from(&server, "203.0.113.1", "bound");
     let misuse = download_from(&server, &[("X-Forwarded-For", "203.0.113.2")], &path);
@@ -49,7 +49,7 @@ fn the_wrong_address_burns_a_bound_ticket() {
     assert_eq!(server.count(r#"claviger_ticket_redemptions_total{outcome="revoked"}"#), 2);
     assert_eq!(server.count("claviger_tickets_outstanding"), 0);
 
-    // A request with a wrong key, a wrong method or a prefetch header does not burn the ticket.
+    // A request with a wrong key, a wrong method or a prefetch header does not revoke the ticket.
     let path = ask_from(&server, "203.0.113.1", "bound");
     let wrong = format!("{}.{}", path.split_once('.').unwrap().0, "A".repeat(43));
     assert_problem(&download_from(&server, &[("X-Forwarded-For", "203.0.113.2")], &wrong), 404, "ticket_unknown");
@@ -150,7 +150,7 @@ fn forwarded_addresses_of_untrusted_clients_are_ignored() {
 }
 
 #[test]
-fn an_expired_ticket_is_gone_and_says_so() {
+fn an_expired_ticket_is_refused_with_ticket_expired() {
     let server = TestServer::with_one_secret();
     let (path, lasting) = (server.download_path_for("repo=site&branch=main&ttl=1s"), server.new_download_path());
     let redeemed = server.download_path_for("repo=site&branch=main&ttl=1s");

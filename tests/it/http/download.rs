@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 const EXPORT: &str = "export TOKEN='s3cret'\nexport URL='https://x'\n# claviger: 2 keys\n";
 
 /// Checks what every download guarantees.
-fn assert_whole(answer: &Answer) {
+fn assert_complete(answer: &Answer) {
     assert_eq!(answer.status, 200, "{answer:?}");
     let digest = format!("sha-256=:{}:", STANDARD.encode(digest(&SHA256, &answer.body)));
     assert_eq!(answer.header("repr-digest"), Some(digest));
@@ -37,12 +37,12 @@ fn assert_whole(answer: &Answer) {
 }
 
 #[test]
-fn a_bundle_is_handed_over_once() {
+fn a_bundle_is_delivered_once() {
     let server = TestServer::with_one_secret();
     for method in ["GET", "POST"] {
         let path = server.new_download_path();
         let answer = server.send(method, &path, &[], b"");
-        assert_whole(&answer);
+        assert_complete(&answer);
         assert_eq!(answer.text(), EXPORT);
         for again in ["GET", "POST"] {
             let answer = server.send(again, &path, &[], b"");
@@ -57,7 +57,7 @@ fn a_bundle_is_handed_over_once() {
 }
 
 #[test]
-fn the_query_chooses_the_format_and_accept_does_otherwise() {
+fn the_format_is_that_of_the_query_or_else_that_of_accept() {
     let server = TestServer::with_one_secret();
     let json = json!({"TOKEN": "s3cret", "URL": "https://x"});
     for (query, accept, media_type) in [
@@ -72,7 +72,7 @@ fn the_query_chooses_the_format_and_accept_does_otherwise() {
     ] {
         let headers: &[(&str, &str)] = if accept.is_empty() { &[] } else { &[("Accept", accept)] };
         let answer = server.send("GET", &format!("{}{query}", server.new_download_path()), headers, b"");
-        assert_whole(&answer);
+        assert_complete(&answer);
         assert!(answer.header("content-type").unwrap().starts_with(media_type), "{query} {accept}: {answer:?}");
         if media_type == "application/json" {
             assert_eq!(answer.json(), json);
@@ -83,7 +83,7 @@ fn the_query_chooses_the_format_and_accept_does_otherwise() {
 }
 
 #[test]
-fn invalid_requests_consume_no_ticket() {
+fn invalid_requests_do_not_consume_the_ticket() {
     let server = TestServer::with_one_secret();
     let path = server.new_download_path();
     for query in [
@@ -115,7 +115,7 @@ fn invalid_requests_consume_no_ticket() {
 }
 
 #[test]
-fn other_methods_and_prefetching_consume_nothing() {
+fn other_methods_and_prefetches_do_not_consume_the_ticket() {
     let server = TestServer::with_one_secret();
     let path = server.new_download_path();
     for method in ["PUT", "DELETE", "PATCH", "TRACE", "PROPFIND", "QUERY", "get"] {
@@ -140,7 +140,7 @@ fn other_methods_and_prefetching_consume_nothing() {
     ] {
         let answer = server.send("GET", &path, &[(name, value)], b"");
         if name == "X-Purpose" {
-            assert_whole(&answer);
+            assert_complete(&answer);
         } else {
             assert_problem(&answer, 403, "prefetch_refused");
         }
@@ -149,7 +149,7 @@ fn other_methods_and_prefetching_consume_nothing() {
 }
 
 #[test]
-fn range_conditional_and_encoding_headers_change_nothing() {
+fn range_conditional_and_encoding_headers_are_ignored() {
     let server = TestServer::start(
         &json!({"homelab/site/main": {"BIG": "a".repeat(100_000)}}),
         &[("p", allow(&["homelab/{repo}/{branch}"], &json!({})))],
@@ -174,14 +174,14 @@ fn range_conditional_and_encoding_headers_change_nothing() {
         &[("Origin", "https://evil.invalid")],
     ] {
         let answer = server.send("GET", &server.new_download_path(), headers, b"");
-        assert_whole(&answer);
+        assert_complete(&answer);
         assert_eq!(answer.body.len(), "export BIG=''\n# claviger: 1 keys\n".len() + 100_000, "{headers:?}");
         assert_eq!(answer.header("access-control-allow-origin"), None);
     }
 }
 
 #[test]
-fn a_key_that_a_format_cannot_represent_is_named_and_the_ticket_not_consumed() {
+fn a_format_that_cannot_represent_a_key_is_refused_and_the_ticket_is_not_consumed() {
     for (bundle, format, key) in [
         (json!({"A B": "x"}), "export", "A B"),
         (json!({"OK": "x", "nul": "a\u{0}b"}), "export", "nul"),
@@ -200,7 +200,7 @@ fn a_key_that_a_format_cannot_represent_is_named_and_the_ticket_not_consumed() {
             assert!(!answer.text().contains("evil"), "the answer contains no value");
         }
         let answer = server.download(&format!("{path}?format=json"));
-        assert_whole(&answer);
+        assert_complete(&answer);
         assert_eq!(answer.json(), bundle);
         assert_problem(&server.download(&path), 410, "ticket_redeemed");
     }
@@ -245,7 +245,7 @@ fn the_versions_digest_changes_only_with_the_secret() {
 }
 
 #[test]
-fn a_download_says_nothing_but_the_bundle() {
+fn the_headers_and_the_log_of_a_download_do_not_contain_its_token() {
     let server = TestServer::with_one_secret();
     let path = server.new_download_path();
     let answer = server.send("GET", &path, &[("X-Request-Id", "mine-1")], b"");

@@ -419,6 +419,6 @@ async fn a_key_that_is_proven_elsewhere_while_the_api_server_is_away_is_recorded
         ["ticket.failed", "failed", "token_review_unavailable", "10.1.2.4"]
     );
     assert_eq!((&event["repo"], event["ticketId"].is_string()), (&json!("site"), true));
-    // This does not burn the ticket.
+    // This does not consume or revoke the ticket.
     assert_eq!(from("10.1.2.3").status, 200);
 }

@@ -2,7 +2,7 @@
 //! API server and a real OpenBao.
 
 mod admission;
-mod api_server_away;
+mod api_server_unreachable;
 mod attested;
 #[cfg(feature = "aws")]
 mod aws;

@@ -150,14 +150,14 @@ fn an_unreachable_receiver_delays_no_request() {
 }
 
 /// Forwards connections, and records what clients send.
-fn recording_relay(far: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<u8>>>) {
+fn recording_relay(server_address: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<u8>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, heard) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
     let keep = heard.clone();
     std::thread::spawn(move || {
-        for near in listener.incoming().map_while(Result::ok) {
-            let far = TcpStream::connect(far).unwrap();
-            let (mut from, mut to) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+        for client in listener.incoming().map_while(Result::ok) {
+            let server = TcpStream::connect(server_address).unwrap();
+            let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
             let keep = keep.clone();
             std::thread::spawn(move || {
                 let mut buffer = [0; 4096];
@@ -168,7 +168,7 @@ fn recording_relay(far: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<u8>>>) {
                     }
                 }
             });
-            let (mut from, mut to) = (far, near);
+            let (mut from, mut to) = (server, client);
             std::thread::spawn(move || drop(std::io::copy(&mut from, &mut to)));
         }
     });
@@ -176,7 +176,7 @@ fn recording_relay(far: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<u8>>>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_context_goes_on_to_the_store() {
+async fn the_trace_context_is_sent_to_the_store() {
     let rotel = Rotel::start();
     let mut setup = InstallationSetup::new().await;
     setup.bao.put("homelab/site/main", &[("TOKEN", "v")]).await;

@@ -117,7 +117,7 @@ async fn the_audit_chains_of_replicas_stand_side_by_side_in_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_its_database_nothing_is_released_and_then_it_goes_on() {
+async fn without_the_database_all_requests_get_503_and_the_process_recovers() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = Postgres::start(&[]).unwrap();
     let claviger = dev_on(&server.database().await, &key_file(folder.path()));

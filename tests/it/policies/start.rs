@@ -105,7 +105,7 @@ async fn stored_claims_that_look_like_a_name_stay_in_force_and_can_be_corrected(
 }
 
 #[tokio::test]
-async fn a_deny_policy_that_does_not_compile_refuses_the_start_and_says_which() {
+async fn a_deny_policy_that_does_not_compile_prevents_the_start_and_is_named() {
     for bad in [
         r#"{"effect": "deny", "subjects": [], "repos": ["x"], "branches": ["main"]}"#,
         r#"{"effect": "deny", "unknownToThisVersion": 1}"#,

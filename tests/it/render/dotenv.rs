@@ -125,7 +125,7 @@ fn names_of_all_kinds_come_back_from_every_reader() {
 
 /// The reason why values and names are refused: readers disagree about every spelling.
 #[test]
-fn the_readers_disagree_where_we_say_so() {
+fn node_and_python_read_refused_spellings_differently() {
     let (mut node, mut python) = (node_dotenv(), python_dotenv());
     for (file, by_node, by_python) in [
         (r#"A="a\"b""#, r#"a\"b"#, r#"a"b"#),

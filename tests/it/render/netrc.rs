@@ -85,7 +85,7 @@ fn hostile_values_come_back_or_are_refused() {
 
 /// The reason why words are refused: readers disagree about them.
 #[test]
-fn the_readers_disagree_where_we_say_so() {
+fn curl_and_python_read_refused_words_differently() {
     let mut readers = Readers::start();
     for (password, by_curl, by_python) in [("a\\b", "u:a\\b", "u:ab"), ("#a", "u:", "u:#a")] {
         let file = format!("machine h login u password {password}\n");

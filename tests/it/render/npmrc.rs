@@ -65,7 +65,7 @@ fn hostile_values_come_back_or_are_refused() {
 
 /// The reason why tokens are refused: npm reads a different value.
 #[test]
-fn npm_reads_something_else_where_we_say_so() {
+fn npm_reads_another_value_for_the_refused_tokens() {
     let mut reader = npm_ini();
     for (token, read) in
         [("a;b", Some("a")), ("a#b", Some("a")), ("'a'", Some("a")), ("\"a\"", Some("a")), ("null", None)]

@@ -40,11 +40,11 @@ struct State {
 pub enum DocumentAnswer {
     /// Closes the connection without an answer.
     #[default]
-    HangsUp,
+    Closed,
     /// Answers with this document.
     Json(Value),
     /// Answers with this status, header and body.
-    Answers(u16, &'static str, String),
+    Response(u16, &'static str, String),
     /// Never answers, with an open connection.
     Silence,
     /// A body without end.
@@ -136,13 +136,13 @@ impl IssuerServer {
     }
 
     /// Sets the answer to requests for the discovery document.
-    pub fn answer_discovery_with(&self, says: DocumentAnswer) {
-        *self.state.discovery.lock().unwrap() = says;
+    pub fn answer_discovery_with(&self, answer: DocumentAnswer) {
+        *self.state.discovery.lock().unwrap() = answer;
     }
 
     /// Sets the answer to requests for the keys.
-    pub fn answer_keys_with(&self, says: DocumentAnswer) {
-        *self.state.keys.lock().unwrap() = says;
+    pub fn answer_keys_with(&self, answer: DocumentAnswer) {
+        *self.state.keys.lock().unwrap() = answer;
     }
 
     /// Waits until there has been a request.
@@ -177,11 +177,11 @@ async fn answer(mut stream: TcpStream, state: &State) {
     let path = request.split(' ').nth(1).unwrap_or_default();
     state.asked.lock().unwrap().push(path.to_owned());
     state.new_request.notify_waiters();
-    let says = if path == DISCOVERY { &state.discovery } else { &state.keys }.lock().unwrap().clone();
-    let (status, headers, body) = match says {
-        DocumentAnswer::HangsUp => return,
+    let answer = if path == DISCOVERY { &state.discovery } else { &state.keys }.lock().unwrap().clone();
+    let (status, headers, body) = match answer {
+        DocumentAnswer::Closed => return,
         DocumentAnswer::Json(document) => (200, "content-type: application/json\r\n", document.to_string()),
-        DocumentAnswer::Answers(status, headers, body) => (status, headers, body),
+        DocumentAnswer::Response(status, headers, body) => (status, headers, body),
         DocumentAnswer::Silence => std::future::pending().await,
         DocumentAnswer::Endless => {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await;

@@ -17,9 +17,9 @@ impl Proxy {
         let proxy = Self { address: listener.local_addr().unwrap(), tunnels: Arc::default() };
         let tunnels = proxy.tunnels.clone();
         thread::spawn(move || {
-            for near in listener.incoming().map_while(Result::ok) {
+            for client in listener.incoming().map_while(Result::ok) {
                 let tunnels = tunnels.clone();
-                thread::spawn(move || tunnel(near, &tunnels));
+                thread::spawn(move || tunnel(client, &tunnels));
             }
         });
         proxy
@@ -36,25 +36,25 @@ impl Proxy {
     }
 }
 
-fn tunnel(mut near: TcpStream, tunnels: &Mutex<Vec<String>>) -> Option<()> {
+fn tunnel(mut client: TcpStream, tunnels: &Mutex<Vec<String>>) -> Option<()> {
     let mut head = Vec::new();
-    for line in BufReader::with_capacity(1, near.try_clone().ok()?).lines() {
+    for line in BufReader::with_capacity(1, client.try_clone().ok()?).lines() {
         match line.ok()? {
             line if line.is_empty() => break,
             line => head.push(line),
         }
     }
     let target = head.first()?.strip_prefix("CONNECT ")?.split(' ').next()?.to_owned();
-    let far = TcpStream::connect(&target).ok()?;
+    let server = TcpStream::connect(&target).ok()?;
     tunnels.lock().unwrap().push(target);
-    near.write_all(b"HTTP/1.1 200 OK\r\n\r\n").ok()?;
-    let (mut up, mut to) = (near.try_clone().ok()?, far.try_clone().ok()?);
+    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").ok()?;
+    let (mut up, mut to) = (client.try_clone().ok()?, server.try_clone().ok()?);
     thread::spawn(move || {
         let _ = copy(&mut up, &mut to);
         let _ = to.shutdown(Shutdown::Write);
     });
-    let mut down = far;
-    let _ = copy(&mut down, &mut near);
-    let _ = near.shutdown(Shutdown::Both);
+    let mut down = server;
+    let _ = copy(&mut down, &mut client);
+    let _ = client.shutdown(Shutdown::Both);
     Some(())
 }

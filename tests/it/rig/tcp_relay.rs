@@ -10,28 +10,29 @@ use std::thread;
 pub struct TcpRelay {
     /// The port to connect to.
     pub port: u16,
-    far: Arc<AtomicU16>,
+    server_port: Arc<AtomicU16>,
     connected: Arc<AtomicBool>,
     streams: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl TcpRelay {
     /// Creates a relay to a port.
-    pub fn to(far: u16) -> Self {
+    pub fn to(server_port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (far, connected) = (Arc::new(AtomicU16::new(far)), Arc::new(AtomicBool::new(true)));
-        let relay = Self { port, far, connected, streams: Arc::default() };
-        let (far, connected, streams) = (relay.far.clone(), relay.connected.clone(), relay.streams.clone());
+        let (server_port, connected) = (Arc::new(AtomicU16::new(server_port)), Arc::new(AtomicBool::new(true)));
+        let relay = Self { port, server_port, connected, streams: Arc::default() };
+        let (server_port, connected, streams) =
+            (relay.server_port.clone(), relay.connected.clone(), relay.streams.clone());
         thread::spawn(move || {
-            for near in listener.incoming().map_while(Result::ok) {
+            for client in listener.incoming().map_while(Result::ok) {
                 // While it is disconnected, a new connection is closed at once.
                 if connected.load(Ordering::SeqCst)
-                    && let Ok(far) = TcpStream::connect(("127.0.0.1", far.load(Ordering::SeqCst)))
+                    && let Ok(server) = TcpStream::connect(("127.0.0.1", server_port.load(Ordering::SeqCst)))
                 {
-                    streams.lock().unwrap().extend([near.try_clone().unwrap(), far.try_clone().unwrap()]);
-                    copy_stream(near.try_clone().unwrap(), far.try_clone().unwrap());
-                    copy_stream(far, near);
+                    streams.lock().unwrap().extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
+                    copy_stream(client.try_clone().unwrap(), server.try_clone().unwrap());
+                    copy_stream(server, client);
                 }
             }
         });
@@ -47,9 +48,9 @@ impl TcpRelay {
     }
 
     /// Ends all connections, and relays new ones to another port.
-    pub fn redirect_to(&self, far: u16) {
+    pub fn redirect_to(&self, server_port: u16) {
         self.disconnect();
-        self.far.store(far, Ordering::SeqCst);
+        self.server_port.store(server_port, Ordering::SeqCst);
         self.reconnect();
     }
 

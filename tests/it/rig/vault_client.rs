@@ -77,7 +77,7 @@ pub struct Client<'a> {
 
 impl Client<'_> {
     /// Logs in with the token in this file.
-    pub fn logs_in(&self, jwt: &Path) -> ClientOutput {
+    pub fn log_in(&self, jwt: &Path) -> ClientOutput {
         if self.kind == ClientKind::Bao {
             let jwt = format!("jwt=@{}", jwt.display());
             return self.bao(None, &["write", "-field=token", "auth/kubernetes/login", "role=ci", &jwt]);
@@ -86,7 +86,7 @@ impl Client<'_> {
     }
 
     /// Reads a path below `data/`.
-    pub fn reads(&self, token: &str, path: &str) -> ClientOutput {
+    pub fn read(&self, token: &str, path: &str) -> ClientOutput {
         if self.kind == ClientKind::Bao {
             return self.bao(Some(token), &["kv", "get", "-format=json", "-mount=claviger", "--", path]);
         }
@@ -94,7 +94,7 @@ impl Client<'_> {
     }
 
     /// Reads the path in every line of a file; prints a word for each.
-    pub fn reads_all(&self, token: &str, file: &Path) -> ClientOutput {
+    pub fn read_all(&self, token: &str, file: &Path) -> ClientOutput {
         self.run(Some(token), "names", &file.display().to_string())
     }
 

@@ -36,7 +36,7 @@ fn secrets() -> Value {
 }
 
 /// Starts another replica whose clock is this many seconds ahead.
-fn ahead(replicas: &Replicas, like: &Claviger, seconds: i64) -> Claviger {
+fn start_ahead(replicas: &Replicas, like: &Claviger, seconds: i64) -> Claviger {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     for name in ["claviger.yaml", "jwks.json", "secrets.yaml", "database.key"] {
@@ -56,19 +56,19 @@ fn ahead(replicas: &Replicas, like: &Claviger, seconds: i64) -> Claviger {
     claviger
 }
 
-fn expired(replicas: &Replicas) -> usize {
+fn count_expired(replicas: &Replicas) -> usize {
     replicas.events().iter().filter(|event| event["type"] == "ticket.expired").count()
 }
 
 const OFFSET: &str = "claviger_database_clock_offset_seconds";
 
 #[test]
-fn a_replica_whose_clock_is_far_off_ends_nobody_s_ticket_and_issues_nothing() {
+fn a_replica_with_a_large_clock_offset_expires_no_ticket_and_issues_none() {
     let replicas = Replicas::start(1, &new_database(postgres()), &secrets(), &policies(), &json!({}));
     for seconds in [130, -130] {
         let (path, _) = replicas.ticket(0);
         let (other, _) = replicas.ticket(0);
-        let wrong = ahead(&replicas, &replicas.get(0), seconds);
+        let wrong = start_ahead(&replicas, &replicas.get(0), seconds);
         assert!(!wrong.is_ready());
         let offset = wrong.metric(OFFSET);
         assert!((offset - f64::from(i32::try_from(seconds).unwrap())).abs() < 1.0, "{offset}");
@@ -77,7 +77,7 @@ fn a_replica_whose_clock_is_far_off_ends_nobody_s_ticket_and_issues_nothing() {
         assert!(refused.header("retry-after").is_some());
         // It looks for overdue tickets once a second.
         std::thread::sleep(Duration::from_secs(4));
-        assert_eq!(expired(&replicas), 0);
+        assert_eq!(count_expired(&replicas), 0);
         assert_eq!(replicas.get(0).download(&path).status, 200);
         assert_eq!(wrong.download(&other).status, 200, "this replica still redeems");
     }
@@ -86,9 +86,9 @@ fn a_replica_whose_clock_is_far_off_ends_nobody_s_ticket_and_issues_nothing() {
 }
 
 #[test]
-fn a_replica_whose_clock_is_a_little_off_serves_by_the_database_s() {
+fn a_replica_with_a_small_clock_offset_uses_the_time_of_the_database() {
     let replicas = Replicas::start(1, &new_database(postgres()), &secrets(), &policies(), &json!({}));
-    let fast = ahead(&replicas, &replicas.get(0), 3);
+    let fast = start_ahead(&replicas, &replicas.get(0), 3);
     assert!(fast.is_ready());
     // By its own clock, the ticket would have expired at once.
     let answer = fast.ask(&replicas.token(), "repo=site&branch=main&ttl=3s");

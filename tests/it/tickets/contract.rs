@@ -15,19 +15,19 @@ macro_rules! contract {
 }
 
 contract! {
-    a_ticket_opens_for_its_token_and_ends_once,
+    a_ticket_can_be_opened_with_its_token_and_ended_once,
     one_of_many_concurrent_ends_succeeds,
-    a_client_without_the_key_learns_nothing,
-    a_ticket_expires_once_and_is_remembered_and_forgotten,
-    a_revoked_ticket_says_so,
-    the_same_redeemer_may_repeat_a_download_for_a_while,
-    one_callers_tickets_are_bounded_and_anothers_are_not,
-    one_callers_bundles_are_bounded_in_bytes,
+    a_wrong_key_is_rejected_like_an_unknown_ticket,
+    a_ticket_expires_once_and_its_state_is_deleted_after_the_retention_time,
+    a_revoked_ticket_is_rejected_as_revoked,
+    a_download_can_be_repeated_for_30_seconds_with_its_idempotency_key,
+    the_number_of_waiting_tickets_is_limited_per_caller,
+    the_total_size_of_bundles_is_limited_per_caller,
     waiting_tickets_are_listed_newest_first,
     a_hundred_concurrent_tickets_are_all_issued_and_redeemed,
 }
 
-async fn a_ticket_opens_for_its_token_and_ends_once(db: &TestDatabase) {
+async fn a_ticket_can_be_opened_with_its_token_and_ended_once(db: &TestDatabase) {
     let replica = db.replica().await;
     let token = replica.new_ticket("a").await;
     let presented = replica.present(&token, start()).await.unwrap();
@@ -61,7 +61,7 @@ async fn one_of_many_concurrent_ends_succeeds(db: &TestDatabase) {
     }
 }
 
-async fn a_client_without_the_key_learns_nothing(db: &TestDatabase) {
+async fn a_wrong_key_is_rejected_like_an_unknown_ticket(db: &TestDatabase) {
     let replica = db.replica().await;
     let token = replica.new_ticket("a").await;
     let stranger = TicketToken::random().unwrap();
@@ -77,7 +77,7 @@ async fn a_client_without_the_key_learns_nothing(db: &TestDatabase) {
     }
 }
 
-async fn a_ticket_expires_once_and_is_remembered_and_forgotten(db: &TestDatabase) {
+async fn a_ticket_expires_once_and_its_state_is_deleted_after_the_retention_time(db: &TestDatabase) {
     let replica = db.replica().await;
     let (token, redeemed) = (replica.new_ticket("a").await, replica.new_ticket("b").await);
     assert!(replica.redeem(&redeemed).await);
@@ -107,7 +107,7 @@ async fn a_ticket_expires_once_and_is_remembered_and_forgotten(db: &TestDatabase
     }
 }
 
-async fn a_revoked_ticket_says_so(db: &TestDatabase) {
+async fn a_revoked_ticket_is_rejected_as_revoked(db: &TestDatabase) {
     let replica = db.replica().await;
     let token = replica.new_ticket("a").await;
     assert!(replica.end(&token, FinalState::Revoked).await);
@@ -118,7 +118,7 @@ async fn a_revoked_ticket_says_so(db: &TestDatabase) {
     assert_eq!(replica.rejection(&token, expiry).await, Rejection::Revoked);
 }
 
-async fn the_same_redeemer_may_repeat_a_download_for_a_while(db: &TestDatabase) {
+async fn a_download_can_be_repeated_for_30_seconds_with_its_idempotency_key(db: &TestDatabase) {
     let replica = db.replica().await;
     let (token, plain) = (replica.new_ticket("a").await, replica.new_ticket("a").await);
     assert!(replica.end(&token, redeemed(Some("k"), &token)).await);
@@ -153,7 +153,7 @@ async fn the_same_redeemer_may_repeat_a_download_for_a_while(db: &TestDatabase) 
     assert_eq!(again(&token, Some("k"), start()).await, gone(), "the bundle is deleted");
 }
 
-async fn one_callers_tickets_are_bounded_and_anothers_are_not(db: &TestDatabase) {
+async fn the_number_of_waiting_tickets_is_limited_per_caller(db: &TestDatabase) {
     let replica = db.replica().await;
     let asks = (0..3 * MAX_LIVE).map(|_| async {
         let token = TicketToken::random().unwrap();
@@ -173,7 +173,7 @@ async fn one_callers_tickets_are_bounded_and_anothers_are_not(db: &TestDatabase)
     assert_eq!(replica.tickets.store.count_waiting().await, Ok(MAX_LIVE + 1));
 }
 
-async fn one_callers_bundles_are_bounded_in_bytes(db: &TestDatabase) {
+async fn the_total_size_of_bundles_is_limited_per_caller(db: &TestDatabase) {
     let replica = db.replica().await;
     // Two bundles fit; the third does not.
     let large = bundle_of(&"x".repeat(MAX_BYTES_PER_CALLER * 2 / 5));

@@ -108,11 +108,11 @@ fn bound_to_an_identity(
     }
     assert_eq!(download(&path, Some(&mine)).status, 200);
     problem(&download(&path, Some(&mine)), 410, "ticket_redeemed");
-    // The same subject from another pod: burned.
+    // The same subject from another pod: the ticket is revoked.
     let path = ask(&mine);
     problem(&download(&path, Some(&same_account)), 403, "ticket_misuse");
     problem(&download(&path, Some(&mine)), 410, "ticket_revoked");
-    // A request without the key never burns the ticket.
+    // A request without the key never revokes the ticket.
     let path = ask(&mine);
     let wrong = format!("{}.{}", path.split_once('.').unwrap().0, "A".repeat(43));
     problem(&download(&wrong, Some(&same_account)), 404, "ticket_unknown");

@@ -24,17 +24,17 @@ struct Proxy {
 }
 
 impl Proxy {
-    fn to(far: u16) -> Self {
+    fn to(server_port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (port, planned_cut) = (listener.local_addr().unwrap().port(), PlannedCut::default());
         let armed = planned_cut.clone();
         std::thread::spawn(move || {
-            for near in listener.incoming().map_while(Result::ok) {
-                let far = TcpStream::connect(("127.0.0.1", far)).unwrap();
-                let (answers_from, answers_to) = (far.try_clone().unwrap(), near.try_clone().unwrap());
+            for client in listener.incoming().map_while(Result::ok) {
+                let server = TcpStream::connect(("127.0.0.1", server_port)).unwrap();
+                let (answers_from, answers_to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
                 std::thread::spawn(move || carry(answers_from, answers_to, &PlannedCut::default()));
                 let armed = armed.clone();
-                std::thread::spawn(move || carry(near, far, &armed));
+                std::thread::spawn(move || carry(client, server, &armed));
             }
         });
         Self { port, planned_cut }

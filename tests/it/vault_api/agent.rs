@@ -67,7 +67,7 @@ fn template(contents: &str, folder: &TempDir) -> Value {
 const TOKEN: &str = r#"{{ with secret "claviger/data/site/main" }}{{ .Data.data.TOKEN }}{{ end }}"#;
 
 #[test]
-fn it_logs_in_writes_its_token_and_renders_a_template() {
+fn an_agent_logs_in_writes_its_token_and_renders_a_template() {
     let setup = Setup::new();
     let token = setup.server.issuer.token(&json!({}));
     let agent = setup.agent(&token, |folder| template(TOKEN, folder));

@@ -55,20 +55,20 @@ fn assert_failed(kind: ClientKind, ran: &ClientOutput, code: i32, contains: &str
 }
 
 #[test]
-fn each_logs_in_and_reads() {
+fn each_client_logs_in_and_reads() {
     let setup = Setup::new();
     let token = setup.token();
     let jwt = setup.jwt(&token);
     for kind in ALL {
-        let login = setup.client(kind).logs_in(&jwt);
+        let login = setup.client(kind).log_in(&jwt);
         assert_eq!((login.code, login.stdout.trim()), (Some(0), token.as_str()), "{kind:?}: {login:?}");
-        let bundle = values(kind, &setup.client(kind).reads(&token, "site/main"));
+        let bundle = values(kind, &setup.client(kind).read(&token, "site/main"));
         let expected =
             json!({"TOKEN": "s3cret", "NUMBER": "12", "TRUE": "true", "LINES": "a\nb\n", "QUOTE": "\"\\$`\u{202e}é"});
         assert_eq!(bundle, expected, "{kind:?}");
         for (path, value) in [("apps~site/feature~x=402", "odd"), ("a=7Eb/main", "tilde"), ("a=20b/100=25", "percent")]
         {
-            assert_eq!(values(kind, &setup.client(kind).reads(&token, path))["TOKEN"], value, "{kind:?} {path}");
+            assert_eq!(values(kind, &setup.client(kind).read(&token, path))["TOKEN"], value, "{kind:?} {path}");
         }
     }
 }
@@ -98,17 +98,17 @@ fn each_client_prints_the_error() {
         ),
     ] {
         let client = setup.client(kind);
-        assert_failed(kind, &client.reads(&token, "empty/main"), code, nothing);
-        assert_failed(kind, &client.reads(&token, "other/main"), code, denied);
-        assert_failed(kind, &client.reads(&token, "apps/site/feature/x"), code, spelled);
+        assert_failed(kind, &client.read(&token, "empty/main"), code, nothing);
+        assert_failed(kind, &client.read(&token, "other/main"), code, denied);
+        assert_failed(kind, &client.read(&token, "apps/site/feature/x"), code, spelled);
         assert_failed(
             kind,
-            &client.reads("garbage", "site/main"),
+            &client.read("garbage", "site/main"),
             code,
             if kind == ClientKind::Bao { "403" } else { bad },
         );
-        assert_failed(kind, &client.logs_in(&setup.jwt("garbage")), code, bad);
-        assert_failed(kind, &client.logs_in(&setup.jwt(&short)), code, "valid for less than 30 s");
+        assert_failed(kind, &client.log_in(&setup.jwt("garbage")), code, bad);
+        assert_failed(kind, &client.log_in(&setup.jwt(&short)), code, "valid for less than 30 s");
     }
 }
 
@@ -124,7 +124,7 @@ fn each_client_prints_that_a_store_is_down() {
     }));
     let token = setup.token();
     for (kind, code) in [(ClientKind::Go, 1), (ClientKind::Hvac, 1), (ClientKind::NodeVault, 1), (ClientKind::Bao, 2)] {
-        assert_failed(kind, &setup.client(kind).reads(&token, "site/main"), code, "store_unavailable: ");
+        assert_failed(kind, &setup.client(kind).read(&token, "site/main"), code, "store_unavailable: ");
     }
 }
 

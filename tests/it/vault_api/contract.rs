@@ -13,7 +13,7 @@ fn now() -> i64 {
 fn a_login_answers_the_callers_own_token_with_every_field_of_vaults() {
     let server = server();
     let token = server.issuer.token(&json!({"exp": now() + 3600}));
-    let answer = server.vault_logs_in(&json!({"jwt": token, "role": "ci"}));
+    let answer = server.vault_log_in(&json!({"jwt": token, "role": "ci"}));
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("content-type").as_deref(), Some("application/json"));
     assert_eq!(answer.header("cache-control").as_deref(), Some("no-store"));
@@ -55,29 +55,29 @@ fn a_login_accepts_the_bodies_of_clients_and_refuses_others() {
         }
     }
     for (role, told) in [(Value::Null, ""), (json!(""), ""), (json!("x y\u{202e}"), "x y\u{202e}")] {
-        assert_eq!(server.vault_logs_in(&json!({"jwt": token, "role": role})).json()["auth"]["metadata"]["role"], told);
+        assert_eq!(server.vault_log_in(&json!({"jwt": token, "role": role})).json()["auth"]["metadata"]["role"], told);
     }
-    assert_eq!(server.vault_logs_in(&json!({"jwt": token})).status, 200);
+    assert_eq!(server.vault_log_in(&json!({"jwt": token})).status, 200);
 
-    let logs_in = |path: &str, body: &str| server.send("POST", path, &[], body.as_bytes());
+    let log_in = |path: &str, body: &str| server.send("POST", path, &[], body.as_bytes());
     for path in
         ["/v1/auth//login", "/v1/auth/a//b/login", "/v1/auth/../x/login", "/v1/auth/a%2Fb/login", "/v1/auth/%/login"]
     {
-        assert_errors(&logs_in(path, &body), 400, "name the mount");
+        assert_errors(&log_in(path, &body), 400, "name the mount");
     }
     for path in ["/v1/auth/token/login", "/v1/auth/%74oken/login", "/v1/auth/login", "/v1/auth/kubernetes/login/"] {
-        assert_errors(&logs_in(path, &body), 403, "denied: ");
+        assert_errors(&log_in(path, &body), 403, "denied: ");
     }
     let deep = format!(r#"{{"jwt":"{token}","x":{}"#, "[".repeat(10_000));
     let twice = format!(r#"{{"jwt":"{token}","jwt":"{token}"}}"#);
     let array = format!(r#"["{token}","ci"]"#);
     for body in ["", "{", "null", "[]", r#"{"jwt":1}"#, r#"{"jwt":"a","role":{}}"#, "jwt=a", &deep, &twice, &array] {
-        assert_errors(&logs_in("/v1/auth/jwt/login", body), 400, "the body must be one JSON object");
+        assert_errors(&log_in("/v1/auth/jwt/login", body), 400, "the body must be one JSON object");
     }
     for body in ["{}", r#"{"role":"ci"}"#, r#"{"jwt":null}"#, r#"{"jwt":""}"#] {
-        assert_errors(&logs_in("/v1/auth/jwt/login", body), 403, "unauthenticated: ");
+        assert_errors(&log_in("/v1/auth/jwt/login", body), 403, "unauthenticated: ");
     }
-    assert_errors(&logs_in("/v1/auth/jwt/login", &"x".repeat(64 * 1024 + 1)), 413, "payload_too_large: ");
+    assert_errors(&log_in("/v1/auth/jwt/login", &"x".repeat(64 * 1024 + 1)), 413, "payload_too_large: ");
     assert_errors(&server.send("GET", "/v1/auth/jwt/login", &[], b""), 405, "method_not_allowed: ");
 }
 
@@ -94,12 +94,12 @@ fn a_bad_token_is_refused_at_the_login_and_at_the_read_alike() {
         other_key,
         format!("{good}x"),
     ] {
-        assert_errors(&server.vault_logs_in(&json!({"jwt": bad, "role": "ci"})), 403, "unauthenticated: ");
+        assert_errors(&server.vault_log_in(&json!({"jwt": bad, "role": "ci"})), 403, "unauthenticated: ");
         for path in [SITE, "/v1/auth/token/lookup-self", "/v1/sys/internal/ui/mounts/claviger"] {
             assert_errors(&server.vault_send("GET", path, &bad, b""), 403, "unauthenticated: ");
         }
     }
-    assert_errors(&server.vault_logs_in(&json!({"jwt": " \n"})), 403, "unauthenticated: ");
+    assert_errors(&server.vault_log_in(&json!({"jwt": " \n"})), 403, "unauthenticated: ");
     for path in [SITE, "/v1/auth/token/lookup-self", "/v1/sys/internal/ui/mounts/claviger/site/main"] {
         assert_errors(&server.send("GET", path, &[], b""), 403, "unauthenticated: ");
         assert_eq!(server.vault_send("GET", path, &good, b"").status, 200);
@@ -113,14 +113,14 @@ fn a_bad_token_is_refused_at_the_login_and_at_the_read_alike() {
 #[test]
 fn a_login_lives_as_long_as_its_token_and_a_short_one_is_refused() {
     let server = server_with(&json!({"vaultApi": {"maxTokenTtl": "5m"}}));
-    let logs_in = |left: i64| server.vault_logs_in(&json!({"jwt": server.issuer.token(&json!({"exp": now() + left}))}));
+    let log_in = |left: i64| server.vault_log_in(&json!({"jwt": server.issuer.token(&json!({"exp": now() + left}))}));
     for (left, between) in [(3600, 300..=300), (200, 195..=200), (33, 30..=33)] {
-        let answer = logs_in(left).json();
+        let answer = log_in(left).json();
         let told = answer["auth"]["lease_duration"].as_i64().unwrap_or_else(|| panic!("{answer}"));
         assert!(between.contains(&told), "{left}: {told}");
     }
     for left in [29, 5, 0, -10] {
-        assert_errors(&logs_in(left), 403, "unauthenticated: ");
+        assert_errors(&log_in(left), 403, "unauthenticated: ");
     }
     let over = server.issuer.token(&json!({"exp": now() - 10}));
     for path in ["/v1/auth/token/lookup-self", "/v1/sys/internal/ui/mounts/claviger"] {
@@ -134,7 +134,7 @@ fn a_login_lives_as_long_as_its_token_and_a_short_one_is_refused() {
 fn a_read_answers_the_bundle_with_every_field_of_vaults() {
     let server = server();
     let began = SystemClock.now();
-    let answer = server.vault_reads(SITE);
+    let answer = server.vault_read(SITE);
     assert_eq!(answer.status, 200, "{answer:?}");
     for (name, value) in [("content-type", "application/json"), ("cache-control", "no-store")] {
         assert_eq!(answer.header(name).as_deref(), Some(value), "{answer:?}");
@@ -184,7 +184,7 @@ fn names_are_two_segments_in_the_spelling_of_path_templates() {
         ("a=20b/100=25", "percent"),
         ("%73ite/main", "s3cret"),
     ] {
-        let answer = server.vault_reads(&format!("/v1/claviger/data/{path}"));
+        let answer = server.vault_read(&format!("/v1/claviger/data/{path}"));
         assert_eq!(
             (answer.status, &answer.json()["data"]["data"]["TOKEN"]),
             (200, &json!(value)),
@@ -227,36 +227,36 @@ fn names_are_two_segments_in_the_spelling_of_path_templates() {
         "site/main%3Fversion=1",
         "site+x/main",
     ] {
-        let answer = server.vault_reads(&format!("/v1/claviger/data/{path}"));
+        let answer = server.vault_read(&format!("/v1/claviger/data/{path}"));
         assert_errors(&answer, 400, "");
         assert!(answer.text().contains("apps~site/feature~x"), "{path}: {answer:?}");
     }
-    let data = server.vault_reads("/v1/claviger/data");
+    let data = server.vault_read("/v1/claviger/data");
     assert_errors(&data, 400, "a bundle is read at data/{repo}/{branch}");
 }
 
 #[test]
 fn only_the_current_version_can_be_read() {
     let server = server();
-    let version = server.vault_reads(SITE).json()["data"]["metadata"]["version"].as_u64().unwrap();
+    let version = server.vault_read(SITE).json()["data"]["metadata"]["version"].as_u64().unwrap();
     for query in ["?", "?version", "?version=", "?version=0", "?x=y&version=0", "?list=false"] {
-        assert_eq!(server.vault_reads(&format!("{SITE}{query}")).status, 200, "{query}");
+        assert_eq!(server.vault_read(&format!("{SITE}{query}")).status, 200, "{query}");
     }
-    assert_eq!(server.vault_reads(&format!("{SITE}?version={version}")).status, 200);
+    assert_eq!(server.vault_read(&format!("{SITE}?version={version}")).status, 200);
     for other in [version + 1, 1, u64::MAX] {
-        assert_errors(&server.vault_reads(&format!("{SITE}?version={other}")), 404, "");
+        assert_errors(&server.vault_read(&format!("{SITE}?version={other}")), 404, "");
         let event = server.audit_events().pop().unwrap();
         assert_eq!((&event["type"], &event["keys"]), (&json!("secrets.read"), &json!([])));
     }
     for query in ["version=x", "version=-1", "version=1.5", "version=0&version=0", "version=%zz"] {
-        assert_errors(&server.vault_reads(&format!("{SITE}?{query}")), 400, "version must be a number");
+        assert_errors(&server.vault_read(&format!("{SITE}?{query}")), 400, "version must be a number");
     }
 }
 
 #[test]
 fn a_version_changes_with_the_secrets_and_with_nothing_else() {
     let server = server();
-    let version = || server.vault_reads(SITE).json()["data"]["metadata"]["version"].as_u64().unwrap();
+    let version = || server.vault_read(SITE).json()["data"]["metadata"]["version"].as_u64().unwrap();
     let first = version();
     assert_eq!(version(), first);
     std::fs::write(
@@ -265,7 +265,7 @@ fn a_version_changes_with_the_secrets_and_with_nothing_else() {
     )
     .unwrap();
     server.signal("HUP");
-    wait_until("the changed secret", || server.vault_reads(SITE).json()["data"]["data"]["TOKEN"] == "other");
+    wait_until("the changed secret", || server.vault_read(SITE).json()["data"]["data"]["TOKEN"] == "other");
     assert_ne!(version(), first);
 }
 
@@ -273,18 +273,18 @@ fn a_version_changes_with_the_secrets_and_with_nothing_else() {
 fn missing_secrets_are_404_and_denied_requests_403() {
     let server = server();
     for path in ["empty/main", "site/other", "required/main"] {
-        assert_errors(&server.vault_reads(&format!("/v1/claviger/data/{path}")), 404, "");
+        assert_errors(&server.vault_read(&format!("/v1/claviger/data/{path}")), 404, "");
     }
-    assert_errors(&server.vault_reads("/v1/claviger/data/other/main"), 403, "denied: The request is not allowed.");
-    assert_errors(&server.vault_reads("/v1/claviger/data/tickets/main"), 403, "delivery_not_allowed: ");
-    assert_eq!(server.vault_reads(SITE).status, 200);
+    assert_errors(&server.vault_read("/v1/claviger/data/other/main"), 403, "denied: The request is not allowed.");
+    assert_errors(&server.vault_read("/v1/claviger/data/tickets/main"), 403, "delivery_not_allowed: ");
+    assert_eq!(server.vault_read(SITE).status, 200);
 }
 
 #[test]
 fn the_mount_is_a_kv_of_version_2() {
     let server = server();
     for path in ["claviger", "claviger/", "claviger/site/main", "claviger/any/thing%20else?x=y"] {
-        let answer = server.vault_reads(&format!("/v1/sys/internal/ui/mounts/{path}"));
+        let answer = server.vault_read(&format!("/v1/sys/internal/ui/mounts/{path}"));
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
         let data = &answer.json()["data"];
         assert_eq!(
@@ -308,12 +308,12 @@ fn the_mount_is_a_kv_of_version_2() {
         }
     }
     for path in ["", "nope/site", "claviger2", "secret", "%63laviger"] {
-        assert_errors(&server.vault_reads(&format!("/v1/sys/internal/ui/mounts/{path}")), 403, "denied: ");
+        assert_errors(&server.vault_read(&format!("/v1/sys/internal/ui/mounts/{path}")), 403, "denied: ");
     }
     let renamed = server_with(&json!({"vaultApi": {"mount": "builds"}}));
-    assert_eq!(renamed.vault_reads("/v1/builds/data/site/main").status, 200);
-    assert_eq!(renamed.vault_reads("/v1/sys/internal/ui/mounts/builds").json()["data"]["path"], "builds/");
-    assert_errors(&renamed.vault_reads(SITE), 403, "denied: ");
+    assert_eq!(renamed.vault_read("/v1/builds/data/site/main").status, 200);
+    assert_eq!(renamed.vault_read("/v1/sys/internal/ui/mounts/builds").json()["data"]["path"], "builds/");
+    assert_errors(&renamed.vault_read(SITE), 403, "denied: ");
 }
 
 #[test]
@@ -383,6 +383,6 @@ fn the_health_is_open_and_follows_readiness() {
     server.signal("TERM");
     wait_until("the drain", || server.send("GET", "/v1/sys/health", &[], b"").status == 503);
     assert_errors(&server.send("GET", "/v1/sys/health", &[], b""), 503, "draining: ");
-    assert_errors(&server.vault_reads(SITE), 503, "draining: ");
-    assert_errors(&server.vault_logs_in(&json!({"jwt": server.issuer.token(&json!({}))})), 503, "draining: ");
+    assert_errors(&server.vault_read(SITE), 503, "draining: ");
+    assert_errors(&server.vault_log_in(&json!({"jwt": server.issuer.token(&json!({}))})), 503, "draining: ");
 }

@@ -14,11 +14,11 @@ fn limited(name: &str, value: &str) -> crate::rig::oidc::TestServer {
 fn one_caller_may_ask_so_often() {
     let server = limited("CLAVIGER__LIMITS__REQUESTSPERSECONDPERCALLER", "2");
     let token = server.issuer.token(&json!({}));
-    let logs_in = || server.vault_logs_in(&json!({"jwt": token, "role": "ci"}));
+    let log_in = || server.vault_log_in(&json!({"jwt": token, "role": "ci"}));
     let asks: [(&str, &dyn Fn() -> crate::rig::http::Answer); 5] = [
         ("read", &|| server.vault_send("GET", SITE, &token, b"")),
         ("bad name", &|| server.vault_send("GET", "/v1/claviger/data/x", &token, b"")),
-        ("login", &logs_in),
+        ("login", &log_in),
         ("look-up", &|| server.vault_send("GET", "/v1/auth/token/lookup-self", &token, b"")),
         ("mount", &|| server.vault_send("GET", "/v1/sys/internal/ui/mounts/claviger", &token, b"")),
     ];
@@ -35,7 +35,7 @@ fn one_caller_may_ask_so_often() {
 #[test]
 fn one_address_may_fail_so_often() {
     let server = limited("CLAVIGER__LIMITS__FAILURESPERSECONDPERADDRESS", "1");
-    let bad: Vec<_> = (0..40).map(|_| server.vault_logs_in(&json!({"jwt": "garbage"})).status).collect();
+    let bad: Vec<_> = (0..40).map(|_| server.vault_log_in(&json!({"jwt": "garbage"})).status).collect();
     assert!(bad.contains(&403) && bad.contains(&429), "{bad:?}");
     assert!(bad.iter().all(|status| matches!(status, 403 | 429)), "{bad:?}");
 }
@@ -43,9 +43,9 @@ fn one_address_may_fail_so_often() {
 #[test]
 fn an_audit_log_that_cannot_be_written_releases_nothing() {
     let server = server_with(&json!({}));
-    assert_eq!(server.vault_reads(SITE).status, 200);
+    assert_eq!(server.vault_read(SITE).status, 200);
     server.write("CREATE TRIGGER full BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'full'); END");
-    let answer = server.vault_reads(SITE);
+    let answer = server.vault_read(SITE);
     assert_errors(&answer, 503, "audit_unavailable: ");
     assert!(!answer.text().contains("s3cret"));
 }

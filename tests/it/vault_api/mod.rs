@@ -50,10 +50,10 @@ trait VaultClient {
     fn vault_send(&self, method: &str, path: &str, token: &str, body: &[u8]) -> Answer;
 
     /// Reads with a token of the permitted build.
-    fn vault_reads(&self, path: &str) -> Answer;
+    fn vault_read(&self, path: &str) -> Answer;
 
     /// Logs in with this body.
-    fn vault_logs_in(&self, body: &Value) -> Answer;
+    fn vault_log_in(&self, body: &Value) -> Answer;
 }
 
 impl VaultClient for TestServer {
@@ -61,11 +61,11 @@ impl VaultClient for TestServer {
         self.send(method, path, &[("X-Vault-Token", token)], body)
     }
 
-    fn vault_reads(&self, path: &str) -> Answer {
+    fn vault_read(&self, path: &str) -> Answer {
         self.vault_send("GET", path, &self.issuer.token(&json!({})), b"")
     }
 
-    fn vault_logs_in(&self, body: &Value) -> Answer {
+    fn vault_log_in(&self, body: &Value) -> Answer {
         self.send("POST", "/v1/auth/kubernetes/login", &[], body.to_string().as_bytes())
     }
 }

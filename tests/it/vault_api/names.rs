@@ -46,7 +46,7 @@ fn pairs() -> Vec<(String, String)> {
     (0..PAIRS).map(pair).collect()
 }
 
-fn reads_the_pairs_that_were_meant(kind: ClientKind) {
+fn assert_pairs_are_read(kind: ClientKind) {
     let authority = CertificateAuthority::new();
     // All are permitted and find nothing: repeated refusals would be counted instead of recorded one by one.
     let all =
@@ -64,8 +64,7 @@ fn reads_the_pairs_that_were_meant(kind: ClientKind) {
     }
     let file = authority.path("names");
     std::fs::write(&file, lines).unwrap();
-    let ran =
-        Client { kind, server: &server, authority: &authority }.reads_all(&server.issuer.token(&json!({})), &file);
+    let ran = Client { kind, server: &server, authority: &authority }.read_all(&server.issuer.token(&json!({})), &file);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     let answers: Vec<&str> = ran.stdout.lines().collect();
     assert_eq!(answers.len(), PAIRS);
@@ -85,15 +84,15 @@ fn reads_the_pairs_that_were_meant(kind: ClientKind) {
 
 #[test]
 fn by_hashicorps_go_client() {
-    reads_the_pairs_that_were_meant(ClientKind::Go);
+    assert_pairs_are_read(ClientKind::Go);
 }
 
 #[test]
 fn by_pythons_hvac() {
-    reads_the_pairs_that_were_meant(ClientKind::Hvac);
+    assert_pairs_are_read(ClientKind::Hvac);
 }
 
 #[test]
 fn by_node_vault() {
-    reads_the_pairs_that_were_meant(ClientKind::NodeVault);
+    assert_pairs_are_read(ClientKind::NodeVault);
 }

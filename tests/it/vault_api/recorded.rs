@@ -12,7 +12,7 @@ fn last(server: &crate::rig::oidc::TestServer) -> Value {
 #[test]
 fn every_read_is_an_event_via_vault() {
     let server = server();
-    let answer = server.vault_reads(SITE);
+    let answer = server.vault_read(SITE);
     let event = last(&server);
     assert_eq!(
         (&event["type"], &event["outcome"], &event["via"], &event["repo"], &event["branch"]),
@@ -30,7 +30,7 @@ fn every_read_is_an_event_via_vault() {
         ("site/HEAD", 400, "failed", json!("invalid_branch")),
         ("a=3Ab/main", 400, "failed", json!("invalid_repo")),
     ] {
-        assert_errors(&server.vault_reads(&format!("/v1/claviger/data/{path}")), status, "");
+        assert_errors(&server.vault_read(&format!("/v1/claviger/data/{path}")), status, "");
         let event = last(&server);
         assert_eq!(
             (&event["type"], &event["outcome"], &event["via"]),
@@ -57,12 +57,12 @@ fn logins_are_counted_and_their_refusals_summed() {
     let server = server();
     let token = server.issuer.token(&json!({}));
     for _ in 0..3 {
-        assert_eq!(server.vault_logs_in(&json!({"jwt": token, "role": "ci"})).status, 200);
+        assert_eq!(server.vault_log_in(&json!({"jwt": token, "role": "ci"})).status, 200);
     }
     assert_eq!(server.count(r#"claviger_authentications_total{authenticator="ci",outcome="ok"}"#), 3);
     let short = server.issuer.token(&json!({"exp": SystemClock.now().as_second() + 10}));
     for bad in ["garbage", short.as_str()] {
-        assert_errors(&server.vault_logs_in(&json!({"jwt": bad})), 403, "unauthenticated: ");
+        assert_errors(&server.vault_log_in(&json!({"jwt": bad})), 403, "unauthenticated: ");
     }
     let reasons = || -> Vec<Value> {
         let failed = server.audit_events().into_iter().filter(|event| event["type"] == "authn.failed");
@@ -93,11 +93,11 @@ fn routes_are_templates_and_no_names() {
             format!("/v1/sys/internal/ui/mounts/claviger/{name}"),
             format!("/v1/sys/internal/ui/mounts/{name}"),
         ] {
-            server.vault_reads(&path);
+            server.vault_read(&path);
         }
     }
-    server.vault_reads(SITE);
-    server.vault_reads("/v1/tickets/n4me1/n4me2");
+    server.vault_read(SITE);
+    server.vault_read("/v1/tickets/n4me1/n4me2");
     let metrics = server.metrics();
     assert!(!metrics.contains("n4me"), "{metrics}");
     for (route, method, status) in [

@@ -34,14 +34,14 @@ fn writes_and_lists_are_refused_and_their_bodies_not_logged() {
         }
     }
     for query in ["list=true", "version=0&list=1"] {
-        assert_errors(&server.vault_reads(&format!("{SITE}?{query}")), 403, "denied: this API is read-only");
+        assert_errors(&server.vault_read(&format!("{SITE}?{query}")), 403, "denied: this API is read-only");
     }
     // Larger than any accepted body: it is answered too.
     let huge = format!(r#"{{"data":{{"K":"{CANARY}{}"}}}}"#, "x".repeat(200_000));
     assert_errors(&server.vault_send("PUT", SITE, &token, huge.as_bytes()), 403, "denied: ");
     assert!(![server.log(), server.stdout(), server.metrics()].iter().any(|text| text.contains(CANARY)));
     assert!(!std::fs::read_to_string(server.folder.path().join("stdout")).unwrap().contains("s3cret"));
-    assert_eq!(server.vault_reads(SITE).status, 200);
+    assert_eq!(server.vault_read(SITE).status, 200);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn every_other_path_below_v1_is_403_in_vaults_format() {
     for path in
         ["site/main", "apps/site/feature/x", "site", "", "%64ata/site/main", "Data/site/main", "data2/site/main"]
     {
-        let answer = server.vault_reads(&format!("/v1/claviger/{path}"));
+        let answer = server.vault_read(&format!("/v1/claviger/{path}"));
         assert_errors(&answer, 403, "denied: ");
         assert!(answer.text().contains("KV version 2"), "{path}: {answer:?}");
     }

@@ -37,7 +37,7 @@ async fn the_creation_time_of_a_bundle_is_that_of_its_newest_secret() {
     let (bao, folder) = (Bao::start().await, tempfile::tempdir().unwrap());
     bao.put("homelab/site/main", &[("K", "1")]).await;
     let server = server_on(&bao, &folder);
-    let metadata = || server.vault_reads("/v1/claviger/data/site/main").json()["data"]["metadata"].clone();
+    let metadata = || server.vault_read("/v1/claviger/data/site/main").json()["data"]["metadata"].clone();
     let made = async || {
         bao.call(Method::GET, "homelab/data/site/main", "").await.1["data"]["metadata"]["created_time"].clone()
     };
@@ -56,9 +56,9 @@ async fn dynamic_secrets_require_a_pod() {
     let (bao, folder) = (Bao::start().await, tempfile::tempdir().unwrap());
     totp(&bao).await;
     let server = server_on(&bao, &folder);
-    let shared = server.vault_reads("/v1/claviger/data/shared/main");
+    let shared = server.vault_read("/v1/claviger/data/shared/main");
     assert!(shared.status == 200 && shared.json()["data"]["data"]["code"].is_string(), "{shared:?}");
-    assert_errors(&server.vault_reads("/v1/claviger/data/own/main"), 403, "not_pod_bound: ");
+    assert_errors(&server.vault_read("/v1/claviger/data/own/main"), 403, "not_pod_bound: ");
     let event = server.audit_events().pop().unwrap();
     assert_eq!(
         (&event["type"], &event["outcome"], &event["reason"]),
@@ -81,15 +81,15 @@ async fn a_pod_logs_in_and_reads_until_it_is_gone() {
     }));
     let rig = setup.start();
     let pod = rig.pod("ci/vault-bot").await.pod;
-    let logs_in = |token: &str| {
+    let log_in = |token: &str| {
         let body = json!({"jwt": token, "role": "ci"}).to_string();
         rig.claviger.send("PUT", "/v1/auth/kubernetes/login", &[], body.as_bytes())
     };
-    let reads = |token: &str| rig.claviger.send("GET", "/v1/claviger/data/site/main", &[("X-Vault-Token", token)], b"");
-    let login = logs_in(&pod.token).json();
+    let read = |token: &str| rig.claviger.send("GET", "/v1/claviger/data/site/main", &[("X-Vault-Token", token)], b"");
+    let login = log_in(&pod.token).json();
     assert_eq!(login["auth"]["client_token"], pod.token.as_str());
     assert!((590..=600).contains(&login["auth"]["lease_duration"].as_i64().unwrap()), "{login}");
-    let bundle = reads(&pod.token);
+    let bundle = read(&pod.token);
     assert_eq!(bundle.status, 200, "{bundle:?}");
     assert!(bundle.json()["data"]["data"]["code"].is_string() && bundle.json()["data"]["data"]["TOKEN"] == "s3cret");
     let looked_up =
@@ -98,12 +98,12 @@ async fn a_pod_logs_in_and_reads_until_it_is_gone() {
     assert!(looked_up["data"]["creation_time"].as_i64().unwrap() <= SystemClock.now().as_second());
 
     let other = rig.pod("ci/other-bot").await.pod;
-    assert_errors(&reads(&other.token), 403, "denied: ");
+    assert_errors(&read(&other.token), 403, "denied: ");
     let unbound = rig.kube.unbound_token("ci/vault-bot", "claviger").await;
-    assert_errors(&logs_in(&unbound), 403, "not_pod_bound: ");
-    assert_errors(&reads(&unbound), 403, "not_pod_bound: ");
-    assert_errors(&logs_in(&pod.token_for("vault").await), 403, "unauthenticated: ");
+    assert_errors(&log_in(&unbound), 403, "not_pod_bound: ");
+    assert_errors(&read(&unbound), 403, "not_pod_bound: ");
+    assert_errors(&log_in(&pod.token_for("vault").await), 403, "unauthenticated: ");
     pod.delete().await;
-    crate::rig::claviger::wait_until("the token to be refused", || reads(&pod.token).status == 403);
-    assert_errors(&reads(&pod.token), 403, "unauthenticated: ");
+    crate::rig::claviger::wait_until("the token to be refused", || read(&pod.token).status == 403);
+    assert_errors(&read(&pod.token), 403, "unauthenticated: ");
 }

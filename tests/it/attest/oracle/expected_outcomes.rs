@@ -35,8 +35,8 @@ struct Line {
 pub struct Role<'a> {
     pub how: &'a str,
     pub account: &'a str,
-    /// The repo and branch on the pod or on its run.
-    pub says: RepoAndBranch<'a>,
+    /// The repo and branch that the labels or parameters of the pod or its run name.
+    pub claim: RepoAndBranch<'a>,
     truth: RepoAndBranch<'a>,
 }
 
@@ -78,11 +78,12 @@ impl Oracle {
 
     fn role<'a>(&self, [how, account, columns @ ..]: &'a [String; 6]) -> Role<'a> {
         assert!(self.accounts.contains_key(account), "{account}");
-        let [says_repo, says_branch, repo, branch] = columns.each_ref().map(|name| (name != NONE).then_some(&**name));
+        let [claimed_repo, claimed_branch, repo, branch] =
+            columns.each_ref().map(|name| (name != NONE).then_some(&**name));
         Role {
             how,
             account,
-            says: RepoAndBranch { repo: says_repo, branch: says_branch },
+            claim: RepoAndBranch { repo: claimed_repo, branch: claimed_branch },
             truth: RepoAndBranch { repo, branch },
         }
     }

@@ -21,19 +21,19 @@ pub async fn create_pods<'a>(kube: &Kube, oracle: &'a Oracle) -> Vec<OraclePod<'
             "run" | "v1beta1" | "over" | "done" => {
                 let build = kube.build(role.account, build_spec(&role)).await;
                 if role.how == "run" {
-                    runs.push((role.says, Run::of(&build)));
+                    runs.push((role.claim, Run::of(&build)));
                 }
                 build.pod
             }
             "stolen" => {
-                let owner = &victim(&runs, role.says).task_run_owner;
-                let labels = &victim(&runs, role.says).labels;
+                let owner = &victim(&runs, role.claim).task_run_owner;
+                let labels = &victim(&runs, role.claim).labels;
                 kube.pod_with(role.account, json!({"labels": labels, "ownerReferences": [owner]})).await
             }
-            "adopted" => adopted(kube, role.account, victim(&runs, role.says)).await,
-            "labels" => kube.pod_with(role.account, json!({"labels": victim(&runs, role.says).labels})).await,
+            "adopted" => adopted(kube, role.account, victim(&runs, role.claim)).await,
+            "labels" => kube.pod_with(role.account, json!({"labels": victim(&runs, role.claim).labels})).await,
             "pod" => {
-                let labels = role.says.repo.map(|repo| json!({"oracle.example/repo": repo}));
+                let labels = role.claim.repo.map(|repo| json!({"oracle.example/repo": repo}));
                 kube.pod_with(role.account, json!({"labels": labels})).await
             }
             other => panic!("{other}"),
@@ -62,15 +62,15 @@ impl Run {
     }
 }
 
-fn victim<'r>(runs: &'r [(RepoAndBranch, Run)], says: RepoAndBranch) -> &'r Run {
-    let first = runs.iter().find(|(requested, _)| *requested == says);
-    first.map_or_else(|| panic!("no run of {says:?}"), |(_, run)| run)
+fn victim<'r>(runs: &'r [(RepoAndBranch, Run)], claim: RepoAndBranch) -> &'r Run {
+    let first = runs.iter().find(|(requested, _)| *requested == claim);
+    first.map_or_else(|| panic!("no run of {claim:?}"), |(_, run)| run)
 }
 
 fn build_spec(role: &Role) -> BuildSpec {
     let param = |(name, value): (&str, Option<&str>)| Some(json!({"name": name, "value": value?}));
     let params: Vec<Value> =
-        [("repo", role.says.repo), ("branch", role.says.branch)].into_iter().filter_map(param).collect();
+        [("repo", role.claim.repo), ("branch", role.claim.branch)].into_iter().filter_map(param).collect();
     let done_if = |how| if role.how == how { json!({"completionTime": DONE}) } else { json!({}) };
     BuildSpec {
         version: if role.how == "v1beta1" { "v1beta1" } else { "v1" },

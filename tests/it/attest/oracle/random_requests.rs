@@ -23,8 +23,8 @@ impl RandomRequests {
     /// The repo and branch that this pod requests.
     pub fn request_of<'a>(&mut self, oracle: &'a Oracle, role: &Role<'a>) -> RepoAndBranch<'a> {
         RepoAndBranch {
-            repo: self.name(oracle.repos(), role.says.repo),
-            branch: self.name(oracle.branches(), role.says.branch),
+            repo: self.name(oracle.repos(), role.claim.repo),
+            branch: self.name(oracle.branches(), role.claim.branch),
         }
     }
 

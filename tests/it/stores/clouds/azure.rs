@@ -182,7 +182,7 @@ async fn a_refused_login_is_an_error_and_is_retried() {
     let stub = Azure::start("another.token.here").await;
     stub.put("homelab--a", r#"{"K":"v"}"#);
     let invalid_request = answer("400 Bad Request", "", &json!({"error": "invalid_request", "error_codes": [70021]}));
-    for (name, says, read, online) in [
+    for (name, reaction, read, online) in [
         ("AADSTS70021", None, Forbidden, OnlineError::Refused),
         ("as it was said before", Some(invalid_request), Forbidden, OnlineError::Refused),
         ("throttled", Some(throttled(1)), Unavailable, OnlineError::Unavailable),
@@ -201,7 +201,7 @@ async fn a_refused_login_is_an_error_and_is_retried() {
             OnlineError::Unavailable,
         ),
     ] {
-        stub.state().authority_reaction = says;
+        stub.state().authority_reaction = reaction;
         let rig = azure(&stub, NO_CACHE, |_| {});
         assert_eq!(rig.read("homelab/a").await, Err(read), "{name}");
         let rig = azure(&stub, NO_CACHE, |_| {});

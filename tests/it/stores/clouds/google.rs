@@ -86,7 +86,7 @@ async fn a_configured_service_account_is_impersonated() {
     let rig = as_account();
     assert_eq!(rig.read("homelab/a").await, single_value("K", "v"));
     assert_eq!(rig.calls("login", "ok"), 2, "an exchange and an impersonation");
-    for (says, read) in [
+    for (reaction, read) in [
         (error("403 Forbidden", "PERMISSION_DENIED"), Forbidden),
         (error("404 Not Found", "NOT_FOUND"), Forbidden),
         (error("400 Bad Request", "INVALID_ARGUMENT"), Misconfigured),
@@ -94,7 +94,7 @@ async fn a_configured_service_account_is_impersonated() {
         (status("503 Service Unavailable"), Unavailable),
         (answer("200 OK", &json!({"accessToken": "x", "expireTime": "2001-01-01T00:00:00Z"})), Unavailable),
     ] {
-        stub.state().impersonation_reaction = Some(says);
+        stub.state().impersonation_reaction = Some(reaction);
         assert_eq!(as_account().read("homelab/a").await, Err(read));
     }
 }
@@ -209,7 +209,7 @@ async fn each_documented_response_has_its_class() {
 async fn a_refused_exchange_is_an_error_and_is_retried() {
     let stub = Google::start("another.token.here").await;
     stub.put("homelab__a", br#"{"K":"v"}"#);
-    for (name, says, read, online) in [
+    for (name, reaction, read, online) in [
         ("invalid_grant", None, Forbidden, OnlineError::Refused),
         ("no such provider", Some(refused_exchange("invalid_target")), Misconfigured, OnlineError::Misconfigured),
         ("401", Some(status("401 Unauthorized")), Forbidden, OnlineError::Refused),
@@ -218,7 +218,7 @@ async fn a_refused_exchange_is_an_error_and_is_retried() {
         ("away", Some(status("503 Service Unavailable")), Unavailable, OnlineError::Unavailable),
         ("nonsense", Some(answer("200 OK", &json!({"access_token": "x"}))), Unavailable, OnlineError::Unavailable),
     ] {
-        stub.state().exchange_reaction = says;
+        stub.state().exchange_reaction = reaction;
         let rig = google(&stub, NO_CACHE, |_| {});
         assert_eq!(rig.read("homelab/a").await, Err(read), "{name}");
         let rig = google(&stub, NO_CACHE, |_| {});

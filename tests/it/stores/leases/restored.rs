@@ -16,23 +16,23 @@ struct CuttingProxy {
 
 impl CuttingProxy {
     fn before(url: &str) -> Self {
-        let far: u16 = url.split("127.0.0.1:").nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
+        let server_port: u16 = url.split("127.0.0.1:").nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let near = listener.local_addr().unwrap().port();
+        let port = listener.local_addr().unwrap().port();
         let (armed, has_cut) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let cutting = Self {
-            url: url.replace(&format!(":{far}/"), &format!(":{near}/")),
+            url: url.replace(&format!(":{server_port}/"), &format!(":{port}/")),
             armed: armed.clone(),
             has_cut: has_cut.clone(),
         };
         std::thread::spawn(move || {
-            for near in listener.incoming().map_while(Result::ok) {
-                let far = TcpStream::connect(("127.0.0.1", far)).unwrap();
+            for client in listener.incoming().map_while(Result::ok) {
+                let server = TcpStream::connect(("127.0.0.1", server_port)).unwrap();
                 let (armed, has_cut) = (armed.clone(), has_cut.clone());
-                let (near_too, far_too) = (near.try_clone().unwrap(), far.try_clone().unwrap());
-                std::thread::spawn(move || to_the_server(near, far, &armed, &has_cut));
+                let (to_client, from_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                std::thread::spawn(move || forward_to_server(client, server, &armed, &has_cut));
                 std::thread::spawn(move || {
-                    let (mut from, mut to) = (far_too, near_too);
+                    let (mut from, mut to) = (from_server, to_client);
                     let _ = std::io::copy(&mut from, &mut to);
                     let _ = to.shutdown(Shutdown::Both);
                 });
@@ -42,15 +42,15 @@ impl CuttingProxy {
     }
 }
 
-fn to_the_server(mut near: TcpStream, mut far: TcpStream, armed: &AtomicBool, has_cut: &AtomicBool) {
+fn forward_to_server(mut client: TcpStream, mut server: TcpStream, armed: &AtomicBool, has_cut: &AtomicBool) {
     let mut bytes = vec![0; 65_536];
-    while let Ok(count @ 1..) = near.read(&mut bytes) {
+    while let Ok(count @ 1..) = client.read(&mut bytes) {
         let cuts = bytes[..count].windows(7).any(|window| window == b"COMMIT\0") && armed.swap(false, Ordering::SeqCst);
         if cuts {
             // The client's side first, so that no answer reaches it.
-            let _ = near.shutdown(Shutdown::Both);
+            let _ = client.shutdown(Shutdown::Both);
         }
-        if far.write_all(&bytes[..count]).is_err() {
+        if server.write_all(&bytes[..count]).is_err() {
             break;
         }
         if cuts {
@@ -59,7 +59,7 @@ fn to_the_server(mut near: TcpStream, mut far: TcpStream, armed: &AtomicBool, ha
             break;
         }
     }
-    let _ = far.shutdown(Shutdown::Both);
+    let _ = server.shutdown(Shutdown::Both);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

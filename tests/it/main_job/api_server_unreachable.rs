@@ -1,4 +1,4 @@
-//! The API server is unreachable: cached callers are accepted for a while, and no new ones.
+//! The API server is unreachable: cached callers are accepted for `cacheTtl`, and all others are refused.
 
 use crate::rig::installation::InstallationSetup;
 use crate::rig::kube::User;
@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::{Duration, Instant, sleep};
 
 #[tokio::test]
-async fn a_cached_token_is_accepted_while_the_api_server_is_away() {
+async fn a_cached_token_is_accepted_for_the_cache_ttl_without_the_api_server() {
     let mut setup = InstallationSetup::new().await;
     let relay = TcpRelay::to(setup.kube.plane.port());
     setup.config["authenticators"][0]["kubernetes"] = json!({
@@ -35,7 +35,7 @@ async fn a_cached_token_is_accepted_while_the_api_server_is_away() {
 }
 
 #[tokio::test]
-async fn the_broker_starts_without_it_and_says_so() {
+async fn the_broker_starts_without_the_api_server_and_refuses_requests_with_503() {
     let mut setup = InstallationSetup::new().await;
     let stopped = setup.kube.plane.kubeconfig_of_stopped(User::Broker);
     setup.config["authenticators"][0]["kubernetes"]["kubeconfig"] = json!(stopped);
