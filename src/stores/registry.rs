@@ -110,7 +110,7 @@ impl Stores {
         if let Some(write) = write {
             // Not from the cache: if a key-value engine has been mounted since, the write would replace a static secret.
             let is_dynamic = if let Backend::Vault { store: vault, .. } = &opened.backend {
-                vault.is_dynamic_now(&path, request_id).await?
+                Box::pin(vault.is_dynamic_now(&path, request_id)).await?
             } else {
                 false
             };
@@ -122,7 +122,7 @@ impl Stores {
             let write = Some(write.clone());
             let lease_request =
                 LeaseRequest { mode, caller: caller.clone(), min_lifetime, write, request_id: request_id.clone() };
-            return leases.manager.fetch(name, &path, lease_request).await;
+            return Box::pin(leases.manager.fetch(name, &path, lease_request)).await;
         }
         let result = match &opened.cached {
             None => opened.reader.read(&path, request_id).await,
@@ -134,7 +134,8 @@ impl Stores {
                     let lease_request =
                         LeaseRequest { mode, caller: caller.clone(), min_lifetime, write: None, request_id };
                     let leases = self.leases.as_ref().ok_or(ReadError::Misconfigured)?;
-                    return leases.manager.fetch(name, &path, lease_request).await;
+                    // Boxed, because its state is large, and most reads are of static secrets.
+                    return Box::pin(leases.manager.fetch(name, &path, lease_request)).await;
                 }
             },
         };
