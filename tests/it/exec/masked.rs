@@ -6,6 +6,7 @@ use crate::rig::claviger::{Claviger, Dev, wait_until};
 use serde_json::json;
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
 #[test]
 fn no_value_appears_on_either_stream_in_any_chunking() {
@@ -121,4 +122,32 @@ fn a_reader_that_goes_away_ends_the_command() {
         ended.is_some()
     });
     assert_ne!(ended.unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_slow_reader_gets_the_whole_output() {
+    let claviger = Claviger::sample();
+    let mut child = started(&claviger, "seq 1 20000");
+    let mut out = child.stdout.take().unwrap();
+    // Longer than the silence that ends the output of a command that has ended.
+    std::thread::sleep(Duration::from_secs(3));
+    let mut bytes = Vec::new();
+    out.read_to_end(&mut bytes).unwrap();
+    assert_eq!((bytes.len(), child.wait().unwrap().code()), (108_894, Some(0)));
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_a_reader() {
+    let claviger = Claviger::sample();
+    let mut child = started(&claviger, "seq 1 20000");
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(child.try_wait().unwrap().is_none(), "its reader has read nothing");
+    let status = std::process::Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+    let mut ended = None;
+    wait_until("its end", || {
+        ended = child.try_wait().unwrap();
+        ended.is_some()
+    });
+    assert_eq!(ended.unwrap().code(), Some(128 + 15));
 }
