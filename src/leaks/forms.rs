@@ -48,11 +48,7 @@ pub(super) fn encode_all(value: &str, min_line_bytes: usize) -> Vec<EncodedForm>
         forms.add(Form::Raw, value.replace("\r\n", "\n"));
         forms.add(Form::Raw, value.replace("\r\n", "\n").replace('\n', "\r\n"));
     }
-    for before in 0..3 {
-        add_base64(value.as_bytes(), before, &mut forms);
-    }
-    forms.add(Form::Hex, to_hex(value, |text, byte| write!(text, "{byte:02x}")));
-    forms.add(Form::Hex, to_hex(value, |text, byte| write!(text, "{byte:02X}")));
+    add_base64_and_hex(value.as_bytes(), &mut forms);
     for (unescaped, is_form_data) in [("-_.~", false), ("-_.~/", false), ("-_.!~*'()", false), ("-_.*", true)] {
         forms.add(Form::Url, percent_encode(value, unescaped, is_form_data, |text, byte| write!(text, "%{byte:02X}")));
         forms.add(Form::Url, percent_encode(value, unescaped, is_form_data, |text, byte| write!(text, "%{byte:02x}")));
@@ -68,6 +64,38 @@ pub(super) fn encode_all(value: &str, min_line_bytes: usize) -> Vec<EncodedForm>
     forms.add(Form::Shell, escape_with_backslashes(value, r#""\$`"#));
     forms.add(Form::Shell, escape_with_backslashes(value, r#""\$`!"#));
     forms.0
+}
+
+/// Adds the encodings of the bytes that a value is the base64 of, if there are at least `min_bytes`: all for a text, and raw,
+/// hexadecimal and base64 for other bytes. Of a value that is not canonical base64, nothing is added.
+pub(super) fn add_decoded(value: &str, min_bytes: usize, min_line_bytes: usize, forms: &mut Vec<EncodedForm>) {
+    // Full capacity from the start: a vector that grows leaves its old contents in memory.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(base64::decoded_len_estimate(value.len())));
+    if STANDARD.decode_vec(value, &mut bytes).is_err() {
+        return;
+    }
+    let decoded = match std::str::from_utf8(&bytes).map(str::trim) {
+        Ok(text) if text.len() >= min_bytes => encode_all(text, min_line_bytes),
+        Err(_) if bytes.len() >= min_bytes => {
+            let mut forms = FormList(vec![(Form::Raw, bytes.clone())]);
+            add_base64_and_hex(&bytes, &mut forms);
+            forms.0
+        }
+        _ => return,
+    };
+    for (form, bytes) in decoded {
+        if !forms.iter().any(|(_, other)| *other == bytes) {
+            forms.push((form, bytes));
+        }
+    }
+}
+
+fn add_base64_and_hex(value: &[u8], forms: &mut FormList) {
+    for before in 0..3 {
+        add_base64(value, before, forms);
+    }
+    forms.add(Form::Hex, to_hex(value, |text, byte| write!(text, "{byte:02x}")));
+    forms.add(Form::Hex, to_hex(value, |text, byte| write!(text, "{byte:02X}")));
 }
 
 /// A list of forms. Duplicates and forms that are too short are not added.
@@ -106,11 +134,11 @@ fn add_base64(value: &[u8], before: usize, forms: &mut FormList) {
     }
 }
 
-fn to_hex(value: &str, write: impl Fn(&mut String, u8) -> std::fmt::Result) -> String {
+fn to_hex(value: &[u8], write: impl Fn(&mut String, u8) -> std::fmt::Result) -> String {
     let mut text = String::with_capacity(value.len() * 2);
-    for byte in value.bytes() {
+    for byte in value {
         // Writing to a String does not fail.
-        let _ = write(&mut text, byte);
+        let _ = write(&mut text, *byte);
     }
     text
 }
@@ -227,5 +255,32 @@ mod tests {
         }
         assert!(!has("-----BEGIN KEY-----\nabcdefghijkl", Form::Line, "-----BEGIN KEY-----"));
         assert!(!has("short\nabcdefghijkl", Form::Line, "short"));
+    }
+
+    #[test]
+    fn a_value_that_is_base64_has_the_encodings_of_its_bytes() {
+        let decoded = |value: &str| {
+            let mut forms = Vec::new();
+            add_decoded(value, 8, 8, &mut forms);
+            forms
+        };
+        let has = |value: &str, form: Form, bytes: &[u8]| {
+            decoded(value).iter().any(|(other, encoded)| *other == form && encoded.as_slice() == bytes)
+        };
+        assert!(has("YSBwbGFpbiB0ZXh0Cg==", Form::Raw, b"a plain text"), "without the white space around it");
+        assert!(has("YSBwbGFpbiB0ZXh0Cg==", Form::Url, b"a%20plain%20text"));
+        assert!(has("/u3+7QAAAAL/gAo=", Form::Raw, b"\xfe\xed\xfe\xed\0\0\0\x02\xff\x80\n"));
+        assert!(has("/u3+7QAAAAL/gAo=", Form::Hex, b"feedfeed00000002ff800a"));
+        assert!(!decoded("/u3+7QAAAAL/gAo=").iter().any(|(form, _)| matches!(form, Form::Url | Form::Json)));
+        // Too short, without its padding, with other last bits, and in the other alphabet.
+        for value in
+            ["YSBwbGE=", "//79/A==", "YSBwbGFpbiB0ZXh0Cg", "YSBwbGFpbiB0ZXh0Ch==", "_u3-7QAAAAL_gAo=", "a value"]
+        {
+            assert!(decoded(value).is_empty(), "{value}");
+        }
+        let mut forms = encode_all("YSBwbGFpbiB0ZXh0", 8);
+        add_decoded("YSBwbGFpbiB0ZXh0", 8, 8, &mut forms);
+        let same = forms.iter().filter(|(_, bytes)| bytes.as_slice() == b"YSBwbGFpbiB0ZXh0").count();
+        assert_eq!(same, 1, "the value itself is the base64 of its bytes");
     }
 }

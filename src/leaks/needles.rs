@@ -41,7 +41,8 @@ pub(super) enum NeedleAutomaton {
 
 impl Needles {
     /// Compiles named values. Values of fewer than `min_bytes` bytes are not searched for, because they would match by chance. The
-    /// names of those values are the second result.
+    /// names of those values are the second result. Of a value that is base64, as the format `json` has the values of a policy with
+    /// `encoding: base64`, the decoded bytes are searched for too.
     ///
     /// # Errors
     /// There are more needles than the automaton can number, which no bundle reaches.
@@ -58,8 +59,9 @@ impl Needles {
                 short.push(name.to_owned());
                 continue;
             }
-            let encoded = forms::encode_all(value, min_line_bytes).into_iter();
-            needles.extend(encoded.map(|(form, bytes)| Needle { name_index: names.len(), form, bytes }));
+            let mut encoded = forms::encode_all(value, min_line_bytes);
+            forms::add_decoded(value, min_bytes, min_line_bytes, &mut encoded);
+            needles.extend(encoded.into_iter().map(|(form, bytes)| Needle { name_index: names.len(), form, bytes }));
             names.push(name.to_owned());
         }
         let automaton = NeedleAutomaton::new(&needles)?;

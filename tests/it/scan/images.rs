@@ -2,6 +2,8 @@
 
 use super::{Entry, KEY, VALUE, archive, gzip, layer, scan};
 use crate::rig::claviger::{Claviger, Dev, run};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use std::path::Path;
 
@@ -93,4 +95,46 @@ fn an_archive_and_a_bundle_may_come_from_standard_input() {
     assert!(code == Some(1) && found.contains(KEY), "{found}");
     let (code, found) = scanned("-", &format!("docker-archive:{archive_name}"), &bundle);
     assert!(code == Some(1) && found.contains(KEY), "{found}");
+}
+
+#[test]
+fn a_value_that_a_policy_decodes_is_found_decoded() {
+    const BYTES: &[u8] = b"\xfe\xed\xfe\xed\x00\x00\x00\x02\xff\x80\n";
+    // `a plain text value` and the bytes, as a policy with `encoding: base64` finds them in the store.
+    let secrets = json!({"homelab/site": {"TEXT": "YSBwbGFpbiB0ZXh0IHZhbHVl", "BYTES": "/u3+7QAAAAL/gAo="}});
+    let policy = json!({
+        "subjects": [{"oidc": {"issuer": "dev", "claims": {"role": "build"}}}],
+        "repos": ["moreira.dev"], "branches": ["**"],
+        "secrets": [{"store": "local", "path": "homelab/site", "encoding": "base64"}],
+    });
+    let dev = Dev { secrets: Some(secrets), policies: &[("site", policy)], ..Dev::default() };
+    let claviger = Claviger::dev(&dev);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    let bundle = folder.path().join("bundle.json");
+    let path = file.to_str().unwrap();
+    let json = claviger.download(&format!("{}?format=json", claviger.ticket("moreira.dev", "main")));
+    std::fs::write(&bundle, &json.body).unwrap();
+    let hex: String = BYTES.iter().map(|byte| format!("{byte:02x}")).collect();
+    let shifted = STANDARD.encode([b"x", BYTES].concat());
+    for (content, found) in [
+        (&b"a plain text value"[..], "TEXT as raw in "),
+        (b"a%20plain%20text%20value", "TEXT as url in "),
+        (b"YSBwbGFpbiB0ZXh0IHZhbHVl", "TEXT as raw in "),
+        (BYTES, "BYTES as raw in "),
+        (hex.as_bytes(), "BYTES as hex in "),
+        (shifted.as_bytes(), "BYTES as base64 in "),
+        (b"/u3+7QAAAAL/gAo=", "BYTES as raw in "),
+        // Deny twins: a part of each value.
+        (b"a plain text valu", ""),
+        (&BYTES[..10], ""),
+    ] {
+        std::fs::write(&file, content).unwrap();
+        let url = format!("http://{}{}", claviger.api, claviger.ticket("moreira.dev", "main"));
+        for source in [["--bundle", bundle.to_str().unwrap()], ["--ticket", &url]] {
+            let (code, output, stderr) = run(&[&["scan"], &source[..], &["--path", path]].concat());
+            assert_eq!(code, Some(i32::from(!found.is_empty())), "{source:?} {found} {stderr}");
+            assert!(output.starts_with(found) && output.is_empty() == found.is_empty(), "{source:?} {found}: {output}");
+        }
+    }
 }
