@@ -60,7 +60,8 @@ pub fn parse_secrets(format: Format, bytes: &[u8], keys: &[String]) -> Result<Va
     }
 }
 
-fn to_lossy_secret(bytes: &[u8]) -> SecretValue {
+/// The value as text, in order to mask it.
+pub fn to_lossy_secret(bytes: &[u8]) -> SecretValue {
     SecretValue::new(String::from_utf8_lossy(bytes).into_owned())
 }
 

@@ -11,7 +11,7 @@ mod value_file;
 
 pub use exit_code::FAILED;
 
-use super::bundle::{self, Values};
+use super::bundle::{self, Values, tar};
 use super::command_error::CommandError;
 use super::download::{DownloadArguments, DownloadedBundle, Progress, Sizes, TicketClient};
 use super::runtime::block_on;
@@ -21,7 +21,7 @@ use argument_space::ArgumentSpace;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
-use value_file::{FileOption, ValueFiles};
+use value_file::{FileOption, FileValues, ValueFiles};
 
 /// Variables that are removed from the environment of the command, so that the command cannot request other secrets.
 const CLAVIGER_VARIABLES: [&str; 7] = [
@@ -74,14 +74,14 @@ impl ExecArguments {
             let file_values = self.fetch_file_values(&mut client).await?;
             if server.token.is_github_actions() {
                 RunnerStream::Stderr.mask(&environment)?;
-                RunnerStream::Stderr.mask(&file_values)?;
+                RunnerStream::Stderr.mask(&file_values.to_masked())?;
             }
             files.write(&file_values)?;
-            Ok((environment, file_values))
+            Ok((environment, file_values.to_masked()))
         });
-        let (environment, file_values) = result.inspect_err(|_| files.remove())?;
+        let (environment, masked_files) = result.inspect_err(|_| files.remove())?;
         let exit = if self.mask {
-            let secrets = environment.iter().chain(&file_values).map(|(name, value)| (name.as_str(), value));
+            let secrets = environment.iter().chain(&masked_files).map(|(name, value)| (name.as_str(), value));
             masked_command::run(self.command(&environment), secrets)
         } else {
             Ok(self.report_start_error(&self.command(&environment).exec()))
@@ -112,14 +112,21 @@ impl ExecArguments {
         Ok(values)
     }
 
-    /// Fetches the values for files, as JSON, which can represent values that a variable cannot have.
-    async fn fetch_file_values(&self, client: &mut TicketClient<'_>) -> Result<Values, CommandError> {
-        if self.files.is_empty() {
-            return Ok(Values::new());
+    /// Fetches the values for files as bytes: in one archive, and with a ticket of their own those whose names an archive cannot have.
+    async fn fetch_file_values(&self, client: &mut TicketClient<'_>) -> Result<FileValues, CommandError> {
+        let mut values = FileValues::default();
+        let names = self.files.iter().map(|file| file.name.clone());
+        let (packed, single): (Vec<_>, Vec<_>) = names.partition(|name| tar::can_have_name(name));
+        if !packed.is_empty() {
+            let (archive, _) = client.fetch(&self.download.request(Some(packed), None), Format::Tar).await?;
+            values.add_archive(&archive.bytes)?;
         }
-        let names = self.files.iter().map(|file| file.name.clone()).collect();
-        let (text, _) = client.fetch(&self.download.request(Some(names), None), Format::Json).await?;
-        Ok(bundle::parse(as_text(&text)?)?)
+        for name in single {
+            let request = self.download.request(Some(vec![name.clone()]), None);
+            let (value, _) = client.fetch(&request, Format::Raw).await?;
+            values.add(name, value.bytes.to_vec().into());
+        }
+        Ok(values)
     }
 
     fn command(&self, environment: &Values) -> Command {

@@ -1,11 +1,15 @@
 //! The option `--file NAME=PATH`: writes the value of a key to a file.
 
 use crate::cli::atomic_file::{AtomicFile, Mode};
-use crate::cli::bundle::Values;
+use crate::cli::bundle::{InvalidBundleError, Values, tar, to_lossy_secret};
 use crate::cli::command_error::CommandError;
+use crate::model::secret::SecretValue;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
+use zeroize::Zeroizing;
 
 /// One option `--file`: the name of a key, and the path of the file for its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +28,36 @@ impl FromStr for FileOption {
             }
             _ => Err("must be NAME=PATH"),
         }
+    }
+}
+
+/// The values for files, by key.
+#[derive(Default)]
+pub struct FileValues(Vec<(String, Zeroizing<Vec<u8>>)>);
+
+impl FileValues {
+    /// Adds the value of a key.
+    pub fn add(&mut self, name: String, value: Zeroizing<Vec<u8>>) {
+        self.0.push((name, value));
+    }
+
+    /// Adds the files of an archive.
+    pub fn add_archive(&mut self, archive: &[u8]) -> Result<(), InvalidBundleError> {
+        self.0.extend(tar::unpack(archive).ok_or(InvalidBundleError)?);
+        Ok(())
+    }
+
+    /// The texts to mask. For bytes that are not UTF-8 these are their lines that are, and the base64 of all bytes, from which
+    /// the search for values derives their other encodings.
+    pub fn to_masked(&self) -> Values {
+        let mut masked = Values::new();
+        for (name, value) in &self.0 {
+            masked.push((name.clone(), to_lossy_secret(value)));
+            if std::str::from_utf8(value).is_err() {
+                masked.push((name.clone(), SecretValue::new(STANDARD.encode(value))));
+            }
+        }
+        masked
     }
 }
 
@@ -53,12 +87,10 @@ impl ValueFiles {
 
     /// Writes each file. A missing key becomes an empty file, which `[ -s file ]` detects. Must be called in a tokio runtime,
     /// because [`AtomicFile::write`] handles signals.
-    pub fn write(&mut self, values: &Values) -> Result<(), CommandError> {
+    pub fn write(&mut self, values: &FileValues) -> Result<(), CommandError> {
         for (name, target) in &self.targets {
-            let value = values.iter().find(|(other, _)| other == name);
-            #[expect(clippy::disallowed_methods, reason = "the value goes into the file that it is for")]
-            let bytes = value.map_or(&b""[..], |(_, value)| value.expose_secret().as_bytes());
-            target.write(bytes)?;
+            let value = values.0.iter().find(|(other, _)| other == name);
+            target.write(value.map_or(&b""[..], |(_, bytes)| bytes))?;
             self.written += 1;
         }
         Ok(())

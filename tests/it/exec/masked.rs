@@ -151,3 +151,27 @@ fn a_signal_ends_the_wait_for_a_reader() {
     });
     assert_eq!(ended.unwrap().code(), Some(128 + 15));
 }
+
+#[test]
+fn a_file_of_bytes_is_masked_in_every_encoding() {
+    // Ten bytes that are not text.
+    let secrets = json!({"homelab/moreira.dev/main": {"p12": "/u3+7QAAAAL/gA=="}});
+    let secret = json!({"store": "local", "path": "homelab/{repo}/{branch}", "encoding": "base64"});
+    let policy = json!({
+        "subjects": [{"oidc": {"issuer": "dev", "claims": {"role": "build"}}}],
+        "repos": ["moreira.dev"], "branches": ["**"], "secrets": [secret],
+    });
+    let claviger = Claviger::dev(&Dev { secrets: Some(secrets), policies: &[("sample", policy)], ..Dev::default() });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p12").display().to_string();
+    for (script, expected) in [
+        (format!("cat {path}"), "***"),
+        (format!("base64 {path}"), "***\n"),
+        (format!("od -An -v -tx1 {path} | tr -d ' \\n'"), "***"),
+        (format!("head -c 9 {path} | base64"), "/u3+7QAAAAL/\n"),
+    ] {
+        let file = format!("p12={path}");
+        let ran = run(&claviger, &["--mask", "--only", "p12", "--file", &file, "--", "sh", "-c", &script]);
+        assert_eq!((ran.code, ran.text(), ran.stderr.as_str()), (Some(0), expected, ""), "{script}");
+    }
+}

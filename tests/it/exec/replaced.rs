@@ -147,3 +147,22 @@ fn keys_go_into_files_for_their_owner_and_not_into_the_environment() {
     assert_eq!(ran.code, Some(127));
     assert_eq!(names(folder.path()), [""; 0], "the files are removed");
 }
+
+#[test]
+fn a_file_has_the_bytes_of_a_value_that_a_policy_decodes() {
+    // 0xff, `hunter2`, and a name that no archive of the server can have.
+    let secrets = json!({"homelab/moreira.dev/main": {"p12": "/w==", "TEXT": "aHVudGVyMg==", "-a/p12": "AP8="}});
+    let policies = [("sample", policy(&json!({"encoding": "base64"})))];
+    let claviger = Claviger::dev(&Dev { secrets: Some(secrets), policies: &policies, ..Dev::default() });
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, path: &str| format!("--file={name}={}", folder.path().join(path).display());
+    let files = [file("p12", "p12"), file("-a/p12", "odd"), file("TEXT", "text"), file("/", "none")];
+    let files = files.each_ref().map(String::as_str);
+    let ran = run(&claviger, &[&["--only", "p12"], &files[..], &["--", "true"]].concat());
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    for (path, content) in [("p12", &b"\xff"[..]), ("odd", b"\0\xff"), ("text", b"hunter2"), ("none", b"")] {
+        assert_eq!(std::fs::read(folder.path().join(path)).unwrap(), content, "{path}");
+    }
+    let ran = run(&claviger, &["--only", "TEXT", "--", "sh", "-c", "printf %s $TEXT"]);
+    assert_eq!(ran.text(), "hunter2", "the file has the text of the variable");
+}
