@@ -37,6 +37,11 @@ pub struct FilterArguments {
 }
 
 impl FilterArguments {
+    /// The time of `--since`.
+    pub fn since(&self) -> Result<Option<Timestamp>, CommandError> {
+        self.since.as_deref().map(|text| parse_timestamp("--since", text)).transpose()
+    }
+
     /// The path and query of the request, ending in `?` or `&`.
     pub fn request_path(&self) -> Result<String, CommandError> {
         let since = self.since.as_deref().map(|text| parse_time("--since", text)).transpose()?;
@@ -63,15 +68,18 @@ pub fn query_parameter(name: &str, value: &str) -> String {
 
 /// Parses the value of an option: a time in RFC 3339, or an age such as `90m` or `30d`. Returns the time in RFC 3339.
 pub fn parse_time(option: &str, text: &str) -> Result<String, CommandError> {
+    parse_timestamp(option, text).map(|time| time.to_string())
+}
+
+fn parse_timestamp(option: &str, text: &str) -> Result<Timestamp, CommandError> {
     let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok());
     let days = days.map(|days| Duration::from_secs(u64::from(days) * 24 * 60 * 60));
     if let Some(age) = days.or_else(|| duration::parse(text).ok()) {
         let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
         // A time that cannot be represented is replaced by 1970, which is before every event.
-        return Ok(SystemClock.now().checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH).to_string());
+        return Ok(SystemClock.now().checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH));
     }
-    let time: Result<Timestamp, _> = text.parse();
-    time.map(|time| time.to_string()).map_err(|_| {
+    text.parse().map_err(|_| {
         CommandError::usage(format!(
             "{option}: must be a time in RFC 3339, as 2026-01-31T12:00:00Z, or an age, as 90m or 30d"
         ))

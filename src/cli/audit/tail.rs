@@ -44,6 +44,7 @@ pub async fn run(tail: &TailArguments, server: &Connection) -> Result<(), Comman
     let mut printed = PrintedEvents::new(tail.output.is_some());
     // With --follow a full page is read, so that the older events of the page are not taken for new ones at the next poll.
     let limit = if tail.follow { PAGE_SIZE } else { tail.lines.into() };
+    let since = tail.filters.since()?;
     let path = tail.filters.request_path()? + &query_parameter("limit", &limit.to_string());
     let page: AuditEventList = server.get(&path).await?.json()?;
     printed.print_last(&page, tail.lines.into())?;
@@ -52,7 +53,7 @@ pub async fn run(tail: &TailArguments, server: &Connection) -> Result<(), Comman
     }
     loop {
         sleep(POLL_INTERVAL).await;
-        match print_new_events(tail, server, &mut printed).await {
+        match print_new_events(tail, since, server, &mut printed).await {
             // The next poll also reads the events that a failed poll missed.
             Err(CommandError::Unreachable(_) | CommandError::Refused { status: 429 | 502..=504, .. }) | Ok(()) => {}
             Err(error) => return Err(error),
@@ -60,16 +61,17 @@ pub async fn run(tail: &TailArguments, server: &Connection) -> Result<(), Comman
     }
 }
 
-/// Prints all events since the last poll.
+/// Prints all events since the last poll, and after `since`, the earliest time that the command line allows.
 async fn print_new_events(
     tail: &TailArguments,
+    since: Option<Timestamp>,
     server: &Connection,
     printed: &mut PrintedEvents,
 ) -> Result<(), CommandError> {
     let mut filters = tail.filters.clone();
-    if let Some(last) = printed.last {
-        filters.since = Some(last.checked_sub(MAX_DELAY).unwrap_or(last).to_string());
-    }
+    // An age such as `1h` is counted from the start of the command.
+    let last = printed.last.map(|last| last.checked_sub(MAX_DELAY).unwrap_or(last));
+    filters.since = since.max(last).map(|time| time.to_string());
     let path = filters.request_path()? + &query_parameter("limit", &PAGE_SIZE.to_string());
     let mut list: AuditEventList = server.get(&path).await?.json()?;
     // If no event was printed before, there is no lower bound of time, and one page is enough.

@@ -220,3 +220,30 @@ fn tail_prints_the_last_events_and_follows_new_ones() {
     // The eleventh event is the refusal of an unauthorised reader.
     assert_eq!(seqs(), (10..=19).collect::<Vec<_>>(), "each once, in order");
 }
+
+#[test]
+fn followed_events_are_not_older_than_since() {
+    let claviger = Claviger::sample();
+    some_events(&claviger, 1);
+    // Younger than the ten seconds by which an event may be late.
+    std::thread::sleep(Duration::from_secs(2));
+    let followed = claviger.folder.path().join("followed");
+    let mut following = Command::new(binary())
+        .args(["audit", "tail", "--follow", "--since", "1s", "-o", "json"])
+        .args(["--server", &format!("http://{}", claviger.api), "--token-file"])
+        .arg(claviger.folder.path().join("admin-token"))
+        .stdout(File::create(&followed).unwrap())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    some_events(&claviger, 1);
+    let printed = || fs::read_to_string(&followed).unwrap();
+    wait_until("the new events", || printed().lines().count() >= 2);
+    std::thread::sleep(Duration::from_millis(2500));
+    let _ = following.kill();
+    let _ = following.wait();
+    let seqs: Vec<Value> =
+        printed().lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["seq"].clone()).collect();
+    assert_eq!(seqs, [3, 4], "without the two events before it");
+}
