@@ -35,8 +35,11 @@ pub fn parse_request(event: &AuditEventObject) -> Option<Result<RecordedRequest,
         ("ticket.denied", Some("attestation_failed" | "admission_policy_missing")) => {
             return Some(Err(ReplayObstacle::Attested));
         }
-        // The policies allowed the request, and then another check refused the request, or the request failed.
-        ("ticket.denied", Some("ticket_limit" | "delivery_not_allowed")) | ("ticket.failed", _) if has_policies => {
+        // The policies allowed the request, and then another check refused the request, or the request failed. With a ticket's id it
+        // is the redemption that failed, whose request is another event.
+        ("ticket.denied", Some("ticket_limit" | "delivery_not_allowed")) | ("ticket.failed", _)
+            if has_policies && event.ticket_id.is_none() =>
+        {
             RecordedDecision::Allowed
         }
         _ => return None,
@@ -75,4 +78,33 @@ fn to_caller(caller: &CallerObject) -> Caller {
     let account = caller.namespace.clone().zip(caller.service_account.clone());
     let pod = caller.pod.as_ref().map(|pod| Pod { name: pod.name.clone(), uid: pod.uid.clone() });
     Caller::from_event(&caller.issuer, &caller.subject, account, pod)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn failed_redemptions_are_not_requests() {
+        let is_request = |kind: &str, reason: &str, policies: &[&str], ticket_id: Option<&str>| {
+            let event = json!({
+                "seq": 1, "id": "e", "time": "2026-01-31T12:00:00Z", "chain": "c", "hash": "", "prevHash": "", "type": kind,
+                "outcome": "failed", "reason": reason, "caller": {"issuer": "ci", "subject": "a"}, "sourceIp": null,
+                "repo": "site", "branch": "main", "policies": policies, "keys": [], "ticketId": ticket_id, "secrets": [],
+                "requestId": null, "traceId": null, "durationMs": 1,
+            });
+            let event: AuditEventObject = serde_json::from_value(event).expect("an event");
+            match parse_request(&event) {
+                None => false,
+                Some(Ok(request)) => request.decision == RecordedDecision::Allowed,
+                Some(Err(obstacle)) => panic!("{}", obstacle.as_str()),
+            }
+        };
+        assert!(is_request("ticket.failed", "store_unavailable", &["site"], None), "allowed, and then not fetched");
+        assert!(!is_request("ticket.failed", "unrenderable", &["site"], Some("t-1")), "the redemption failed");
+        assert!(!is_request("ticket.failed", "invalid_repo", &[], None), "no policy decided");
+        assert!(is_request("ticket.denied", "ticket_limit", &["site"], None));
+        assert!(is_request("ticket.issued", "", &["site"], Some("t-1")));
+    }
 }
