@@ -1,7 +1,7 @@
 //! Prints tables, JSON and YAML, with control characters escaped.
 
 use crate::cli::command_error::CommandError;
-use crate::cli::terminal::escape_for_terminal;
+use crate::cli::terminal::{escape_for_terminal, escape_json_for_terminal, is_interpreted};
 use crate::document::to_yaml;
 use crate::wire::policy::{Metadata, PolicyManifest};
 use crate::wire::policy_object::PolicyObject;
@@ -36,14 +36,19 @@ pub fn print_line(line: &str) -> Result<(), CommandError> {
     print(&format!("{}\n", escape_for_terminal(line)))
 }
 
-/// Prints indented JSON. JSON strings contain no control characters.
+/// Prints indented JSON, in which characters that a terminal interprets are escaped.
 pub fn print_json<T: Serialize>(value: &T) -> Result<(), CommandError> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|_| CommandError::Other("the answer cannot be written as JSON".into()))?;
-    print(&format!("{text}\n"))
+    print(&format_json(value)?)
 }
 
-/// Prints policies as manifests for `apply`.
+fn format_json<T: Serialize>(value: &T) -> Result<String, CommandError> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|_| CommandError::Other("the answer cannot be written as JSON".into()))?;
+    Ok(escape_json_for_terminal(&text) + "\n")
+}
+
+/// Prints policies as manifests for `apply`, as YAML. A manifest with a character that a terminal interprets is JSON, which is YAML
+/// too, because the YAML serializer does not escape all of these characters.
 pub fn print_manifests(policies: impl IntoIterator<Item = PolicyObject>) -> Result<(), CommandError> {
     let mut text = String::new();
     for policy in policies {
@@ -65,8 +70,11 @@ pub fn print_manifests(policies: impl IntoIterator<Item = PolicyObject>) -> Resu
             metadata: Some(metadata),
             spec: Some(policy.spec),
         };
-        let yaml =
+        let mut yaml =
             to_yaml(&manifest).map_err(|_| CommandError::Other("the policy cannot be written as YAML".into()))?;
+        if yaml.contains(|c| c != '\n' && is_interpreted(c)) {
+            yaml = format_json(&manifest)?;
+        }
         text.push_str(if text.is_empty() { "" } else { "---\n" });
         text.push_str(&yaml);
     }

@@ -62,12 +62,19 @@ fn a_printed_policy_can_be_applied() {
     let claviger = Claviger::sample();
     let shell = admin(&claviger);
     let folder = claviger.folder.path();
-    let hostile = yaml("odd", "yes")
-        .replace("spec:\n", "spec:\n  description: \"a: - #\\t\\\"'\\\\ \\u202e no\\nyes\\n\"\n  condition: 'true'\n");
+    let hostile = yaml("odd", "yes").replace(
+        "spec:\n",
+        "spec:\n  description: \"a: - #\\t\\\"'\\\\ \\u202e \\x9b no\\nyes\\n\"\n  condition: 'true'\n",
+    );
     let odd = write(folder, "odd.yml", &(hostile + "---\n" + &yaml("even", "1e3"))).display().to_string();
     assert_eq!(shell.policy(&["apply", "-f", &odd]).0, Some(0));
     let (code, one, _) = shell.policy(&["get", "odd"]);
     assert_eq!(code, Some(0));
+    // A terminal would interpret these characters.
+    let (_, json, _) = shell.policy(&["get", "odd", "-o", "json"]);
+    assert!(![&one, &json].iter().any(|text| text.contains(['\u{202e}', '\u{9b}'])), "{one:?} {json:?}");
+    let description = &serde_json::from_str::<serde_json::Value>(&json).unwrap()["spec"]["description"];
+    assert_eq!(description, "a: - #\t\"'\\ \u{202e} \u{9b} no\nyes\n");
     let (_, all, _) = shell.policy(&["list", "-o", "yaml"]);
     assert!(all.contains(&one), "{all}\n{one}");
     let file = write(folder, "all.yml", &all).display().to_string();
