@@ -2,7 +2,7 @@
 
 use super::responses::ApiError;
 use super::state::HttpState;
-use super::{bearer, body, bundle_response, observe, ticket_body};
+use super::{bearer, body, bundle_response, observe, query, ticket_body};
 use crate::broker::{Context, DeliveryMode, Error};
 use crate::model::caller::Caller;
 use crate::model::format::Format;
@@ -31,7 +31,12 @@ impl<B: RequestBody> FromRequest<HttpState> for BundleRequest<B> {
         let (mut parts, body) = request.into_parts();
         let context = observe::context(&mut parts)?;
         let caller = state.broker.authenticate(bearer::token(&parts.headers).as_ref(), &context).await?;
-        match read_body::<B>(state, &parts.headers, body).await {
+        // Fields belong in the body: a parameter such as `?required=true` would have no effect.
+        let read = match query::parameters(&parts.uri, []) {
+            Ok([]) => read_body::<B>(state, &parts.headers, body).await,
+            Err(_) => Err(Error::InvalidRequest("no query parameters are allowed")),
+        };
+        match read {
             Ok((request, format)) => Ok(Self { caller, context, request, format, body: PhantomData }),
             Err(error) => Err(state.broker.refuse_unreadable(caller, &context, B::MODE, error).await.into()),
         }

@@ -218,3 +218,31 @@ fn only_post_asks_for_tickets() {
         assert_errors(&server.send("POST", path, &[], b""), 403, "denied: ");
     }
 }
+
+#[test]
+fn query_parameters_are_refused_and_recorded() {
+    let server = TestServer::with_one_secret();
+    let bearer = format!("Bearer {}", server.issuer.token(&json!({})));
+    let headers = [("Authorization", bearer.as_str()), ("Content-Type", FORM)];
+    let send = |target: &str| server.send("POST", target, &headers, b"repo=site&branch=main");
+    for (target, allowed, kind) in [("/v1/tickets", 201, "ticket.failed"), ("/v1/secrets", 403, "secrets.read")] {
+        assert_eq!(send(target).status, allowed, "{target}");
+        assert_eq!(send(&format!("{target}?")).status, allowed, "{target}: an empty query has no parameter");
+        for query in ["required=true", "repo=site", "x", "access_token=hunter2"] {
+            let answer = send(&format!("{target}?{query}"));
+            assert_problem(&answer, 400, "invalid_request");
+            assert_eq!(answer.json()["detail"], "no query parameters are allowed");
+            let event = server.audit_events().pop().unwrap();
+            assert_eq!(
+                (&event["type"], &event["outcome"], &event["reason"], &event["requestId"]),
+                (&json!(kind), &json!("failed"), &json!("invalid_request"), &answer.header("x-request-id").into()),
+                "{target}?{query}"
+            );
+        }
+        // An unauthenticated client does not learn of it.
+        let unknown = [("Authorization", "Bearer x.y.z"), ("Content-Type", FORM)];
+        let answer = server.send("POST", &format!("{target}?x"), &unknown, b"repo=site&branch=main");
+        assert_problem(&answer, 401, "unauthenticated");
+    }
+    assert_eq!(server.count(r#"claviger_ticket_requests_total{code="invalid_request",outcome="failed"}"#), 4);
+}
