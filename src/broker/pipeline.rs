@@ -221,7 +221,7 @@ impl Broker {
     ///
     /// A verb increments `running_verbs` and then reads `draining`; a drain sets `draining` and then reads `running_verbs`.
     /// All four accesses are `SeqCst`, so at least one side sees the write of the other: the verb is refused, or the drain
-    /// waits for it. With a weaker ordering, some processors (such as AArch64) let both sides read the old value.
+    /// waits for it. With a weaker ordering, some processors (such as `AArch64`) let both sides read the old value.
     pub(super) fn start_verb(&self) -> RunningVerb<'_> {
         self.running_verbs.fetch_add(1, Ordering::SeqCst);
         RunningVerb(&self.running_verbs)
