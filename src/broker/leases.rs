@@ -86,12 +86,12 @@ impl Broker {
         path: Option<&str>,
     ) -> Result<RevocationProgress, Error> {
         self.authorise(administrator, leases_action(Verb::DeleteCollection, None)).await?;
-        let ended = self.stages.stores.end_leases(store, path, &administrator.applicant.caller).await;
-        let (evicted, revoked) = ended.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
+        let (evicted, revoked) = self.stages.stores.end_leases(store, path, &administrator.applicant.caller).await;
+        // First, because the secrets are evicted even if the leases cannot be revoked.
         if !evicted.is_empty() {
             self.record_eviction(administrator, evicted).await?;
         }
-        Ok(revoked)
+        revoked.map_err(|_| Error::Plain(Code::DatabaseUnavailable))
     }
 
     /// Records that secrets were evicted. If the event cannot be written now, it is written later.

@@ -48,22 +48,19 @@ impl Stores {
     }
 
     /// Revokes the leases of a store and evicts its cached secrets, at one path or at all paths. Returns the evicted secrets,
-    /// and whether all these leases are revoked.
-    ///
-    /// # Errors
-    /// When the database cannot be reached.
+    /// and whether all these leases are revoked: an error if the database cannot be reached. The secrets are evicted even then.
     pub async fn end_leases(
         &self,
         store: &str,
         path: Option<&str>,
         by: &Arc<Caller>,
-    ) -> Result<(Vec<SecretRef>, RevocationProgress), DatabaseError> {
+    ) -> (Vec<SecretRef>, Result<RevocationProgress, DatabaseError>) {
         let evicted = self.evict(store, path).await;
         let revoked = match &self.leases {
-            Some(leases) => leases.manager.revoke_all(store, path, by).await?,
-            None => RevocationProgress::Done,
+            Some(leases) => leases.manager.revoke_all(store, path, by).await,
+            None => Ok(RevocationProgress::Done),
         };
-        Ok((evicted, revoked))
+        (evicted, revoked)
     }
 
     /// The pods that hold leases.

@@ -21,6 +21,7 @@ use async_trait::async_trait;
 use entry::{CacheEntry, FreshContent};
 use sealed::SecretSealer;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -56,6 +57,8 @@ struct CacheState {
     sealer: SecretSealer,
     /// [`CacheEntry`] checks ages. moka, whose clock tests cannot pause, only limits how long memory is used.
     entries: moka::future::Cache<StorePath, Arc<CacheEntry>>,
+    /// Number of evictions. A read that began before an eviction is not cached, because its value may be older.
+    evictions: AtomicU64,
     metrics: Arc<Metrics>,
 }
 
@@ -118,7 +121,8 @@ impl CachedStore {
                 }
             })
             .build();
-        let state = CacheState { name: name.clone(), store, settings, sealer, entries, metrics: metrics.clone() };
+        let (name, evictions, metrics) = (name.clone(), AtomicU64::new(0), metrics.clone());
+        let state = CacheState { name, store, settings, sealer, entries, evictions, metrics };
         Ok(Self { state: Arc::new(state), flights: SingleFlight::new() })
     }
 
@@ -137,6 +141,7 @@ impl CachedStore {
 
     /// Removes a path from the cache.
     pub(super) async fn evict(&self, path: &StorePath) {
+        self.state.evictions.fetch_add(1, Ordering::SeqCst);
         self.state.entries.invalidate(path).await;
     }
 
@@ -199,7 +204,7 @@ impl CacheState {
             return (CacheLookup::Static(result), CacheOutcome::Hit);
         }
         // The age counts from the start of the call.
-        let read_at = Instant::now();
+        let (read_at, evictions) = (Instant::now(), self.evictions.load(Ordering::SeqCst));
         let result = match self.store.is_dynamic(path, request_id).await {
             Ok(true) => {
                 self.entries.invalidate(path).await;
@@ -220,17 +225,22 @@ impl CacheState {
             }
         };
         match entry {
-            Some(entry) => self.store_entry(path, entry).await,
+            Some(entry) => self.store_entry(path, entry, evictions).await,
             None => self.entries.invalidate(path).await,
         }
         (CacheLookup::Static(result), CacheOutcome::Miss)
     }
 
-    async fn store_entry(&self, path: &StorePath, entry: CacheEntry) {
+    /// Caches the result of a read, unless there were evictions since its start, when there had been `evictions`.
+    async fn store_entry(&self, path: &StorePath, entry: CacheEntry, evictions: u64) {
         if entry.is_secret() {
             self.metrics.increment_active_leases(&self.name);
         }
         self.entries.insert(path.clone(), Arc::new(entry)).await;
+        // Compared after the insertion, so that no eviction comes between.
+        if self.evictions.load(Ordering::SeqCst) != evictions {
+            self.entries.invalidate(path).await;
+        }
     }
 
     async fn get_stale(&self, path: &StorePath) -> Option<Arc<Secret>> {

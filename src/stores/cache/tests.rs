@@ -340,3 +340,28 @@ async fn expired_absences_are_dropped() {
     assert_eq!(cached.state.entries.entry_count(), 1, "the secret stays");
     assert_eq!(read(&cached, "there").await, fresh("one"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_began_before_an_eviction_is_not_cached() {
+    let store = CountingStore {
+        result: Mutex::new(Ok("one")),
+        reads: AtomicUsize::new(0),
+        gate: Semaphore::new(0),
+        panics: false,
+    };
+    let (store, cached, _metrics) = cached_over(store, SETTINGS);
+    let reader = tokio::spawn({
+        let cached = cached.clone();
+        async move { read(&cached, "a").await }
+    });
+    while store.reads() == 0 {
+        tokio::task::yield_now().await;
+    }
+    cached.evict(&StorePath::try_from("a").unwrap()).await;
+    store.gate.add_permits(2);
+    assert_eq!(reader.await.unwrap(), fresh("one"), "its caller asked before the eviction");
+    store.set_result(Ok("two"));
+    assert_eq!(read(&cached, "a").await, fresh("two"));
+    assert_eq!(read(&cached, "a").await, fresh("two"));
+    assert_eq!(store.reads(), 2, "the second result is cached");
+}

@@ -76,8 +76,8 @@ impl LeaseManager {
         for owner in heartbeats.update(others, Instant::now()) {
             let records = self.ledger.adopt(&owner).await?;
             let mut adopted = 0;
-            for record in &records {
-                adopted += usize::from(self.restore_record(record).await);
+            for record in records.iter().filter(|record| !self.is_registered(&record.id)) {
+                adopted += usize::from(self.restore_record(record));
             }
             if adopted > 0 {
                 tracing::info!(leases = adopted, "adopted leases of another process");
@@ -87,7 +87,7 @@ impl LeaseManager {
     }
 
     /// Adds the lease of a record to the index. Returns false if the record cannot be opened.
-    pub(super) async fn restore_record(&self, record: &LeaseRecord) -> bool {
+    pub(super) fn restore_record(&self, record: &LeaseRecord) -> bool {
         let Ok(lease) = self.record_sealer.open(record, self.clock.now()) else {
             if self.unreadable_ids().insert(record.id.as_str().into()) {
                 tracing::error!(lease = record.id, "a lease record could not be decrypted; it cannot be revoked");
@@ -95,11 +95,11 @@ impl LeaseManager {
             return false;
         };
         self.unreadable_ids().remove(record.id.as_str());
-        self.restore_lease(lease).await;
+        self.restore_lease(lease);
         true
     }
 
-    async fn restore_lease(&self, mut lease: Lease) {
+    fn restore_lease(&self, mut lease: Lease) {
         let now = Instant::now();
         let due = match lease.state {
             LeaseState::Active if lease.is_worth_renewing(&self.clusters) => lease.lifetime.renewal_time(now),
@@ -112,9 +112,10 @@ impl LeaseManager {
             }
         };
         if !self.sources.contains_key(&lease.key.store) {
-            self.event_recorder
-                .record_eventually(Self::new_event(&lease, LeaseEventKind::Failed, Some("store_unknown")))
-                .await;
+            let event = Self::new_event(&lease, LeaseEventKind::Failed, Some("store_unknown"));
+            let recorder = self.event_recorder.clone();
+            // Not awaited: thousands of such events would delay the heartbeat until another process adopts all leases.
+            tokio::spawn(async move { recorder.record_eventually(event).await });
         }
         lease.first_renewal_at = due;
         self.insert(lease, due, false);

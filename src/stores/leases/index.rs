@@ -49,15 +49,18 @@ fn queue_key(key: &LeaseKey) -> QueueKey {
 }
 
 impl LeaseIndex {
-    /// Adds a lease. With `current`, it is issued from now on.
-    pub(super) fn insert(&mut self, lease: Lease, due: Instant, current: bool) {
+    /// Adds a lease, or replaces the one with its ID, which it returns. With `current`, it is issued from now on.
+    pub(super) fn insert(&mut self, lease: Lease, due: Instant, current: bool) -> Option<Lease> {
         let id = lease.id.clone();
+        // A creation can end after this process adopted the record of the lease.
+        let replaced = self.remove(&id);
         if current {
             self.current.insert(lease.key.clone(), id.clone());
         }
         let queue_key = queue_key(&lease.key);
         self.queues.entry(queue_key.clone()).or_default().due.insert((due, id.clone()));
         self.entries.insert(id, IndexEntry { lease, queue_key, due, claimed: false, urgent: false });
+        replaced
     }
 
     /// The lease that is issued for a key.
@@ -111,12 +114,12 @@ impl LeaseIndex {
 
     /// Releases a claim. The lease is due at `due`, or now if it became urgent.
     pub(super) fn release(&mut self, id: &str, due: Instant) {
-        let Some(entry) = self.entries.get_mut(id) else { return };
+        // A lease that was replaced meanwhile is not claimed, and keeps its due time.
+        let Some(entry) = self.entries.get_mut(id).filter(|entry| entry.claimed) else { return };
         entry.due = if std::mem::take(&mut entry.urgent) { Instant::now() } else { due };
+        entry.claimed = false;
         let queue = self.queues.entry(entry.queue_key.clone()).or_default();
-        if std::mem::take(&mut entry.claimed) {
-            queue.claimed = queue.claimed.saturating_sub(1);
-        }
+        queue.claimed = queue.claimed.saturating_sub(1);
         queue.due.insert((entry.due, entry.lease.id.clone()));
     }
 
@@ -345,6 +348,21 @@ mod tests {
         index.insert(lease("shared", "db/shared"), Instant::now(), true);
         assert_eq!(index.eviction_candidate("vault", 6), None);
         assert_eq!(index.eviction_candidate("vault", 5).as_deref(), Some("greedy db/0"));
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_is_inserted_again_is_due_once() {
+        let now = Instant::now();
+        let mut index = LeaseIndex::default();
+        assert!(index.insert(lease("a", "db/a"), now + SECOND, false).is_none());
+        assert!(index.insert(lease("a", "db/a"), now + 100 * SECOND, true).is_some());
+        assert_eq!(index.next_due(9), Some(now + 100 * SECOND));
+        assert!(index.current(&key("db/a")).is_some());
+        // A claim of the lease that was replaced ends.
+        index.release("a", now + 2 * SECOND);
+        assert_eq!(index.next_due(9), Some(now + 100 * SECOND));
+        assert!(index.remove("a").is_some());
+        assert_eq!(index.next_due(9), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -170,7 +170,10 @@ impl LeaseManager {
         if lease.state == LeaseState::Active {
             self.metrics.increment_active_leases(&lease.key.store);
         }
-        self.index().insert(lease, due, current);
+        let replaced = self.index().insert(lease, due, current);
+        if let Some(replaced) = replaced.filter(|lease| lease.state == LeaseState::Active) {
+            self.metrics.decrement_active_leases(&replaced.key.store);
+        }
         self.wake.notify_one();
     }
 

@@ -36,7 +36,7 @@ impl LeaseManager {
             }
             let Some(record) = self.ledger.get_own(id).await? else { continue };
             if !self.is_registered(id) {
-                restored += usize::from(self.restore_record(&record).await);
+                restored += usize::from(self.restore_record(&record));
             }
         }
         if restored > 0 {
@@ -80,7 +80,7 @@ impl LeaseManager {
     }
 
     /// Whether the lease is in the index or being recorded.
-    fn is_registered(&self, id: &str) -> bool {
+    pub(super) fn is_registered(&self, id: &str) -> bool {
         let is_being_recorded = self.in_registration().contains(id);
         is_being_recorded || self.index().get(id).is_some()
     }

@@ -299,15 +299,16 @@ mod tests {
         }
     }
 
-    /// A server that responds to one request with a refusal.
+    /// A server that responds to requests with a refusal, each on its own connection.
     async fn refusing_server(refusal: &'static str) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let _ = stream.read(&mut [0; 4096]).await;
-            let head = format!("HTTP/1.1 403 Forbidden\r\nContent-Length: {}\r\n\r\n", refusal.len());
-            let _ = stream.write_all((head + refusal).as_bytes()).await;
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let head = "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: ";
+                let _ = stream.write_all(format!("{head}{}\r\n\r\n{refusal}", refusal.len()).as_bytes()).await;
+            }
         });
         address
     }
@@ -328,13 +329,13 @@ mod tests {
         let traced = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer.with_filter(targets)));
         let mut token = HeaderValue::from_static("canary-token");
         token.set_sensitive(true);
-        let endpoint = VaultEndpoint::CreateSecret {
-            path: "pki/issue/canary-path",
-            json: Some(r#"{"common_name":"canary-body"}"#),
-        };
+        let (path, json) = ("pki/issue/canary-path", Some(r#"{"common_name":"canary-body"}"#));
         let options = CallOptions::calling_backend(StoreOperation::Read, BreakerTarget::group("pki/"));
-        let call = Call { endpoint, options, token: Some(&token) };
-        let response = client.call(call, &RequestId::random()).await.unwrap();
+        let call = || Call { endpoint: VaultEndpoint::CreateSecret { path, json }, options, token: Some(&token) };
+        // The spans of rustify may be known already, from a test in a thread without a subscriber, and then count as disabled.
+        client.call(call(), &RequestId::random()).await.unwrap();
+        tracing::callsite::rebuild_interest_cache();
+        let response = client.call(call(), &RequestId::random()).await.unwrap();
         drop(traced);
 
         assert_eq!((response.status, response.body.as_slice()), (403, b"canary-answer".as_slice()));

@@ -33,8 +33,11 @@ impl DynamicStore for VaultStore {
         write: Option<&WriteBody>,
         request_id: &RequestId,
     ) -> Result<(CreatedSecret, u64), ReadError> {
-        let mount = self.mounts.find(path).map(|(mount, _)| mount).filter(|mount| mount.engine == Engine::Dynamic);
-        let mount = mount.ok_or(ReadError::Unavailable)?;
+        // Usually cached by the look-up that found the secret to be dynamic, but the cache may be full, or was cleared meanwhile.
+        let mount = self.mount(path, request_id).await?;
+        if mount.engine != Engine::Dynamic {
+            return Err(ReadError::Unavailable);
+        }
         let below = mount.relative_path(path).ok_or(ReadError::Misconfigured)?;
         // The credentials path of the database engine, the AWS engine and others.
         let response = if let (None, Some(role)) = (write, below.strip_prefix("creds/")) {

@@ -115,7 +115,7 @@ fn a_value_that_a_policy_decodes_is_found_decoded() {
     let path = file.to_str().unwrap();
     let json = claviger.download(&format!("{}?format=json", claviger.ticket("moreira.dev", "main")));
     std::fs::write(&bundle, &json.body).unwrap();
-    let hex: String = BYTES.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = hex::encode(BYTES);
     let shifted = STANDARD.encode([b"x", BYTES].concat());
     for (content, found) in [
         (&b"a plain text value"[..], "TEXT as raw in "),
