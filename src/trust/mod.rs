@@ -80,7 +80,7 @@ impl Trust {
             .dangerous()
             .with_custom_certificate_verifier(verifier.clone())
             .with_client_cert_resolver(client_certificate.clone());
-        // A resumed session skips the verification of the server certificate, so the cache is emptied when a file changes.
+        // A resumed session skips the verification of the server certificate, so the cache ends when a file changes.
         config.resumption = Resumption::store(Arc::new(SessionCache::new(watched)));
         Ok(Self { config, verifier, client_certificate, has_response: Arc::default() })
     }
