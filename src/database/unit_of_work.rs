@@ -183,7 +183,8 @@ impl PostgresTransaction {
     }
 
     async fn begin_on(connection: Connection, lock_keys: &[i64]) -> Result<Self, DatabaseError> {
-        let mut sql = "BEGIN".to_owned();
+        // Statements after the locks must see what the holder before committed, also where the server's default is stricter.
+        let mut sql = "BEGIN ISOLATION LEVEL READ COMMITTED".to_owned();
         if connection.uses_pooler() {
             sql.extend(["; ", connection.guard()]);
         }

@@ -60,19 +60,21 @@ impl LookUps {
         let (sender, mut receiver) = oneshot::channel();
         self.waiting().push(LookUp { id, sender });
         let mut expired = pin!(sleep(MAX_WAIT));
+        // Whether the running statement of another look-up includes this one.
+        let mut is_taken = false;
         // A sender is dropped without a result if the request that runs the statement ends early.
         let found = loop {
             tokio::select! {
                 biased;
                 result = &mut receiver => break result.unwrap_or(Ok(Found::Unshared))?,
-                permit = self.permits.acquire() => {
+                permit = self.permits.acquire(), if !is_taken => {
                     let _permit = permit.map_err(|_| TicketStoreError)?;
                     // Other look-ups that are ready to begin join this statement.
                     yield_now().await;
                     match receiver.try_recv() {
                         Ok(result) => break result?,
                         Err(TryRecvError::Closed) => break Found::Unshared,
-                        Err(TryRecvError::Empty) => self.run_next().await,
+                        Err(TryRecvError::Empty) => is_taken = !self.run_next().await,
                     }
                 }
                 () = &mut expired => return Err(TicketStoreError),
@@ -84,15 +86,18 @@ impl LookUps {
         }
     }
 
-    /// Runs one statement for the look-ups that have waited longest, and sends them the result.
-    async fn run_next(&self) {
+    /// Runs one statement for the look-ups that have waited longest, and sends them the result. False if none waits.
+    async fn run_next(&self) -> bool {
         let batch: Vec<LookUp> = {
             let mut waiting = self.waiting();
             let count = waiting.len().min(MAX_BATCH);
+            if count == 0 {
+                return false;
+            }
             waiting.drain(..count).filter(|look_up| !look_up.sender.is_closed()).collect()
         };
         if batch.is_empty() {
-            return;
+            return true;
         }
         let found = self.find_many(&batch).await.map_err(unavailable);
         for LookUp { id, sender } in batch {
@@ -100,6 +105,7 @@ impl LookUps {
             // A look-up whose request has ended has no receiver.
             let _ = sender.send(result.map_err(|_| TicketStoreError));
         }
+        true
     }
 
     async fn find_many(&self, batch: &[LookUp]) -> Result<HashMap<TicketId, Found>, DatabaseError> {

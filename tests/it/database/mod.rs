@@ -1,5 +1,6 @@
 //! Connections to PostgreSQL: several hosts, TLS, changing passwords, and poolers.
 
+mod isolation;
 mod passwords;
 mod poolers;
 mod statement_guard;

@@ -105,7 +105,7 @@ async fn redemptions(replica: &Replica, token: &TicketToken) -> i64 {
 async fn a_commit_that_arrived_is_reported_as_done() {
     let (replica, proxy, other) = replicas().await;
     let token = replica.new_ticket("a").await;
-    proxy.set(b"COMMIT", Fate::Arrives);
+    proxy.set(b"COMMIT\0", Fate::Arrives);
     assert!(redeem(&replica, &token).await.is_ok());
     assert!(proxy.has_cut());
     assert_eq!(redemptions(&other, &token).await, 1);
@@ -118,7 +118,7 @@ async fn a_commit_that_arrived_is_reported_as_done() {
 async fn a_commit_that_was_lost_is_reported_as_not_done() {
     let (replica, proxy, other) = replicas().await;
     let token = replica.new_ticket("a").await;
-    proxy.set(b"COMMIT", Fate::IsLost);
+    proxy.set(b"COMMIT\0", Fate::IsLost);
     assert!(matches!(redeem(&replica, &token).await, Err(EventCommitError::Failed(_))));
     assert!(proxy.has_cut());
     assert_eq!(redemptions(&other, &token).await, 0);
