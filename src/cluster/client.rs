@@ -6,6 +6,7 @@ use crate::trust::FileStamp;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 /// The client of one API server. It uses the broker's own credentials.
@@ -15,6 +16,8 @@ pub struct Cluster {
     pub(super) kubeconfig: Option<PathBuf>,
     /// Stamps of the files that the connection was built from, at the last check for changes.
     pub(super) stamps: Mutex<Vec<Option<FileStamp>>>,
+    /// Whether the last reload failed, so that the next check tries again.
+    pub(super) reload_failed: AtomicBool,
     /// Reviews have their own limit, so that forged tokens cannot block reads of pods.
     pub(super) reviews: CallLimit,
     pub(super) reads: CallLimit,

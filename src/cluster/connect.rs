@@ -15,6 +15,7 @@ use kube::{Client, Config};
 use serde_json::Value;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 /// The result of a successful check.
@@ -68,7 +69,8 @@ impl Cluster {
         let stamps = Mutex::new(connection.stamps());
         let kubeconfig = kubeconfig.map(Path::to_path_buf);
         let (reviews, reads) = (CallLimit::new(32, 512), CallLimit::new(32, 512));
-        Ok(Self { connection: ArcSwap::from_pointee(connection), kubeconfig, stamps, reviews, reads, metrics })
+        let (connection, reload_failed) = (ArcSwap::from_pointee(connection), AtomicBool::new(false));
+        Ok(Self { connection, kubeconfig, stamps, reload_failed, reviews, reads, metrics })
     }
 }
 

@@ -276,6 +276,13 @@ async fn changed_files_are_read_again_unless_they_are_invalid() {
         (CLUSTER, json!({"certificate-authority": "", "server": "http://127.0.0.1:1"})),
     ]);
     assert_eq!(reloaded().as_deref(), Some("Bearer inline"), "the kubeconfig itself is read again");
+    folder.write(&[
+        (USER, json!({"tokenFile": "later"})),
+        (CLUSTER, json!({"certificate-authority": "", "server": "http://127.0.0.1:1"})),
+    ]);
+    assert_eq!(reloaded().as_deref(), Some("Bearer inline"), "its token file does not exist yet");
+    fs::write(folder.path("later"), "late").unwrap();
+    assert_eq!(reloaded().as_deref(), Some("Bearer late"));
 }
 
 #[tokio::test]
