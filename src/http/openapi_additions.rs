@@ -43,6 +43,7 @@ const BEARER: &[Code] = &[Code::Unauthenticated, Code::Denied, Code::RateLimited
 const BODY: &[Code] = &[Code::RequestTimeout, Code::PayloadTooLarge, Code::UnsupportedMediaType];
 const ISSUE: &[Code] = &[
     Code::NotPodBound,
+    Code::AttestationFailed,
     Code::DeliveryNotAllowed,
     Code::SecretNotFound,
     Code::InvalidRepo,
@@ -53,6 +54,8 @@ const ISSUE: &[Code] = &[
     Code::StoreUnavailable,
     Code::AuditUnavailable,
     Code::PoliciesUnavailable,
+    Code::AttestationPending,
+    Code::ClocksDiffer,
     Code::Draining,
     Code::Timeout,
 ];
@@ -75,7 +78,13 @@ const DATABASE: &[Code] = &[Code::DatabaseUnavailable, Code::AuditUnavailable];
 const CREATE: &[Code] = &[Code::AlreadyExists, Code::ReadOnly, Code::InvalidPolicy];
 const PUT: &[Code] = &[Code::ReadOnly, Code::PreconditionFailed, Code::InvalidPolicy];
 const DELETE: &[Code] = &[Code::ReadOnly, Code::PreconditionFailed];
-const EXPLAIN: &[Code] = &[Code::InvalidRepo, Code::InvalidBranch, Code::AuditUnavailable, Code::PoliciesUnavailable];
+const EXPLAIN: &[Code] = &[
+    Code::InvalidRepo,
+    Code::InvalidBranch,
+    Code::AuditUnavailable,
+    Code::PoliciesUnavailable,
+    Code::AttestationPending,
+];
 
 /// The error codes of each operation (by operation ID), in groups.
 const PROBLEMS: &[(&str, &[&[Code]])] = &[
@@ -158,6 +167,9 @@ mod tests {
                 let id = operation.operation_id.as_deref().unwrap_or_default();
                 assert!(PROBLEMS.iter().any(|(known, _)| id.trim_end_matches("ByPost") == *known), "{path} {id}");
                 assert!(operation.responses.responses.contains_key("400"), "{path} {id}");
+                let text = serde_json::to_string(operation).expect("JSON");
+                let depends_on_facts = ["issueTicket", "readSecrets", "explainDecision"].contains(&id);
+                assert_eq!(text.contains("attestation_pending"), depends_on_facts, "{path} {id}");
                 operations += 1;
             }
         }

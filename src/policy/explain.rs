@@ -65,7 +65,9 @@ impl PolicySet {
         let attestations = self.evaluate_attestations(&stated_inputs);
         let evaluation = Evaluation::new(stated_inputs, &attestations);
         let request = evaluation.verify_request();
-        let is_deliverable = |delivery: AllowedDeliveries| delivery.ticket || delivery.direct;
+        // As when a request is served: a ServiceAccount whose token is not bound to a pod gets no tickets.
+        let is_deliverable =
+            |delivery: AllowedDeliveries| delivery.direct || (delivery.ticket && caller.unbound_account.is_none());
         let mut baseline = self.shadow_index().map(|_| Baseline::new(self, stated_inputs, &is_deliverable));
         let mut matching: Vec<&Policy> = Vec::new();
         let mut policies = Vec::with_capacity(self.policies().len());
@@ -92,9 +94,7 @@ impl PolicySet {
             Err(decision) => decision,
         };
         let (allowed, reason, secrets) = match decision {
-            Decision::Granted(Grant { delivery: AllowedDeliveries { ticket: false, direct: false }, .. }) => {
-                (false, "delivery_not_allowed", Vec::new())
-            }
+            Decision::Granted(grant) if !is_deliverable(grant.delivery) => (false, "delivery_not_allowed", Vec::new()),
             Decision::Granted(grant) => (true, "granted", self.explain_secrets(grant)),
             Decision::Denied(denial) => (false, denial.as_str(), Vec::new()),
             Decision::PartMissing(part) => (false, part.as_str(), Vec::new()),

@@ -153,3 +153,21 @@ fn an_invalid_value_of_bound_is_a_fault() {
         assert_eq!(with(word), ["/spec/subjects/0/kubernetes/bound: must be pod, none or any"], "{word}");
     }
 }
+
+#[test]
+fn an_explanation_allows_an_unbound_token_only_direct_delivery() {
+    let (with_pod, without_pod) = (pod("ci", "build-bot"), unbound("ci", "build-bot"));
+    for (delivery, of_pod, of_none) in [
+        ("", "granted", "delivery_not_allowed"),
+        ("\ndelivery: [ticket, direct]", "granted", "granted"),
+        ("\ndelivery: [direct]", "granted", "granted"),
+    ] {
+        let body = "subjects: [{kubernetes: {namespaces: [ci], serviceAccounts: [build-bot], bound: any}}]\nrepos: [site]\n\
+                    branches: [main]\nsecrets: [{store: vault, path: a}]";
+        let set = PolicySet::new(vec![policy("allow", &format!("{body}{delivery}"))]);
+        for (caller, reason) in [(&with_pod, of_pod), (&without_pod, of_none)] {
+            let explained = set.explain(caller, &Facts::default(), &request_for("site", "main"));
+            assert_eq!((explained.allowed, explained.reason), (reason == "granted", reason), "{delivery}");
+        }
+    }
+}
