@@ -14,7 +14,7 @@ pub const SELECT: &str = "SELECT rowid, time, CAST(1200 + octet_length(event) + 
 
 /// Maximum size of several rows that are kept as one part.
 const MAX_PART_BYTES: u64 = 16 * 1024;
-/// Maximum number of parts, which take 1.5 MB. Only a clock that was set back keeps so many rows from settling.
+/// Maximum number of parts, which take 1.5 MB. It is reached only if rows do not settle for long: after the clock was set back.
 const MAX_PARTS: usize = 16 * 1024;
 
 /// The size of a row, from its [`super::rows::values`].

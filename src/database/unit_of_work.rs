@@ -183,7 +183,8 @@ impl PostgresTransaction {
     }
 
     async fn begin_on(connection: Connection, lock_keys: &[i64]) -> Result<Self, DatabaseError> {
-        // Statements after the locks must see what the holder before committed, also where the server's default is stricter.
+        // At the stricter levels, which can be the server's default, statements do not see what the previous holder of the
+        // locks committed.
         let mut sql = "BEGIN ISOLATION LEVEL READ COMMITTED".to_owned();
         if connection.uses_pooler() {
             sql.extend(["; ", connection.guard()]);
