@@ -6,6 +6,7 @@ use claviger::model::secret::SecretValue;
 use claviger::stores::ReadError;
 use claviger::stores::vault_fuzzing::{login, mount, own_token, secret};
 use libfuzzer_sys::fuzz_target;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -19,7 +20,13 @@ fuzz_target!(|answer: &[u8]| {
         return;
     }
     let status = [200, 403, 404, 400, 429, 500, 503, 204][usize::from(kind % 8)];
-    let json = serde_json::from_slice::<Value>(body).ok();
+    let json = match serde_json::from_slice::<Value>(body) {
+        Ok(json) => Some(json),
+        // `Value` refuses half a surrogate pair and numbers beyond f64 everywhere; ours skips the parts that it does
+        // not read, as any reader of serde does.
+        Err(_) if serde_json::from_slice::<IgnoredAny>(body).is_ok() => return,
+        Err(_) => None,
+    };
     let at = |pointer: &str| json.as_ref().and_then(|json| json.pointer(pointer));
     for versioned in [false, true] {
         match secret(status, body, versioned) {
