@@ -9,7 +9,7 @@ use crate::audit::Event;
 use crate::metrics::labels::{EventType, Outcome};
 use crate::model::caller::Caller;
 use crate::model::secret_ref::{SecretRef, SecretVersion};
-use crate::stores::{EndedLease, LeaseView, PageStart, RevocationProgress};
+use crate::stores::{EndedLease, LeaseView, PageStart, RevocationProgress, RevocationRequest};
 use crate::wire::caller::{CallerObject, PodObject};
 use crate::wire::lease::{LeaseList, LeaseObject};
 use crate::wire::problem::Code;
@@ -63,7 +63,7 @@ impl Broker {
         let valid_id = is_lease_id(id).then_some(id);
         self.authorise(administrator, leases_action(Verb::Delete, valid_id)).await?;
         let Some(id) = valid_id else { return Err(Code::NotFound.into()) };
-        let ended = self.stages.stores.end_lease(id, &administrator.applicant.caller).await;
+        let ended = self.stages.stores.end_lease(id, &revocation_request(administrator)).await;
         match ended.map_err(|_| Error::Plain(Code::DatabaseUnavailable))? {
             None => Err(Code::NotFound.into()),
             // The revocation is recorded by the stores.
@@ -86,7 +86,7 @@ impl Broker {
         path: Option<&str>,
     ) -> Result<RevocationProgress, Error> {
         self.authorise(administrator, leases_action(Verb::DeleteCollection, None)).await?;
-        let (evicted, revoked) = self.stages.stores.end_leases(store, path, &administrator.applicant.caller).await;
+        let (evicted, revoked) = self.stages.stores.end_leases(store, path, &revocation_request(administrator)).await;
         // First, because the secrets are evicted even if the leases cannot be revoked.
         if !evicted.is_empty() {
             self.record_eviction(administrator, evicted).await?;
@@ -108,6 +108,11 @@ impl Broker {
         }
         recorded.map_err(Error::from)
     }
+}
+
+fn revocation_request(administrator: &Administrator) -> RevocationRequest {
+    let (by, request_id) = (administrator.applicant.caller.clone(), administrator.context.request_id.clone());
+    RevocationRequest { by, request_id }
 }
 
 fn leases_action(verb: Verb, name: Option<&str>) -> AdminAction<'_> {

@@ -19,6 +19,7 @@ const SQLITE: &[MigrationEntry] = &[
     (9, "ticket counts", include_str!("migrations/sqlite/0009_ticket_counts.sql")),
     (10, "policy usage", include_str!("migrations/sqlite/0010_policy_usage.sql")),
     (11, "audit blocks", include_str!("migrations/sqlite/0011_audit_blocks.sql")),
+    (12, "lease revocations", include_str!("migrations/sqlite/0012_lease_revocations.sql")),
 ];
 
 const POSTGRES: &[MigrationEntry] = &[
@@ -31,6 +32,7 @@ const POSTGRES: &[MigrationEntry] = &[
     (7, "audit segments", include_str!("migrations/postgres/0007_audit_segments.sql")),
     (8, "ticket counts", include_str!("migrations/postgres/0008_ticket_counts.sql")),
     (9, "policy usage", include_str!("migrations/postgres/0009_policy_usage.sql")),
+    (10, "lease revocations", include_str!("migrations/postgres/0010_lease_revocations.sql")),
 ];
 
 /// All migrations for SQLite.

@@ -1,6 +1,6 @@
 //! For administrators: lists and ends the leases of all processes and the cached secrets of this process.
 
-use super::leases::{LeaseView, PageStart, RevocationProgress};
+use super::leases::{LeaseView, PageStart, RevocationProgress, RevocationRequest};
 use super::registry::{OpenedStore, Stores};
 use super::store_path::StorePath;
 use crate::database::DatabaseError;
@@ -37,14 +37,14 @@ impl Stores {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn end_lease(&self, id: &str, by: &Arc<Caller>) -> Result<Option<EndedLease>, DatabaseError> {
+    pub async fn end_lease(&self, id: &str, request: &RevocationRequest) -> Result<Option<EndedLease>, DatabaseError> {
         if let Some(view) = self.cached_secrets(|view| view.id == id).pop() {
             let secret = SecretRef { store: view.store.as_str().into(), path: view.path };
             self.evict(&secret.store, Some(&secret.path)).await;
             return Ok(Some(EndedLease::Evicted(secret)));
         }
         let Some(leases) = &self.leases else { return Ok(None) };
-        Ok(leases.manager.revoke(id, by).await?.map(EndedLease::Revoked))
+        Ok(leases.manager.revoke(id, request).await?.map(EndedLease::Revoked))
     }
 
     /// Revokes the leases of a store and evicts its cached secrets, at one path or at all paths. Returns the evicted secrets,
@@ -53,11 +53,11 @@ impl Stores {
         &self,
         store: &str,
         path: Option<&str>,
-        by: &Arc<Caller>,
+        request: &RevocationRequest,
     ) -> (Vec<SecretRef>, Result<RevocationProgress, DatabaseError>) {
         let evicted = self.evict(store, path).await;
         let revoked = match &self.leases {
-            Some(leases) => leases.manager.revoke_all(store, path, by).await,
+            Some(leases) => leases.manager.revoke_all(store, path, request).await,
             None => Ok(RevocationProgress::Done),
         };
         (evicted, revoked)

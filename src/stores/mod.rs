@@ -56,7 +56,7 @@ pub use gcp::fuzzing as gcp_fuzzing;
 pub use inspect::StoreTime;
 pub use leases::{
     FetchError, LeaseEvent, LeaseEventKind, LeaseEventRecorder, LeaseSettings, LeaseView, PageStart, RecordingError,
-    RevocationProgress,
+    RevocationProgress, RevocationRequest,
 };
 pub use port::{EngineMismatch, FetchedSecret, OnlineError, OpenError, ReadError, SecretStore};
 pub use registry::{ReadRequest, StoreOpenError, Stores};

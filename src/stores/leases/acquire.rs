@@ -224,7 +224,7 @@ impl LeaseManager {
     /// Registers a lease that is not issued to any caller, and begins to revoke it.
     async fn revoke_unused(&self, mut lease: Lease, reason: &'static str) {
         lease.state = LeaseState::Revoking;
-        lease.revocation_reason = Some(RevocationReason { reason, by: None });
+        lease.revocation_reason = Some(RevocationReason { reason, request: None });
         let _registration = self.begin_registration(&lease.id);
         // If this process ends before the revocation, another one continues it. Not if the database could not record the lease
         // before.

@@ -1,10 +1,11 @@
 //! Adopts the leases of processes that ended: of those that signed off, and of those whose heartbeat stopped.
 
 use super::event_recorder::LeaseEventKind;
-use super::lease::{Lease, LeaseState, RevocationReason};
+use super::lease::{ADMINISTRATOR, Lease, LeaseState, RevocationReason};
 use super::ledger::LeaseProcess;
 use super::manager::LeaseManager;
 use super::record::LeaseRecord;
+use super::revocation_request::RevocationRequest;
 use super::revoke::ATTEMPTS_BEFORE_FAILED;
 use crate::database::DatabaseError;
 use std::collections::{BTreeSet, HashMap};
@@ -95,17 +96,20 @@ impl LeaseManager {
             return false;
         };
         self.unreadable_ids().remove(record.id.as_str());
-        self.restore_lease(lease);
+        let request = record.revoked_by.as_deref();
+        let request = request.and_then(|sealed| self.record_sealer.open_request(&record.id, sealed));
+        self.restore_lease(lease, request);
         true
     }
 
-    fn restore_lease(&self, mut lease: Lease) {
+    fn restore_lease(&self, mut lease: Lease, request: Option<RevocationRequest>) {
         let now = Instant::now();
         let due = match lease.state {
             LeaseState::Active if lease.is_worth_renewing(&self.clusters) => lease.lifetime.renewal_time(now),
             LeaseState::Active => lease.lifetime.ends_at,
             LeaseState::Revoking | LeaseState::RevocationFailed => {
-                lease.revocation_reason = Some(RevocationReason { reason: "adopted", by: None });
+                let reason = if request.is_some() { ADMINISTRATOR } else { "adopted" };
+                lease.revocation_reason = Some(RevocationReason { reason, request });
                 // If the revocation has failed before, that is already logged.
                 lease.attempts = if lease.state == LeaseState::Revoking { 0 } else { ATTEMPTS_BEFORE_FAILED };
                 now

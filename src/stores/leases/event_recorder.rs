@@ -15,11 +15,11 @@ pub struct LeaseEvent {
     pub id: Arc<str>,
     /// The store and the path.
     pub secret: SecretRef,
-    /// The holder; for a requested revocation, the administrator.
+    /// The holder. For a requested revocation, the administrator, or `None` if it is not known who requested it.
     pub caller: Option<Arc<Caller>>,
     /// The reason, one of a closed set of words.
     pub reason: Option<&'static str>,
-    /// The ID of the request that created the lease.
+    /// The ID of the request that created the lease, or that asked for its revocation.
     pub request_id: Option<RequestId>,
 }
 

@@ -287,7 +287,7 @@ mod tests {
     }
 
     fn revocation_reason() -> RevocationReason {
-        RevocationReason { reason: "administrator", by: None }
+        RevocationReason { reason: "administrator", request: None }
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,6 @@
 //! One lease in this process: its key and holder, its lifetime and its state.
 
+use super::revocation_request::RevocationRequest;
 use crate::model::caller::{Caller, Identity};
 use crate::model::lease::LeaseMode;
 use crate::model::secret::SecretValue;
@@ -37,12 +38,16 @@ closed_enum! {
     }
 }
 
+/// The reason of a revocation that an administrator requested.
+pub(super) const ADMINISTRATOR: &str = "administrator";
+
 /// Why a lease is revoked.
 #[derive(Debug, Clone)]
 pub(super) struct RevocationReason {
     pub(super) reason: &'static str,
-    /// The administrator who requested it.
-    pub(super) by: Option<Arc<Caller>>,
+    /// With [`ADMINISTRATOR`], the request. `None` if it is not known who requested it: the row was marked by a replica of an
+    /// earlier release, or cannot be opened.
+    pub(super) request: Option<RevocationRequest>,
 }
 
 /// The lifetime of a lease, by the monotonic clock.

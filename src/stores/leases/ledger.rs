@@ -64,6 +64,12 @@ impl Ledger {
         self.database.run(SQL, &[state.into(), id.into()]).await.map(|_| ())
     }
 
+    /// Records that a lease is being revoked, and the sealed request of an administrator, if there is one.
+    pub(super) async fn set_revoking(&self, id: &str, revoked_by: Option<&str>) -> Result<(), DatabaseError> {
+        const SQL: &str = "UPDATE leases SET state = 'revoking', revoked_by = COALESCE($1, revoked_by) WHERE id = $2";
+        self.database.run(SQL, &[revoked_by.into(), id.into()]).await.map(|_| ())
+    }
+
     /// Removes the record of a lease.
     pub(super) async fn remove(&self, id: &str) -> Result<(), DatabaseError> {
         self.database.run("DELETE FROM leases WHERE id = $1", &[id.into()]).await.map(|_| ())
@@ -109,7 +115,7 @@ impl Ledger {
     /// them.
     pub(super) async fn adopt(&self, owner: &str) -> Result<Vec<LeaseRecord>, DatabaseError> {
         const SQL: &str = "UPDATE leases SET owner = $1 WHERE owner = $2 \
-            RETURNING id, store, path, mode, state, acquired_at, expires_at, sealed";
+            RETURNING id, store, path, mode, state, acquired_at, expires_at, sealed, revoked_by";
         let own_name = self.register_process().await?;
         let mut work = self.database.begin().await?;
         let rows = work.run(SQL, &[(&own_name).into(), owner.into()]).await?;
@@ -131,7 +137,7 @@ impl Ledger {
 
     /// The record of a lease of this process.
     pub(super) async fn get_own(&self, id: &str) -> Result<Option<LeaseRecord>, DatabaseError> {
-        const SQL: &str = "SELECT id, store, path, mode, state, acquired_at, expires_at, sealed FROM leases \
+        const SQL: &str = "SELECT id, store, path, mode, state, acquired_at, expires_at, sealed, revoked_by FROM leases \
             WHERE id = $1 AND owner = $2";
         self.database
             .run(SQL, &[id.into(), (&self.identity().name).into()])
@@ -141,20 +147,20 @@ impl Ledger {
             .transpose()
     }
 
-    /// The IDs of leases of this process that administrators asked other processes to revoke.
-    pub(super) async fn requested_revocations(&self) -> Result<Vec<String>, DatabaseError> {
-        const SQL: &str = "SELECT id FROM leases WHERE owner = $1 AND state = 'revoking'";
+    /// The IDs of leases of this process that administrators asked other processes to revoke, with the sealed requests.
+    pub(super) async fn requested_revocations(&self) -> Result<Vec<(String, Option<String>)>, DatabaseError> {
+        const SQL: &str = "SELECT id, revoked_by FROM leases WHERE owner = $1 AND state = 'revoking'";
         let identity = self.identity();
         if !identity.is_registered {
             return Ok(Vec::new());
         }
-        self.database.run(SQL, &[(&identity.name).into()]).await?.iter().map(|row| row.text(0)).collect()
+        let rows = self.database.run(SQL, &[(&identity.name).into()]).await?;
+        rows.iter().map(|row| Ok((row.text(0)?, row.optional_text(1)?))).collect()
     }
 
     /// The record of a lease of any process.
     pub(super) async fn get(&self, id: &str) -> Result<Option<LeaseRecord>, DatabaseError> {
-        const SQL: &str =
-            "SELECT id, store, path, mode, state, acquired_at, expires_at, sealed FROM leases WHERE id = $1";
+        const SQL: &str = "SELECT id, store, path, mode, state, acquired_at, expires_at, sealed, revoked_by FROM leases WHERE id = $1";
         self.database.run(SQL, &[id.into()]).await?.first().map(parse_record).transpose()
     }
 
@@ -171,7 +177,7 @@ impl Ledger {
         after: Option<&PageStart>,
         limit: usize,
     ) -> Result<Vec<LeaseRecord>, DatabaseError> {
-        const SQL: &str = "SELECT id, store, path, mode, state, acquired_at, expires_at, sealed FROM leases \
+        const SQL: &str = "SELECT id, store, path, mode, state, acquired_at, expires_at, sealed, revoked_by FROM leases \
             WHERE $1 = 0 OR acquired_at < $2 OR (acquired_at = $2 AND id < $3) \
             ORDER BY acquired_at DESC, id DESC LIMIT $4";
         let (time, id) = after.map_or(("", ""), |(time, id)| (time, id));
@@ -216,5 +222,6 @@ fn parse_record(row: &Row) -> Result<LeaseRecord, DatabaseError> {
         acquired_at: row.text(5)?,
         expires_at: row.text(6)?,
         sealed: row.text(7)?,
+        revoked_by: row.optional_text(8)?,
     })
 }

@@ -2,9 +2,10 @@
 
 use super::event_recorder::{LeaseEvent, LeaseEventKind, LeaseEventRecorder};
 use super::index::LeaseIndex;
-use super::lease::{Lease, LeaseKey, LeaseState, RevocationReason};
+use super::lease::{ADMINISTRATOR, Lease, LeaseKey, LeaseState, RevocationReason};
 use super::ledger::Ledger;
 use super::record::RecordSealer;
+use super::revocation_request::RevocationRequest;
 use crate::database::Database;
 use crate::flights::SingleFlight;
 use crate::metrics::Metrics;
@@ -154,9 +155,9 @@ impl LeaseManager {
     }
 
     /// Begins to revoke a lease, which is not issued any more.
-    pub(super) fn begin_revocation(&self, id: &str, reason: &'static str, by: Option<Arc<Caller>>) {
+    pub(super) fn begin_revocation(&self, id: &str, reason: &'static str, request: Option<RevocationRequest>) {
         let mut index = self.index();
-        if index.begin_revocation(id, RevocationReason { reason, by })
+        if index.begin_revocation(id, RevocationReason { reason, request })
             && let Some(lease) = index.get(id)
         {
             self.metrics.decrement_active_leases(&lease.key.store);
@@ -184,8 +185,12 @@ impl LeaseManager {
 
     /// Creates an event of a lease.
     pub(super) fn new_event(lease: &Lease, kind: LeaseEventKind, reason: Option<&'static str>) -> LeaseEvent {
-        let by = lease.revocation_reason.as_ref().and_then(|revocation_reason| revocation_reason.by.clone());
-        let caller = by.or_else(|| lease.holder.clone());
-        LeaseEvent { kind, id: lease.id.clone(), secret: lease.secret(), caller, reason, request_id: None }
+        let (caller, request_id) = match &lease.revocation_reason {
+            Some(RevocationReason { reason: ADMINISTRATOR, request }) => {
+                request.as_ref().map(|request| (request.by.clone(), request.request_id.clone())).unzip()
+            }
+            _ => (lease.holder.clone(), None),
+        };
+        LeaseEvent { kind, id: lease.id.clone(), secret: lease.secret(), caller, reason, request_id }
     }
 }

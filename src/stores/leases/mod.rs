@@ -4,8 +4,8 @@
 //! process. `acquire` gives a holder its current lease or a new one, `renew` and `revoke` are called by `upkeep` when a lease is
 //! due, and `undelivered` keeps secrets whose request ended early. `ledger` reads and writes the records of leases in the
 //! database, `adopt` takes over the leases of a process that ended, and `restore` finds leases that are missing in the index.
-//! `unrenewable` reports leases that cannot be renewed, `list` lists leases for administrators, and `event_recorder` is the port
-//! to the audit log.
+//! `revocation_request` is a request of an administrator, and `sealed_request` passes it to another process. `unrenewable` reports
+//! leases that cannot be renewed, `list` lists leases for administrators, and `event_recorder` is the port to the audit log.
 
 mod acquire;
 mod adopt;
@@ -18,7 +18,9 @@ mod manager;
 mod record;
 mod renew;
 mod restore;
+mod revocation_request;
 mod revoke;
+mod sealed_request;
 mod undelivered;
 mod unrenewable;
 mod upkeep;
@@ -36,6 +38,7 @@ pub use ledger::PageStart;
 pub use list::LeaseView;
 pub(super) use manager::{DynamicSource, LeaseRequest};
 pub use manager::{FetchError, LeaseSettings};
+pub use revocation_request::RevocationRequest;
 pub use revoke::RevocationProgress;
 
 /// The leases of this process and the tasks that maintain them. The tasks end when this is dropped.

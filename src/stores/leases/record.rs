@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 /// A row of the table `leases`, without the owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub(super) struct LeaseRecord {
     pub(super) acquired_at: String,
     pub(super) expires_at: String,
     pub(super) sealed: String,
+    /// The sealed request of an administrator to revoke the lease.
+    pub(super) revoked_by: Option<String>,
 }
 
 /// The sealed part of a record.
@@ -81,6 +84,7 @@ impl RecordSealer {
             acquired_at: format_time(lease.acquired_at),
             expires_at: format_time(lease.expires_at),
             sealed: String::new(),
+            revoked_by: None,
         };
         // Large enough for the final size: a buffer that grows leaves copies in memory.
         let mut message = self.0.message(16 * 1024 + 6 * lease.store_id.len());
@@ -128,8 +132,23 @@ impl RecordSealer {
 
     fn open_sealed_part(&self, record: &LeaseRecord) -> Result<SealedPart, OpenMessageError> {
         let sealed = STANDARD_NO_PAD.decode(&record.sealed).map_err(|_| OpenMessageError)?;
-        let plain = self.0.open(&sealed, &record.associated_data())?;
+        let plain = self.open_part(&sealed, &record.associated_data())?;
         serde_json::from_slice(&plain).map_err(|_| OpenMessageError)
+    }
+
+    /// Seals a text that is no secret: unlike a lease ID it may leave copies in memory.
+    pub(super) fn seal_part(&self, plain: &[u8], associated_data: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let mut message = self.0.message(plain.len());
+        message.buffer().extend_from_slice(plain);
+        self.0.seal(message, associated_data).ok()
+    }
+
+    pub(super) fn open_part(
+        &self,
+        sealed: &[u8],
+        associated_data: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, OpenMessageError> {
+        self.0.open(sealed, associated_data)
     }
 }
 

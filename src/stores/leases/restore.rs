@@ -4,6 +4,7 @@
 use super::event_recorder::{LeaseEvent, LeaseEventKind};
 use super::lease::LeaseState;
 use super::manager::LeaseManager;
+use super::revocation_request::RevocationRequest;
 use crate::database::DatabaseError;
 use crate::metrics::labels::RevocationOutcome;
 use crate::model::secret_ref::SecretRef;
@@ -47,7 +48,7 @@ impl LeaseManager {
 
     /// Handles a requested revocation of a lease that is not in the index. If its record cannot be opened, the lease is listed
     /// as failed.
-    pub(super) async fn report_unreadable_revocation(&self, id: &str) {
+    pub(super) async fn report_unreadable_revocation(&self, id: &str, request: Option<RevocationRequest>) {
         if !self.unreadable_ids().contains(id) {
             // The next heartbeat restores the lease, and then it is revoked.
             return;
@@ -68,8 +69,9 @@ impl LeaseManager {
         let secret = SecretRef { store: record.store.as_str().into(), path: record.path };
         self.metrics.count_lease_revocation(&secret.store, RevocationOutcome::GivenUp);
         let (kind, reason) = (LeaseEventKind::Failed, Some("record_unreadable"));
+        let (caller, request_id) = request.map(|request| (request.by, request.request_id)).unzip();
         self.event_recorder
-            .record_eventually(LeaseEvent { kind, id: id.into(), secret, caller: None, reason, request_id: None })
+            .record_eventually(LeaseEvent { kind, id: id.into(), secret, caller, reason, request_id })
             .await;
     }
 

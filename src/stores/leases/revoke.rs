@@ -1,15 +1,14 @@
 //! Revokes leases at their store until the store confirms it. Failed revocations are listed, and retried without end.
 
 use super::event_recorder::LeaseEventKind;
-use super::lease::LeaseState;
+use super::lease::{ADMINISTRATOR, LeaseState};
 use super::manager::LeaseManager;
+use super::revocation_request::RevocationRequest;
 use crate::database::DatabaseError;
 use crate::metrics::labels::RevocationOutcome;
-use crate::model::caller::Caller;
 use crate::model::request_id::RequestId;
 use crate::sealing::random::jitter;
 use crate::stores::port::ReadError;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -34,12 +33,13 @@ pub enum RevocationProgress {
 impl LeaseManager {
     /// Tries to revoke a claimed lease. Returns when the lease is due again; `None` if it is revoked.
     pub(super) async fn try_revoke(&self, id: &str) -> Option<Instant> {
-        let (store, lease_id, is_new) = {
+        let (store, lease_id, is_new, request) = {
             let mut index = self.index();
             let lease = index.get(id)?;
-            (lease.key.store.clone(), lease.store_id.clone(), lease.attempts == 0)
+            let request = lease.revocation_reason.as_ref().and_then(|reason| reason.request.clone());
+            (lease.key.store.clone(), lease.store_id.clone(), lease.attempts == 0, request)
         };
-        if is_new && let Err(error) = self.ledger.set_state(id, LeaseState::Revoking.as_str()).await {
+        if is_new && let Err(error) = self.record_start(id, request.as_ref()).await {
             tracing::warn!(kind = error.kind(), "the start of a lease revocation could not be recorded");
         }
         let response = match self.sources.get(&store) {
@@ -59,6 +59,12 @@ impl LeaseManager {
         let reason = lease.revocation_reason.as_ref().map(|revocation_reason| revocation_reason.reason);
         self.event_recorder.record_eventually(Self::new_event(&lease, LeaseEventKind::Revoked, reason)).await;
         None
+    }
+
+    /// Records that a lease is being revoked, so that a process that adopts it goes on.
+    async fn record_start(&self, id: &str, request: Option<&RevocationRequest>) -> Result<(), DatabaseError> {
+        let sealed = request.and_then(|request| self.record_sealer.seal_request(id, request));
+        self.ledger.set_revoking(id, sealed.as_deref()).await
     }
 
     /// Counts a failed attempt. Returns when the lease is due again.
@@ -98,11 +104,11 @@ impl LeaseManager {
     pub(in crate::stores) async fn revoke(
         &self,
         id: &str,
-        by: &Arc<Caller>,
+        request: &RevocationRequest,
     ) -> Result<Option<RevocationProgress>, DatabaseError> {
         if self.index().get(id).is_some() {
             let claimed = self.index().claim(id);
-            self.begin_revocation(id, "administrator", Some(by.clone()));
+            self.begin_revocation(id, ADMINISTRATOR, Some(request.clone()));
             if !claimed {
                 return Ok(Some(RevocationProgress::InProgress));
             }
@@ -119,7 +125,7 @@ impl LeaseManager {
         if self.ledger.get(id).await?.is_none() {
             return Ok(None);
         }
-        self.ledger.set_state(id, LeaseState::Revoking.as_str()).await?;
+        self.record_start(id, Some(request)).await?;
         Ok(Some(RevocationProgress::InProgress))
     }
 
@@ -131,11 +137,11 @@ impl LeaseManager {
         &self,
         store: &str,
         path: Option<&str>,
-        by: &Arc<Caller>,
+        request: &RevocationRequest,
     ) -> Result<RevocationProgress, DatabaseError> {
         let mut progress = RevocationProgress::Done;
         for id in self.ledger.ids_of_store(store, path).await? {
-            if self.revoke(&id, by).await? == Some(RevocationProgress::InProgress) {
+            if self.revoke(&id, request).await? == Some(RevocationProgress::InProgress) {
                 progress = RevocationProgress::InProgress;
             }
         }

@@ -1,7 +1,7 @@
 //! Two tasks: one renews and revokes leases that are due, the other sends heartbeats and checks the other processes.
 
 use super::adopt::{HEARTBEAT_INTERVAL, Heartbeats};
-use super::lease::{Lease, LeaseState};
+use super::lease::{ADMINISTRATOR, Lease, LeaseState};
 use super::manager::LeaseManager;
 use crate::model::request_id::RequestId;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -95,13 +95,16 @@ impl LeaseManager {
     async fn revoke_requested(&self) {
         self.drop_undelivered();
         match self.ledger.requested_revocations().await {
-            Ok(ids) => {
-                for id in ids {
+            Ok(requested) => {
+                for (id, sealed) in requested {
                     let state = self.index().get(&id).map(|lease| lease.state);
+                    if state == Some(LeaseState::Revoking) {
+                        continue;
+                    }
+                    let request = sealed.and_then(|sealed| self.record_sealer.open_request(&id, &sealed));
                     match state {
-                        Some(LeaseState::Revoking) => {}
-                        Some(_) => self.begin_revocation(&id, "administrator", None),
-                        None => self.report_unreadable_revocation(&id).await,
+                        Some(_) => self.begin_revocation(&id, ADMINISTRATOR, request),
+                        None => self.report_unreadable_revocation(&id, request).await,
                     }
                 }
             }

@@ -16,7 +16,7 @@ use claviger::config::database::Url;
 use claviger::config::stores::{Kind, Store, Vault, VaultAuthMethod};
 use claviger::database::Database;
 use claviger::metrics::Metrics;
-use claviger::model::caller::{Caller, Pod, Workload};
+use claviger::model::caller::{Caller, Identity, Pod, Workload};
 use claviger::model::clock::SystemClock;
 use claviger::model::lease::LeaseMode;
 use claviger::model::request_id::RequestId;
@@ -24,7 +24,7 @@ use claviger::model::secret_ref::SecretRef;
 use claviger::sealing::keys::RootKey;
 use claviger::stores::{
     FetchError, LeaseEvent, LeaseEventKind, LeaseEventRecorder, LeaseSettings, LeaseView, ReadRequest, RecordingError,
-    Stores,
+    RevocationRequest, Stores,
 };
 use reqwest::Method;
 use std::path::PathBuf;
@@ -176,6 +176,15 @@ impl LeaseManager {
         self.events().iter().filter(|(one, _)| *one == kind).count()
     }
 
+    /// The reason, the caller and the request of the only revocation.
+    fn revocation(&self) -> (Option<&'static str>, Option<Identity>, Option<RequestId>) {
+        let events = self.recorder.events.lock().unwrap();
+        let mut revoked = events.iter().filter(|event| event.kind == LeaseEventKind::Revoked);
+        let event = revoked.next().expect("a revocation");
+        assert!(revoked.next().is_none(), "{events:?}");
+        (event.reason, event.caller.as_ref().map(|caller| caller.identity()), event.request_id.clone())
+    }
+
     fn counted(&self, series: &str) -> u64 {
         let text = String::from_utf8(self.metrics.encode().unwrap()).unwrap();
         text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')).unwrap().parse().unwrap()
@@ -213,6 +222,11 @@ fn pod_at(issuer: &str, namespace: &str, name: &str) -> Arc<Caller> {
         unbound_account: None,
         claims: serde_json::Map::new(),
     })
+}
+
+/// A request of this administrator.
+fn request_of(name: &str) -> RevocationRequest {
+    RevocationRequest { by: pod(name), request_id: RequestId::random() }
 }
 
 /// Whether the credentials give access to a database.

@@ -67,7 +67,7 @@ async fn a_process_forwards_revocations_to_the_process_with_the_lease() {
     let url = bao.enable_database().await;
     bao.database_role("app", "1h", "2h").await;
     let (one, other) = (LeaseManager::new(&db, &bao).await, LeaseManager::new(&db, &bao).await);
-    let (pod_of_one, admin) = (pod("one"), pod("admin"));
+    let (pod_of_one, admin) = (pod("one"), request_of("admin"));
     let credentials = one.read("app", PER_POD, &pod_of_one).await.unwrap();
     other.read("app", PER_POD, &pod("other")).await.unwrap();
     tokio::time::sleep(Duration::from_secs(21)).await;
@@ -83,7 +83,47 @@ async fn a_process_forwards_revocations_to_the_process_with_the_lease() {
     until("that process to revoke it", async || !open(&url, &credentials).await).await;
     until("the record to be deleted", async || other.list().await.len() == 1).await;
     assert_eq!((one.active(), other.active()), (0, 1));
-    assert!(one.events().contains(&(LeaseEventKind::Revoked, Some("administrator"))));
+    until("the event", async || one.count(LeaseEventKind::Revoked) == 1).await;
+    assert_eq!(one.revocation(), expected(&admin), "the administrator revoked it, not the pod");
+}
+
+/// See [`LeaseManager::revocation`].
+fn expected(request: &RevocationRequest) -> (Option<&'static str>, Option<Identity>, Option<RequestId>) {
+    (Some("administrator"), Some(request.by.identity()), Some(request.request_id.clone()))
+}
+
+#[tokio::test]
+async fn the_administrator_is_recorded_if_the_process_with_the_lease_ends_before_the_revocation() {
+    let (bao, db) = (Bao::start().await, TestDatabase::sqlite());
+    let url = bao.enable_database().await;
+    bao.database_role("app", "1h", "2h").await;
+    let (one, other) = (LeaseManager::new(&db, &bao).await, LeaseManager::new(&db, &bao).await);
+    let credentials = one.read("app", PER_POD, &pod("one")).await.unwrap();
+    let database = one.database.clone();
+    drop(one);
+    database.close().await;
+    let (admin, id) = (request_of("admin"), other.list().await.remove(0).id);
+    let ended = other.stores.end_lease(&id, &admin).await.unwrap();
+    assert_eq!(ended, Some(EndedLease::Revoked(RevocationProgress::InProgress)));
+    assert!(open(&url, &credentials).await, "no process has the lease");
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    until("the adopting process to revoke it", async || !open(&url, &credentials).await).await;
+    until("the event", async || other.count(LeaseEventKind::Revoked) == 1).await;
+    assert_eq!(other.revocation(), expected(&admin));
+}
+
+#[tokio::test]
+async fn a_request_for_a_revocation_is_not_readable_and_not_forgeable_in_the_database() {
+    let (bao, db) = (Bao::start().await, TestDatabase::postgres().await);
+    let url = bao.enable_database().await;
+    bao.database_role("app", "1h", "2h").await;
+    let manager = LeaseManager::new(&db, &bao).await;
+    let credentials = manager.read("app", PER_POD, &pod("one")).await.unwrap();
+    let forged = "UPDATE leases SET state = 'revoking', revoked_by = 'eyJzdWJqZWN0IjoiYWRtaW4ifQ'";
+    manager.database.run(forged, &[]).await.unwrap();
+    until("the lease to be revoked", async || !open(&url, &credentials).await).await;
+    until("the event", async || manager.count(LeaseEventKind::Revoked) == 1).await;
+    assert_eq!(manager.revocation(), (Some("administrator"), None, None), "not the pod");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ async fn a_failed_revocation_is_listed_and_retried_without_end() {
     let url = bao.enable_database().await;
     bao.database_role_that_owns_a_table("owner").await;
     let manager = LeaseManager::new(&db, &bao).await;
-    let (one, admin) = (pod("one"), pod("admin"));
+    let (one, admin) = (pod("one"), request_of("admin"));
     let credentials = manager.read("owner", PER_POD, &one).await.unwrap();
     let id = manager.list().await.remove(0).id;
     assert_eq!(

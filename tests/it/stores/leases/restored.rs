@@ -95,7 +95,7 @@ async fn leases_are_restored_after_an_adoption_with_an_unknown_outcome() {
         .await
         .into_iter()
         .find(|lease| lease.held_by.as_ref().is_some_and(|by| by.identity() == wanted.identity()));
-    let ended = after.stores.end_lease(&lease.unwrap().id, &pod("admin")).await.unwrap();
+    let ended = after.stores.end_lease(&lease.unwrap().id, &request_of("admin")).await.unwrap();
     assert_eq!(ended, Some(EndedLease::Revoked(RevocationProgress::Done)));
     assert!(!open(&url, &back).await && open(&url, &stays).await);
     until("the records to be deleted", async || after.list().await.len() == 1).await;
@@ -165,7 +165,7 @@ async fn a_lease_with_an_unreadable_record_is_listed_as_revocation_failed() {
     .await;
     let state = async || after.list().await[0].state.as_str();
     assert_eq!((state().await, after.active()), ("active", 0));
-    let ended = after.stores.end_lease(&id, &pod("admin")).await.unwrap();
+    let ended = after.stores.end_lease(&id, &request_of("admin")).await.unwrap();
     assert_eq!(ended, Some(EndedLease::Revoked(RevocationProgress::InProgress)));
     until("the revocation to be reported as failed", async || state().await == "revocation_failed").await;
     assert_eq!(after.events(), [(LeaseEventKind::Failed, Some("record_unreadable"))]);
