@@ -45,8 +45,11 @@ pub(super) struct GatheredSecrets {
     pub(super) created_at: Option<Timestamp>,
     /// Number of granted secrets that do not exist.
     pub(super) missing: usize,
-    /// The requested lifetime of the ticket, or less if a secret expires earlier. `None` if neither limits it.
-    pub(super) ttl_limit: Option<Duration>,
+    /// The requested lifetime of the ticket.
+    pub(super) requested_ttl: Option<Duration>,
+    /// When the first of the secrets expires. `None` if no secret expires. A time and not a duration, because other reads of the
+    /// request may take longer than this one.
+    pub(super) secrets_expire_at: Option<Instant>,
     /// The verdicts of policies in shadow mode.
     pub(super) shadow: Vec<ShadowVerdict>,
 }
@@ -127,12 +130,10 @@ impl Broker {
         };
         let reading = self.read(&grant, request, min_lifetime).instrument(Stage::Stores.span());
         let result = timeout_at(deadline, reading).await.unwrap_or(Err(Error::Plain(Code::Timeout)));
-        let (reads, remaining_lifetime) = result.map_err(|error| {
+        let (reads, secrets_expire_at) = result.map_err(|error| {
             let outcome = if error.code() == Code::NotPodBound { Outcome::Denied } else { Outcome::Failed };
             Refusal { outcome, ..Refusal::new(error, EventData::from_grant(&grant)) }
         })?;
-        // A ticket expires no later than its secrets.
-        let ttl_limit = [requested_ttl, remaining_lifetime].into_iter().flatten().min();
         let secrets = secret_versions(&reads);
         let merged = match self.merge(&reads, request) {
             Ok(merged) => merged,
@@ -142,7 +143,8 @@ impl Broker {
         let bundle = Bundle { entries: merged.entries, stale: merged.stale, versions };
         let created_at = existing_secrets(&reads).filter_map(|(_, secret)| secret.created_at).max();
         let missing = merged.missing;
-        Ok(GatheredSecrets { grant, bundle, secrets, created_at, missing, ttl_limit, shadow: Vec::new() })
+        let shadow = Vec::new();
+        Ok(GatheredSecrets { grant, bundle, secrets, created_at, missing, requested_ttl, secrets_expire_at, shadow })
     }
 
     pub(super) fn ticket_binding(&self, grant: &Grant) -> TicketBinding {
@@ -203,14 +205,14 @@ impl Broker {
         }
     }
 
-    /// Reads all secrets of the grant, which must be valid for at least `min_lifetime` from now. Also returns the shortest
-    /// remaining lifetime of these secrets; `None` if no secret expires.
+    /// Reads all secrets of the grant, which must be valid for at least `min_lifetime` from now. Also returns when the first of
+    /// these secrets expires; `None` if no secret expires.
     async fn read(
         &self,
         grant: &Grant,
         request: &IssueRequest,
         min_lifetime: Duration,
-    ) -> Result<(Reads, Option<Duration>), Error> {
+    ) -> Result<(Reads, Option<Instant>), Error> {
         let read = |granted: GrantedSecret| async move {
             let query = ReadRequest {
                 secret: &granted.secret,
@@ -223,7 +225,7 @@ impl Broker {
                 request_id: &request.context.request_id,
             };
             match self.stages.stores.read_for_caller(query).await {
-                Ok(FetchedSecret { secret, valid_for }) => Ok(((granted, Ok(secret)), valid_for)),
+                Ok(FetchedSecret { secret, expires_at }) => Ok(((granted, Ok(secret)), expires_at)),
                 Err(FetchError::Store(ReadError::Absent)) => Ok(((granted, Err(Absence::Absent)), None)),
                 Err(FetchError::Store(ReadError::Deleted)) => Ok(((granted, Err(Absence::Deleted)), None)),
                 Err(error) => Err(Error::from(error)),
@@ -236,8 +238,8 @@ impl Broker {
         } else {
             stream::iter(each).buffered(CONCURRENT_READS).try_collect().await?
         };
-        let valid_for = reads.iter().filter_map(|(_, valid_for)| *valid_for).min();
-        Ok((reads.into_iter().map(|(read, _)| read).collect(), valid_for))
+        let expires_at = reads.iter().filter_map(|(_, expires_at)| *expires_at).min();
+        Ok((reads.into_iter().map(|(read, _)| read).collect(), expires_at))
     }
 
     fn merge(&self, reads: &Reads, request: &IssueRequest) -> Result<MergedSecrets, Error> {

@@ -17,6 +17,7 @@ use crate::wire::problem::Code;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 pub struct IssuedTicket {
@@ -103,9 +104,14 @@ impl Broker {
         let Ok(token) = self.stages.tickets.ids.generate_token() else {
             return Err(Refusal::new(Code::Internal, gathered.event_data()));
         };
-        let GatheredSecrets { grant, bundle, secrets, missing, ttl_limit, shadow, .. } = gathered;
+        // A ticket expires no later than its secrets. The reads of others may have taken all of the time that one had left.
+        let remaining = gathered.secrets_expire_at.map(|at| at.saturating_duration_since(Instant::now()));
+        if remaining == Some(Duration::ZERO) {
+            return Err(Refusal::new(Code::StoreUnavailable, gathered.event_data()));
+        }
+        let GatheredSecrets { grant, bundle, secrets, missing, requested_ttl, shadow, .. } = gathered;
         let issued_at = truncate_to_microseconds(self.stages.clock.now());
-        let expires_at = self.expiry(issued_at, &grant, ttl_limit);
+        let expires_at = self.expiry(issued_at, &grant, [requested_ttl, remaining].into_iter().flatten().min());
         let binding = self.ticket_binding(&grant);
         let limits = CallerLimits::from_limits(grant.limits);
         let ticket = Arc::new(Ticket {

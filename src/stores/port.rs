@@ -7,7 +7,7 @@ use crate::model::secret::Secret;
 use crate::trust::{ConnectFailure, TrustError};
 use async_trait::async_trait;
 use std::sync::Arc;
-use std::time::Duration;
+use tokio::time::Instant;
 
 /// A store of secrets. It accepts only checked paths, so no path leads to a system mount.
 #[async_trait]
@@ -28,13 +28,13 @@ pub trait SecretStore: Send + Sync + 'static {
     async fn read(&self, path: &StorePath, request_id: &RequestId) -> Result<Arc<Secret>, ReadError>;
 }
 
-/// A secret and its remaining lifetime.
+/// A secret and its end.
 #[derive(Debug, Clone)]
 pub struct FetchedSecret {
     /// The keys and values.
     pub secret: Arc<Secret>,
-    /// The lifetime from now. `None` for a static secret, which has no end.
-    pub valid_for: Option<Duration>,
+    /// When the secret expires. `None` for a static secret, which has no end.
+    pub expires_at: Option<Instant>,
 }
 
 /// Why a read returned no secret.

@@ -139,7 +139,7 @@ impl Stores {
                 }
             },
         };
-        Ok(FetchedSecret { secret: result?, valid_for: None })
+        Ok(FetchedSecret { secret: result?, expires_at: None })
     }
 
     /// Reads a static secret from the cache or the store.

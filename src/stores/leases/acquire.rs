@@ -41,7 +41,7 @@ impl LeaseManager {
         }
         if let Some(secret) = self.take_undelivered(&key) {
             self.metrics.count_cache_request(store, CacheOutcome::Hit);
-            return Ok(FetchedSecret { secret, valid_for: None });
+            return Ok(FetchedSecret { secret, expires_at: None });
         }
         // Kept for a second call, see below.
         let unshared_request = (key.write.is_some() && key.holder.is_none()).then(|| request.clone());
@@ -59,7 +59,7 @@ impl LeaseManager {
             }
             (AcquiredSecret::Unleased(secret), _) => {
                 drop(self.take_undelivered(&key));
-                Ok(FetchedSecret { secret, valid_for: None })
+                Ok(FetchedSecret { secret, expires_at: None })
             }
             // If a caller requests a longer lifetime than the store grants, its ticket gets the shorter one.
             (AcquiredSecret::Leased, _) => {
@@ -89,16 +89,15 @@ impl LeaseManager {
 
     /// The current secret, if its lease is [`Self::issuable_lease`].
     fn issue_current(&self, key: &LeaseKey, min_lifetime: Option<Duration>) -> Option<FetchedSecret> {
-        let (sealed, remaining) = {
+        let (sealed, ends_at) = {
             let mut index = self.index();
             let lease = self.issuable_lease(&mut index, key, min_lifetime)?;
-            let now = Instant::now();
-            lease.last_issued_at = now;
+            lease.last_issued_at = Instant::now();
             lease.deliver_by = None;
-            (lease.values.clone()?, lease.lifetime.remaining(now))
+            (lease.values.clone()?, lease.lifetime.ends_at)
         };
         let secret = Arc::new(self.secret_sealer.open(&key.path, &sealed)?);
-        Some(FetchedSecret { secret, valid_for: Some(remaining) })
+        Some(FetchedSecret { secret, expires_at: Some(ends_at) })
     }
 
     /// Whether [`Self::issue_current`] would return a secret.

@@ -5,6 +5,7 @@ use crate::rig::claviger::events_of_type;
 use crate::rig::http::Answer;
 use crate::rig::installation::{Installation, InstallationSetup};
 use crate::rig::postgres::postgres;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// The minimal permissions of the broker.
@@ -100,6 +101,28 @@ async fn credentials_end_with_their_pod_also_after_a_crash_of_claviger() {
     for event in events_of_type(&rig.claviger.audit_events(), "lease.revoked") {
         assert_eq!((&event["outcome"], &event["reason"]), (&json!("ok"), &json!("pod_ended")));
     }
+}
+
+#[tokio::test]
+async fn a_ticket_expires_with_its_first_secret_also_if_other_reads_take_long() {
+    let (setup, _url) = setup_with_role("perPod").await;
+    setup.bao.database_role("short", "8s", "8s").await;
+    setup.bao.slow_database_role("slow", 4).await;
+    let subjects = json!([{"kubernetes": {"namespaces": ["ci"], "serviceAccounts": ["build-bot"]}}]);
+    let secrets = ["short", "slow"].map(|role| json!({"store": "vault", "path": format!("database/creds/{role}")}));
+    setup.policy("two", json!({"subjects": subjects, "repos": ["two"], "branches": ["main"], "secrets": secrets}));
+    let rig = setup.start();
+    let pod = rig.pod("ci/build-bot").await;
+    let asked_at = Timestamp::now();
+    let answer = pod.asks("two", "main").answer;
+    assert_eq!(answer.status, 201, "{answer:?}\n{}", rig.claviger.log());
+    let took = Timestamp::now().duration_since(asked_at).as_secs_f64();
+    assert!(took > 3.5, "{took}: the other secret is made slowly");
+    let body: Value = serde_json::from_str(&answer.text()).unwrap();
+    let expires_at: Timestamp = body["expiresAt"].as_str().unwrap().parse().unwrap();
+    let life = expires_at.duration_since(asked_at).as_secs_f64();
+    // The credential was requested at most a second after the request, and lives for 8 s.
+    assert!((7.0..=9.0).contains(&life), "{life}");
 }
 
 #[tokio::test]

@@ -136,7 +136,7 @@ impl LeaseManager {
         self.read_for(role, mode, caller, Duration::ZERO).await.map(|(credentials, _)| credentials)
     }
 
-    /// Also returns the lease's duration in seconds.
+    /// Also returns the remaining time of the lease in seconds.
     #[expect(clippy::disallowed_methods, reason = "what came is what is tested")]
     async fn read_for(
         &self,
@@ -160,7 +160,8 @@ impl LeaseManager {
         };
         let reading = self.stores.read_for_caller(granted).await?;
         let value = |key: &str| reading.secret.data[key].as_ref().unwrap().expose_secret().to_owned();
-        Ok(((value("username"), value("password")), reading.valid_for.unwrap().as_secs_f64()))
+        let left = reading.expires_at.unwrap().saturating_duration_since(tokio::time::Instant::now());
+        Ok(((value("username"), value("password")), left.as_secs_f64()))
     }
 
     async fn list(&self) -> Vec<LeaseView> {
