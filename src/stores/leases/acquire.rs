@@ -252,6 +252,7 @@ impl LeaseManager {
             lifetime: LeaseLifetime::new(grant, requested_at),
             state: LeaseState::Active,
             revocation_reason: None,
+            is_revoked_at_store: false,
             attempts: 0,
             acquired_at,
             expires_at: acquired_at.checked_add(ttl).unwrap_or(acquired_at),

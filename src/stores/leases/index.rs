@@ -42,6 +42,15 @@ struct Queue {
     claimed: usize,
 }
 
+/// The queue of leases that wait for the database, which delays no lease that waits for a store.
+const DATABASE_QUEUE: &str = "";
+
+impl Queue {
+    fn is_empty(&self) -> bool {
+        self.due.is_empty() && self.claimed == 0
+    }
+}
+
 fn queue_key(key: &LeaseKey) -> QueueKey {
     let path = key.path.as_str();
     let end = path.match_indices('/').nth(1).map_or(path.len(), |(index, _)| index);
@@ -112,10 +121,27 @@ impl LeaseIndex {
         with_free_slots.filter_map(|queue| queue.due.first()).map(|(due, _)| *due).min()
     }
 
+    /// Moves a claimed lease to [`DATABASE_QUEUE`], because its store has answered. The lease stays claimed, and leaves this queue
+    /// when it is released, unless only its record is left to be deleted.
+    pub(super) fn move_to_database_queue(&mut self, id: &str) {
+        if let Some(entry) = self.entries.get_mut(id).filter(|entry| entry.claimed) {
+            move_claim(&mut self.queues, entry, DATABASE_QUEUE.into());
+        }
+    }
+
+    /// Number of leases in [`DATABASE_QUEUE`].
+    pub(super) fn database_queue_len(&self) -> usize {
+        self.queues.get(DATABASE_QUEUE).map_or(0, |queue| queue.due.len() + queue.claimed)
+    }
+
     /// Releases a claim. The lease is due at `due`, or now if it became urgent.
     pub(super) fn release(&mut self, id: &str, due: Instant) {
         // A lease that was replaced meanwhile is not claimed, and keeps its due time.
         let Some(entry) = self.entries.get_mut(id).filter(|entry| entry.claimed) else { return };
+        if !entry.lease.is_revoked_at_store {
+            let queue_key = queue_key(&entry.lease.key);
+            move_claim(&mut self.queues, entry, queue_key);
+        }
         entry.due = if std::mem::take(&mut entry.urgent) { Instant::now() } else { due };
         entry.claimed = false;
         let queue = self.queues.entry(entry.queue_key.clone()).or_default();
@@ -123,9 +149,12 @@ impl LeaseIndex {
         queue.due.insert((entry.due, entry.lease.id.clone()));
     }
 
-    /// Begins to revoke a lease. Returns whether it was active.
+    /// Begins to revoke a lease, unless it is already revoked at its store. Returns whether it was active.
     pub(super) fn begin_revocation(&mut self, id: &str, revocation_reason: RevocationReason) -> bool {
         let Some(entry) = self.entries.get_mut(id) else { return false };
+        if entry.lease.is_revoked_at_store {
+            return false;
+        }
         let was_active = entry.lease.state == LeaseState::Active;
         entry.lease.state = LeaseState::Revoking;
         entry.lease.attempts = 0;
@@ -156,7 +185,7 @@ impl LeaseIndex {
         if let Some(queue) = self.queues.get_mut(&entry.queue_key) {
             queue.due.remove(&(entry.due, entry.lease.id.clone()));
             queue.claimed = queue.claimed.saturating_sub(usize::from(entry.claimed));
-            if queue.due.is_empty() && queue.claimed == 0 {
+            if queue.is_empty() {
                 self.queues.remove(&entry.queue_key);
             }
         }
@@ -221,6 +250,18 @@ impl LeaseIndex {
     }
 }
 
+/// Moves a claimed lease to another queue.
+fn move_claim(queues: &mut HashMap<QueueKey, Queue>, entry: &mut IndexEntry, to: QueueKey) {
+    let from = std::mem::replace(&mut entry.queue_key, to.clone());
+    if let Some(queue) = queues.get_mut(&from) {
+        queue.claimed = queue.claimed.saturating_sub(1);
+        if queue.is_empty() {
+            queues.remove(&from);
+        }
+    }
+    queues.entry(to).or_default().claimed += 1;
+}
+
 /// The group in which a lease is counted: the namespace of its pod, the OIDC subject, or `None` for all shared leases.
 fn namespace(lease: &Lease) -> Option<(&str, &str)> {
     let holder = lease.holder.as_ref()?;
@@ -259,6 +300,7 @@ mod tests {
             lifetime: LeaseLifetime::new(grant, Instant::now()),
             state: LeaseState::Active,
             revocation_reason: None,
+            is_revoked_at_store: false,
             attempts: 0,
             acquired_at: Timestamp::UNIX_EPOCH,
             expires_at: Timestamp::UNIX_EPOCH,
@@ -305,6 +347,31 @@ mod tests {
         assert_eq!(index.claim_due(now, 9), ["a".into()], "it was urgent");
         assert!(index.remove("a").is_some());
         assert_eq!((index.len(), index.next_due(9)), (1, Some(now + 2 * SECOND)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_waits_for_the_database_delays_no_lease_of_its_store() {
+        let (mut index, now) = (LeaseIndex::default(), Instant::now());
+        for id in ["a", "b", "c"] {
+            index.insert(lease(id, "db/creds/r"), now, true);
+        }
+        assert_eq!(index.claim_due(now, 1), ["a".into()]);
+        assert!(index.claim_due(now, 1).is_empty() && index.next_due(1).is_none(), "one of the store at a time");
+        index.move_to_database_queue("a");
+        assert_eq!((index.claim_due(now, 1), index.database_queue_len()), (vec!["b".into()], 1));
+        index.release("a", now);
+        assert_eq!(index.database_queue_len(), 0, "a renewed lease is one of its store again");
+        index.begin_revocation("b", revocation_reason());
+        index.clear_urgent("b");
+        index.get("b").unwrap().is_revoked_at_store = true;
+        index.move_to_database_queue("b");
+        index.release("b", now + SECOND);
+        assert_eq!(index.database_queue_len(), 1, "its store is not needed any more");
+        assert_eq!(index.claim_due(now, 1), ["a".into()]);
+        assert!(!index.begin_revocation("b", revocation_reason()), "it is already revoked");
+        assert_eq!(index.claim_due(now + SECOND, 1), ["b".into()], "not earlier than it was");
+        assert!(index.remove("b").is_some());
+        assert_eq!(index.database_queue_len(), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -116,6 +116,8 @@ pub(super) struct Lease {
     pub(super) state: LeaseState,
     /// Set when the revocation begins.
     pub(super) revocation_reason: Option<RevocationReason>,
+    /// Whether the store has confirmed the revocation. Only the record is left to be deleted.
+    pub(super) is_revoked_at_store: bool,
     /// Number of failed attempts in a row to renew or revoke the lease.
     pub(super) attempts: u32,
     pub(super) acquired_at: Timestamp,

@@ -166,6 +166,12 @@ impl LeaseManager {
         self.wake.notify_one();
     }
 
+    /// Lets other leases of the store proceed, because the store has answered and only the database is still needed.
+    pub(super) fn leave_store_queue(&self, id: &str) {
+        self.index().move_to_database_queue(id);
+        self.wake.notify_one();
+    }
+
     /// Adds a lease to the index. With `current`, it is issued from now on.
     pub(super) fn insert(&self, lease: Lease, due: Instant, current: bool) {
         if lease.state == LeaseState::Active {

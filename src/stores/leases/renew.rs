@@ -34,6 +34,7 @@ impl LeaseManager {
             Some(source) => source.store.renew(&lease_id, granted, request_id).await,
             None => Err(ReadError::Misconfigured),
         };
+        self.leave_store_queue(id);
         let outcome = if response.is_ok() { Outcome::Ok } else { Outcome::Failed };
         self.metrics.count_lease_renewal(&store, outcome);
         match response {

@@ -21,6 +21,9 @@ const LONG_PAUSE: Duration = Duration::from_mins(5);
 /// The pause after the database could not record that a lease is revoked.
 const DATABASE_PAUSE: Duration = Duration::from_secs(5);
 
+/// Maximum number of revoked leases that are kept in memory until the database can delete their records.
+const MAX_WAITING_FOR_DATABASE: usize = 8192;
+
 /// The result of a request to revoke leases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RevocationProgress {
@@ -33,26 +36,55 @@ pub enum RevocationProgress {
 impl LeaseManager {
     /// Tries to revoke a claimed lease. Returns when the lease is due again; `None` if it is revoked.
     pub(super) async fn try_revoke(&self, id: &str) -> Option<Instant> {
+        let is_revoked_at_store = self.index().get(id)?.is_revoked_at_store;
+        if !is_revoked_at_store && !self.revoke_at_store(id).await {
+            return self.handle_failed_revocation(id).await;
+        }
+        self.delete_record(id).await
+    }
+
+    /// Calls the store of a claimed lease. Returns whether the store has confirmed the revocation.
+    async fn revoke_at_store(&self, id: &str) -> bool {
         let (store, lease_id, is_new, request) = {
             let mut index = self.index();
-            let lease = index.get(id)?;
+            let Some(lease) = index.get(id) else { return false };
             let request = lease.revocation_reason.as_ref().and_then(|reason| reason.request.clone());
             (lease.key.store.clone(), lease.store_id.clone(), lease.attempts == 0, request)
         };
-        if is_new && let Err(error) = self.record_start(id, request.as_ref()).await {
-            tracing::warn!(kind = error.kind(), "the start of a lease revocation could not be recorded");
-        }
-        let response = match self.sources.get(&store) {
-            Some(source) => source.store.revoke(&lease_id, &RequestId::random()).await,
-            // Its store is no longer configured.
-            None => Err(ReadError::Misconfigured),
+        let calling = async {
+            let response = match self.sources.get(&store) {
+                Some(source) => source.store.revoke(&lease_id, &RequestId::random()).await,
+                // Its store is no longer configured.
+                None => Err(ReadError::Misconfigured),
+            };
+            self.leave_store_queue(id);
+            response
         };
-        if response.is_err() {
-            return self.handle_failed_revocation(id).await;
+        let recording = async {
+            if is_new && let Err(error) = self.record_start(id, request.as_ref()).await {
+                tracing::warn!(kind = error.kind(), "the start of a lease revocation could not be recorded");
+            }
+        };
+        // Concurrently, because leases are revoked also while the database cannot be reached.
+        let (response, ()) = tokio::join!(calling, recording);
+        if response.is_ok() {
+            self.metrics.count_lease_revocation(&store, RevocationOutcome::Ok);
+            if let Some(lease) = self.index().get(id) {
+                lease.is_revoked_at_store = true;
+            }
         }
-        self.metrics.count_lease_revocation(&store, RevocationOutcome::Ok);
+        response.is_ok()
+    }
+
+    /// Deletes the record of a claimed lease that is revoked at its store. Returns when to try again; `None` if it is deleted.
+    async fn delete_record(&self, id: &str) -> Option<Instant> {
         if let Err(error) = self.ledger.remove(id).await {
             tracing::warn!(kind = error.kind(), "the end of a lease could not be recorded");
+            if self.index().database_queue_len() > MAX_WAITING_FOR_DATABASE {
+                // If the record exists, a heartbeat restores the lease, which is then revoked again.
+                self.index().remove(id);
+                return None;
+            }
             return Some(Instant::now() + DATABASE_PAUSE);
         }
         let lease = self.index().remove(id)?;

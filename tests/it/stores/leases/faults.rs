@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::rig::fake::{Fake, Reaction, json, status, valid_answer};
+use crate::rig::postgres::{host_and_port, parse_postgres_url};
+use crate::rig::tcp_relay::TcpRelay;
 use claviger::stores::{EndedLease, ReadError, RevocationProgress};
 use serde_json::json;
 use std::sync::atomic::AtomicUsize;
@@ -66,6 +68,46 @@ async fn a_lease_that_cannot_be_recorded_is_not_issued() {
     manager.database.run("DROP TABLE leases", &[]).await.unwrap();
     assert_eq!(manager.read("app", PER_POD, &pod("other")).await.err(), Some(FetchError::Unrecorded));
     until("the lease to be revoked", async || bao.leases_of("app").await == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_are_revoked_once_while_the_database_cannot_be_reached() {
+    // More than are revoked at the same time.
+    const PODS: usize = 12;
+    let (bao, database) = (Bao::start().await, postgres().database().await);
+    bao.enable_database().await;
+    bao.database_role("app", "1h", "2h").await;
+    let server = host_and_port(&database);
+    let relay = TcpRelay::to(server.rsplit_once(':').unwrap().1.parse().unwrap());
+    let through = database.replace(&server, &format!("127.0.0.1:{}", relay.port));
+    let url = Url::Postgres(parse_postgres_url(&through));
+    let db = TestDatabase { url, folder: tempfile::tempdir().unwrap() };
+    let manager = LeaseManager::new(&db, &bao).await;
+    let pods: Vec<_> = (0..PODS).map(|number| pod(&format!("p{number}"))).collect();
+    for pod in &pods {
+        manager.read("app", PER_POD, pod).await.unwrap();
+    }
+    relay.disconnect();
+    let started = std::time::Instant::now();
+    for pod in &pods {
+        manager.stores.revoke_leases_of(&pod.identity());
+    }
+    until("the leases to be revoked", async || bao.leases_of("app").await == 0).await;
+    // An attempt to use the database takes up to four seconds.
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}: the database delays revocations", started.elapsed());
+    // Longer than two attempts and the pause after a failure.
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let calls = "claviger_store_requests_total{operation=\"revoke\",outcome=\"ok\",store=\"vault\"}";
+    assert_eq!(manager.counted(calls), PODS as u64, "each lease once");
+    assert_eq!(manager.count(LeaseEventKind::Revoked), 0, "the records are left");
+
+    relay.reconnect();
+    until("the records to be deleted", async || manager.list().await.is_empty()).await;
+    until("the events", async || manager.count(LeaseEventKind::Revoked) == PODS).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let revoked = manager.events().into_iter().filter(|(kind, _)| *kind == LeaseEventKind::Revoked);
+    assert_eq!(revoked.collect::<Vec<_>>(), vec![(LeaseEventKind::Revoked, Some("pod_ended")); PODS]);
+    assert_eq!((manager.counted(calls), manager.count(LeaseEventKind::Failed)), (PODS as u64, 0));
 }
 
 #[tokio::test]
