@@ -6,6 +6,7 @@ use crate::rig::http::Answer;
 use crate::rig::installation::{Installation, InstallationSetup};
 use crate::rig::postgres::postgres;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, SqliteConnection};
 
 const ACL: &str = r#"
 path "homelab/data/*" { capabilities = ["read"] }
@@ -115,6 +116,26 @@ async fn authorised_users_list_and_revoke_leases() {
     }
     // The revoked credentials are created and read again for the next caller.
     assert!(one.asks("a", "main").file().contains("export username='"));
+}
+
+#[tokio::test]
+async fn evictions_are_recorded_also_if_the_leases_cannot_be_revoked() {
+    let (rig, _) = rig().await;
+    let one = rig.pod("ci/build-bot").await;
+    one.asks("a", "main").file();
+    let clearer = person(&rig, "lease-clearer", &["deletecollection"]).await;
+    let url = format!("sqlite://{}", rig.claviger.folder.path().join("claviger.db").display());
+    let mut database = SqliteConnection::connect(&url).await.unwrap();
+    sqlx::query("DROP TABLE leases").execute(&mut database).await.unwrap();
+    let answer = send(&rig, &clearer, "DELETE", "/v1/leases?store=vault");
+    assert_eq!(problem(&answer), (503, "database_unavailable".into()));
+    let events = rig.claviger.audit_events();
+    let revoked: Vec<_> = events.iter().filter(|event| event["type"] == "lease.revoked").collect();
+    assert_eq!(revoked.len(), 1, "{revoked:#?}");
+    assert_eq!(
+        (&revoked[0]["reason"], &revoked[0]["secrets"][0]["path"]),
+        (&json!("administrator"), &json!("homelab/a"))
+    );
 }
 
 #[tokio::test]

@@ -41,6 +41,8 @@ const SHARED: LeaseMode = LeaseMode::Shared;
 struct TestRecorder {
     events: Mutex<Vec<LeaseEvent>>,
     refuses: AtomicBool,
+    /// Whether events that are recorded eventually wait.
+    delays: AtomicBool,
 }
 
 #[async_trait]
@@ -54,6 +56,9 @@ impl LeaseEventRecorder for TestRecorder {
     }
 
     async fn record_eventually(&self, event: LeaseEvent) {
+        while self.delays.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         self.events.lock().unwrap().push(event);
     }
 }
@@ -119,9 +124,13 @@ impl LeaseManager {
         let cache = claviger::config::cache::Cache { max_entries: 100, ..NO_CACHE };
         let mut vault = vault_settings(address, auth, timeout, cache);
         change(&mut vault);
+        let stores = [Store { name: "vault".into(), kind: Kind::Vault(vault) }];
+        Self::start(db, &stores, clusters, Arc::default()).await
+    }
+
+    async fn start(db: &TestDatabase, stores: &[Store], clusters: &[&str], recorder: Arc<TestRecorder>) -> Self {
         let metrics = Arc::new(Metrics::new(&[], &["vault"]).unwrap());
-        let stores = Stores::open(&[Store { name: "vault".into(), kind: Kind::Vault(vault) }], &metrics).unwrap();
-        let (recorder, database) = (Arc::<TestRecorder>::default(), Database::open(&db.url).await.unwrap());
+        let (stores, database) = (Stores::open(stores, &metrics).unwrap(), Database::open(&db.url).await.unwrap());
         let settings = LeaseSettings {
             database: database.clone(),
             key: RootKey::new([7; 32].into()),

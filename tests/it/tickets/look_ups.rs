@@ -5,6 +5,8 @@ use crate::rig::pgbouncer::PgBouncer;
 use futures_util::future::join_all;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+use std::future::poll_fn;
+use std::pin::pin;
 
 const LOOK_UPS_ON_SERVER: &str =
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
@@ -86,6 +88,30 @@ async fn a_failed_statement_fails_each_of_its_look_ups_and_no_later_one() {
         execute(&mut other, "COMMIT").await;
         assert_eq!(replica.open_bundle(&token, start()).await, bundle());
     }
+}
+
+/// The number of polls of a future that does not end within a second.
+async fn polls_in_a_second(future: impl Future) -> usize {
+    let (mut future, mut polls) = (pin!(future), 0);
+    let counted = poll_fn(|context| {
+        polls += 1;
+        future.as_mut().poll(context)
+    });
+    assert!(tokio::time::timeout(Duration::from_secs(1), counted).await.is_err(), "the statement waits for the lock");
+    polls
+}
+
+#[tokio::test]
+async fn a_look_up_in_the_statement_of_another_waits_without_polling() {
+    let (url, db, _pooler) = databases().await.into_iter().next().unwrap();
+    let replica = db.replica().await;
+    let token = replica.new_ticket("a").await;
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    execute(&mut other, LOCK).await;
+    // Both are in one statement, and there could be a second one.
+    let look_up = || polls_in_a_second(replica.tickets.find_redeemable(&token, None, start()));
+    let (first, second) = tokio::join!(look_up(), look_up());
+    assert!(first < 100 && second < 100, "{first} and {second} polls");
 }
 
 #[tokio::test]

@@ -127,6 +127,35 @@ async fn a_request_for_a_revocation_is_not_readable_and_not_forgeable_in_the_dat
 }
 
 #[tokio::test]
+async fn events_of_leases_of_unknown_stores_do_not_delay_the_heartbeat() {
+    let (bao, db) = (Bao::start().await, TestDatabase::sqlite());
+    bao.enable_database().await;
+    bao.database_role("app", "1h", "2h").await;
+    let before = LeaseManager::new(&db, &bao).await;
+    for name in ["one", "two", "three"] {
+        before.read("app", PER_POD, &pod(name)).await.unwrap();
+    }
+    before.stores.stop_leases().await;
+    let database = before.database.clone();
+    drop(before);
+    database.close().await;
+
+    let recorder = Arc::new(TestRecorder { delays: true.into(), ..TestRecorder::default() });
+    let after = LeaseManager::start(&db, &[], &["cluster"], recorder).await;
+    let heartbeat = async || {
+        let sql = "SELECT beat FROM lease_owners o WHERE EXISTS (SELECT 1 FROM leases l WHERE l.owner = o.owner)";
+        let rows = after.database.run(sql, &[]).await.unwrap();
+        rows.first().map(|row| row.number(0).unwrap())
+    };
+    until("the leases to be adopted", async || heartbeat().await.is_some()).await;
+    until("two heartbeats", async || heartbeat().await >= Some(3)).await;
+    assert_eq!(after.events(), [], "none is recorded yet");
+    after.recorder.delays.store(false, Ordering::SeqCst);
+    until("the events", async || after.events().len() == 3).await;
+    assert_eq!(after.events(), [(LeaseEventKind::Failed, Some("store_unknown")); 3]);
+}
+
+#[tokio::test]
 async fn a_process_drops_its_leases_after_another_adopted_them() {
     let (bao, db) = (Bao::start().await, TestDatabase::sqlite());
     let url = bao.enable_database().await;

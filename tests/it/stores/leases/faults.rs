@@ -141,6 +141,36 @@ async fn a_lease_with_an_invalid_duration_is_revoked() {
 }
 
 #[tokio::test]
+async fn a_dynamic_secret_is_created_if_its_mount_is_not_cached() {
+    // The maximum number of cached mounts.
+    const MOUNTS: usize = 1024;
+    let db = TestDatabase::sqlite();
+    let fake = Fake::start(|line| {
+        let path = line.split(' ').nth(1).unwrap();
+        if let Some(below) = path.strip_prefix("/v1/sys/internal/ui/mounts/") {
+            let mount = below.split('/').next().unwrap();
+            let engine = if mount == "database" { "database" } else { "kv" };
+            return json(&json!({"data": {"path": format!("{mount}/"), "type": engine, "options": {}}}).to_string());
+        }
+        match path {
+            path if path.starts_with("/v1/database/creds/") => json(
+                r#"{"lease_id":"database/creds/app/x","lease_duration":3600,"renewable":true,"data":{"username":"u","password":"p"}}"#,
+            ),
+            path if path.starts_with("/v1/kv") => json(r#"{"data":{"K":"v"}}"#),
+            _ => json(r#"{"data":{"ttl":0,"expire_time":null,"renewable":false}}"#),
+        }
+    })
+    .await;
+    let manager = LeaseManager::with_token(&db, &fake.address, "s.token").await;
+    for number in 0..MOUNTS {
+        let (secret, request) = (format!("kv{number}/x"), RequestId::random());
+        let secret = SecretRef { store: "vault".into(), path: secret };
+        manager.stores.read(&secret, &request).await.unwrap();
+    }
+    assert!(manager.read("app", PER_POD, &pod("one")).await.is_ok());
+}
+
+#[tokio::test]
 async fn role_errors_are_reported_and_a_broken_connection_creates_nothing_twice() {
     let (bao, db) = (Bao::start().await, TestDatabase::sqlite());
     bao.enable_database().await;
