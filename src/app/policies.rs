@@ -8,9 +8,7 @@ use crate::database::Database;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::model::shadow::ShadowOutcome;
-use crate::policy::{
-    Directory, Policy, PolicyObserver, PolicyRegister, PolicySet, ReadyReason, RegisterError, SetDifference,
-};
+use crate::policy::{Directory, Policy, PolicyObserver, PolicyRegister, PolicySet, ReadyReason, SetDifference};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,7 +56,7 @@ impl PolicyObserver for PolicyMetrics {
 /// Combines the policies of the directory with those of the database.
 ///
 /// # Errors
-/// The database cannot be read, or a stored policy is invalid and could be a deny policy.
+/// The database cannot be read.
 pub async fn open_register(
     config: &Config,
     directory: Option<Directory>,
@@ -69,10 +67,7 @@ pub async fn open_register(
     let bounds = policy_bounds(config);
     let observer = Box::new(PolicyMetrics { metrics });
     let register = PolicyRegister::open(directory, database.clone(), clock, bounds, observer).await;
-    let register = register.map_err(|error| match error {
-        RegisterError::InvalidDenyPolicies(broken) => StartError::Configuration(broken),
-        RegisterError::Database(error) => StartError::StoredPolicies(error),
-    })?;
+    let register = register.map_err(StartError::StoredPolicies)?;
     register.set_clusters(&config.policies.custom_resources).await;
     if register.active_set().load().is_empty() && config.policies.custom_resources.is_empty() {
         tracing::warn!("no policies are loaded; all requests are denied");

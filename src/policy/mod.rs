@@ -8,11 +8,12 @@
 //! A `set` holds the active policies, numbered by `slots`, and its `index` finds those that could match. A request is
 //! evaluated (`evaluation`) with the attested values (`attestation`). `decide` makes the decision (`outcome`), `explain` explains
 //! it, `shadow` says what policies in shadow mode would change, and `replay` compares the decisions of two sets on recorded
-//! requests. When the granted secrets have been read from their stores, `merge` merges their values.
+//! requests. `broadest_deny` takes the place of a deny policy that does not compile. When the granted secrets have been read from their stores, `merge` merges their values.
 
 mod attestation;
 mod base64_value;
 mod bounds;
+mod broadest_deny;
 mod ceiling;
 mod cel;
 mod claim_value;
@@ -66,9 +67,7 @@ pub use resources::{PendingStatus, ReadyReason};
 pub use set::PolicySet;
 pub use shadow::ShadowPolicies;
 pub use slots::SetDifference;
-pub use store::{
-    ChangeKind, NewPolicy, PolicyRegister, PolicySource, PolicyStoreError, PutOutcome, RegisterError, WritePrecondition,
-};
+pub use store::{ChangeKind, NewPolicy, PolicyRegister, PolicySource, PolicyStoreError, PutOutcome, WritePrecondition};
 
 pub(crate) use described_caller::caller_from_description;
 pub(crate) use explain::{ExplainedPolicy, ExplainedSecret, Explanation};

@@ -257,7 +257,7 @@ async fn policies_of_the_database_and_of_the_cluster_have_paths_too() {
     let diagnosis = Diagnosis::of(setup.folder.path(), &setup.config, &[]);
     assert!(diagnosis.fault("store vault: read homelab/closed/x/resource").contains("(policy shut)"));
     assert!(diagnosis.fault("store vault: read homelab/closed/x/stored").contains("(policy stored)"));
-    // A stored deny that this version cannot read: it would not start.
+    // A stored deny that this version cannot compile: it would deny more than its author wrote.
     let mut deny = grants("x");
     deny["effect"] = json!("deny");
     store(deny).await;

@@ -11,7 +11,7 @@ use crate::database::Database;
 use crate::metrics::Metrics;
 use crate::model::clock::SystemClock;
 use crate::model::policy_resource::{ResourceChange, ResourceKind};
-use crate::policy::{Policy, PolicyRegister, RegisterError};
+use crate::policy::{Policy, PolicyRegister};
 use crate::wire::doctor::DoctorCheck;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,17 +51,19 @@ async fn open_register(config: &Config, checks: &mut Vec<DoctorCheck>) -> Option
     if let Some(database) = open_existing(&config.database.url).await {
         match open(database).await {
             Ok(register) => {
-                let count = register.active_set().load().len();
-                checks.push(DoctorCheck::passed(NAME, format!("read; {count} are in force with those of files")));
+                let invalid = register.invalid_deny_policies().await;
+                if invalid.is_empty() {
+                    let count = register.active_set().load().len();
+                    checks.push(DoctorCheck::passed(NAME, format!("read; {count} are in force with those of files")));
+                }
+                let advice = "correct the policy with the version of Claviger that runs, or delete it; in this version, what cannot \
+                     be read of it matches everything";
+                checks.extend(invalid.into_iter().map(|invalid| DoctorCheck::failed(NAME, invalid, advice)));
                 return Some(register);
             }
-            Err(RegisterError::InvalidDenyPolicies(broken)) => {
-                let advice = "correct the policy with the version of Claviger that runs, or delete it; this version does not start";
-                checks.extend(broken.into_iter().map(|broken| DoctorCheck::failed(NAME, broken, advice)));
-            }
-            Err(error @ RegisterError::Database(_)) => {
+            Err(_) => {
                 let advice = "see whether the server is up, or whether this user may read the tables";
-                checks.push(DoctorCheck::failed(NAME, error.to_string(), advice));
+                checks.push(DoctorCheck::failed(NAME, "the stored policies cannot be read", advice));
             }
         }
     }

@@ -1,6 +1,5 @@
 //! Policies that are custom resources of a cluster. Each is compiled on its own, so an invalid one does not affect the others.
 
-mod broadest_deny;
 mod compile;
 mod observed_policy;
 mod ready_reason;

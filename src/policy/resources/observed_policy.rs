@@ -1,12 +1,12 @@
 //! One custom resource of a cluster, with its compiled policy and its status.
 
-use super::broadest_deny::compile_broadest_deny;
 use super::compile::{compile, too_large_faults};
 use super::ready_reason::{NameOwner, ReadyReason, faults_message};
 use crate::document::Fault;
 use crate::model::may_deny::may_deny;
 use crate::model::policy_resource::{ObservedStatus, PolicyResource, ResourceKey, ResourceSpec, ResourceStatus};
 use crate::policy::bounds::Bounds;
+use crate::policy::broadest_deny::InvalidSpec;
 use crate::policy::compiled_policy::Policy;
 use crate::policy::store::port::{PolicyRecord, PolicySource};
 use jiff::Timestamp;
@@ -228,7 +228,12 @@ impl InvalidResource<'_> {
             text.insert_str(0, "No entry of policies.tenants matches the namespace: ");
         }
         let broadest = || {
-            let policy = compile_broadest_deny(key, cluster, spec, faults, bounds)?;
+            // An object without a spec does not say that it denies.
+            if spec.is_some_and(Value::is_null) {
+                return None;
+            }
+            let invalid = InvalidSpec { spec, faults, is_namespaced: key.namespace.is_some(), bounds };
+            let policy = invalid.compile_broadest_deny(|spec| compile(key, Some(cluster), spec, bounds).ok())?;
             Some(UsablePolicy { policy: Arc::new(policy), generation: None })
         };
         let usable = if may_deny { last_valid.or_else(broadest) } else { None };

@@ -11,4 +11,4 @@ pub use diff::SpecChange;
 pub use port::{
     ChangeKind, NewPolicy, PolicyRecord, PolicyRevision, PolicySource, PolicyStoreError, PutOutcome, WritePrecondition,
 };
-pub use register::{PolicyObserver, PolicyRegister, RegisterError};
+pub use register::{PolicyObserver, PolicyRegister};

@@ -10,9 +10,7 @@ use claviger::config::database::Url;
 use claviger::database::Database;
 use claviger::document::Fault;
 use claviger::model::clock::SystemClock;
-use claviger::policy::{
-    AuthenticatorKind, Bounds, Ceiling, Directory, NewPolicy, Policy, PolicyRegister, RegisterError, Tenants,
-};
+use claviger::policy::{AuthenticatorKind, Bounds, Ceiling, Directory, NewPolicy, Policy, PolicyRegister, Tenants};
 use claviger::wire::policy::PolicySpec;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -50,7 +48,7 @@ impl TestDatabase {
     }
 }
 
-async fn open(database: Database, directory: Option<Directory>) -> Result<PolicyRegister, RegisterError> {
+async fn open(database: Database, directory: Option<Directory>) -> Result<PolicyRegister, impl std::fmt::Debug> {
     PolicyRegister::open(directory, database, Arc::new(SystemClock), bounds(), Box::new(())).await
 }
 

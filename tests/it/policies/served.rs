@@ -1,7 +1,7 @@
 //! The binary with a database: its policies decide, and audit events of several replicas are chained in it.
 
 use super::*;
-use crate::rig::claviger::{Claviger, Dev, run};
+use crate::rig::claviger::{Claviger, Dev};
 use crate::rig::http::Answer;
 use crate::rig::postgres::Postgres;
 use claviger::policy::WritePrecondition;
@@ -135,20 +135,16 @@ async fn without_the_database_all_requests_get_503_and_the_process_recovers() {
     assert_eq!(claviger.download(&path).status, 200, "the ticket was not consumed");
 }
 
-#[test]
-fn a_stored_deny_that_does_not_compile_is_exit_code_2() {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stored_deny_that_does_not_compile_denies_after_a_start_and_is_logged() {
     let folder = tempfile::tempdir().unwrap();
-    let state = folder.path().display().to_string();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let url = Url::SqliteFile(folder.path().join("claviger.db"));
-        let database = Database::open(&url).await.unwrap();
-        let at = "2026-01-01T00:00:00Z";
-        let row = ["p".into(), 1.into(), at.into(), at.into(), "alice".into(), r#"{"effect": "deny"}"#.into()];
-        database.insert("policies (name, revision, created_at, updated_at, updated_by, spec)", 6, &row).await.unwrap();
-        database.close().await;
-    });
-    let (code, _, errors) = run(&["dev", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--state", &state]);
-    assert_eq!(code, Some(2), "{errors}");
-    assert!(errors.contains("the stored policy p: spec.subjects: must have at least one subject"), "{errors}");
+    let (url, key_file) = (postgres().database().await, key_file(folder.path()));
+    let database = Database::open(&Url::Postgres(parse_postgres_url(&url))).await.unwrap();
+    let at = "2026-01-01T00:00:00Z";
+    let row = ["p".into(), 1.into(), at.into(), at.into(), "alice".into(), r#"{"effect": "deny"}"#.into()];
+    database.insert("policies (name, revision, created_at, updated_at, updated_by, spec)", 6, &row).await.unwrap();
+    let claviger = dev_on(&url, &key_file);
+    assert_eq!(ask(&claviger, "moreira.dev").status, 403);
+    let log = claviger.log();
+    assert!(log.contains("the stored policy p: spec.subjects: must have at least one subject"), "{log}");
 }

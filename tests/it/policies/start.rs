@@ -4,7 +4,14 @@
 use super::*;
 use crate::rig::postgres::Postgres;
 use claviger::database::OpenError;
-use claviger::policy::{PolicySource, PolicyStoreError, WritePrecondition};
+use claviger::model::branch::Branch;
+use claviger::model::caller::{Caller, Pod};
+use claviger::model::facts::Facts;
+use claviger::model::repo::Repo;
+use claviger::model::request::UnverifiedRequest;
+use claviger::policy::{Decision, Denial, PolicySource, PolicyStoreError, WritePrecondition};
+use jiff::Timestamp;
+use std::net::Ipv4Addr;
 
 async fn written_by_another_version(database: &Database, name: &str, revision: i64, spec: &str) {
     let at = "2026-01-01T00:00:00.000000Z";
@@ -104,20 +111,69 @@ async fn stored_claims_that_look_like_a_name_stay_in_force_and_can_be_corrected(
     assert_eq!(active_policies(&register), ["bots", "no-bots"]);
 }
 
+/// Whether the request of the ServiceAccount `build-bot` for this repo is denied by a policy.
+fn denies(register: &PolicyRegister, repo: &str) -> bool {
+    let account = Some(("ci".to_owned(), "build-bot".to_owned()));
+    let pod = Pod { name: "pod".into(), uid: "uid".into() };
+    let caller = Caller::from_event("cluster", "system:serviceaccount:ci:build-bot", account, Some(pod));
+    let request = UnverifiedRequest {
+        repo: Repo::try_from(repo).ok(),
+        branch: Branch::try_from("main").ok(),
+        source_ip: Ipv4Addr::LOCALHOST.into(),
+        time: Timestamp::UNIX_EPOCH,
+    };
+    match register.active_set().load().decide(&caller, &Facts::default(), &request) {
+        Decision::Granted(_) => false,
+        Decision::Denied(Denial::DeniedByPolicy(_)) => true,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Stores a spec as the next revision of a policy.
+async fn replaced_by_another_version(database: &Database, name: &str, spec: &str) {
+    database.run("DELETE FROM policies WHERE name = $1", &[name.into()]).await.unwrap();
+    let head = database.run("SELECT revision FROM policy_head", &[]).await.unwrap()[0].number(0).unwrap();
+    written_by_another_version(database, name, head + 1, spec).await;
+}
+
 #[tokio::test]
-async fn a_deny_policy_that_does_not_compile_prevents_the_start_and_is_named() {
-    for bad in [
-        r#"{"effect": "deny", "subjects": [], "repos": ["x"], "branches": ["main"]}"#,
-        r#"{"effect": "deny", "unknownToThisVersion": 1}"#,
-        r#"{"effect": "quarantine"}"#,
-        "no JSON",
+async fn a_deny_policy_that_never_compiled_denies_what_can_be_read_of_it_on_each_replica() {
+    let of_x = deny("x");
+    let with = |name: &str, value: Value| {
+        let mut spec = of_x.clone();
+        spec[name] = value;
+        spec.to_string()
+    };
+    // Each with whether it denies the repos x and y.
+    for (bad, denied) in [
+        (with("subjects", json!([])), [true, false]),
+        (with("repos", json!(["["])), [true, true]),
+        (with("unknownToThisVersion", json!(1)), [true, false]),
+        (with("effect", json!("quarantine")), [true, false]),
+        (with("subjects", json!([{"kubernetes": {"namespaces": ["other"], "unknown": 1}}])), [true, false]),
+        (r#"{"effect": "quarantine"}"#.to_owned(), [true, true]),
+        ("null".to_owned(), [true, true]),
+        ("no JSON".to_owned(), [true, true]),
+        // It does not deny.
+        (with("effect", json!("allow")), [false, false]),
     ] {
-        let database = TestDatabase::sqlite_memory().database().await;
-        written_by_another_version(&database, "no-sandbox", 1, bad).await;
-        let Err(RegisterError::InvalidDenyPolicies(lines)) = open(database, None).await else {
-            panic!("started with {bad}")
-        };
-        assert!(lines.len() == 1 && lines[0].starts_with("the stored policy no-sandbox: spec"), "{lines:?}");
+        let db = TestDatabase::sqlite_file();
+        let (running, database) = (db.register().await, db.database().await);
+        running.create(policy("allow-x", "x")).await.unwrap();
+        running.create(policy("allow-y", "y")).await.unwrap();
+        replaced_by_another_version(&database, "no-sandbox", &bad).await;
+        running.catch_up().await;
+        let started = db.register().await;
+        for register in [&running, &started] {
+            assert_eq!(["x", "y"].map(|repo| denies(register, repo)), denied, "{bad}");
+        }
+        // It is listed, and can be corrected and deleted.
+        assert_eq!(listed_policies(&started).await, ["allow-x", "allow-y", "no-sandbox"]);
+        started.put(new_policy("no-sandbox", deny("y")), WritePrecondition::Revision("3".into())).await.unwrap();
+        running.catch_up().await;
+        for register in [&running, &started] {
+            assert_eq!(["x", "y"].map(|repo| denies(register, repo)), [false, true], "{bad}");
+        }
     }
 }
 
@@ -129,17 +185,26 @@ async fn a_deny_policy_that_stops_compiling_later_keeps_its_last_good_version() 
     register.create(policy("allow", "x")).await.unwrap();
     let good = register.active_set().load().policies()[1].revision().clone();
     for (name, spec) in [("deny", r#"{"effect": "deny"}"#), ("allow", "{}"), ("new", r#"{"effect": "deny"}"#)] {
-        database.run("DELETE FROM policies WHERE name = $1", &[name.into()]).await.unwrap();
-        let head = database.run("SELECT revision FROM policy_head", &[]).await.unwrap()[0].number(0).unwrap();
-        written_by_another_version(&database, name, head + 1, spec).await;
+        replaced_by_another_version(&database, name, spec).await;
     }
     register.catch_up().await;
     assert_eq!(
         active_policies(&register),
-        ["deny"],
-        "the allow policy is inactive, the deny policy stays, the new one is refused"
+        ["deny", "new"],
+        "the allow policy is inactive, the deny policy stays, the new one denies what can be read of it"
     );
     assert_eq!(register.active_set().load().policies()[0].revision(), &good);
+    // Each later version that does not compile is read again, unless there is a version that does.
+    for (name, spec) in [("deny", json!({"effect": "deny"})), ("new", deny("y"))] {
+        let mut spec = spec;
+        spec["unknownToThisVersion"] = json!(1);
+        replaced_by_another_version(&database, name, &spec.to_string()).await;
+    }
+    register.create(policy("allow", "z")).await.unwrap_err();
+    register.put(policy("allow", "z"), WritePrecondition::Any).await.unwrap();
+    register.catch_up().await;
+    assert_eq!(register.active_set().load().get("deny").unwrap().revision(), &good);
+    assert!(!denies(&register, "z"));
 }
 
 #[tokio::test]

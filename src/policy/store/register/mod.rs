@@ -7,7 +7,7 @@
 mod api;
 mod resources;
 
-use super::compiled_policies::{CompiledPolicies, InvalidPolicy};
+use super::compiled_policies::{CompiledPolicies, InvalidPolicy, Substitute};
 use super::port::PolicyRecord;
 use super::records::PolicyTables;
 use crate::database::{Database, DatabaseError, Listener};
@@ -71,38 +71,21 @@ struct RegisterState {
     database_unavailable: bool,
 }
 
-/// Why the policies cannot be activated.
-#[derive(Debug, thiserror::Error)]
-pub enum RegisterError {
-    /// The database cannot be read.
-    #[error("the stored policies cannot be read")]
-    Database(#[from] DatabaseError),
-    /// Stored deny policies do not compile on this server: without them, requests that they deny would be allowed. One line per
-    /// policy.
-    #[error("stored deny policies are invalid")]
-    InvalidDenyPolicies(Vec<String>),
-}
-
 impl PolicyRegister {
     /// Reads all stored policies and activates them together with those of the directory.
     ///
     /// # Errors
-    /// See [`RegisterError`].
+    /// The database cannot be read.
     pub async fn open(
         directory: Option<Directory>,
         database: Database,
         clock: Arc<dyn Clock>,
         bounds: Bounds,
         observer: Box<dyn PolicyObserver>,
-    ) -> Result<Self, RegisterError> {
+    ) -> Result<Self, DatabaseError> {
         let tables = PolicyTables::new(database, clock);
         let mut compiled_policies = CompiledPolicies::default();
-        let invalid = compiled_policies.apply(tables.read_all().await?, &bounds);
-        if invalid.iter().any(|policy| policy.may_deny) {
-            let denying = invalid.iter().filter(|policy| policy.may_deny);
-            return Err(RegisterError::InvalidDenyPolicies(denying.map(ToString::to_string).collect()));
-        }
-        log_invalid(&invalid);
+        log_invalid(&compiled_policies.apply(tables.read_all().await?, &bounds));
         let state = RegisterState {
             directory,
             compiled_policies,
@@ -133,6 +116,14 @@ impl PolicyRegister {
     #[must_use]
     pub fn active_set(&self) -> Arc<ArcSwap<PolicySet>> {
         self.active_set.clone()
+    }
+
+    /// The stored deny policies that do not compile, with their faults, one line each.
+    pub async fn invalid_deny_policies(&self) -> Vec<String> {
+        let state = self.state.lock().await;
+        let denying =
+            state.compiled_policies.invalid_policies().filter(|policy| policy.substitute != Substitute::Nothing);
+        denying.map(ToString::to_string).collect()
     }
 
     /// A listener for writes of other replicas. Must be called within a Tokio runtime.
@@ -236,12 +227,12 @@ impl PolicyRegister {
     }
 }
 
-fn log_invalid(invalid: &[InvalidPolicy]) {
+fn log_invalid(invalid: &[Arc<InvalidPolicy>]) {
     for policy in invalid {
-        let consequence = if policy.may_deny {
-            "its last valid version stays in force if that is an enforced deny policy"
-        } else {
-            "it is not in force"
+        let consequence = match policy.substitute {
+            Substitute::Nothing => "it is not in force",
+            Substitute::LastValidDeny => "its last valid version stays in force",
+            Substitute::BroadestDeny => "it denies nevertheless, and what cannot be read of it matches everything",
         };
         tracing::error!(broken = %policy, consequence, "a stored policy is invalid on this server");
     }
