@@ -197,7 +197,7 @@ impl ClusterResources {
         of_kind.map(|(key, _)| key.clone()).take(limit).collect()
     }
 
-    /// The active policies whose latest spec is valid, by name.
+    /// The active policies, by name.
     pub fn active_resources(&self) -> impl Iterator<Item = (Arc<str>, ActiveResource)> {
         self.policies.values().filter_map(|policy| Some((policy.name.clone(), policy.active_resource()?)))
     }

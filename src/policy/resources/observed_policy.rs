@@ -52,7 +52,7 @@ impl UsablePolicy {
 #[derive(Debug)]
 enum CompileResult {
     Valid,
-    /// The spec has faults: the reason and message of the status.
+    /// The spec has faults: the reason of the status, and the faults as text.
     Invalid(ReadyReason, Box<str>),
     /// The spec was dropped, because there were too many objects.
     SpecDropped,
@@ -168,7 +168,16 @@ impl ObservedPolicy {
     /// The message of the status.
     fn message(&self) -> Cow<'_, str> {
         match (&self.result, &self.precedence) {
-            (CompileResult::Invalid(_, message), _) => (&**message).into(),
+            (CompileResult::Invalid(_, faults), precedence) => match (&self.policy, precedence) {
+                (Some(_), Precedence::NameTaken(owner)) => format!("{faults}. {}", owner.message()).into(),
+                (Some(UsablePolicy { generation: Some(generation), .. }), _) => {
+                    format!("{faults}. What generation {generation} denied stays denied").into()
+                }
+                (Some(_), _) => {
+                    format!("{faults}. It denies nevertheless, and what cannot be read of it matches everything").into()
+                }
+                (None, _) => (&**faults).into(),
+            },
             (_, Precedence::NameTaken(owner)) => owner.message().into(),
             (_, Precedence::Excess(why)) => (*why).into(),
             (CompileResult::SpecDropped, Precedence::Free) => {
@@ -199,11 +208,12 @@ impl ObservedPolicy {
         })
     }
 
-    /// The policy for the API; `None` if it is not active, or the latest spec is invalid.
+    /// The active policy; `None` if it is not active.
     pub(super) fn active_resource(&self) -> Option<ActiveResource> {
-        let policy = self.active_policy().filter(|_| matches!(self.result, CompileResult::Valid))?.clone();
+        let policy = self.active_policy()?.clone();
+        let is_valid = matches!(self.result, CompileResult::Valid);
         let Self { created_at, updated_at, .. } = *self;
-        Some(ActiveResource { policy, created_at, updated_at, updated_by: self.updated_by.clone() })
+        Some(ActiveResource { policy, is_valid, created_at, updated_at, updated_by: self.updated_by.clone() })
     }
 }
 
@@ -237,13 +247,6 @@ impl InvalidResource<'_> {
             Some(UsablePolicy { policy: Arc::new(policy), generation: None })
         };
         let usable = if may_deny { last_valid.or_else(broadest) } else { None };
-        match &usable {
-            Some(UsablePolicy { generation: Some(generation), .. }) => {
-                text = format!("{text}. What generation {generation} denied stays denied");
-            }
-            Some(_) => text.push_str(". It denies nevertheless, and what cannot be read of it matches everything"),
-            None => {}
-        }
         (usable, CompileResult::Invalid(reason, text.into()))
     }
 }
@@ -252,16 +255,19 @@ impl InvalidResource<'_> {
 #[derive(Debug, Clone)]
 pub struct ActiveResource {
     policy: Arc<Policy>,
+    /// Whether it was compiled from the latest spec. An older version, or the broadest deny policy, is not what its author wrote.
+    is_valid: bool,
     created_at: Timestamp,
     updated_at: Timestamp,
     updated_by: Arc<str>,
 }
 
 impl ActiveResource {
-    /// The policy in the form of the API.
+    /// The policy in the form of the API; `None` if the latest spec is invalid.
     #[must_use]
-    pub fn to_record(&self) -> PolicyRecord {
-        let Self { policy, created_at, updated_at, updated_by } = self;
-        PolicyRecord::read_only(policy, PolicySource::Kubernetes, *created_at, *updated_at, updated_by.to_string())
+    pub fn to_record(&self) -> Option<PolicyRecord> {
+        let Self { policy, is_valid, created_at, updated_at, updated_by } = self;
+        let source = PolicySource::Kubernetes;
+        is_valid.then(|| PolicyRecord::read_only(policy, source, *created_at, *updated_at, updated_by.to_string()))
     }
 }

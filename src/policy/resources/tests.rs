@@ -134,7 +134,8 @@ fn an_invalid_deny_keeps_its_last_version_and_an_invalid_allow_does_not() {
         (reason(&resources, "team-a/deny"), reason(&resources, "team-a/allow")),
         ("Invalid".into(), "Invalid".into())
     );
-    assert_eq!(resources.active_resources().count(), 0, "an invalid version is not in the API");
+    let in_api = resources.active_resources().filter(|(_, resource)| resource.to_record().is_some()).count();
+    assert_eq!(in_api, 0, "an invalid version is not in the API");
     // Another invalid version still denies, except one whose effect is clearly allow.
     resources.apply_changes(applied(object("team-a/deny", 3, broken(deny()))));
     assert_eq!(names(&resources.resolve_names(no_owner)), ["team-a/deny"]);
@@ -189,7 +190,8 @@ fn an_invalid_deny_without_a_valid_version_denies_broadly() {
         assert_eq!(reason(&resources, "team-a/p") == "Accepted", is_valid, "{spec}");
         let message = resources.pending_statuses()[0].status.message.to_string();
         assert_eq!(message.contains("It denies nevertheless"), !is_valid && spec["effect"] == "deny", "{message}");
-        assert_eq!(resources.active_resources().count(), usize::from(is_valid), "{spec}");
+        let listed = resources.active_resources().filter(|(_, resource)| resource.to_record().is_some());
+        assert_eq!(listed.count(), usize::from(is_valid), "{spec}");
     }
     // A cluster policy with invalid subjects denies all callers.
     let mut resources = ClusterResources::new("a".into(), bounds());

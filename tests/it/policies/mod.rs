@@ -3,6 +3,7 @@
 mod contract;
 mod replicas;
 mod served;
+mod resources;
 mod start;
 
 use crate::rig::postgres::{parse_postgres_url, postgres};

@@ -23,9 +23,12 @@ impl PolicyRegister {
         for (name, policy) in self.files.load().range::<str, _>(names_after).take(limit) {
             by_name.insert(name.clone(), policy.clone());
         }
-        for (name, policy) in self.active_resources.load().range::<str, _>(names_after).take(limit) {
+        let resources = self.active_resources.load();
+        let resources =
+            resources.range::<str, _>(names_after).filter_map(|(name, policy)| Some((name, policy.to_record()?)));
+        for (name, policy) in resources.take(limit) {
             // The sources are not read at the same moment, so a file or the database may have the name too. They have precedence.
-            by_name.entry(name.to_string()).or_insert_with(|| policy.to_record());
+            by_name.entry(name.to_string()).or_insert(policy);
         }
         // Stored policies beyond the limit were not read, so names beyond the limit may be missing. Up to the limit the list is
         // complete.
@@ -131,7 +134,8 @@ impl PolicyRegister {
         self.files.load().contains_key(name)
     }
 
-    /// Whether a file or a custom resource has this name.
+    /// Whether a file or a custom resource has this name. An invalid deny policy has its name while it denies: a stored policy of
+    /// that name would end this.
     fn is_read_only(&self, name: &str) -> bool {
         self.is_file_policy(name) || self.active_resources.load().contains_key(name)
     }

@@ -121,8 +121,8 @@ impl PolicyRegister {
         active
     }
 
-    /// The active policy with this name, if it comes from a custom resource.
+    /// The active policy with this name, if it is that of the latest spec of a custom resource.
     pub(super) fn find_resource(&self, name: &str) -> Option<PolicyRecord> {
-        self.active_resources.load().get(name).map(ActiveResource::to_record)
+        self.active_resources.load().get(name).and_then(ActiveResource::to_record)
     }
 }
