@@ -6,6 +6,8 @@
 //! after a restart, and if there are too many different ones.
 
 mod deleted_policies;
+mod excess_names;
+mod name_list;
 mod policy_use;
 pub(super) mod recent_uses;
 mod table;

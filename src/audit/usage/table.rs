@@ -1,5 +1,6 @@
 //! The table `policy_usage`: filled from the log page by page, and read for the inventory.
 
+use super::name_list::{MAX_NAMES, NameList};
 use super::policy_use::{PolicyUse, UseKind};
 use super::usage_event::UsageEvent;
 use super::usage_parts::UsageParts;
@@ -7,20 +8,14 @@ use crate::audit::reader::Reader;
 use crate::database::{Database, DatabaseError, Param, Query, Row, Sql};
 use crate::model::clock::format_time;
 use jiff::{SignedDuration, Timestamp};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Maximum number of events that one statement reads.
 const PAGE_EVENTS: i64 = 1000;
 /// Age from which on an event in PostgreSQL is settled: no replica commits an event with a lower row number any more.
 const SETTLE_TIME: SignedDuration = SignedDuration::from_secs(20);
-/// How long a use is kept.
-const RETENTION: SignedDuration = SignedDuration::from_hours(24 * 400);
-/// Maximum number of callers, and of repos, that are kept for one secret of a policy.
-const MAX_NAMES: i64 = 1000;
 /// Maximum number of policies in one statement.
 const BATCH_POLICIES: usize = 1000;
-/// Maximum number of secrets whose excess names one call of `tidy` deletes.
-const MAX_TIDIED_SECRETS: i64 = 100;
 
 /// Selects the next events. The text is NULL for events of other types than [`super::recent_uses`] has.
 pub(super) const EVENTS: &str = "SELECT rowid, time, CASE WHEN type IN ('ticket.issued', 'secrets.read', 'ticket.denied', 'ticket.failed') \
@@ -102,7 +97,7 @@ impl UsageTable {
     }
 
     /// Adds the uses of the events that were not added before, at most `pages` pages of a thousand events. `uses` returns the
-    /// uses of an event.
+    /// uses of an event. Of the callers and repos of one secret, only the last [`MAX_NAMES`] are kept.
     ///
     /// # Errors
     /// When the database fails. Uses that were added before stay in the table.
@@ -112,13 +107,27 @@ impl UsageTable {
         pages: usize,
         uses: &(dyn Fn(&UsageEvent<'_>) -> Vec<PolicyUse> + Sync),
     ) -> Result<UsageProgress, UsageError> {
+        let mut written = BTreeSet::new();
+        let result = self.add_pages(now, pages, uses, &mut written).await;
+        self.delete_excess_names(&written.into_iter().collect::<Vec<_>>()).await;
+        Ok(result?)
+    }
+
+    /// Adds the uses of at most `pages` pages of events, and the written lists of names to `written`.
+    async fn add_pages(
+        &self,
+        now: Timestamp,
+        pages: usize,
+        uses: &(dyn Fn(&UsageEvent<'_>) -> Vec<PolicyUse> + Sync),
+        written: &mut BTreeSet<NameList>,
+    ) -> Result<UsageProgress, DatabaseError> {
         let settle_time = if self.database().is_remote() { SETTLE_TIME } else { SignedDuration::ZERO };
         let settled = format_time(now.checked_sub(settle_time).unwrap_or(now));
         let head = self.database().read(&Query::new(HEAD)).await?;
         let mut from = head.first().map_or(Ok(0), |row| row.number(0))?;
         let recent = self.reader.recent.take_uses();
         if (recent.after()..recent.last_row()).contains(&from) {
-            self.upsert(&last_times(recent.texts(), uses), Some(recent.last_row())).await?;
+            self.upsert(&last_times(recent.texts(), uses), Some(recent.last_row()), written).await?;
             from = recent.last_row();
         }
         let mut is_settled = true;
@@ -141,7 +150,7 @@ impl UsageTable {
                 }
             }
             let texts = last_events.into_values().map(|(_, text)| text);
-            self.upsert(&last_times(texts, uses), settled_row).await?;
+            self.upsert(&last_times(texts, uses), settled_row, written).await?;
             if i64::try_from(rows.len()).is_ok_and(|rows| rows < PAGE_EVENTS) {
                 return Ok(UsageProgress::Complete);
             }
@@ -150,11 +159,13 @@ impl UsageTable {
         Ok(if is_settled { UsageProgress::Partial } else { UsageProgress::Unsettled })
     }
 
-    /// Stores the times of uses, and the last row whose events need not be read again.
+    /// Stores the times of uses, and the last row whose events need not be read again. Adds the written lists of names to
+    /// `written`.
     async fn upsert(
         &self,
         last_times: &BTreeMap<PolicyUse, String>,
         settled_row: Option<i64>,
+        written: &mut BTreeSet<NameList>,
     ) -> Result<(), DatabaseError> {
         if last_times.is_empty() && settled_row.is_none() {
             return Ok(());
@@ -172,28 +183,8 @@ impl UsageTable {
         if let Some(row) = settled_row {
             work.run(SET_HEAD, &[row.into()]).await?;
         }
-        work.commit().await
-    }
-
-    /// Deletes old uses. Of secrets with more than [`MAX_NAMES`] callers or repos, also deletes the uses of those who used them
-    /// least recently.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn tidy(&self, now: Timestamp) -> Result<(), UsageError> {
-        const OLD: &str = "DELETE FROM policy_usage WHERE last_at < $1";
-        const EXCEEDING: &str = "SELECT policy, store, path, kind FROM policy_usage WHERE kind IN ('caller', 'repo') \
-             GROUP BY policy, store, path, kind HAVING count(*) > $1 LIMIT $2";
-        const DELETE_OLDEST: &str = "DELETE FROM policy_usage WHERE policy = $1 AND store = $2 AND path = $3 AND kind = $4 AND name NOT IN \
-             (SELECT name FROM policy_usage WHERE policy = $1 AND store = $2 AND path = $3 AND kind = $4 \
-              ORDER BY last_at DESC, name LIMIT $5)";
-        let before = format_time(now.checked_sub(RETENTION).unwrap_or(Timestamp::MIN));
-        self.database().run(OLD, &[(&before).into()]).await?;
-        for row in self.database().run(EXCEEDING, &[MAX_NAMES.into(), MAX_TIDIED_SECRETS.into()]).await? {
-            let [policy, store, path, kind] = [row.str(0)?, row.str(1)?, row.str(2)?, row.str(3)?];
-            let params: [Param; 5] = [policy.into(), store.into(), path.into(), kind.into(), MAX_NAMES.into()];
-            self.database().run(DELETE_OLDEST, &params).await?;
-        }
+        work.commit().await?;
+        written.extend(last_times.keys().filter_map(NameList::of));
         Ok(())
     }
 
@@ -236,7 +227,8 @@ impl UsageTable {
             let summary = summaries.entry((row.text(0)?, row.text(1)?, row.text(2)?)).or_default();
             let is_caller = row.str(3)? == UseKind::Caller.as_str();
             let count = if is_caller { &mut summary.callers } else { &mut summary.repos };
-            *count = u64::try_from(row.number(4)?).unwrap_or_default();
+            // There may be more until the next round deletes them.
+            *count = u64::try_from(row.number(4)?.min(MAX_NAMES)).unwrap_or_default();
         }
         let ranked = "SELECT policy, store, path, name FROM (SELECT policy, store, path, name, \
              row_number() OVER (PARTITION BY policy, store, path ORDER BY last_at DESC, name) AS nth \

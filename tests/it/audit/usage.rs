@@ -24,6 +24,10 @@ on_every_database! {
     uses_of_a_killed_process_are_added_by_the_next
     uses_of_too_many_events_are_read_from_the_log
     events_that_this_process_wrote_are_not_read_again
+    the_last_names_up_to_the_limit_are_kept_when_they_are_counted
+    a_summary_counts_no_more_names_than_are_kept
+    an_error_of_one_secret_does_not_end_the_deletion_of_old_names
+    old_uses_are_deleted
 }
 
 /// Uses of these policies at the time of the test, by two callers each.
@@ -215,11 +219,13 @@ async fn uses_of_a_killed_process_are_added_by_the_next(db: TestDatabase) {
 async fn uses_of_too_many_events_are_read_from_the_log(db: TestDatabase) {
     let replica = db.replica().await;
     db.counts(&replica).await;
-    replica.uses_together(EventType::TicketIssued, "p", 0..2500).await;
+    for (policy, repos) in [("p", 0..900), ("q", 900..1800), ("r", 1800..2500)] {
+        replica.uses_together(EventType::TicketIssued, policy, repos).await;
+    }
     db.counts(&replica).await;
     let repos = db.uses().await.into_iter().filter(|used| used[1] == "repo").count();
     assert_eq!(repos, 2500);
-    replica.uses_together(EventType::TicketIssued, "p", 2500..2600).await;
+    replica.uses_together(EventType::TicketIssued, "r", 2500..2600).await;
     db.counts(&replica).await;
     db.counts_as_from_the_log(&replica).await;
 }
@@ -234,4 +240,86 @@ async fn events_that_this_process_wrote_are_not_read_again(db: TestDatabase) {
     replica.uses_together(EventType::TicketIssued, "p", 0..5).await;
     db.counts(&replica).await;
     assert_eq!(db.uses().await.len(), 11, "five callers and repos, and a policy");
+}
+
+impl TestDatabase {
+    /// The number of repos of each policy.
+    async fn repos(&self) -> Vec<(String, i64)> {
+        let query = "SELECT policy, count(*) FROM policy_usage WHERE kind = 'repo' GROUP BY policy ORDER BY policy";
+        let rows = self.database.run(query, &[]).await.unwrap();
+        rows.iter().map(|row| (row.text(0).unwrap(), row.number(1).unwrap())).collect()
+    }
+}
+
+/// Uses of a policy for this many repos, which are not in the log.
+async fn record_repos(db: &TestDatabase, policy: &str, repos: i64) {
+    let insert = claviger::database::Sql {
+        sqlite: "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < $2) \
+             INSERT INTO policy_usage (policy, store, path, kind, name, last_at) \
+             SELECT $1, '', '', 'repo', 'old/' || n, '2025-06-01T00:00:00.000000Z' FROM numbers",
+        postgres: "INSERT INTO policy_usage (policy, store, path, kind, name, last_at) \
+             SELECT $1, '', '', 'repo', 'old/' || n, '2025-06-01T00:00:00.000000Z' FROM generate_series(1, $2) AS numbers (n)",
+    };
+    db.database.run(insert, &[policy.into(), repos.into()]).await.unwrap();
+}
+
+async fn the_last_names_up_to_the_limit_are_kept_when_they_are_counted(db: TestDatabase) {
+    let replica = db.replica().await;
+    // More than one statement deletes.
+    record_repos(&db, "p", 3500).await;
+    record_repos(&db, "q", 1001).await;
+    record_repos(&db, "idle", 10).await;
+    for policy in ["p", "q", "r"] {
+        replica.uses_together(EventType::TicketIssued, policy, 0..3).await;
+    }
+    db.counts(&replica).await;
+    let expected = [("idle", 10), ("p", 1000), ("q", 1000), ("r", 3)].map(|(policy, repos)| (policy.to_owned(), repos));
+    assert_eq!(db.repos().await, expected);
+    let new = db.uses().await.into_iter().filter(|used| used[1] == "repo" && used[2].starts_with("apps/site-")).count();
+    assert_eq!(new, 9, "the last ones are kept");
+    assert_eq!(db.uses().await.into_iter().filter(|used| used[1] == "caller").count(), 9);
+}
+
+async fn a_summary_counts_no_more_names_than_are_kept(db: TestDatabase) {
+    let replica = db.replica().await;
+    record_repos(&db, "p", 1500).await;
+    let summaries = replica.log.reader().usage().summarise(&["p"], Timestamp::UNIX_EPOCH, 5).await.unwrap();
+    let summary = summaries.values().next().unwrap();
+    assert_eq!((summary.repos, summary.repo_names.len()), (1000, 5));
+}
+
+async fn an_error_of_one_secret_does_not_end_the_deletion_of_old_names(db: TestDatabase) {
+    let replica = db.replica().await;
+    let refuse: &[&str] = if db.database.is_remote() {
+        &[
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$",
+            "CREATE TRIGGER refused BEFORE DELETE ON policy_usage FOR EACH ROW WHEN (OLD.policy = 'p') EXECUTE FUNCTION refuse()",
+        ]
+    } else {
+        &[
+            "CREATE TRIGGER refused BEFORE DELETE ON policy_usage WHEN OLD.policy = 'p' BEGIN SELECT RAISE(ABORT, 'refused'); END",
+        ]
+    };
+    for statement in refuse.iter().copied() {
+        db.database.run(statement, &[]).await.unwrap();
+    }
+    for policy in ["o", "p", "q"] {
+        record_repos(&db, policy, 1200).await;
+        replica.uses_together(EventType::TicketIssued, policy, 0..1).await;
+    }
+    db.counts(&replica).await;
+    assert_eq!(
+        db.repos().await,
+        [("o", 1000), ("p", 1201), ("q", 1000)].map(|(policy, repos)| (policy.to_owned(), repos))
+    );
+}
+
+async fn old_uses_are_deleted(db: TestDatabase) {
+    let replica = db.replica().await;
+    // More than one statement deletes.
+    record_repos(&db, "old", 2500).await;
+    record_uses(&db, &["kept".to_owned()], "2026-07-01T00:00:00Z".parse().unwrap()).await;
+    replica.log.reader().usage().tidy("2026-08-01T00:00:00Z".parse().unwrap()).await.unwrap();
+    assert!(db.repos().await.is_empty());
+    assert_eq!(db.uses().await.len(), 3);
 }
