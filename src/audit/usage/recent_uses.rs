@@ -81,7 +81,7 @@ mod tests {
     /// The text of an event with these parts, as far as they are compared.
     fn text(kind: &str, repo: &str, request: &str) -> Arc<str> {
         format!(
-            r#"{{"id":"c.1","type":"{kind}","caller":{{"subject":"s","pod":{{}}}},"repo":"{repo}","keys":[],"secrets":[],"requestId":"{request}"}}"#
+            r#"{{"id":"c.1","type":"{kind}","caller":{{"subject":"s","pod":{{}}}},"repo":"{repo}","keys":[],"ticketId":null,"secrets":[],"requestId":"{request}"}}"#
         )
         .into()
     }

@@ -1,6 +1,8 @@
 //! The members of a recorded event from which the uses of policies and secrets are found.
 
+use crate::metrics::labels::EventType;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::borrow::Cow;
 
 /// A recorded event about a request for secrets.
@@ -24,6 +26,8 @@ pub struct UsageEvent<'a> {
     /// The policies that allowed or denied the request.
     #[serde(default)]
     pub policies: Vec<String>,
+    /// The ticket; an event without one is about a request for secrets.
+    ticket_id: Option<IgnoredAny>,
     /// The secrets that were read.
     #[serde(default)]
     pub secrets: Vec<UsageSecret>,
@@ -74,9 +78,12 @@ pub struct UsageShadow {
 }
 
 impl<'a> UsageEvent<'a> {
-    /// Parses the text of an event. `None` if it is not of this form, because it was altered.
+    /// Parses the text of an event. `None` if it is not of this form, because it was altered, or if it is a failed redemption:
+    /// policies are evaluated and secrets are read for the ticket, and not for its redemption.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
-        serde_json::from_str(text).ok()
+        let event: Self = serde_json::from_str(text).ok()?;
+        let is_redemption = event.kind == EventType::TicketFailed.as_str() && event.ticket_id.is_some();
+        (!is_redemption).then_some(event)
     }
 }

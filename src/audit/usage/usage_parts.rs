@@ -5,14 +5,15 @@ use memchr::memmem::Finder;
 use std::sync::LazyLock;
 
 /// The names at which the parts begin and end, in their order in the text. The searches are prepared once and not for each event.
-static BOUNDS: LazyLock<[Finder<'static>; 7]> = LazyLock::new(|| {
-    const NAMES: [&str; 7] = ["type", "pod", "repo", "keys", "secrets", "requestId", "shadow"];
+static BOUNDS: LazyLock<[Finder<'static>; 8]> = LazyLock::new(|| {
+    const NAMES: [&str; 8] = ["type", "pod", "repo", "keys", "ticketId", "secrets", "requestId", "shadow"];
     NAMES.map(|name| Finder::new(&format!(",\"{name}\":")).into_owned())
 });
 
-/// Type to ServiceAccount, repo to policies, secrets, and shadow policies. Pod, times, numbers, addresses and IDs are left out.
+/// Type to ServiceAccount, repo to policies, whether there is a ticket, secrets, and shadow policies. Pod, times, numbers, addresses
+/// and IDs are left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct UsageParts<'a>([&'a str; 4]);
+pub struct UsageParts<'a>([&'a str; 5]);
 
 impl<'a> UsageParts<'a> {
     /// The parts of a recorded event. A text of another form, such as an altered one, is a part as a whole.
@@ -20,7 +21,7 @@ impl<'a> UsageParts<'a> {
     /// A name with its quotes, as it is searched for here, cannot be within a value: there the quotes have backslashes.
     #[must_use]
     pub fn of(text: &'a str) -> Self {
-        Self::split(text).unwrap_or(Self([text, "", "", ""]))
+        Self::split(text).unwrap_or(Self([text, "", "", "", ""]))
     }
 
     /// Writes a text that is equal for equal parts only: NUL separates them, which JSON does not contain.
@@ -33,12 +34,14 @@ impl<'a> UsageParts<'a> {
     }
 
     fn split(text: &'a str) -> Option<Self> {
-        let [kind, pod, repo, keys, secrets, request_id, shadow] = &*BOUNDS;
+        let [kind, pod, repo, keys, ticket_id, secrets, request_id, shadow] = &*BOUNDS;
         let (caller, rest) = between(text, kind, pod)?;
         let (decision, rest) = between(rest, repo, keys)?;
+        let (ticket_id, rest) = between(rest, ticket_id, secrets)?;
+        let has_ticket = if ticket_id.ends_with(":null") { "" } else { "ticket" };
         let (secrets, rest) = between(rest, secrets, request_id)?;
         let shadow = shadow.find(rest.as_bytes()).map_or("", |start| &rest[start..]);
-        Some(Self([caller, decision, secrets, shadow]))
+        Some(Self([caller, decision, has_ticket, secrets, shadow]))
     }
 }
 
@@ -61,6 +64,7 @@ mod tests {
     use crate::model::repo::Repo;
     use crate::model::secret_ref::{SecretRef, SecretVersion};
     use crate::model::shadow::{ShadowOutcome, ShadowVerdict};
+    use crate::model::ticket::TicketId;
     use jiff::Timestamp;
     use std::sync::Arc;
 
@@ -93,6 +97,10 @@ mod tests {
 
     #[test]
     fn events_of_equal_use_have_equal_parts() {
+        let with_ticket = |pod: &str, id| Event { ticket_id: Some(TicketId::from_bytes([id; 16])), ..event(pod) };
+        let (first, second) = (text(&with_ticket("pod-1", 1), 1), text(&with_ticket("pod-2", 2), 2));
+        assert_ne!(first, second);
+        assert_eq!(UsageParts::of(&first), UsageParts::of(&second));
         let (first, second) = (text(&event("pod-1"), 1), text(&event("pod-2"), 2));
         assert_ne!(first, second);
         assert_eq!(UsageParts::of(&first), UsageParts::of(&second));
@@ -120,6 +128,7 @@ mod tests {
             changed(|event| event.branch = Branch::try_from("a\",\"keys\":[]").ok()),
             changed(|event| event.policies.push("q".into())),
             changed(|event| event.secrets = [secret("b")].into()),
+            changed(|event| event.ticket_id = Some(TicketId::from_bytes([1; 16]))),
             changed(|event| {
                 event.shadow =
                     vec![ShadowVerdict { policy: "s".into(), denies: true, outcome: ShadowOutcome::NoChange }];
@@ -132,7 +141,7 @@ mod tests {
     #[test]
     fn a_text_of_another_form_is_a_part_as_a_whole() {
         for text in ["", "{}", "{\"time\":\"x\",\"type\":\"ticket.issued\"}", "é,\"pod\":,\"type\":é"] {
-            assert_eq!(UsageParts::of(text), UsageParts([text, "", "", ""]));
+            assert_eq!(UsageParts::of(text), UsageParts([text, "", "", "", ""]));
         }
     }
 }

@@ -8,6 +8,7 @@ use claviger::model::branch::Branch;
 use claviger::model::caller::Caller;
 use claviger::model::clock::Clock as _;
 use claviger::model::repo::Repo;
+use claviger::model::ticket::TicketToken;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, json};
 use std::collections::BTreeSet;
@@ -28,6 +29,7 @@ on_every_database! {
     a_summary_counts_no_more_names_than_are_kept
     an_error_of_one_secret_does_not_end_the_deletion_of_old_names
     old_uses_are_deleted
+    failed_redemptions_are_no_uses
 }
 
 /// Uses of these policies at the time of the test, by two callers each.
@@ -322,4 +324,20 @@ async fn old_uses_are_deleted(db: TestDatabase) {
     replica.log.reader().usage().tidy("2026-08-01T00:00:00Z".parse().unwrap()).await.unwrap();
     assert!(db.repos().await.is_empty());
     assert_eq!(db.uses().await.len(), 3);
+}
+
+async fn failed_redemptions_are_no_uses(db: TestDatabase) {
+    let replica = db.replica().await;
+    let failed = |policy: &str, ticket: bool| {
+        let mut event = used_event(EventType::TicketFailed, policy, 0);
+        event.ticket_id = ticket.then(|| TicketToken::random().unwrap().ticket_id());
+        replica.log.record(event)
+    };
+    // The last event of a use alone is parsed: it must not be the redemption.
+    for (policy, ticket) in [("redeemed", true), ("issued", false), ("issued", true)] {
+        failed(policy, ticket).await.unwrap();
+    }
+    db.counts(&replica).await;
+    assert_eq!(policies(&db, "matched").await, names(&["issued"]));
+    db.counts_as_from_the_log(&replica).await;
 }
