@@ -2,6 +2,7 @@
 //!
 //! Reading blocks the thread. `app` decides when to reload.
 
+mod content;
 mod file_fault;
 mod read;
 
@@ -11,6 +12,7 @@ use super::bounds::Bounds;
 use super::compiled_policy::Policy;
 use super::store::port::{PolicyRecord, PolicySource};
 use crate::document::Fault;
+use content::Content;
 use read::ValidFile;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -20,12 +22,26 @@ use std::sync::Arc;
 /// The active version of each file, which is its last valid one. The names of the policies are distinct.
 type Files = BTreeMap<OsString, ValidFile>;
 
+/// Maximum number of attempts to read a directory whose content is replaced meanwhile.
+const MAX_ATTEMPTS: usize = 5;
+
 /// A directory of policies, with the active versions of its files.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Directory {
     path: PathBuf,
     bounds: Bounds,
     files: Files,
+}
+
+/// The files as they were read.
+#[derive(Debug, Default)]
+struct ReadFiles {
+    /// The valid files, and the active versions of invalid ones.
+    files: Files,
+    /// The faults of invalid files.
+    faults: Vec<FileFault>,
+    /// Whether there are no policy files.
+    is_empty: bool,
 }
 
 /// The result of a reload.
@@ -66,28 +82,14 @@ impl Directory {
     }
 
     fn read(&mut self, confirmed: bool) -> ReloadResult {
-        let names = match read::list_files(&self.path) {
-            Ok(names) => names,
+        let ReadFiles { files: mut next, mut faults, is_empty } = match self.read_content() {
+            Ok(read) => read,
             Err(fault) => {
                 let fault = FileFault { file: ".".into(), document: None, fault };
                 return ReloadResult { changed: false, faults: vec![fault] };
             }
         };
-        let confirmed = confirmed && names.is_empty();
-        let mut faults = Vec::new();
-        let mut next = Files::new();
-        for name in names {
-            let active = self.files.get(&name);
-            match read::read_file(&self.path, &name, active, &self.bounds) {
-                Ok(file) => {
-                    next.insert(name, file);
-                }
-                Err(found) => {
-                    faults.extend(found);
-                    next.extend(active.map(|file| (name, file.clone())));
-                }
-            }
-        }
+        let confirmed = confirmed && is_empty;
         self.revert_conflicts(&mut next, &mut faults);
         if next.is_empty() && !self.files.is_empty() && !confirmed {
             let detail = "has no valid policy file left; send SIGHUP or restart to deactivate all its policies";
@@ -97,6 +99,42 @@ impl Directory {
         let changed = !have_same_policies(&self.files, &next);
         self.files = next;
         ReloadResult { changed, faults }
+    }
+
+    /// Reads all files. If the content of the directory is replaced meanwhile, reads again: a policy that moves from one file to another
+    /// must not be missed.
+    fn read_content(&self) -> Result<ReadFiles, Fault> {
+        let mut result = self.try_read_content();
+        for _ in 1..MAX_ATTEMPTS {
+            if result.is_ok() {
+                break;
+            }
+            result = self.try_read_content();
+        }
+        result
+    }
+
+    fn try_read_content(&self) -> Result<ReadFiles, Fault> {
+        let content = Content::find(&self.path)?;
+        let names = content.list_files()?;
+        let mut read = ReadFiles { is_empty: names.is_empty(), ..ReadFiles::default() };
+        for name in names {
+            let active = self.files.get(&name);
+            match read::read_file(&content.path_of(&name), &name, active, &self.bounds) {
+                Ok(file) => {
+                    read.files.insert(name, file);
+                }
+                Err(found) => {
+                    read.faults.extend(found);
+                    read.files.extend(active.map(|file| (name, file.clone())));
+                }
+            }
+        }
+        if content == Content::find(&self.path)? {
+            Ok(read)
+        } else {
+            Err(Fault::new("", "the content of the directory was replaced while it was read"))
+        }
     }
 
     /// The active policies.

@@ -1,21 +1,18 @@
-//! Reads and compiles the files of a policy directory. Their number and size are limited.
+//! Reads and compiles the files of a policy directory. Their size is limited.
 
 use super::file_fault::FileFault;
 use crate::document::{Fault, parse_all};
 use crate::policy::bounds::Bounds;
 use crate::policy::compiled_policy::Policy;
-use crate::policy::file_kind::FileKind;
 use crate::sealing::digest::{Digest, sha256};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Maximum number of policy files in a directory.
-const MAX_FILES: usize = 10_000;
 /// Maximum size of a file.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
@@ -29,33 +26,15 @@ pub(super) struct ValidFile {
     pub(super) modified_at: Timestamp,
 }
 
-/// The names of the policy files, sorted. Links are included: in a mounted `ConfigMap` the files are links into a hidden
-/// directory.
-pub(super) fn list_files(directory: &Path) -> Result<Vec<OsString>, Fault> {
-    let unreadable = |error: io::Error| Fault::new("", format!("the directory cannot be read: {}", error.kind()));
-    let mut names = Vec::new();
-    for entry in fs::read_dir(directory).map_err(unreadable)? {
-        let name = entry.map_err(unreadable)?.file_name();
-        if FileKind::from_file_name(&name) == Some(FileKind::Policies) {
-            names.push(name);
-        }
-        if names.len() > MAX_FILES {
-            return Err(Fault::new("", "the directory has more than 10000 policy files"));
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
-/// Reads one file. If its text equals that of its active version, returns the active version without compiling.
+/// Reads the file with this name. If its text equals that of its active version, returns the active version without compiling.
 pub(super) fn read_file(
-    directory: &Path,
+    path: &Path,
     name: &OsStr,
     active: Option<&ValidFile>,
     bounds: &Bounds,
 ) -> Result<ValidFile, Vec<FileFault>> {
     let in_file = |document, fault| FileFault { file: name.to_string_lossy().into_owned(), document, fault };
-    let (text, modified_at) = read_text(&directory.join(name)).map_err(|fault| vec![in_file(None, fault)])?;
+    let (text, modified_at) = read_text(path).map_err(|fault| vec![in_file(None, fault)])?;
     let digest = sha256(text.as_bytes());
     if let Some(active) = active.filter(|active| active.digest == digest) {
         return Ok(active.clone());

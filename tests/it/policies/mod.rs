@@ -1,9 +1,10 @@
 //! Policies in a database: one contract for every adapter, and several replicas.
 
 mod contract;
+mod mounted;
 mod replicas;
-mod served;
 mod resources;
+mod served;
 mod start;
 
 use crate::rig::postgres::{parse_postgres_url, postgres};

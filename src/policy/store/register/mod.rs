@@ -169,12 +169,13 @@ impl PolicyRegister {
 
     async fn reload_with(&self, reload: fn(&mut Directory) -> ReloadResult) {
         let mut state = self.state.lock().await;
-        let Some(mut directory) = state.directory.take() else { return };
+        // The state keeps its directory until the task ends, so that a panic or a cancellation does not lose the policies of files.
+        let Some(mut directory) = state.directory.clone() else { return };
         let task = tokio::task::spawn_blocking(move || {
             let result = reload(&mut directory);
             (directory, result)
         });
-        // The task fails only if it panics. Then the directory is lost, and the active set stays.
+        // The task fails only if it panics.
         let Ok((directory, result)) = task.await else {
             tracing::error!("the policy directory is unreadable; keeping the policies in force");
             return;
@@ -237,3 +238,6 @@ fn log_invalid(invalid: &[Arc<InvalidPolicy>]) {
         tracing::error!(broken = %policy, consequence, "a stored policy is invalid on this server");
     }
 }
+
+#[cfg(test)]
+mod tests;
