@@ -8,6 +8,7 @@ use crate::admins::{AdminAction, Resource, Verb};
 use crate::authn::{AddressHistory, AuthnError, BearerToken};
 use crate::document::{decode, parse_json};
 use crate::model::branch::Branch;
+use crate::model::facts::Needs;
 use crate::model::ipv6_prefix::ipv6_prefix;
 use crate::model::repo::Repo;
 use crate::model::request::UnverifiedRequest;
@@ -39,7 +40,7 @@ impl Broker {
             return Err(Code::PoliciesUnavailable.into());
         }
         let history = AddressHistory::clean(ipv6_prefix(administrator.context.source_ip));
-        let (caller, facts) = match (caller, token.map(SecretValue::new)) {
+        let (caller, facts, available) = match (caller, token.map(SecretValue::new)) {
             (Some(described), None) => {
                 let (mut caller, facts) = caller_from_description(described).map_err(Error::InvalidRequest)?;
                 if caller.issuer.is_empty()
@@ -47,19 +48,24 @@ impl Broker {
                 {
                     caller.issuer = cluster;
                 }
-                (Arc::new(caller), facts)
+                // A fact that is not described does not exist.
+                (Arc::new(caller), facts, Needs::ALL)
             }
             (None, Some(token)) => {
                 match self.stages.authenticators.authenticate(BearerToken::new(&token), history).await {
                     Ok(caller) => {
                         let needs = policies.needs(&caller, &unverified);
                         let facts = self.facts(&caller, needs).await?;
-                        let facts = match policies.shadow_policies(&caller, &unverified) {
-                            Some(shadows) => self.facts_of_shadows(&caller, &facts, needs, &shadows).await,
+                        let shadows = policies.shadow_policies(&caller, &unverified);
+                        let all = match &shadows {
+                            Some(shadows) => self.facts_of_shadows(&caller, &facts, needs, shadows).await,
                             None => None,
-                        }
-                        .unwrap_or(facts);
-                        (caller, facts)
+                        };
+                        let (facts, available) = match (all, shadows) {
+                            (Some(all), Some(shadows)) => (all, needs.union(shadows.needs())),
+                            _ => (facts, needs),
+                        };
+                        (caller, facts, available)
                     }
                     Err(AuthnError::Refused(refusal)) => return Ok(explain_refused_token(refusal.as_str())),
                     Err(AuthnError::NotPodBound(_)) => return Ok(explain_refused_token(Code::NotPodBound.as_str())),
@@ -70,7 +76,7 @@ impl Broker {
             }
             _ => return Err(Error::InvalidRequest("either caller or token must be given, and not both")),
         };
-        Ok(to_object(policies.explain(&caller, &facts, &unverified), &self.stages.stores))
+        Ok(to_object(policies.explain_with(&caller, (&facts, available), &unverified), &self.stages.stores))
     }
 
     /// The only kubernetes authenticator. A described caller without an issuer belongs to it. `None` if there are none or several.
@@ -111,7 +117,7 @@ fn to_object(explanation: Explanation, stores: &Stores) -> DecisionExplained {
         matched: policy.matched,
         failed_at: policy.failed_at.map(|part| part.as_str().to_owned()),
         detail: policy.detail,
-        mode: policy.shadow.map(|_| "audit".to_owned()),
+        mode: policy.is_shadow.then(|| "audit".to_owned()),
         would_change: policy.shadow.map(|outcome| outcome != ShadowOutcome::NoChange),
     };
     let secret = |ExplainedSecret { secret, keys, write, encoding }| SecretExplained {

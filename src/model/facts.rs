@@ -29,12 +29,20 @@ pub struct Needs {
 impl Needs {
     /// No facts.
     pub const NOTHING: Self = Self { pod: false, task_run: false, pipeline_run: false };
+    /// All facts.
+    pub const ALL: Self = Self { pod: true, task_run: true, pipeline_run: true };
     /// Only the pod.
     pub const POD: Self = Self { pod: true, ..Self::NOTHING };
     /// Only the `TaskRun`.
     pub const TASK_RUN: Self = Self { task_run: true, ..Self::NOTHING };
     /// Only the `PipelineRun`.
     pub const PIPELINE_RUN: Self = Self { pipeline_run: true, ..Self::NOTHING };
+
+    /// Whether these are all facts that `other` needs, and possibly more.
+    #[must_use]
+    pub fn covers(self, other: Self) -> bool {
+        self.union(other) == self
+    }
 
     /// The facts that at least one of the two needs.
     #[must_use]

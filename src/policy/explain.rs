@@ -7,7 +7,7 @@ use super::outcome::{AllowedDeliveries, Decision, Grant, GrantedSecret};
 use super::set::PolicySet;
 use super::shadow::{Baseline, ShadowEvaluation};
 use crate::model::caller::Caller;
-use crate::model::facts::Facts;
+use crate::model::facts::{Facts, Needs};
 use crate::model::lease::Encoding;
 use crate::model::request::{Request, UnverifiedRequest};
 use crate::model::secret_ref::SecretRef;
@@ -40,7 +40,10 @@ pub struct ExplainedPolicy {
     pub failed_at: Option<MismatchKind>,
     /// Why the policy does not match, as text; `None` if it matches.
     pub detail: Option<String>,
-    /// What a policy in shadow mode would change; `None` for an enforced policy.
+    /// Whether it is in shadow mode.
+    pub is_shadow: bool,
+    /// What a policy in shadow mode would change; `None` for an enforced policy, and for one that was not evaluated because facts
+    /// are not available.
     pub shadow: Option<ShadowOutcome>,
 }
 
@@ -61,6 +64,18 @@ impl PolicySet {
     /// Explains the decision of [`PolicySet::decide`]. Evaluates every policy.
     #[must_use]
     pub fn explain(&self, caller: &Caller, facts: &Facts, unverified_request: &UnverifiedRequest) -> Explanation {
+        self.explain_with(caller, (facts, Needs::ALL), unverified_request)
+    }
+
+    /// As [`PolicySet::explain`], with only the `available` facts, which must include those that enforced policies need. A policy in
+    /// shadow mode that needs others is not evaluated.
+    #[must_use]
+    pub fn explain_with(
+        &self,
+        caller: &Caller,
+        (facts, available): (&Facts, Needs),
+        unverified_request: &UnverifiedRequest,
+    ) -> Explanation {
         let stated_inputs = Inputs::from_stated_request(caller, facts, unverified_request);
         let attestations = self.evaluate_attestations(&stated_inputs);
         let evaluation = Evaluation::new(stated_inputs, &attestations);
@@ -73,6 +88,10 @@ impl PolicySet {
         let mut policies = Vec::with_capacity(self.policies().len());
         for (position, policy) in self.policies().iter().enumerate() {
             if let Some(baseline) = baseline.as_mut().filter(|_| policy.is_shadow()) {
+                if !available.covers(policy.shadow_needs(caller, unverified_request)) {
+                    policies.push(ExplainedPolicy::not_evaluated(policy));
+                    continue;
+                }
                 let ShadowEvaluation { mismatch, can_expand_secrets, outcome } =
                     baseline.evaluate_as_enforced(position);
                 policies.push(ExplainedPolicy {
@@ -129,11 +148,29 @@ impl ExplainedPolicy {
             None => Some("a path or write body cannot be expanded, or a path is outside the ceiling".to_owned()),
         };
         let failed_at = mismatch.map(|mismatch| mismatch.kind);
-        Self { name: policy.name.clone(), matched: detail.is_none(), failed_at, detail, shadow: None }
+        let (name, is_shadow) = (policy.name.clone(), policy.is_shadow());
+        Self { name, matched: detail.is_none(), failed_at, detail, is_shadow, shadow: None }
+    }
+
+    /// A policy in shadow mode that needs facts that are not available.
+    fn not_evaluated(policy: &Policy) -> Self {
+        let detail = "it was not evaluated, because facts that it needs are not available".to_owned();
+        let (name, is_shadow) = (policy.name.clone(), policy.is_shadow());
+        Self { name, matched: false, failed_at: None, detail: Some(detail), is_shadow, shadow: None }
     }
 }
 
 impl Policy {
+    /// The facts that its evaluation in shadow mode needs. A policy attests also requests that its patterns do not match.
+    fn shadow_needs(&self, caller: &Caller, unverified_request: &UnverifiedRequest) -> Needs {
+        let (repo, branch) = unverified_request.stated_parts();
+        match (self.has_subject(caller), self.may_match(repo, branch)) {
+            (false, _) => Needs::NOTHING,
+            (true, false) => self.attest.needs(),
+            (true, true) => self.attest.needs().union(self.condition_needs()),
+        }
+    }
+
     /// Whether the path and write body of every secret can be expanded, and every path is within the ceiling. True for a deny
     /// policy.
     pub(super) fn can_expand_secrets(&self, caller: &Caller, request: &Request) -> bool {

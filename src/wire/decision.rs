@@ -157,7 +157,7 @@ pub struct PolicyExplained {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub mode: Option<String>,
-    /// For a policy in shadow mode: true if the decision would be another one with `mode: enforce`.
+    /// For a policy in shadow mode: true if the decision would be another one with `mode: enforce`; absent if it was not evaluated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub would_change: Option<bool>,

@@ -7,7 +7,7 @@ use crate::model::request::UnverifiedRequest;
 use crate::model::shadow::ShadowOutcome;
 use crate::policy::compiled_policy::MismatchKind;
 use crate::policy::outcome::AllowedDeliveries;
-use crate::policy::{Decision, Policy, PolicySet};
+use crate::policy::{Decision, ExplainedPolicy, Policy, PolicySet};
 use serde_json::json;
 
 const ANY_POD: &str = "subjects: [{kubernetes: {namespaces: ['**'], serviceAccounts: ['**']}}]\nbranches: ['**']\n";
@@ -141,4 +141,43 @@ fn at_most_100_shadow_policies_are_evaluated() {
     let mut policies: Vec<Policy> = (0..150).map(|n| deny(&format!("d{n:03}"), "mode: audit")).collect();
     policies.push(allow("a", ""));
     assert_eq!(evaluate_for_site(policies).split(", ").count(), 100);
+}
+
+#[test]
+fn an_explanation_evaluates_no_shadow_policy_without_the_facts_that_it_needs() {
+    let node = "mode: audit\ncondition: 'caller.pod.node == \"a\"'";
+    let policies = vec![
+        allow("a", ""),
+        deny("condition", node),
+        allow("attested", "mode: audit\nattest: {repo: 'caller.pod.node'}"),
+        allow("other", &format!("{node}\nrepos: [shop]")),
+        deny("plain", "mode: audit"),
+    ];
+    let set = PolicySet::new(policies);
+    let (caller, request) = (pod("ci", "bot"), request_for("site", "main"));
+    let explain = |facts: &Facts, available| {
+        let explained = set.explain_with(&caller, (facts, available), &request);
+        assert!(explained.allowed);
+        let verdict = |policy: &ExplainedPolicy| {
+            (policy.name.to_string(), policy.is_shadow, policy.matched, policy.shadow.map(ShadowOutcome::as_str))
+        };
+        explained.policies.iter().map(verdict).collect::<Vec<_>>()
+    };
+    let row = |name: &str, matched, outcome: Option<&'static str>| (name.to_owned(), name != "a", matched, outcome);
+    // Facts that were not read say nothing about the pod.
+    let unread = [
+        row("a", true, None),
+        row("attested", false, None),
+        row("condition", false, None),
+        row("other", false, Some("no_change")),
+        row("plain", true, Some("would_deny")),
+    ];
+    assert_eq!(explain(&Facts::default(), Needs::NOTHING), unread);
+    let absent = set.explain_with(&caller, (&Facts::default(), Needs::NOTHING), &request);
+    let detail = absent.policies[2].detail.as_deref();
+    assert_eq!(detail, Some("it was not evaluated, because facts that it needs are not available"));
+    // A pod without a node: a deny policy matches if its condition has no result.
+    let read = explain(&facts_with_labels(&[]), Needs::POD);
+    assert_eq!(read[2], row("condition", true, Some("would_deny")));
+    assert!(read.iter().all(|(_, is_shadow, _, outcome)| *is_shadow == outcome.is_some()));
 }
