@@ -39,7 +39,7 @@ pub use known_events::KnownEvents;
 pub use log::AuditLog;
 pub use open_event::OpenEvent;
 pub use port::{AuditUnavailable, Event, EventCommitError};
-pub use reader::{Reader, RecordedEvent};
+pub use reader::{FoundEvents, Reader, RecordedEvent};
 pub use refusals::{INDIVIDUAL_PER_MINUTE, Refusals};
 pub use retention::{Retention, RetentionLimits};
 pub use stored_event::StoredEvent;

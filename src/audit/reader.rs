@@ -5,16 +5,24 @@ use super::chain::Head;
 use super::chain_checker::{ChainChecker, ChainStart, VerificationResult};
 use super::chain_hasher::ChainHasher;
 use super::filter::{Cursor, Filter};
+use super::postgres_query::{FoundRows, SearchLimits};
 use super::recent_rows::RecentRows;
 use super::{postgres_query, rows, sqlite_query};
 use crate::database::{Database, DatabaseError, Query, Row};
 use crate::wire::audit_event::append_hash;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Maximum number of rows that one statement of a verification returns.
 const PAGE_ROWS: i64 = 2000;
+/// Maximum number of rows that one statement of a search in PostgreSQL examines. From a cold disk it takes less than the time
+/// limit of a statement.
+const MAX_EXAMINED: i64 = 20_000;
+/// Time after which a search in PostgreSQL begins no further statement. With the time limit of the last statement it is
+/// shorter than the default time limit of a request.
+const MAX_SEARCH_TIME: Duration = Duration::from_secs(2);
 
 /// Reads and verifies the log.
 #[derive(Clone)]
@@ -40,6 +48,15 @@ pub struct RecordedEvent {
     pub cursor: Cursor,
 }
 
+/// The events that a search found.
+#[derive(Debug, Clone)]
+pub struct FoundEvents {
+    /// The events, newest first.
+    pub events: Vec<RecordedEvent>,
+    /// The position from which to continue, if the search ended because of its time limit.
+    pub stopped_at: Option<Cursor>,
+}
+
 impl Reader {
     pub(super) fn new(
         database: Database,
@@ -50,7 +67,8 @@ impl Reader {
         Self { database, hasher, heads, recent }
     }
 
-    /// Returns at most `limit` matching events, newest first, starting after the cursor.
+    /// Returns at most `limit` matching events, newest first, starting after the cursor. Fewer events are the last ones, unless
+    /// the search ended because of its time limit.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -59,18 +77,20 @@ impl Reader {
         filter: &Filter,
         after: Option<&Cursor>,
         limit: usize,
-    ) -> Result<Vec<RecordedEvent>, DatabaseError> {
+    ) -> Result<FoundEvents, DatabaseError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = if self.database.is_remote() {
-            self.database.read(&postgres_query::build_query(filter, after, limit)).await?
+        let FoundRows { rows, stopped_at } = if self.database.is_remote() {
+            let limits = SearchLimits { found: limit, examined: MAX_EXAMINED, time: MAX_SEARCH_TIME };
+            postgres_query::find_events(&self.database, filter, after, limits).await?
         } else {
-            sqlite_query::find_events(&self.database, filter, after, limit).await?
+            let rows = sqlite_query::find_events(&self.database, filter, after, limit).await?;
+            FoundRows { rows, stopped_at: None }
         };
         let parse = |row: Row| {
             let cursor = Cursor { row: row.number(0)?, time: row.text(1)? };
             Ok(RecordedEvent { json: append_hash(&row.text(3)?, &row.text(2)?), cursor })
         };
-        rows.into_iter().map(parse).collect()
+        Ok(FoundEvents { events: rows.into_iter().map(parse).collect::<Result<_, DatabaseError>>()?, stopped_at })
     }
 
     /// Verifies all chains. The head of this replica's own chain is in memory, so a missing end of this chain is detected.

@@ -5,7 +5,7 @@ use super::error::Error;
 use super::page::Page;
 use super::pipeline::Broker;
 use crate::admins::{AdminAction, Resource, Verb};
-use crate::audit::{BrokenEvent, Reader, RecordedEvent};
+use crate::audit::{BrokenEvent, FoundEvents, Reader, RecordedEvent};
 use crate::wire::audit_list::{AuditEventList, AuditVerified, BrokenPlace};
 use crate::wire::problem::Code;
 use bytes::Bytes;
@@ -25,7 +25,8 @@ const CHUNK_EVENTS: usize = 500;
 pub struct StreamError;
 
 impl Broker {
-    /// A page of matching events, newest first, with the continuation token of the next page.
+    /// A page of matching events, newest first, with the continuation token of the next page. If the search takes long, the page
+    /// has fewer events than its limit, possibly none, and the next page continues the search.
     ///
     /// # Errors
     /// `denied`, `token_review_unavailable`, `database_unavailable`, `audit_unavailable`.
@@ -36,9 +37,10 @@ impl Broker {
         page: Page<Cursor>,
     ) -> Result<AuditEventList, Error> {
         self.authorise(administrator, audit_action(Verb::List)).await?;
-        let events = self.stages.audit.reader().events(filter, page.after.as_ref(), page.limit_plus_one()).await;
-        let mut events = events.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
-        let next = page.truncate(&mut events).map(|last| last.cursor.to_string());
+        let found = self.stages.audit.reader().events(filter, page.after.as_ref(), page.limit_plus_one()).await;
+        let FoundEvents { mut events, stopped_at } = found.map_err(|_| Error::Plain(Code::DatabaseUnavailable))?;
+        let last = page.truncate(&mut events).map(|last| last.cursor.clone());
+        let next = last.or(stopped_at).map(|position| position.to_string());
         let raw = |recorded: RecordedEvent| RawValue::from_string(recorded.json);
         // An event that is not JSON was tampered with. It is omitted here, and verification reports it.
         let items = events.into_iter().filter_map(|event| raw(event).ok()).collect();
@@ -61,12 +63,11 @@ impl Broker {
         let mut events = EventStream { reader, filter, after, remaining };
         // Read before the response begins, so that a first failure gives an error response instead of an aborted stream.
         let first = events.next_chunk().await.map_err(|StreamError| Error::Plain(Code::DatabaseUnavailable))?;
-        let chunks = stream::try_unfold((Some(first), events), |(first, mut events)| async move {
-            let chunk = match first {
-                Some(first) => first,
-                None => events.next_chunk().await?,
-            };
-            Ok(if chunk.is_empty() { None } else { Some((chunk, (None, events))) })
+        let chunks = stream::try_unfold((first, events), |(mut chunk, mut events)| async move {
+            while chunk.is_empty() && events.remaining > 0 {
+                chunk = events.next_chunk().await?;
+            }
+            Ok(if chunk.is_empty() { None } else { Some((chunk, (Bytes::new(), events))) })
         });
         Ok(chunks.boxed())
     }
@@ -105,27 +106,29 @@ impl Broker {
 struct EventStream {
     reader: Reader,
     filter: Filter,
-    /// The position of the last event that was read.
+    /// The position of the last event that was read, or up to which no further event matches.
     after: Option<Cursor>,
-    /// Maximum number of events that remain to be read.
+    /// Maximum number of events that remain to be read. 0 at the end of the log.
     remaining: usize,
 }
 
 impl EventStream {
-    /// The next lines; empty at the end.
+    /// The next lines. They are empty at the end, and if a search took too long to find an event.
     async fn next_chunk(&mut self) -> Result<Bytes, StreamError> {
         let limit = self.remaining.min(CHUNK_EVENTS);
         if limit == 0 {
             return Ok(Bytes::new());
         }
-        let events = self.reader.events(&self.filter, self.after.as_ref(), limit).await.map_err(|_| StreamError)?;
-        self.remaining = if events.len() < limit { 0 } else { self.remaining - events.len() };
+        let found = self.reader.events(&self.filter, self.after.as_ref(), limit).await.map_err(|_| StreamError)?;
+        let FoundEvents { events, stopped_at } = found;
+        let is_last = events.len() < limit && stopped_at.is_none();
+        self.remaining = if is_last { 0 } else { self.remaining - events.len() };
         let mut lines = String::with_capacity(events.iter().map(|recorded| recorded.json.len() + 1).sum());
         for recorded in &events {
             lines.push_str(&recorded.json);
             lines.push('\n');
         }
-        self.after = events.into_iter().last().map(|last| last.cursor);
+        self.after = stopped_at.or_else(|| events.into_iter().last().map(|last| last.cursor));
         Ok(lines.into())
     }
 }

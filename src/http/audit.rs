@@ -34,7 +34,7 @@ use std::sync::Arc;
     ),
     responses((
         status = 200,
-        description = "A page of events; with `Accept: application/x-ndjson` all matching events, one per line",
+        description = "A page of events, which has fewer than `limit` or none if the search takes long; with `Accept: application/x-ndjson` all matching events, one per line",
         content((AuditEventList = "application/json"), (String = "application/x-ndjson"))
     ))
 )]

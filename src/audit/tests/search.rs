@@ -1,13 +1,17 @@
-//! Searches in SQLite return the same events with complete, missing and damaged blocks.
+//! Searches in SQLite return the same events with complete, missing and damaged blocks, and those of PostgreSQL, whose statements
+//! SQLite can run, return the same events in short pages.
 
 use crate::audit::blocks::{BlockWriter, backfill};
 use crate::audit::filter::{Cursor, Filter};
+use crate::audit::postgres_query::{self, SearchLimits};
 use crate::audit::sqlite_query;
 use crate::config::database::Url;
 use crate::database::Database;
 use crate::metrics::labels::{EventType, Outcome};
+use crate::model::branch::Branch;
 use crate::model::repo::Repo;
 use jiff::Timestamp;
+use std::time::Duration;
 
 const ROWS: i64 = 5000;
 
@@ -105,6 +109,49 @@ async fn results_do_not_depend_on_blocks() {
         database.run(change, &[]).await.expect("changed");
         assert_eq!(search_all(&database).await, expected, "{change}");
     }
+}
+
+/// The row numbers that the statements of PostgreSQL find, and the number of pages. Each page ends after one statement, which
+/// examines at most 100 rows.
+async fn found_for_postgres(database: &Database, filter: &Filter, limit: i64) -> (Vec<i64>, usize) {
+    let limits = SearchLimits { found: limit, examined: 100, time: Duration::ZERO };
+    let (mut numbers, mut after, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let page = postgres_query::find_events(database, filter, after.as_ref(), limits).await.expect("read");
+        let position =
+            |row: &crate::database::Row| Cursor { row: row.number(0).expect("a"), time: row.text(1).expect("b") };
+        let found: Vec<Cursor> = page.rows.iter().map(position).collect();
+        numbers.extend(found.iter().map(|position| position.row));
+        pages += 1;
+        let full = found.into_iter().nth(usize::try_from(limit - 1).expect("small"));
+        after = full.or(page.stopped_at);
+        if after.is_none() {
+            return (numbers, pages);
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_statement_for_postgres_examines_a_bounded_number_of_rows() {
+    let database = log_of(ROWS).await;
+    for (filter, limit) in filters().iter().zip([7, 100, 1000].into_iter().cycle()) {
+        let expected = found(&database, filter, 1000).await;
+        let (mut numbers, _) = found_for_postgres(&database, filter, limit).await;
+        // The time goes back once, and these statements sort by time.
+        numbers.sort_unstable_by(|older, newer| newer.cmp(older));
+        assert_eq!(numbers, expected, "{filter:?}");
+    }
+    let none = Filter { branch: Branch::try_from("none").ok(), ..Filter::default() };
+    let rare = Filter { kind: Some(EventType::LeaseFailed), repo: Repo::try_from("apps/site-1").ok(), ..none.clone() };
+    let denied = Filter { outcome: Some(Outcome::Denied), subject: Some("build-12".into()), ..none.clone() };
+    let issued =
+        Filter { kind: Some(EventType::TicketIssued), repo: Repo::try_from("apps/site-1").ok(), ..none.clone() };
+    let pages = async |filter| found_for_postgres(&database, filter, 10).await;
+    // 50 full pages of 100 rows, and then an empty one.
+    assert_eq!(pages(&none).await, (Vec::new(), 51));
+    assert_eq!(pages(&rare).await, (Vec::new(), 1), "5 events are of this type");
+    assert_eq!(pages(&denied).await, (Vec::new(), 11), "1000 events have this outcome");
+    assert_eq!(pages(&issued).await, (Vec::new(), 1), "5 events have this repo");
 }
 
 #[tokio::test]

@@ -46,7 +46,9 @@ pub async fn run(tail: &TailArguments, server: &Connection) -> Result<(), Comman
     let limit = if tail.follow { PAGE_SIZE } else { tail.lines.into() };
     let since = tail.filters.since()?;
     let path = tail.filters.request_path()? + &query_parameter("limit", &limit.to_string());
-    let page: AuditEventList = server.get(&path).await?.json()?;
+    let mut page: AuditEventList = server.get(&path).await?.json()?;
+    // The server ends a page early if its search takes long.
+    while page.items.len() < tail.lines.into() && read_next_page(server, &path, &mut page).await? {}
     printed.print_last(&page, tail.lines.into())?;
     if !tail.follow {
         return Ok(());
@@ -75,12 +77,17 @@ async fn print_new_events(
     let path = filters.request_path()? + &query_parameter("limit", &PAGE_SIZE.to_string());
     let mut list: AuditEventList = server.get(&path).await?.json()?;
     // If no event was printed before, there is no lower bound of time, and one page is enough.
-    while let Some(next) = list.continue_token.take().filter(|_| printed.last.is_some()) {
-        let page: AuditEventList = server.get(&(path.clone() + &query_parameter("continue", &next))).await?.json()?;
-        list.items.extend(page.items);
-        list.continue_token = page.continue_token;
-    }
+    while printed.last.is_some() && read_next_page(server, &path, &mut list).await? {}
     printed.print_new(&list)
+}
+
+/// Adds the next page to the list. False if there is none.
+async fn read_next_page(server: &Connection, path: &str, list: &mut AuditEventList) -> Result<bool, CommandError> {
+    let Some(next) = list.continue_token.take() else { return Ok(false) };
+    let page: AuditEventList = server.get(&(path.to_owned() + &query_parameter("continue", &next))).await?.json()?;
+    list.items.extend(page.items);
+    list.continue_token = page.continue_token;
+    Ok(true)
 }
 
 /// Prints each event once, and remembers which were printed.

@@ -120,8 +120,8 @@ impl Replica {
     }
 
     async fn all(&self) -> Vec<Value> {
-        let events = self.log.reader().events(&Filter::default(), None, usize::MAX >> 1).await.unwrap();
-        events.iter().map(event_json).collect()
+        let found = self.log.reader().events(&Filter::default(), None, usize::MAX >> 1).await.unwrap();
+        found.events.iter().map(event_json).collect()
     }
 
     async fn verify(&self) -> VerificationResult {

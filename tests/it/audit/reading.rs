@@ -53,7 +53,7 @@ fn filter(of: &Value, until: &Value, parts: usize) -> Filter {
 async fn pages(replica: &Replica, filter: &Filter, limit: usize) -> Vec<Value> {
     let (mut found, mut after) = (Vec::new(), None);
     loop {
-        let page = replica.log.reader().events(filter, after.as_ref(), limit).await.unwrap();
+        let page = replica.log.reader().events(filter, after.as_ref(), limit).await.unwrap().events;
         let is_last = page.len() < limit;
         found.extend(page.iter().map(event_json));
         after = page.into_iter().last().map(|last| last.cursor).or(after);
@@ -116,13 +116,13 @@ async fn pages_are_complete_while_events_are_added(db: TestDatabase) {
     let reader = replica.log.reader();
     let (mut found, mut after) = (Vec::new(), None);
     for round in 0..10 {
-        let page = reader.events(&Filter::default(), after.as_ref(), 5).await.unwrap();
+        let page = reader.events(&Filter::default(), after.as_ref(), 5).await.unwrap().events;
         found.extend(page.iter().map(event_json));
         after = page.into_iter().last().map(|last| last.cursor);
         replica.record_each(50 + round * 3..53 + round * 3).await;
     }
     assert_eq!(found, before);
-    assert!(reader.events(&Filter::default(), after.as_ref(), 5).await.unwrap().is_empty());
+    assert!(reader.events(&Filter::default(), after.as_ref(), 5).await.unwrap().events.is_empty());
     assert_eq!(replica.all().await.len(), 80);
 }
 
