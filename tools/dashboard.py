@@ -129,6 +129,7 @@ ROWS = [
         graph("Database volume", "bytes", (f"min ({selector('database_free_bytes')})", "free"),
               (f"max ({selector('database_volume_bytes')})", "size"), help="SQLite only; 0 with PostgreSQL."),
         graph("Audit backlog", "short", (f"sum ({selector('audit_events_waiting')})", "waiting events"),
+              (rate("audit_events_lost_total"), "lost events, per second"),
               (rate("errors_total", labels='code="audit_unavailable"'), "refused requests, per second")),
     ]),
     ("Saturation", [

@@ -78,8 +78,12 @@ impl AggregatedEvents {
         }
     }
 
-    /// Queues the due counts for the audit log. Must be called once a second.
+    /// Queues the due counts for the audit log. Must be called once a second. While the log cannot be written, the counts stay
+    /// here, where they take less space.
     pub fn flush(&self, log: &AuditLog) {
+        if !log.is_writable() {
+            return;
+        }
         self.take_due().into_iter().for_each(|event| log.record_later(event));
     }
 

@@ -4,7 +4,7 @@ use super::chain_hasher::ChainHasher;
 use super::chain_writer::ChainWriter;
 use super::checkpoint;
 use super::port::{AuditUnavailable, Event, EventCommitError};
-use super::queued_event::QueuedEvent;
+use super::queued_event::{MAX_QUEUED, QueuedEvent};
 use super::reader::Reader;
 use super::stdout::StdoutWriter;
 use super::writer::Writer;
@@ -19,8 +19,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Maximum number of queued events. Beyond it, events are refused.
-const MAX_QUEUED: usize = 8192;
 /// Maximum time until the writer claims an event, and then again until it is committed.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
@@ -31,6 +29,7 @@ pub struct AuditLog {
     is_writable: Arc<AtomicBool>,
     reader: Reader,
     pub(super) stdout: Option<Arc<StdoutWriter>>,
+    metrics: Arc<Metrics>,
 }
 
 impl AuditLog {
@@ -51,7 +50,7 @@ impl AuditLog {
         let stdout = stdout.then(|| Arc::new(StdoutWriter::start()));
         let chain = ChainWriter::new(database.clone(), hasher.clone(), clock).await?;
         let (is_writable, recent) = (chain.writable().clone(), chain.recent().clone());
-        let writer = Writer::new(chain, stdout.clone(), metrics);
+        let writer = Writer::new(chain, stdout.clone(), metrics.clone());
         let reader = Reader::new(database.clone(), hasher, writer.heads(), recent);
         let checkpoints = stdout
             .clone()
@@ -60,7 +59,7 @@ impl AuditLog {
             // The writer publishes its last head before it ends, so that the last checkpoint is printed.
             tokio::join!(writer.run(events), OptionFuture::from(checkpoints));
         });
-        Ok((Self { queue, is_writable, reader, stdout }, task))
+        Ok((Self { queue, is_writable, reader, stdout, metrics }, task))
     }
 
     /// A reader of the log. It does not delay the writer, and does not keep it alive.
@@ -102,11 +101,13 @@ impl AuditLog {
             .map_or(unknown, |outcome| outcome.unwrap_or(Err(EventCommitError::Unknown(AuditUnavailable))))
     }
 
-    /// Queues an event without waiting, for verbs that release nothing. If the queue is full, the event is logged as lost.
+    /// Queues an event without waiting, for verbs that release nothing. If the queue is full, the event is logged and counted as
+    /// lost.
     pub fn record_later(&self, event: impl Into<Box<Event>>) {
         let event = event.into();
         let kind = event.kind.as_str();
         if self.queue.try_send(QueuedEvent::not_awaited(event)).is_err() {
+            self.metrics.count_lost_audit_events(1);
             tracing::error!(event = kind, "an audit event was lost; the queue is full or the writer has stopped");
         }
     }

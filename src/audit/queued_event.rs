@@ -5,6 +5,10 @@ use crate::database::Step;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// Maximum number of queued events. Beyond it, events are refused. Also the maximum number of failed events that are kept.
+pub const MAX_QUEUED: usize = 8192;
 
 /// An event in the queue of the writer.
 pub struct QueuedEvent {
@@ -12,6 +16,7 @@ pub struct QueuedEvent {
     pub event: Box<Event>,
     /// The step to run in the same transaction.
     pub step: Option<Step>,
+    pub queued_at: Instant,
     /// The channel to the caller that waits for the outcome. Without one, the writer retries if the database fails, unless it
     /// rejects the event.
     outcome_channel: Option<(oneshot::Sender<WriteOutcome>, Claim)>,
@@ -45,12 +50,16 @@ impl QueuedEvent {
     pub fn awaited(event: Box<Event>, step: Option<Step>) -> (Self, oneshot::Receiver<WriteOutcome>, Claim) {
         let (sender, receiver) = oneshot::channel();
         let claim = Claim(Arc::new(AtomicU8::new(FREE)));
-        (Self { event, step, outcome_channel: Some((sender, claim.clone())) }, receiver, claim)
+        (
+            Self { event, step, queued_at: Instant::now(), outcome_channel: Some((sender, claim.clone())) },
+            receiver,
+            claim,
+        )
     }
 
     /// An event whose caller does not wait for its outcome.
-    pub const fn not_awaited(event: Box<Event>) -> Self {
-        Self { event, step: None, outcome_channel: None }
+    pub fn not_awaited(event: Box<Event>) -> Self {
+        Self { event, step: None, queued_at: Instant::now(), outcome_channel: None }
     }
 
     /// Claims the event for the writer. False if its caller has withdrawn it.

@@ -90,8 +90,12 @@ impl Refusals {
         false
     }
 
-    /// Queues the due counts for the audit log. Must be called once a second.
+    /// Queues the due counts for the audit log. Must be called once a second. While the log cannot be written, the counts stay
+    /// here, where they take less space.
     pub fn flush(&self, log: &AuditLog) {
+        if !log.is_writable() {
+            return;
+        }
         for event in self.take_due(Instant::now()) {
             log.record_later(event);
         }

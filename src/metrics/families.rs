@@ -1,8 +1,10 @@
 //! All metric families.
 
-use super::register::{FAST_BUCKETS, SLOW_BUCKETS, counters, float_gauge, gauge, gauges, histogram, histograms};
+use super::register::{
+    FAST_BUCKETS, SLOW_BUCKETS, counter, counters, float_gauge, gauge, gauges, histogram, histograms,
+};
 use prometheus::process_collector::ProcessCollector;
-use prometheus::{Gauge, Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 /// Declares the families: each with its type, its constructor, its name, its help text, and its labels or buckets.
 macro_rules! families {
@@ -66,6 +68,8 @@ families! {
     lease_revocations: IntCounterVec = counters("lease_revocations_total",
         "Attempts to revoke a dynamic lease at its store.", &["store", "outcome"]),
     audit_waiting: IntGauge = gauge("audit_events_waiting", "Audit events that wait for the writer."),
+    audit_lost: IntCounter = counter("audit_events_lost_total",
+        "Audit events without a waiting caller that could not be written."),
     ready: IntGauge = gauge("ready", "Whether this replica issues tickets: 1 or 0."),
     certificate_expiry: IntGauge = gauge("tls_certificate_expiry_timestamp_seconds",
         "Expiry of the active certificate in Unix time; 0 without TLS."),

@@ -2,7 +2,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Error, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Error, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
 };
 
 /// Buckets in seconds for in-process work.
@@ -21,6 +22,10 @@ fn register<F: Collector + Clone + 'static>(registry: &Registry, family: F) -> R
 
 pub fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, Error> {
     register(registry, IntCounterVec::new(opts(name, help), labels)?)
+}
+
+pub fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, Error> {
+    register(registry, IntCounter::with_opts(opts(name, help))?)
 }
 
 pub fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, Error> {

@@ -108,10 +108,15 @@ impl Metrics {
         self.lease_revocations.with_label_values(&[store, outcome.as_str()]).inc();
     }
 
-    /// Counts a durable audit event, and observes the duration of its write.
+    /// Counts a durable audit event, and observes the duration from its queueing until it was durable.
     pub fn record_audit_event(&self, event: EventType, outcome: Outcome, duration: Duration) {
         self.audit_events.with_label_values(&[event.as_str(), outcome.as_str()]).inc();
         self.audit_write_duration.observe(duration.as_secs_f64());
+    }
+
+    /// Counts audit events that could not be written.
+    pub fn count_lost_audit_events(&self, events: usize) {
+        self.audit_lost.inc_by(events as u64);
     }
 
     /// Counts events that were deleted from the audit log.

@@ -2,6 +2,7 @@
 
 mod durable;
 mod keys;
+mod outage;
 mod reading;
 mod retention;
 mod size;

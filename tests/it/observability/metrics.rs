@@ -46,7 +46,7 @@ const PROMISED: [(&str, &str, &str); 18] = [
 ];
 
 /// Additional families, used by alerts.
-const MORE: [(&str, &str, &str); 20] = [
+const MORE: [(&str, &str, &str); 21] = [
     ("errors_total", "counter", "code=*"),
     ("http_connections", "gauge", ""),
     ("http_connections_limit", "gauge", ""),
@@ -54,6 +54,7 @@ const MORE: [(&str, &str, &str); 20] = [
     ("lease_revocations_total", "counter", "store=local outcome=ok|failed|given_up"),
     ("leases_orphaned", "gauge", "store=local"),
     ("audit_events_waiting", "gauge", ""),
+    ("audit_events_lost_total", "counter", ""),
     ("ready", "gauge", ""),
     ("tls_certificate_expiry_timestamp_seconds", "gauge", ""),
     ("audit_events_pruned_total", "counter", "reason=retention|max_size"),
