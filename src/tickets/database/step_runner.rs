@@ -32,21 +32,57 @@ struct CallerUsage {
 #[async_trait]
 impl StepRunner for TicketStepRunner {
     async fn run(&self, work: &mut UnitOfWork, steps: &[&Step]) -> Result<Vec<bool>, DatabaseError> {
+        // A ticket above the limit over all callers is not reserved, and its step is rejected.
+        let is_reserved: Vec<bool> = steps.iter().map(|step| self.sealed_bytes.reserve(sealed_size(step))).collect();
+        let outcomes = self.change_tickets(work, steps, &is_reserved).await;
+        for (index, step) in steps.iter().enumerate() {
+            let is_accepted = outcomes.as_ref().is_ok_and(|outcomes| outcomes[index]);
+            if is_reserved[index] && !is_accepted {
+                self.sealed_bytes.release(sealed_size(step), false);
+            }
+        }
+        outcomes
+    }
+
+    /// Ends the reservations of the accepted tickets. The changes were committed or rolled back by the database.
+    fn on_end(&self, steps: &[&Step], committed: bool) {
+        for step in steps {
+            self.sealed_bytes.release(sealed_size(step), committed);
+        }
+    }
+}
+
+/// The size of the bundle that a step issues. 0 for other steps.
+fn sealed_size(step: &Step) -> usize {
+    match step.payload() {
+        Some(TicketChange::Issue { sealed, .. }) => sealed.size(),
+        _ => 0,
+    }
+}
+
+impl TicketStepRunner {
+    /// Executes the steps, except those that issue a ticket without a reservation. Returns which were accepted.
+    async fn change_tickets(
+        &self,
+        work: &mut UnitOfWork,
+        steps: &[&Step],
+        is_reserved: &[bool],
+    ) -> Result<Vec<bool>, DatabaseError> {
         let (mut issues, mut ends) = (Vec::new(), Vec::new());
         for (step_index, step) in steps.iter().enumerate() {
             match step.payload() {
-                // Above the limit over all callers. The step is rejected, because it is not added to `issues`.
-                Some(TicketChange::Issue { sealed, .. }) if !self.sealed_bytes.try_add(sealed.size()) => {}
                 Some(TicketChange::Issue { id, owner, issued_at, expires_at, sealed, limits, .. }) => {
-                    issues.push(IssueRow {
-                        step_index,
-                        id: id.to_string(),
-                        owner: *owner,
-                        issued_at: *issued_at,
-                        expires_at: *expires_at,
-                        sealed,
-                        limits: limits.as_deref(),
-                    });
+                    if is_reserved[step_index] {
+                        issues.push(IssueRow {
+                            step_index,
+                            id: id.to_string(),
+                            owner: *owner,
+                            issued_at: *issued_at,
+                            expires_at: *expires_at,
+                            sealed,
+                            limits: limits.as_deref(),
+                        });
+                    }
                 }
                 Some(TicketChange::End { id, final_state }) => {
                     ends.push(EndRow { step_index, id: *id, final_state });
@@ -76,11 +112,6 @@ impl StepRunner for TicketStepRunner {
         Ok(outcomes)
     }
 
-    /// Does nothing: the changes were committed or rolled back by the database.
-    fn on_end(&self, _steps: &[&Step], _committed: bool) {}
-}
-
-impl TicketStepRunner {
     /// Inserts the tickets whose callers are within their limits. Returns the indices of their steps.
     async fn insert_within_limits(
         &self,
@@ -176,4 +207,80 @@ async fn end_waiting_tickets(work: &mut UnitOfWork, ends: &[EndRow<'_>]) -> Resu
         }
     }
     Ok(ended)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::database::Url;
+    use crate::database::Database;
+    use crate::model::caller::Identity;
+    use crate::model::ticket::TicketId;
+    use crate::tickets::sealed_bundle::SealedBundle;
+    use std::sync::Arc;
+
+    const SIZE: usize = 40;
+
+    async fn database() -> Database {
+        Database::open(&Url::SqliteMemory).await.expect("opens")
+    }
+
+    /// A runner with room for two bundles of all callers, and one ticket of each caller.
+    fn runner() -> Arc<TicketStepRunner> {
+        Arc::new(TicketStepRunner { max_live_per_caller: 1, sealed_bytes: SealedBytesLimit::new(2 * SIZE) })
+    }
+
+    fn issue(runner: &Arc<TicketStepRunner>, id: u8, caller: &str) -> Step {
+        let identity = Identity::Token { issuer: "ci".into(), subject: caller.into(), jti: None };
+        let owner = OwnerDigest::from_identity(&identity);
+        let sealed = SealedBundle { verifier: [0; 32], encoded_ticket: [0; 4].into(), ciphertext: [0; SIZE].into() };
+        let change = TicketChange::Issue {
+            id: TicketId::from_bytes([id; 16]),
+            owner,
+            quota_owner: owner,
+            issued_at: 0,
+            expires_at: 1,
+            sealed,
+            limits: None,
+        };
+        Step::new(runner.clone(), change)
+    }
+
+    async fn run(runner: &TicketStepRunner, database: &Database, steps: &[&Step], commits: bool) -> Vec<bool> {
+        let mut work = database.begin().await.expect("begins");
+        let outcomes = runner.run(&mut work, steps).await.expect("runs");
+        if commits {
+            work.commit().await.expect("commits");
+        }
+        let accepted: Vec<&Step> = steps.iter().zip(&outcomes).filter(|(_, is)| **is).map(|(step, _)| *step).collect();
+        runner.on_end(&accepted, commits);
+        outcomes
+    }
+
+    #[tokio::test]
+    async fn refused_tickets_do_not_count_in_the_limit_of_all_callers() {
+        let (runner, database) = (runner(), database().await);
+        let [first, second, third] = [1, 2, 3].map(|id| issue(&runner, id, "a"));
+        assert_eq!(run(&runner, &database, &[&first, &second], true).await, [true, false]);
+        assert_eq!(run(&runner, &database, &[&third], true).await, [false]);
+        let other = issue(&runner, 4, "b");
+        assert_eq!(run(&runner, &database, &[&other], true).await, [true]);
+        assert_eq!(run(&runner, &database, &[&issue(&runner, 5, "c")], true).await, [false], "the limit is reached");
+    }
+
+    #[tokio::test]
+    async fn tickets_that_were_not_stored_do_not_count_in_the_limit_of_all_callers() {
+        let (runner, database) = (runner(), database().await);
+        for id in 1..5 {
+            let step = issue(&runner, id, "a");
+            assert_eq!(run(&runner, &database, &[&step], false).await, [true], "rolled back");
+        }
+        database.run("ALTER TABLE tickets RENAME TO hidden", &[]).await.expect("renamed");
+        for id in 1..5 {
+            let mut work = database.begin().await.expect("begins");
+            assert!(runner.run(&mut work, &[&issue(&runner, id, "a")]).await.is_err());
+        }
+        database.run("ALTER TABLE hidden RENAME TO tickets", &[]).await.expect("renamed");
+        assert_eq!(run(&runner, &database, &[&issue(&runner, 9, "a")], true).await, [true]);
+    }
 }
