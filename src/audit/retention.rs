@@ -22,6 +22,7 @@ use crate::model::clock::{Clock, format_time};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -53,8 +54,31 @@ pub struct Retention {
     stdout: Option<Arc<StdoutWriter>>,
     limits: RetentionLimits,
     segments: Segments,
+    /// A row that is older than `max_age`, and therefore also all rows before it, whatever their times.
+    last_old_row: AtomicI64,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+}
+
+/// The number of events that were deleted because of the size limit. The deletion is recorded when it is dropped: at its end, or
+/// at a stop of the process before that.
+struct DeletedBySize<'a> {
+    retention: &'a Retention,
+    events: usize,
+}
+
+impl Drop for DeletedBySize<'_> {
+    fn drop(&mut self) {
+        let deleted = self.events;
+        if deleted > 0 {
+            self.retention.metrics.count_pruned_audit_events(PruneReason::MaxSize, deleted);
+            tracing::warn!(deleted, "the audit log exceeded audit.maxSize; deleted its oldest events");
+            let mut event = Event::new(EventType::AuditPruned, Outcome::Ok);
+            event.reason = Some(PruneReason::MaxSize.as_str());
+            event.count = Some(deleted as u64);
+            self.retention.log.record_later(event);
+        }
+    }
 }
 
 /// The result of one transaction.
@@ -68,8 +92,8 @@ pub struct DeletedBatch {
 
 /// The events to delete.
 enum DeletionLimit<'a> {
-    /// Events before this time.
-    Time(&'a str),
+    /// Events before a time.
+    Time { before: &'a str, now: &'a str },
     /// Events up to this row number, inclusive.
     Row(i64),
 }
@@ -97,7 +121,7 @@ impl Retention {
         let (log, reader, stdout) = (log.clone(), log.reader(), log.stdout.clone());
         let segments = Segments::new(reader.database.clone(), limits.max_size, reader.recent.clone());
         metrics.set_audit_max_bytes(limits.max_size.unwrap_or_default());
-        Self { log, reader, stdout, limits, segments, clock, metrics }
+        Self { log, reader, stdout, limits, segments, last_old_row: AtomicI64::new(i64::MIN), clock, metrics }
     }
 
     /// Deletes events continually. Never returns.
@@ -136,7 +160,8 @@ impl Retention {
     /// See [`RetentionError`]. Nothing is deleted then.
     pub async fn delete_old_batch(&self) -> Result<DeletedBatch, RetentionError> {
         let Some(before) = self.cutoff() else { return Ok(DeletedBatch { deleted: 0, has_more: false }) };
-        let batch = self.delete_batch(&DeletionLimit::Time(&before), BATCH_EVENTS).await?;
+        let limit = DeletionLimit::Time { before: &before, now: &format_time(self.clock.now()) };
+        let batch = self.delete_batch(&limit, BATCH_EVENTS).await?;
         self.metrics.count_pruned_audit_events(PruneReason::Retention, batch.deleted);
         Ok(batch)
     }
@@ -149,28 +174,15 @@ impl Retention {
         let size = self.segments.measure(self.clock.now()).await?;
         self.metrics.set_audit_bytes(size.bytes());
         let Some(last_row) = self.segments.last_excess_row(size).await? else { return Ok(0) };
-        let mut deleted = 0;
-        let result = loop {
-            match self.delete_batch(&DeletionLimit::Row(last_row), LARGE_BATCH_EVENTS).await {
-                Ok(batch) => {
-                    deleted += batch.deleted;
-                    if !batch.has_more {
-                        break Ok(());
-                    }
-                }
-                Err(error) => break Err(error),
+        let mut deleted = DeletedBySize { retention: self, events: 0 };
+        loop {
+            let batch = self.delete_batch(&DeletionLimit::Row(last_row), LARGE_BATCH_EVENTS).await?;
+            deleted.events += batch.deleted;
+            if !batch.has_more {
+                return Ok(deleted.events);
             }
             sleep(SHORT_BATCH_PAUSE).await;
-        };
-        if deleted > 0 {
-            self.metrics.count_pruned_audit_events(PruneReason::MaxSize, deleted);
-            tracing::warn!(deleted, "the audit log exceeded audit.maxSize; deleted its oldest events");
-            let mut event = Event::new(EventType::AuditPruned, Outcome::Ok);
-            event.reason = Some(PruneReason::MaxSize.as_str());
-            event.count = Some(deleted as u64);
-            self.log.record_later(event);
         }
-        result.map(|()| deleted)
     }
 
     async fn delete_batch(&self, limit: &DeletionLimit<'_>, max_events: i64) -> Result<DeletedBatch, RetentionError> {
@@ -179,18 +191,18 @@ impl Retention {
         work.run("UPDATE audit_retention SET runs = runs + 1", &[]).await?;
         let rows = work.run(rows::SELECT_OLDEST, &[max_events.into()]).await?;
         let mut last_by_chain = BTreeMap::new();
+        let last_old_row = match limit {
+            DeletionLimit::Time { before, now } => self.last_old_row(&mut work, &rows, before, now).await?,
+            DeletionLimit::Row(last_row) => *last_row,
+        };
         let mut last_row = None;
         let mut deleted = 0;
         for row in &rows {
-            let (columns, row_number) = (rows::columns(row)?, rows::row_number(row)?);
-            let is_deleted = match limit {
-                DeletionLimit::Time(before) => columns.time < *before,
-                DeletionLimit::Row(last_row) => row_number <= *last_row,
-            };
-            if !is_deleted {
+            let row_number = rows::row_number(row)?;
+            if row_number > last_old_row {
                 break;
             }
-            self.verify_next(&mut work, &mut last_by_chain, columns, row).await?;
+            self.verify_next(&mut work, &mut last_by_chain, rows::columns(row)?, row).await?;
             last_row = Some(row_number);
             deleted += 1;
         }
@@ -205,6 +217,39 @@ impl Retention {
         self.print_deleted(&last_by_chain);
         let is_full = i64::try_from(rows.len()).is_ok_and(|rows| rows >= max_events);
         Ok(DeletedBatch { deleted, has_more: is_full && deleted == rows.len() })
+    }
+
+    /// The last row that is known to be older than `before`, from the oldest rows. A time after `now` was written before the clock
+    /// was set back, and says nothing: the event is older than the next one with another time.
+    async fn last_old_row(
+        &self,
+        work: &mut UnitOfWork,
+        rows: &[Row],
+        before: &str,
+        now: &str,
+    ) -> Result<i64, DatabaseError> {
+        let mut last_old_row = self.last_old_row.load(Ordering::Relaxed);
+        let mut last_row = i64::MIN;
+        for row in rows {
+            last_row = rows::row_number(row)?;
+            let time = rows::columns(row)?.time;
+            if time < before {
+                last_old_row = last_old_row.max(last_row);
+            } else if time <= now {
+                return Ok(last_old_row.min(last_row - 1));
+            }
+        }
+        if last_old_row < last_row {
+            let next = work.run(rows::SELECT_NEXT_UNTIL, &[last_row.into(), now.into()]).await?;
+            if let Some(row) = next.first()
+                && row.str(1)? < before
+            {
+                // Stored, because the query can read many rows.
+                last_old_row = row.number(0)?;
+                self.last_old_row.store(last_old_row, Ordering::Relaxed);
+            }
+        }
+        Ok(last_old_row)
     }
 
     /// The time before which events are deleted. `None` if it is earlier than a [`Timestamp`] can be.

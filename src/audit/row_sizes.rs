@@ -98,13 +98,21 @@ impl RowSizes {
         }
     }
 
-    /// The last row and the size of the first rows that together have at least `min_bytes` and are older than `settled`.
-    pub fn first_settled(&self, min_bytes: u64, settled: &str) -> Option<(i64, u64)> {
+    /// The last row and the size of the first rows that together have at least `min_bytes` and are older than `settled`. Rows
+    /// with a time after `now` were written before the clock was set back. They are as old as the next row with another time.
+    pub fn first_settled(&self, min_bytes: u64, settled: &str, now: &str) -> Option<(i64, u64)> {
         let mut bytes = 0;
-        self.parts.iter().take_while(|part| *part.time < *settled).find_map(|part| {
+        for part in &self.parts {
             bytes += part.bytes;
-            (bytes >= min_bytes).then_some((part.last_row, bytes))
-        })
+            if *part.time < *settled {
+                if bytes >= min_bytes {
+                    return Some((part.last_row, bytes));
+                }
+            } else if *part.time <= *now {
+                break;
+            }
+        }
+        None
     }
 
     /// Removes the rows up to this one.
@@ -147,8 +155,8 @@ mod tests {
         later.push(20_001, "20001", 10);
         sizes.append(later);
         assert_eq!((sizes.parts.len(), sizes.last_row(), sizes.bytes()), (MAX_PARTS, 20_001, 200_010));
-        assert_eq!(sizes.first_settled(200_010, "20001"), None, "the last row is not settled");
-        assert_eq!(sizes.first_settled(200_010, "20002"), Some((20_001, 200_010)));
+        assert_eq!(sizes.first_settled(200_010, "20001", "z"), None, "the last row is not settled");
+        assert_eq!(sizes.first_settled(200_010, "20002", "z"), Some((20_001, 200_010)));
     }
 
     #[test]
@@ -169,13 +177,24 @@ mod tests {
         let mut sizes = rows(1..=3, "a");
         sizes.append(rows(4..=6, "b"));
         sizes.append(rows(7..=9, "a"));
-        assert_eq!(sizes.first_settled(1, "a"), None);
-        assert_eq!(sizes.first_settled(1, "b"), Some((3, 15_000)));
-        assert_eq!(sizes.first_settled(15_001, "b"), None, "a later row is not settled before an earlier one");
-        assert_eq!(sizes.first_settled(15_001, "c"), Some((6, 30_000)));
+        assert_eq!(sizes.first_settled(1, "a", "z"), None);
+        assert_eq!(sizes.first_settled(1, "b", "z"), Some((3, 15_000)));
+        assert_eq!(sizes.first_settled(15_001, "b", "z"), None, "a later row is not settled before an earlier one");
+        assert_eq!(sizes.first_settled(15_001, "c", "z"), Some((6, 30_000)));
         sizes.remove_up_to(6);
         assert_eq!((sizes.after(), sizes.last_row(), sizes.bytes()), (6, 9, 15_000));
         sizes.remove_up_to(9);
         assert_eq!((sizes.after(), sizes.last_row(), sizes.bytes()), (9, 9, 0));
+    }
+
+    #[test]
+    fn rows_with_a_future_time_are_as_old_as_the_next_row() {
+        let mut sizes = rows(1..=3, "z");
+        sizes.append(rows(4..=6, "b"));
+        sizes.append(rows(7..=9, "z"));
+        assert_eq!(sizes.first_settled(1, "b", "b"), None);
+        assert_eq!(sizes.first_settled(1, "c", "d"), Some((6, 30_000)));
+        sizes.remove_up_to(6);
+        assert_eq!(sizes.first_settled(1, "c", "d"), None, "no later row is settled");
     }
 }

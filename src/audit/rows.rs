@@ -27,6 +27,10 @@ pub const SELECT_OLDEST: &str = concat!(
     " FROM audit_events WHERE rowid < (SELECT max(rowid) FROM audit_events) ORDER BY rowid LIMIT $1"
 );
 
+/// Selects number and time of the next row after a row whose time is not after a given one.
+pub const SELECT_NEXT_UNTIL: &str =
+    "SELECT rowid, time FROM audit_events WHERE rowid > $1 AND time <= $2 ORDER BY rowid LIMIT 1";
+
 /// The values of the row for an event and its link.
 pub fn values<'a>(chain: &Arc<str>, link: &'a Link, event: &'a Event) -> [Param<'a>; COLUMNS] {
     [

@@ -70,13 +70,14 @@ impl Segments {
         let row = segments.first().ok_or_else(DatabaseError::missing_row)?;
         let (last_segment_row, mut segment_bytes, mut runs) = (row.number(0)?, to_u64(row.number(1)?), row.number(2)?);
         let settled = format_time(now.saturating_sub(SETTLE_TIME).unwrap_or(Timestamp::MIN));
+        let now = format_time(now);
         let measured = self.replace_measured(None).filter(|measured| measured.runs == runs);
         let mut rest = measured.map_or_else(|| RowSizes::starting_after(last_segment_row), |measured| measured.rest);
         rest.append(self.recent.take_sizes());
         let mut may_insert = true;
         loop {
             let is_last_page = self.read_page(&mut rest).await?;
-            while may_insert && let Some((last, bytes)) = rest.first_settled(self.segment_size(), &settled) {
+            while may_insert && let Some((last, bytes)) = rest.first_settled(self.segment_size(), &settled, &now) {
                 // False if another replica has stored these rows. The next measurement then reads its segment.
                 may_insert = self.insert_segment(rest.after(), last, bytes).await?;
                 if may_insert {

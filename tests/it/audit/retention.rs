@@ -14,6 +14,7 @@ on_every_database! {
     a_chain_without_recent_events_still_verifies_after_pruning
     concurrent_replicas_delete_each_event_once
     a_broken_event_is_not_deleted
+    events_from_before_a_clock_was_set_back_are_deleted
 }
 
 async fn old_events_are_deleted_and_the_rest_verifies(db: TestDatabase) {
@@ -84,4 +85,22 @@ async fn a_broken_event_is_not_deleted(db: TestDatabase) {
     assert!(refused.to_string().contains("broken at event 8"), "{refused}");
     let verified = replica.verify().await;
     assert_eq!((verified.events, verified.first_broken.unwrap().seq), (21, 7));
+}
+
+async fn events_from_before_a_clock_was_set_back_are_deleted(db: TestDatabase) {
+    let ten_years = SignedDuration::from_hours(24 * 3650);
+    let replica = db.replica().await;
+    replica.record_each(0..10).await;
+    // More than one transaction deletes.
+    db.clock.advance(ten_years);
+    replica.record_concurrently(10..130).await;
+    db.clock.advance(-ten_years);
+    db.clock.advance(A_DAY);
+    assert_eq!(replica.delete_older_than(&db, KEEP).await, 10, "the age of the other events is not known");
+    replica.record_each(130..140).await;
+    assert_eq!(replica.delete_older_than(&db, KEEP).await, 0, "no event is known to be old");
+    db.clock.advance(A_DAY);
+    replica.record_each(140..142).await;
+    assert_eq!(replica.delete_older_than(&db, KEEP).await, 130);
+    replica.assert_verifies(2, 1).await;
 }
