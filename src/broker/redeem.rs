@@ -232,7 +232,6 @@ impl Broker {
             if self.failures.charge(address) {
                 return Ok(AdmittedToken { token, is_charged: true });
             }
-            self.stages.metrics.count_redemption(RedemptionOutcome::Unknown);
             UNKNOWN
         } else if self.failures.is_exhausted(&address)
             && let Some(event_labels) = self.refused_tickets.get(token.ticket_id())
@@ -242,6 +241,12 @@ impl Broker {
             return Ok(AdmittedToken { token, is_charged: false });
         };
         let (kind, outcome, reason) = event_labels;
+        // A redemption that failed for another reason than the ticket's state has no outcome here.
+        if kind == EventType::TicketRejected
+            && let Some(outcome) = RedemptionOutcome::from_name(reason)
+        {
+            self.stages.metrics.count_redemption(outcome);
+        }
         self.aggregated.add(kind, outcome, reason, source_ip);
         Err(Code::RateLimited.into())
     }

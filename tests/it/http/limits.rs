@@ -60,6 +60,18 @@ fn waiting_tickets_of_a_caller_are_limited() {
 }
 
 #[test]
+fn every_refused_redemption_is_counted_by_its_outcome() {
+    let server = with(&json!({}), &[("CLAVIGER__LIMITS__FAILURESPERSECONDPERADDRESS", "5")]);
+    let path = server.new_download_path();
+    assert_eq!(server.download(&path).status, 200);
+    let statuses: Vec<u16> = (0..40).map(|_| server.download(&path).status).collect();
+    assert!(statuses.iter().all(|status| [410, 429].contains(status)), "{statuses:?}");
+    assert!(statuses.iter().filter(|status| **status == 429).count() > 10, "{statuses:?}");
+    assert_eq!(server.count(r#"claviger_ticket_redemptions_total{outcome="already_redeemed"}"#), 40);
+    assert_eq!(server.count(r#"claviger_ticket_redemptions_total{outcome="unknown"}"#), 0);
+}
+
+#[test]
 fn failures_of_an_address_are_limited_per_second() {
     let server = with(&json!({}), &[("CLAVIGER__LIMITS__FAILURESPERSECONDPERADDRESS", "5")]);
     let path = server.new_download_path();
