@@ -73,7 +73,7 @@ pub struct ChainChecker<'a> {
     known: KnownEvents,
     chains: HashMap<String, ChainState>,
     /// Expected hashes, and the chains whose first events contain them.
-    expected_hashes: HashMap<String, String>,
+    expected_hashes: HashMap<String, Vec<String>>,
     /// The number of events so far. Its value at an event is the index of that event: the older the event, the higher the
     /// index.
     events: u64,
@@ -98,10 +98,11 @@ struct ChainState {
     has_keyed: bool,
     /// The number and index of the lowest event that is hashed without a key although a key is configured.
     lowest_unkeyed: Option<(i64, u64)>,
-    /// Whether an anchor under a key contains the hash of one of the events without a key.
-    is_anchored: bool,
-    /// The chain whose first event contains the hash of one of the events without a key.
-    linked_from: Option<String>,
+    /// Whether an anchor under a key, or the first event of a chain that has a key or is proven, contains the hash of one of the
+    /// events without a key.
+    is_proven: bool,
+    /// The chains whose first events contain the hash of one of the events without a key.
+    linked_from: Vec<String>,
     /// Whether the newest events are altered, so that their numbers are not known yet.
     has_altered_above: bool,
     /// The numbers of the events below and above the lowest gap so far. Before a gap is found: the newest event and
@@ -230,10 +231,8 @@ impl<'a> ChainChecker<'a> {
         chain.check_hash(&event, index);
         if event.hash_check == Some(Ok(HashKind::Unkeyed)) && self.hasher.is_some_and(ChainHasher::has_key) {
             chain.lowest_unkeyed = Some((event.seq, index));
-            chain.is_anchored |= self.known.trusts_hash(hash);
-            if let Some(other) = self.expected_hashes.get(hash) {
-                chain.linked_from = Some(other.clone());
-            }
+            chain.is_proven |= self.known.trusts_hash(hash);
+            chain.linked_from.extend(self.expected_hashes.get(hash).into_iter().flatten().cloned());
         }
         if !self.known.check_expected(&event.chain, event.seq, hash) {
             chain.fail(event.seq, BrokenReason::NotAsCheckpoint, index);
@@ -266,7 +265,7 @@ impl<'a> ChainChecker<'a> {
             self.expected_hashes.remove(hash);
         }
         if event.seq == 1 && event.prev_hash != NO_PREDECESSOR {
-            self.expected_hashes.insert(event.prev_hash.into_owned(), event.chain.into_owned());
+            self.expected_hashes.entry(event.prev_hash.into_owned()).or_default().push(event.chain.into_owned());
         }
     }
 
@@ -280,8 +279,8 @@ impl<'a> ChainChecker<'a> {
             let (lowest, before) = (*lowest, lowest.saturating_sub(1));
             let (at_start, at_end) = (self.known.last_pruned(name), pruned_at_end.get(name));
             let is_predecessor = |pruned: &LastPruned| pruned.seq == before && pruned.hash == *prev_hash;
-            let was_pruned_meanwhile = at_start.is_none_or(|pruned| pruned.seq <= before)
-                && at_end.is_some_and(|pruned| pruned.seq > before && at_start != Some(pruned));
+            let was_pruned_meanwhile =
+                at_start.is_none_or(|pruned| pruned.seq <= before) && at_end.is_some_and(|pruned| pruned.seq > before);
             if before > 0
                 && start == ChainStart::FirstOrPruned
                 && !was_pruned_meanwhile
@@ -296,10 +295,12 @@ impl<'a> ChainChecker<'a> {
                 }
             }
         }
-        for (hash, name) in std::mem::take(&mut self.expected_hashes) {
-            let may_be_deleted = start == ChainStart::Anywhere || self.known.may_be_deleted(&hash);
-            if let Some(chain) = self.chains.get_mut(&name).filter(|_| !may_be_deleted) {
-                chain.fail(1, BrokenReason::Unlinked, index);
+        for (hash, names) in std::mem::take(&mut self.expected_hashes) {
+            if start == ChainStart::Anywhere || self.known.may_be_deleted(&hash) {
+                continue;
+            }
+            for name in names {
+                self.chains.entry(name).or_default().fail(1, BrokenReason::Unlinked, index);
             }
         }
         self.check_chains_without_key();
@@ -313,19 +314,19 @@ impl<'a> ChainChecker<'a> {
     fn check_chains_without_key(&mut self) {
         loop {
             let is_valid =
-                |name: &String| self.chains.get(name).is_some_and(|by| by.lowest_unkeyed.is_none() || by.is_anchored);
-            let unproven = self.chains.iter().filter(|(_, chain)| chain.lowest_unkeyed.is_some() && !chain.is_anchored);
-            let linked = unproven.filter(|(_, chain)| chain.linked_from.as_ref().is_some_and(is_valid));
+                |name: &String| self.chains.get(name).is_some_and(|by| by.lowest_unkeyed.is_none() || by.is_proven);
+            let unproven = self.chains.iter().filter(|(_, chain)| chain.lowest_unkeyed.is_some() && !chain.is_proven);
+            let linked = unproven.filter(|(_, chain)| chain.linked_from.iter().any(is_valid));
             let linked: Vec<String> = linked.map(|(name, _)| name.clone()).collect();
             if linked.is_empty() {
                 break;
             }
             for name in linked {
-                self.chains.entry(name).or_default().is_anchored = true;
+                self.chains.entry(name).or_default().is_proven = true;
             }
         }
         for chain in self.chains.values_mut() {
-            if let Some((seq, index)) = chain.lowest_unkeyed.filter(|_| chain.has_keyed || !chain.is_anchored) {
+            if let Some((seq, index)) = chain.lowest_unkeyed.filter(|_| chain.has_keyed || !chain.is_proven) {
                 chain.fail(seq, BrokenReason::Altered, index);
             }
         }
@@ -405,5 +406,43 @@ mod tests {
         };
         assert_eq!(first_broken(Some(&with_key)), Some(BrokenReason::BadAnchor));
         assert_eq!(first_broken(None), None, "without a hasher no event is verified under a key");
+    }
+
+    /// A replica with a key and one without, which is started at the same time, begin chains with the hash of the same event.
+    #[test]
+    fn a_chain_is_proven_if_one_of_the_chains_that_contain_its_hash_has_a_key() {
+        let (plain, with_key) =
+            (ChainHasher::new(None, &[]), ChainHasher::new(Some(&RootKey::new([7; 32].into())), &[]));
+        let event = Event::new(EventType::TicketIssued, Outcome::Ok);
+        let time = format_time(Timestamp::UNIX_EPOCH).into();
+        let link = |hasher: &ChainHasher, chain: String, hash: &str| {
+            let mut head = Head { chain: chain.into(), seq: 0, hash: hash.into(), time: "".into() };
+            hasher.link(&mut head, &event, &time).expect("JSON")
+        };
+        let first = link(&plain, "first".into(), NO_PREDECESSOR);
+        let unproven = link(&plain, "unproven".into(), &first.hash);
+        let keyed = link(&with_key, with_key.chain_name("keyed"), &first.hash);
+        for newest_first in [[&keyed, &unproven, &first], [&unproven, &keyed, &first]] {
+            let mut checker = ChainChecker::new(Some(&with_key), KnownEvents::default());
+            for link in newest_first {
+                checker.check(&StoredEvent { text: &link.text, hash: &link.hash, columns: None });
+            }
+            let broken = checker.finish(ChainStart::FirstOrPruned, &BTreeMap::new()).first_broken.expect("broken");
+            assert_eq!((broken.chain.as_str(), broken.reason), ("unproven", BrokenReason::Altered));
+        }
+    }
+
+    #[test]
+    fn an_event_with_a_number_below_one_is_reported() {
+        let hasher = ChainHasher::new(None, &[]);
+        let mut head = Head { chain: "a".into(), seq: -1, hash: NO_PREDECESSOR.into(), time: "".into() };
+        let event = Event::new(EventType::TicketIssued, Outcome::Ok);
+        let links = [(); 3].map(|()| hasher.link(&mut head, &event, &format_time(Timestamp::UNIX_EPOCH).into()));
+        let mut checker = ChainChecker::new(Some(&hasher), KnownEvents::default());
+        for link in links.iter().rev().map(|link| link.as_ref().expect("JSON")) {
+            checker.check(&StoredEvent { text: &link.text, hash: &link.hash, columns: None });
+        }
+        let broken = checker.finish(ChainStart::FirstOrPruned, &BTreeMap::new()).first_broken.expect("broken");
+        assert_eq!((broken.seq, broken.reason), (0, BrokenReason::Altered));
     }
 }

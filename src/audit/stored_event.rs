@@ -137,7 +137,9 @@ impl EventFields<'_> {
     fn matches(&self, columns: Option<EventColumns<'_>>) -> bool {
         let id_is_chain_and_seq =
             self.id.strip_prefix(&*self.chain).and_then(|rest| rest.strip_prefix('.')?.parse().ok()) == Some(self.seq);
+        // Claviger numbers events from 1, so an event with a lower number is forged.
         id_is_chain_and_seq
+            && self.seq >= 1
             && columns.is_none_or(|columns| {
                 columns.chain == self.chain
                     && columns.seq == self.seq
