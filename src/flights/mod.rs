@@ -8,7 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::Instrument as _;
 
 /// The runs in progress, by key. Results are not cached.
-pub struct SingleFlight<K, V>(Mutex<HashMap<K, Flight<V>>>);
+pub struct SingleFlight<K, V>(Mutex<Runs<K, V>>);
+
+struct Runs<K, V> {
+    by_key: HashMap<K, (u64, Flight<V>)>,
+    /// The number of the last run, by which a run that ends tells itself from a later one with its key.
+    last: u64,
+}
 
 /// A handle to a run in progress. Dropping it does not stop the run. Awaiting it returns the result of the run, or `None` if the
 /// work panicked.
@@ -22,7 +28,7 @@ where
     /// A map without runs.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::default()))
+        Arc::new(Self(Mutex::new(Runs { by_key: HashMap::new(), last: 0 })))
     }
 
     /// Joins the run of this key, or starts one. Another run may have ended between the caller's cache look-up
@@ -41,13 +47,15 @@ where
         F: FnOnce() -> R,
         R: Future<Output = V> + Send + 'static,
     {
-        let mut in_flight = self.in_flight();
-        if let Some(flight) = in_flight.get(&key) {
+        let mut runs = self.runs();
+        if let Some((_, flight)) = runs.by_key.get(&key) {
             return (flight.clone(), true);
         }
+        runs.last += 1;
+        let number = runs.last;
         // Boxed, because the task is moved several times before it starts, and the future of a TokenReview has ten kilobytes.
         let work = Box::pin(work());
-        let remove_on_drop = RemoveOnDrop { flights: self.clone(), key: key.clone() };
+        let remove_on_drop = RemoveOnDrop { flights: self.clone(), key: key.clone(), number };
         let task = async move {
             let _remove_on_drop = remove_on_drop;
             work.await
@@ -55,20 +63,31 @@ where
         // The run is traced as part of the first caller's request.
         let task = tokio::spawn(task.in_current_span());
         let flight = task.map(Result::ok).boxed().shared();
-        in_flight.insert(key, flight.clone());
+        runs.by_key.insert(key, (number, flight.clone()));
         (flight, false)
+    }
+
+    /// Lets later callers with this key start a new run. A run in progress continues for the callers that have joined it.
+    pub fn forget(&self, key: &K) {
+        // Dropped after the lock is released, as in `RemoveOnDrop`.
+        let _forgotten = self.runs().by_key.remove(key);
+    }
+
+    /// The same as [`Self::forget`] for every key.
+    pub fn forget_all(&self) {
+        let _forgotten = std::mem::take(&mut self.runs().by_key);
     }
 
     /// The number of handles to the run of this key, including the map's.
     #[cfg(test)]
     pub fn handle_count(&self, key: &K) -> usize {
-        self.in_flight().get(key).and_then(Shared::strong_count).unwrap_or(0)
+        self.runs().by_key.get(key).and_then(|(_, flight)| flight.strong_count()).unwrap_or(0)
     }
 }
 
 impl<K, V> SingleFlight<K, V> {
     /// The map. Poisoning is ignored: every change of the map is a single call, so a panic leaves the map consistent.
-    fn in_flight(&self) -> MutexGuard<'_, HashMap<K, Flight<V>>> {
+    fn runs(&self) -> MutexGuard<'_, Runs<K, V>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -77,12 +96,17 @@ impl<K, V> SingleFlight<K, V> {
 struct RemoveOnDrop<K: Eq + Hash, V> {
     flights: Arc<SingleFlight<K, V>>,
     key: K,
+    number: u64,
 }
 
 impl<K: Eq + Hash, V> Drop for RemoveOnDrop<K, V> {
     fn drop(&mut self) {
+        let mut runs = self.flights.runs();
+        let is_own = runs.by_key.get(&self.key).is_some_and(|(number, _)| *number == self.number);
+        let removed = if is_own { runs.by_key.remove(&self.key) } else { None };
         // The value is dropped after the lock is released, because dropping it runs code of its type.
-        let _removed = self.flights.in_flight().remove(&self.key);
+        drop(runs);
+        drop(removed);
     }
 }
 
@@ -114,7 +138,7 @@ mod tests {
             assert_eq!(one.await.unwrap(), Some(0));
         }
         assert_eq!(runs.load(Ordering::SeqCst), 1);
-        assert!(flights.in_flight().is_empty());
+        assert!(flights.runs().by_key.is_empty());
         assert_eq!(flights.join("a", || async { 9 }).await, Some(9), "results are not cached");
     }
 
@@ -131,6 +155,31 @@ mod tests {
         let second = flights.join((), || async { 2 });
         gate.notify_one();
         assert_eq!(second.await, Some(1), "the first run continued");
+    }
+
+    #[tokio::test]
+    async fn a_forgotten_run_ends_for_its_callers_and_not_for_later_ones() {
+        let flights = SingleFlight::<(), u8>::new();
+        for forget in [(|flights| flights.forget(&())) as fn(&SingleFlight<(), u8>), SingleFlight::forget_all] {
+            let (old_gate, new_gate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+            let start = |gate: &Arc<Notify>, value| {
+                let gate = gate.clone();
+                flights.run((), move || async move {
+                    gate.notified().await;
+                    value
+                })
+            };
+            let (before, _) = start(&old_gate, 1);
+            forget(&flights);
+            let (after, joined) = start(&new_gate, 2);
+            assert!(!joined, "a run of its own");
+            old_gate.notify_one();
+            assert_eq!(before.await, Some(1));
+            assert!(start(&new_gate, 3).1, "the end of the old run does not remove the new one");
+            new_gate.notify_one();
+            assert_eq!(after.await, Some(2));
+            assert_eq!(flights.handle_count(&()), 0);
+        }
     }
 
     #[tokio::test]

@@ -85,6 +85,13 @@ impl Stores {
 
     /// Evicts the cached secrets of a store, at one path or at all paths. Returns them.
     async fn evict(&self, store: &str, path: Option<&str>) -> Vec<SecretRef> {
+        let read_path = path.map(StorePath::try_from);
+        if let Some(OpenedStore { cached: Some(cached), .. }) = self.by_name.get(store)
+            && let Ok(read_path) = read_path.transpose()
+        {
+            // First, because a read in progress may return what is to be evicted, and is not cached yet.
+            cached.forget_reads(read_path.as_ref()).await;
+        }
         let matches = |view: &LeaseView| view.store == store && path.is_none_or(|path| view.path == path);
         let mut evicted = Vec::new();
         for view in self.cached_secrets(matches) {

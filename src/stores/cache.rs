@@ -21,8 +21,8 @@ use async_trait::async_trait;
 use entry::{CacheEntry, FreshContent};
 use sealed::SecretSealer;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::RwLock;
 use tokio::time::Instant;
 
 /// Upper bound of the configured times. moka does not accept more than a thousand years.
@@ -57,8 +57,9 @@ struct CacheState {
     sealer: SecretSealer,
     /// [`CacheEntry`] checks ages. moka, whose clock tests cannot pause, only limits how long memory is used.
     entries: moka::future::Cache<StorePath, Arc<CacheEntry>>,
-    /// Number of evictions. A read that began before an eviction is not cached, because its value may be older.
-    evictions: AtomicU64,
+    /// Number of evictions. A read that began before an eviction is not cached, because its value may be older. Locked for reading
+    /// while a value is inserted, so that an eviction does not come between the comparison and the insertion.
+    evictions: RwLock<u64>,
     metrics: Arc<Metrics>,
 }
 
@@ -121,7 +122,7 @@ impl CachedStore {
                 }
             })
             .build();
-        let (name, evictions, metrics) = (name.clone(), AtomicU64::new(0), metrics.clone());
+        let (name, evictions, metrics) = (name.clone(), RwLock::new(0), metrics.clone());
         let state = CacheState { name, store, settings, sealer, entries, evictions, metrics };
         Ok(Self { state: Arc::new(state), flights: SingleFlight::new() })
     }
@@ -139,10 +140,19 @@ impl CachedStore {
         })
     }
 
-    /// Removes a path from the cache.
+    /// Removes a path from the cache. Callers that joined a read before this get its result, later callers do not.
     pub(super) async fn evict(&self, path: &StorePath) {
-        self.state.evictions.fetch_add(1, Ordering::SeqCst);
+        self.forget_reads(Some(path)).await;
         self.state.entries.invalidate(path).await;
+    }
+
+    /// Lets no later caller get the result of a read in progress, of one path or of all paths.
+    pub(super) async fn forget_reads(&self, path: Option<&StorePath>) {
+        *self.state.evictions.write().await += 1;
+        match path {
+            Some(path) => self.flights.forget(path),
+            None => self.flights.forget_all(),
+        }
     }
 
     /// Calls `visit` with the path, the time of the read and the `ttl` of each secret that may be served.
@@ -204,7 +214,7 @@ impl CacheState {
             return (CacheLookup::Static(result), CacheOutcome::Hit);
         }
         // The age counts from the start of the call.
-        let (read_at, evictions) = (Instant::now(), self.evictions.load(Ordering::SeqCst));
+        let (read_at, evictions) = (Instant::now(), *self.evictions.read().await);
         let result = match self.store.is_dynamic(path, request_id).await {
             Ok(true) => {
                 self.entries.invalidate(path).await;
@@ -233,14 +243,14 @@ impl CacheState {
 
     /// Caches the result of a read, unless there were evictions since its start, when there had been `evictions`.
     async fn store_entry(&self, path: &StorePath, entry: CacheEntry, evictions: u64) {
+        let current = self.evictions.read().await;
+        if *current != evictions {
+            return;
+        }
         if entry.is_secret() {
             self.metrics.increment_active_leases(&self.name);
         }
         self.entries.insert(path.clone(), Arc::new(entry)).await;
-        // Compared after the insertion, so that no eviction comes between.
-        if self.evictions.load(Ordering::SeqCst) != evictions {
-            self.entries.invalidate(path).await;
-        }
     }
 
     async fn get_stale(&self, path: &StorePath) -> Option<Arc<Secret>> {

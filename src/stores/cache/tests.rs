@@ -14,7 +14,7 @@ const SETTINGS: CacheSettings = CacheSettings {
     max_entries: 100,
 };
 
-/// Returns prepared results, each when the gate allows it.
+/// Returns the result that is prepared when a read begins, as soon as the gate allows it.
 struct CountingStore {
     result: Mutex<Result<&'static str, ReadError>>,
     reads: AtomicUsize,
@@ -36,9 +36,10 @@ impl CountingStore {
 impl SecretStore for CountingStore {
     async fn read(&self, _path: &StorePath, _request_id: &RequestId) -> ReadResult {
         self.reads.fetch_add(1, Ordering::SeqCst);
+        let result = *self.result.lock().unwrap();
         let _pass = self.gate.acquire().await.unwrap();
         assert!(!self.panics, "the test requests a panic");
-        let value = (*self.result.lock().unwrap())?;
+        let value = result?;
         let data = [("K".to_owned(), Some(SecretValue::new(value.into())))].into();
         Ok(Arc::new(Secret { data, version: None, created_at: None, stale: false }))
     }
@@ -341,6 +342,39 @@ async fn expired_absences_are_dropped() {
     assert_eq!(read(&cached, "there").await, fresh("one"));
 }
 
+/// A read of the path `a` in a task.
+fn spawn_read(cached: &Arc<CachedStore>) -> tokio::task::JoinHandle<Result<(String, bool), ReadError>> {
+    let cached = cached.clone();
+    tokio::spawn(async move { read(&cached, "a").await })
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_after_an_eviction_do_not_get_the_result_of_an_earlier_read() {
+    let (store, cached, metrics) = cached_store(SETTINGS);
+    store.gate.forget_permits(Semaphore::MAX_PERMITS);
+    let before = [spawn_read(&cached), spawn_read(&cached)];
+    settle().await;
+    let path = StorePath::try_from("a").unwrap();
+    cached.forget_reads(Some(&StorePath::try_from("b").unwrap())).await;
+    assert_eq!(cached.flights.handle_count(&path), 3, "two callers share the read");
+    cached.evict(&path).await;
+    store.set_result(Ok("two"));
+    let after = spawn_read(&cached);
+    settle().await;
+    assert_eq!(store.reads(), 2, "a read of its own");
+    cached.forget_reads(None).await;
+    store.set_result(Ok("three"));
+    let last = spawn_read(&cached);
+    settle().await;
+    store.gate.add_permits(1);
+    for earlier in before {
+        assert_eq!(earlier.await.unwrap(), fresh("one"), "its caller asked before the eviction");
+    }
+    assert_eq!((after.await.unwrap(), last.await.unwrap()), (fresh("two"), fresh("three")));
+    assert_eq!(read(&cached, "a").await, fresh("three"));
+    assert_eq!((store.reads(), cached_count(&metrics)), (3, 1), "the last result is cached");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_read_that_began_before_an_eviction_is_not_cached() {
     let store = CountingStore {
@@ -350,10 +384,7 @@ async fn a_read_that_began_before_an_eviction_is_not_cached() {
         panics: false,
     };
     let (store, cached, _metrics) = cached_over(store, SETTINGS);
-    let reader = tokio::spawn({
-        let cached = cached.clone();
-        async move { read(&cached, "a").await }
-    });
+    let reader = spawn_read(&cached);
     while store.reads() == 0 {
         tokio::task::yield_now().await;
     }
