@@ -115,11 +115,11 @@ closed_enum! {
         AlreadyRedeemed => "already_redeemed",
         /// The key was valid, but the ticket had expired.
         Expired => "expired",
-        /// The key was valid, but the ticket was revoked or burned.
+        /// The key was valid, but the ticket was revoked.
         Revoked => "revoked",
         /// The ticket does not exist, or the key was wrong.
         Unknown => "unknown",
-        /// The key was valid, but the client violated the binding, so the ticket is burned.
+        /// The key was valid, but the client violated the binding, so the ticket is revoked.
         Misuse => "misuse",
     }
 }

@@ -33,7 +33,7 @@ pub enum Rejection {
     /// The ticket has expired.
     #[error("expired")]
     Expired,
-    /// The ticket was revoked or burned.
+    /// The ticket was revoked.
     #[error("revoked")]
     Revoked,
 }
@@ -63,7 +63,7 @@ pub enum TicketState {
     },
     /// It has expired.
     Expired,
-    /// It was revoked or burned.
+    /// It was revoked.
     Revoked,
 }
 
@@ -80,7 +80,7 @@ pub enum FinalState {
     },
     /// It has expired.
     Expired,
-    /// An administrator revoked it, or it was burned because its binding was violated.
+    /// It was revoked: by an administrator, or because a request violated its binding.
     Revoked,
 }
 

@@ -25,7 +25,7 @@ fn while_the_log_cannot_be_written_nothing_is_released_or_consumed() {
         let refused = [
             scope.spawn(|| server.download(&first)),
             scope.spawn(|| server.send("POST", &first, &[], b"")),
-            // The ticket is not burned either: an unrecorded event has no effect.
+            // The ticket is not revoked either: an unrecorded event has no effect.
             scope.spawn(|| server.send("GET", &second, &[("X-Forwarded-For", "203.0.113.9")], b"")),
             scope.spawn(|| server.download(&used)),
             scope.spawn(|| server.asks("repo=site&branch=main")),

@@ -22,7 +22,7 @@ pub struct HistoryFaults {
     pub recorded_twice: BTreeSet<String>,
     /// Tickets of which a client got the bundle, and that are not recorded as redeemed.
     pub unrecorded: BTreeSet<String>,
-    /// Tickets that ended in more than one way: redeemed, expired, revoked, burned.
+    /// Tickets that ended in more than one way: redeemed, expired, revoked, misused.
     pub ended_twice: BTreeSet<String>,
 }
 

@@ -99,7 +99,7 @@ fn bound_to_an_identity(
     let mine = issuer.token(&json!({"jti": "mine"}));
     let same_account = issuer.token(&json!({"jti": "other"}));
     let path = ask(&mine);
-    // Without a valid token: 401, and nothing is burned.
+    // Without a valid token: 401, and the ticket stays valid.
     let unsigned = format!("{}x", &mine[..mine.len() - 1]);
     for bearer in [None, Some("x.y.z"), Some(unsigned.as_str())] {
         let refused = download(&path, bearer);
