@@ -52,7 +52,7 @@ impl Administrators {
     /// other caller.
     ///
     /// # Errors
-    /// `Refused` if the user is not allowed to perform the action, `Unavailable` if the API server gives no usable response.
+    /// `Refused` if the user is not allowed to perform the action, `Unavailable` if the call to the API server fails.
     pub async fn authorise(&self, applicant: &Applicant, action: AdminAction<'_>) -> Result<(), AdminsError> {
         match &applicant.user {
             Some(user) => self.review(&applicant.caller.issuer, user, action).await,

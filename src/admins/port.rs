@@ -54,8 +54,8 @@ pub enum AdminsError {
     /// The user is refused.
     #[error("not an administrator: {}", .0.as_str())]
     Refused(AdminRefusal),
-    /// The API server gives no usable response. The action is not allowed.
-    #[error("the API server gave no usable response to a SubjectAccessReview")]
+    /// The call to the API server fails. The action is not allowed.
+    #[error("the call of a SubjectAccessReview failed")]
     Unavailable,
 }
 

@@ -63,7 +63,7 @@ impl Admission {
         }
     }
 
-    /// Reads the policy once. If the API server gives no usable response, the last result stays. If the broker has no right to
+    /// Reads the policy once. If the call to the API server fails, the last result stays. If the broker has no right to
     /// read the policy, it counts as missing.
     pub async fn refresh(&self, cluster: &Cluster, name: &str) -> Result<FoundAdmissionPolicy, CallFailure> {
         let found = cluster.admission_policy().await;

@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 /// Time limit for the look-ups of the pod and of both runs together.
-const DEADLINE: Duration = Duration::from_secs(5);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Looks up facts at one API server. A clone shares the caches; look-ups run in their own tasks, each with a clone.
 #[derive(Clone)]
@@ -165,7 +165,7 @@ impl ClusterAttestor {
     }
 
     async fn with_deadline<V>(&self, lookup: impl Future<Output = LookupResult<V>>) -> LookupResult<V> {
-        let found = timeout(DEADLINE, lookup).await;
+        let found = timeout(LOOKUP_TIMEOUT, lookup).await;
         found.unwrap_or_else(|_| Err(self.unavailable("chain", CallFailure::Timeout)))
     }
 

@@ -8,13 +8,13 @@ pub enum AttestError {
     /// The pod belongs to a run whose status Tekton has not yet written.
     #[error("Tekton has not yet recorded the caller's pod in its run")]
     NotYet,
-    /// The API server gave no usable response.
+    /// The call to the API server failed.
     #[error("the caller's pod or run could not be looked up")]
     Unavailable,
 }
 
 impl AttestError {
-    /// Logs why the API server gave no usable response about a kind of object, and returns [`Self::Unavailable`].
+    /// Logs why a call to the API server for a kind of object failed, and returns [`Self::Unavailable`].
     pub(super) fn log_unavailable(authenticator: &str, object: &'static str, failure: CallFailure) -> Self {
         if failure == CallFailure::Credentials {
             tracing::error!(
@@ -22,7 +22,7 @@ impl AttestError {
                 what = object,
                 trouble = failure.as_str(),
                 "the API server refuses the broker's own credentials or their RBAC (get of pods, and of taskruns and \
-                 pipelineruns in tekton.dev): policies that attest give nothing"
+                 pipelineruns in tekton.dev): policies with `attest` grant nothing"
             );
         } else {
             tracing::warn!(authenticator, what = object, trouble = failure.as_str(), "a lookup of caller facts failed");

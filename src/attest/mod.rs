@@ -1,7 +1,7 @@
 //! Stage 2, attestation: a caller becomes facts about its build. They come from the cluster, never from the caller.
 //!
-//! A fact that does not exist is absent, and policies decide what that means. Attestation fails if the API server gives no usable
-//! response, or if Tekton has not yet written a needed status.
+//! A fact that does not exist is absent, and policies decide what that means. Attestation fails if a call to the API server
+//! fails, or if Tekton has not yet written a needed status.
 
 mod admission;
 mod cluster_attestor;
@@ -66,7 +66,7 @@ impl Attestors {
     /// Whether the caller's pod has ended. False for a caller without a pod or of an authenticator that is not a cluster.
     ///
     /// # Errors
-    /// The API server gives no usable response.
+    /// The call to the API server fails.
     pub async fn has_ended(&self, caller: &Caller) -> Result<bool, AttestError> {
         match (self.0.get(&caller.issuer), &caller.workload) {
             (Some(attestor), Some(workload)) => attestor.has_ended(workload).await,
@@ -77,7 +77,7 @@ impl Attestors {
     /// The addresses of the caller's pod. Empty if the caller has no pod or the pod has ended.
     ///
     /// # Errors
-    /// The API server gives no usable response.
+    /// The call to the API server fails.
     pub async fn addresses(&self, caller: &Caller) -> Result<Vec<IpAddr>, AttestError> {
         match (self.0.get(&caller.issuer), &caller.workload) {
             (Some(attestor), Some(workload)) => attestor.addresses(workload).await,
@@ -88,7 +88,7 @@ impl Attestors {
     /// The needed facts about a caller.
     ///
     /// # Errors
-    /// The API server gives no usable response, or Tekton has not yet written a needed status.
+    /// The call to the API server fails, or Tekton has not yet written a needed status.
     pub async fn facts(&self, caller: &Caller, needs: Needs) -> Result<Facts, AttestError> {
         match (self.0.get(&caller.issuer), &caller.workload) {
             (Some(attestor), Some(workload)) => attestor.facts(workload, needs).await,

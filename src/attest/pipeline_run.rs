@@ -41,7 +41,7 @@ fn find_child<'a>(run: &'a PipelineRun, task_run: &TaskRun) -> Option<&'a Child>
 /// after it has created the `TaskRun`.
 ///
 /// # Errors
-/// The API server gives no usable response.
+/// The call to the API server fails.
 pub async fn verify(
     cluster: &Cluster,
     namespace: &str,

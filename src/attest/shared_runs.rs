@@ -30,7 +30,7 @@ impl SharedRuns {
     /// `not_before` is not used.
     ///
     /// # Errors
-    /// The API server gives no usable response.
+    /// The call to the API server fails.
     pub async fn find(
         &self,
         version: Version,

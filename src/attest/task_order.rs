@@ -24,7 +24,7 @@ pub fn is_only_child_of_task(run: &PipelineRun, child: &Child) -> bool {
 /// Whether all preceding tasks had ended when the `TaskRun` was created. False also if a preceding `TaskRun` does not exist.
 ///
 /// # Errors
-/// The API server gives no usable response.
+/// The call to the API server fails.
 pub async fn predecessors_ended(
     cluster: &Cluster,
     namespace: &str,

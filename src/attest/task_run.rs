@@ -51,7 +51,7 @@ closed_enum! {
 /// Finds and verifies the `TaskRun` of a pod.
 ///
 /// # Errors
-/// The API server gives no usable response.
+/// The call to the API server fails.
 pub async fn verify(cluster: &Cluster, workload: &Workload, pod: &Pod) -> Result<Chain<TaskRun>, CallFailure> {
     if !pod.is_running_as(workload) {
         return Ok(Chain::Broken(Link::Pod));

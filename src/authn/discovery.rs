@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// Time limit for both documents together. It is short, because a request may be waiting for the keys.
-const DEADLINE: Duration = Duration::from_secs(5);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 const WELL_KNOWN: &str = "/.well-known/openid-configuration";
 
 /// The HTTP client of one issuer. It follows no redirects, keeps no cookies, and uses only the configured proxy.
@@ -103,8 +103,8 @@ impl Discovery {
             .referer(false)
             .no_proxy()
             .https_only(url.scheme() == "https")
-            .connect_timeout(DEADLINE)
-            .timeout(DEADLINE);
+            .connect_timeout(FETCH_TIMEOUT)
+            .timeout(FETCH_TIMEOUT);
         if let Some(proxy) = proxy_url {
             builder = builder.proxy(Proxy::all(proxy).map_err(|_| DiscoveryClientError::Proxy)?);
         }
@@ -137,7 +137,7 @@ impl Discovery {
     /// See [`KeyFetchError`].
     pub async fn keys(&self) -> Result<KeySet, KeyFetchError> {
         *self.ca_stamp.lock().unwrap_or_else(PoisonError::into_inner) = self.current_ca_stamp();
-        timeout(DEADLINE, self.fetch_keys()).await.unwrap_or(Err(KeyFetchError::Timeout))
+        timeout(FETCH_TIMEOUT, self.fetch_keys()).await.unwrap_or(Err(KeyFetchError::Timeout))
     }
 
     async fn fetch_keys(&self) -> Result<KeySet, KeyFetchError> {

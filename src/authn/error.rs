@@ -23,7 +23,7 @@ pub enum AuthnError {
     /// published the key since, so this is no refusal, and the client may retry.
     #[error("the token names an unknown key, and the issuer's keys were fetched too recently to fetch them again")]
     UnknownKey,
-    /// The API server or the issuer gives no usable response.
+    /// The call to the API server or to the issuer failed.
     #[error("the token could not be reviewed")]
     Unavailable,
 }

@@ -89,7 +89,7 @@ pub struct ReviewGate {
     exhausted_rates: RateLimiter<IpAddr>,
     /// The rate of each exhausted address for tokens with forged claims, so that they do not use up the rate of other tokens.
     forged_claims_rates: RateLimiter<IpAddr>,
-    /// The set of claims that count as forged. It limits nothing: a bad signature charges the one unit of its claims, so they are
+    /// The set of claims that count as forged. It limits nothing: a bad signature takes the one unit of its claims, so they are
     /// exhausted for [`FORGED_CLAIMS_TTL`].
     forged_claims: RateLimiter<(IpAddr, Fingerprint)>,
     waiting: Semaphore,
@@ -151,7 +151,7 @@ impl ReviewGate {
         let _waiting = self.register_waiting(history.address).ok_or(AuthnError::Limited)?;
         let deadline = Instant::now() + MAX_WAIT_FOR_SPARE;
         loop {
-            // The rate of the address is charged first. If there is no spare slot then, only this address loses a unit.
+            // Takes a unit of the address first. If there is no spare slot then, only this address loses a unit.
             if (!history.is_exhausted() || rates.charge(history.address)) && self.window.take_spare() {
                 return Ok(());
             }

@@ -15,7 +15,7 @@ impl Broker {
     /// The needed facts about a caller. A pod or run that does not exist gives no facts, and no error.
     ///
     /// # Errors
-    /// `token_review_unavailable` if the API server gives no usable response, `attestation_pending` if Tekton has not yet written
+    /// `token_review_unavailable` if the call to the API server fails, `attestation_pending` if Tekton has not yet written
     /// a needed fact.
     pub(super) async fn facts(&self, caller: &Caller, needs: Needs) -> Result<Facts, Error> {
         let facts = self.stages.attestors.facts(caller, needs).instrument(Stage::Attest.span()).await;
@@ -30,7 +30,7 @@ impl Broker {
     /// The addresses of the caller's pod. Empty if the caller has no pod or the pod has ended.
     ///
     /// # Errors
-    /// `token_review_unavailable` if the API server gives no usable response.
+    /// `token_review_unavailable` if the call to the API server fails.
     pub(super) async fn pod_addresses(&self, caller: &Caller) -> Result<Vec<IpAddr>, Error> {
         let addresses = self.stages.attestors.addresses(caller).instrument(Stage::Attest.span()).await;
         addresses.map_err(Error::from)

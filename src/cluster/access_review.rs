@@ -1,7 +1,7 @@
 //! `SubjectAccessReview`: asks the API server whether a user may perform an action.
 
+use super::call_failure::CallFailure;
 use super::client::Cluster;
-use super::error::CallFailure;
 use super::review_request::{decode_review, review_request};
 use crate::model::applicant::ReviewedUser;
 use http::Request;
@@ -52,13 +52,13 @@ impl Cluster {
     /// Asks whether a user may perform an action.
     ///
     /// # Errors
-    /// The API server gives no usable response.
+    /// The call to the API server fails.
     pub async fn access_review(
         &self,
         user: &ReviewedUser,
         action: ResourceAttributes<'_>,
     ) -> Result<AccessDecision, CallFailure> {
-        // Uses the limit of reads, because forged tokens may exhaust the limit of reviews, and this user is already
+        // Does not use the limit of TokenReviews, because forged tokens may exhaust the limit of reviews, and this user is already
         // authenticated.
         let response = self.call(request(user, action)?, MAX_RESPONSE_BYTES).await?;
         Ok(decision(&decode_review(&response, "SubjectAccessReview")?))

@@ -3,8 +3,8 @@
 //! While both are enforced, only Tekton's controller can set a `TaskRun` or `PipelineRun` as the owner of a pod or
 //! run.
 
+use super::call_failure::CallFailure;
 use super::client::Cluster;
-use super::error::CallFailure;
 use super::http_exchange::get;
 use super::object::is_absent;
 use crate::metrics::labels::AdmissionPolicyState as State;
@@ -46,7 +46,7 @@ impl Cluster {
     /// Reads policy and binding, and compares them with those of the chart.
     ///
     /// # Errors
-    /// The API server gives no usable response.
+    /// The call to the API server fails.
     pub async fn admission_policy(&self) -> Result<FoundAdmissionPolicy, CallFailure> {
         let (policy, binding) = tokio::try_join!(
             self.get_cluster_scoped::<ValidatingAdmissionPolicy>("validatingadmissionpolicies"),
@@ -65,7 +65,7 @@ impl Cluster {
         match response.status {
             StatusCode::OK => Ok(Some(response.decode()?)),
             StatusCode::NOT_FOUND if is_absent(&response, API_PATH) => Ok(None),
-            _ => Err(response.unexpected_status()),
+            _ => Err(response.status_failure()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Limits the concurrent and the waiting calls to an API server.
 
-use super::error::CallFailure;
+use super::call_failure::CallFailure;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
@@ -26,12 +26,12 @@ impl CallLimit {
     /// Waits for a slot, in the order of the calls.
     ///
     /// # Errors
-    /// [`CallFailure::Busy`] if the queue is full, or if no slot becomes free before the deadline.
+    /// [`CallFailure::CallLimit`] if the queue is full, or if no slot becomes free before the deadline.
     pub async fn enter(&self, deadline: Instant) -> Result<Slot<'_>, CallFailure> {
-        let admitted = self.admitted.try_acquire().map_err(|_| CallFailure::Busy)?;
+        let admitted = self.admitted.try_acquire().map_err(|_| CallFailure::CallLimit)?;
         match timeout_at(deadline, self.running.acquire()).await {
             Ok(Ok(running)) => Ok(Slot { _admitted: admitted, _running: running }),
-            _ => Err(CallFailure::Busy),
+            _ => Err(CallFailure::CallLimit),
         }
     }
 }
@@ -50,12 +50,12 @@ mod tests {
         {
             let mut second = std::pin::pin!(call_limit.enter(soon));
             assert!(second.as_mut().now_or_never().is_none(), "the second waits");
-            assert_eq!(call_limit.enter(soon).await.err(), Some(CallFailure::Busy), "the queue is full");
+            assert_eq!(call_limit.enter(soon).await.err(), Some(CallFailure::CallLimit), "the queue is full");
             drop(first);
             assert!(second.await.is_ok(), "the second gets the released slot");
         }
         let _slot = call_limit.enter(soon).await.expect("free again");
-        assert_eq!(call_limit.enter(soon).await.err(), Some(CallFailure::Busy), "the deadline passed");
+        assert_eq!(call_limit.enter(soon).await.err(), Some(CallFailure::CallLimit), "the deadline passed");
         assert_eq!(Instant::now(), soon);
     }
 }

@@ -18,9 +18,10 @@ pub struct Cluster {
     pub(super) stamps: Mutex<Vec<Option<FileStamp>>>,
     /// Whether the last reload failed, so that the next check tries again.
     pub(super) reload_failed: AtomicBool,
-    /// Reviews have their own limit, so that forged tokens cannot block reads of pods.
+    /// The limit of TokenReviews. They have their own, so that forged tokens cannot block reads of pods.
     pub(super) reviews: CallLimit,
-    pub(super) reads: CallLimit,
+    /// The limit of all other calls except watches.
+    pub(super) other_calls: CallLimit,
     pub(super) metrics: Arc<Metrics>,
 }
 

@@ -68,9 +68,9 @@ impl Cluster {
         let connection = Connection::open(kubeconfig)?;
         let stamps = Mutex::new(connection.stamps());
         let kubeconfig = kubeconfig.map(Path::to_path_buf);
-        let (reviews, reads) = (CallLimit::new(32, 512), CallLimit::new(32, 512));
+        let (reviews, other_calls) = (CallLimit::new(32, 512), CallLimit::new(32, 512));
         let (connection, reload_failed) = (ArcSwap::from_pointee(connection), AtomicBool::new(false));
-        Ok(Self { connection, kubeconfig, stamps, reload_failed, reviews, reads, metrics })
+        Ok(Self { connection, kubeconfig, stamps, reload_failed, reviews, other_calls, metrics })
     }
 }
 
@@ -79,7 +79,7 @@ impl Connection {
     pub(super) fn open(kubeconfig: Option<&Path>) -> Result<Self, ConnectError> {
         let ClientInputs { mut config, authorization, files, .. } = read_inputs(kubeconfig)?;
         // Each call has its own deadline. `kube` must not retry, so that a failed call is reported at once.
-        config.connect_timeout = Some(http_exchange::DEADLINE);
+        config.connect_timeout = Some(http_exchange::CALL_TIMEOUT);
         config.default_retry = false;
         // `kube` panics if a credential plugin returns a token that is not a valid header value.
         let client = catch_unwind(AssertUnwindSafe(|| Client::try_from(config)));

@@ -23,7 +23,7 @@ pub enum ConnectError {
     Unusable,
 }
 
-/// A value in a kubeconfig that cannot be used.
+/// A value in a kubeconfig that cannot be used or, as a warning, works but should be changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KubeconfigFault {
     /// The field, such as `users[0].user.token`.

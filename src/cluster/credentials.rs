@@ -25,7 +25,7 @@ pub(super) struct CredentialReader {
     /// Settings that work but should be changed.
     pub(super) warnings: Vec<KubeconfigFault>,
     pub(super) files: Vec<(PathBuf, Option<FileStamp>)>,
-    /// The path that `kube` makes of an empty path in a kubeconfig, to which it prepends the kubeconfig's folder.
+    /// The kubeconfig's folder. `kube` prepends it to relative paths, so a path that equals it was empty in the kubeconfig.
     pub(super) empty_path: PathBuf,
 }
 
@@ -77,8 +77,8 @@ impl CredentialReader {
         if bytes.len() as u64 > MAX_BYTES { Err("the file has more than 1 MiB") } else { Ok(bytes) }
     }
 
-    /// The decoded base64 data or, without data, the content of the file. Both parameters are a field and its value; returns the
-    /// field that was used, and its bytes. `None` if neither is set, or after recording a fault.
+    /// The decoded base64 data or, without data, the content of the file. Each parameter is a pair of a field and its value.
+    /// Returns the field that was used, and the bytes. `None` if neither is set, or after recording a fault.
     pub(super) fn read_data_or_file(
         &mut self,
         (data_field, data): (&str, Option<&str>),
@@ -95,8 +95,8 @@ impl CredentialReader {
         self.ok_or_record(field, bytes).map(|bytes| (field.to_owned(), bytes))
     }
 
-    /// The header for the token in a file. If the file has no usable text, records a warning and uses the token of `inline`, which
-    /// is a field and its value. `None` after recording a fault.
+    /// The header for the token in a file. If the file cannot be read, is empty or is not UTF-8, records a warning and uses the
+    /// token of `inline`, a pair of a field and its value. `None` after recording a fault.
     pub(super) fn read_token_file(
         &mut self,
         field: &str,

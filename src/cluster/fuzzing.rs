@@ -1,6 +1,6 @@
 //! Entry points for fuzz targets, which parse responses of the API server.
 
-use super::error::CallFailure;
+use super::call_failure::CallFailure;
 use super::http_exchange::ApiResponse;
 use super::object;
 use super::tekton::{self, PipelineRun, TaskRun};

@@ -1,7 +1,7 @@
-//! One HTTP exchange with the API server: a request, and a response with a bounded body, before a deadline.
+//! One HTTP exchange with the API server: a request, and a response with a bounded body and a time limit.
 
+use super::call_failure::CallFailure;
 use super::client::Cluster;
-use super::error::CallFailure;
 use crate::traces;
 use crate::trust::ConnectFailure;
 use http::{HeaderValue, Request, StatusCode, header};
@@ -12,9 +12,9 @@ use serde::de::DeserializeOwned;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// Time limit from the start of a call to the complete response, including the wait for a free slot. A review and a read of a
-/// pod together fit into the request timeout.
-pub const DEADLINE: Duration = Duration::from_secs(5);
+/// Time limit from the start of a call to the complete response, including the wait for a free slot. A TokenReview and a later
+/// read of the pod together take less than the default of `limits.requestTimeout` (15 s).
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The response of the API server.
 pub struct ApiResponse {
@@ -30,8 +30,8 @@ impl ApiResponse {
     /// # Errors
     /// `Malformed`.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, CallFailure> {
-        // `serde_json::from_slice` does not check the UTF-8 of skipped values, and it accepts an array such as
-        // `["TokenReview", ...]` in place of an object, as the fields in order.
+        // `serde_json::from_slice` would not check the UTF-8 of skipped values. A derived `Deserialize` also accepts an array, such
+        // as `["TokenReview", ...]`, and takes its elements as the fields in order.
         let text = std::str::from_utf8(&self.body).map_err(|_| CallFailure::Malformed)?;
         if !text.trim_ascii_start().starts_with('{') {
             return Err(CallFailure::Malformed);
@@ -47,7 +47,7 @@ impl ApiResponse {
         match self.status {
             StatusCode::OK => self.decode().map(Some),
             StatusCode::NOT_FOUND => Ok(None),
-            _ => Err(self.unexpected_status()),
+            _ => Err(self.status_failure()),
         }
     }
 
@@ -56,7 +56,8 @@ impl ApiResponse {
         &self.body
     }
 
-    pub fn unexpected_status(&self) -> CallFailure {
+    /// The failure that a status means for a call that does not define it.
+    pub fn status_failure(&self) -> CallFailure {
         match self.status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => CallFailure::Credentials,
             StatusCode::TOO_MANY_REQUESTS => CallFailure::Overloaded,
@@ -71,10 +72,10 @@ pub(super) fn get(path: impl AsRef<str>) -> Result<Request<Vec<u8>>, CallFailure
 }
 
 impl Cluster {
-    /// Sends one request in a slot of the limit of reads, before [`DEADLINE`].
+    /// Waits for a slot of `other_calls`, and sends one request. Both together take at most [`CALL_TIMEOUT`].
     pub(super) async fn call(&self, request: Request<Vec<u8>>, max_bytes: usize) -> Result<ApiResponse, CallFailure> {
-        let deadline = Instant::now() + DEADLINE;
-        let _slot = self.reads.enter(deadline).await?;
+        let deadline = Instant::now() + CALL_TIMEOUT;
+        let _slot = self.other_calls.enter(deadline).await?;
         self.exchange(request, max_bytes, deadline).await
     }
 
@@ -98,7 +99,7 @@ impl Cluster {
                     // The broker's token file or credential plugin failed; nothing was sent.
                     kube::Error::Auth(_) => CallFailure::Credentials,
                     error => {
-                        ConnectFailure::from_error(&error).map_or(CallFailure::Connection, CallFailure::Unconnected)
+                        ConnectFailure::from_error(&error).map_or(CallFailure::ConnectionLost, CallFailure::Unconnected)
                     }
                 })?;
             let status = response.status();
@@ -107,7 +108,7 @@ impl Cluster {
             match Limited::new(response.into_body(), max_bytes).collect().await {
                 Ok(body) => Ok(ApiResponse { status, date, body: body.to_bytes().into() }),
                 Err(error) if error.is::<LengthLimitError>() => Err(CallFailure::TooLarge),
-                Err(_) => Err(CallFailure::Connection),
+                Err(_) => Err(CallFailure::ConnectionLost),
             }
         };
         timeout_at(deadline, exchange).await.unwrap_or(Err(CallFailure::Timeout))

@@ -1,8 +1,8 @@
 //! Calls that check an installation: the broker's own rights, the API versions that the API server serves, the issuer of its
 //! tokens, and its clock.
 
+use super::call_failure::CallFailure;
 use super::client::Cluster;
-use super::error::CallFailure;
 use super::http_exchange::get;
 use super::review_request::{decode_review, review_request};
 use jiff::Timestamp;
@@ -74,7 +74,7 @@ impl Cluster {
     /// Whether the broker itself has a right (`SelfSubjectAccessReview`).
     ///
     /// # Errors
-    /// The API server gives no usable response.
+    /// The call to the API server fails.
     pub async fn is_allowed(&self, access: OwnAccess<'_>) -> Result<bool, CallFailure> {
         let spec = Spec { resource_attributes: access };
         let request = review_request(REVIEWS, "authorization.k8s.io/v1", "SelfSubjectAccessReview", spec)?;
@@ -86,7 +86,7 @@ impl Cluster {
     /// The served versions of an API group. Empty if the group is not served.
     ///
     /// # Errors
-    /// The API server gives no usable response.
+    /// The call to the API server fails.
     pub async fn served_versions(&self, group: &str) -> Result<Vec<String>, CallFailure> {
         let response = self.call(get(format!("/apis/{group}"))?, MAX_RESPONSE_BYTES).await?;
         let group: Option<Group> = response.decode_found()?;
@@ -96,7 +96,7 @@ impl Cluster {
     /// The `OpenAPI` document of a group version. `None` if the version is not served.
     ///
     /// # Errors
-    /// The API server gives no usable response.
+    /// The call to the API server fails.
     pub async fn openapi_document(&self, group_version: &str) -> Result<Option<Value>, CallFailure> {
         let request = get(format!("/openapi/v3/apis/{group_version}"))?;
         self.call(request, MAX_RESPONSE_BYTES).await?.decode_found()
@@ -105,7 +105,7 @@ impl Cluster {
     /// The API server's time. `None` if its response has no `Date`.
     ///
     /// # Errors
-    /// The API server gives no usable response.
+    /// The call to the API server fails.
     pub async fn api_server_time(&self) -> Result<Option<ApiServerTime>, CallFailure> {
         let started_at = Instant::now();
         let response = self.call(get("/version")?, MAX_RESPONSE_BYTES).await?;
@@ -116,7 +116,7 @@ impl Cluster {
     /// ServiceAccount to read the issuer.
     ///
     /// # Errors
-    /// The API server gives no usable response.
+    /// The call to the API server fails.
     pub async fn issuer(&self) -> Result<String, CallFailure> {
         let response = self.call(get(DISCOVERY)?, MAX_DISCOVERY_BYTES).await?;
         let discovery: Option<Discovery> = response.decode_found()?;

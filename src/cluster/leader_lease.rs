@@ -3,9 +3,9 @@
 //! As in `client-go`, the clocks of replicas are not compared: a lease counts as expired after this replica has observed it
 //! unchanged for the lease duration.
 
+use super::call_failure::CallFailure;
 use super::client::Cluster;
-use super::error::CallFailure;
-use super::http_exchange::{DEADLINE, get};
+use super::http_exchange::{CALL_TIMEOUT, get};
 use super::object_name::is_object_name;
 use crate::model::request_id::RequestId;
 use http::{Method, Request, StatusCode, header};
@@ -52,7 +52,7 @@ impl LeaderLease {
     /// written to the object.
     ///
     /// # Errors
-    /// The API server gives no usable response. This process may still hold the lease: see [`Self::is_held`].
+    /// The call to the API server fails. This process may still hold the lease: see [`Self::is_held`].
     pub async fn acquire_or_renew(&mut self, now: Timestamp) -> Result<bool, CallFailure> {
         if self.renewed_at.is_some_and(|renewed_at| renewed_at.elapsed() < RENEW_INTERVAL) {
             return Ok(true);
@@ -76,10 +76,10 @@ impl LeaderLease {
         Ok(is_held)
     }
 
-    /// Whether this process certainly still holds the lease, and will hold it for at least [`DEADLINE`].
+    /// Whether this process certainly still holds the lease, and will hold it for at least [`CALL_TIMEOUT`].
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.renewed_at.is_some_and(|renewed_at| renewed_at.elapsed() + DEADLINE < LEASE_DURATION)
+        self.renewed_at.is_some_and(|renewed_at| renewed_at.elapsed() + CALL_TIMEOUT < LEASE_DURATION)
     }
 
     /// Releases the lease, so that another replica can acquire it at once.
@@ -160,7 +160,7 @@ impl LeaderLease {
         match response.status {
             StatusCode::OK | StatusCode::CREATED => Ok(true),
             StatusCode::CONFLICT => Ok(false),
-            _ => Err(response.unexpected_status()),
+            _ => Err(response.status_failure()),
         }
     }
 }

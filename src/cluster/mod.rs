@@ -5,6 +5,7 @@
 
 pub mod access_review;
 mod admission_policy;
+mod call_failure;
 mod call_limit;
 mod client;
 mod client_reload;
@@ -12,7 +13,6 @@ mod clusters;
 mod connect;
 mod connect_error;
 mod credentials;
-mod error;
 #[cfg(test)]
 pub(crate) mod fake_api_server;
 #[cfg(fuzzing)]
@@ -36,11 +36,11 @@ mod watch_client;
 
 pub use crate::metrics::labels::AdmissionPolicyState;
 pub use admission_policy::FoundAdmissionPolicy;
+pub use call_failure::CallFailure;
 pub use client::Cluster;
 pub use clusters::Clusters;
 pub use connect::{CheckedCredentials, OwnToken, check_credentials};
 pub use connect_error::{ConnectError, KubeconfigFault};
-pub use error::CallFailure;
 pub use installation::{ApiServerTime, OwnAccess};
 pub use leader_lease::LeaderLease;
 pub use object::{Owner, Time};

@@ -1,9 +1,9 @@
 //! Reads one object of a namespace. Has the fields that all kinds share, and distinguishes a 404 for an absent object from other
 //! 404s.
 
+use super::call_failure::CallFailure;
 use super::client::Cluster;
-use super::error::CallFailure;
-use super::http_exchange::{ApiResponse, DEADLINE, get};
+use super::http_exchange::{ApiResponse, CALL_TIMEOUT, get};
 use super::object_name::is_object_name;
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
@@ -120,8 +120,8 @@ impl Cluster {
     where
         Object<Spec, Status>: DeserializeOwned,
     {
-        let deadline = Instant::now() + DEADLINE;
-        let _slot = self.reads.enter(deadline).await?;
+        let deadline = Instant::now() + CALL_TIMEOUT;
+        let _slot = self.other_calls.enter(deadline).await?;
         self.object_in_slot((api_path, resource, kind), (namespace, name), deadline).await
     }
 
@@ -158,7 +158,7 @@ where
             if object.kind == kind { Ok(Some(object)) } else { Err(CallFailure::Malformed) }
         }
         StatusCode::NOT_FOUND if is_absent(response, api_path) => Ok(None),
-        _ => Err(response.unexpected_status()),
+        _ => Err(response.status_failure()),
     }
 }
 

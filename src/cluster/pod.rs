@@ -1,7 +1,7 @@
 //! Reads pods.
 
+use super::call_failure::CallFailure;
 use super::client::Cluster;
-use super::error::CallFailure;
 use super::object::{Object, Owner, Time};
 use crate::model::caller::Workload;
 use crate::model::facts::PodFacts;
@@ -86,7 +86,7 @@ impl Cluster {
     /// Reads a pod. `None` if it does not exist or the name is not valid.
     ///
     /// # Errors
-    /// The API server gives no usable response.
+    /// The call to the API server fails.
     pub async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Pod>, CallFailure> {
         Ok(self.object(POD, (namespace, name)).await?.map(to_pod))
     }

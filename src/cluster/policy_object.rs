@@ -1,7 +1,7 @@
 //! A policy as an object of the API server: its path, its conversion to a `PolicyResource`, and the read of a single one.
 
+use super::call_failure::CallFailure;
 use super::client::Cluster;
-use super::error::CallFailure;
 use super::http_exchange::get;
 use super::object_name::is_object_name;
 use crate::model::may_deny::may_deny;
@@ -35,7 +35,7 @@ impl Cluster {
     /// Reads the policy with this key. `None` if it does not exist.
     ///
     /// # Errors
-    /// The API server gives no usable response.
+    /// The call to the API server fails.
     pub async fn read_policy(&self, key: &ResourceKey) -> Result<Option<PolicyResource>, CallFailure> {
         let response = self.call(get(policy_path(key)?)?, MAX_RESPONSE_BYTES).await?;
         let Some(object) = response.decode_found::<DynamicObject>()? else { return Ok(None) };

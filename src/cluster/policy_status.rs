@@ -1,7 +1,7 @@
 //! Writes the status of a custom resource, by server-side apply.
 
+use super::call_failure::CallFailure;
 use super::client::Cluster;
-use super::error::CallFailure;
 use super::policy_object::{MAX_RESPONSE_BYTES, READY, policy_path};
 use crate::model::policy_resource::{GROUP, ObservedStatus, ResourceKey, VERSION};
 use http::{Method, Request, StatusCode, header};
@@ -23,7 +23,7 @@ impl Cluster {
     /// Writes the status of the object with this uid.
     ///
     /// # Errors
-    /// The API server refuses the write, or gives no usable response.
+    /// The API server refuses the write, or the call fails.
     pub async fn apply_policy_status(
         &self,
         key: &ResourceKey,
@@ -34,7 +34,7 @@ impl Cluster {
         match response.status {
             StatusCode::OK => Ok(StatusWritten::Written),
             StatusCode::NOT_FOUND | StatusCode::CONFLICT => Ok(StatusWritten::Gone),
-            _ => Err(response.unexpected_status()),
+            _ => Err(response.status_failure()),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! List and watch of policies that are custom resources. The watcher of `kube` handles bookmarks, expired resource versions and
 //! restarts.
 
+use super::call_failure::CallFailure;
 use super::client::Cluster;
-use super::error::CallFailure;
 use super::policy_list::PolicyList;
 use super::policy_object::to_resource;
 use super::watch_client::{PAGE_SIZE, WATCH_SECONDS};
@@ -23,8 +23,8 @@ pub enum PolicyWatchError {
     /// The broker is not allowed to list or watch the objects.
     #[error("the broker may not list and watch policies and clusterpolicies of claviger.dev")]
     NotAllowed,
-    /// There is no usable response. A later attempt may succeed.
-    #[error("the API server gave no usable response: {}", .0.sentence())]
+    /// The call failed. A later attempt may succeed.
+    #[error(transparent)]
     Failed(CallFailure),
 }
 
@@ -106,7 +106,7 @@ impl PolicyWatch {
                     return Err(watch_error(&error));
                 }
                 // The stream of `kube` has no end.
-                None => return Err(PolicyWatchError::Failed(CallFailure::Connection)),
+                None => return Err(PolicyWatchError::Failed(CallFailure::ConnectionLost)),
             }
         }
     }
@@ -137,7 +137,7 @@ fn watch_error(error: &watcher::Error) -> PolicyWatchError {
         kube::Error::Auth(_) => return PolicyWatchError::NotAllowed,
         kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => CallFailure::Malformed,
         error if is_too_large(error) => CallFailure::TooLarge,
-        error => ConnectFailure::from_error(error).map_or(CallFailure::Connection, CallFailure::Unconnected),
+        error => ConnectFailure::from_error(error).map_or(CallFailure::ConnectionLost, CallFailure::Unconnected),
     };
     PolicyWatchError::Failed(failure)
 }

@@ -1,6 +1,6 @@
 //! Requests for reviews, such as `TokenReview`, and their responses: the API server returns the same object with a `status`.
 
-use super::error::CallFailure;
+use super::call_failure::CallFailure;
 use super::http_exchange::ApiResponse;
 use http::{Method, Request, header};
 use serde::de::DeserializeOwned;
@@ -43,7 +43,7 @@ pub(super) fn review_request<S: Serialize>(
 /// The response has an error status, is malformed, or is of another kind.
 pub(super) fn decode_review<S: DeserializeOwned>(response: &ApiResponse, kind: &str) -> Result<S, CallFailure> {
     if !response.status.is_success() {
-        return Err(response.unexpected_status());
+        return Err(response.status_failure());
     }
     let review: ReviewResponse<S> = response.decode()?;
     if review.kind == kind { Ok(review.status) } else { Err(CallFailure::Malformed) }

@@ -1,8 +1,8 @@
 //! Reads Tekton's `TaskRun`s and `PipelineRun`s. Only Tekton writes their status; their creator writes all other
 //! fields.
 
+use super::call_failure::CallFailure;
 use super::client::Cluster;
-use super::error::CallFailure;
 use super::object::{Object, Owner, Time};
 use crate::model::facts::{PipelineRunFacts, TaskRunFacts};
 use serde::Deserialize;
@@ -151,7 +151,7 @@ impl Cluster {
     /// Reads a `TaskRun`. `None` if it does not exist.
     ///
     /// # Errors
-    /// The API server gives no usable response.
+    /// The call to the API server fails.
     pub async fn task_run(
         &self,
         version: Version,
@@ -165,7 +165,7 @@ impl Cluster {
     /// Reads a `PipelineRun`. `None` if it does not exist.
     ///
     /// # Errors
-    /// The API server gives no usable response.
+    /// The call to the API server fails.
     pub async fn pipeline_run(
         &self,
         version: Version,

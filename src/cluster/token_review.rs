@@ -1,8 +1,8 @@
 //! `TokenReview`: asks the API server for the user and the audiences of a token.
 
+use super::call_failure::CallFailure;
 use super::client::Cluster;
-use super::error::CallFailure;
-use super::http_exchange::{ApiResponse, DEADLINE};
+use super::http_exchange::{ApiResponse, CALL_TIMEOUT};
 use super::pod::Pod;
 use super::review_request::{decode_review, review_request};
 use crate::model::caller::Workload;
@@ -82,9 +82,9 @@ impl Cluster {
     /// Reviews a token for these audiences. The caller of this function must check which of them the result contains.
     ///
     /// # Errors
-    /// The API server gives no usable response. An invalid token is not an error but [`Review::NotAuthenticated`].
+    /// The call to the API server fails. An invalid token is not an error but [`Review::NotAuthenticated`].
     pub async fn token_review(&self, token: &SecretValue, audiences: &[&str]) -> Result<Review, CallFailure> {
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = Instant::now() + CALL_TIMEOUT;
         let request = request(token, audiences)?;
         let _slot = self.reviews.enter(deadline).await?;
         self.review_in_slot(request, deadline).await
@@ -95,14 +95,14 @@ impl Cluster {
     /// on the pod.
     ///
     /// # Errors
-    /// The API server gives no usable response to the review.
+    /// The call of the review fails.
     pub async fn token_review_with_pod(
         &self,
         token: &SecretValue,
         audiences: &[&str],
         pod: &PodName,
     ) -> Result<ReviewWithPod, CallFailure> {
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = Instant::now() + CALL_TIMEOUT;
         let request = request(token, audiences)?;
         let _slot = self.reviews.enter(deadline).await?;
         let review = pin!(self.review_in_slot(request, deadline));
@@ -126,7 +126,7 @@ impl Cluster {
     /// token itself, because the token is not known here then.
     ///
     /// # Errors
-    /// The API server gives no usable response.
+    /// The call to the API server fails.
     pub async fn accepts_own_token(&self, audience: &str) -> Result<bool, CallFailure> {
         let connection = self.connection.load_full();
         let header = connection.authorization.as_ref().and_then(|header| header.to_str().ok());

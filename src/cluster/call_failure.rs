@@ -1,19 +1,19 @@
-//! The errors of calls to an API server.
+//! The error of a call to an API server.
 
 use crate::trust::ConnectFailure;
 
-/// Why a call to an API server gave no usable response. A later attempt may succeed.
+/// Why a call to an API server failed. A later attempt may succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
-#[error("the API server gave no usable response: {}", self.sentence())]
+#[error("the call to the API server failed: {}", self.sentence())]
 pub enum CallFailure {
-    /// Too many calls were in progress; nothing was sent.
-    Busy,
+    /// The limit of this process on concurrent calls was reached. Nothing was sent.
+    CallLimit,
     /// No complete response before the deadline.
     Timeout,
     /// No connection or no TLS session, with a known cause.
     Unconnected(ConnectFailure),
-    /// No connection, with an unknown cause, or the connection broke.
-    Connection,
+    /// The connection broke, or there was none for an unknown cause.
+    ConnectionLost,
     /// The broker's own credentials are invalid, or its RBAC permissions are too narrow (401, 403).
     Credentials,
     /// The API server is overloaded or failing (429, 5xx).
@@ -31,10 +31,10 @@ impl CallFailure {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Busy => "busy",
+            Self::CallLimit => "busy",
             Self::Timeout => "timeout",
             Self::Unconnected(failure) => failure.as_str(),
-            Self::Connection => "connection",
+            Self::ConnectionLost => "connection",
             Self::Credentials => "credentials",
             Self::Overloaded => "overloaded",
             Self::Status => "status",
@@ -43,12 +43,19 @@ impl CallFailure {
         }
     }
 
-    /// A description for people.
+    /// A clause for error messages.
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
+            Self::CallLimit => "too many calls of this process were in progress",
+            Self::Timeout => "the response was not complete in time",
             Self::Unconnected(failure) => failure.sentence(),
-            _ => self.as_str(),
+            Self::ConnectionLost => "the connection failed",
+            Self::Credentials => "the API server refused the broker's credentials or permissions (401 or 403)",
+            Self::Overloaded => "the API server is overloaded or failing (429 or 5xx)",
+            Self::Status => "the response has an unexpected status",
+            Self::Malformed => "the response is malformed",
+            Self::TooLarge => "the response is too large",
         }
     }
 }
