@@ -198,7 +198,7 @@ async fn inventory(name: &str, log: &AuditLog) {
             store: "vault".to_owned(),
             path: "homelab/{repo}/{branch}".to_owned(),
             kind,
-            name: by.to_owned(),
+            caller_or_repo: by.to_owned(),
         };
         let caller = event.caller.as_ref().map(|caller| of(UseKind::Caller, &caller.subject));
         let repo = event.repo.as_ref().map(|repo| of(UseKind::Repo, repo));

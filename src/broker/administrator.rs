@@ -74,7 +74,7 @@ impl Broker {
             Resource::Leases | Resource::Audit | Resource::Decisions => {}
         }
         event.reason = Some(reason);
-        Err(match self.record_refused(event).await {
+        Err(match self.record_or_count_refusal(event).await {
             Ok(()) => AuthorisationError::Recorded(code),
             Err(AuditUnavailable) => AuthorisationError::Unrecorded,
         })

@@ -74,7 +74,7 @@ impl Broker {
         }
     }
 
-    /// Charges and counts a failed authentication, and returns the error of the verb.
+    /// Counts a failed authentication, also against the failure limit of the address or subject, and returns the error of the verb.
     fn refuse_authentication(&self, error: AuthnError, history: AddressHistory, context: &Context) -> Error {
         match error {
             AuthnError::Refused(refusal) if refusal.is_before_signature_check() => {
@@ -85,7 +85,8 @@ impl Broker {
                 self.refuse(Code::RateLimited, "rate_limited", context.source_ip)
             }
             AuthnError::Refused(refusal) => self.refuse(Code::Unauthenticated, refusal.as_str(), context.source_ip),
-            // A token that was not reviewed is not charged: an address that goes on sending tokens would stay exhausted for ever.
+            // A token that was not reviewed does not count as a failure: an address that goes on sending tokens would stay above its
+            // failure limit for ever.
             AuthnError::Limited => {
                 self.aggregated.add(EventType::AuthnFailed, Outcome::Denied, "rate_limited", context.source_ip);
                 Code::RateLimited.into()
@@ -114,8 +115,8 @@ impl Broker {
         code.into()
     }
 
-    /// Refuses a valid token that is not bound to a pod. The failure is charged to the subject and not to the address, because all
-    /// requests of External Secrets Operator come from one address.
+    /// Refuses a valid token that is not bound to a pod. The failure counts against the limit of the subject and not of the address,
+    /// because all requests of External Secrets Operator come from one address.
     fn refuse_unbound(&self, caller: &Arc<Caller>, source_ip: IpAddr) -> Error {
         let code =
             if self.unbound_failures.charge(caller.quota_identity()) { Code::NotPodBound } else { Code::RateLimited };
@@ -123,7 +124,7 @@ impl Broker {
         code.into()
     }
 
-    /// Refuses a token whose signature or pod was refused, and charges the address.
+    /// Refuses a token whose signature or pod was refused. Counts a failure of the address.
     fn refuse(&self, code: Code, reason: &'static str, source_ip: IpAddr) -> Error {
         self.failures.charge(ipv6_prefix(source_ip));
         self.failing_addresses.charge(ipv6_prefix(source_ip));

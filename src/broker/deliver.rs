@@ -7,7 +7,7 @@ use super::pipeline::{Broker, Delivered};
 use super::refusal::{EventData, Refusal};
 use super::versions_digest;
 use crate::metrics::labels::Outcome;
-use crate::model::format::Rendering;
+use crate::model::format::RequestedFormat;
 use crate::render;
 use crate::traces::Stage;
 use crate::wire::problem::Code;
@@ -21,12 +21,12 @@ impl Broker {
     pub async fn deliver(
         &self,
         request: &IssueRequest,
-        rendering: &Rendering,
+        format: &RequestedFormat,
         version: Option<u64>,
     ) -> Result<Delivered, Error> {
         let _running = self.start_verb();
         let mut event = self.open_event(request.caller.clone(), &request.context, DeliveryMode::Direct);
-        match self.gather_and_render(request, rendering, version).await {
+        match self.gather_and_render(request, format, version).await {
             Ok((delivered, event_data)) => {
                 event_data.write_into(&mut event);
                 event.outcome = Outcome::Ok;
@@ -41,7 +41,7 @@ impl Broker {
     async fn gather_and_render(
         &self,
         request: &IssueRequest,
-        rendering: &Rendering,
+        format: &RequestedFormat,
         version: Option<u64>,
     ) -> Result<(Delivered, EventData), Refusal> {
         let gathered = self.gather(request, DeliveryMode::Direct).await?;
@@ -49,7 +49,7 @@ impl Broker {
         if version.is_some_and(|version| version != u64::from(versions_digest::version_number(&bundle.versions))) {
             return Err(Refusal::new(Code::SecretNotFound, EventData { keys: [].into(), ..event_data }));
         }
-        match Stage::Render.span().in_scope(|| render::render(&bundle, rendering)) {
+        match Stage::Render.span().in_scope(|| render::render(&bundle, format)) {
             Ok(rendered) => Ok((Delivered::new(rendered, bundle, created_at), event_data)),
             Err(refused) => Err(Refusal::new(refused, event_data)),
         }

@@ -39,7 +39,7 @@ pub enum Error {
     TicketRedeemed { at: Timestamp },
     /// It is not known whether a ticket was consumed. The connection is closed without a response.
     #[error("the audit log does not answer")]
-    Dropped,
+    OutcomeUnknown,
     /// All faults of a document in the request.
     #[error("{}", .0.title())]
     Faults(Code, Vec<Fault>),
@@ -59,7 +59,7 @@ impl Error {
             Self::EngineMismatch(_) | Self::NotBase64 { .. } => Code::StoreMisconfigured,
             Self::TicketRedeemed { .. } => Code::TicketRedeemed,
             Self::ExpiresSoon => Code::Unauthenticated,
-            Self::Dropped => Code::AuditUnavailable,
+            Self::OutcomeUnknown => Code::AuditUnavailable,
             Self::Faults(code, _) | Self::Plain(code) => *code,
         }
     }
@@ -68,7 +68,7 @@ impl Error {
     #[must_use]
     pub fn detail(&self) -> Option<String> {
         match self {
-            Self::TicketRedeemed { .. } | Self::Dropped | Self::Faults(..) | Self::Plain(_) => None,
+            Self::TicketRedeemed { .. } | Self::OutcomeUnknown | Self::Faults(..) | Self::Plain(_) => None,
             other => Some(other.to_string()),
         }
     }

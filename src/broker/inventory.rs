@@ -24,9 +24,9 @@ use tokio::time::sleep;
 pub const DEFAULT_PERIOD: SignedDuration = SignedDuration::from_hours(24 * 30);
 /// Maximum number of repos that one item names.
 const MAX_REPOS: i64 = 50;
-/// Maximum number of pages (of a thousand events) that a request counts before its response.
+/// Maximum number of pages (of a thousand events) that a request for the inventory adds before its response.
 const MAX_PAGES_PER_REQUEST: usize = 10;
-/// Maximum number of such pages that one call counts in the background.
+/// Maximum number of pages that the background task adds in one call. It repeats the call until no event is left.
 const MAX_PAGES_PER_CALL: usize = 50;
 /// Interval between rounds of counting in the background.
 const COUNT_INTERVAL: Duration = Duration::from_secs(30);
@@ -71,7 +71,7 @@ impl Broker {
         }
         let usage = self.stages.audit.reader().usage();
         let uses = |event: &UsageEvent<'_>| uses_in(event, &policies);
-        let counted = usage.add_new_events(now, MAX_PAGES_PER_REQUEST, &uses).await.map_err(unavailable)?;
+        let progress = usage.add_new_events(now, MAX_PAGES_PER_REQUEST, &uses).await.map_err(unavailable)?;
         let active: Vec<&str> = policies.names().collect();
         let mut items = list_items(&policies, usage.last_uses(&active).await.map_err(unavailable)?, since);
         if let Some(InventoryCursor(after)) = &page.after {
@@ -91,7 +91,7 @@ impl Broker {
         Ok(Inventory {
             items,
             since: since.to_string(),
-            complete: counted == UsageProgress::Complete,
+            complete: progress == UsageProgress::Complete,
             continue_token: next,
         })
     }
@@ -101,14 +101,14 @@ impl Broker {
         for round in 0_u32.. {
             let policies = self.stages.policies.load_full();
             if !policies.unread_clusters().is_empty() {
-                // Each event is looked at once, so counting waits until all policies are known.
+                // No event is counted a second time, so counting waits until all policies are known.
                 sleep(COUNT_INTERVAL).await;
                 continue;
             }
             let usage = self.stages.audit.reader().usage();
             let uses = |event: &UsageEvent<'_>| uses_in(event, &policies);
             let now = self.stages.clock.now();
-            let counted = async {
+            let count = async {
                 while usage.add_new_events(now, MAX_PAGES_PER_CALL, &uses).await? == UsageProgress::Partial {}
                 if round.is_multiple_of(ROUNDS_PER_TIDY) {
                     usage.tidy(now).await?;
@@ -121,8 +121,8 @@ impl Broker {
                     None
                 })
             };
-            let counted: Result<_, UsageError> = counted.await;
-            match counted {
+            let last_uses: Result<_, UsageError> = count.await;
+            match last_uses {
                 Ok(Some(last_uses)) => {
                     let items = list_items(&policies, last_uses, now.checked_sub(DEFAULT_PERIOD).unwrap_or(now));
                     let unused = items.iter().filter(|item| item.unused).count();
@@ -148,6 +148,7 @@ fn list_items(policies: &PolicySet, last_uses: Vec<LastUse>, since: Timestamp) -
     for policy in policies.policies() {
         let name = policy.name();
         let last_matched = last_use(name, "", "");
+        // `mode: audit` in a policy is called shadow mode here.
         let mode = if policy.is_shadow() { "audit" } else { "enforce" };
         let item = |store: Option<&str>, path: Option<&str>, last_read: Option<String>| {
             let last_used = if path.is_some() && !policy.is_shadow() { &last_read } else { &last_matched };
@@ -186,7 +187,7 @@ fn position(item: &InventoryItem) -> InventoryPosition {
     (text(last_use), item.policy.clone(), text(&item.store), text(&item.path))
 }
 
-/// The uses of active policies and their secrets that an event shows.
+/// The uses in an event of policies that still exist, and of their secrets.
 fn uses_in(event: &UsageEvent<'_>, policies: &PolicySet) -> Vec<PolicyUse> {
     // The policies in these events did not match, because attestation failed.
     if matches!(event.reason.as_deref(), Some("attestation_failed" | "admission_policy_missing")) {
@@ -199,12 +200,12 @@ fn uses_in(event: &UsageEvent<'_>, policies: &PolicySet) -> Vec<PolicyUse> {
     let shadow = event.shadow.iter().map(|shadow| &shadow.policy);
     for name in event.policies.iter().chain(shadow) {
         let Some(policy) = policies.get(name) else { continue };
-        let used = |store: &str, path: &str, kind: UseKind, used_by: &str| PolicyUse {
+        let used = |store: &str, path: &str, kind: UseKind, caller_or_repo: &str| PolicyUse {
             policy: name.clone(),
             store: store.to_owned(),
             path: path.to_owned(),
             kind,
-            name: used_by.to_owned(),
+            caller_or_repo: caller_or_repo.to_owned(),
         };
         let mut add = |store: &str, path: &str, kind: UseKind| {
             uses.push(used(store, path, kind, ""));

@@ -1,4 +1,4 @@
-//! Login, which Vault's clients do before a read: reviews the token and charges the caller's rate limit.
+//! Login, which Vault's clients do before a read: reviews the token and counts the request against the caller's rate limit.
 
 use super::context::Context;
 use super::error::Error;

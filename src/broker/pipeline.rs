@@ -194,7 +194,7 @@ impl Broker {
     }
 
     /// Records a refusal. If the caller was often refused for the same reason, the refusal is only counted.
-    pub(super) async fn record_refused(&self, event: OpenEvent) -> Result<(), AuditUnavailable> {
+    pub(super) async fn record_or_count_refusal(&self, event: OpenEvent) -> Result<(), AuditUnavailable> {
         if self.refusal_events.admit_or_count(&event) {
             return event.close().await;
         }

@@ -1,12 +1,13 @@
-//! The verb `redeem`: the holder of a one-time download URL gets the bundle, once.
+//! The verb `redeem`: consumes a ticket and delivers its bundle, once. With its idempotency key, the same client can repeat a lost
+//! download.
 
 use super::context::Context;
 use super::error::Error;
 use super::pipeline::{Broker, Delivered};
-use super::refused_tickets::RefusalEvent;
+use super::refused_tickets::EventLabels;
 use crate::audit::{Event, EventCommitError, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome, RedemptionOutcome};
-use crate::model::format::Rendering;
+use crate::model::format::RequestedFormat;
 use crate::model::idempotency_key::IdempotencyKey;
 use crate::model::ipv6_prefix::ipv6_prefix;
 use crate::model::secret::SecretValue;
@@ -21,17 +22,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use tracing::Instrument as _;
 
-/// Maximum number of attempts if the ticket changes between the checks and the commit. Then the error is `audit_unavailable`.
+/// Maximum number of attempts. An attempt is repeated if the ticket changes between the checks and the commit. After the last one
+/// the error is `audit_unavailable`.
 const MAX_ATTEMPTS: usize = 5;
 
 /// Kind, outcome and reason of the event for an unknown ticket or a wrong key.
-const UNKNOWN: RefusalEvent = (EventType::TicketRejected, Outcome::Denied, RedemptionOutcome::Unknown.as_str());
+const UNKNOWN: EventLabels = (EventType::TicketRejected, Outcome::Denied, RedemptionOutcome::Unknown.as_str());
 
 /// A request to redeem a ticket.
 pub struct RedeemRequest {
     /// The token in the URL. `None` if it is malformed.
     pub token: Option<TicketToken>,
-    pub rendering: Rendering,
+    pub format: RequestedFormat,
     /// The redeemer's bearer token, which a ticket with `bindTo: identity` requires.
     pub bearer: Option<SecretValue>,
     /// The client's key, with which it can repeat a lost download.
@@ -42,7 +44,7 @@ pub struct RedeemRequest {
 /// A token that may be looked up.
 struct AdmittedToken<'r> {
     token: &'r TicketToken,
-    /// Whether the address was charged for the token. The charge is refunded if the ticket can be redeemed.
+    /// Whether the token was counted as a failure of the source address. The count is taken back if the ticket can be redeemed.
     is_charged: bool,
 }
 
@@ -61,7 +63,7 @@ enum RedeemRefusal {
     /// The refusal needs no event: it is only counted, or another event records it.
     Unrecorded(Error),
     /// The refusal has to be recorded. It does not change the ticket.
-    Recorded { ticket: Arc<Ticket>, error: Error, event_labels: RefusalEvent },
+    Recorded { ticket: Arc<Ticket>, error: Error, event_labels: EventLabels },
     /// The request violates the ticket's binding, so the ticket has to be revoked.
     Misuse(Arc<Ticket>),
 }
@@ -79,7 +81,7 @@ impl Broker {
     /// # Errors
     /// `ticket_*`, `rate_limited`, `audit_unavailable`, `unauthenticated`, `not_pod_bound`, `token_review_unavailable`,
     /// `unrenderable`, `secret_not_found`, `invalid_request`, `internal`. Of these, only `ticket_misuse` changes the ticket: it is
-    /// revoked. After [`Error::Dropped`] it is not known whether the ticket is consumed.
+    /// revoked. After [`Error::OutcomeUnknown`] it is not known whether the ticket is consumed.
     pub async fn redeem(&self, redeem: &RedeemRequest) -> Result<Delivered, Error> {
         let _running = self.start_verb();
         let mut event =
@@ -96,7 +98,7 @@ impl Broker {
                 Ok(checked) => self.consume(checked, event, redeem).await,
                 Err(RedeemRefusal::Misuse(ticket)) => self.revoke_misused(&ticket, event).await,
                 Err(RedeemRefusal::Recorded { ticket, error, event_labels }) => {
-                    return Err(self.record_refusal(&ticket, error, event_labels, event, redeem).await);
+                    return Err(self.record_ticket_refusal(&ticket, error, event_labels, event, redeem).await);
                 }
                 Err(RedeemRefusal::Unrecorded(error)) => {
                     event.discard();
@@ -134,7 +136,7 @@ impl Broker {
             Ok(false) => {
                 return Err(match redeemed_at {
                     // The ticket is already consumed, so it cannot be revoked.
-                    Some(at) => self.refuse_rejected(&Rejection::Redeemed { at }, ticket),
+                    Some(at) => self.refuse_for_state(&Rejection::Redeemed { at }, ticket),
                     None => RedeemRefusal::Misuse(ticket),
                 });
             }
@@ -144,7 +146,7 @@ impl Broker {
         }
         let opened = self.stages.tickets.sealer.open(&sealed, token).map_err(|_| Error::Plain(Code::Internal));
         let rendered = opened.and_then(|bundle| {
-            let rendered = Stage::Render.span().in_scope(|| render::render(&bundle, &redeem.rendering))?;
+            let rendered = Stage::Render.span().in_scope(|| render::render(&bundle, &redeem.format))?;
             Ok(Delivered::new(rendered, bundle, None))
         });
         match rendered {
@@ -174,8 +176,8 @@ impl Broker {
         }
     }
 
-    /// Delivers a consumed ticket again to the same redeemer, whose download was lost. Only writes an event. The request is charged
-    /// to the caller who requested the ticket.
+    /// Delivers a consumed ticket again to the same redeemer, whose download was lost. Writes an event, and does not change the
+    /// ticket. The request counts against the rate limit of the caller who requested the ticket.
     async fn replay(
         &self,
         ticket: &Ticket,
@@ -221,9 +223,10 @@ impl Broker {
         Ok(self.pod_addresses(&ticket.caller).await?.contains(&context.source_ip))
     }
 
-    /// Returns the token, unless the request is refused before the ticket is looked up. A token whose ID no replica created is
-    /// charged to the address first. A genuine ID is refused only if it was refused within the last second and the address has
-    /// reached its failure limit.
+    /// Returns the token, unless the request is refused before the ticket is looked up. If the MAC in the token's ID is invalid, so
+    /// that no replica created the ID, the request counts as a failure of the source address, and is refused above the failure limit
+    /// of the address. A genuine ID is refused only if the address has reached its failure limit and a request for the same ticket
+    /// was refused within the last second.
     fn admit<'r>(&self, redeem: &'r RedeemRequest) -> Result<AdmittedToken<'r>, Error> {
         let source_ip = redeem.context.source_ip;
         let Some(token) = &redeem.token else { return Err(self.refuse_unknown(None, source_ip)) };
@@ -254,7 +257,7 @@ impl Broker {
     /// Turns the error of the look-up into a refusal. A rejection is counted.
     fn refuse_unredeemable(&self, error: RedeemError, token: &TicketToken, source_ip: IpAddr) -> RedeemRefusal {
         match error {
-            RedeemError::Refused { rejection, ticket: Some(ticket) } => self.refuse_rejected(&rejection, ticket),
+            RedeemError::Refused { rejection, ticket: Some(ticket) } => self.refuse_for_state(&rejection, ticket),
             RedeemError::Refused { ticket: None, .. } => {
                 RedeemRefusal::Unrecorded(self.refuse_unknown(Some(token), source_ip))
             }
@@ -262,14 +265,14 @@ impl Broker {
         }
     }
 
-    /// Refuses a malformed token (`None`), an unknown ID or a wrong key, which a client cannot distinguish. Counts the refusal and
-    /// charges the address.
+    /// Refuses a malformed token (`None`), an unknown ID or a wrong key, which a client cannot distinguish. Counts the refusal, also
+    /// as a failure of the source address.
     fn refuse_unknown(&self, token: Option<&TicketToken>, source_ip: IpAddr) -> Error {
         let (kind, outcome, reason) = UNKNOWN;
         self.stages.metrics.count_redemption(RedemptionOutcome::Unknown);
         self.aggregated.add(kind, outcome, reason, source_ip);
         let charged = match token {
-            // Already charged by `admit`.
+            // Already counted by `admit`.
             Some(token) if !self.stages.tickets.ids.verify(token) => true,
             Some(token) => {
                 self.refused_tickets.record(token.ticket_id(), UNKNOWN);
@@ -295,7 +298,7 @@ impl Broker {
     }
 
     /// Counts a rejection and turns it into a refusal. The client has the key of the ticket, and so may learn the ticket's state.
-    fn refuse_rejected(&self, rejection: &Rejection, ticket: Arc<Ticket>) -> RedeemRefusal {
+    fn refuse_for_state(&self, rejection: &Rejection, ticket: Arc<Ticket>) -> RedeemRefusal {
         let (outcome, error) = match rejection {
             Rejection::Unknown => (RedemptionOutcome::Unknown, Code::TicketUnknown.into()),
             Rejection::Redeemed { at } => (RedemptionOutcome::AlreadyRedeemed, Error::TicketRedeemed { at: *at }),
@@ -312,11 +315,11 @@ impl Broker {
 
     /// Records a refusal that does not change the ticket. If the address has reached its failure limit, the refusal is only
     /// counted, so that the log cannot be filled with one URL.
-    async fn record_refusal(
+    async fn record_ticket_refusal(
         &self,
         ticket: &Ticket,
         error: Error,
-        event_labels: RefusalEvent,
+        event_labels: EventLabels,
         mut event: OpenEvent,
         redeem: &RedeemRequest,
     ) -> Error {
@@ -330,7 +333,7 @@ impl Broker {
         }
         describe_ticket(&mut event, ticket);
         (event.kind, event.outcome, event.reason) = (kind, outcome, Some(reason));
-        self.record_refused(event).await.err().map_or(error, Error::from)
+        self.record_or_count_refusal(event).await.err().map_or(error, Error::from)
     }
 }
 
@@ -347,7 +350,7 @@ impl From<EventCommitError<Box<OpenEvent>>> for Attempt {
         match error {
             EventCommitError::Rejected(event) => Self::Changed(event),
             EventCommitError::Failed(_) => Self::Done(Err(Code::AuditUnavailable.into())),
-            EventCommitError::Unknown(_) => Self::Done(Err(Error::Dropped)),
+            EventCommitError::Unknown(_) => Self::Done(Err(Error::OutcomeUnknown)),
         }
     }
 }

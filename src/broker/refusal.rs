@@ -94,7 +94,7 @@ impl Broker {
         }
         event_data.write_into(&mut event);
         (event.kind, event.outcome, event.reason) = (mode.refusal_event_type(outcome), outcome, Some(reason));
-        self.record_refused(event).await.err().map_or(error, Error::from)
+        self.record_or_count_refusal(event).await.err().map_or(error, Error::from)
     }
 
     /// Records that the body of an authenticated request cannot be read, and returns the error for the client.
@@ -111,7 +111,7 @@ impl Broker {
         }
         let mut event = self.open_event(caller, context, mode);
         event.reason = Some(error.code().as_str());
-        self.record_refused(event).await.err().map_or(error, Error::from)
+        self.record_or_count_refusal(event).await.err().map_or(error, Error::from)
     }
 
     fn count_rate_limited(&self, context: &Context, mode: DeliveryMode) {

@@ -12,15 +12,15 @@ const TTL: Duration = Duration::from_secs(1);
 const MAX_TICKETS: usize = 100_000;
 
 /// Kind, outcome and reason of the event of a refusal.
-pub type RefusalEvent = (EventType, Outcome, &'static str);
+pub type EventLabels = (EventType, Outcome, &'static str);
 
 /// The refusals of the last second, by ticket.
 #[derive(Debug, Default)]
-pub struct RefusedTickets(Mutex<HashMap<TicketId, (Instant, RefusalEvent)>>);
+pub struct RefusedTickets(Mutex<HashMap<TicketId, (Instant, EventLabels)>>);
 
 impl RefusedTickets {
     /// Caches the refusal of a ticket, unless the cache is full.
-    pub fn record(&self, id: TicketId, refusal: RefusalEvent) {
+    pub fn record(&self, id: TicketId, refusal: EventLabels) {
         let now = Instant::now();
         let mut refusals = self.lock();
         if refusals.len() >= MAX_TICKETS {
@@ -32,12 +32,12 @@ impl RefusedTickets {
     }
 
     /// The refusal of a ticket within the last second.
-    pub fn get(&self, id: TicketId) -> Option<RefusalEvent> {
+    pub fn get(&self, id: TicketId) -> Option<EventLabels> {
         let now = Instant::now();
         self.lock().get(&id).filter(|(refused_at, _)| now < *refused_at + TTL).map(|(_, refusal)| *refusal)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<TicketId, (Instant, RefusalEvent)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TicketId, (Instant, EventLabels)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -17,8 +17,8 @@ use bytes::Bytes;
 pub use crate::policy::PutOutcome;
 pub use crate::policy::Syntax;
 
-/// Maximum number of attempts of a write without a precondition, if concurrent writes change the policy. Then the error is
-/// `database_unavailable`.
+/// Maximum number of attempts of a write without a precondition. An attempt is repeated if a concurrent write changes the policy.
+/// After the last one the error is `database_unavailable`.
 const MAX_ATTEMPTS: usize = 5;
 /// The revision in the response to a dry run.
 const DRY_RUN: &str = "dry-run";

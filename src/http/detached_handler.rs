@@ -1,5 +1,5 @@
-//! Runs a handler to completion even if the client disconnects, so that every request that was started is charged, counted and
-//! recorded.
+//! Runs a handler to completion even if the client disconnects, so that every request that was started counts against its limits
+//! and is recorded.
 
 use super::responses::ApiError;
 use crate::wire::problem::Code;

@@ -5,7 +5,7 @@ use super::query::{invalid, parameters};
 use super::responses::ApiError;
 use super::{bearer, observe, path_parameter, percent_decoding};
 use crate::broker::{Broker, RedeemRequest};
-use crate::model::format::Rendering;
+use crate::model::format::RequestedFormat;
 use crate::model::idempotency_key::IdempotencyKey;
 use crate::wire::problem::Code;
 use axum::extract::State;
@@ -49,7 +49,7 @@ extract!(RedeemRequest, |parts| {
     }
     Ok(Self {
         idempotency_key: parse_idempotency_key(headers)?,
-        rendering: parse_rendering(&parts.uri, headers)?,
+        format: parse_requested_format(&parts.uri, headers)?,
         token: path_parameter::parameter(&parts.uri).parse().ok(),
         bearer: bearer::token(headers),
         context,
@@ -69,7 +69,7 @@ fn parse_idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, 
 
 /// Parses the format and the key. The query takes precedence over `Accept`. An unknown parameter is refused, so that a misspelt
 /// one does not consume the ticket.
-fn parse_rendering(uri: &Uri, headers: &HeaderMap) -> Result<Rendering, ApiError> {
+fn parse_requested_format(uri: &Uri, headers: &HeaderMap) -> Result<RequestedFormat, ApiError> {
     let [format, key] = parameters(uri, ["format", "key"])?;
     let format = format.map(parse_format).transpose()?.unwrap_or_else(|| format_from_accept(headers));
     let key = match key {
@@ -79,7 +79,7 @@ fn parse_rendering(uri: &Uri, headers: &HeaderMap) -> Result<Rendering, ApiError
         }
         None => None,
     };
-    Rendering::new(format, key).map_err(|_| invalid("key is allowed with the format raw only"))
+    RequestedFormat::new(format, key).map_err(|_| invalid("key is allowed with the format raw only"))
 }
 
 #[cfg(test)]
@@ -88,13 +88,13 @@ mod tests {
     use crate::model::format::Format;
     use http::header::ACCEPT;
 
-    fn parse(query: &str, accept: Option<&str>) -> Option<Rendering> {
+    fn parse(query: &str, accept: Option<&str>) -> Option<RequestedFormat> {
         let mut headers = HeaderMap::new();
         if let Some(accept) = accept {
             headers.insert(ACCEPT, accept.parse().expect("a header"));
         }
         let uri = format!("/?{query}").parse().expect("a target");
-        parse_rendering(&uri, &headers).ok()
+        parse_requested_format(&uri, &headers).ok()
     }
 
     #[test]
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_key_is_allowed_only_with_the_format_raw() {
-        let raw = |key: &str| Rendering::new(Format::Raw, Some(key.into())).ok();
+        let raw = |key: &str| RequestedFormat::new(Format::Raw, Some(key.into())).ok();
         assert_eq!(parse("format=raw&key=A", None), raw("A"));
         assert_eq!(parse("key=A&format=raw", Some("application/json")), raw("A"));
         assert_eq!(parse("key=A", Some("application/octet-stream")), raw("A"));

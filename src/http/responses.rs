@@ -41,7 +41,7 @@ impl From<broker::Error> for ApiError {
             api_error.problem.redeemed_at = Some(format!("{at:.3}"));
         }
         api_error.problem.errors = errors;
-        api_error.closes_connection = matches!(error, broker::Error::Dropped);
+        api_error.closes_connection = matches!(error, broker::Error::OutcomeUnknown);
         api_error
     }
 }

@@ -52,15 +52,15 @@ impl std::str::FromStr for Format {
 #[error("must be one of export, dotenv, dotenv-expand, json, raw, tar, docker-config, npmrc, netrc")]
 pub struct ParseFormatError;
 
-/// The requested rendering: a format, and the key of the value for `raw`.
+/// The format that a client requests; with `raw` also the key of the value.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Rendering {
+pub struct RequestedFormat {
     format: Format,
     key: Option<String>,
 }
 
-impl Rendering {
-    /// A rendering in this format; only of this key, if one is given.
+impl RequestedFormat {
+    /// This format; with `raw`, only the value of this key if one is given.
     ///
     /// # Errors
     /// When a key is given and the format is not [`Format::Raw`].
@@ -81,7 +81,7 @@ impl Rendering {
     }
 }
 
-impl From<Format> for Rendering {
+impl From<Format> for RequestedFormat {
     fn from(format: Format) -> Self {
         Self { format, key: None }
     }
@@ -109,8 +109,8 @@ mod tests {
     #[test]
     fn only_raw_accepts_a_key() {
         for format in Format::ALL.iter().copied() {
-            assert_eq!(Rendering::new(format, None), Ok(format.into()));
-            assert_eq!(Rendering::new(format, Some("A".into())).is_ok(), format == Format::Raw, "{format:?}");
+            assert_eq!(RequestedFormat::new(format, None), Ok(format.into()));
+            assert_eq!(RequestedFormat::new(format, Some("A".into())).is_ok(), format == Format::Raw, "{format:?}");
         }
     }
 }

@@ -3,16 +3,16 @@
 //!
 //! - `REGISTRY`, `REGISTRY_USERNAME` and `REGISTRY_PASSWORD`; with several registries, the same keys with prefixes.
 //!   The entry of a registry is named by its host, with the port if there is one (`r.example:5000`), or by host
-//!   and path for a part of the registry (`r.example/team`). A trailing slash is removed: skopeo and Buildah do
-//!   not find an entry with a trailing slash and no scheme. An address with a scheme is written unchanged; readers
-//!   then use only its host and ignore the path;
+//!   and path for a part of the registry (`r.example/team`). Without a scheme, a trailing slash is removed, because
+//!   skopeo and Buildah would not find the entry. With a scheme, the address is written unchanged; readers then use
+//!   only its host and ignore the path;
 //! - a single key, `DOCKER_AUTH_CONFIG` or `.dockerconfigjson`, that holds such a file. The file is checked and
 //!   returned unchanged. It may have only the member `auths`: `credHelpers`, `cliPluginsExtraDirs` or
 //!   `proxies` name programs to run and hosts to contact, and anyone who may write to the store could set them.
 //!
-//! Readers look for Docker Hub under three keys: `https://index.docker.io/v1/` (Docker, BuildKit, Kaniko), `docker.io`
-//! and `index.docker.io` (skopeo and Buildah accept either, other readers only one of the two). If `REGISTRY` is any
-//! address of Docker Hub, all three entries are written; for a part of it (`docker.io/team`) the last two.
+//! Docker Hub has three keys. Docker, BuildKit and Kaniko look for `https://index.docker.io/v1/`, skopeo and Buildah for
+//! `docker.io` or `index.docker.io`, other readers for only one of these last two. If `REGISTRY` is any address of Docker
+//! Hub, all three entries are written; for a part of it (`docker.io/team`) the last two.
 //!
 //! An empty bundle is rendered as zero bytes. Check with `[ -s file ]` first: Buildah rejects an empty file.
 //!
@@ -51,16 +51,16 @@ pub(super) struct AuthsKey<'a> {
 
 const DOCKER_HUB_HOSTS: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
 
-/// Returns an equal value for two addresses under which readers find the same registry: they ignore the path of an address with a
-/// scheme, and the hosts of Docker Hub are one registry. `text` is the address as it was written.
+/// A value that is equal for two addresses if readers find the same registry under both. Readers ignore the path after a scheme,
+/// and the hosts of Docker Hub are one registry. `text` is the address as it was written.
 fn registry_identity<'a>(text: &str, address: &Address<'a>) -> AuthsKey<'a> {
     let is_hub = DOCKER_HUB_HOSTS.contains(&address.authority);
     let base = if is_hub { DOCKER_HUB_HOSTS[0] } else { address.authority };
-    AuthsKey { base, path: if has_scheme(text) || is_hub && is_api_path(address.path) { "" } else { address.path } }
+    AuthsKey { base, path: if has_scheme(text) || is_hub && means_whole_hub(address.path) { "" } else { address.path } }
 }
 
 /// Whether a path on Docker Hub means the whole registry: it is empty or the path of the API, as in `index.docker.io/v1/`.
-fn is_api_path(path: &str) -> bool {
+fn means_whole_hub(path: &str) -> bool {
     matches!(path.trim_matches('/'), "" | "v1" | "v2")
 }
 
@@ -71,7 +71,7 @@ fn has_scheme(text: &str) -> bool {
 /// The keys under which readers look for a registry.
 fn auths_keys<'a>(text: &'a str, address: &Address<'a>) -> Vec<AuthsKey<'a>> {
     let is_hub = DOCKER_HUB_HOSTS.contains(&address.authority);
-    if is_hub && (has_scheme(text) || is_api_path(address.path)) {
+    if is_hub && (has_scheme(text) || means_whole_hub(address.path)) {
         [DOCKER_HUB_HOSTS[0], DOCKER_HUB_HOSTS[1], "https://index.docker.io/v1/"]
             .map(|base| AuthsKey { base, path: "" })
             .into()

@@ -22,7 +22,7 @@ mod tar;
 pub use port::{RenderError, RenderedBundle, UnrenderableKey, UnrenderableReason};
 
 use crate::model::bundle::{Bundle, Entry};
-use crate::model::format::{Format, Rendering};
+use crate::model::format::{Format, RequestedFormat};
 use port::Emit;
 use zeroize::Zeroizing;
 
@@ -30,13 +30,13 @@ use zeroize::Zeroizing;
 ///
 /// # Errors
 /// The format cannot hold a key. With `raw`: the requested key does not exist, or none is requested and the bundle has several.
-pub fn render(bundle: &Bundle, rendering: &Rendering) -> Result<RenderedBundle, RenderError> {
-    let texts = match rendering.format() {
+pub fn render(bundle: &Bundle, requested: &RequestedFormat) -> Result<RenderedBundle, RenderError> {
+    let texts = match requested.format() {
         Format::Json | Format::Raw | Format::Tar => None,
         _ => binary_values::decode_to_texts(bundle)?,
     };
     let bundle = texts.as_ref().unwrap_or(bundle);
-    let bytes = match rendering.format() {
+    let bytes = match requested.format() {
         Format::Export => {
             check_each(bundle, export::check)?;
             collect_exactly(|emit| export::write(bundle, emit))
@@ -52,7 +52,7 @@ pub fn render(bundle: &Bundle, rendering: &Rendering) -> Result<RenderedBundle, 
         // JSON can hold every bundle.
         Format::Json => collect_exactly(|emit| json::write(bundle, emit)),
         Format::Raw => {
-            let value = raw::select_value(bundle, rendering.key())?;
+            let value = raw::select_value(bundle, requested.key())?;
             collect_exactly(|emit| raw::write(value, emit))
         }
         Format::Tar => {
@@ -72,7 +72,7 @@ pub fn render(bundle: &Bundle, rendering: &Rendering) -> Result<RenderedBundle, 
             collect_exactly(|emit| netrc::write(&credentials, emit))
         }
     };
-    Ok(RenderedBundle { bytes, media_type: rendering.format().media_type() })
+    Ok(RenderedBundle { bytes, media_type: requested.format().media_type() })
 }
 
 /// Checks each key, for formats in which keys are independent of each other.

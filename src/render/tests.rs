@@ -4,7 +4,7 @@ use super::*;
 use crate::model::secret::SecretValue;
 
 mod credentials;
-mod files;
+mod raw_and_tar;
 
 fn bundle(entries: &[(&str, &str)], named_by_policy: bool) -> Bundle {
     let entry = |value: &str| Entry { value: SecretValue::new(value.to_owned()), named_by_policy, is_base64: false };
@@ -15,7 +15,11 @@ fn bundle(entries: &[(&str, &str)], named_by_policy: bool) -> Bundle {
 fn text(entries: &[(&str, &str)], format: Format) -> String {
     let rendered = render(&bundle(entries, false), &format.into()).expect("renderable");
     assert_eq!(rendered.media_type, format.media_type());
-    assert_eq!(rendered.bytes.capacity(), rendered.bytes.len(), "measured wrongly: the buffer grew or is too large");
+    assert_eq!(
+        rendered.bytes.capacity(),
+        rendered.bytes.len(),
+        "the size computed in advance is not the size of the output"
+    );
     String::from_utf8(rendered.bytes.to_vec()).expect("text")
 }
 

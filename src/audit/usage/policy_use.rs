@@ -12,7 +12,7 @@ pub struct PolicyUse {
     /// The kind of use.
     pub kind: UseKind,
     /// The caller or repo; empty for the other kinds.
-    pub name: String,
+    pub caller_or_repo: String,
 }
 
 closed_enum! {

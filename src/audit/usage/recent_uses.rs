@@ -4,8 +4,7 @@ use super::usage_parts::UsageParts;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The types of events that can have uses. The others, such as redemptions, are half of the log and use nothing that was not
-/// used before.
+/// The types of events that may record a use. The others, such as redemptions, are half of the log and record no further use.
 const TYPES: [&str; 4] = ["ticket.issued", "secrets.read", "ticket.denied", "ticket.failed"];
 /// Bounds of the events that are kept. They are taken every 30 seconds.
 const MAX_EVENTS: usize = 1024;

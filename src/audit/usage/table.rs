@@ -125,7 +125,7 @@ impl UsageTable {
         let settled = format_time(now.checked_sub(settle_time).unwrap_or(now));
         let head = self.database().read(&Query::new(HEAD)).await?;
         let mut from = head.first().map_or(Ok(0), |row| row.number(0))?;
-        let recent = self.reader.recent.take_uses();
+        let recent = self.reader.recent.take_usage_events();
         if (recent.after()..recent.last_row()).contains(&from) {
             self.upsert(&last_times(recent.texts(), uses), Some(recent.last_row()), written).await?;
             from = recent.last_row();
@@ -175,7 +175,9 @@ impl UsageTable {
             // Sorted by key, so that all replicas lock the rows in the same order.
             let rows: Vec<[&str; 6]> = last_times
                 .iter()
-                .map(|(used, time)| [&used.policy, &used.store, &used.path, used.kind.as_str(), &used.name, time])
+                .map(|(used, time)| {
+                    [&used.policy, &used.store, &used.path, used.kind.as_str(), &used.caller_or_repo, time]
+                })
                 .collect();
             let json = serde_json::to_string(&rows).unwrap_or_else(|_| "[]".to_owned());
             work.run(UPSERT, &[(&json).into()]).await?;
@@ -273,6 +275,7 @@ fn uses_in_text(text: &str, uses: &dyn Fn(&UsageEvent<'_>) -> Vec<PolicyUse>) ->
     let Some(event) = UsageEvent::parse(text) else { return Vec::new() };
     // PostgreSQL cannot store NUL in a text.
     let replace_nul = |text: String| if text.contains('\0') { text.replace('\0', "\u{FFFD}") } else { text };
-    let uses = uses(&event).into_iter().map(|used| PolicyUse { name: replace_nul(used.name), ..used });
+    let uses =
+        uses(&event).into_iter().map(|used| PolicyUse { caller_or_repo: replace_nul(used.caller_or_repo), ..used });
     uses.map(|used| (used, event.time.clone().into_owned())).collect()
 }

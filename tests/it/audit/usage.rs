@@ -135,7 +135,7 @@ fn uses_in(event: &UsageEvent<'_>) -> Vec<PolicyUse> {
         store: String::new(),
         path: String::new(),
         kind,
-        name,
+        caller_or_repo: name,
     };
     let caller = event.caller.as_ref().map(|caller| caller.subject.clone()).unwrap_or_default();
     let by = [(UseKind::Matched, event.kind.to_string()), (UseKind::Caller, caller)];

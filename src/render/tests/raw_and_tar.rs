@@ -1,34 +1,38 @@
 //! Tests of the formats `raw` and `tar`.
 
 use super::{bundle, refused, text};
-use crate::model::format::{Format, Rendering};
+use crate::model::format::{Format, RequestedFormat};
 use crate::render::{RenderError, UnrenderableReason, render};
 
 fn raw(entries: &[(&str, &str)], key: Option<&str>) -> Result<String, RenderError> {
-    let asked = Rendering::new(Format::Raw, key.map(str::to_owned)).expect("raw takes a key");
+    let asked = RequestedFormat::new(Format::Raw, key.map(str::to_owned)).expect("raw takes a key");
     let rendered = render(&bundle(entries, false), &asked)?;
     assert_eq!(rendered.media_type, "application/octet-stream");
-    assert_eq!(rendered.bytes.capacity(), rendered.bytes.len(), "measured wrongly");
+    assert_eq!(
+        rendered.bytes.capacity(),
+        rendered.bytes.len(),
+        "the size computed in advance is not the size of the output"
+    );
     Ok(String::from_utf8(rendered.bytes.to_vec()).expect("text"))
 }
 
 #[test]
 fn raw_is_the_bytes_of_one_value() {
     let value = "\0\r\n'\"é # claviger: 1 keys\n";
-    let both = [("A", value), ("LD_PRELOAD", "x"), ("", "y")];
-    assert_eq!(raw(&both, Some("A")).as_deref(), Ok(value));
-    assert_eq!(raw(&both, Some("LD_PRELOAD")).as_deref(), Ok("x"));
-    assert_eq!(raw(&both, Some("")).as_deref(), Ok("y"));
-    assert_eq!(raw(&both[..1], None).as_deref(), Ok(value));
+    let entries = [("A", value), ("LD_PRELOAD", "x"), ("", "y")];
+    assert_eq!(raw(&entries, Some("A")).as_deref(), Ok(value));
+    assert_eq!(raw(&entries, Some("LD_PRELOAD")).as_deref(), Ok("x"));
+    assert_eq!(raw(&entries, Some("")).as_deref(), Ok("y"));
+    assert_eq!(raw(&entries[..1], None).as_deref(), Ok(value));
     assert_eq!(raw(&[("A", "")], Some("A")).as_deref(), Ok(""));
 }
 
 #[test]
 fn raw_requires_an_existing_key() {
-    let both = [("A", "hunter2"), ("B", "y")];
-    assert_eq!(raw(&both, None), Err(RenderError::SeveralKeys));
+    let entries = [("A", "hunter2"), ("B", "y")];
+    assert_eq!(raw(&entries, None), Err(RenderError::SeveralKeys));
     for absent in ["", "a", "A ", "C", "AB"] {
-        assert_eq!(raw(&both, Some(absent)), Err(RenderError::NoSuchKey), "{absent:?}");
+        assert_eq!(raw(&entries, Some(absent)), Err(RenderError::NoSuchKey), "{absent:?}");
     }
     assert_eq!(raw(&[], Some("A")), Err(RenderError::NoSuchKey));
     assert_eq!(raw(&[], None).as_deref(), Ok(""));
