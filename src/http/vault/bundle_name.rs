@@ -16,8 +16,8 @@ pub const PATH_FORMAT: &str = "a bundle is read at data/{repo}/{branch} of the m
 ///
 /// # Errors
 /// `invalid_request`, `invalid_repo`, `invalid_branch`.
-pub fn parse(names: Option<&str>) -> Result<(String, String), Error> {
-    let (repo, branch) = names.and_then(|names| names.split_once('/')).ok_or(Error::InvalidRequest(PATH_FORMAT))?;
+pub fn parse(raw_path: Option<&str>) -> Result<(String, String), Error> {
+    let (repo, branch) = raw_path.and_then(|path| path.split_once('/')).ok_or(Error::InvalidRequest(PATH_FORMAT))?;
     let repo = decode_segment(repo).ok_or(Error::InvalidRequest(PATH_FORMAT))?;
     let branch = decode_segment(branch).ok_or(Error::InvalidRequest(PATH_FORMAT))?;
     Repo::try_from(repo.as_str())?;

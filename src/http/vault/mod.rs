@@ -70,7 +70,7 @@ async fn dispatch(request: VaultRequest<'_>, target: Target<'_>, body: Body) -> 
     request.require_method(target.allowed_methods())?;
     match target {
         Target::Login { mount } => login::log_in(request, mount, body).await,
-        Target::Data { names } => read::read_bundle(request, names).await,
+        Target::Data { raw_path } => read::read_bundle(request, raw_path).await,
         Target::Mount => system::mount(request).await,
         Target::LookupSelf => token::look_up(request).await,
         Target::RevokeSelf => token::revoke(request).await,

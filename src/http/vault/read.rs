@@ -34,7 +34,7 @@ const MAX_ENVELOPE_BYTES: usize = 512;
     ),
     responses((status = 200, description = "The bundle", body = inline(VaultRead)))
 )]
-pub(super) async fn read_bundle(request: VaultRequest<'_>, names: Option<&str>) -> Result<Response, Refusal> {
+pub(super) async fn read_bundle(request: VaultRequest<'_>, raw_path: Option<&str>) -> Result<Response, Refusal> {
     let query = request.parts.uri.query().unwrap_or_default();
     match request.parts.method {
         Method::GET if !is_list(query) => {}
@@ -44,7 +44,7 @@ pub(super) async fn read_bundle(request: VaultRequest<'_>, names: Option<&str>) 
     let bearer = headers::token(&request.parts.headers);
     let broker = &request.state.broker;
     let caller = broker.authenticate(bearer.as_ref(), &request.context).await?;
-    let parsed = bundle_name::parse(names).and_then(|names| Ok((names, parse_version(query)?)));
+    let parsed = bundle_name::parse(raw_path).and_then(|names| Ok((names, parse_version(query)?)));
     let ((repo, branch), version) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => {

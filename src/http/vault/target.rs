@@ -2,7 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
-/// The templates of the supported paths and their methods, whose metrics start at zero.
+/// The templates of the supported paths, with their methods. Their metrics exist from the start, with the value zero.
 pub const SERVED: [(&str, &str); 12] = [
     (LOGIN, "POST"),
     (LOGIN, "PUT"),
@@ -28,11 +28,10 @@ const HEALTH: &str = "/v1/sys/health";
 const SEAL_STATUS: &str = "/v1/sys/seal-status";
 const OTHER: &str = "/v1/{path}";
 
-/// First segments of the paths of the native API. An unknown path below one of them is not part of the
-/// Vault-compatible API.
+/// First segments of the native API's paths, after `/v1/`. No path below one of them belongs to the Vault-compatible API.
 const NATIVE_ROOTS: [&str; 8] =
     ["tickets", "downloads", "secrets", "policies", "leases", "decisions", "audit", "inventory"];
-/// First segments of the paths of KV version 2, except `data`.
+/// First segments of the paths of KV version 2, after the mount; without `data`.
 const OTHER_KV_PATHS: [&str; 6] = ["metadata", "delete", "undelete", "destroy", "subkeys", "config"];
 
 /// The target of a request.
@@ -48,10 +47,10 @@ pub enum Target<'a> {
     RevokeSelf,
     /// Renewal of the caller's own token.
     RenewSelf,
-    /// A bundle.
+    /// The secrets of a repo and branch.
     Data {
         /// The raw path after `data/`. `None` if there is no slash after `data`.
-        names: Option<&'a str>,
+        raw_path: Option<&'a str>,
     },
     /// Another path of KV version 2.
     OtherKvPath,
@@ -94,15 +93,15 @@ impl<'a> Target<'a> {
     }
 
     fn parse_below_mount(below: &'a str) -> Self {
-        match below.split_once('/').map_or((below, None), |(kind, names)| (kind, Some(names))) {
-            ("data", names) => Self::Data { names },
+        match below.split_once('/').map_or((below, None), |(kind, rest)| (kind, Some(rest))) {
+            ("data", raw_path) => Self::Data { raw_path },
             (kind, _) if OTHER_KV_PATHS.contains(&kind) => Self::OtherKvPath,
             _ => Self::KvVersion1,
         }
     }
 
-    /// The allowed methods, as the value of the header `Allow`. `None` for a bundle, whose method is checked later, and for paths
-    /// that are refused with every method.
+    /// The allowed methods, as the value of the header `Allow`. `None` for [`Self::Data`], whose method is checked later, and for
+    /// paths that are refused with every method.
     pub const fn allowed_methods(self) -> Option<&'static str> {
         match self {
             Self::Login { .. } | Self::RevokeSelf | Self::RenewSelf => Some("POST, PUT"),
@@ -128,7 +127,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Whether the mount is `token`, the mount of Vault's own tokens, which has no login.
+/// Whether the first segment is `token`, percent-encoded or not: the mount of Vault's own tokens, which has no login.
 fn is_token_mount(mount: &str) -> bool {
     mount.split('/').next().is_some_and(|first| percent_decode_str(first).eq(b"token".iter().copied()))
 }
@@ -150,10 +149,10 @@ mod tests {
             ("/v1/auth/token/lookup-self", Target::LookupSelf),
             ("/v1/auth/token/revoke-self", Target::RevokeSelf),
             ("/v1/auth/token/renew-self", Target::RenewSelf),
-            ("/v1/claviger/data/site/main", Target::Data { names: Some("site/main") }),
-            ("/v1/claviger/data/../x//y/", Target::Data { names: Some("../x//y/") }),
-            ("/v1/claviger/data/", Target::Data { names: Some("") }),
-            ("/v1/claviger/data", Target::Data { names: None }),
+            ("/v1/claviger/data/site/main", Target::Data { raw_path: Some("site/main") }),
+            ("/v1/claviger/data/../x//y/", Target::Data { raw_path: Some("../x//y/") }),
+            ("/v1/claviger/data/", Target::Data { raw_path: Some("") }),
+            ("/v1/claviger/data", Target::Data { raw_path: None }),
             ("/v1/claviger/metadata/site/main", Target::OtherKvPath),
             ("/v1/claviger/config", Target::OtherKvPath),
             ("/v1/claviger/site/main", Target::KvVersion1),
@@ -196,7 +195,7 @@ mod tests {
         }
         assert_eq!(
             Target::parse("/v1/builds/data/site/main", "builds"),
-            Some(Target::Data { names: Some("site/main") })
+            Some(Target::Data { raw_path: Some("site/main") })
         );
         assert_eq!(Target::parse("/v1/claviger/data/site/main", "builds"), Some(Target::Other));
     }
@@ -210,16 +209,20 @@ mod tests {
             let served: Vec<&str> = served.map(|(_, method)| *method).collect();
             assert_eq!(target.allowed_methods(), Some(served.join(", ").as_str()), "{target:?}");
         }
-        for target in [Data { names: None }, Target::OtherKvPath, Target::KvVersion1, Target::Other] {
+        for target in [Data { raw_path: None }, Target::OtherKvPath, Target::KvVersion1, Target::Other] {
             assert_eq!(target.allowed_methods(), None, "{target:?}");
         }
     }
 
     #[test]
-    fn templates_contain_no_names_of_callers() {
-        let templates =
+    fn templates_contain_no_part_of_the_requested_path() {
+        let paths =
             ["/v1/auth/x1/login", "/v1/claviger/data/x1/x2", "/v1/x1/x2", "/v1/sys/internal/ui/mounts/claviger/x1"];
-        assert!(templates.iter().all(|path| parse(path).is_some_and(|target| !target.template().contains("x1"))));
+        assert!(paths.iter().all(|path| parse(path).is_some_and(|target| !target.template().contains("x1"))));
+    }
+
+    #[test]
+    fn a_served_template_is_its_own_template() {
         for (template, _) in SERVED {
             assert!(
                 parse(template).is_none_or(|target| target.template() == template || target == Target::Other),

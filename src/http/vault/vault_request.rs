@@ -21,7 +21,7 @@ impl VaultRequest<'_> {
         allowed.filter(|list| !is_allowed(list)).map_or(Ok(()), |list| Err(refusal::method_not_allowed(list)))
     }
 
-    /// Authenticates the token, and charges the request to the rate limit of its caller.
+    /// Authenticates the token, and counts the request against the rate limit of its caller.
     pub async fn authenticate(&self, bearer: Option<&SecretValue>) -> Result<Session, Refusal> {
         Ok(self.state.broker.session(bearer, &self.context).await?)
     }
