@@ -28,7 +28,7 @@ pub struct CheckedConfiguration {
     pub warnings: Vec<String>,
     /// One line for each path that the policies grant in a cloud store, with the name of the secret there. `*` is any one
     /// segment, `**` one or more.
-    pub secret_names: Vec<String>,
+    pub secret_name_lines: Vec<String>,
 }
 
 /// Reads the policies, the certificate, kubeconfigs, key files and the files of stores.
@@ -44,11 +44,11 @@ pub fn check_offline(config: &Config) -> Result<CheckedConfiguration, Vec<String
     faults.extend(Stores::check_files(&config.stores).iter().map(fault_line));
     match policies::directory_policies(config) {
         Ok(policies) if faults.is_empty() => {
-            let secret_names = secret_name_lines(config, &policies);
+            let secret_name_lines = secret_name_lines(config, &policies);
             Ok(CheckedConfiguration {
                 policy_count: policies.len(),
                 warnings: found.warnings.iter().map(fault_line).collect(),
-                secret_names,
+                secret_name_lines,
             })
         }
         policies => {

@@ -15,18 +15,18 @@ pub struct CheckArguments {
     online: bool,
 }
 
-/// Checks the configuration, and prints its warnings and a summary. With `--online` also prints the state of each server. The
-/// faults are the error.
+/// Checks the configuration, and prints its warnings and a summary. With `--online` also prints the state of each server. If the
+/// configuration has faults, returns them as the error.
 pub fn run(check: &CheckArguments) -> Result<(), CommandError> {
     let config = check.file.load()?;
-    let app::CheckedConfiguration { policy_count, warnings, secret_names } =
+    let app::CheckedConfiguration { policy_count, warnings, secret_name_lines } =
         app::check_offline(&config).map_err(CommandError::Usage)?;
     for warning in warnings {
         // A warning that concerns no single key begins with a colon.
         eprintln!("warning: {}", warning.trim_start_matches(": "));
     }
     println!("the configuration is good, with {policy_count} policies");
-    for line in secret_names {
+    for line in secret_name_lines {
         println!("{line}");
     }
     if !check.online {

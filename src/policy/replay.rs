@@ -52,7 +52,7 @@ pub struct Replay<'s> {
     unchanged_since: &'s (dyn Fn(&str) -> bool + 's),
 }
 
-/// The result of comparing the decisions on one request.
+/// The result of replaying one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReplayResult {
     /// The decisions are equal.

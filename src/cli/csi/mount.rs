@@ -98,7 +98,7 @@ impl Provider {
         let mut client = client.map_err(MountError::from_command_error)?;
         let (bundle, keys) = fetch_bundle(&mut client, &attributes.request, &attributes.layout).await?;
         let files = files::from_bundle(&attributes.layout, attributes.mode, &bundle.bytes, keys.len())?;
-        let version = bundle.versions.unwrap_or_else(|| "unknown".into());
+        let version = bundle.versions_digest.unwrap_or_else(|| "unknown".into());
         let object_version = vec![ObjectVersion { id: bundle_id(&attributes.request), version }];
         let response = MountResponse { object_version, files };
         if response.encoded_len() > MAX_RESPONSE_BYTES {

@@ -17,7 +17,7 @@ use tower::service_fn;
 const PROTOCOL_VERSION: &str = "v1alpha1";
 /// Maximum size of a request. tonic refuses a larger one with `OUT_OF_RANGE`.
 const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
-/// In the error of a mount that panicked.
+/// The mount id in the error of a mount that panicked.
 const UNKNOWN_MOUNT_ID: &str = "none";
 
 /// Handles one call. The status is always one that kubelet takes as final.

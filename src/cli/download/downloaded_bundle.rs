@@ -9,5 +9,5 @@ pub struct DownloadedBundle {
     pub stale: bool,
     /// Keyed digest of the versions of the secrets, if the server reports one.
     #[cfg_attr(not(feature = "csi"), expect(dead_code, reason = "only the CSI provider reports it"))]
-    pub versions: Option<String>,
+    pub versions_digest: Option<String>,
 }

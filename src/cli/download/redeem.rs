@@ -74,7 +74,7 @@ impl Redemption<'_> {
         let bytes =
             http_client::read_body(&mut response, MAX_BUNDLE_BYTES).await.map_err(AttemptError::from_read_error)?;
         verify(&bytes, &headers, self.format, self.key_count).map_err(AttemptError::not_retryable)?;
-        Ok(DownloadedBundle { bytes, stale: headers.stale, versions: headers.versions })
+        Ok(DownloadedBundle { bytes, stale: headers.stale, versions_digest: headers.versions_digest })
     }
 }
 

@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 
-/// Maximum length of `X-Claviger-Versions`, which holds a digest. A longer value is ignored; every digest is shorter.
-const MAX_VERSIONS_BYTES: usize = 128;
+/// Maximum length of the digest in `X-Claviger-Versions`. A longer value is ignored: Claviger sends shorter ones.
+const MAX_VERSIONS_DIGEST_BYTES: usize = 128;
 
 /// What the headers of a response state about its body.
 pub struct DownloadHeaders {
@@ -17,13 +17,14 @@ pub struct DownloadHeaders {
     digest: Vec<u8>,
     /// Whether the server returned older values because a store was unavailable.
     pub stale: bool,
-    /// Keyed digest of the versions of the secrets, if the server reports one in letters and digits.
-    pub versions: Option<String>,
+    /// Keyed digest of the versions of the secrets. `None` if the header is missing, or has other characters than ASCII letters
+    /// and digits.
+    pub versions_digest: Option<String>,
 }
 
 impl DownloadHeaders {
     /// Parses the headers. Fails if the media type, the length or the digest is missing, repeated or not as Claviger sends it, or
-    /// if the body is compressed. `stale` and `versions` are optional.
+    /// if the body is compressed. The headers of `stale` and `versions_digest` are optional.
     pub fn parse(headers: &HeaderMap, format: Format) -> Result<Self, CommandError> {
         let single = |name: &str| {
             let mut values = headers.get_all(name).iter();
@@ -36,13 +37,15 @@ impl DownloadHeaders {
         if headers.contains_key(CONTENT_ENCODING) {
             return Err(unexpected_response("it is compressed"));
         }
+        let digest = single("repr-digest").and_then(parse_sha256);
+        let digest = digest.ok_or_else(|| unexpected_response("it has no valid Repr-Digest with sha-256"))?;
         let length = single(CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok());
-        let digest =
-            single("repr-digest").and_then(parse_sha256).ok_or_else(|| unexpected_response("it has no digest"))?;
+        let length = length.ok_or_else(|| unexpected_response("it has no valid Content-Length"))?;
         let stale = single("x-claviger-stale") == Some("true");
-        let is_word = |text: &&str| text.len() <= MAX_VERSIONS_BYTES && text.bytes().all(|b| b.is_ascii_alphanumeric());
-        let versions = single("x-claviger-versions").filter(is_word).map(str::to_owned);
-        Ok(Self { length: length.ok_or_else(|| unexpected_response("it has no length"))?, digest, stale, versions })
+        let is_word =
+            |text: &&str| text.len() <= MAX_VERSIONS_DIGEST_BYTES && text.bytes().all(|b| b.is_ascii_alphanumeric());
+        let versions_digest = single("x-claviger-versions").filter(is_word).map(str::to_owned);
+        Ok(Self { length, digest, stale, versions_digest })
     }
 }
 
@@ -86,7 +89,7 @@ fn has_end_line(body: &[u8], key_count: Option<usize>) -> bool {
 }
 
 fn unexpected_response(why: &str) -> CommandError {
-    CommandError::Other(format!("the download is not as Claviger gives it: {why}"))
+    CommandError::Other(format!("the response is not an intact download from Claviger: {why}"))
 }
 
 #[cfg(test)]
@@ -124,13 +127,17 @@ mod tests {
         assert!(verify_with(&[], BODY, None).is_ok());
         let with_others = format!("sha-512=:AA==:, sha-256=:{}:", STANDARD.encode(sha256(BODY)));
         assert!(verify_with(&[("repr-digest", Some(&with_others))], BODY, Some(1)).is_ok());
+    }
+
+    #[test]
+    fn optional_headers_are_parsed_or_ignored() {
         assert!(
             DownloadHeaders::parse(&headers(&[("x-claviger-stale", Some("true"))]), Format::Export)
                 .is_ok_and(|head| head.stale)
         );
         for (digest, word) in [("0aF9", Some("0aF9")), ("a b", None), ("a:b", None)] {
             let head = DownloadHeaders::parse(&headers(&[("x-claviger-versions", Some(digest))]), Format::Export);
-            assert_eq!(head.expect("valid headers").versions.as_deref(), word);
+            assert_eq!(head.expect("valid headers").versions_digest.as_deref(), word);
         }
     }
 
@@ -172,11 +179,15 @@ mod tests {
             (b"# claviger: -1 keys\n", None, false),
             (b"<html></html>\n", None, false),
         ] {
-            let head =
-                DownloadHeaders { length: body.len(), digest: sha256(body).to_vec(), stale: false, versions: None };
+            let head = DownloadHeaders {
+                length: body.len(),
+                digest: sha256(body).to_vec(),
+                stale: false,
+                versions_digest: None,
+            };
             assert_eq!(verify(body, &head, Format::Dotenv, keys).is_ok(), good, "{body:?}");
         }
-        let head = DownloadHeaders { length: 2, digest: sha256(b"{}").to_vec(), stale: false, versions: None };
+        let head = DownloadHeaders { length: 2, digest: sha256(b"{}").to_vec(), stale: false, versions_digest: None };
         assert!(verify(b"{}", &head, Format::Json, Some(0)).is_ok());
     }
 }

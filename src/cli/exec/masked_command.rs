@@ -89,7 +89,7 @@ async fn run_child(command: Command, program: &OsStr, needles: &Arc<Needles>) ->
     }
 }
 
-/// Waits for a signal that ends the wait for output, because a reader may never read.
+/// Waits for a signal that ends the wait for output. Without it, a reader that never reads would block this process for ever.
 async fn stop_signal(signals: &mut SignalReceiver) -> Signal {
     // A signal at the end of the command may have been for both, as SIGINT of a terminal is. It must not cut the command's output.
     let deadline = Instant::now() + SILENCE_LIMIT;
@@ -103,7 +103,7 @@ async fn wait_for_output(copies: Vec<oneshot::Receiver<()>>, progress: &CopyProg
     for mut end in copies {
         let mut last = progress.bytes_read.load(Ordering::SeqCst);
         while timeout(SILENCE_LIMIT, &mut end).await.is_err() {
-            // In this order: the bytes of a write that begins between the loads are in the second.
+            // In this order: if a write begins between the two loads, the second load sees its bytes.
             let writes = progress.writes.load(Ordering::SeqCst);
             let now = progress.bytes_read.load(Ordering::SeqCst);
             if now == last && writes == 0 {

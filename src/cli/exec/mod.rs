@@ -6,8 +6,8 @@
 mod argument_space;
 mod exit_code;
 mod masked_command;
+mod output_files;
 mod signals;
-mod value_file;
 
 pub use exit_code::FAILED;
 
@@ -18,10 +18,10 @@ use super::runtime::block_on;
 use super::workflow::RunnerStream;
 use crate::model::format::Format;
 use argument_space::ArgumentSpace;
+use output_files::{FileOption, OutputFiles, ValuesByKey};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
-use value_file::{FileOption, FileValues, ValueFiles};
 
 /// Variables that are removed from the environment of the command, so that the command cannot request other secrets.
 const CLAVIGER_VARIABLES: [&str; 7] = [
@@ -64,7 +64,7 @@ pub fn run(exec: &ExecArguments) -> ExitCode {
 
 impl ExecArguments {
     fn run(&self) -> Result<ExitCode, CommandError> {
-        let mut files = ValueFiles::new(&self.files)?;
+        let mut files = OutputFiles::new(&self.files)?;
         let DownloadArguments { server, time_limit, .. } = &self.download;
         let result = block_on(async {
             // Standard output belongs to the command.
@@ -74,10 +74,10 @@ impl ExecArguments {
             let file_values = self.fetch_file_values(&mut client).await?;
             if server.token.is_github_actions() {
                 RunnerStream::Stderr.mask(&environment)?;
-                RunnerStream::Stderr.mask(&file_values.to_masked())?;
+                RunnerStream::Stderr.mask(&file_values.values_to_mask())?;
             }
             files.write(&file_values)?;
-            Ok((environment, file_values.to_masked()))
+            Ok((environment, file_values.values_to_mask()))
         });
         let (environment, masked_files) = result.inspect_err(|_| files.remove())?;
         let exit = if self.mask {
@@ -91,7 +91,7 @@ impl ExecArguments {
         exit
     }
 
-    /// Fetches the variables. Their lengths are checked before the ticket is redeemed, because the server reports them then.
+    /// Fetches the variables. The server reports their lengths with the ticket, so they are checked before the ticket is redeemed.
     async fn fetch_environment(&self, client: &mut TicketClient<'_>) -> Result<Values, CommandError> {
         let is_in_file = |name: &str| self.files.iter().any(|file| file.name == name);
         let only = self.only.as_ref().map(|only| only.iter().filter(|name| !is_in_file(name)).cloned().collect());
@@ -107,14 +107,14 @@ impl ExecArguments {
         let (text, _) = client.fetch_if(&request, Format::Export, check_sizes).await?;
         let mut values = bundle::parse(as_text(&text)?)?;
         values.retain(|(name, _)| !is_in_file(name));
-        // Checked again, because an older server does not report the lengths before.
+        // Checked again, because an older server does not report the lengths with the ticket.
         space.check(values.iter().map(|(name, value)| (name.as_str(), value.len())))?;
         Ok(values)
     }
 
-    /// Fetches the values for files as bytes: in one archive, and with a ticket of their own those whose names an archive cannot have.
-    async fn fetch_file_values(&self, client: &mut TicketClient<'_>) -> Result<FileValues, CommandError> {
-        let mut values = FileValues::default();
+    /// Fetches the values for files, as bytes: in one archive. A key whose name an archive cannot have is fetched with its own ticket.
+    async fn fetch_file_values(&self, client: &mut TicketClient<'_>) -> Result<ValuesByKey, CommandError> {
+        let mut values = ValuesByKey::default();
         let names = self.files.iter().map(|file| file.name.clone());
         let (packed, single): (Vec<_>, Vec<_>) = names.partition(|name| tar::can_have_name(name));
         if !packed.is_empty() {

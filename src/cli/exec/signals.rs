@@ -63,8 +63,8 @@ pub fn forward(signal: Signal, child: u32) {
     }
 }
 
-/// Whether this process is in the foreground group of its controlling terminal, which `/dev/tty` is even if standard input is
-/// another file.
+/// Whether this process is in the foreground group of its controlling terminal. `/dev/tty` is this terminal even if standard input
+/// is another file.
 fn is_in_foreground() -> bool {
     File::open("/dev/tty").is_ok_and(|terminal| tcgetpgrp(terminal).is_ok_and(|foreground| foreground == getpgrp()))
 }

@@ -5,7 +5,7 @@ use super::bundle;
 use super::command_error::CommandError;
 use super::download::{DownloadArguments, Progress, Sizes, TicketClient};
 use super::runtime::block_on;
-use super::workflow::{EnvironmentFile, RunnerStream};
+use super::workflow::{RunnerStream, StepFiles};
 use crate::model::format::Format;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ impl FetchArguments {
         // Checked before any request, so that no ticket is consumed for a file that cannot be written.
         let file = self.output.as_deref().filter(|path| *path != Path::new("-"));
         let target = file.map(|path| AtomicFile::new("--output", path, self.mode)).transpose()?;
-        let mut environment = self.github_env.then(EnvironmentFile::open).transpose()?;
+        let mut environment = self.github_env.then(StepFiles::open).transpose()?;
         let is_printed = target.is_none() && environment.is_none();
         let runner = if is_printed { RunnerStream::Stderr } else { RunnerStream::Stdout };
         let is_masked = self.github_env || self.download.server.token.is_github_actions();
@@ -58,7 +58,7 @@ impl FetchArguments {
         let keys = self.key.clone().map(|key| vec![key]).or_else(|| self.keys.clone());
         let request = self.download.request(keys, self.ttl.clone());
         let check_names = |sizes: &Sizes| {
-            if self.github_env { EnvironmentFile::check_names(sizes.keys().map(String::as_str)) } else { Ok(()) }
+            if self.github_env { StepFiles::check_names(sizes.keys().map(String::as_str)) } else { Ok(()) }
         };
         let (downloaded, keys) = block_on(async {
             let mut client =

@@ -35,8 +35,8 @@ pub fn parse_request(event: &AuditEventObject) -> Option<Result<RecordedRequest,
         ("ticket.denied", Some("attestation_failed" | "admission_policy_missing")) => {
             return Some(Err(ReplayObstacle::Attested));
         }
-        // The policies allowed the request, and then another check refused the request, or the request failed. With a ticket's id it
-        // is the redemption that failed, whose request is another event.
+        // The policies allowed the request, and then another check refused it, or it failed. An event with a ticket id is about a
+        // failed redemption; the request for that ticket has another event.
         ("ticket.denied", Some("ticket_limit" | "delivery_not_allowed")) | ("ticket.failed", _)
             if has_policies && event.ticket_id.is_none() =>
         {

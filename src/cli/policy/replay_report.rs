@@ -1,4 +1,5 @@
-//! The report of a replay: who would gain or lose which secrets, and which requests could not be replayed.
+//! The report of `claviger policy diff`, which replays the requests of the audit log against changed policies: who would gain or
+//! lose which secrets, and how many requests could not be replayed.
 
 use super::output::{JsonFormat, print_json, print_line};
 use crate::cli::command_error::CommandError;
@@ -6,19 +7,19 @@ use crate::policy::{DecisionDifference, RecordedRequest, ReplayResult};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Maximum number of listed differences. Further ones are only counted.
-const MAX_LINES: usize = 10_000;
+/// Maximum number of listed differences. The requests of further ones are only counted.
+const MAX_DIFFERENCES: usize = 10_000;
 
-/// The result of a replay.
+/// The results of all replayed requests.
 #[derive(Default)]
 pub struct ReplayReport {
     replayed: u64,
     differences: BTreeMap<AffectedRequest, Occurrences>,
-    /// Number of requests with differences beyond [`MAX_LINES`].
-    further: u64,
+    /// Number of requests whose difference is not listed, because there are [`MAX_DIFFERENCES`] already.
+    unlisted: u64,
     /// Number of requests that could not be replayed, by reason.
     unreplayed: BTreeMap<String, u64>,
-    /// Number of those that the change may affect.
+    /// Number of unreplayed requests whose decision the changed policies may change.
     unknown: u64,
 }
 
@@ -57,13 +58,13 @@ struct DifferenceLine<'r> {
 struct ReplayReportJson<'r> {
     replayed: u64,
     differences: Vec<DifferenceLine<'r>>,
-    further_differences: u64,
+    unlisted_requests: u64,
     not_replayed: &'r BTreeMap<String, u64>,
 }
 
 impl ReplayReport {
     pub fn has_differences(&self) -> bool {
-        self.further > 0 || !self.differences.is_empty()
+        self.unlisted > 0 || !self.differences.is_empty()
     }
 
     /// Number of requests for which it is unknown whether the changed policies make a difference.
@@ -76,9 +77,9 @@ impl ReplayReport {
         *self.unreplayed.entry(reason.to_owned()).or_default() += requests;
     }
 
-    /// Counts the requests of an event.
-    pub fn add(&mut self, recorded: &RecordedRequest, replayed: ReplayResult, requests: u64, time: &str) {
-        let DecisionDifference { allowed, gained, lost } = match replayed {
+    /// Adds the result for one event, which stands for this number of equal requests.
+    pub fn add(&mut self, recorded: &RecordedRequest, result: ReplayResult, requests: u64, time: &str) {
+        let DecisionDifference { allowed, gained, lost } = match result {
             ReplayResult::Same => {
                 self.replayed += requests;
                 return;
@@ -101,8 +102,8 @@ impl ReplayReport {
             gained,
             lost,
         };
-        if self.differences.len() >= MAX_LINES && !self.differences.contains_key(&affected) {
-            self.further += requests;
+        if self.differences.len() >= MAX_DIFFERENCES && !self.differences.contains_key(&affected) {
+            self.unlisted += requests;
             return;
         }
         let occurrences = self.differences.entry(affected).or_default();
@@ -118,7 +119,7 @@ impl ReplayReport {
             return print_json(&ReplayReportJson {
                 replayed: self.replayed,
                 differences: lines.collect(),
-                further_differences: self.further,
+                unlisted_requests: self.unlisted,
                 not_replayed: &self.unreplayed,
             });
         }
@@ -137,13 +138,13 @@ impl ReplayReport {
                 }
             }
         }
-        if self.further > 0 {
-            print_line(&format!("{} further requests differ", self.further))?;
+        if self.unlisted > 0 {
+            print_line(&format!("{} further requests differ", self.unlisted))?;
         }
         for (reason, requests) in &self.unreplayed {
             print_line(&format!("not replayed: {requests} requests: {reason}"))?;
         }
-        let differing = self.differences.values().map(|occurrences| occurrences.requests).sum::<u64>() + self.further;
+        let differing = self.differences.values().map(|occurrences| occurrences.requests).sum::<u64>() + self.unlisted;
         print_line(&format!("{} requests replayed, {differing} differ", self.replayed))
     }
 }

@@ -1,11 +1,11 @@
 //! Passes masks, warnings, variables and outputs to the runner of a GitHub Actions job.
 
 mod ci_variable;
-mod environment_file;
 mod masks;
+mod step_files;
 
 pub use ci_variable::ci_variable;
-pub use environment_file::EnvironmentFile;
+pub use step_files::StepFiles;
 
 use super::bundle::Values;
 use super::command_error::CommandError;

@@ -15,8 +15,8 @@ use zeroize::Zeroizing;
 /// Names and prefixes that are refused. The runner refuses `NODE_OPTIONS` and sets `RUNNER_` variables. `ACTIONS_` variables have
 /// the credentials for id tokens, `INPUT_` variables the inputs of actions.
 const REFUSED_NAMES: [&str; 4] = ["NODE_OPTIONS", "RUNNER_*", "ACTIONS_*", "INPUT_*"];
-/// Names after `GITHUB_` that the runner sets again for every step, so that a value would be lost. Other names with `GITHUB_`
-/// are allowed, such as `GITHUB_TOKEN`.
+/// Variables that the runner sets again for every step, so that a value would be lost; without their prefix `GITHUB_`. Other
+/// names with this prefix, such as `GITHUB_TOKEN`, are allowed.
 const SET_FOR_EVERY_STEP: &str = "
     ACTION ACTIONS ACTION_PATH ACTION_REF ACTION_REPOSITORY ACTOR ACTOR_ID API_URL BASE_REF ENV EVENT_NAME EVENT_PATH GRAPHQL_URL
     HEAD_REF JOB OUTPUT PATH REF REF_NAME REF_PROTECTED REF_TYPE REPOSITORY REPOSITORY_ID REPOSITORY_OWNER REPOSITORY_OWNER_ID
@@ -25,12 +25,12 @@ const SET_FOR_EVERY_STEP: &str = "
 ";
 
 /// The files `GITHUB_ENV` and `GITHUB_OUTPUT` of a step.
-pub struct EnvironmentFile {
+pub struct StepFiles {
     environment: File,
     output: Option<File>,
 }
 
-impl EnvironmentFile {
+impl StepFiles {
     /// Opens the files. Writes nothing.
     pub fn open() -> Result<Self, CommandError> {
         let environment = open_file("GITHUB_ENV")?.ok_or_else(|| {
@@ -44,7 +44,7 @@ impl EnvironmentFile {
         match names.into_iter().find(|name| is_refused(name)) {
             None => Ok(()),
             Some(name) => Err(CommandError::Other(format!(
-                "{} is a name that a runner keeps for itself; leave it out with --keys, or rename it in the policy",
+                "{} is a name that a runner keeps for itself; select other keys with --keys, or rename this one in the policy",
                 escape_for_terminal(name)
             ))),
         }
@@ -86,7 +86,7 @@ fn write_error(name: &str, error: &io::Error) -> CommandError {
     CommandError::Other(format!("{name} cannot be written: {}", error.kind()))
 }
 
-/// Appends text at the beginning of a line: after a line feed, if another step has left the last line incomplete.
+/// Appends text. Writes a line feed first if another step has left the last line incomplete.
 fn append(file: &mut File, text: &[u8]) -> io::Result<()> {
     let mut last = [b'\n'];
     if file.seek(SeekFrom::End(0))? > 0 {
@@ -140,24 +140,25 @@ mod tests {
     #[test]
     fn names_that_the_runner_sets_are_refused() {
         for bad in ["NODE_OPTIONS", "node_options", "GITHUB_REF", "GITHUB_ENV", "RUNNER_TEMP", "ACTIONS_X", "INPUT_X"] {
-            assert!(EnvironmentFile::check_names(["NPM_TOKEN", bad]).is_err(), "{bad}");
+            assert!(StepFiles::check_names(["NPM_TOKEN", bad]).is_err(), "{bad}");
         }
         assert!(
-            EnvironmentFile::check_names(["NPM_TOKEN", "NODE_OPTION", "GITHUB_TOKEN", "GITHUBREF", "GITHUB_REFS"])
-                .is_ok()
+            StepFiles::check_names(["NPM_TOKEN", "NODE_OPTION", "GITHUB_TOKEN", "GITHUBREF", "GITHUB_REFS"]).is_ok()
         );
     }
 
     #[test]
-    fn action_without_binary_refuses_the_same_names() {
+    fn action_script_refuses_the_names_that_the_binary_refuses() {
         let action = include_str!("../../../action/fetch");
-        let (_, list) = action.split_once("\nset_for_every_step='").expect("its list");
-        let (list, _) = list.split_once('\'').expect("the end of it");
+        let (_, list) =
+            action.split_once("\nset_for_every_step='").expect("action/fetch has the list set_for_every_step");
+        let (list, _) = list.split_once('\'').expect("the list ends with a quote");
         let names = |list: &'static str| list.split_ascii_whitespace().collect::<Vec<_>>();
         assert_eq!(names(list), names(SET_FOR_EVERY_STEP));
         for refused in REFUSED_NAMES {
             let refused = format!(" {refused} ");
-            let line = action.lines().find(|line| line.trim_start().starts_with("NODE_OPTIONS |")).expect("the others");
+            let line = action.lines().find(|line| line.trim_start().starts_with("NODE_OPTIONS |"));
+            let line = line.expect("action/fetch has a case that begins with NODE_OPTIONS");
             assert!(format!(" {} ", line.trim().replace(')', " ")).contains(&refused), "{refused}");
         }
     }

@@ -31,11 +31,11 @@ impl FromStr for FileOption {
     }
 }
 
-/// The values for files, by key.
+/// The values of the keys, as bytes.
 #[derive(Default)]
-pub struct FileValues(Vec<(String, Zeroizing<Vec<u8>>)>);
+pub struct ValuesByKey(Vec<(String, Zeroizing<Vec<u8>>)>);
 
-impl FileValues {
+impl ValuesByKey {
     /// Adds the value of a key.
     pub fn add(&mut self, name: String, value: Zeroizing<Vec<u8>>) {
         self.0.push((name, value));
@@ -47,9 +47,9 @@ impl FileValues {
         Ok(())
     }
 
-    /// The texts to mask. For bytes that are not UTF-8 these are their lines that are, and the base64 of all bytes, from which
-    /// the search for values derives their other encodings.
-    pub fn to_masked(&self) -> Values {
+    /// The values to mask, as plain text. A value that is not UTF-8 gives two texts: its lossy text, because its lines that are
+    /// UTF-8 are masked, and its base64, from which the masker derives the other encodings of the bytes.
+    pub fn values_to_mask(&self) -> Values {
         let mut masked = Values::new();
         for (name, value) in &self.0 {
             masked.push((name.clone(), to_lossy_secret(value)));
@@ -62,13 +62,13 @@ impl FileValues {
 }
 
 /// The files of one `claviger exec`.
-pub struct ValueFiles {
+pub struct OutputFiles {
     targets: Vec<(String, AtomicFile)>,
     /// How many of `targets`, from the first, this process has written.
     written: usize,
 }
 
-impl ValueFiles {
+impl OutputFiles {
     /// Checks the paths. Called before any request is sent, so that a wrong path does not cost a ticket.
     pub fn new(options: &[FileOption]) -> Result<Self, CommandError> {
         let mut targets: Vec<(String, AtomicFile)> = Vec::new();
@@ -87,7 +87,7 @@ impl ValueFiles {
 
     /// Writes each file. A missing key becomes an empty file, which `[ -s file ]` detects. Must be called in a tokio runtime,
     /// because [`AtomicFile::write`] handles signals.
-    pub fn write(&mut self, values: &FileValues) -> Result<(), CommandError> {
+    pub fn write(&mut self, values: &ValuesByKey) -> Result<(), CommandError> {
         for (name, target) in &self.targets {
             let value = values.0.iter().find(|(other, _)| other == name);
             target.write(value.map_or(&b""[..], |(_, bytes)| bytes))?;
