@@ -1,7 +1,7 @@
 //! `audit`: the audit log.
 
 use super::fault_collector::{DAY, FaultCollector, HOUR};
-use super::size::{MIB, Size, TIB};
+use super::size::{MIB, TIB, UnparsedSize};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub struct Audit {
 pub(super) struct RawAudit {
     stdout: Option<bool>,
     retention: Option<String>,
-    max_size: Option<Size>,
+    max_size: Option<UnparsedSize>,
     key_file: Option<String>,
     retired_key_files: Option<Vec<Option<String>>>,
 }

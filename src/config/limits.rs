@@ -1,7 +1,7 @@
 //! `limits`: bounds on requests and connections of clients.
 
 use super::fault_collector::{FaultCollector, MILLISECOND, MINUTE};
-use super::size::{MIB, Size};
+use super::size::{MIB, UnparsedSize};
 use serde::Deserialize;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub struct Limits {
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawLimits {
-    body_bytes: Option<Size>,
+    body_bytes: Option<UnparsedSize>,
     requests_per_second_per_caller: Option<u64>,
     failures_per_second_per_address: Option<u64>,
     reviews_per_second: Option<u64>,

@@ -13,11 +13,11 @@ use std::sync::Arc;
 pub struct Policies {
     /// A directory with policies in YAML, read again after a change.
     pub directory: Option<PathBuf>,
-    /// The kubernetes authenticators from whose clusters custom resources are read as policies.
+    /// The names of the kubernetes authenticators from whose clusters custom resources are read as policies.
     pub custom_resources: Vec<Arc<str>>,
-    /// The secrets that the policies of namespaces may grant.
+    /// For each tenant, the secrets that `Policy` resources in its namespaces may grant.
     pub tenants: Vec<Tenant>,
-    /// The only secrets that policies may grant. An empty list is no bound.
+    /// The only secrets that any policy may grant. An empty list is no bound.
     pub ceiling: Vec<CeilingEntry>,
 }
 
@@ -31,14 +31,19 @@ pub(super) struct RawPolicies {
 }
 
 impl RawPolicies {
-    /// `stores` has the names of all stores and `clusters` those of all kubernetes authenticators, including those of entries with
-    /// faults.
-    pub(super) fn validate(self, stores: &[String], clusters: &[String], faults: &mut FaultCollector) -> Policies {
+    /// `stores` and `authenticators` are the names of all stores and of all kubernetes authenticators. They include the names of
+    /// entries with faults, so that a reference to such an entry is not a second fault.
+    pub(super) fn validate(
+        self,
+        stores: &[String],
+        authenticators: &[String],
+        faults: &mut FaultCollector,
+    ) -> Policies {
         let directory = faults.optional_directory("/policies/directory", self.directory);
         let custom_resources = faults.validate_cluster_names(
             "/policies/customResources",
             self.custom_resources,
-            clusters,
+            authenticators,
             "is listed twice",
         );
         let tenants = faults.validate_each("/policies/tenants", self.tenants, |raw: RawTenant, pointer, faults| {
@@ -52,7 +57,8 @@ impl RawPolicies {
     }
 }
 
-/// Refuses two authenticators of the same cluster, whose policies would have the same names.
+/// Refuses two entries of `customResources` with the same kubeconfig: the policies of that cluster would be read twice, under the
+/// same names.
 pub(super) fn require_distinct_clusters(
     policies: &Policies,
     authenticators: &[Authenticator],

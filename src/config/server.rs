@@ -14,8 +14,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Address of the ops listener: metrics and health.
     pub ops_listen: SocketAddr,
-    /// The prefix of download URLs, without a trailing slash. `None`, which is allowed only if `listen` is not a wildcard address: the
-    /// address of the API listener.
+    /// The prefix of download URLs, without a trailing slash. `None`: the address of the API listener. Required if `listen` is a
+    /// wildcard address.
     pub public_url: Option<String>,
     /// Certificate and key. `None`: HTTP without TLS.
     pub tls: Option<Tls>,

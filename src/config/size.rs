@@ -5,25 +5,25 @@ use serde::{Deserialize, Deserializer, de};
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// A size that has not been parsed: a string or a number.
-pub(super) struct Size(String);
+/// A string or number that is parsed as a size later.
+pub(super) struct UnparsedSize(String);
 
-impl<'de> Deserialize<'de> for Size {
+impl<'de> Deserialize<'de> for UnparsedSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
         impl de::Visitor<'_> for Visitor {
-            type Value = Size;
+            type Value = UnparsedSize;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
                 f.write_str(EXPECTED_FORM)
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Size, E> {
-                Ok(Size(text.to_owned()))
+            fn visit_str<E>(self, text: &str) -> Result<UnparsedSize, E> {
+                Ok(UnparsedSize(text.to_owned()))
             }
 
-            fn visit_u64<E>(self, number: u64) -> Result<Size, E> {
-                Ok(Size(number.to_string()))
+            fn visit_u64<E>(self, number: u64) -> Result<UnparsedSize, E> {
+                Ok(UnparsedSize(number.to_string()))
             }
         }
         deserializer.deserialize_any(Visitor)
@@ -41,10 +41,10 @@ impl FaultCollector<'_> {
     pub(super) fn require_size(
         &mut self,
         pointer: &str,
-        value: Option<Size>,
+        value: Option<UnparsedSize>,
         bounds: RangeInclusive<u64>,
     ) -> Option<u64> {
-        let Size(text) = self.require(pointer, value)?;
+        let UnparsedSize(text) = self.require(pointer, value)?;
         let unit = UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)));
         let (digits, unit) = unit.unwrap_or((&text, 1));
         let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
@@ -98,11 +98,11 @@ mod tests {
             ("18446744073709551615MiB", None),
         ] {
             let mut faults = FaultCollector::new(Path::new(""));
-            assert_eq!(faults.require_size("/x", Some(Size(text.into())), 1..=TIB), bytes, "{text:?}");
+            assert_eq!(faults.require_size("/x", Some(UnparsedSize(text.into())), 1..=TIB), bytes, "{text:?}");
             assert_eq!(faults.into_faults().len(), usize::from(bytes.is_none()), "{text:?}");
         }
         let mut faults = FaultCollector::new(Path::new(""));
-        assert_eq!(faults.require_size("/x", Some(Size("17MiB".into())), 1..=16 * MIB), None);
+        assert_eq!(faults.require_size("/x", Some(UnparsedSize("17MiB".into())), 1..=16 * MIB), None);
         assert_eq!(faults.into_faults()[0].detail, "must be between 1 byte and 16MiB");
     }
 }

@@ -1,5 +1,5 @@
-//! Checks the expiry of certificates in files: Claviger's as a server, and for each Vault store Claviger's client certificate and
-//! the trusted authorities.
+//! Checks the expiry of certificates in files: the server certificate, and for each Vault store the client certificate and the
+//! trusted authorities.
 
 use crate::app::tls::expiry;
 use crate::config::Config;
@@ -19,7 +19,7 @@ const MIN_REMAINING: SignedDuration = SignedDuration::from_hours(24 * 7);
 enum Purpose {
     /// A chain that is presented to peers. The first certificate is checked.
     Presented,
-    /// Certificates of trusted authorities. The certificate that expires last is checked.
+    /// Certificates of trusted authorities. Such a file may contain expired ones, so the one that expires last is checked.
     Authorities,
 }
 
@@ -46,7 +46,8 @@ fn check_file(setting: &str, file: &Path, purpose: Purpose, now: Timestamp) -> D
         Purpose::Authorities => expiry_times.iter().max(),
     };
     let Some(expires_at) = expires_at else {
-        return DoctorCheck::failed(name, "the file holds no certificate in PEM", "mount the certificate at this path");
+        let detail = format!("no certificate in PEM can be read from {}", file.display());
+        return DoctorCheck::failed(name, detail, "write valid certificates to this file, and let Claviger read it");
     };
     let remaining = expires_at.duration_since(now);
     let detail = format!("valid until {expires_at}");
