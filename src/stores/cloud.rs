@@ -27,8 +27,8 @@ pub(super) trait Cloud: Send + Sync + 'static {
     /// How secrets are named.
     const NAMING: SecretNaming;
 
-    /// The group of paths that share a quota, and therefore a breaker. By default all secrets are one group, because a quota is
-    /// that of a vault or of a project.
+    /// The group of paths that share a quota, and therefore a breaker. By default all secrets are one group, because a vault or
+    /// project has one quota.
     fn quota_group(_path: &str) -> Cow<'static, str> {
         "secrets/".into()
     }

@@ -14,38 +14,39 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// An optional client certificate.
 #[derive(Debug)]
 pub(super) struct ClientCertificate {
-    key: Option<FileValue<CertifiedKey>>,
+    certified_key: Option<FileValue<CertifiedKey>>,
     /// Whether a server has requested a certificate, and none was sent.
-    was_requested_but_missing: AtomicBool,
+    was_requested_but_not_sent: AtomicBool,
 }
 
 impl ClientCertificate {
-    pub(super) fn new(key: Option<FileValue<CertifiedKey>>) -> Self {
-        Self { key, was_requested_but_missing: AtomicBool::new(false) }
+    pub(super) fn new(certified_key: Option<FileValue<CertifiedKey>>) -> Self {
+        Self { certified_key, was_requested_but_not_sent: AtomicBool::new(false) }
     }
 
     /// Reads the files, if a client certificate is configured. Fails if the files are invalid.
     pub(super) fn reload(&self) -> Result<(), ()> {
-        self.key.as_ref().map_or(Ok(()), FileValue::reload)
+        self.certified_key.as_ref().map_or(Ok(()), FileValue::reload)
     }
 
     /// Whether a server has requested a certificate, and none was sent. Some servers accept that.
-    pub(super) fn was_requested_but_missing(&self) -> bool {
-        self.was_requested_but_missing.load(Ordering::Relaxed)
+    pub(super) fn was_requested_but_not_sent(&self) -> bool {
+        self.was_requested_but_not_sent.load(Ordering::Relaxed)
     }
 }
 
 impl ResolvesClientCert for ClientCertificate {
     fn resolve(&self, _root_hint_subjects: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        let key = self.key.as_ref().map(FileValue::current).filter(|key| key.key.choose_scheme(schemes).is_some());
-        if key.is_none() {
-            self.was_requested_but_missing.store(true, Ordering::Relaxed);
+        let current = self.certified_key.as_ref().map(FileValue::current);
+        let usable = current.filter(|current| current.key.choose_scheme(schemes).is_some());
+        if usable.is_none() {
+            self.was_requested_but_not_sent.store(true, Ordering::Relaxed);
         }
-        key
+        usable
     }
 
     fn has_certs(&self) -> bool {
-        self.key.is_some()
+        self.certified_key.is_some()
     }
 }
 

@@ -110,7 +110,7 @@ impl Trust {
         // In TLS 1.3 the handshake of a client without a certificate succeeds. The server closes the connection afterwards, and its
         // alert can be lost in the connection reset.
         let may_lack_certificate =
-            self.client_certificate.was_requested_but_missing() && !self.has_response.load(Ordering::Relaxed);
+            self.client_certificate.was_requested_but_not_sent() && !self.has_response.load(Ordering::Relaxed);
         if may_lack_certificate && connect_failure::is_closed_by_peer(error) {
             return Some(ConnectFailure::ClientCertificateRequired);
         }

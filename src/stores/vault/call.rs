@@ -21,18 +21,20 @@ pub(super) struct CallOptions<'a> {
     pub(super) operation: StoreOperation,
     /// The circuit breakers that a failure counts for.
     pub(super) target: BreakerTarget<'a>,
-    /// Whether the call is never sent a second time, because it creates a secret or takes one of the limited uses of a token
-    /// (`num_uses`).
+    /// Whether the call is not retried even if its method is `GET`: it creates a secret, or takes one of the limited uses of a
+    /// token (`num_uses`).
     pub(super) no_retry: bool,
-    /// Whether the time limit is `makeTimeout` instead of `timeout`.
+    /// Whether the time limit is the setting `makeTimeout` (for calls that create, renew or revoke a credential) instead of
+    /// `timeout`.
     pub(super) uses_make_timeout: bool,
-    /// Whether the call creates a lease, which the server revokes together with the token of the call.
+    /// Whether the call creates a lease. It then gets a token of its own, because the server revokes a lease together with the
+    /// token that created it.
     pub(super) creates_lease: bool,
 }
 
 impl<'a> CallOptions<'a> {
-    /// Options of a call that changes nothing.
-    pub(super) const fn read_only(operation: StoreOperation, target: BreakerTarget<'a>) -> Self {
+    /// Options of a call with the time limit `timeout`, which is retried if its method is `GET`.
+    pub(super) const fn new(operation: StoreOperation, target: BreakerTarget<'a>) -> Self {
         Self { operation, target, no_retry: false, uses_make_timeout: false, creates_lease: false }
     }
 

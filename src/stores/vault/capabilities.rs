@@ -62,7 +62,7 @@ impl VaultStore {
         paths: &[String],
         request_id: &RequestId,
     ) -> Result<BTreeMap<String, Vec<String>>, ReadError> {
-        let options = CallOptions::read_only(StoreOperation::Preflight, BreakerTarget::group("sys/"));
+        let options = CallOptions::new(StoreOperation::Preflight, BreakerTarget::group("sys/"));
         let parse = |response: &StoreResponse| match response.status {
             200 => serde_json::from_slice::<Capabilities>(&response.body).map_err(|_| ReadError::Unavailable),
             403 => Err(ReadError::Forbidden),

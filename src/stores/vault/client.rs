@@ -100,7 +100,7 @@ impl Client {
     /// # Errors
     /// No complete response arrived in time.
     pub(super) async fn health(&self, request_id: &RequestId) -> Result<StoreResponse, TransportError> {
-        let options = CallOptions::read_only(StoreOperation::Preflight, BreakerTarget::group("sys/"));
+        let options = CallOptions::new(StoreOperation::Preflight, BreakerTarget::group("sys/"));
         let call = Call { endpoint: ReadHealthRequest::default(), options, token: None };
         self.send(call, None, request_id).await
     }

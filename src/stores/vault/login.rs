@@ -84,7 +84,7 @@ async fn exchange_for_token(
 ) -> Result<LoginResult, ReadError> {
     let group = format!("auth/{mount}/");
     let options =
-        CallOptions { no_retry: true, ..CallOptions::read_only(StoreOperation::Login, BreakerTarget::group(&group)) };
+        CallOptions { no_retry: true, ..CallOptions::new(StoreOperation::Login, BreakerTarget::group(&group)) };
     let parse = |response: &_| match responses::parse_login(response) {
         Err(ReadError::Forbidden) if has_logged_in_before => Err(ReadError::Unavailable),
         result => result,

@@ -192,7 +192,7 @@ impl VaultStore {
             *stray_lease.lock().unwrap_or_else(PoisonError::into_inner) = responses::find_stray_lease(response);
             responses::parse_secret(response, mount.engine)
         };
-        let options = CallOptions::read_only(StoreOperation::Read, target);
+        let options = CallOptions::new(StoreOperation::Read, target);
         let response = self.session.call(options, endpoint, request_id, parse).await;
         if let Some(lease_id) = stray_lease.into_inner().unwrap_or_else(PoisonError::into_inner) {
             self.revoke_in_background(lease_id, request_id);

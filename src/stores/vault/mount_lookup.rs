@@ -67,7 +67,7 @@ async fn read_mount(
     // The mount is not known yet: the breaker is that of all paths with the same first segment.
     let breaker_group = format!("{}/", first_segment(&path));
     let target = BreakerTarget { mount: &breaker_group, creation_path: None, secret_path: Some(path.as_str()) };
-    let options = CallOptions::read_only(StoreOperation::Preflight, target);
+    let options = CallOptions::new(StoreOperation::Preflight, target);
     let endpoint = || VaultEndpoint::ReadMount { path: path.as_str() };
     let (mount, _) =
         session.call(options, endpoint, &request_id, |response| responses::parse_mount(response, &path)).await?;

@@ -270,7 +270,7 @@ impl VaultSession {
         token: &Token,
         request_id: &RequestId,
     ) -> Result<Option<GrantedLifetime>, ReadError> {
-        let options = CallOptions::read_only(StoreOperation::Login, BreakerTarget::group("auth/token/"));
+        let options = CallOptions::new(StoreOperation::Login, BreakerTarget::group("auth/token/"));
         let response =
             self.call_with(token, options, LookupTokenSelfRequest {}, request_id, responses::parse_token_lookup).await;
         response.map_err(|failed| failed.error)

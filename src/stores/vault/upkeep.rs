@@ -105,7 +105,7 @@ async fn renew_token(
 }
 
 async fn renew(session: &VaultSession, token: &Token, request_id: &RequestId) -> Result<GrantedLifetime, ReadError> {
-    let options = CallOptions::read_only(StoreOperation::Renew, BreakerTarget::group("auth/token/"));
+    let options = CallOptions::new(StoreOperation::Renew, BreakerTarget::group("auth/token/"));
     let response =
         session.call_with(token, options, RenewTokenSelfRequest::default(), request_id, responses::parse_renewal).await;
     response.map_err(|failed| failed.error)
