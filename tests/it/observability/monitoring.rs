@@ -25,8 +25,9 @@ use tokio::time::{Instant, sleep};
 /// The alerts whose faults exist only as synthetic series (`alerts.test.yaml`), because each takes longer than this
 /// test may. Their metrics are tested in `audit::size`, `custom_resources::watching`, `failover::data_loss`,
 /// `tickets::clocks` and `stores::leases`.
-const SYNTHETIC_ALERTS: [&str; 7] = [
+const SYNTHETIC_ALERTS: [&str; 8] = [
     "ClavigerAuditEventsLost",
+    "ClavigerAuditEventsUnwritten",
     "ClavigerAuditTooLarge",
     "ClavigerClocksDiffer",
     "ClavigerDatabaseMayLoseData",
