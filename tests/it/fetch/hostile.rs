@@ -67,7 +67,8 @@ fn an_invalid_download_is_refused_and_not_repeated() {
     for (given, code, words) in [
         (bundle(&[("Content-Type", Some("text/html"))], "<html></html>"), 1, "media type"),
         (bundle(&[("Content-Type", None)], BUNDLE), 1, "media type"),
-        (bundle(&[("Repr-Digest", None)], BUNDLE), 1, "no digest"),
+        (bundle(&[("Repr-Digest", None)], BUNDLE), 1, "no valid Repr-Digest with sha-256"),
+        (bundle(&[("Repr-Digest", Some("sha-256=AAAA"))], BUNDLE), 1, "no valid Repr-Digest with sha-256"),
         (bundle(&[("Repr-Digest", Some("sha-256=:AAAA:"))], BUNDLE), 1, "digest differs from Repr-Digest"),
         (bundle(&[("Content-Encoding", Some("gzip"))], BUNDLE), 1, "compressed"),
         (bundle(&[("Content-Length", Some(&shorter.to_string()))], BUNDLE), 1, "digest differs from Repr-Digest"),
