@@ -57,7 +57,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
             Node::List(nodes) => Value::List(nodes.iter().map(|node| self.evaluate(node)).collect::<Result<_, _>>()?),
             Node::Index(operands) => self.evaluate_index(&operands.0, &operands.1)?,
             Node::HasField(field) => Value::Bool(self.inputs.has_field(*field)?),
-            Node::HasRecord(record) => Value::Bool(self.inputs.has_record(*record)),
+            Node::HasRecord(record) => Value::Bool(self.inputs.has_record(*record)?),
             Node::HasKey(map, key) => Value::Bool(self.evaluate(map)?.map_entry(key)?.is_some()),
             Node::Not(operand) => Value::Bool(!self.evaluate_bool(operand)?),
             Node::Negate(operand) => self.evaluate_negation(operand)?,

@@ -36,7 +36,7 @@ impl<'a> Inputs<'a> {
         self.find_field(field).ok_or(EvaluationError::Absent)
     }
 
-    /// Whether a field exists; `Absent` if its record does not exist.
+    /// Whether a field exists; `Absent` if its record does not exist or is withheld.
     pub(super) fn has_field(&self, field: Field) -> Result<bool, EvaluationError> {
         let has_record = match field {
             Field::PodName
@@ -45,24 +45,30 @@ impl<'a> Inputs<'a> {
             | Field::PodIps
             | Field::PodNode
             | Field::PodLabels
-            | Field::PodAnnotations => self.has_record(Record::Pod),
-            Field::TaskRunName | Field::TaskRunLabels | Field::TaskRunParams => self.has_record(Record::TaskRun),
+            | Field::PodAnnotations => self.has_record(Record::Pod)?,
+            Field::TaskRunName | Field::TaskRunLabels | Field::TaskRunParams => self.has_record(Record::TaskRun)?,
             Field::PipelineRunName
             | Field::PipelineRunLabels
             | Field::PipelineRunAnnotations
-            | Field::PipelineRunParams => self.has_record(Record::PipelineRun),
+            | Field::PipelineRunParams => self.has_record(Record::PipelineRun)?,
             _ => true,
         };
         if has_record { Ok(self.find_field(field).is_some()) } else { Err(EvaluationError::Absent) }
     }
 
-    pub(super) fn has_record(&self, record: Record) -> bool {
-        match record {
+    /// Whether a record exists. `Absent` if it is withheld: a deny policy then matches, and an allow policy does not, whether the
+    /// condition wants the record or wants none.
+    pub(super) fn has_record(&self, record: Record) -> Result<bool, EvaluationError> {
+        let is_of_run = matches!(record, Record::TaskRun | Record::PipelineRun);
+        if is_of_run && self.caller.workload.is_some() && self.facts.runs_withheld {
+            return Err(EvaluationError::Absent);
+        }
+        Ok(match record {
             Record::Caller | Record::Request => true,
             Record::Pod => self.caller.workload.is_some(),
             Record::TaskRun => self.task_run().is_some(),
             Record::PipelineRun => self.pipeline_run().is_some(),
-        }
+        })
     }
 
     fn find_field(&self, field: Field) -> Option<Value<'a>> {

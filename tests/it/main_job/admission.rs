@@ -20,19 +20,35 @@ fn shipped() -> [Value; 2] {
         .map(|kind| rendered.find(kind, POLICY_NAME).unwrap().clone())
 }
 
-/// A folder with a broker's configuration: one policy attests by the run's params, the other attests nothing.
+/// A folder with a broker's configuration: policy `by-run` attests by the run's params, the others attest nothing.
 fn folder(kube: &Kube, user: User, mode: &str) -> (TempDir, Value) {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("secrets.yaml"), r#"{"site": {"K": "v"}, "plain": {"P": "v"}}"#).unwrap();
-    let of = |repo: &str, attest: Value| {
+    fs::write(
+        folder.path().join("secrets.yaml"),
+        r#"{"site": {"K": "v"}, "plain": {"P": "v"}, "guarded": {"G": "v"}}"#,
+    )
+    .unwrap();
+    let subjects = |account: &str| json!([{"kubernetes": {"namespaces": ["admission"], "serviceAccounts": [account]}}]);
+    let of = |account: &str, repo: &str| {
         json!({
-            "subjects": [{"kubernetes": {"namespaces": ["admission"], "serviceAccounts": ["*"]}}], "attest": attest,
-            "repos": [repo], "branches": ["main"], "secrets": [{"store": "local", "path": repo}],
+            "subjects": subjects(account), "repos": [repo], "branches": ["main"],
+            "secrets": [{"store": "local", "path": repo}],
         })
     };
+    let mut by_run = of("run-bot", "site");
+    by_run["attest"] = json!({"repo": "caller.pipelineRun.params.repo"});
+    let mut outside_of_pipelines = of("condition-bot", "outside");
+    outside_of_pipelines["condition"] = json!("!has(caller.pipelineRun)");
+    let no_forks = json!({
+        "effect": "deny", "subjects": subjects("condition-bot"), "repos": ["guarded"], "branches": ["**"],
+        "condition": "has(caller.pipelineRun) && has(caller.pipelineRun.labels.fork)",
+    });
     let policies = [
-        ("by-run", of("site", json!({"repo": "caller.pipelineRun.params.repo"}))),
-        ("plain", of("plain", Value::Null)),
+        ("by-run", by_run),
+        ("plain", of("*", "plain")),
+        ("guarded", of("condition-bot", "guarded")),
+        ("no-forks", no_forks),
+        ("outside", outside_of_pipelines),
     ];
     write_policies(&folder.path().join("policies"), &policies);
     let config = json!({
@@ -69,7 +85,7 @@ fn outcome_of(claviger: &Claviger, pod: &PodActor) -> Vec<String> {
         .collect();
     outcomes.dedup();
     for event in claviger.audit_events() {
-        if event["type"] == "ticket.denied" {
+        if event["type"] == "ticket.denied" && !["guarded", "outside"].map(Value::from).contains(&event["repo"]) {
             assert_eq!([&event["reason"], &event["policies"][0]], ["admission_policy_missing", "by-run"]);
         }
     }
@@ -80,6 +96,7 @@ fn outcome_of(claviger: &Claviger, pod: &PodActor) -> Vec<String> {
 async fn required_mode_attests_only_with_the_admission_policy_in_force() {
     let kube = Kube::start().await;
     let build = kube.build("admission/run-bot", BuildSpec::default()).await;
+    let other = kube.build("admission/condition-bot", BuildSpec::default()).await;
     let [policy, binding] = shipped();
     let installed = AdmissionPolicy::absent(&kube).await;
     let refused = ["403 denied"];
@@ -88,6 +105,10 @@ async fn required_mode_attests_only_with_the_admission_policy_in_force() {
     let absent = broker(&kube, "require", "absent");
     assert_eq!(outcome_of(&absent, &build.pod), refused);
     assert_eq!(plain(&absent), 201, "a policy without attestation still grants");
+    let by_condition = |claviger: &Claviger| {
+        ["guarded", "outside"].map(|repo| claviger.ask(&other.pod.token, &format!("repo={repo}&branch=main")).status)
+    };
+    assert_eq!(by_condition(&absent), [403, 403], "an unknown run neither passes a deny policy nor counts as no run");
     let warned = broker(&kube, "warn", "absent");
     assert_eq!(outcome_of(&warned, &build.pod), ["201"]);
     assert_eq!(warned.count_logged("is not in force"), 1, "{}", warned.log());
@@ -97,6 +118,7 @@ async fn required_mode_attests_only_with_the_admission_policy_in_force() {
     installed.put(&binding).await;
     let mut present = broker(&kube, "require", "present");
     assert_eq!(outcome_of(&present, &build.pod), ["201"]);
+    assert_eq!(by_condition(&present), [201, 403]);
     present.wait_for_line("owners of Tekton runs is in force");
 
     let mut weakened = policy.clone();

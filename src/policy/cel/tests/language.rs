@@ -1,6 +1,7 @@
 //! Variables, operators, functions and macros of the language.
 
 use super::{EvaluationError, Fixture};
+use crate::model::facts::Facts;
 use crate::policy::cel::Expression;
 
 #[test]
@@ -97,6 +98,26 @@ fn oidc_callers_have_no_pod_or_run_fields() {
     assert_eq!(fixture.evaluate_condition("has(caller.namespace)"), Ok(false));
     assert_eq!(fixture.evaluate_condition("has(caller.pod.labels)"), Err(EvaluationError::Absent));
     assert_eq!(fixture.evaluate_text("caller.claims.sub").as_deref(), Ok("me"));
+}
+
+#[test]
+fn withheld_runs_are_neither_there_nor_absent() {
+    let mut fixture = Fixture::pod();
+    fixture.facts = Facts { task_run: None, pipeline_run: None, runs_withheld: true, ..fixture.facts };
+    for condition in [
+        "has(caller.pipelineRun)",
+        "!has(caller.pipelineRun)",
+        "has(caller.taskRun)",
+        "!has(caller.taskRun)",
+        "has(caller.pipelineRun.labels)",
+        "has(caller.taskRun.params.repo)",
+        "caller.pipelineRun.name == 'run-1'",
+    ] {
+        assert_eq!(fixture.evaluate_condition(condition), Err(EvaluationError::Absent), "{condition}");
+    }
+    assert_eq!(fixture.evaluate_condition("has(caller.pod)"), Ok(true));
+    fixture.caller.workload = None;
+    assert_eq!(fixture.evaluate_condition("has(caller.pipelineRun)"), Ok(false), "a caller without a pod has no run");
 }
 
 #[test]
