@@ -3,7 +3,7 @@
 use super::jwks::{KeySet, KeySetError};
 use crate::trust::FileStamp;
 use arc_swap::ArcSwap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -19,9 +19,17 @@ pub struct KeyFile {
     name: Arc<str>,
     path: PathBuf,
     keys: ArcSwap<KeySet>,
-    /// `FileStamp` of the last read. The lock is held during the read, so that a caller that finds an unchanged stamp
-    /// also finds the keys of that file.
-    stamp: Mutex<Option<FileStamp>>,
+    /// The lock is held during a read, so that a caller that finds an unchanged stamp also finds the keys of that file.
+    last_read: Mutex<LastRead>,
+    /// How the file is read.
+    read: fn(&Path) -> Result<KeySet, KeySetError>,
+}
+
+struct LastRead {
+    stamp: Option<FileStamp>,
+    /// Whether the file could not be read. It is then read again although its stamp is the same: the fault may have been the
+    /// process's, for example too many open files, and a withdrawn key must not stay valid because of it.
+    is_unreadable: bool,
 }
 
 impl KeyFile {
@@ -30,9 +38,17 @@ impl KeyFile {
     /// # Errors
     /// The file is not a key set.
     pub fn open(name: Arc<str>, path: PathBuf) -> Result<Arc<Self>, KeySetError> {
-        let stamp = Mutex::new(FileStamp::read(&path));
-        let keys = ArcSwap::from_pointee(KeySet::read(&path)?);
-        let file = Arc::new(Self { name, path, keys, stamp });
+        Self::open_with(name, path, KeySet::read)
+    }
+
+    fn open_with(
+        name: Arc<str>,
+        path: PathBuf,
+        read: fn(&Path) -> Result<KeySet, KeySetError>,
+    ) -> Result<Arc<Self>, KeySetError> {
+        let last_read = Mutex::new(LastRead { stamp: FileStamp::read(&path), is_unreadable: false });
+        let keys = ArcSwap::from_pointee(read(&path)?);
+        let file = Arc::new(Self { name, path, keys, last_read, read });
         tokio::spawn(poll_for_changes(Arc::downgrade(&file)));
         Ok(file)
     }
@@ -42,36 +58,42 @@ impl KeyFile {
         self.keys.load_full()
     }
 
-    /// Reads the file again if it has changed. An invalid file does not replace valid keys.
+    /// Reads the file again if it has changed or could not be read. An invalid file does not replace valid keys.
     pub async fn read_if_changed(&self) {
-        let mut last = self.stamp.lock().await;
+        let mut last = self.last_read.lock().await;
         // The stamp is taken before reading, so that a file replaced in between is read again.
         let stamp = FileStamp::read(&self.path);
-        if *last != stamp {
-            self.read().await;
-            *last = stamp;
+        let has_changed = last.stamp != stamp;
+        if has_changed || last.is_unreadable {
+            let is_repeated = last.is_unreadable && !has_changed;
+            *last = LastRead { stamp, is_unreadable: self.read(is_repeated).await };
         }
     }
 
     /// Reads the file again, even if it has not changed. An invalid file does not replace valid keys.
     pub async fn reload(&self) {
-        let mut last = self.stamp.lock().await;
+        let mut last = self.last_read.lock().await;
         let stamp = FileStamp::read(&self.path);
-        self.read().await;
-        *last = stamp;
+        *last = LastRead { stamp, is_unreadable: self.read(false).await };
     }
 
-    async fn read(&self) {
+    /// Reads the file. Returns whether it could not be read. A repeated fault is not logged again.
+    async fn read(&self, is_repeated: bool) -> bool {
         let authenticator = &*self.name;
-        let path = self.path.clone();
-        let read = tokio::task::spawn_blocking(move || KeySet::read(&path)).await;
-        match read.unwrap_or(Err(KeySetError::Malformed)) {
+        let (path, read) = (self.path.clone(), self.read);
+        let result = tokio::task::spawn_blocking(move || read(&path)).await;
+        match result.unwrap_or(Err(KeySetError::Malformed)) {
             Ok(read) => {
                 tracing::info!(authenticator, keys = read.len(), "key set reloaded");
                 self.keys.store(Arc::new(read));
+                false
             }
             Err(error) => {
-                tracing::error!(authenticator, fault = %error, "jwksFile reload failed; keeping the previous keys");
+                let is_unreadable = matches!(error, KeySetError::Unreadable(_));
+                if !(is_repeated && is_unreadable) {
+                    tracing::error!(authenticator, fault = %error, "jwksFile reload failed; keeping the previous keys");
+                }
+                is_unreadable
             }
         }
     }
@@ -88,7 +110,9 @@ async fn poll_for_changes(file: Weak<KeyFile>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io;
     use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     const KEY_SET: &str =
         r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
@@ -124,6 +148,27 @@ mod tests {
         swap("v1");
         file.read_if_changed().await;
         assert!(has_key("a"));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_could_not_be_read_is_read_again_without_a_change() {
+        static FAILS: AtomicBool = AtomicBool::new(false);
+        let read = |path: &Path| {
+            if FAILS.swap(false, Ordering::Relaxed) {
+                return Err(KeySetError::Unreadable(io::ErrorKind::Other));
+            }
+            KeySet::read(path)
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jwks.json");
+        std::fs::write(&path, KEY_SET).unwrap();
+        let file = KeyFile::open_with("issuer".into(), path.clone(), read).unwrap();
+        std::fs::write(&path, KEY_SET.replace("\"a\"", "\"withdrawn\"")).unwrap();
+        FAILS.store(true, Ordering::Relaxed);
+        file.read_if_changed().await;
+        assert!(file.current().contains_id(Some("a")), "the read failed");
+        file.read_if_changed().await;
+        assert!(!file.current().contains_id(Some("a")));
     }
 
     #[tokio::test]
