@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 /// Name of the Lease object that the writing replica holds.
-const LEASE_NAME: &str = "claviger-policy-status";
+pub(super) const POLICY_STATUS_LEASE: &str = "claviger-policy-status";
 /// How often the lease is checked, and failed writes are retried.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// How long changes are collected before they are written.
@@ -27,7 +27,7 @@ const REWRITE_AFTER: Duration = Duration::from_secs(10);
 
 /// Writes statuses until the process stops, then releases the lease.
 pub async fn write_statuses(watcher: PolicyResourceWatcher, clock: Arc<dyn Clock>, stop: Stop) {
-    let lease = watcher.cluster.leader_lease(LEASE_NAME);
+    let lease = watcher.cluster.leader_lease(POLICY_STATUS_LEASE);
     let mut writer = StatusWriter { watcher, clock, lease, recent_writes: HashMap::new(), is_failure_logged: false };
     let mut changes = writer.watcher.register.status_changes();
     let mut ticks = interval(POLL_INTERVAL);
@@ -114,7 +114,7 @@ impl StatusWriter {
                 cluster = &*self.watcher.name,
                 error,
                 "statuses of custom resources cannot be written; the policies are in force all the same. Needed are patch of \
-                 policies/status and clusterpolicies/status, and get, create and update of the lease {LEASE_NAME}"
+                 policies/status and clusterpolicies/status, and get, create and update of the lease {POLICY_STATUS_LEASE}"
             );
         }
     }

@@ -39,6 +39,12 @@ pub struct LeaderLease {
 }
 
 impl Cluster {
+    /// The namespace of the broker: that of its ServiceAccount, or of the kubeconfig's context.
+    #[must_use]
+    pub fn own_namespace(&self) -> String {
+        self.connection.load().client.default_namespace().to_owned()
+    }
+
     /// A lease with this name in the namespace of the broker. Nothing is sent yet.
     #[must_use]
     pub fn leader_lease(self: &Arc<Self>, name: &'static str) -> LeaderLease {

@@ -248,6 +248,11 @@ async fn policies_of_the_database_and_of_the_cluster_have_paths_too() {
     store(grants("homelab/{repo}/default")).await;
     let diagnosis = Diagnosis::of(setup.folder.path(), &setup.config, &[]);
     assert_eq!(diagnosis.good("cluster cluster: policies"), "1 objects were read");
+    let lease_rights = ["create", "get", "update"]
+        .map(|verb| format!("cluster cluster: may {verb} leases.coordination.k8s.io in claviger"));
+    for check in &lease_rights {
+        diagnosis.good(check);
+    }
     assert!(diagnosis.good("database: policies").starts_with("read; "));
     diagnosis.good("store vault: ACL");
     assert!(!diagnosis.report.to_string().contains("does not allow"), "{:#}", diagnosis.report);
@@ -264,6 +269,14 @@ async fn policies_of_the_database_and_of_the_cluster_have_paths_too() {
     let diagnosis = Diagnosis::of(setup.folder.path(), &setup.config, &[]);
     assert!(diagnosis.fault("database: policies").contains("the stored policy stored"));
     diagnosis.fault("store vault: read homelab/closed/x/resource");
+
+    // Without the Lease, no replica would ever write a status.
+    cluster.kubectl(&["delete", "rolebinding", "rel-claviger-policy-status", "-n", "claviger"]).succeeded();
+    let diagnosis = Diagnosis::of(setup.folder.path(), &setup.config, &[]);
+    cluster.install_permissions().await;
+    for check in &lease_rights {
+        diagnosis.fault(check);
+    }
 }
 
 /// An API server of its own, because others need Tekton's API of today.

@@ -1,6 +1,7 @@
 //! Checks clusters: the rights of the broker, the served versions of Tekton and of the custom resources, and the clock.
 
 use super::clocks;
+use crate::app::policy_status::POLICY_STATUS_LEASE;
 use crate::cluster::{CallFailure, Cluster, Clusters, OwnAccess};
 use crate::config::Config;
 use crate::config::attestation::AdmissionPolicy;
@@ -57,6 +58,7 @@ async fn check_rights(
     namespaces: &[String],
     has_tekton: bool,
 ) -> Vec<DoctorCheck> {
+    let own_namespace = cluster.own_namespace();
     let right =
         |group, resource, verb| OwnAccess { group, resource, subresource: None, verb, namespace: None, name: None };
     let mut rights = vec![right("authentication.k8s.io", "tokenreviews", "create")];
@@ -75,6 +77,10 @@ async fn check_rights(
             let status = OwnAccess { subresource: Some("status"), ..right(POLICY_API.0, resource, "patch") };
             rights.push(status);
         }
+        let lease =
+            |verb| OwnAccess { namespace: Some(&own_namespace), ..right("coordination.k8s.io", "leases", verb) };
+        rights.push(lease("create"));
+        rights.extend(["get", "update"].map(|verb| OwnAccess { name: Some(POLICY_STATUS_LEASE), ..lease(verb) }));
     }
     let mut read_resources = vec![("", "pods")];
     if has_tekton {
