@@ -71,14 +71,24 @@ ipFamilies: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
+{{/* A setting: the value of the variable in extraEnv, which takes precedence, or that in config. Arguments: the root context, the
+variable's name, the value in config. */}}
+{{- define "claviger.setting" -}}
+{{- $root := index . 0 -}}
+{{- $variable := index . 1 -}}
+{{- $setting := index . 2 | default "" -}}
+{{- range $root.Values.extraEnv -}}
+{{- if eq .name $variable -}}
+{{- $setting = .value | default "" -}}
+{{- end -}}
+{{- end -}}
+{{- $setting -}}
+{{- end -}}
+
 {{/* The ports of the OTLP receiver, if one is configured: that of the endpoint, and that of its pods. */}}
 {{- define "claviger.otlpPorts" -}}
-{{- $endpoint := dig "telemetry" "otlpEndpoint" "" .Values.config | default "" -}}
-{{- range .Values.extraEnv -}}
-{{- if eq .name "CLAVIGER__TELEMETRY__OTLPENDPOINT" -}}
-{{- $endpoint = .value | default "" -}}
-{{- end -}}
-{{- end -}}
+{{- $configured := dig "telemetry" "otlpEndpoint" "" .Values.config -}}
+{{- $endpoint := include "claviger.setting" (list . "CLAVIGER__TELEMETRY__OTLPENDPOINT" $configured) -}}
 {{- if $endpoint -}}
 {{- $url := urlParse $endpoint -}}
 {{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (ternary "443" "80" (eq $url.scheme "https")) -}}
@@ -103,7 +113,7 @@ ipFamilies: {{- toYaml . | nindent 2 }}
 {{- if .Values.terminationGracePeriodSeconds -}}
 {{- .Values.terminationGracePeriodSeconds -}}
 {{- else -}}
-{{- $longest := dig "tickets" "maxTtl" "" .Values.config | default "15m" -}}
-{{- add (include "claviger.seconds" $longest) .Values.preStopSeconds 10 -}}
+{{- $longest := include "claviger.setting" (list . "CLAVIGER__TICKETS__MAXTTL" (dig "tickets" "maxTtl" "" .Values.config)) -}}
+{{- add (include "claviger.seconds" ($longest | default "15m")) .Values.preStopSeconds 10 -}}
 {{- end -}}
 {{- end -}}

@@ -13,7 +13,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The fields of an object that its kind does not have.
 fn unknown_fields(object: &Value) -> Option<Vec<String>> {
@@ -421,6 +421,22 @@ fn the_grace_period_covers_the_drain_and_tickets_stay_reachable() {
     assert_eq!(drain_settings(&render(&value_set("postgres"))), several);
     let said = render_values(&json!({"terminationGracePeriodSeconds": 42})).unwrap();
     assert_eq!(drain_settings(&said)["grace"], 42);
+    let by_variable = json!({"extraEnv": [{"name": "CLAVIGER__TICKETS__MAXTTL", "value": "1h"}],
+        "config": {"tickets": {"maxTtl": "5m"}}});
+    assert_eq!(drain_settings(&render_values(&by_variable).unwrap())["grace"], 60 * 60 + 15);
+}
+
+#[test]
+fn names_of_policies_are_texts() {
+    let names = ["404", "1.5", "1e3", "true", "null", "plain"];
+    let spec = json!({"effect": "deny", "subjects": [{"kubernetes": {}}], "repos": ["**"], "branches": ["**"]});
+    let policies: Map<String, Value> = names.iter().map(|name| ((*name).to_owned(), spec.clone())).collect();
+    let rendered = render_values(&json!({"policies": policies})).unwrap();
+    let files = &rendered.find("ConfigMap", "rel-claviger-policies").unwrap()["data"];
+    for name in names {
+        let policy: Value = serde_saphyr::from_str(files[format!("{name}.yaml")].as_str().unwrap()).unwrap();
+        assert_eq!(policy["metadata"]["name"], json!(name));
+    }
 }
 
 #[test]

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 #[test]
 fn invalid_values_are_refused() {
     let unknown_issuer = json!({"tls": {"mode": "certManager"}});
-    let cases: [(Value, &str); 23] = [
+    let postgres = json!({"kind": "postgres", "postgres": {"secret": "s"}});
+    let cases: [(Value, &str); 25] = [
         (json!({"replicas": 2}), "several need database.kind postgres"),
         (json!({"replicas": -1}), "replicas"),
         (json!({"replica": 2}), "replica"),
@@ -33,8 +34,15 @@ fn invalid_values_are_refused() {
             "csi.caConfigMap",
         ),
         (
-            json!({"replicas": 2, "database": {"kind": "postgres", "postgres": {"secret": "s"}},
-                   "config": {"tickets": {"store": "memory"}}}),
+            json!({"replicas": 2, "database": postgres, "config": {"tickets": {"store": "memory"}}}),
+            "tickets must wait in the database",
+        ),
+        (
+            json!({"replicas": 1, "database": postgres, "config": {"tickets": {"store": "memory"}}}),
+            "tickets must wait in the database",
+        ),
+        (
+            json!({"database": postgres, "extraEnv": [{"name": "CLAVIGER__TICKETS__STORE", "value": "memory"}]}),
             "tickets must wait in the database",
         ),
     ];
@@ -42,8 +50,14 @@ fn invalid_values_are_refused() {
         let why = render_values(&values).map(|_| ()).expect_err(&values.to_string());
         assert!(why.contains(words), "{values}: {why}");
     }
-    let good = json!({"replicas": 2, "database": {"kind": "postgres", "postgres": {"secret": "s"}}});
-    render_values(&good).unwrap();
+    for good in [
+        json!({"replicas": 2, "database": postgres}),
+        json!({"config": {"tickets": {"store": "memory"}}}),
+        json!({"database": postgres, "config": {"tickets": {"store": "memory"}},
+               "extraEnv": [{"name": "CLAVIGER__TICKETS__STORE", "value": "database"}]}),
+    ] {
+        render_values(&good).map(|_| ()).expect(&good.to_string());
+    }
 }
 
 #[test]
