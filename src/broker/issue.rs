@@ -8,6 +8,7 @@ use super::redeem::describe_ticket;
 use super::refusal::{EventData, Refusal};
 use crate::audit::{EventCommitError, OpenEvent};
 use crate::metrics::labels::{EventType, Outcome};
+use crate::model::bundle::Entry;
 use crate::model::shadow::ShadowVerdict;
 use crate::model::ticket::TicketToken;
 use crate::policy::Grant;
@@ -26,7 +27,7 @@ pub struct IssuedTicket {
     pub ticket: Arc<Ticket>,
     /// Number of granted secrets that do not exist.
     pub missing: usize,
-    /// The lengths of the values in bytes, in the order of the ticket's keys, if they were requested.
+    /// The lengths of the delivered values in bytes, in the order of the ticket's keys, if they were requested.
     pub sizes: Option<Vec<usize>>,
 }
 
@@ -138,7 +139,7 @@ impl Broker {
             };
             Refusal::new(code, EventData { shadow: shadow.clone(), ..ticket_event_data(&ticket) })
         })?;
-        let sizes = request.sizes.then(|| bundle.entries.values().map(|entry| entry.value.len()).collect());
+        let sizes = request.sizes.then(|| bundle.entries.values().map(Entry::delivered_len).collect());
         Ok(PreparedTicket { ticket, sealed, token, missing, sizes, is_stale: bundle.stale, limits, shadow })
     }
 

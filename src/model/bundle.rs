@@ -25,3 +25,11 @@ pub struct Entry {
     /// Whether `value` is the base64 text of arbitrary bytes (RFC 4648, padded, without line breaks).
     pub is_base64: bool,
 }
+
+impl Entry {
+    /// The length in bytes of the value as it is delivered.
+    #[must_use]
+    pub fn delivered_len(&self) -> usize {
+        if self.is_base64 { self.value.base64_decoded_len() } else { self.value.len() }
+    }
+}

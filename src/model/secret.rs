@@ -41,6 +41,14 @@ impl SecretValue {
         self.as_bytes().len()
     }
 
+    /// The length in bytes of the decoded text, if the text is base64 with padding and without line breaks.
+    #[must_use]
+    pub fn base64_decoded_len(&self) -> usize {
+        let text = self.as_bytes();
+        let padding = text.iter().rev().take(2).take_while(|byte| **byte == b'=').count();
+        (text.len() / 4 * 3).saturating_sub(padding)
+    }
+
     /// Whether the text is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -94,7 +94,7 @@ fn missing_secrets_set_no_variable() {
 }
 
 /// A policy for the sample caller with these settings for its one secret.
-fn policy(more: &serde_json::Value) -> serde_json::Value {
+pub fn policy(more: &serde_json::Value) -> serde_json::Value {
     let mut secret = json!({"store": "local", "path": "homelab/{repo}/{branch}"});
     secret.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     json!({

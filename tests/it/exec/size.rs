@@ -2,8 +2,11 @@
 //! ticket is not redeemed.
 
 use super::exec;
+use super::replaced::policy;
 use crate::fetch::{CommandOutput, command, run_command};
 use crate::rig::claviger::{Claviger, Dev};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::process::Command;
 
@@ -74,4 +77,17 @@ fn a_dash_is_not_a_file_name_for_keys() {
     dash.args(["--repo", "moreira.dev", "--branch", "main", "--file", "A=-", "--", "true"]);
     run_command(&mut dash).assert_failed(125, "--file: -: ");
     assert_eq!(claviger.audit_events().len(), 0);
+}
+
+#[test]
+fn the_decoded_length_of_a_base64_value_counts() {
+    // As base64 text it is longer than a variable can be.
+    let decoded = "x".repeat(110_000);
+    let encoded = STANDARD.encode(&decoded);
+    assert!(encoded.len() > MAX_ARG_STRLEN);
+    let secrets = json!({"homelab/moreira.dev/main": {"BIG": encoded}});
+    let policies = [("sample", policy(&json!({"encoding": "base64"})))];
+    let claviger = Claviger::dev(&Dev { secrets: Some(secrets), policies: &policies, ..Dev::default() });
+    let ran = run(&claviger, &["--", "sh", "-c", "echo ${#BIG}"]);
+    assert_eq!((ran.code, ran.text(), ran.stderr.as_str()), (Some(0), "110000\n", ""));
 }

@@ -256,3 +256,24 @@ fn value_sizes_are_returned_if_the_client_prefers_them() {
         assert_eq!((answer.status, answer.json().get("sizes")), (201, None), "{prefer:?}");
     }
 }
+
+#[test]
+fn the_size_of_a_base64_value_is_that_of_its_bytes() {
+    let server = TestServer::start(
+        &json!({"homelab/site/main": {"A": "aHVudGVyMg==", "B": "aHVudGVyMjI=", "C": "aHVudGVy", "D": ""}}),
+        &[(
+            "site",
+            json!({
+                "subjects": [{"oidc": {"issuer": "ci", "claims": {"role": "build"}}}], "repos": ["**"], "branches": ["**"],
+                "secrets": [{"store": "local", "path": "homelab/{repo}/{branch}", "encoding": "base64"}],
+            }),
+        )],
+        &json!({}),
+        &[],
+    );
+    let bearer = format!("Bearer {}", server.issuer.token(&json!({})));
+    let form = ("Content-Type", "application/x-www-form-urlencoded");
+    let headers = [("Authorization", bearer.as_str()), form, ("Prefer", "sizes")];
+    let answer = server.send("POST", "/v1/tickets", &headers, b"repo=site&branch=main");
+    assert_eq!((answer.status, &answer.json()["sizes"]), (201, &json!({"A": 7, "B": 8, "C": 6, "D": 0})));
+}
