@@ -16,6 +16,10 @@ use tar::Archive;
 /// Maximum size of an index, manifest or configuration. A larger part is searched, but not parsed.
 const MAX_JSON_BYTES: u64 = 16 * 1024 * 1024;
 
+/// The media type of an attestation, such as the provenance that BuildKit adds. It is a JSON document in the place of a layer.
+const IN_TOTO_MEDIA_TYPE: &str = "application/vnd.in-toto+json";
+const EMPTY_MEDIA_TYPE: &str = "application/vnd.oci.empty.v1+json";
+
 /// An image on disk.
 #[derive(Debug, Clone)]
 pub struct Image {
@@ -132,8 +136,8 @@ impl ImageParts {
         Ok(())
     }
 
-    /// Checks that the configuration and the layers of each manifest are present, and that every layer is an archive. The index
-    /// may list manifests that are absent, as in an image that was copied for one platform.
+    /// Checks that the configuration and the layers of each manifest are present, and that every layer is an archive or an
+    /// attestation. The index may list manifests that are absent, as in an image that was copied for one platform.
     fn check_oci(&self) -> Result<(), String> {
         let index = self.documents.get("index.json").ok_or("has no index.json, so it is not an OCI layout")?;
         let (mut pending, mut manifests) = (vec![index], 0);
@@ -147,9 +151,18 @@ impl ImageParts {
                 pending.extend(listed.iter().filter_map(|entry| self.documents.get(&blob_name(&entry["digest"])?)));
             } else {
                 manifests += 1;
-                self.find_part(&blob_name(&document["config"]["digest"]).ok_or("a manifest names no configuration")?)?;
+                let config = &document["config"];
+                let name = blob_name(&config["digest"]).ok_or("a manifest names no configuration")?;
+                if !is_inline_empty_config(config) {
+                    self.find_part(&name)?;
+                }
                 for layer in document["layers"].as_array().ok_or("a manifest names no layers")? {
-                    self.check_layer(&blob_name(&layer["digest"]).ok_or("a manifest names a layer without a digest")?)?;
+                    let name = blob_name(&layer["digest"]).ok_or("a manifest names a layer without a digest")?;
+                    if layer["mediaType"] == IN_TOTO_MEDIA_TYPE {
+                        self.check_attestation(&name)?;
+                    } else {
+                        self.check_layer(&name)?;
+                    }
                 }
             }
         }
@@ -179,6 +192,20 @@ impl ImageParts {
             _ => Err(format!("{name} is a layer, and no archive as gzip or zstd pack it")),
         }
     }
+
+    /// Checks that an attestation was searched. An unsupported compression would hide its contents.
+    fn check_attestation(&self, name: &str) -> Result<(), String> {
+        match self.find_part(name)? {
+            ContentKind::Plain | ContentKind::Tar => Ok(()),
+            _ => Err(format!("{name} is an attestation, and no JSON")),
+        }
+    }
+}
+
+/// Whether a manifest contains its configuration, `{}`, itself. Such a configuration needs no blob (OCI image specification 1.1,
+/// "Guidance for an Empty Descriptor"). The attestations of recent BuildKit versions have it.
+fn is_inline_empty_config(config: &Value) -> bool {
+    config["mediaType"] == EMPTY_MEDIA_TYPE && config["data"] == "e30="
 }
 
 /// The name of the blob with a digest, in an OCI layout.

@@ -1,6 +1,6 @@
 //! Images written by other programs.
 
-use super::{Entry, KEY, VALUE, archive, gzip, layer, scan};
+use super::{Entry, KEY, Layout, VALUE, archive, gzip, layer, scan};
 use crate::rig::claviger::{Claviger, Dev, run};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -136,5 +136,61 @@ fn a_value_that_a_policy_decodes_is_found_decoded() {
             assert_eq!(code, Some(i32::from(!found.is_empty())), "{source:?} {found} {stderr}");
             assert!(output.starts_with(found) && output.is_empty() == found.is_empty(), "{source:?} {found}: {output}");
         }
+    }
+}
+
+/// An image as BuildKit writes it with `--attest type=provenance`: an index of the image and its attestation. The layer of the
+/// attestation has this media type and these contents.
+fn attested(media_type: Option<&str>, statement: &[u8], config: Option<serde_json::Value>) -> Layout {
+    let mut layout = Layout(Vec::new());
+    let good = layout.blob(gzip(&layer("app/x", b"nothing")));
+    let image_config = layout.blob(b"{}".to_vec());
+    let image = json!({"schemaVersion": 2, "config": image_config, "layers": [good]}).to_string();
+    let image = layout.blob(image.into_bytes());
+    let mut attestation = layout.blob(statement.to_vec());
+    if let Some(media_type) = media_type {
+        attestation["mediaType"] = media_type.into();
+    }
+    let config = config.unwrap_or_else(|| layout.blob(br#"{"architecture":"unknown"}"#.to_vec()));
+    let manifest = json!({"schemaVersion": 2, "config": config, "layers": [attestation]}).to_string();
+    let manifest = layout.blob(manifest.into_bytes());
+    let nested = layout.blob(json!({"schemaVersion": 2, "manifests": [image, manifest]}).to_string().into_bytes());
+    let index = json!({"schemaVersion": 2, "manifests": [nested]}).to_string();
+    layout.0.push(("index.json".into(), index.into_bytes()));
+    layout
+}
+
+#[test]
+fn an_attestation_is_searched_and_is_no_archive() {
+    const IN_TOTO: Option<&str> = Some("application/vnd.in-toto+json");
+    let folder = tempfile::tempdir().unwrap();
+    let scan = |layout: Layout| {
+        let (code, found, stderr) = scan(folder.path(), &["--image", &layout.as_archive(folder.path())]);
+        (code, format!("{found}{stderr}"))
+    };
+    let clean = json!({"_type": "https://in-toto.io/Statement/v0.1"}).to_string().into_bytes();
+    let (code, output) = scan(attested(IN_TOTO, &clean, None));
+    assert_eq!(code, Some(0), "{output}");
+    let leaky = json!({"predicate": {"args": VALUE}}).to_string().into_bytes();
+    let (code, output) = scan(attested(IN_TOTO, &leaky, None));
+    assert!(code == Some(1) && output.contains(&format!("{KEY} as ")), "{code:?} {output}");
+    for (media_type, contents) in [
+        (None, &clean[..]),
+        (Some("application/vnd.oci.image.layer.v1.tar+gzip"), &clean),
+        (IN_TOTO, b"\xfd7zXZ\0not searched"),
+    ] {
+        let (code, output) = scan(attested(media_type, contents, None));
+        assert!(code == Some(2) && output.contains("not known to be clean"), "{media_type:?} {output}");
+    }
+    // The configuration `{}`, which is in the manifest instead of a blob.
+    let digest = format!("sha256:{}", "4".repeat(64));
+    let empty = json!({"mediaType": "application/vnd.oci.empty.v1+json", "digest": digest, "size": 2, "data": "e30="});
+    let (code, output) = scan(attested(IN_TOTO, &clean, Some(empty.clone())));
+    assert_eq!(code, Some(0), "{output}");
+    for (member, value) in [("data", json!(null)), ("data", json!("e30")), ("mediaType", json!("application/json"))] {
+        let mut wrong = empty.clone();
+        wrong[member] = value;
+        let (code, output) = scan(attested(IN_TOTO, &clean, Some(wrong)));
+        assert!(code == Some(2) && output.contains(" is not in it"), "{member} {output}");
     }
 }
