@@ -36,6 +36,8 @@ pub enum CommandError {
     TicketLost,
     /// A service other than the server is unavailable.
     Unavailable(String),
+    /// The body of a response exceeds the client's limit.
+    AnswerTooLarge,
     /// Another error.
     Other(String),
     /// The error is printed already.
@@ -70,9 +72,12 @@ impl CommandError {
             // A 502 of Claviger itself means a wrong configuration, for which a retry is useless.
             Self::Refused { status: 502, problem: Some(_), .. } => FAILED,
             Self::Refused { status: 429 | 502..=504, .. } | Self::Unreachable(_) | Self::Unavailable(_) => UNAVAILABLE,
-            Self::Refused { .. } | Self::InvalidDocuments(_) | Self::TicketLost | Self::Other(_) | Self::Printed => {
-                FAILED
-            }
+            Self::Refused { .. }
+            | Self::InvalidDocuments(_)
+            | Self::TicketLost
+            | Self::AnswerTooLarge
+            | Self::Other(_)
+            | Self::Printed => FAILED,
         }
     }
 
@@ -90,7 +95,8 @@ impl CommandError {
         ExitCode::from(self.exit_code())
     }
 
-    fn message(&self) -> String {
+    /// The message, without the name of the program.
+    pub fn message(&self) -> String {
         match self {
             Self::Refused { problem: Some(problem), request_id, .. } => {
                 // The detail that all problems with this code have says no more than the code.
@@ -110,6 +116,7 @@ impl CommandError {
             Self::TicketLost => {
                 "the download broke off, and its ticket cannot be used again; ask for another".to_owned()
             }
+            Self::AnswerTooLarge => "the server's answer is too large".to_owned(),
             Self::Unavailable(message) | Self::Other(message) => message.clone(),
             Self::Usage(lines) | Self::InvalidDocuments(lines) => lines.join("; "),
             Self::Printed => String::new(),

@@ -35,15 +35,15 @@ pub fn client(scheme: &str, ca_file: Option<&Path>) -> Result<Client, CommandErr
 
 /// Reads a body, which is overwritten when dropped. A body of more than `max_bytes` is an error.
 pub async fn read_body(response: &mut Response, max_bytes: usize) -> Result<Zeroizing<Vec<u8>>, CommandError> {
-    let too_large = || CommandError::Other("the server's answer is too large".into());
-    let announced = response.content_length().map_or(Ok(0), usize::try_from).map_err(|_| too_large())?;
+    let announced =
+        response.content_length().map_or(Ok(0), usize::try_from).map_err(|_| CommandError::AnswerTooLarge)?;
     if announced > max_bytes {
-        return Err(too_large());
+        return Err(CommandError::AnswerTooLarge);
     }
     let mut body = Zeroizing::new(Vec::with_capacity(announced));
     while let Some(chunk) = response.chunk().await.map_err(|error| connection_error(&error))? {
         if body.len() + chunk.len() > max_bytes {
-            return Err(too_large());
+            return Err(CommandError::AnswerTooLarge);
         }
         append(&mut body, &chunk);
     }

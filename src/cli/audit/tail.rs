@@ -45,17 +45,18 @@ pub async fn run(tail: &TailArguments, server: &Connection) -> Result<(), Comman
     // With --follow a full page is read, so that the older events of the page are not taken for new ones at the next poll.
     let limit = if tail.follow { PAGE_SIZE } else { tail.lines.into() };
     let since = tail.filters.since()?;
-    let path = tail.filters.request_path()? + &query_parameter("limit", &limit.to_string());
-    let mut page: AuditEventList = server.get(&path).await?.json()?;
+    let path = tail.filters.request_path()?;
+    let mut pages = PageReader { server, limit };
+    let mut page = pages.read(&path, None).await?;
     // The server ends a page early if its search takes long.
-    while page.items.len() < tail.lines.into() && read_next_page(server, &path, &mut page).await? {}
+    while page.items.len() < tail.lines.into() && pages.read_next(&path, &mut page).await? {}
     printed.print_last(&page, tail.lines.into())?;
     if !tail.follow {
         return Ok(());
     }
     loop {
         sleep(POLL_INTERVAL).await;
-        match print_new_events(tail, since, server, &mut printed).await {
+        match print_new_events(tail, since, &mut pages, &mut printed).await {
             // The next poll also reads the events that a failed poll missed.
             Err(CommandError::Unreachable(_) | CommandError::Refused { status: 429 | 502..=504, .. }) | Ok(()) => {}
             Err(error) => return Err(error),
@@ -67,27 +68,48 @@ pub async fn run(tail: &TailArguments, server: &Connection) -> Result<(), Comman
 async fn print_new_events(
     tail: &TailArguments,
     since: Option<Timestamp>,
-    server: &Connection,
+    pages: &mut PageReader<'_>,
     printed: &mut PrintedEvents,
 ) -> Result<(), CommandError> {
     let mut filters = tail.filters.clone();
     // An age such as `1h` is counted from the start of the command.
     let last = printed.last.map(|last| last.checked_sub(MAX_DELAY).unwrap_or(last));
     filters.since = since.max(last).map(|time| time.to_string());
-    let path = filters.request_path()? + &query_parameter("limit", &PAGE_SIZE.to_string());
-    let mut list: AuditEventList = server.get(&path).await?.json()?;
+    let path = filters.request_path()?;
+    let mut list = pages.read(&path, None).await?;
     // If no event was printed before, there is no lower bound of time, and one page is enough.
-    while printed.last.is_some() && read_next_page(server, &path, &mut list).await? {}
+    while printed.last.is_some() && pages.read_next(&path, &mut list).await? {}
     printed.print_new(&list)
 }
 
-/// Adds the next page to the list. False if there is none.
-async fn read_next_page(server: &Connection, path: &str, list: &mut AuditEventList) -> Result<bool, CommandError> {
-    let Some(next) = list.continue_token.take() else { return Ok(false) };
-    let page: AuditEventList = server.get(&(path.to_owned() + &query_parameter("continue", &next))).await?.json()?;
-    list.items.extend(page.items);
-    list.continue_token = page.continue_token;
-    Ok(true)
+/// Reads pages of events.
+struct PageReader<'c> {
+    server: &'c Connection,
+    /// Maximum number of events in a page. It stays reduced after an answer that was too large: an event can have up to 4 MiB.
+    limit: usize,
+}
+
+impl PageReader<'_> {
+    /// Reads the page at this position, or the first. An answer that is too large is requested again with half as many events.
+    async fn read(&mut self, path: &str, position: Option<&str>) -> Result<AuditEventList, CommandError> {
+        let position = position.map(|position| query_parameter("continue", position)).unwrap_or_default();
+        loop {
+            let path = format!("{path}{}{position}", query_parameter("limit", &self.limit.to_string()));
+            match self.server.get(&path).await {
+                Err(CommandError::AnswerTooLarge) if self.limit > 1 => self.limit /= 2,
+                answer => return answer?.json(),
+            }
+        }
+    }
+
+    /// Adds the next page to the list. False if there is none.
+    async fn read_next(&mut self, path: &str, list: &mut AuditEventList) -> Result<bool, CommandError> {
+        let Some(next) = list.continue_token.take() else { return Ok(false) };
+        let page = self.read(path, Some(&next)).await?;
+        list.items.extend(page.items);
+        list.continue_token = page.continue_token;
+        Ok(true)
+    }
 }
 
 /// Prints each event once, and remembers which were printed.

@@ -139,6 +139,7 @@ impl MountError {
             }
             // The next attempt of kubelet requests a new ticket.
             CommandError::TicketLost => Self::new(FinalCode::FailedPrecondition, "ticket_lost", RETRY_ADVICE),
+            error @ CommandError::AnswerTooLarge => Self { cause: Some(error.message()), ..Self::unexpected_answer() },
             CommandError::Other(cause) => Self { cause: Some(cause), ..Self::unexpected_answer() },
             _ => Self::internal(),
         }
@@ -270,7 +271,7 @@ mod tests {
             MountError::timeout(),
             MountError::internal(),
             MountError::from_command_error(CommandError::Unreachable("no answer in time")),
-            MountError::from_command_error(CommandError::Other("the server's answer is too large".into())),
+            MountError::from_command_error(CommandError::AnswerTooLarge),
             MountError::from_command_error(CommandError::usage("--server: wrong")),
             MountError::from_command_error(CommandError::InvalidDocuments(vec!["x".into()])),
             MountError::from_command_error(CommandError::Printed),

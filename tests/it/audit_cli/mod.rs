@@ -1,5 +1,6 @@
 //! `claviger audit`: tail, export and verify, with and without a server.
 
+use crate::fetch::fake::{Fake, answer};
 use crate::rig::claviger::{Claviger, Dev, binary, run, wait_until};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -246,4 +247,49 @@ fn followed_events_are_not_older_than_since() {
     let seqs: Vec<Value> =
         printed().lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["seq"].clone()).collect();
     assert_eq!(seqs, [3, 4], "without the two events before it");
+}
+
+/// The value of a query parameter of a request.
+fn parameter(request: &str, name: &str) -> Option<usize> {
+    let query = request.lines().next()?.split(['?', '&', ' ']);
+    query.filter_map(|pair| pair.split_once('=')).find(|(other, _)| *other == name)?.1.parse().ok()
+}
+
+#[test]
+fn tail_reads_smaller_pages_if_an_answer_is_too_large() {
+    let claviger = Claviger::sample();
+    some_events(&claviger, 4);
+    let url = format!("http://{}", claviger.api);
+    let token = claviger.folder.path().join("admin-token").display().to_string();
+    let newest_first: Vec<Value> = {
+        let (code, stdout, stderr) = run_at(&claviger, "admin-token", &["tail", "-n", "8", "-o", "json"]);
+        assert_eq!(code, Some(0), "{url} {stderr}");
+        stdout.lines().rev().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    assert_eq!(newest_first.len(), 8);
+    for largest in [1, 3] {
+        let events = newest_first.clone();
+        let fake = Fake::start(move |_, request, _| {
+            let limit = parameter(request, "limit").unwrap();
+            if limit > largest {
+                return Some(answer(200, &[("Content-Length", "17000000")], ""));
+            }
+            let start = parameter(request, "continue").unwrap_or(0);
+            let end = events.len().min(start + limit);
+            let mut list = json!({"items": events[start..end]});
+            if end < events.len() {
+                list["continue"] = end.to_string().into();
+            }
+            Some(answer(200, &[("Content-Type", "application/json")], &list.to_string()))
+        });
+        let (code, stdout, stderr) =
+            audit(&["tail", "-n", "5", "-o", "json", "--server", &fake.url(), "--token-file", &token]);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{largest}");
+        let printed: Vec<Value> = stdout.lines().rev().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(printed, newest_first[..5], "{largest}");
+    }
+    // A single event that is too large is an error.
+    let fake = Fake::start(|_, _, _| Some(answer(200, &[("Content-Length", "17000000")], "")));
+    let (code, _, stderr) = audit(&["tail", "--follow", "--server", &fake.url(), "--token-file", &token]);
+    assert_eq!((code, stderr.as_str()), (Some(1), "claviger: the server's answer is too large\n"));
 }
