@@ -18,6 +18,7 @@ use super::runtime::block_on;
 use super::workflow::RunnerStream;
 use crate::model::format::Format;
 use argument_space::ArgumentSpace;
+use clap::builder::NonEmptyStringValueParser;
 use output_files::{FileOption, OutputFiles, ValuesByKey};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
@@ -40,7 +41,7 @@ pub struct ExecArguments {
     #[command(flatten)]
     download: DownloadArguments,
     /// Only these keys.
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     only: Option<Vec<String>>,
     /// This key in a file for its owner only, not in the environment; may be repeated. With --mask it is removed at
     /// the end.

@@ -7,6 +7,7 @@ use super::download::{DownloadArguments, Progress, Sizes, TicketClient};
 use super::runtime::block_on;
 use super::workflow::{RunnerStream, StepFiles};
 use crate::model::format::Format;
+use clap::builder::NonEmptyStringValueParser;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -29,10 +30,10 @@ pub struct FetchArguments {
     #[arg(long, conflicts_with_all = ["format", "output", "key"])]
     github_env: bool,
     /// Print only the value of this key (with --format raw).
-    #[arg(long, value_name = "NAME", conflicts_with = "keys")]
+    #[arg(long, value_name = "NAME", conflicts_with = "keys", value_parser = NonEmptyStringValueParser::new())]
     key: Option<String>,
     /// Only these keys.
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     keys: Option<Vec<String>>,
     /// Shorter lifetime of the ticket than the policies give.
     #[arg(long, value_name = "DURATION")]

@@ -63,6 +63,8 @@ fn claviger_fails_with_125_and_runs_nothing() {
         &["--file", "A=/no/such/folder/file"],
         &["--file", "A=/tmp/x", "--file", "A=/tmp/y"],
         &["--timeout", "x"],
+        &["--only", ""],
+        &["--only", "A,"],
     ] {
         assert_eq!(run(&claviger, &[wrong, &touch].concat()).code, Some(125), "{wrong:?}");
     }
