@@ -17,6 +17,8 @@ use super::download::{DownloadArguments, DownloadedBundle, Progress, Sizes, Tick
 use super::runtime::block_on;
 use super::workflow::RunnerStream;
 use crate::model::format::Format;
+use crate::wire::problem::Code;
+use crate::wire::ticket::TicketRequest;
 use argument_space::ArgumentSpace;
 use clap::builder::NonEmptyStringValueParser;
 use output_files::{FileOption, OutputFiles, ValuesByKey};
@@ -73,6 +75,10 @@ impl ExecArguments {
                 TicketClient::open(server, *time_limit, Progress::on_terminal(), RunnerStream::Stderr).await?;
             let environment = self.fetch_environment(&mut client).await?;
             let file_values = self.fetch_file_values(&mut client).await?;
+            if self.download.required && environment.is_empty() && file_values.is_empty() {
+                let code = Code::SecretNotFound;
+                return Err(CommandError::Other(format!("{}: {}", code.as_str(), code.title())));
+            }
             if server.token.is_github_actions() {
                 RunnerStream::Stderr.mask(&environment)?;
                 RunnerStream::Stderr.mask(&file_values.values_to_mask())?;
@@ -104,7 +110,7 @@ impl ExecArguments {
             let variables = sizes.iter().filter(|(name, _)| !is_in_file(name));
             space.check(variables.map(|(name, size)| (name.as_str(), *size)))
         };
-        let request = self.download.request(only, None);
+        let request = self.ticket_request(only);
         let (text, _) = client.fetch_if(&request, Format::Export, check_sizes).await?;
         let mut values = bundle::parse(as_text(&text)?)?;
         values.retain(|(name, _)| !is_in_file(name));
@@ -119,15 +125,25 @@ impl ExecArguments {
         let names = self.files.iter().map(|file| file.name.clone());
         let (packed, single): (Vec<_>, Vec<_>) = names.partition(|name| tar::can_have_name(name));
         if !packed.is_empty() {
-            let (archive, _) = client.fetch(&self.download.request(Some(packed), None), Format::Tar).await?;
+            let (archive, _) = client.fetch(&self.ticket_request(Some(packed)), Format::Tar).await?;
             values.add_archive(&archive.bytes)?;
         }
         for name in single {
-            let request = self.download.request(Some(vec![name.clone()]), None);
-            let (value, _) = client.fetch(&request, Format::Raw).await?;
-            values.add(name, value.bytes.to_vec().into());
+            let request = self.ticket_request(Some(vec![name.clone()]));
+            let (value, keys) = client.fetch(&request, Format::Raw).await?;
+            if !keys.is_empty() {
+                values.add(name, value.bytes.to_vec().into());
+            }
         }
         Ok(values)
+    }
+
+    /// The request for one of the tickets. `required` is sent only if the ticket is for all keys of this command: the server
+    /// applies it to each ticket, and with `--file` a ticket may be empty although there are secrets.
+    fn ticket_request(&self, keys: Option<Vec<String>>) -> TicketRequest {
+        let is_for_all_keys = keys.is_none() || self.files.is_empty();
+        let request = self.download.request(keys, None);
+        TicketRequest { required: request.required.filter(|_| is_for_all_keys), ..request }
     }
 
     fn command(&self, environment: &Values) -> Command {

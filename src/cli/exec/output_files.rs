@@ -36,6 +36,10 @@ impl FromStr for FileOption {
 pub struct ValuesByKey(Vec<(String, Zeroizing<Vec<u8>>)>);
 
 impl ValuesByKey {
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Adds the value of a key.
     pub fn add(&mut self, name: String, value: Zeroizing<Vec<u8>>) {
         self.0.push((name, value));

@@ -168,3 +168,41 @@ fn a_file_has_the_bytes_of_a_value_that_a_policy_decodes() {
     let ran = run(&claviger, &["--only", "TEXT", "--", "sh", "-c", "printf %s $TEXT"]);
     assert_eq!(ran.text(), "hunter2", "the file has the text of the variable");
 }
+
+#[test]
+fn required_counts_the_keys_of_environment_and_files_together() {
+    let claviger = Claviger::dev(&Dev {
+        secrets: Some(json!({"homelab/moreira.dev/main": {"TOKEN": "of-token", "F": "of-f"}})),
+        ..Dev::default()
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    let file = |name: &str| format!("--file={name}={}", path.display());
+    let show = ["--", "sh", "-c", r#"echo "$TOKEN""#];
+    for (only, name, output, content) in [
+        (&[][..], "NPMRC", "of-token\n", ""),
+        (&["--only", "TOKEN"], "NPMRC", "of-token\n", ""),
+        (&["--only", "A,F"], "F", "\n", "of-f"),
+        (&["--only", "F"], "F", "\n", "of-f"),
+        // A name that no archive can have.
+        (&["--only", "TOKEN"], "-a/p12", "of-token\n", ""),
+    ] {
+        let ran = run(&claviger, &[&["--required", &file(name)], only, &show].concat());
+        assert_eq!((ran.code, ran.text(), ran.stderr.as_str()), (Some(0), output, ""), "{only:?} {name}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), content, "{only:?} {name}");
+        std::fs::remove_file(&path).unwrap();
+    }
+    for (only, name) in
+        [(&["--only", "A"][..], "B"), (&["--only", "B"], "B"), (&["--only", "A"], "-a/p12"), (&["--only", "A,B"], "B")]
+    {
+        let ran = run(&claviger, &[&["--required", &file(name)], only, &show].concat());
+        ran.assert_failed(125, "claviger: secret_not_found: ");
+        assert_eq!(names(folder.path()), [""; 0], "{only:?} {name}");
+    }
+    let nothing = exec(&claviger, &[&["--required", &file("F")][..], &show].concat());
+    let arguments: Vec<_> = nothing.get_args().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let mut nothing = Command::new(nothing.get_program());
+    nothing.args(arguments.iter().map(|argument| if argument == "main" { "nothing" } else { argument.as_str() }));
+    run_command(&mut nothing).assert_failed(125, "claviger: secret_not_found: ");
+    assert_eq!(names(folder.path()), [""; 0]);
+}
