@@ -1,6 +1,7 @@
 //! Writes a file atomically: to a temporary file in the same folder, which is synced and then renamed.
 
 use crate::cli::command_error::CommandError;
+use crate::cli::ignored_signals::IgnoredSignals;
 use crate::model::request_id::RequestId;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write as _};
@@ -104,7 +105,8 @@ fn write_synced(path: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
 /// after the write: tokio never restores the default action of a signal.
 fn ignore_signals() -> io::Result<Vec<Signal>> {
     let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
-    kinds.into_iter().map(signal).collect()
+    let ignored = IgnoredSignals::read();
+    kinds.into_iter().filter(|kind| !ignored.contains(kind.as_raw_value())).map(signal).collect()
 }
 
 #[cfg(test)]

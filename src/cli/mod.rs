@@ -20,6 +20,7 @@ mod download;
 mod exec;
 mod fetch;
 mod http_client;
+mod ignored_signals;
 mod input_file;
 mod inventory;
 mod openapi;

@@ -172,7 +172,7 @@ fn exit_code(status: ExitStatus) -> u8 {
 }
 
 /// The exit code after a signal with this number.
-fn signal_exit_code(signal: i32) -> u8 {
+pub fn signal_exit_code(signal: i32) -> u8 {
     u8::try_from(128 + signal).unwrap_or(FAILED)
 }
 

@@ -83,10 +83,14 @@ impl ExecArguments {
                 RunnerStream::Stderr.mask(&environment)?;
                 RunnerStream::Stderr.mask(&file_values.values_to_mask())?;
             }
-            files.write(&file_values)?;
-            Ok((environment, file_values.values_to_mask()))
+            let stop = files.write_until_signal(&file_values).await?;
+            Ok((environment, file_values.values_to_mask(), stop))
         });
-        let (environment, masked_files) = result.inspect_err(|_| files.remove())?;
+        let (environment, masked_files, stop) = result.inspect_err(|_| files.remove())?;
+        if let Some(signal) = stop {
+            files.remove();
+            return Ok(ExitCode::from(masked_command::signal_exit_code(signal.as_raw())));
+        }
         let exit = if self.mask {
             let secrets = environment.iter().chain(&masked_files).map(|(name, value)| (name.as_str(), value));
             masked_command::run(self.command(&environment), secrets)

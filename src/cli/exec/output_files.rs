@@ -1,12 +1,15 @@
 //! The option `--file NAME=PATH`: writes the value of a key to a file.
 
+use super::signals::SignalReceiver;
 use crate::cli::atomic_file::{AtomicFile, Mode};
 use crate::cli::bundle::{InvalidBundleError, Values, tar, to_lossy_secret};
 use crate::cli::command_error::CommandError;
 use crate::model::secret::SecretValue;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustix::process::Signal;
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 use zeroize::Zeroizing;
@@ -89,9 +92,21 @@ impl OutputFiles {
         Ok(Self { targets, written: 0 })
     }
 
+    /// Writes each file. Returns a signal that arrived meanwhile: [`AtomicFile::write`] installs handlers, so the signal did not
+    /// end this process.
+    pub async fn write_until_signal(&mut self, values: &ValuesByKey) -> Result<Option<Signal>, CommandError> {
+        if self.targets.is_empty() {
+            return Ok(None);
+        }
+        let watch_error = |error: io::Error| CommandError::Other(format!("no signal handlers: {}", error.kind()));
+        let mut signals = SignalReceiver::new().map_err(watch_error)?;
+        self.write(values)?;
+        Ok(signals.next_arrived().await)
+    }
+
     /// Writes each file. A missing key becomes an empty file, which `[ -s file ]` detects. Must be called in a tokio runtime,
     /// because [`AtomicFile::write`] handles signals.
-    pub fn write(&mut self, values: &ValuesByKey) -> Result<(), CommandError> {
+    fn write(&mut self, values: &ValuesByKey) -> Result<(), CommandError> {
         for (name, target) in &self.targets {
             let value = values.0.iter().find(|(other, _)| other == name);
             target.write(value.map_or(&b""[..], |(_, bytes)| bytes))?;

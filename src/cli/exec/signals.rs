@@ -1,12 +1,15 @@
 //! Receives signals and forwards them to the command.
 
+use crate::cli::ignored_signals::IgnoredSignals;
 use rustix::process::{Pid, Signal, getpgrp, kill_process};
 use rustix::termios::tcgetpgrp;
 use std::fs::File;
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
+use std::time::Duration;
 use tokio::signal::unix::{self, SignalKind};
+use tokio::time::timeout;
 
 /// The forwarded signals: those that users and supervisors send to a command.
 fn forwarded_signals() -> [(SignalKind, Signal); 6] {
@@ -24,13 +27,21 @@ fn forwarded_signals() -> [(SignalKind, Signal); 6] {
 pub struct SignalReceiver(Vec<(unix::Signal, Signal)>);
 
 impl SignalReceiver {
-    /// Installs the handlers. Must be called in a tokio runtime.
+    /// Installs the handlers, except for ignored signals, which the command ignores too. Must be called in a tokio runtime.
     pub fn new() -> io::Result<Self> {
+        let ignored = IgnoredSignals::read();
         forwarded_signals()
             .into_iter()
+            .filter(|(kind, _)| !ignored.contains(kind.as_raw_value()))
             .map(|(kind, signal)| Ok((unix::signal(kind)?, signal)))
             .collect::<io::Result<_>>()
             .map(Self)
+    }
+
+    /// A signal that has arrived already, if there is one.
+    pub async fn next_arrived(&mut self) -> Option<Signal> {
+        // tokio reports a signal only after it has polled its event queue, so a poll without waiting would miss it.
+        timeout(Duration::from_millis(1), self.next()).await.ok()
     }
 
     /// Waits for the next signal.
@@ -67,4 +78,19 @@ pub fn forward(signal: Signal, child: u32) {
 /// is another file.
 fn is_in_foreground() -> bool {
     File::open("/dev/tty").is_ok_and(|terminal| tcgetpgrp(terminal).is_ok_and(|foreground| foreground == getpgrp()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::getpid;
+
+    #[tokio::test]
+    async fn arrived_signal_is_reported_once() {
+        let mut signals = SignalReceiver::new().expect("handlers");
+        assert_eq!(signals.next_arrived().await, None);
+        kill_process(getpid(), Signal::USR2).expect("a signal");
+        assert_eq!(signals.next_arrived().await, Some(Signal::USR2));
+        assert_eq!(signals.next_arrived().await, None);
+    }
 }

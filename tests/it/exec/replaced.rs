@@ -206,3 +206,21 @@ fn required_counts_the_keys_of_environment_and_files_together() {
     run_command(&mut nothing).assert_failed(125, "claviger: secret_not_found: ");
     assert_eq!(names(folder.path()), [""; 0]);
 }
+
+#[test]
+fn ignored_signals_stay_ignored() {
+    let claviger = Claviger::sample();
+    let folder = tempfile::tempdir().unwrap();
+    let file = format!("--file=GITHUB_TOKEN={}", folder.path().join("x").display());
+    let show = ["--", "grep", "SigIgn", "/proc/self/status"];
+    for options in [&[][..], &["--mask"], &[file.as_str()], &["--mask", &file]] {
+        let whole = exec(&claviger, &[options, &show].concat());
+        let mut shell = Command::new("sh");
+        // As nohup does it for SIGHUP, and a shell without job control for SIGINT of a background command. Without `timeout`, which
+        // would reset them.
+        shell.args(["-c", "trap '' HUP INT; exec \"$@\"", "sh"]).arg(binary()).args(whole.get_args().skip(4));
+        let ran = run_command(&mut shell);
+        let ignored = ran.text().trim_end().rsplit('\t').next().and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        assert_eq!(ignored.map(|ignored| ignored & 0b11), Some(0b11), "{options:?} {ran:?}");
+    }
+}
