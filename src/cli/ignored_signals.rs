@@ -19,7 +19,7 @@ impl IgnoredSignals {
     }
 }
 
-/// The line `SigIgn` of proc_pid_status(5): a hexadecimal mask in which bit 0 is signal 1.
+/// The line `SigIgn` of `proc_pid_status(5)`: a hexadecimal mask in which bit 0 is signal 1.
 fn parse_mask(status: &str) -> Option<u64> {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
     u64::from_str_radix(mask.trim(), 16).ok()

@@ -18,7 +18,7 @@ pub struct Cluster {
     pub(super) stamps: Mutex<Vec<Option<FileStamp>>>,
     /// Whether the last reload failed, so that the next check tries again.
     pub(super) reload_failed: AtomicBool,
-    /// The limit of TokenReviews. They have their own, so that forged tokens cannot block reads of pods.
+    /// The limit of token reviews. They have their own, so that forged tokens cannot block reads of pods.
     pub(super) reviews: CallLimit,
     /// The limit of all other calls except watches.
     pub(super) other_calls: CallLimit,

@@ -49,23 +49,19 @@ async fn open_register(config: &Config, checks: &mut Vec<DoctorCheck>) -> Option
         PolicyRegister::open(directory, database, Arc::new(SystemClock), policy_bounds(config), Box::new(()))
     };
     if let Some(database) = open_existing(&config.database.url).await {
-        match open(database).await {
-            Ok(register) => {
-                let invalid = register.invalid_deny_policies().await;
-                if invalid.is_empty() {
-                    let count = register.active_set().load().len();
-                    checks.push(DoctorCheck::passed(NAME, format!("read; {count} are in force with those of files")));
-                }
-                let advice = "correct the policy with the version of Claviger that runs, or delete it; in this version, what cannot \
-                     be read of it matches everything";
-                checks.extend(invalid.into_iter().map(|invalid| DoctorCheck::failed(NAME, invalid, advice)));
-                return Some(register);
+        if let Ok(register) = open(database).await {
+            let invalid = register.invalid_deny_policies().await;
+            if invalid.is_empty() {
+                let count = register.active_set().load().len();
+                checks.push(DoctorCheck::passed(NAME, format!("read; {count} are in force with those of files")));
             }
-            Err(_) => {
-                let advice = "see whether the server is up, or whether this user may read the tables";
-                checks.push(DoctorCheck::failed(NAME, "the stored policies cannot be read", advice));
-            }
+            let advice = "correct the policy with the version of Claviger that runs, or delete it; in this version, what cannot \
+                 be read of it matches everything";
+            checks.extend(invalid.into_iter().map(|invalid| DoctorCheck::failed(NAME, invalid, advice)));
+            return Some(register);
         }
+        let advice = "see whether the server is up, or whether this user may read the tables";
+        checks.push(DoctorCheck::failed(NAME, "the stored policies cannot be read", advice));
     }
     open(Database::open(&Url::SqliteMemory).await.ok()?).await.ok()
 }

@@ -71,23 +71,23 @@ impl TicketStepRunner {
         let (mut issues, mut ends) = (Vec::new(), Vec::new());
         for (step_index, step) in steps.iter().enumerate() {
             match step.payload() {
-                Some(TicketChange::Issue { id, owner, issued_at, expires_at, sealed, limits, .. }) => {
-                    if is_reserved[step_index] {
-                        issues.push(IssueRow {
-                            step_index,
-                            id: id.to_string(),
-                            owner: *owner,
-                            issued_at: *issued_at,
-                            expires_at: *expires_at,
-                            sealed,
-                            limits: limits.as_deref(),
-                        });
-                    }
+                Some(TicketChange::Issue { id, owner, issued_at, expires_at, sealed, limits, .. })
+                    if is_reserved[step_index] =>
+                {
+                    issues.push(IssueRow {
+                        step_index,
+                        id: id.to_string(),
+                        owner: *owner,
+                        issued_at: *issued_at,
+                        expires_at: *expires_at,
+                        sealed,
+                        limits: limits.as_deref(),
+                    });
                 }
                 Some(TicketChange::End { id, final_state }) => {
                     ends.push(EndRow { step_index, id: *id, final_state });
                 }
-                None => {}
+                Some(TicketChange::Issue { .. }) | None => {}
             }
         }
         // If a group ends a ticket several times, all but the first of these steps are rejected.

@@ -85,7 +85,7 @@ async fn events_beyond_the_maximum_are_counted_as_lost(db: TestDatabase) {
     record_later(&log, 0..1000).await;
     let lost = "claviger_audit_events_lost_total";
     wait_until("the lost events to be counted", async || value(&metrics, lost) >= 1000.0).await;
-    assert!(value(&metrics, lost) == 1000.0);
+    assert!(value(&metrics, lost) < 1000.5, "no others are lost");
     end_outage(&db).await;
     wait_until("the other events", async || count(&log).await == MAX_KEPT).await;
 }
