@@ -36,9 +36,13 @@ async fn start_server(mark: &str, bao: &Bao) -> TestServer {
     TestServer::start(
         &json!({"homelab/here": {"KEY": format!("{mark}-here")}}),
         &[("p", allow(&[], &json!({ "secrets": secrets })))],
-        &json!({"stores": [{"name": "vault", "vault": {
-            "address": bao.address, "caFile": bao.ca_file(), "auth": {"tokenFile": token},
-        }}]}),
+        &json!({
+            "stores": [{"name": "vault", "vault": {
+                "address": bao.address, "caFile": bao.ca_file(), "auth": {"tokenFile": token},
+            }}],
+            // On a busy machine the scans take longer than a ticket lives by default.
+            "tickets": {"ttl": "15m"},
+        }),
         &[],
     )
 }
